@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The PCI functions that the board consists of, as vfio-user servers.
+
+use std::fs::File;
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use vfio_bindings::bindings::vfio::{
+    VFIO_IRQ_INFO_AUTOMASKED, VFIO_IRQ_INFO_EVENTFD, VFIO_IRQ_INFO_MASKABLE, VFIO_IRQ_SET_ACTION_MASK,
+    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_PCI_CONFIG_REGION_INDEX,
+    VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ,
+    VFIO_REGION_INFO_FLAG_WRITE, vfio_region_info, vfio_region_sparse_mmap_area,
+};
+use vfio_user::{DmaMapFlags, DmaUnmapFlags, IrqInfo, Server, ServerBackend, ServerRegion, SparseArea};
+
+use crate::config_space::{ConfigSpace, Interrupts, MSIX_BAR};
+use crate::guest_ram::GuestRam;
+use crate::hardware::{Hardware, Window};
+use crate::interrupts::{Pin, Vectors};
+use crate::memory_map::{
+    Area, ICID_SLOT, MSIX_STRIDE, QBMAN_MEMORY, QBMAN_SLOT, SMMU_SLOT, VECTORS, area_of, msix_table,
+};
+
+/// Regions that QEMU asks for: six BARs, the ROM, the configuration space, VGA.
+const REGIONS: u32 = 9;
+/// Interrupt indices that QEMU asks for: INTx, MSI, MSI-X, error, request.
+const IRQS: u32 = 5;
+
+/// One function: what it is, and where the guest finds it.
+pub struct Function {
+    /// What it is called in traces and errors.
+    pub name: String,
+    /// PCI slot on bus 0.
+    pub slot: u8,
+    /// Function number in the slot.
+    pub number: u8,
+    /// Whether its slot has more functions (told by function 0).
+    pub multifunction: bool,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Messages of one ICID; the first also carries the MC's windows.
+    Icid { index: u16, vectors: Arc<Vectors>, windows: bool },
+    /// The SMMU's registers.
+    Smmu { pin: Arc<Pin> },
+    /// The memory-backed portals.
+    Memory { file: OwnedFd },
+}
+
+/// What a function's accesses reach.
+#[derive(Clone)]
+pub struct Backplane {
+    /// The board.
+    pub hardware: Arc<dyn Hardware>,
+    /// RAM, filled by the first ICID's function.
+    pub ram: Arc<GuestRam>,
+}
+
+/// The windows of the first ICID's function, by BAR.
+const WINDOW_BARS: [(u8, Window); 3] = [(0, Window::McPortals), (1, Window::McControl), (2, Window::QbmanDoorbell)];
+
+impl Function {
+    /// The functions of all ICIDs; ICID number `i` interrupts by `vectors[i]`.
+    pub fn icids(vectors: &[Arc<Vectors>]) -> Vec<Self> {
+        let count = vectors.len() as u16;
+        (0..count)
+            .zip(vectors)
+            .map(|(index, vectors)| Self {
+                name: if index == 0 { "MC function".into() } else { format!("interrupt function {index}") },
+                slot: ICID_SLOT + (index / 8) as u8,
+                number: (index % 8) as u8,
+                multifunction: index % 8 == 0 && index + 1 < count,
+                kind: Kind::Icid { index, vectors: vectors.clone(), windows: index == 0 },
+            })
+            .collect()
+    }
+
+    /// The SMMU's function.
+    pub fn smmu(pin: Arc<Pin>) -> Self {
+        let kind = Kind::Smmu { pin };
+        Self { name: "SMMU function".into(), slot: SMMU_SLOT, number: 0, multifunction: false, kind }
+    }
+
+    /// The function of the memory-backed portals, whose memory is `file`.
+    pub fn memory(file: OwnedFd) -> Self {
+        let kind = Kind::Memory { file };
+        Self { name: "QBMan memory function".into(), slot: QBMAN_SLOT, number: 0, multifunction: false, kind }
+    }
+
+    /// Its address in QEMU's notation.
+    pub fn address(&self) -> String {
+        format!("{:02x}.{}", self.slot, self.number)
+    }
+
+    /// The BARs and where each lies.
+    pub fn bars(&self) -> Vec<(u8, Area)> {
+        match &self.kind {
+            Kind::Icid { index, windows, .. } => {
+                let mut bars = vec![];
+                if *windows {
+                    bars.extend(WINDOW_BARS.map(|(bar, window)| (bar, area_of(window))));
+                }
+                bars.push((MSIX_BAR, Area { base: msix_table(*index), size: MSIX_STRIDE }));
+                bars
+            }
+            Kind::Smmu { .. } => vec![(0, area_of(Window::Smmu))],
+            Kind::Memory { .. } => vec![(0, QBMAN_MEMORY)],
+        }
+    }
+
+    /// How it interrupts.
+    pub fn interrupts(&self) -> Interrupts {
+        match self.kind {
+            Kind::Icid { .. } => Interrupts::Msix,
+            Kind::Smmu { .. } => Interrupts::Pin,
+            Kind::Memory { .. } => Interrupts::None,
+        }
+    }
+
+    /// Listens on `socket`. Serving is [`Serving::run`]'s.
+    ///
+    /// # Errors
+    /// Where the socket cannot be bound.
+    pub fn listen(self, socket: &Path, backplane: Backplane) -> Result<Serving, vfio_user::Error> {
+        let server = Server::new(socket, true, self.irqs(), self.regions())?;
+        let device = match self.kind {
+            Kind::Icid { .. } => 0x80c0,
+            Kind::Smmu { .. } => 0x80c1,
+            Kind::Memory { .. } => 0x80c2,
+        };
+        let config = ConfigSpace::new(device, self.interrupts(), self.multifunction);
+        Ok(Serving { server, backend: Backend { function: self, config, backplane } })
+    }
+
+    fn regions(&self) -> Vec<ServerRegion> {
+        let bars = self.bars();
+        (0..REGIONS)
+            .map(|index| {
+                let bar = bars.iter().find(|(bar, _)| u32::from(*bar) == index);
+                let size = match bar {
+                    Some((_, area)) => area.size,
+                    None if index == VFIO_PCI_CONFIG_REGION_INDEX => 256,
+                    None => 0,
+                };
+                let shared = match &self.kind {
+                    Kind::Memory { file } if bar.is_some() => Some(file),
+                    _ => None,
+                };
+                region(index, size, shared)
+            })
+            .collect()
+    }
+
+    fn irqs(&self) -> Vec<IrqInfo> {
+        (0..IRQS)
+            .map(|index| {
+                let (count, flags) = match (self.interrupts(), index) {
+                    (Interrupts::Msix, VFIO_PCI_MSIX_IRQ_INDEX) => (VECTORS.into(), VFIO_IRQ_INFO_EVENTFD),
+                    (Interrupts::Pin, VFIO_PCI_INTX_IRQ_INDEX) => {
+                        (1, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED)
+                    }
+                    _ => (0, 0),
+                };
+                IrqInfo { index, flags, count }
+            })
+            .collect()
+    }
+}
+
+fn region(index: u32, size: u64, shared: Option<&OwnedFd>) -> ServerRegion {
+    let mut flags = if size == 0 { 0 } else { VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE };
+    let mut sparse_areas = vec![];
+    if shared.is_some() {
+        flags |= VFIO_REGION_INFO_FLAG_MMAP;
+        // The server hands the file over only together with a list of areas.
+        sparse_areas.push(SparseArea { area: vfio_region_sparse_mmap_area { offset: 0, size } });
+    }
+    let region_info =
+        vfio_region_info { argsz: size_of::<vfio_region_info>() as u32, flags, index, size, ..Default::default() };
+    ServerRegion { region_info, sparse_areas, mmap_fd: shared.map(AsRawFd::as_raw_fd) }
+}
+
+/// A function that listens.
+pub struct Serving {
+    server: Server,
+    backend: Backend,
+}
+
+impl Serving {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.backend.function.name
+    }
+
+    /// Serves one connection until its other end closes it.
+    ///
+    /// # Errors
+    /// Where the connection fails.
+    pub fn run(mut self) -> Result<(), vfio_user::Error> {
+        self.server.run(&mut self.backend)
+    }
+}
+
+struct Backend {
+    function: Function,
+    config: ConfigSpace,
+    backplane: Backplane,
+}
+
+impl Backend {
+    fn window(&self, region: u32) -> Option<Window> {
+        match self.function.kind {
+            Kind::Icid { windows: true, .. } => {
+                WINDOW_BARS.iter().find(|(bar, _)| u32::from(*bar) == region).map(|(_, window)| *window)
+            }
+            Kind::Smmu { .. } if region == 0 => Some(Window::Smmu),
+            _ => None,
+        }
+    }
+
+    fn is_inside(window: Window, offset: u64, length: usize) -> bool {
+        offset.checked_add(length as u64).is_some_and(|end| end <= area_of(window).size)
+    }
+}
+
+impl ServerBackend for Backend {
+    fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        if region == VFIO_PCI_CONFIG_REGION_INDEX {
+            self.config.read(offset, data);
+            return Ok(());
+        }
+        match self.window(region) {
+            Some(window) if Self::is_inside(window, offset, data.len()) => {
+                self.backplane.hardware.read(window, offset, data);
+            }
+            // What is left of the MSI-X area, where QEMU emulates the table.
+            _ => data.fill(0),
+        }
+        Ok(())
+    }
+
+    fn region_write(&mut self, region: u32, offset: u64, data: &[u8]) -> io::Result<()> {
+        if region == VFIO_PCI_CONFIG_REGION_INDEX {
+            self.config.write(offset, data);
+            return Ok(());
+        }
+        if let Some(window) = self.window(region)
+            && Self::is_inside(window, offset, data.len())
+        {
+            self.backplane.hardware.write(window, offset, data);
+        }
+        Ok(())
+    }
+
+    fn dma_map(
+        &mut self,
+        flags: DmaMapFlags,
+        offset: u64,
+        address: u64,
+        size: u64,
+        fd: Option<File>,
+    ) -> io::Result<()> {
+        // Every function is told; one of them keeps the memory. What comes
+        // without a file is another function's registers, what cannot be
+        // written is flash.
+        let Kind::Icid { windows: true, .. } = self.function.kind else { return Ok(()) };
+        let Some(file) = fd.filter(|_| flags.contains(DmaMapFlags::READ_WRITE)) else { return Ok(()) };
+        tracing::debug!(size, offset, "guest memory at {address:#x}");
+        self.backplane.ram.map(address, size, file, offset).map_err(io::Error::other)
+    }
+
+    fn dma_unmap(&mut self, _flags: DmaUnmapFlags, address: u64, size: u64) -> io::Result<()> {
+        if let Kind::Icid { windows: true, .. } = self.function.kind {
+            self.backplane.ram.unmap(address, size);
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        tracing::debug!(function = self.function.name, "PCI reset");
+        Ok(())
+    }
+
+    fn set_irqs(&mut self, index: u32, flags: u32, start: u32, count: u32, fds: Vec<File>) -> io::Result<()> {
+        tracing::trace!(function = self.function.name, index, flags, start, count, fds = fds.len(), "SET_IRQS");
+        match (&self.function.kind, index) {
+            (Kind::Icid { vectors, .. }, VFIO_PCI_MSIX_IRQ_INDEX) => vectors.set(start, count, fds),
+            (Kind::Smmu { pin }, VFIO_PCI_INTX_IRQ_INDEX) if flags & VFIO_IRQ_SET_ACTION_TRIGGER != 0 => {
+                pin.set_eventfd(fds.into_iter().next());
+            }
+            // An eventfd with UNMASK would resample without us; QEMU uses that with KVM only.
+            (Kind::Smmu { pin }, VFIO_PCI_INTX_IRQ_INDEX) if flags & VFIO_IRQ_SET_DATA_EVENTFD == 0 => {
+                if flags & VFIO_IRQ_SET_ACTION_UNMASK != 0 {
+                    pin.unmask();
+                } else if flags & VFIO_IRQ_SET_ACTION_MASK != 0 {
+                    pin.mask();
+                }
+            }
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<String>>);
+
+    impl Hardware for Recorder {
+        fn read(&self, window: Window, offset: u64, buf: &mut [u8]) {
+            self.0.lock().unwrap().push(format!("read {window:?} {offset:#x} {}", buf.len()));
+            buf.fill(0x5a);
+        }
+        fn write(&self, window: Window, offset: u64, data: &[u8]) {
+            self.0.lock().unwrap().push(format!("write {window:?} {offset:#x} {data:x?}"));
+        }
+    }
+
+    fn backend(function: Function) -> (Backend, Arc<Recorder>) {
+        let recorder = Arc::new(Recorder::default());
+        let config = ConfigSpace::new(0x80c0, function.interrupts(), function.multifunction);
+        let backplane = Backplane { hardware: recorder.clone(), ram: Arc::default() };
+        (Backend { function, config, backplane }, recorder)
+    }
+
+    fn icids(count: usize) -> Vec<Function> {
+        Function::icids(&(0..count).map(|_| Arc::default()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn icids_fill_slots_in_order_and_the_first_carries_the_windows() {
+        let functions = icids(17);
+        let addresses: Vec<String> = functions.iter().map(Function::address).collect();
+        assert_eq!(addresses[..9].join(" "), "04.0 04.1 04.2 04.3 04.4 04.5 04.6 04.7 05.0");
+        assert_eq!(addresses[16], "06.0");
+        let multifunction: Vec<usize> = (0..17).filter(|i| functions[*i].multifunction).collect();
+        assert_eq!(multifunction, [0, 8], "a slot's function 0, and only where others follow");
+        assert_eq!(functions[0].bars().len(), 4);
+        assert_eq!(functions[3].bars(), [(4, Area { base: 0x1603_0000, size: 0x1_0000 })]);
+        for (index, function) in (0u16..).zip(&functions) {
+            assert_eq!(
+                crate::memory_map::requester_id(index),
+                u16::from(function.slot) * 8 + u16::from(function.number)
+            );
+        }
+    }
+
+    #[test]
+    fn qemu_is_offered_nine_regions_and_five_interrupt_indices() {
+        let function = &icids(1)[0];
+        let sizes: Vec<u64> = function.regions().iter().map(|r| r.region_info.size).collect();
+        assert_eq!(sizes, [0x400_0000, 0x4_0000, 0x400_0000, 0, 0x1_0000, 0, 0, 256, 0]);
+        let counts: Vec<u32> = function.irqs().iter().map(|i| i.count).collect();
+        assert_eq!(counts, [0, 0, 256, 0, 0]);
+        let smmu = Function::smmu(Arc::default());
+        assert_eq!(smmu.irqs().iter().map(|i| i.count).collect::<Vec<_>>(), [1, 0, 0, 0, 0]);
+        let file = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let memory = Function::memory(file).regions();
+        assert_ne!(memory[0].region_info.flags & VFIO_REGION_INFO_FLAG_MMAP, 0);
+        assert!(memory[0].mmap_fd.is_some());
+        assert!(memory.iter().skip(1).all(|r| r.mmap_fd.is_none()));
+    }
+
+    #[test]
+    fn accesses_reach_their_window_and_never_past_it() {
+        let (mut backend, seen) = backend(icids(1).remove(0));
+        let mut buf = [0; 8];
+        backend.region_read(0, 0x1_0000, &mut buf).unwrap();
+        assert_eq!(buf, [0x5a; 8]);
+        backend.region_write(1, 8, &[1, 0, 0, 0]).unwrap();
+        backend.region_write(2, 0x3ff_fffc, &[1, 2, 3, 4]).unwrap();
+        backend.region_write(2, 0x3ff_fffd, &[1, 2, 3, 4]).unwrap();
+        backend.region_read(1, u64::MAX, &mut buf).unwrap();
+        assert_eq!(buf, [0; 8]);
+        backend.region_read(3, 0, &mut buf).unwrap();
+        backend.region_read(4, 0x8000, &mut buf).unwrap();
+        assert_eq!(
+            *seen.0.lock().unwrap(),
+            ["read McPortals 0x10000 8", "write McControl 0x8 [1, 0, 0, 0]", "write QbmanDoorbell 0x3fffffc [1, 2, 3, 4]"]
+        );
+    }
+
+    #[test]
+    fn other_functions_have_no_windows() {
+        let (mut backend, seen) = backend(icids(2).remove(1));
+        backend.region_write(0, 0, &[1]).unwrap();
+        backend.region_read(0, 0, &mut [0; 4]).unwrap();
+        assert!(seen.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_the_first_function_keeps_guest_memory() {
+        use board::surroundings::GuestMemory;
+        for (index, expected) in [(0, true), (1, false)] {
+            let (mut backend, _) = backend(icids(2).remove(index));
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(0x1000).unwrap();
+            let rom = file.try_clone().unwrap();
+            backend.dma_map(DmaMapFlags::READ_WRITE, 0, 0x4000_0000, 0x1000, Some(file)).unwrap();
+            backend.dma_map(DmaMapFlags::READ, 0, 0, 0x1000, Some(rom)).unwrap();
+            backend.dma_map(DmaMapFlags::READ_WRITE, 0, 0x1c00_0000, 0x1000, None).unwrap();
+            let ram = backend.backplane.ram.clone();
+            assert_eq!(ram.read_u64(0x4000_0000).is_ok(), expected);
+            assert!(ram.read_u64(0).is_err());
+            backend.dma_unmap(DmaUnmapFlags::empty(), 0x1c00_0000, 0x1000).unwrap();
+            backend.dma_unmap(DmaUnmapFlags::empty(), 0x4000_0000, 0x1000).unwrap();
+            assert!(ram.read_u64(0x4000_0000).is_err());
+        }
+    }
+
+    #[test]
+    fn unknown_interrupt_indices_are_refused() {
+        let (mut backend, _) = backend(icids(1).remove(0));
+        assert!(backend.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, 0, 0, 1, vec![]).is_err());
+        assert!(backend.set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, 0, 0, 0, vec![]).is_ok());
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The guest's RAM, shared with QEMU through the memory files that arrive with
+//! the DMA maps of a vfio-user connection.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use board::surroundings::{BusError, GuestMemory};
+use vm_memory::mmap::MmapRegionBuilder;
+use vm_memory::{
+    Bytes, FileOffset, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap, GuestRegionMmap,
+};
+
+use crate::error::RamError;
+
+/// The RAM that QEMU has told the board about. Empty until QEMU connects.
+pub struct GuestRam {
+    memory: GuestMemoryAtomic<GuestMemoryMmap<()>>,
+}
+
+impl Default for GuestRam {
+    fn default() -> Self {
+        Self { memory: GuestMemoryAtomic::new(GuestMemoryMmap::new()) }
+    }
+}
+
+impl GuestRam {
+    /// Adds `size` bytes of `file` from `offset` on at guest physical `address`.
+    ///
+    /// # Errors
+    /// Where the file is too short, the host has no address space left, or the
+    /// range overlaps RAM that is there already.
+    pub fn map(&self, address: u64, size: u64, file: File, offset: u64) -> Result<(), RamError> {
+        let refused = |reason: String| RamError { address, size, reason };
+        let length = usize::try_from(size).map_err(|e| refused(e.to_string()))?;
+        let mapping = MmapRegionBuilder::new(length)
+            .with_mmap_prot(READ_WRITE)
+            .with_mmap_flags(SHARED_NORESERVE)
+            .with_file_offset(FileOffset::new(file, offset))
+            .build()
+            .map_err(|e| refused(e.to_string()))?;
+        let region = GuestRegionMmap::new(mapping, GuestAddress(address))
+            .ok_or_else(|| refused("the range ends past the last address".into()))?;
+        self.change(|memory| memory.insert_region(Arc::new(region)).map_err(|e| refused(e.to_string())))
+    }
+
+    /// Removes the RAM that [`GuestRam::map`] added with the same address and
+    /// size. A range that isn't RAM is left alone: QEMU also unmaps what it
+    /// announced without a file.
+    pub fn unmap(&self, address: u64, size: u64) {
+        let removed = self.change(|memory| memory.remove_region(GuestAddress(address), size).map(|(left, _)| left));
+        if removed.is_err() {
+            tracing::trace!(address = format_args!("{address:#x}"), size, "unmap of what is no RAM");
+        }
+    }
+
+    fn change<E>(
+        &self,
+        edit: impl FnOnce(&GuestMemoryMmap<()>) -> Result<GuestMemoryMmap<()>, E>,
+    ) -> Result<(), E> {
+        // The value behind the lock is replaced as a whole, so a panic of
+        // another holder leaves it consistent.
+        let exclusive = self.memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let edited = edit(&self.memory.memory())?;
+        exclusive.replace(edited);
+        Ok(())
+    }
+}
+
+impl GuestMemory for GuestRam {
+    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
+        let length = buf.len();
+        self.memory.memory().read_slice(buf, GuestAddress(address)).map_err(|_| BusError { address, length })
+    }
+
+    fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
+        let length = data.len();
+        self.memory.memory().write_slice(data, GuestAddress(address)).map_err(|_| BusError { address, length })
+    }
+
+    fn read_u64(&self, address: u64) -> Result<u64, BusError> {
+        // Acquire: what the guest wrote before it published a table entry is
+        // seen by whoever follows that entry.
+        self.memory
+            .memory()
+            .load::<u64>(GuestAddress(address), Ordering::Acquire)
+            .map(u64::from_le)
+            .map_err(|_| BusError { address, length: 8 })
+    }
+}
+
+// The values of mmap(2) on Linux for x86-64 and arm64 alike.
+const READ_WRITE: i32 = 0x1 | 0x2;
+const SHARED_NORESERVE: i32 = 0x01 | 0x4000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    fn file(size: u64) -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(size).unwrap();
+        file
+    }
+
+    #[test]
+    fn board_and_file_see_each_other() {
+        let ram = GuestRam::default();
+        let backing = file(0x3000);
+        ram.map(0x4000_0000, 0x2000, backing.try_clone().unwrap(), 0x1000).unwrap();
+        ram.write(0x4000_0ffc, b"abcdefgh").unwrap();
+        let mut seen = [0; 8];
+        backing.read_exact_at(&mut seen, 0x1ffc).unwrap();
+        assert_eq!(&seen, b"abcdefgh");
+        backing.write_all_at(&0x1122_3344_5566_7788u64.to_le_bytes(), 0x1008).unwrap();
+        assert_eq!(ram.read_u64(0x4000_0008), Ok(0x1122_3344_5566_7788));
+    }
+
+    #[test]
+    fn an_access_may_span_adjacent_ranges_but_no_hole() {
+        let ram = GuestRam::default();
+        ram.map(0x1000, 0x1000, file(0x1000), 0).unwrap();
+        ram.map(0x2000, 0x1000, file(0x1000), 0).unwrap();
+        ram.map(0x4000, 0x1000, file(0x1000), 0).unwrap();
+        ram.write(0x1ffe, b"span").unwrap();
+        let mut buf = [0; 4];
+        ram.read(0x1ffe, &mut buf).unwrap();
+        assert_eq!(&buf, b"span");
+        assert_eq!(ram.write(0x2ffe, b"hole"), Err(BusError { address: 0x2ffe, length: 4 }));
+        ram.read(0x4000, &mut buf).unwrap();
+        assert_eq!(buf, [0; 4], "nothing lands past the hole");
+        assert!(ram.read(0x0, &mut buf).is_err());
+        assert!(ram.read(u64::MAX - 1, &mut buf).is_err());
+    }
+
+    #[test]
+    fn table_reads_are_aligned_and_inside_ram() {
+        let ram = GuestRam::default();
+        ram.map(0x1000, 0x1000, file(0x1000), 0).unwrap();
+        assert_eq!(ram.read_u64(0x1ff8), Ok(0));
+        assert_eq!(ram.read_u64(0x1004), Err(BusError { address: 0x1004, length: 8 }));
+        assert_eq!(ram.read_u64(0x2000), Err(BusError { address: 0x2000, length: 8 }));
+    }
+
+    #[test]
+    fn ram_goes_away_and_comes_back() {
+        let ram = GuestRam::default();
+        ram.map(0x1000, 0x1000, file(0x1000), 0).unwrap();
+        let overlap = ram.map(0x1800, 0x1000, file(0x1000), 0).unwrap_err();
+        assert!(overlap.to_string().contains("0x1800"), "{overlap}");
+        ram.unmap(0x9000, 0x1000);
+        assert!(ram.read_u64(0x1000).is_ok());
+        ram.unmap(0x1000, 0x1000);
+        assert!(ram.read_u64(0x1000).is_err());
+        ram.map(0x1800, 0x1000, file(0x1000), 0).unwrap();
+    }
+
+    #[test]
+    fn a_short_file_is_refused() {
+        let error = GuestRam::default().map(0x1000, 0x2000, file(0x1000), 0).unwrap_err();
+        assert!(error.to_string().contains("0x2000"), "{error}");
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The board as its host sees it: windows of addresses, guest memory,
+//! interrupt lines.
+
+use crate::{
+    control::Control,
+    dpl::{Dpc, Dpl},
+    faults::Faults,
+    mc::{self, Effect, LoadError, Mc},
+    qbman::Qbman,
+    smmu::Smmu,
+    surroundings::{GuestMemory, IrqLines},
+};
+use std::sync::Arc;
+
+/// A window of the board's addresses that is served by a call for each access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// MC command portals: 64 MiB, one portal every 64 KiB.
+    McPortals,
+    /// MC control registers: 256 KiB.
+    McControl,
+    /// QBMan software portals: cache-enabled area at 0, cache-inhibited
+    /// (registers) at 32 MiB; 64 MiB in all.
+    Qbman,
+    /// MMU-500 registers: 1 MiB.
+    Smmu,
+}
+
+/// What a board is made of.
+#[derive(Default)]
+pub struct BoardConfig {
+    /// Isolation ids and firmware version.
+    pub mc: mc::Config,
+    /// Containers and objects to begin with.
+    pub layout: Dpl,
+    /// Ports and other facts of the board, where they are given.
+    pub ports: Option<Dpc>,
+    /// Delays and faults.
+    pub faults: Faults,
+    /// Receives a record of each command.
+    pub tracer: Option<mc::Tracer>,
+}
+
+/// An emulated DPAA2 board. All methods may be called from any thread.
+pub struct Board {
+    mc: Arc<Mc>,
+    control: Control,
+    smmu: Arc<Smmu>,
+    qbman: Arc<Qbman>,
+}
+
+impl Board {
+    /// Powers a board on: its MC has booted and applied the layout.
+    ///
+    /// # Errors
+    /// [`LoadError`] where the MC cannot make what the layout asks for.
+    pub fn new(
+        config: BoardConfig,
+        memory: Arc<dyn GuestMemory>,
+        lines: Arc<dyn IrqLines>,
+    ) -> Result<Self, LoadError> {
+        let mut state = mc::State::new(config.mc);
+        state.load(&config.layout, config.ports.as_ref())?;
+        let smmu = Arc::new(Smmu::new(memory, lines));
+        let qbman = Arc::new(Qbman::new(mc::SOFTWARE_PORTALS));
+        let perform = performer(smmu.clone(), qbman.clone());
+        let mc = Mc::new(state, config.faults, config.tracer, perform);
+        Ok(Self { mc, control: Control::default(), smmu, qbman })
+    }
+
+    /// Reads from a window.
+    pub fn read(&self, window: Window, offset: u64, data: &mut [u8]) {
+        match window {
+            Window::McPortals => self.mc.read(offset, data),
+            Window::McControl => self.control.read(offset, data),
+            Window::Qbman => self.qbman.read(offset, data),
+            Window::Smmu => self.smmu.read(offset, data),
+        }
+    }
+
+    /// Writes to a window. A command to the MC or the SMMU is done when this
+    /// returns, unless a delay is set for it.
+    pub fn write(&self, window: Window, offset: u64, data: &[u8]) {
+        match window {
+            Window::McPortals => self.mc.write(offset, data),
+            Window::McControl => self.control.write(offset, data),
+            Window::Qbman => self.qbman.write(offset, data),
+            Window::Smmu => self.smmu.write(offset, data),
+        }
+    }
+
+    /// The Management Complex.
+    pub fn mc(&self) -> &Arc<Mc> {
+        &self.mc
+    }
+
+    /// The IOMMU: what every bus master of the board goes through.
+    pub fn smmu(&self) -> &Arc<Smmu> {
+        &self.smmu
+    }
+}
+
+/// Performs what commands cause: interrupts leave through the SMMU with their
+/// container's isolation id, as everything that the board writes.
+fn performer(smmu: Arc<Smmu>, qbman: Arc<Qbman>) -> mc::Performer {
+    Arc::new(move |effect| match effect {
+        Effect::Message { icid, address, value } => {
+            if let Err(fault) = smmu.message(icid, address, value) {
+                tracing::warn!(icid, address, value, %fault, "interrupt message lost");
+            }
+        }
+        Effect::ResetPortal { portal } => qbman.reset_portal(portal),
+    })
+}

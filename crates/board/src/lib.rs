@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! An emulated DPAA2 board: the Management Complex with its objects and
+//! containers, the QBMan software portals as far as a driver's probe looks,
+//! and the MMU-500 that isolates the containers from each other.
+//!
+//! The board knows nothing of the machine that hosts it. It reaches guest
+//! memory and interrupt lines through the two traits in [`surroundings`].
+#![forbid(unsafe_code)]
+
+// mod board;
+mod control;
+pub mod dpl;
+pub mod faults;
+pub mod mc;
+pub mod smmu;
+pub mod surroundings;
+
+// pub use board::{Board, BoardConfig, Window};

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! From a message to the handler of its command, and back.
+
+use super::{
+    Answer, Call, State, call, dpmng, dprc,
+    families::{self, Facts, Outcome},
+};
+use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Wire, common};
+
+/// What became of a message, with the words for a trace.
+pub(crate) struct Executed {
+    pub answer: Message,
+    pub status: Status,
+    pub object: Option<ObjectId>,
+    pub command: Option<String>,
+    pub reply: Option<String>,
+}
+
+/// Executes a message that came through a portal of `portal_container`.
+pub(crate) fn execute(
+    state: &mut State,
+    portal_container: Option<u32>,
+    message: &Message,
+    traced: bool,
+) -> Executed {
+    let mut object = None;
+    let (text, outcome) = match portal_container {
+        // A portal that belongs to nobody has no authority.
+        None => (None, Err(Status::AuthenticationError)),
+        Some(container) => route(state, container, message, traced, &mut object),
+    };
+    let answer = call::answer_message(message, &outcome);
+    let (status, reply) = match outcome {
+        Ok(answer) => (Status::Ok, answer.text),
+        Err(status) => (status, None),
+    };
+    Executed { answer, status, object, command: text, reply }
+}
+
+fn route(
+    state: &mut State,
+    container: u32,
+    message: &Message,
+    traced: bool,
+    object: &mut Option<ObjectId>,
+) -> Outcome {
+    let header = message.header;
+    let (number, token) = (header.number(), header.token());
+    let root = ObjectId::new(ObjectType::Dprc, container);
+    let mut call = Call {
+        portal_container: container,
+        object: root,
+        token,
+        version: header.version(),
+        traced,
+    };
+    if let Some(kind) = family_command(number, common::OPEN) {
+        return open(state, &call, kind, &message.params, object);
+    }
+    if let Some(kind) = family_command(number, common::GET_API_VERSION) {
+        return api_version(&call, kind);
+    }
+    if let Some(outcome) = dpmng::run(state, &call, number, &message.params) {
+        return outcome;
+    }
+    // Everything else addresses an open object, which must lie in the portal's
+    // container or below.
+    match state.sessions.object(token) {
+        Some(id) if state.reaches(container, id) => {
+            *object = Some(id);
+            call.object = id;
+        }
+        _ => {
+            let text = traced.then(|| format!("command {number:#05x}"));
+            return (text, Err(Status::AuthenticationError));
+        }
+    }
+    if number == common::CLOSE {
+        state.sessions.close(token);
+        return (traced.then(|| "Close".into()), Ok(Answer::DONE));
+    }
+    if let Some(kind) = family_command(number, common::CREATE) {
+        return dprc::create_object(state, &call, kind, &message.params);
+    }
+    if let Some(kind) = family_command(number, common::DESTROY) {
+        return destroy(state, &call, kind, &message.params);
+    }
+    let Some(facts) = families::facts(call.object.kind) else {
+        return (None, Err(Status::UnsupportedOperation));
+    };
+    (facts.run)(state, &call, number, &message.params)
+        .or_else(|| common_command(state, &call, &facts, number, &message.params))
+        .unwrap_or_else(|| {
+            let text = traced.then(|| format!("command {number:#05x}"));
+            (text, Err(Status::UnsupportedOperation))
+        })
+}
+
+/// The family of a command out of a block of sixteen that starts at `base`.
+fn family_command(number: u16, base: u16) -> Option<ObjectType> {
+    ObjectType::from_code(number.checked_sub(base)?)
+}
+
+fn open(
+    state: &mut State,
+    call: &Call,
+    kind: ObjectType,
+    params: &Params,
+    object: &mut Option<ObjectId>,
+) -> Outcome {
+    let id = match common::Open::decode(params, call.version) {
+        Ok(open) => ObjectId::new(kind, open.id),
+        Err(_) => return (None, Err(Status::ConfigurationError)),
+    };
+    *object = Some(id);
+    let outcome = state.object(id).map(|_| ()).and_then(|()| {
+        if !state.reaches(call.portal_container, id) {
+            return Err(Status::AuthenticationError);
+        }
+        let token = state.sessions.open(id)?;
+        let text = call.traced.then(|| format!("token {:#x}", token.0));
+        Ok(Answer { params: Params::ZERO, token: Some(token), text })
+    });
+    (call.traced.then(|| "Open".into()), outcome)
+}
+
+fn api_version(call: &Call, kind: ObjectType) -> Outcome {
+    let text = call.traced.then(|| format!("{kind} GetApiVersion"));
+    let outcome = families::facts(kind).ok_or(Status::UnsupportedOperation).and_then(|facts| {
+        let (major, minor) = facts.version;
+        call.answer(&common::ApiVersion { major, minor })
+    });
+    (text, outcome)
+}
+
+fn destroy(state: &mut State, call: &Call, kind: ObjectType, params: &Params) -> Outcome {
+    match common::Destroy::decode(params, call.version) {
+        Ok(destroy) => {
+            let id = ObjectId::new(kind, destroy.id);
+            let text = call.traced.then(|| format!("Destroy {id}"));
+            (text, dprc::destroy_object(state, call, id).map(|()| Answer::DONE))
+        }
+        Err(_) => (None, Err(Status::ConfigurationError)),
+    }
+}
+
+/// Commands that look the same in every family that has them.
+fn common_command(
+    state: &mut State,
+    call: &Call,
+    facts: &Facts,
+    number: u16,
+    params: &Params,
+) -> Option<Outcome> {
+    let command = common::Command::decode(number, call.version, params).ok()?;
+    let text = call.traced.then(|| format!("{command:?}"));
+    Some((text, run_common(state, call, facts, &command)))
+}
+
+fn run_common(
+    state: &mut State,
+    call: &Call,
+    facts: &Facts,
+    command: &common::Command,
+) -> Result<Answer, Status> {
+    use common::Command;
+    let id = call.object;
+    match command {
+        Command::Enable(_) => switch(state, id, facts, true),
+        Command::Disable(_) => switch(state, id, facts, false),
+        Command::IsEnabled(request) => {
+            let enabled = state.object_mut(id)?.kind.enabled().copied();
+            let enabled = enabled.ok_or(Status::UnsupportedOperation)?;
+            call.reply(request, common::IsEnabledReply { enabled })
+        }
+        Command::Reset(_) => {
+            (facts.reset)(state, id.id);
+            Ok(Answer::DONE)
+        }
+        Command::SetIrq(set) => {
+            state.set_irq(id, set.index, set.address, set.value, set.user)?;
+            Ok(Answer::DONE)
+        }
+        Command::GetIrq(get) => {
+            let irq = state.irq(id, get.index)?;
+            let reply = common::GetIrqReply {
+                value: irq.value,
+                address: irq.address,
+                user: irq.user,
+                kind: 0,
+            };
+            call.reply(get, reply)
+        }
+        Command::SetIrqEnable(set) => {
+            state.configure_irq(id, set.index, |irq| irq.enabled = set.enable)?;
+            Ok(Answer::DONE)
+        }
+        Command::GetIrqEnable(get) => {
+            let enabled = state.irq(id, get.index)?.enabled;
+            call.reply(get, common::GetIrqEnableReply { enabled })
+        }
+        Command::SetIrqMask(set) => {
+            state.configure_irq(id, set.index, |irq| irq.mask = set.mask)?;
+            Ok(Answer::DONE)
+        }
+        Command::GetIrqMask(get) => {
+            let mask = state.irq(id, get.index)?.mask;
+            call.reply(get, common::GetIrqMaskReply { mask })
+        }
+        Command::GetIrqStatus(get) => {
+            let status = state.irq(id, get.index)?.status;
+            call.reply(get, common::GetIrqStatusReply { status })
+        }
+        Command::ClearIrqStatus(clear) => {
+            state.configure_irq(id, clear.index, |irq| irq.status &= !clear.status)?;
+            Ok(Answer::DONE)
+        }
+    }
+}
+
+fn switch(state: &mut State, id: ObjectId, facts: &Facts, on: bool) -> Result<Answer, Status> {
+    let switch = state.object_mut(id)?.kind.enabled().ok_or(Status::UnsupportedOperation)?;
+    *switch = on;
+    (facts.switched)(state, id.id, on);
+    Ok(Answer::DONE)
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What every object family provides, and the list of families.
+
+use super::{Answer, Call, Object, Region, State, dpbp, dprc};
+use mc_abi::{DecodeError, ObjectType, Params, Status, Wire};
+use std::fmt;
+
+/// A family of objects. The implementing type is what the MC keeps of one
+/// object beyond what [`Object`] has.
+pub(crate) trait Family: Variant + fmt::Debug {
+    /// The family.
+    const TYPE: ObjectType;
+    /// Version of its interface: major, minor.
+    const VERSION: (u16, u16);
+    /// How many interrupts an object has.
+    const IRQS: u8;
+    /// Parameters of the create command.
+    type Create: Wire;
+    /// The family's own commands.
+    type Command: fmt::Debug;
+
+    /// Decodes one of the family's own commands.
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Self::Command, DecodeError>;
+
+    /// Makes an object: checks the configuration and takes resources. Nothing
+    /// may be left taken when it fails.
+    fn create(
+        state: &mut State,
+        id: u32,
+        container: u32,
+        request: &Self::Create,
+    ) -> Result<Self, Status>;
+
+    /// Gives all resources back.
+    fn destroy(self, state: &mut State, id: u32);
+
+    /// Executes one of the family's own commands on the open object
+    /// `call.object`.
+    fn handle(state: &mut State, call: &Call, command: &Self::Command) -> Result<Answer, Status>;
+
+    /// Puts the object back to its initial state: the reset command, and the
+    /// reset of the container around it.
+    fn reset(state: &mut State, id: u32);
+
+    /// The switch of families that have one.
+    fn enabled(&mut self) -> Option<&mut bool> {
+        None
+    }
+
+    /// Called after enable and disable.
+    fn switched(_state: &mut State, _id: u32, _on: bool) {}
+
+    /// The object's regions, in the order of their index.
+    fn regions(&self) -> Vec<Region> {
+        Vec::new()
+    }
+}
+
+/// The families: `Variant(type)` each. Makes [`Kind`] and the places where a
+/// family is chosen by its type.
+macro_rules! families {
+    ($( $variant:ident($body:ty) ),* $(,)?) => {
+        /// What a family keeps of an object.
+        #[derive(Debug)]
+        #[allow(clippy::large_enum_variant)]
+        pub(crate) enum Kind {
+            $( $variant($body), )*
+        }
+
+        $( impl Variant for $body {
+            fn of(kind: &Kind) -> Option<&Self> {
+                match kind {
+                    Kind::$variant(body) => Some(body),
+                    _ => None,
+                }
+            }
+
+            fn of_mut(kind: &mut Kind) -> Option<&mut Self> {
+                match kind {
+                    Kind::$variant(body) => Some(body),
+                    _ => None,
+                }
+            }
+
+            fn into_kind(self) -> Kind {
+                Kind::$variant(self)
+            }
+        } )*
+
+        /// Facts of a family, for every family that the board has.
+        pub(crate) fn facts(kind: ObjectType) -> Option<Facts> {
+            match kind {
+                $( <$body>::TYPE => Some(Facts {
+                    version: <$body>::VERSION,
+                    create: create::<$body>,
+                    run: run::<$body>,
+                    reset: <$body>::reset,
+                    switched: <$body>::switched,
+                }), )*
+                #[allow(unreachable_patterns)]
+                _ => None,
+            }
+        }
+
+        /// Gives an object's resources back.
+        pub(crate) fn destroy(state: &mut State, object: Object) {
+            match object.kind {
+                $( Kind::$variant(body) => body.destroy(state, object.id.id), )*
+            }
+        }
+
+        impl Kind {
+            /// The object's regions.
+            pub fn regions(&self) -> Vec<Region> {
+                match self {
+                    $( Self::$variant(body) => body.regions(), )*
+                }
+            }
+
+            /// The switch of families that have one.
+            pub fn enabled(&mut self) -> Option<&mut bool> {
+                match self {
+                    $( Self::$variant(body) => body.enabled(), )*
+                }
+            }
+        }
+    };
+}
+
+/// Which part of [`Kind`] a family's state is.
+pub(crate) trait Variant: Sized {
+    /// This family's part of [`Kind`].
+    fn of(kind: &Kind) -> Option<&Self>;
+    /// The same, to be changed.
+    fn of_mut(kind: &mut Kind) -> Option<&mut Self>;
+    /// Wraps the object's state.
+    fn into_kind(self) -> Kind;
+}
+
+/// A decoded command's text (made only for a trace) and what came of it.
+pub(crate) type Outcome = (Option<String>, Result<Answer, Status>);
+
+/// What the dispatcher needs of a family.
+pub(crate) struct Facts {
+    pub version: (u16, u16),
+    /// Makes an object from the parameters of its create command, in a
+    /// container (second number) for a creator (third).
+    pub create: fn(&mut State, &Call, &Params, u32) -> Outcome,
+    /// Runs one of the family's own commands; `None` where it has none of that
+    /// number.
+    pub run: fn(&mut State, &Call, u16, &Params) -> Option<Outcome>,
+    pub reset: fn(&mut State, u32),
+    pub switched: fn(&mut State, u32, bool),
+}
+
+fn create<F: Family>(state: &mut State, call: &Call, params: &Params, container: u32) -> Outcome {
+    let request = match F::Create::decode(params, call.version) {
+        Ok(request) => request,
+        Err(_) => return (None, Err(Status::ConfigurationError)),
+    };
+    let text = call.traced.then(|| format!("{} {request:?}", F::TYPE));
+    let outcome = state
+        .create::<F>(None, container, call.portal_container, &request)
+        .and_then(|id| call.answer(&mc_abi::common::Created { id }));
+    (text, outcome)
+}
+
+fn run<F: Family>(state: &mut State, call: &Call, number: u16, params: &Params) -> Option<Outcome> {
+    match F::decode(number, call.version, params) {
+        Ok(command) => {
+            let text = call.traced.then(|| format!("{command:?}"));
+            Some((text, F::handle(state, call, &command)))
+        }
+        Err(DecodeError::UnknownCommand { .. }) => None,
+        Err(error @ DecodeError::Field { .. }) => {
+            let text = call.traced.then(|| error.to_string());
+            Some((text, Err(Status::ConfigurationError)))
+        }
+    }
+}
+
+families! {
+    Dprc(dprc::Container),
+    Dpbp(dpbp::BufferPool),
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! All that the MC knows: objects, sessions, pools.
+
+use super::{Family, Object, families, pools::Pools, session::Sessions};
+use mc_abi::{ObjectId, ObjectType, Status};
+use std::collections::BTreeMap;
+
+/// What a board is made with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// First isolation id that containers get.
+    pub first_icid: u16,
+    /// How many there are: one a container.
+    pub icids: u16,
+    /// Firmware version: major, minor, revision.
+    pub firmware: (u32, u32, u32),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { first_icid: 23, icids: 16, firmware: (10, 39, 0) }
+    }
+}
+
+/// What a command causes outside of the MC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// A message-signalled interrupt.
+    Message {
+        /// Isolation id that it leaves with.
+        icid: u16,
+        /// I/O virtual address.
+        address: u64,
+        /// Data.
+        value: u32,
+    },
+    /// A QBMan software portal returns to its power-on state.
+    ResetPortal {
+        /// Number of the portal.
+        portal: u32,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub config: Config,
+    pub objects: BTreeMap<ObjectId, Object>,
+    pub sessions: Sessions,
+    pub pools: Pools,
+    /// Causes that wait for the state to be unlocked.
+    pub effects: Vec<Effect>,
+}
+
+impl State {
+    pub fn new(config: Config) -> Self {
+        let pools = Pools::new(config.first_icid, config.icids);
+        Self {
+            config,
+            objects: BTreeMap::new(),
+            sessions: Sessions::default(),
+            pools,
+            effects: Vec::new(),
+        }
+    }
+
+    /// An object that must be there.
+    ///
+    /// # Errors
+    /// [`Status::NoResource`]: the status of an open of what does not exist.
+    pub fn object(&self, id: ObjectId) -> Result<&Object, Status> {
+        self.objects.get(&id).ok_or(Status::NoResource)
+    }
+
+    /// The same, to be changed.
+    pub fn object_mut(&mut self, id: ObjectId) -> Result<&mut Object, Status> {
+        self.objects.get_mut(&id).ok_or(Status::NoResource)
+    }
+
+    /// What the family `F` keeps of its object number `id`.
+    pub fn body<F: Family>(&self, id: u32) -> Result<&F, Status> {
+        let object = self.object(ObjectId::new(F::TYPE, id))?;
+        F::of(&object.kind).ok_or(Status::InvalidState)
+    }
+
+    /// The same, to be changed.
+    pub fn body_mut<F: Family>(&mut self, id: u32) -> Result<&mut F, Status> {
+        let object = self.object_mut(ObjectId::new(F::TYPE, id))?;
+        F::of_mut(&mut object.kind).ok_or(Status::InvalidState)
+    }
+
+    /// The lowest number that no object of the family has, in any container.
+    /// Numbers are given out again (board observation); those of `dprc`,
+    /// `dpmcp` and `dpmac` start at 1.
+    pub fn free_id(&self, kind: ObjectType) -> u32 {
+        let first =
+            u32::from(matches!(kind, ObjectType::Dprc | ObjectType::Dpmcp | ObjectType::Dpmac));
+        let taken = self.objects.range(ObjectId::new(kind, 0)..=ObjectId::new(kind, u32::MAX));
+        let mut free = first;
+        for (id, _) in taken {
+            if id.id > free {
+                break;
+            }
+            free = free.max(id.id.saturating_add(1));
+        }
+        free
+    }
+
+    /// Makes an object of family `F` in `container` and tells the container's
+    /// driver.
+    ///
+    /// # Errors
+    /// What the family's own creation refuses.
+    pub fn create<F: Family>(
+        &mut self,
+        id: Option<u32>,
+        container: u32,
+        creator: u32,
+        request: &F::Create,
+    ) -> Result<u32, Status> {
+        let id = id.unwrap_or_else(|| self.free_id(F::TYPE));
+        let name = ObjectId::new(F::TYPE, id);
+        if self.objects.contains_key(&name) {
+            return Err(Status::NoResource);
+        }
+        let body = F::create(self, id, container, request)?;
+        let irqs = vec![super::Irq::default(); usize::from(F::IRQS)];
+        self.objects.insert(
+            name,
+            Object {
+                id: name,
+                container,
+                creator,
+                label: Default::default(),
+                plugged: false,
+                irqs,
+                kind: body.into_kind(),
+            },
+        );
+        Ok(id)
+    }
+
+    /// Takes an object out of the world: its resources go back to their pools,
+    /// its sessions end.
+    ///
+    /// # Errors
+    /// [`Status::NoResource`] where there is none.
+    pub fn remove(&mut self, id: ObjectId) -> Result<(), Status> {
+        let object = self.objects.remove(&id).ok_or(Status::NoResource)?;
+        self.sessions.forget(id);
+        families::destroy(self, object);
+        Ok(())
+    }
+
+    /// Notes events of an interrupt of `id` and sends its message where gate
+    /// and mask let it leave.
+    pub fn raise(&mut self, id: ObjectId, index: u8, events: u32) {
+        let sends = self
+            .objects
+            .get_mut(&id)
+            .and_then(|o| o.irqs.get_mut(usize::from(index)))
+            .is_some_and(|irq| irq.raise(events));
+        if sends {
+            self.send(id, index);
+        }
+    }
+
+    /// Sends the message of an interrupt.
+    pub fn send(&mut self, id: ObjectId, index: u8) {
+        let Some(object) = self.objects.get(&id) else { return };
+        let Some(irq) = object.irqs.get(usize::from(index)) else { return };
+        let (address, value) = (irq.address, irq.value);
+        // A container's own interrupt carries its own isolation id, an
+        // object's that of the container that holds it.
+        let container = if id.kind == ObjectType::Dprc { id.id } else { object.container };
+        if let Some(icid) = self.icid(container) {
+            self.effects.push(Effect::Message { icid, address, value });
+        }
+    }
+
+    /// The isolation id of a container.
+    pub fn icid(&self, container: u32) -> Option<u16> {
+        self.body::<super::dprc::Container>(container).ok().map(|c| c.icid)
+    }
+}
+
+/// Interrupts as commands see them.
+impl State {
+    /// An interrupt of an object.
+    ///
+    /// # Errors
+    /// [`Status::ConfigurationError`] where the object has no such index.
+    pub fn irq(&self, id: ObjectId, index: u8) -> Result<&super::Irq, Status> {
+        self.object(id)?.irqs.get(usize::from(index)).ok_or(Status::ConfigurationError)
+    }
+
+    /// Sets where an interrupt's message goes.
+    pub fn set_irq(
+        &mut self,
+        id: ObjectId,
+        index: u8,
+        address: u64,
+        value: u32,
+        user: u32,
+    ) -> Result<(), Status> {
+        self.configure_irq(id, index, |irq| {
+            (irq.address, irq.value, irq.user) = (address, value, user);
+        })
+    }
+
+    /// Changes an interrupt, and sends its message where that lets waiting
+    /// events leave.
+    pub fn configure_irq(
+        &mut self,
+        id: ObjectId,
+        index: u8,
+        change: impl FnOnce(&mut super::Irq),
+    ) -> Result<(), Status> {
+        let irq = self.object_mut(id)?.irqs.get_mut(usize::from(index));
+        if irq.ok_or(Status::ConfigurationError)?.configure(change) {
+            self.send(id, index);
+        }
+        Ok(())
+    }
+
+    /// Whether a portal of `container` may address `id`: what lies in it or in
+    /// a container below, and the container itself.
+    pub fn reaches(&self, container: u32, id: ObjectId) -> bool {
+        let mut at = match self.objects.get(&id) {
+            Some(_) if id.kind == ObjectType::Dprc => id.id,
+            Some(object) => object.container,
+            None => return false,
+        };
+        // A tree of containers is no deeper than their number.
+        for _ in 0..=self.objects.len() {
+            if at == container {
+                return true;
+            }
+            match self.objects.get(&ObjectId::new(ObjectType::Dprc, at)) {
+                Some(parent) if parent.container != 0 => at = parent.container,
+                _ => return false,
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The MMU-500 that isolates the containers from each other.
+//!
+//! An SMMUv2 with stage 1 translation: every bus master of the board reaches
+//! memory through it, with its isolation id as the stream id. The registers
+//! are those that Linux's `arm-smmu` driver programs; sources are the Arm
+//! System MMU Architecture Specification version 2 (IHI 0062), the MMU-500
+//! manual (DDI 0517), and what that driver reads and writes.
+//!
+//! Behaviour that is chosen where the architecture leaves a choice:
+//! - A transaction that meets a fault is terminated, never stalled: `sCR0.STALLD`
+//!   reads as one and `SCTLR.CFCFG` as zero. Linux leaves CFCFG clear.
+//! - An outstanding fault does not hold up the transactions that follow, as if
+//!   `SCTLR.HUPCF` were always set.
+//! - An invalidation is complete when the register write returns, and so are
+//!   all transactions begun before it; TLBSYNC has nothing left to wait for.
+//! - Tables are cached as pages and blocks, without intermediate levels, and a
+//!   write to a register of the translation regime or of the stream mapping
+//!   empties the caches concerned.
+//! - `SCTLR.WXN` and `UWXN` make no difference: no bus master fetches code.
+//! - A transaction to a bank that asks for stage 2 or for AArch32 tables, which
+//!   the identification registers do not offer, meets an invalid context fault.
+
+mod access;
+mod bank;
+mod cache;
+mod fault;
+mod frame;
+mod regime;
+mod report;
+mod shape;
+mod state;
+mod streams;
+mod walk;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+
+pub use access::{Access, AccessKind, Mapped};
+pub use fault::{ContextCause, DmaError, Fault, GlobalCause};
+pub use report::{BankDump, Counters, Dump};
+pub use shape::{FRAME_SIZE, Shape, ShapeError};
+pub use streams::{StreamMapping, StreamTarget};
+
+use crate::surroundings::{GuestMemory, IrqLines};
+use bank::Refusal;
+use report::Counts;
+use state::{State, Written};
+use streams::Route;
+
+/// Longest piece of a transfer that is one transaction, in bytes. Register
+/// writes wait for transactions, so a large block must not make one long.
+const LONGEST_TRANSACTION: u64 = 0x1_0000;
+
+/// The SMMU: registers towards the guest, streams towards the board.
+///
+/// All methods take `&self` and may be called from any thread. Transactions
+/// run beside each other; a register write runs alone, so that it returns only
+/// when no transaction still uses what it changed. [`GuestMemory`] is therefore
+/// called under a lock and must not call back into the SMMU; [`IrqLines`] is
+/// called without one and may.
+pub struct Smmu {
+    memory: Arc<dyn GuestMemory>,
+    lines: Arc<dyn IrqLines>,
+    state: RwLock<State>,
+    counts: Counts,
+    line: Mutex<Line>,
+}
+
+/// The interrupt line as the surroundings know it.
+#[derive(Debug, Default)]
+struct Line {
+    asserted: bool,
+    /// Some thread is telling the surroundings, and will look again when done.
+    busy: bool,
+}
+
+impl Smmu {
+    /// An SMMU of the default [`Shape`] in its power-on state: all streams
+    /// pass untranslated.
+    pub fn new(memory: Arc<dyn GuestMemory>, lines: Arc<dyn IrqLines>) -> Self {
+        Self::with_shape(Shape::default(), memory, lines)
+    }
+
+    /// The same with a chosen number of context banks and stream mappings.
+    pub fn with_shape(
+        shape: Shape,
+        memory: Arc<dyn GuestMemory>,
+        lines: Arc<dyn IrqLines>,
+    ) -> Self {
+        Self {
+            memory,
+            lines,
+            state: RwLock::new(State::new(shape)),
+            counts: Counts::default(),
+            line: Mutex::default(),
+        }
+    }
+
+    /// Number of context banks and stream mappings.
+    pub fn shape(&self) -> Shape {
+        self.state.read().shape()
+    }
+
+    /// Back to the power-on state: registers, caches, counters, interrupt line.
+    pub fn reset(&self) {
+        {
+            let mut state = self.state.write();
+            *state = State::new(state.shape());
+            self.counts.reset();
+        }
+        self.drive_line();
+    }
+
+    /// A read of the register frame at `offset` by a CPU: `data` is 4 or 8
+    /// bytes, naturally aligned, little-endian. Anything else, and places
+    /// without a register, read as zero.
+    pub fn read(&self, offset: u64, data: &mut [u8]) {
+        data.fill(0);
+        let state = self.state.read();
+        match data.len() {
+            4 | 8 if offset.is_multiple_of(data.len() as u64) && offset < FRAME_SIZE => {
+                for (word, at) in data.chunks_exact_mut(4).zip((offset..).step_by(4)) {
+                    let value = state.read(at).unwrap_or_else(|| {
+                        tracing::trace!(offset = at, "SMMU read of no register");
+                        0
+                    });
+                    word.copy_from_slice(&value.to_le_bytes());
+                }
+            }
+            length => tracing::debug!(offset, length, "SMMU read of unsupported shape"),
+        }
+    }
+
+    /// A write to the register frame at `offset` by a CPU, of the same shapes
+    /// as [`Smmu::read`]. Others, and places without a register, ignore it.
+    pub fn write(&self, offset: u64, data: &[u8]) {
+        let written = if !offset.is_multiple_of(4) || offset >= FRAME_SIZE {
+            None
+        } else if let Ok(word) = data.try_into() {
+            Some(self.state.write().write(offset, u32::from_le_bytes(word)))
+        } else if let (Ok(words), true) = (data.try_into(), offset.is_multiple_of(8)) {
+            Some(self.state.write().write_wide(offset, u64::from_le_bytes(words)))
+        } else {
+            None
+        };
+        match written {
+            Some(Written::Register) => self.drive_line(),
+            Some(Written::Invalidation) => {
+                self.counts.invalidations.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(Written::Nothing) => tracing::trace!(offset, "SMMU write to no register"),
+            None => {
+                tracing::debug!(offset, length = data.len(), "SMMU write of unsupported shape");
+            }
+        }
+    }
+
+    /// Where a transaction of `stream` at `iova` goes.
+    ///
+    /// The answer is true when it is given, and may be outdated by the next
+    /// register write. What moves data uses [`Smmu::dma_read`] and
+    /// [`Smmu::dma_write`] instead, for which register writes wait.
+    ///
+    /// # Errors
+    /// The [`Fault`] that terminates the transaction. It is recorded in the
+    /// fault registers and may raise the interrupt.
+    pub fn translate(&self, stream: u16, iova: u64, access: Access) -> Result<Mapped, Fault> {
+        let result = self.resolve(&self.state.read(), stream, iova, access);
+        if result.is_err() {
+            self.drive_line();
+        }
+        result
+    }
+
+    /// Reads memory as the bus master `stream`, page by page.
+    ///
+    /// # Errors
+    /// [`DmaError`] with the address of the part that failed; `buf` holds what
+    /// came before it.
+    pub fn dma_read(&self, stream: u16, iova: u64, buf: &mut [u8]) -> Result<(), DmaError> {
+        self.transfer(stream, iova, buf.len(), Access::READ, |range, address| {
+            buf.get_mut(range).map_or(Ok(()), |part| self.memory.read(address, part))
+        })
+    }
+
+    /// Writes memory as the bus master `stream`, page by page.
+    ///
+    /// # Errors
+    /// [`DmaError`] with the address of the part that failed; what came before
+    /// it is written.
+    pub fn dma_write(&self, stream: u16, iova: u64, data: &[u8]) -> Result<(), DmaError> {
+        self.transfer(stream, iova, data.len(), Access::WRITE, |range, address| {
+            data.get(range).map_or(Ok(()), |part| self.memory.write(address, part))
+        })
+    }
+
+    /// Sends a message-signalled interrupt as the bus master `stream`: a write
+    /// of `value` to `iova`, whose translation is given to
+    /// [`IrqLines::message`].
+    ///
+    /// # Errors
+    /// The [`Fault`] that terminates the write.
+    pub fn message(&self, stream: u16, iova: u64, value: u32) -> Result<(), Fault> {
+        let mapped = self.translate(stream, iova, Access::WRITE)?;
+        self.lines.message(stream, mapped.address, value);
+        Ok(())
+    }
+
+    /// Events since power-on or the last [`Smmu::reset`].
+    pub fn counters(&self) -> Counters {
+        self.counts.read()
+    }
+
+    /// A picture of the state, for traces.
+    pub fn dump(&self) -> Dump {
+        let interrupt = self.line.lock().asserted;
+        let state = self.state.read();
+        let global_fault_status = state.faults.lock().global.status();
+        Dump {
+            control: state.streams.control(),
+            disabled: state.streams.disabled(),
+            global_fault_status,
+            streams: state.streams.mappings(),
+            banks: state.dump_banks(),
+            interrupt,
+            counters: self.counts.read(),
+        }
+    }
+
+    /// Cuts a transfer into transactions and has `copy` move each: a range of
+    /// the transfer, and the physical address of its first byte.
+    fn transfer(
+        &self,
+        stream: u16,
+        iova: u64,
+        length: usize,
+        access: Access,
+        mut copy: impl FnMut(std::ops::Range<usize>, u64) -> Result<(), crate::surroundings::BusError>,
+    ) -> Result<(), DmaError> {
+        let mut done = 0;
+        while done < length {
+            let at = iova.wrapping_add(done as u64);
+            let state = self.state.read();
+            let mapped = match self.resolve(&state, stream, at, access) {
+                Ok(mapped) => mapped,
+                Err(fault) => {
+                    RwLockReadGuard::unlock_fair(state);
+                    self.drive_line();
+                    return Err(fault.into());
+                }
+            };
+            let piece = mapped.length.clamp(1, LONGEST_TRANSACTION);
+            let piece = usize::try_from(piece).unwrap_or(usize::MAX).min(length - done);
+            copy(done..done + piece, mapped.address).map_err(|source| DmaError::Bus {
+                stream,
+                iova: at,
+                source,
+            })?;
+            done += piece;
+        }
+        Ok(())
+    }
+
+    /// Translates, and records the fault where it cannot. The caller holds the
+    /// state, and sees to the interrupt line when it no longer does.
+    fn resolve(
+        &self,
+        state: &State,
+        stream: u16,
+        iova: u64,
+        access: Access,
+    ) -> Result<Mapped, Fault> {
+        let global = |cause, access| {
+            self.counts.global_faults.fetch_add(1, Ordering::Relaxed);
+            state.faults.lock().global.record(cause, stream, iova, access);
+            Fault::Global { cause, stream, iova }
+        };
+        let (index, access) = match state.streams.route(stream, access) {
+            Ok(Route::Bank(index, access)) => (index, access),
+            Ok(Route::Bypass) => {
+                self.counts.bypasses.fetch_add(1, Ordering::Relaxed);
+                return Ok(Mapped::flat(iova));
+            }
+            Err(cause) => return Err(global(cause, access)),
+        };
+        let Some(bank) = state.banks.get(index) else {
+            return Err(global(GlobalCause::UnimplementedBank, access));
+        };
+        let refusal = match bank.translate(iova, access, &*self.memory, &self.counts) {
+            Ok(mapped) => return Ok(mapped),
+            Err(refusal) => refusal,
+        };
+        match refusal {
+            Refusal::Global(cause) => Err(global(cause, access)),
+            Refusal::Context(cause, level) => {
+                self.counts.context_faults.fetch_add(1, Ordering::Relaxed);
+                // A bank number fits: there are at most 128.
+                let bank = index as u8;
+                if let Some(faults) = state.faults.lock().banks.get_mut(index) {
+                    faults.record(cause, bank, level, stream, iova, access);
+                }
+                tracing::debug!(stream, iova, bank, level, %cause, "SMMU context fault");
+                Err(Fault::Context { cause, bank, stream, iova, level })
+            }
+        }
+    }
+
+    /// Brings the interrupt line to the level that the registers ask for.
+    ///
+    /// One thread at a time talks to the surroundings, with no lock held, and
+    /// looks again afterwards: levels arrive in order and none is lost.
+    fn drive_line(&self) {
+        let mut line = self.line.lock();
+        if line.busy {
+            return;
+        }
+        loop {
+            // Read under the line's lock: a change that comes later finds the
+            // line not busy any more, or is seen by the next turn.
+            let wanted = self.state.read().interrupt();
+            if wanted == line.asserted {
+                line.busy = false;
+                return;
+            }
+            line.asserted = wanted;
+            line.busy = true;
+            drop(line);
+            self.lines.smmu(wanted);
+            line = self.line.lock();
+        }
+    }
+}
+
+impl fmt::Debug for Smmu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Smmu").field(&self.dump()).finish()
+    }
+}

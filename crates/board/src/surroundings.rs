@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the board needs of the machine that hosts it.
+
+/// An access that no memory answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no memory at guest physical address {address:#x} ({length} bytes)")]
+pub struct BusError {
+    /// Guest physical address of the access.
+    pub address: u64,
+    /// Its length in bytes.
+    pub length: usize,
+}
+
+/// Guest physical memory as a bus master behind the SMMU sees it.
+///
+/// Only the SMMU model and the code that has a translated address use it
+/// directly: everything else goes through a stream of the SMMU.
+pub trait GuestMemory: Send + Sync {
+    /// Copies `buf.len()` bytes from `address`.
+    ///
+    /// # Errors
+    /// [`BusError`] where the range is not wholly RAM; `buf` is unspecified then.
+    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError>;
+
+    /// Copies `data` to `address`.
+    ///
+    /// # Errors
+    /// [`BusError`] where the range is not wholly RAM; nothing past the first
+    /// hole is written.
+    fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError>;
+
+    /// Reads a naturally aligned little-endian word in one access, as a page
+    /// table walker does.
+    ///
+    /// # Errors
+    /// [`BusError`] where there is no RAM, or for a misaligned address.
+    fn read_u64(&self, address: u64) -> Result<u64, BusError>;
+}
+
+/// The interrupt lines that leave the board.
+pub trait IrqLines: Send + Sync {
+    /// Performs the write of a message-signalled interrupt: `value` to the
+    /// (already translated) physical `address`, sent by the bus master whose
+    /// isolation id is `icid`.
+    ///
+    /// A message that reaches no interrupt controller is lost, as on silicon;
+    /// the implementation traces it.
+    fn message(&self, icid: u16, address: u64, value: u32);
+
+    /// Drives the wired interrupt line of the SMMU (level, active high). Global
+    /// and context faults share it.
+    fn smmu(&self, asserted: bool);
+}

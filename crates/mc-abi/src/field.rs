@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Values that lie in a parameter area.
+
+use core::fmt;
+
+/// Why bytes stand for no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldError {
+    /// The text names no object family.
+    UnknownObjectType,
+    /// The number stands for no variant.
+    UnknownValue(u64),
+    /// The field reaches past its area: a mistake in a layout.
+    TooShort,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownObjectType => f.write_str("unknown object type"),
+            Self::UnknownValue(value) => write!(f, "{value:#x} has no meaning here"),
+            Self::TooShort => f.write_str("field past the end of its area"),
+        }
+    }
+}
+
+impl core::error::Error for FieldError {}
+
+/// A value of a fixed number of bytes.
+pub trait Field: Sized + Default + Clone + PartialEq + fmt::Debug {
+    /// Bytes on the wire.
+    const SIZE: usize;
+
+    /// Reads the value from the first [`SIZE`](Self::SIZE) bytes.
+    ///
+    /// # Errors
+    /// [`FieldError`] where the bytes stand for no value.
+    fn load(bytes: &[u8]) -> Result<Self, FieldError>;
+
+    /// Writes the value to the first [`SIZE`](Self::SIZE) bytes.
+    fn store(&self, bytes: &mut [u8]);
+
+    /// Any value, drawn from a stream of random words.
+    fn sample(next: &mut dyn FnMut() -> u64) -> Self;
+}
+
+macro_rules! integers {
+    ($($ty:ty),*) => {$(
+        impl Field for $ty {
+            const SIZE: usize = size_of::<$ty>();
+
+            fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+                let bytes = bytes.first_chunk().ok_or(FieldError::TooShort)?;
+                Ok(Self::from_le_bytes(*bytes))
+            }
+
+            fn store(&self, bytes: &mut [u8]) {
+                if let Some(slot) = bytes.first_chunk_mut() {
+                    *slot = self.to_le_bytes();
+                }
+            }
+
+            fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+                next() as $ty
+            }
+        }
+
+        impl Bits for $ty {
+            fn from_bits(bits: u64) -> Result<Self, FieldError> {
+                Ok(bits as $ty)
+            }
+
+            fn to_bits(&self) -> u64 {
+                *self as u64
+            }
+        }
+    )*};
+}
+
+integers!(u8, u16, u32, u64, i32);
+
+/// A byte that is zero or not.
+impl Field for bool {
+    const SIZE: usize = 1;
+
+    fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+        bytes.first().map(|b| *b != 0).ok_or(FieldError::TooShort)
+    }
+
+    fn store(&self, bytes: &mut [u8]) {
+        if let Some(slot) = bytes.first_mut() {
+            *slot = u8::from(*self);
+        }
+    }
+
+    fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+        next() & 1 == 1
+    }
+}
+
+impl<T: Field + Copy, const N: usize> Field for [T; N]
+where
+    [T; N]: Default,
+{
+    const SIZE: usize = T::SIZE * N;
+
+    fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+        let mut values = Self::default();
+        for (i, value) in values.iter_mut().enumerate() {
+            *value = T::load(bytes.get(i * T::SIZE..).unwrap_or(&[]))?;
+        }
+        Ok(values)
+    }
+
+    fn store(&self, bytes: &mut [u8]) {
+        for (i, value) in self.iter().enumerate() {
+            value.store(bytes.get_mut(i * T::SIZE..).unwrap_or(&mut []));
+        }
+    }
+
+    fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+        let mut values = Self::default();
+        values.fill_with(|| T::sample(next));
+        values
+    }
+}
+
+/// A value that lies in some bits of a byte or word.
+pub trait Bits: Sized {
+    /// The value of right-aligned bits.
+    ///
+    /// # Errors
+    /// [`FieldError::UnknownValue`].
+    fn from_bits(bits: u64) -> Result<Self, FieldError>;
+
+    /// Its right-aligned bits.
+    fn to_bits(&self) -> u64;
+}
+
+impl Bits for bool {
+    fn from_bits(bits: u64) -> Result<Self, FieldError> {
+        Ok(bits != 0)
+    }
+
+    fn to_bits(&self) -> u64 {
+        u64::from(*self)
+    }
+}

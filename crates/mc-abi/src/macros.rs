@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The notation in which the families write down their layouts.
+//!
+//! A field is `name: Type @ byte offset`, with these additions:
+//! `bits LOW..HIGH` for a part of the little-endian number at that offset,
+//! `since N` for a field that version N of the command brought.
+
+/// A parameter block: a struct with public fields and its [`Wire`](crate::Wire)
+/// implementation. An empty field list makes a unit-like struct.
+macro_rules! wire {
+    (
+        $(#[$doc:meta])*
+        pub struct $name:ident {
+            $(
+                $(#[$fdoc:meta])*
+                $field:ident : $ty:tt @ $offset:literal
+                    $(bits $low:literal .. $high:literal)?
+                    $(since $since:literal)?
+            ),* $(,)?
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Default)]
+        pub struct $name {
+            $( $(#[$fdoc])* pub $field: $ty, )*
+        }
+
+        impl crate::Wire for $name {
+            #[allow(unused_variables)]
+            fn decode(params: &crate::Params, version: u8) -> Result<Self, crate::FieldError> {
+                Ok(Self {
+                    $( $field: if true $(&& version >= $since)? {
+                        wire!(@load params, $ty, $offset $(, $low, $high)?)?
+                    } else {
+                        <$ty as Default>::default()
+                    }, )*
+                })
+            }
+
+            #[allow(unused_variables)]
+            fn encode(&self, params: &mut crate::Params, version: u8) {
+                $( if true $(&& version >= $since)? {
+                    wire!(@store params, self.$field, $ty, $offset $(, $low, $high)?);
+                } )*
+            }
+
+            #[allow(unused_variables)]
+            fn sample(next: &mut dyn FnMut() -> u64, version: u8) -> Self {
+                Self {
+                    $( $field: if true $(&& version >= $since)? {
+                        wire!(@sample next, $ty $(, $low, $high)?)
+                    } else {
+                        <$ty as Default>::default()
+                    }, )*
+                }
+            }
+        }
+    };
+    (@load $params:ident, $ty:tt, $offset:literal) => {{
+        const { assert!($offset + <$ty as crate::Field>::SIZE <= crate::PARAMS_SIZE) };
+        <$ty as crate::Field>::load($params.at($offset, <$ty as crate::Field>::SIZE))
+    }};
+    (@load $params:ident, $ty:tt, $offset:literal, $low:literal, $high:literal) => {{
+        const { assert!($low < $high && $high <= 64 && $offset + ($high + 7) / 8 <= crate::PARAMS_SIZE) };
+        <$ty as crate::field::Bits>::from_bits($params.bits($offset, $low, $high - $low))
+    }};
+    (@store $params:ident, $value:expr, $ty:tt, $offset:literal) => {
+        <$ty as crate::Field>::store(&$value, $params.at_mut($offset, <$ty as crate::Field>::SIZE))
+    };
+    (@store $params:ident, $value:expr, $ty:tt, $offset:literal, $low:literal, $high:literal) => {
+        $params.set_bits($offset, $low, $high - $low, <$ty as crate::field::Bits>::to_bits(&$value))
+    };
+    (@sample $next:ident, $ty:tt) => {
+        <$ty as crate::Field>::sample($next)
+    };
+    (@sample $next:ident, $ty:tt, $low:literal, $high:literal) => {{
+        // A value that the bits can hold is one that comes back from them.
+        let mut params = crate::Params::ZERO;
+        params.set_bits(0, 0, $high - $low, $next());
+        <$ty as crate::field::Bits>::from_bits(params.bits(0, 0, $high - $low)).unwrap_or_default()
+    }};
+}
+
+/// A struct inside a parameter block, of a fixed size: same notation as
+/// [`wire!`], and usable as the element of an array.
+macro_rules! layout {
+    (
+        $(#[$doc:meta])*
+        pub struct $name:ident [$size:literal] {
+            $( $(#[$fdoc:meta])* $field:ident : $ty:tt @ $offset:literal ),* $(,)?
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Default)]
+        pub struct $name {
+            $( $(#[$fdoc])* pub $field: $ty, )*
+        }
+
+        impl crate::Field for $name {
+            const SIZE: usize = $size;
+
+            fn load(bytes: &[u8]) -> Result<Self, crate::FieldError> {
+                Ok(Self {
+                    $( $field: <$ty as crate::Field>::load(bytes.get($offset..).unwrap_or(&[]))?, )*
+                })
+            }
+
+            fn store(&self, bytes: &mut [u8]) {
+                $( <$ty as crate::Field>::store(&self.$field, bytes.get_mut($offset..).unwrap_or(&mut [])); )*
+            }
+
+            fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+                Self { $( $field: <$ty as crate::Field>::sample(next), )* }
+            }
+        }
+    };
+}
+
+/// The commands of a family: a request and a reply type each, the enum
+/// `Command` of all of them with its decoder, and the table `COMMANDS`.
+///
+/// Each command is
+/// `Name = number, version NEWEST { request fields } -> ReplyName { reply fields };`
+/// where an answer without parameters is written `-> ()`.
+macro_rules! commands {
+    (
+        $(
+            $(#[$doc:meta])*
+            $name:ident = $number:literal, version $version:literal
+            { $($request:tt)* } -> $reply:tt $({ $($fields:tt)* })? ;
+        )*
+    ) => {
+        $(
+            wire! { $(#[$doc])* pub struct $name { $($request)* } }
+
+            $( wire! {
+                #[doc = concat!("What the MC answers to [`", stringify!($name), "`].")]
+                pub struct $reply { $($fields)* }
+            } )?
+
+            impl crate::Request for $name {
+                const NUMBER: u16 = $number;
+                const NAME: &'static str = stringify!($name);
+                const MAX_VERSION: u8 = $version;
+                type Reply = $reply;
+            }
+        )*
+
+        /// A command of this family, decoded.
+        #[derive(Debug, Clone, PartialEq)]
+        #[allow(missing_docs)]
+        pub enum Command {
+            $( $name($name), )*
+        }
+
+        impl Command {
+            /// Reads the command `number`.
+            ///
+            /// # Errors
+            /// [`DecodeError`](crate::DecodeError): a number that is none of
+            /// this family's, or a parameter without meaning.
+            pub fn decode(
+                number: u16,
+                version: u8,
+                params: &crate::Params,
+            ) -> Result<Self, crate::DecodeError> {
+                match number {
+                    $( $number => <$name as crate::Wire>::decode(params, version)
+                        .map(Self::$name)
+                        .map_err(|error| crate::DecodeError::Field {
+                            command: stringify!($name),
+                            error,
+                        }), )*
+                    _ => Err(crate::DecodeError::UnknownCommand { number }),
+                }
+            }
+
+            /// The command's name.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $( Self::$name(_) => stringify!($name), )*
+                }
+            }
+        }
+
+        /// The family's commands.
+        pub const COMMANDS: &[crate::CommandInfo] = &[
+            $( crate::CommandInfo {
+                number: $number,
+                name: stringify!($name),
+                max_version: $version,
+                round_trip: |next, version| {
+                    crate::common::round_trips::<$name>(next, version)
+                        && crate::common::round_trips::<<$name as crate::Request>::Reply>(next, version)
+                },
+                decodes: |params, version| {
+                    let _ = <$name as crate::Wire>::decode(params, version);
+                    let _ = <<$name as crate::Request>::Reply as crate::Wire>::decode(params, version);
+                },
+            }, )*
+        ];
+    };
+}

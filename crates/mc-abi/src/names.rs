@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Names on the wire: object types, object ids, resource types, labels, MAC
+//! addresses.
+
+use crate::field::{Field, FieldError};
+use core::{fmt, str::FromStr};
+
+/// A family of objects. On the wire a string of at most 16 bytes, zero padded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectType {
+    /// Resource container.
+    Dprc,
+    /// Network interface.
+    Dpni,
+    /// Queuing portal.
+    Dpio,
+    /// Buffer pool.
+    Dpbp,
+    /// MC command portal.
+    Dpmcp,
+    /// Concentrator: a channel of queues.
+    Dpcon,
+    /// Communication interface between two contexts.
+    Dpci,
+    /// Ethernet MAC.
+    Dpmac,
+    /// Switch.
+    Dpsw,
+    /// Demultiplexer.
+    Dpdmux,
+    /// Crypto accelerator interface.
+    Dpseci,
+    /// DMA engine interface.
+    Dpdmai,
+    /// Compression engine interface.
+    Dpdcei,
+    /// Real-time clock.
+    Dprtc,
+    /// Programmable I/O processor tile.
+    Dpaiop,
+    /// Debug interface.
+    Dpdbg,
+}
+
+impl ObjectType {
+    /// Every type, in the order of the enum.
+    pub const ALL: [Self; 16] = [
+        Self::Dprc,
+        Self::Dpni,
+        Self::Dpio,
+        Self::Dpbp,
+        Self::Dpmcp,
+        Self::Dpcon,
+        Self::Dpci,
+        Self::Dpmac,
+        Self::Dpsw,
+        Self::Dpdmux,
+        Self::Dpseci,
+        Self::Dpdmai,
+        Self::Dpdcei,
+        Self::Dprtc,
+        Self::Dpaiop,
+        Self::Dpdbg,
+    ];
+
+    /// The name on the wire and in device names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dprc => "dprc",
+            Self::Dpni => "dpni",
+            Self::Dpio => "dpio",
+            Self::Dpbp => "dpbp",
+            Self::Dpmcp => "dpmcp",
+            Self::Dpcon => "dpcon",
+            Self::Dpci => "dpci",
+            Self::Dpmac => "dpmac",
+            Self::Dpsw => "dpsw",
+            Self::Dpdmux => "dpdmux",
+            Self::Dpseci => "dpseci",
+            Self::Dpdmai => "dpdmai",
+            Self::Dpdcei => "dpdcei",
+            Self::Dprtc => "dprtc",
+            Self::Dpaiop => "dpaiop",
+            Self::Dpdbg => "dpdbg",
+        }
+    }
+
+    /// The low four bits (from 1 to 16) that tell the family's open (`0x80n`),
+    /// create (`0x90n`), destroy (`0x98n`) and version (`0xa0n`) commands apart.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Dpni => 0x1,
+            Self::Dpsw => 0x2,
+            Self::Dpio => 0x3,
+            Self::Dpbp => 0x4,
+            Self::Dprc => 0x5,
+            Self::Dpdmux => 0x6,
+            Self::Dpci => 0x7,
+            Self::Dpcon => 0x8,
+            Self::Dpseci => 0x9,
+            Self::Dpaiop => 0xa,
+            Self::Dpmcp => 0xb,
+            Self::Dpmac => 0xc,
+            Self::Dpdcei => 0xd,
+            Self::Dpdmai => 0xe,
+            Self::Dpdbg => 0xf,
+            Self::Dprtc => 0x10,
+        }
+    }
+
+    /// The type of a [code](Self::code).
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.code() == code)
+    }
+}
+
+impl fmt::Display for ObjectType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A text that names no object type or object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownName;
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no such object name: expected a type and a number, such as dpni.0")
+    }
+}
+
+impl core::error::Error for UnknownName {}
+
+impl FromStr for ObjectType {
+    type Err = UnknownName;
+
+    fn from_str(s: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|t| t.name() == s).ok_or(UnknownName)
+    }
+}
+
+impl Field for ObjectType {
+    const SIZE: usize = 16;
+
+    fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+        let text = Text16::load(bytes)?;
+        Self::ALL
+            .into_iter()
+            .find(|t| t.name().as_bytes() == text.as_bytes())
+            .ok_or(FieldError::UnknownObjectType)
+    }
+
+    fn store(&self, bytes: &mut [u8]) {
+        Text16::new(self.name()).store(bytes);
+    }
+
+    fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+        Self::ALL[(next() % 16) as usize]
+    }
+}
+
+impl Default for ObjectType {
+    fn default() -> Self {
+        Self::Dprc
+    }
+}
+
+/// An object: its family and its number, such as `dpni.3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId {
+    /// The family.
+    pub kind: ObjectType,
+    /// The number, unique in the family across all containers.
+    pub id: u32,
+}
+
+impl ObjectId {
+    /// An object's name.
+    pub const fn new(kind: ObjectType, id: u32) -> Self {
+        Self { kind, id }
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.kind, self.id)
+    }
+}
+
+impl FromStr for ObjectId {
+    type Err = UnknownName;
+
+    fn from_str(s: &str) -> Result<Self, UnknownName> {
+        let (kind, id) = s.split_once('.').ok_or(UnknownName)?;
+        Ok(Self { kind: kind.parse()?, id: id.parse().map_err(|_| UnknownName)? })
+    }
+}
+
+/// Sixteen bytes of text, ended by the first zero byte or the field's end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct Text16([u8; 16]);
+
+impl Text16 {
+    fn new(text: &str) -> Self {
+        let mut bytes = [0; 16];
+        let n = text.len().min(16);
+        bytes[..n].copy_from_slice(&text.as_bytes()[..n]);
+        Self(bytes)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        let end = self.0.iter().position(|&b| b == 0).unwrap_or(16);
+        &self.0[..end]
+    }
+
+    fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+        let mut text = [0; 16];
+        text.copy_from_slice(bytes.get(..16).ok_or(FieldError::TooShort)?);
+        // What follows the terminator is no part of the text.
+        let end = text.iter().position(|&b| b == 0).unwrap_or(16);
+        text[end..].fill(0);
+        Ok(Self(text))
+    }
+
+    fn store(&self, bytes: &mut [u8]) {
+        if let Some(slot) = bytes.get_mut(..16) {
+            slot.copy_from_slice(&self.0);
+        }
+    }
+}
+
+impl fmt::Display for Text16 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.as_bytes().escape_ascii())
+    }
+}
+
+macro_rules! text16 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+        pub struct $name(Text16);
+
+        impl $name {
+            /// The text's first 16 bytes.
+            pub fn new(text: &str) -> Self {
+                Self(Text16::new(text))
+            }
+
+            /// The bytes before the terminator.
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "\"{}\"", self.0)
+            }
+        }
+
+        impl Field for $name {
+            const SIZE: usize = 16;
+
+            fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+                Text16::load(bytes).map(Self)
+            }
+
+            fn store(&self, bytes: &mut [u8]) {
+                self.0.store(bytes);
+            }
+
+            fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+                let mut text = [0; 16];
+                let length = (next() % 17) as usize;
+                text[..length].fill_with(|| b'!' + (next() % 94) as u8);
+                Self(Text16(text))
+            }
+        }
+    };
+}
+
+text16! {
+    /// A name that software gives an object: at most 15 characters and a zero.
+    Label
+}
+
+text16! {
+    /// A type of pooled resource (`mcp`, `swp`, `bp`, `fq`, ...) or of objects
+    /// where a command takes either.
+    ResourceType
+}
+
+/// An Ethernet address, in the order it is written: on the wire reversed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+pub struct MacAddr(pub [u8; 6]);
+
+impl fmt::Display for MacAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for MacAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Field for MacAddr {
+    const SIZE: usize = 6;
+
+    fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+        let mut address = [0; 6];
+        address.copy_from_slice(bytes.get(..6).ok_or(FieldError::TooShort)?);
+        address.reverse();
+        Ok(Self(address))
+    }
+
+    fn store(&self, bytes: &mut [u8]) {
+        for (slot, byte) in bytes.iter_mut().zip(self.0.iter().rev()) {
+            *slot = *byte;
+        }
+    }
+
+    fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+        let mut address = [0; 6];
+        address.copy_from_slice(&next().to_le_bytes()[..6]);
+        Self(address)
+    }
+}

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The machine's apt-get, working for us: with our sources, our state and our
+//! idea of what is installed, but with the machine's network settings.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, SystemTime};
+
+use crate::disk;
+use crate::error::{Error, Result, advice_from};
+use crate::host::{Host, host};
+use crate::mirror;
+use crate::need::{AbsentKind, Need};
+use crate::package::Package;
+use crate::progress::Progress;
+
+/// Package lists younger than this are good enough for a first set-up.
+const LISTS_KEEP: Duration = Duration::from_secs(3600);
+
+/// How often the progress of a download is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// apt-get with a configuration below one folder.
+pub(crate) struct Apt {
+    folder: PathBuf,
+    host: &'static Host,
+    mirror: String,
+}
+
+impl Apt {
+    /// Writes the configuration that all calls use. Nothing outside `folder` is
+    /// touched.
+    pub fn prepare(folder: PathBuf) -> Result<Self> {
+        let apt = Self { folder, host: host()?, mirror: mirror::choose() };
+        for part in ["lists/partial", "archives/partial", "no-archives/partial"] {
+            disk::make_folder(&apt.folder.join(part))?;
+        }
+        disk::write_if_changed(&apt.path("sources.list"), apt.sources(keyring()?).as_bytes())?;
+        disk::write_if_changed(&apt.path("configuration"), apt.configuration().as_bytes())?;
+        Ok(apt)
+    }
+
+    /// Where the packages come from.
+    pub fn mirror(&self) -> &str {
+        &self.mirror
+    }
+
+    /// Fetches the package lists if they are old, or if `always`.
+    pub fn update(&self, always: bool, progress: &dyn Progress) -> Result<()> {
+        let updated = self.path("updated");
+        // The lists of another mirror are of no use.
+        let fresh = fs::read_to_string(&updated).is_ok_and(|mirror| mirror == self.mirror)
+            && age(&updated).is_some_and(|age| age < LISTS_KEEP);
+        if fresh && !always {
+            return Ok(());
+        }
+        progress.message(&format!("looking up packages at {}", self.mirror));
+        let action = format!("fetching the package lists from {}", self.mirror);
+        self.write_status(&[])?;
+        let mut command = self.command("apt-get");
+        // Without the option, a list that is not reached is only a warning.
+        command.args(["--error-on=any", "-q", "update"]);
+        self.run_to_log(command, &action, |_| ())?;
+        disk::write_whole(&updated, self.mirror.as_bytes())
+    }
+
+    /// What a set consists of today, whether it has been downloaded or not.
+    pub fn plan(&self, need: Need) -> Result<Vec<Package>> {
+        self.state_absent_packages(need)?;
+        let mut command = self.install(need);
+        // An empty archive folder makes apt-get list everything.
+        command.arg("-o").arg(format!("Dir::Cache::archives={}/", self.path("no-archives").display()));
+        command.args(["-qq", "--print-uris"]);
+        let text = self.output(command, &format!("resolving what `{}` consists of", need.name()))?;
+        let mut packages = text
+            .lines()
+            .filter(|line| line.starts_with('\''))
+            .map(Package::from_uri_line)
+            .collect::<Result<Vec<_>>>()?;
+        packages.sort();
+        if let Some((name, wanted)) = need.set().at_least
+            && let Some(package) = packages.iter().find(|package| package.name == name)
+            && !package.is_at_least(wanted)
+        {
+            return Err(Error::TooOld {
+                mirror: self.mirror.clone(),
+                package: name,
+                found: package.version.clone(),
+                wanted,
+            });
+        }
+        Ok(packages)
+    }
+
+    /// Bytes that the packages take once they are unpacked, as they state it
+    /// themselves.
+    pub fn installed_size(&self, packages: &[Package]) -> Result<u64> {
+        let mut command = self.command("apt-cache");
+        command.arg("show");
+        command.args(packages.iter().map(|package| {
+            let Package { name, architecture, version, .. } = package;
+            match architecture.as_str() {
+                "all" => format!("{name}={version}"),
+                _ => format!("{name}:{architecture}={version}"),
+            }
+        }));
+        let text = self.output(command, "asking for the packages' sizes")?;
+        // In kilobytes (deb-control(5)).
+        let sizes = text.lines().filter_map(|line| line.strip_prefix("Installed-Size:"));
+        Ok(sizes.filter_map(|size| size.trim().parse::<u64>().ok()).sum::<u64>().saturating_mul(1024))
+    }
+
+    /// Downloads what is not there yet, going on where an earlier run stopped.
+    /// apt-get checks signatures and hashes.
+    pub fn download(&self, need: Need, packages: &[Package], progress: &dyn Progress) -> Result<()> {
+        let total = packages.iter().map(|package| package.size).sum();
+        let here = self.downloaded(packages);
+        if here == total {
+            return Ok(());
+        }
+        if here > 0 {
+            progress.message(&format!("{} MB are there from an earlier run", here >> 20));
+        }
+        progress.started(&format!("downloading {} packages", packages.len()), total);
+        self.state_absent_packages(need)?;
+        let mut command = self.install(need);
+        command.args(["-q", "--download-only"]);
+        let action = format!("downloading the packages of `{}` from {}", need.name(), self.mirror);
+        self.run_to_log(command, &action, |_| progress.advanced(self.downloaded(packages)))?;
+        progress.advanced(total);
+        progress.finished();
+        Ok(())
+    }
+
+    /// The file of a downloaded package.
+    pub fn file(&self, package: &Package) -> PathBuf {
+        self.path("archives").join(&package.file)
+    }
+
+    /// Removes packages that have been unpacked.
+    pub fn forget(&self, packages: &[Package]) -> Result<()> {
+        for package in packages {
+            let file = self.file(package);
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::file("cannot remove", file)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of `packages` that are on the disk, whole or in part.
+    fn downloaded(&self, packages: &[Package]) -> u64 {
+        let archives = self.path("archives");
+        packages
+            .iter()
+            .map(|package| {
+                let whole = fs::metadata(archives.join(&package.file));
+                let found =
+                    whole.or_else(|_| fs::metadata(archives.join("partial").join(&package.file)));
+                found.map_or(0, |file| file.len().min(package.size))
+            })
+            .sum()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// sources.list(5): only what the sets need of the archive.
+    fn sources(&self, keyring: &Path) -> String {
+        let foreign = if self.host.architecture == "arm64" { "" } else { ",arm64" };
+        let options = format!(
+            "[arch={}{foreign} target=Packages lang=none pdiffs=no signed-by={}]",
+            self.host.architecture,
+            keyring.display()
+        );
+        ["trixie", "trixie-backports"]
+            .map(|suite| format!("deb {options} {} {suite} main\n", self.mirror))
+            .concat()
+    }
+
+    /// apt.conf(5). Passed by `-c`, it is read after the machine's files and so
+    /// overrides them; the machine's hooks, which would work on its own package
+    /// state, are taken out. All `Acquire` settings of the machine but the form
+    /// in which lists are stored stay as they are.
+    fn configuration(&self) -> String {
+        let folder = quoted(&format!("{}/", self.folder.display()));
+        let file = |name: &str| quoted(&self.path(name).display().to_string());
+        let foreign = if self.host.architecture == "arm64" { "" } else { " \"arm64\";" };
+        format!(
+            "#clear APT::Update;\n\
+             #clear APT::Architectures;\n\
+             #clear DPkg;\n\
+             Dir::State {folder};\n\
+             Dir::State::status {status};\n\
+             Dir::State::lists \"lists/\";\n\
+             Dir::State::extended_states {states};\n\
+             Dir::Cache {folder};\n\
+             Dir::Cache::archives \"archives/\";\n\
+             Dir::Cache::pkgcache \"pkgcache.bin\";\n\
+             Dir::Cache::srcpkgcache \"srcpkgcache.bin\";\n\
+             Dir::Etc::sourcelist {sources};\n\
+             Dir::Etc::sourceparts \"/dev/null\";\n\
+             Dir::Etc::preferences {preferences};\n\
+             Dir::Etc::preferencesparts \"/dev/null\";\n\
+             Dir::Log {folder};\n\
+             APT::Architecture \"{architecture}\";\n\
+             APT::Architectures {{ \"{architecture}\";{foreign} }};\n\
+             APT::Default-Release \"\";\n\
+             APT::Install-Recommends \"false\";\n\
+             APT::Install-Suggests \"false\";\n\
+             APT::Sandbox::User \"\";\n\
+             APT::Get::Assume-Yes \"true\";\n\
+             APT::Keep-Downloaded-Packages \"true\";\n\
+             Acquire::GzipIndexes \"true\";\n",
+            status = file("status"),
+            states = file("extended_states"),
+            sources = file("sources.list"),
+            preferences = file("preferences"),
+            architecture = self.host.architecture,
+        )
+    }
+
+    /// Tells the resolver which packages to take for installed, and in which
+    /// suite to look for which package.
+    fn state_absent_packages(&self, need: Need) -> Result<()> {
+        let mut status = Vec::new();
+        let mut exact = Vec::new();
+        for absent in need.set().absent {
+            match absent.kind {
+                AbsentKind::Everywhere => status.push(Stanza {
+                    name: absent.name,
+                    architecture: "all",
+                    multi_arch: "foreign",
+                    version: "9999".to_owned(),
+                }),
+                // On an arm64 host it is the host's own and needed.
+                AbsentKind::ExactArm64 if self.host.architecture != "arm64" => {
+                    exact.push(absent.name);
+                }
+                AbsentKind::ExactArm64 => {}
+            }
+        }
+        self.write_preferences(&[])?;
+        if !exact.is_empty() {
+            self.write_status(&[])?;
+            for name in &exact {
+                if let Some(version) = self.candidate(&format!("{name}:arm64"))? {
+                    status.push(Stanza { name, architecture: "arm64", multi_arch: "same", version });
+                }
+            }
+            self.write_preferences(&exact)?;
+        }
+        self.write_status(&status)
+    }
+
+    /// apt_preferences(5): the emulator and the kernel are backports, all else
+    /// is trixie. A package that stands for installed must not be replaced by
+    /// the archive's of the same version.
+    fn write_preferences(&self, never_arm64: &[&str]) -> Result<()> {
+        let backports = ["qemu-*:any", "linux-*:any"].map(|packages| {
+            format!("Package: {packages}\nPin: release n=trixie-backports\nPin-Priority: 600\n\n")
+        });
+        let never = never_arm64.iter().map(|name| {
+            format!("Package: {name}:arm64\nPin: release *\nPin-Priority: -1\n\n")
+        });
+        let text: String = backports.into_iter().chain(never).collect();
+        disk::write_if_changed(&self.path("preferences"), text.as_bytes())
+    }
+
+    fn write_status(&self, stanzas: &[Stanza]) -> Result<()> {
+        let text: String = stanzas.iter().map(Stanza::text).collect();
+        disk::write_if_changed(&self.path("status"), text.as_bytes())
+    }
+
+    /// The version of a package that would be installed.
+    fn candidate(&self, package: &str) -> Result<Option<String>> {
+        let mut command = self.command("apt-cache");
+        command.args(["policy", package]);
+        let text = self.output(command, &format!("asking for the version of {package}"))?;
+        Ok(candidate_in(&text))
+    }
+
+    fn install(&self, need: Need) -> Command {
+        let mut command = self.command("apt-get");
+        command.args(["install", "--no-remove"]).args(need.set().install);
+        command
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(self.path("configuration"));
+        command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a short call and gives what it says on stdout.
+    fn output(&self, mut command: Command, action: &str) -> Result<String> {
+        let output = command.output().map_err(no_apt)?;
+        if !output.status.success() {
+            let said = [output.stderr, output.stdout].concat();
+            return Err(failure(action, output.status, &String::from_utf8_lossy(&said)));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs a long call, calling `meanwhile` from time to time.
+    fn run_to_log(
+        &self,
+        mut command: Command,
+        action: &str,
+        mut meanwhile: impl FnMut(&mut Child),
+    ) -> Result<()> {
+        let path = self.path("log");
+        let log = File::create(&path).map_err(Error::file("cannot write", &path))?;
+        let copy = log.try_clone().map_err(Error::file("cannot write", &path))?;
+        let mut child = command.stdout(log).stderr(copy).spawn().map_err(no_apt)?;
+        let status = loop {
+            match child.try_wait().map_err(Error::file("cannot wait for apt-get, log at", &path))? {
+                Some(status) => break status,
+                None => std::thread::sleep(POLL),
+            }
+            meanwhile(&mut child);
+        };
+        if !status.success() {
+            let said = fs::read(&path).unwrap_or_default();
+            return Err(failure(action, status, &String::from_utf8_lossy(&said)));
+        }
+        Ok(())
+    }
+}
+
+/// A package that the resolver takes for installed.
+struct Stanza<'a> {
+    name: &'a str,
+    architecture: &'a str,
+    multi_arch: &'a str,
+    version: String,
+}
+
+impl Stanza<'_> {
+    /// As dpkg's status file has it.
+    fn text(&self) -> String {
+        format!(
+            "Package: {}\nStatus: install ok installed\nArchitecture: {}\nMulti-Arch: {}\n\
+             Version: {}\nMaintainer: nobody <nobody@localhost>\nDescription: not needed here\n\n",
+            self.name, self.architecture, self.multi_arch, self.version
+        )
+    }
+}
+
+/// Where Debian keeps the keys of its archive; the name changed with trixie.
+fn keyring() -> Result<&'static Path> {
+    let known = [
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "/usr/share/keyrings/debian-archive-keyring.pgp",
+    ];
+    known.map(Path::new).into_iter().find(|path| path.exists()).ok_or(Error::NoKeyring)
+}
+
+/// A string of apt.conf(5), which knows no escape for the quote.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', ""))
+}
+
+fn candidate_in(policy: &str) -> Option<String> {
+    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"))?.trim();
+    (version != "(none)").then(|| version.to_owned())
+}
+
+fn age(path: &Path) -> Option<Duration> {
+    SystemTime::now().duration_since(fs::metadata(path).ok()?.modified().ok()?).ok()
+}
+
+fn no_apt(reason: std::io::Error) -> Error {
+    Error::NoProgram { program: "apt-get", package: "apt", reason }
+}
+
+/// Of all that apt-get says, the lines that tell what is wrong.
+fn failure(action: &str, status: ExitStatus, said: &str) -> Error {
+    let mut lines: Vec<&str> = Vec::new();
+    for (previous, line) in [""].into_iter().chain(said.lines()).zip(said.lines()) {
+        let telling = line.starts_with("E:")
+            || line.starts_with("W:")
+            || line.starts_with("Err:")
+            || (previous.starts_with("Err:") && line.starts_with(' '))
+            || line.contains("Depends:");
+        if telling && lines.len() < 12 && !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    if lines.is_empty() {
+        lines = said.lines().rev().take(5).collect();
+        lines.reverse();
+    }
+    Error::Apt {
+        action: action.to_owned(),
+        status,
+        output: lines.join("\n"),
+        advice: advice_from(said),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn reads_the_candidate() {
+        let policy = "libstd-rust-1.85:arm64:\n  Installed: (none)\n  Candidate: 1.85.1+dfsg1-1\n  Version table:\n";
+        assert_eq!(candidate_in(policy).as_deref(), Some("1.85.1+dfsg1-1"));
+        assert_eq!(candidate_in("x:\n  Candidate: (none)\n"), None);
+        assert_eq!(candidate_in(""), None);
+    }
+
+    #[test]
+    fn a_failure_keeps_the_telling_lines() {
+        let said = "Hit:1 http://m trixie InRelease\nErr:2 http://m trixie-backports InRelease\n  \
+                    Could not connect to m:80\nReading package lists...\nE: Failed to fetch\n";
+        let error = failure("fetching", ExitStatus::from_raw(100 << 8), said).to_string();
+        assert!(error.contains("Could not connect to m:80"), "{error}");
+        assert!(error.contains("E: Failed to fetch"), "{error}");
+        assert!(!error.contains("Reading package lists"), "{error}");
+        assert!(error.contains("FSLMC_MIRROR"), "{error}");
+    }
+
+    #[test]
+    fn a_silent_failure_keeps_the_last_lines() {
+        let error = failure("x", ExitStatus::from_raw(100 << 8), "one\ntwo\n").to_string();
+        assert!(error.contains("one\ntwo"), "{error}");
+    }
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What can go wrong, said so that a person knows what to do next.
+
+use std::path::{Path, PathBuf};
+
+/// The result of whatever this crate does.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a part cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A program that the set-up itself needs is not on this machine.
+    #[error(
+        "the set-up needs `{program}`, which this machine does not have: {reason}. \
+         It works on Debian and its relatives; there, `apt-get install {package}` brings it"
+    )]
+    NoProgram {
+        /// The program that was looked for.
+        program: &'static str,
+        /// The Debian package that holds it.
+        package: &'static str,
+        /// Why it could not be started.
+        reason: std::io::Error,
+    },
+    /// The keys that Debian signs its releases with are not here.
+    #[error(
+        "the keys of the Debian archive are not at /usr/share/keyrings/debian-archive-keyring.(gpg|pgp): \
+         without them no package can be trusted. Install the package debian-archive-keyring"
+    )]
+    NoKeyring,
+    /// There is no place for the cache.
+    #[error(
+        "no place for the cache: neither FSLMC_CACHE nor XDG_CACHE_HOME nor HOME is set to an absolute path; \
+         set FSLMC_CACHE to a folder that may grow by 1 GB"
+    )]
+    NoCacheFolder,
+    /// The machine's architecture is none that the sets are made for.
+    #[error(
+        "no emulator and no tools for a host of architecture {0}: only amd64 and arm64 are known"
+    )]
+    UnknownHost(String),
+    /// A file operation failed.
+    #[error("{action} {}: {source}{}", path.display(), hint_for(source))]
+    File {
+        /// What was attempted, as the start of a sentence.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What came back.
+        source: std::io::Error,
+    },
+    /// The disk does not have the room.
+    #[error(
+        "{} has {available} MB free, but the set-up of `{need}` takes {needed} MB while it works: \
+         free some space, or set FSLMC_CACHE to a folder on another disk", folder.display()
+    )]
+    NoSpace {
+        /// What is being set up.
+        need: &'static str,
+        /// The cache folder.
+        folder: PathBuf,
+        /// Megabytes that the download and the unpacked files take together.
+        needed: u64,
+        /// Megabytes that are free.
+        available: u64,
+    },
+    /// apt-get did not do what was asked.
+    #[error("{action} did not succeed ({status}).\n{output}{}", advice(.advice))]
+    Apt {
+        /// What was attempted.
+        action: String,
+        /// How apt-get ended.
+        status: std::process::ExitStatus,
+        /// The lines in which it says why.
+        output: String,
+        /// What to do about it, where that is known.
+        advice: Option<&'static str>,
+    },
+    /// apt's answer is not in the form that its manual describes.
+    #[error("apt-get's list of what to download has a line that is not understood: `{0}`")]
+    AptOutput(String),
+    /// What the mirror offers is older than what is needed.
+    #[error(
+        "{mirror} offers {package} {found}, but {wanted} or later is needed: \
+         choose a mirror that carries trixie-backports (FSLMC_MIRROR=http://deb.debian.org/debian)"
+    )]
+    TooOld {
+        /// Where the packages come from.
+        mirror: String,
+        /// The package in question.
+        package: &'static str,
+        /// The version that would be installed.
+        found: String,
+        /// The least that will do.
+        wanted: &'static str,
+    },
+    /// A package does not unpack.
+    #[error(
+        "{} does not unpack (dpkg-deb: {status}): {output}{}", package.display(), advice(.advice)
+    )]
+    Unpack {
+        /// The package file.
+        package: PathBuf,
+        /// How dpkg-deb ended.
+        status: std::process::ExitStatus,
+        /// What it said.
+        output: String,
+        /// What to do about it, where that is known.
+        advice: Option<&'static str>,
+    },
+    /// A freshly unpacked program does not run here.
+    #[error(
+        "{program} was unpacked but does not run on this machine ({status}): {output}"
+    )]
+    DoesNotRun {
+        /// The program.
+        program: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it said.
+        output: String,
+    },
+    /// A tree is not what was unpacked.
+    #[error(
+        "{} of {checked} files below {} differ from what was unpacked, the first of them {}: \
+         set up again, which unpacks them anew", differing.len(), tree.display(),
+         differing.first().map(|path| path.display().to_string()).unwrap_or_default()
+    )]
+    Damaged {
+        /// The folder of the unpacked packages.
+        tree: PathBuf,
+        /// How many files were looked at.
+        checked: usize,
+        /// Those that are missing or have other contents, relative to `tree`.
+        differing: Vec<PathBuf>,
+    },
+    /// A set was not asked for when the parts were opened.
+    #[error("`{0}` is not among the sets that were opened: ask for it in Cache::ensure")]
+    NotOpened(&'static str),
+    /// No open set has this program.
+    #[error("no set that was opened has a program `{0}`")]
+    NoSuchProgram(String),
+    /// A file that a set should hold is not in it.
+    #[error("{what} is not in {}, where the Debian package should have it", tree.display())]
+    NotInTree {
+        /// What was looked for.
+        what: String,
+        /// The folder of the unpacked packages.
+        tree: PathBuf,
+    },
+    /// A file has contents that are not understood.
+    #[error("{}: {what}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The kernel has no such module.
+    #[error(
+        "kernel {release} has neither a module nor a built-in driver `{name}`{}",
+        wanted_by.as_deref().map(|by| format!(" (needed by {by})")).unwrap_or_default()
+    )]
+    NoSuchModule {
+        /// The kernel's release.
+        release: String,
+        /// The name that was asked for.
+        name: String,
+        /// The module that depends on it, if it was not asked for directly.
+        wanted_by: Option<String>,
+    },
+    /// The guest's programs do not build.
+    #[error("the guest's programs (package {package}) do not build: cargo ended with {status}")]
+    GuestBuild {
+        /// The cargo package.
+        package: String,
+        /// How cargo ended. It has told the reasons on stderr.
+        status: std::process::ExitStatus,
+    },
+}
+
+impl Error {
+    /// Makes the error of a file operation, for `map_err`.
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.as_ref().to_owned();
+        move |source| Error::File { action, path, source }
+    }
+}
+
+/// What can be done about an I/O error of the cache.
+fn hint_for(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            ". Free some space, or set FSLMC_CACHE to a folder on another disk; what is there is kept"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            ". Set FSLMC_CACHE to a folder that you may write to"
+        }
+        _ => "",
+    }
+}
+
+fn advice(advice: &Option<&'static str>) -> String {
+    advice.map(|text| format!("\n{text}")).unwrap_or_default()
+}
+
+/// What to do, from what apt-get or dpkg-deb said.
+pub(crate) fn advice_from(output: &str) -> Option<&'static str> {
+    const KNOWN: [(&str, &str); 10] = [
+        (
+            "No space left on device",
+            "The disk is full: free some space, or set FSLMC_CACHE to a folder on another disk. A further run goes on from here.",
+        ),
+        (
+            "NO_PUBKEY",
+            "The Debian keys of this machine are too old: update the package debian-archive-keyring.",
+        ),
+        (
+            "Temporary failure resolving",
+            "The mirror's name is not found: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
+        ),
+        (
+            "Could not resolve",
+            "The mirror's name is not found: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
+        ),
+        (
+            "Could not connect",
+            "The mirror is not reached: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
+        ),
+        (
+            "Connection failed",
+            "The mirror is not reached: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
+        ),
+        (
+            "does not have a Release file",
+            "This mirror does not carry trixie or trixie-backports: FSLMC_MIRROR=http://deb.debian.org/debian names one that does.",
+        ),
+        (
+            "Could not get lock",
+            "Another apt-get works in the same cache: wait until it has ended.",
+        ),
+        ("Permission denied", "Set FSLMC_CACHE to a folder that you may write to."),
+        ("not valid yet", "The clock of this machine is wrong: set it."),
+    ];
+    KNOWN.iter().find(|(sign, _)| output.contains(sign)).map(|(_, text)| *text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_names_the_disk_before_the_network() {
+        let output = "Err:1 http://m trixie InRelease\n  No space left on device\nCould not connect";
+        assert!(advice_from(output).is_some_and(|advice| advice.starts_with("The disk is full")));
+        assert_eq!(advice_from("E: something new"), None);
+    }
+
+    #[test]
+    fn a_full_disk_says_where_and_what_to_do() {
+        let error = Error::file("cannot write", "/cache/board.json")(std::io::Error::from(
+            std::io::ErrorKind::StorageFull,
+        ));
+        let text = error.to_string();
+        assert!(text.contains("/cache/board.json") && text.contains("FSLMC_CACHE"), "{text}");
+    }
+}
