@@ -78,15 +78,17 @@ impl ConfigSpace {
 
     /// Reads; bytes past the end are zero.
     pub fn read(&self, offset: u64, buf: &mut [u8]) {
-        for (byte, at) in buf.iter_mut().zip(offset..) {
-            *byte = usize::try_from(at).ok().and_then(|at| self.bytes.get(at)).copied().unwrap_or(0);
+        let start = position(offset);
+        for (index, byte) in buf.iter_mut().enumerate() {
+            *byte = self.bytes.get(start.saturating_add(index)).copied().unwrap_or(0);
         }
     }
 
     /// Writes the bits that are writable; others keep their value.
     pub fn write(&mut self, offset: u64, data: &[u8]) {
-        for (value, at) in data.iter().zip(offset..) {
-            let Ok(at) = usize::try_from(at) else { return };
+        let start = position(offset);
+        for (index, value) in data.iter().enumerate() {
+            let at = start.saturating_add(index);
             let (Some(byte), Some(mask)) = (self.bytes.get_mut(at), self.writable.get(at)) else { return };
             *byte = (*byte & !mask) | (value & mask);
         }
@@ -99,6 +101,10 @@ impl ConfigSpace {
     fn allow(&mut self, at: usize, mask: &[u8]) {
         self.writable[at..at + mask.len()].copy_from_slice(mask);
     }
+}
+
+fn position(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

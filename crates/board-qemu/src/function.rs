@@ -61,7 +61,7 @@ pub struct Backplane {
 }
 
 /// The windows of the first ICID's function, by BAR.
-const WINDOW_BARS: [(u8, Window); 3] = [(0, Window::McPortals), (1, Window::McControl), (2, Window::QbmanDoorbell)];
+const WINDOW_BARS: [(u8, Window); 3] = [(0, Window::McPortals), (1, Window::McControl), (2, Window::Qbman)];
 
 impl Function {
     /// The functions of all ICIDs; ICID number `i` interrupts by `vectors[i]`.
@@ -273,8 +273,11 @@ impl ServerBackend for Backend {
         self.backplane.ram.map(address, size, file, offset).map_err(io::Error::other)
     }
 
-    fn dma_unmap(&mut self, _flags: DmaUnmapFlags, address: u64, size: u64) -> io::Result<()> {
-        if let Kind::Icid { windows: true, .. } = self.function.kind {
+    fn dma_unmap(&mut self, flags: DmaUnmapFlags, address: u64, size: u64) -> io::Result<()> {
+        let Kind::Icid { windows: true, .. } = self.function.kind else { return Ok(()) };
+        if flags.contains(DmaUnmapFlags::UNMAP_ALL) {
+            self.backplane.ram.unmap_all();
+        } else {
             self.backplane.ram.unmap(address, size);
         }
         Ok(())
@@ -384,7 +387,7 @@ mod tests {
         backend.region_read(4, 0x8000, &mut buf).unwrap();
         assert_eq!(
             *seen.0.lock().unwrap(),
-            ["read McPortals 0x10000 8", "write McControl 0x8 [1, 0, 0, 0]", "write QbmanDoorbell 0x3fffffc [1, 2, 3, 4]"]
+            ["read McPortals 0x10000 8", "write McControl 0x8 [1, 0, 0, 0]", "write Qbman 0x3fffffc [1, 2, 3, 4]"]
         );
     }
 

@@ -34,6 +34,11 @@ impl GuestRam {
     pub fn map(&self, address: u64, size: u64, file: File, offset: u64) -> Result<(), RamError> {
         let refused = |reason: String| RamError { address, size, reason };
         let length = usize::try_from(size).map_err(|e| refused(e.to_string()))?;
+        // A mapping past the file's end would end this process with SIGBUS.
+        let file_size = file.metadata().map_err(|e| refused(e.to_string()))?.len();
+        if offset.checked_add(size).is_none_or(|end| end > file_size) {
+            return Err(refused(format!("its file has {file_size:#x} bytes and the range starts at {offset:#x}")));
+        }
         let mapping = MmapRegionBuilder::new(length)
             .with_mmap_prot(READ_WRITE)
             .with_mmap_flags(SHARED_NORESERVE)
@@ -43,6 +48,13 @@ impl GuestRam {
         let region = GuestRegionMmap::new(mapping, GuestAddress(address))
             .ok_or_else(|| refused("the range ends past the last address".into()))?;
         self.change(|memory| memory.insert_region(Arc::new(region)).map_err(|e| refused(e.to_string())))
+    }
+
+    /// Removes all RAM.
+    pub fn unmap_all(&self) {
+        let emptied: Result<(), RamError> = self.change(|_| Ok(GuestMemoryMmap::new()));
+        // Nothing in that can fail.
+        debug_assert!(emptied.is_ok());
     }
 
     /// Removes the RAM that [`GuestRam::map`] added with the same address and
@@ -155,6 +167,8 @@ mod tests {
         ram.unmap(0x1000, 0x1000);
         assert!(ram.read_u64(0x1000).is_err());
         ram.map(0x1800, 0x1000, file(0x1000), 0).unwrap();
+        ram.unmap_all();
+        assert!(ram.read_u64(0x1800).is_err());
     }
 
     #[test]

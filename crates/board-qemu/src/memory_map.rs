@@ -86,7 +86,7 @@ pub const fn area_of(window: Window) -> Area {
     match window {
         Window::McPortals => MC_PORTALS,
         Window::McControl => MC_CONTROL,
-        Window::QbmanDoorbell => QBMAN_TRAPPED,
+        Window::Qbman => QBMAN_TRAPPED,
         Window::Smmu => SMMU,
     }
 }

@@ -7,12 +7,13 @@
 //! memory and interrupt lines through the two traits in [`surroundings`].
 #![forbid(unsafe_code)]
 
-// mod board;
+mod board;
 mod control;
 pub mod dpl;
 pub mod faults;
 pub mod mc;
+pub mod qbman;
 pub mod smmu;
 pub mod surroundings;
 
-// pub use board::{Board, BoardConfig, Window};
+pub use board::{Board, BoardConfig, Window};

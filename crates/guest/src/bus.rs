@@ -40,7 +40,12 @@ impl Bus {
     pub fn devices(&self) -> Result<Vec<BusDevice>, Failure> {
         let directory = self.root.join("devices");
         let entries = fs::read_dir(&directory).map_err(|error| {
-            Failure::io("listing the bus", &directory, &error, "The kernel found no Management Complex")
+            Failure::io(
+                "listing the bus",
+                &directory,
+                &error,
+                "The kernel found no Management Complex",
+            )
         })?;
         let mut devices: Vec<BusDevice> = entries
             .filter_map(Result::ok)
@@ -146,7 +151,9 @@ impl Bus {
                  and devices whose region and interrupt counts make sense"
             ),
             Errno::AGAIN => format!("{driver} waits for another device before it takes {name}"),
-            Errno::NOMEM | Errno::NOSPC => format!("{driver} found no portal or interrupt for {name}"),
+            Errno::NOMEM | Errno::NOSPC => {
+                format!("{driver} found no portal or interrupt for {name}")
+            }
             _ => LOG.to_owned(),
         })
     }

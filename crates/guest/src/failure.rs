@@ -5,14 +5,18 @@ use std::path::Path;
 
 /// Something that did not work: what, where, and what one can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} ({place}). {advice}")]
+#[error("{what} ({place}){}", sentence(.advice))]
 pub struct Failure {
     /// What was attempted and what came back.
     pub what: String,
     /// The path, module or device that refused.
     pub place: String,
-    /// A sentence of advice.
+    /// A sentence of advice; empty when there is none.
     pub advice: String,
+}
+
+fn sentence(advice: &str) -> String {
+    if advice.is_empty() { String::new() } else { format!(". {advice}") }
 }
 
 impl Failure {

@@ -1,2 +1,42 @@
-//! placeholder
-fn main() {}
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The programs inside the guest, in one binary to keep the image small.
+//!
+//! As process 1 it is the agent; otherwise the first argument chooses.
+#![deny(unsafe_code)]
+
+mod agent;
+mod bus;
+mod cli;
+mod demo;
+mod failure;
+mod kernel_log;
+mod manage;
+mod modules;
+mod probe;
+mod versions;
+
+use clap::Parser;
+use cli::{Cli, Program};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        agent::run_as_init();
+    }
+    let outcome = match Cli::parse().program {
+        Program::Demo(options) => return demo::run(&options),
+        Program::Devices { json } => probe::bus::devices(json),
+        Program::Bind { container, driver } => probe::bus::bind(&container, &driver),
+        Program::Release { container } => probe::bus::release(&container),
+        Program::Load { modules } => probe::bus::load(&modules),
+        Program::Mgmt(mgmt) => probe::mgmt::run(&mgmt),
+        Program::Vfio { action } => probe::vfio::run(&action),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("fslmc-guest: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -57,7 +57,9 @@ pub struct ModuleList {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
     /// A line has fewer than four columns.
-    #[error("line {line} of the module list has {columns} columns, not at least stage, name, path and needs")]
+    #[error(
+        "line {line} of the module list has {columns} columns, not at least stage, name, path and needs"
+    )]
     Columns {
         /// Counted from 1.
         line: usize,

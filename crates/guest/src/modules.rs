@@ -46,12 +46,19 @@ impl Modules {
         Ok(Self { list })
     }
 
-    /// Loads the modules that are needed before anything else.
-    ///
-    /// # Errors
-    /// For the first module that the kernel refuses.
-    pub fn load_early(&self) -> Result<Vec<Loaded>, Failure> {
-        self.list.early().map(|module| insert(module, "")).collect()
+    /// Loads the modules that are needed before anything else. One that the kernel
+    /// refuses does not keep the others away: the ports that tell of it may need them.
+    /// Returns what was loaded and the first refusal.
+    pub fn load_early(&self) -> (Vec<Loaded>, Result<(), Failure>) {
+        let mut loaded = Vec::new();
+        let mut refusal = Ok(());
+        for module in self.list.early() {
+            match insert(module, "") {
+                Ok(module) => loaded.push(module),
+                Err(failure) => refusal = refusal.and(Err(failure)),
+            }
+        }
+        (loaded, refusal)
     }
 
     /// Whether the image has that module.
@@ -106,9 +113,13 @@ pub fn load_vfio(modules: &Modules) -> Result<Vec<Loaded>, Failure> {
         if !modules.has(name) {
             continue;
         }
-        let parameters =
-            if name == "vfio_iommu_type1" { "allow_unsafe_interrupts=1" } else { "" };
-        loaded.extend(modules.load(name, parameters)?);
+        let parameters = if name == "vfio_iommu_type1" { "allow_unsafe_interrupts=1" } else { "" };
+        for module in modules.load(name, parameters)? {
+            let seen = loaded.iter().any(|seen: &Loaded| seen.name == module.name);
+            if !seen {
+                loaded.push(module);
+            }
+        }
     }
     allow_unsafe_interrupts()?;
     Ok(loaded)
@@ -174,9 +185,7 @@ fn reason_of_refusal(errno: Errno) -> String {
         Errno::INVAL => "The kernel rejects its format or one of its parameters \
                          (the kernel's log says which)"
             .to_owned(),
-        Errno::OPNOTSUPP => {
-            "This kernel cannot unpack modules; ship the file unpacked".to_owned()
-        }
+        Errno::OPNOTSUPP => "This kernel cannot unpack modules; ship the file unpacked".to_owned(),
         Errno::NODEV => "It finds no device that it could drive".to_owned(),
         Errno::PERM => "Only root may load modules, and only where that is not locked".to_owned(),
         _ => "The kernel's log (dmesg) says more".to_owned(),

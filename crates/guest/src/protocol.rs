@@ -329,10 +329,14 @@ pub struct KernelMessage {
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
     /// No newline within [`LONGEST_LINE`].
-    #[error("a line on the control port is longer than {LONGEST_LINE} bytes; the other side does not speak this protocol")]
+    #[error(
+        "a line on the control port is longer than {LONGEST_LINE} bytes; the other side does not speak this protocol"
+    )]
     TooLong,
     /// Not what the protocol has.
-    #[error("a line on the control port is no message of protocol version {VERSION}: {cause}; it begins {start:?}")]
+    #[error(
+        "a line on the control port is no message of protocol version {VERSION}: {cause}; it begins {start:?}"
+    )]
     Malformed {
         /// What the parser says.
         cause: serde_json::Error,
@@ -370,6 +374,7 @@ impl Lines {
     /// # Errors
     /// [`LineError`]; a malformed line is consumed, one that is too long is dropped
     /// with everything buffered.
+    #[allow(clippy::should_implement_trait)] // Each call may want another type.
     pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, LineError> {
         loop {
             let Some(unsearched) = self.buffer.get(self.searched..) else {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Commands that look the same in every family that has them.
 
-use crate::{FieldError, Params, Wire};
+use crate::{CommandInfo, FieldError, Params, Wire};
 
 impl Wire for () {
     fn decode(_: &Params, _: u8) -> Result<Self, FieldError> {
@@ -19,6 +19,24 @@ pub fn round_trips<W: Wire>(next: &mut dyn FnMut() -> u64, version: u8) -> bool 
     let mut params = Params::ZERO;
     value.encode(&mut params, version);
     W::decode(&params, version).as_ref() == Ok(&value)
+}
+
+/// The tables of `groups`, one after the other; `N` is the sum of their lengths.
+pub(crate) const fn join<const N: usize>(groups: &[&[CommandInfo]]) -> [CommandInfo; N] {
+    let mut all = [groups[0][0]; N];
+    let (mut group, mut row, mut at) = (0, 0, 0);
+    while group < groups.len() {
+        if row < groups[group].len() {
+            all[at] = groups[group][row];
+            at += 1;
+            row += 1;
+        } else {
+            group += 1;
+            row = 0;
+        }
+    }
+    assert!(at == N);
+    all
 }
 
 wire! {
@@ -53,6 +71,49 @@ wire! {
         major: u16 @ 0,
         /// Changes when the family gains something.
         minor: u16 @ 2,
+    }
+}
+
+wire! {
+    /// An order point record: how a queue's frames are put back into order
+    /// (layout `rsp_get_opr`, the same in all families that have records).
+    pub struct OrderRestorationReply {
+        /// Whether the record is being retired.
+        rip: bool @ 8 bits 0..1,
+        /// Whether there is a record.
+        enable: bool @ 8 bits 1..2,
+        /// Loose ordering: 0 off, 1 on.
+        oloe: u8 @ 11,
+        /// Advance of the expected number when the list is exhausted: 0 off,
+        /// 1 on.
+        oeane: u8 @ 12,
+        /// Window of late arrivals: 0 none, 1 of 32 frames, 2 as the
+        /// restoration window, 3 of 8192 frames.
+        olws: u8 @ 13,
+        /// Automatic advance of the expected number: 0 off, 1 on.
+        oa: u8 @ 14,
+        /// Restoration window: 32 frames shifted left by this, 0 to 5.
+        oprrws: u8 @ 15,
+        /// Next expected sequence number.
+        nesn: u16 @ 16,
+        /// Next dispensed sequence number.
+        ndsn: u16 @ 20,
+        /// Tail sequence number of early arrivals.
+        ea_tseq: u16 @ 24,
+        /// Whether the tail is not the last of its sequence.
+        tseq_nlis: bool @ 26 bits 0..1,
+        /// Head sequence number of early arrivals.
+        ea_hseq: u16 @ 28,
+        /// Whether the head is not the last of its sequence.
+        hseq_nlis: bool @ 30 bits 0..1,
+        /// Head pointer of early arrivals.
+        ea_hptr: u16 @ 32,
+        /// Tail pointer of early arrivals.
+        ea_tptr: u16 @ 36,
+        /// Number of the record as software sees it.
+        opr_vid: u16 @ 40,
+        /// Number of the record in hardware.
+        opr_id: u16 @ 44,
     }
 }
 

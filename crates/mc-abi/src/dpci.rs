@@ -1,9 +1,113 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Placeholder.
+//! Communication interfaces between two software contexts. Layouts:
+//! `fsl_dpci_cmd.h` of MC 10.40.
 
-pub use crate::common::Created;
+pub use crate::common::{Created, OrderRestorationReply};
+
+/// In place of a queue's number: all queues.
+pub const ALL_QUEUES: u8 = u8::MAX;
+/// In place of a frame queue: there is none.
+pub const NO_FQID: u32 = u32::MAX;
+/// In place of a peer's number: there is none.
+pub const NO_PEER: u32 = u32::MAX;
 
 commands! {
-    /// Placeholder.
-    Create = 0x907, version 1 {} -> Created;
+    /// Makes a communication interface.
+    Create = 0x907, version 2 {
+        /// Receive priorities: one queue each.
+        num_of_priorities: u8 @ 0,
+        /// Bit 6: order restoration, 7: its records are shared by all queues.
+        /// The reference library never writes them.
+        options: u32 @ 16 since 2,
+    } -> Created;
+
+    /// Asks for the interface's identity.
+    GetAttributes = 0x004, version 1 {} -> GetAttributesReply {
+        /// Number of the object.
+        id: u32 @ 0,
+        /// Receive priorities.
+        num_of_priorities: u8 @ 6,
+    };
+
+    /// Sets where received frames go.
+    SetRxQueue = 0x0e0, version 1 {
+        /// Number of the destination.
+        dest_id: u32 @ 0,
+        /// Priority in the destination's channel.
+        dest_priority: u8 @ 4,
+        /// Which queue, or [`ALL_QUEUES`].
+        priority: u8 @ 5,
+        /// 0: none, 1: `dpio`, 2: `dpcon`.
+        dest_type: u8 @ 6 bits 0..4,
+        /// Whether the queue keeps the frames' order.
+        order_preservation: bool @ 6 bits 4..5,
+        /// Comes with each frame.
+        user_ctx: u64 @ 8,
+        /// What of this counts: bit 0 context, 1 destination, 2 order.
+        options: u32 @ 16,
+    } -> ();
+
+    /// Asks whether both ends are on.
+    GetLinkState = 0x0e1, version 1 {} -> GetLinkStateReply {
+        /// Only the lowest bit counts.
+        up: bool @ 0 bits 0..1,
+    };
+
+    /// Asks for the interface at the other end.
+    GetPeerAttributes = 0x0e2, version 1 {} -> GetPeerAttributesReply {
+        /// Number of the peer, or [`NO_PEER`].
+        id: u32 @ 0,
+        /// The peer's receive priorities: this end's transmit priorities.
+        num_of_priorities: u8 @ 8,
+    };
+
+    /// Asks for what [`SetRxQueue`] set, and for the queue's number.
+    GetRxQueue = 0x0e3, version 1 {
+        /// Which queue.
+        priority: u8 @ 5,
+    } -> GetRxQueueReply {
+        /// Number of the destination.
+        dest_id: u32 @ 0,
+        /// Priority in the destination's channel.
+        dest_priority: u8 @ 4,
+        /// 0: none, 1: `dpio`, 2: `dpcon`.
+        dest_type: u8 @ 6 bits 0..4,
+        /// Comes with each frame.
+        user_ctx: u64 @ 8,
+        /// Number to dequeue with.
+        fqid: u32 @ 16,
+    };
+
+    /// Asks for the number of a queue to the peer.
+    GetTxQueue = 0x0e4, version 1 {
+        /// Which of the peer's priorities.
+        priority: u8 @ 5,
+    } -> GetTxQueueReply {
+        /// Number to enqueue with, or [`NO_FQID`].
+        fqid: u32 @ 4,
+    };
+
+    /// Sets how a queue's frames are put back into order.
+    SetOpr = 0x0e5, version 1 {
+        /// Which queue.
+        index: u8 @ 2,
+        /// Bit 0: make a record, 1: retire it, 2: assign an existing one.
+        options: u8 @ 3,
+        /// Loose ordering: 0 off, 1 on.
+        oloe: u8 @ 11,
+        /// Advance when the list is exhausted: 0 off, 1 on.
+        oeane: u8 @ 12,
+        /// Window of late arrivals, 0 to 3.
+        olws: u8 @ 13,
+        /// Automatic advance: 0 off, 1 on.
+        oa: u8 @ 14,
+        /// Restoration window: 32 frames shifted left by this, 0 to 5.
+        oprrws: u8 @ 15,
+    } -> ();
+
+    /// Asks for what [`SetOpr`] set.
+    GetOpr = 0x0e6, version 1 {
+        /// Which queue.
+        index: u8 @ 2,
+    } -> OrderRestorationReply;
 }

@@ -1,9 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Placeholder.
+//! Interfaces to the compression engine (DCE). Layouts: `fsl_dpdcei_cmd.h` of
+//! MC 10.40.
 
 pub use crate::common::Created;
 
 commands! {
-    /// Placeholder.
-    Create = 0x90d, version 1 {} -> Created;
+    /// Makes an interface.
+    Create = 0x90d, version 1 {
+        /// 0: compression, 1: decompression.
+        engine: u8 @ 1,
+        /// Priority in the engine, 1 to 8.
+        priority: u8 @ 2,
+    } -> Created;
+
+    /// Asks for the interface's identity.
+    GetAttributes = 0x004, version 2 {} -> GetAttributesReply {
+        /// Number of the object.
+        id: u32 @ 0,
+        /// 0: compression, 1: decompression.
+        engine: u8 @ 4,
+        /// Version of the engine.
+        dce_version: u64 @ 8 since 2,
+    };
+
+    /// Sets where processed frames go.
+    SetRxQueue = 0x1b0, version 1 {
+        /// Number of the destination.
+        dest_id: u32 @ 0,
+        /// Priority in the destination's channel.
+        dest_priority: u8 @ 4,
+        /// 0: none, 1: `dpio`, 2: `dpcon`.
+        dest_type: u8 @ 6 bits 0..4,
+        /// Comes with each frame.
+        user_ctx: u64 @ 8,
+        /// What of this counts: bit 0 context, 1 destination.
+        options: u32 @ 16,
+    } -> ();
+
+    /// Asks for what [`SetRxQueue`] set, and for the queue's number.
+    GetRxQueue = 0x1b1, version 1 {} -> GetRxQueueReply {
+        /// Number of the destination.
+        dest_id: u32 @ 0,
+        /// Priority in the destination's channel.
+        dest_priority: u8 @ 4,
+        /// 0: none, 1: `dpio`, 2: `dpcon`.
+        dest_type: u8 @ 6 bits 0..4,
+        /// Comes with each frame.
+        user_ctx: u64 @ 8,
+        /// Number to dequeue with.
+        fqid: u32 @ 16,
+    };
+
+    /// Asks for the number of the queue to the engine.
+    GetTxQueue = 0x1b2, version 1 {} -> GetTxQueueReply {
+        /// Number to enqueue with.
+        fqid: u32 @ 4,
+    };
 }

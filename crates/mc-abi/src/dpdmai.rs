@@ -1,9 +1,148 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Placeholder.
+//! Interfaces to the DMA engine (qDMA). Layouts: `fsl_dpdmai_cmd.h` of MC
+//! 10.40; version 1 from MC 10.7, version 2 from MC 10.8.
 
 pub use crate::common::Created;
 
+/// In place of a queue's number: all queues.
+pub const ALL_QUEUES: u8 = u8::MAX;
+
+/// Option of creation: a congestion group for each priority rather than one
+/// for all.
+pub const OPT_CG_PER_PRIORITY: u32 = 0x1;
+
 commands! {
-    /// Placeholder.
-    Create = 0x90e, version 1 {} -> Created;
+    /// Makes an interface.
+    Create = 0x90e, version 3 {
+        /// Queue pairs of each priority; 0: the MC chooses.
+        num_queues: u8 @ 0 since 2,
+        /// Priorities in the engine, 1 to 8; a 0 ends the list.
+        priorities: [u8; 2] @ 1,
+        /// [`OPT_CG_PER_PRIORITY`].
+        options: u32 @ 4 since 3,
+    } -> Created;
+
+    /// Asks for the interface's identity.
+    GetAttributes = 0x004, version 3 {} -> GetAttributesReply {
+        /// Number of the object.
+        id: u32 @ 0,
+        /// Priorities.
+        num_of_priorities: u8 @ 4,
+        /// Queue pairs of each priority.
+        num_of_queues: u8 @ 5 since 2,
+        /// Options of creation.
+        options: u32 @ 8 since 3,
+    };
+
+    /// Sets where finished transfers are told.
+    SetRxQueue = 0x1a0, version 2 {
+        /// Number of the destination.
+        dest_id: u32 @ 0,
+        /// Priority in the destination's channel.
+        dest_priority: u8 @ 4,
+        /// Which priority of the interface, or [`ALL_QUEUES`].
+        priority: u8 @ 5,
+        /// 0: none, 1: `dpio`, 2: `dpcon`.
+        dest_type: u8 @ 6 bits 0..4,
+        /// Which queue of that priority.
+        queue_idx: u8 @ 7 since 2,
+        /// Comes with each frame.
+        user_ctx: u64 @ 8,
+        /// What of this counts: bit 0 context, 1 destination.
+        options: u32 @ 16,
+    } -> ();
+
+    /// Asks for what [`SetRxQueue`] set, and for the queue's number.
+    GetRxQueue = 0x1a1, version 2 {
+        /// Which priority of the interface.
+        priority: u8 @ 5,
+        /// Which queue of that priority.
+        queue_idx: u8 @ 6 since 2,
+    } -> GetRxQueueReply {
+        /// Number of the destination.
+        dest_id: u32 @ 0,
+        /// Priority in the destination's channel.
+        dest_priority: u8 @ 4,
+        /// 0: none, 1: `dpio`, 2: `dpcon`.
+        dest_type: u8 @ 6 bits 0..4,
+        /// Comes with each frame.
+        user_ctx: u64 @ 8,
+        /// Number to dequeue with.
+        fqid: u32 @ 16,
+    };
+
+    /// Asks for the number of a queue to the engine.
+    GetTxQueue = 0x1a2, version 2 {
+        /// Which priority of the interface.
+        priority: u8 @ 5,
+        /// Which queue of that priority.
+        queue_idx: u8 @ 6 since 2,
+    } -> GetTxQueueReply {
+        /// Number to enqueue with.
+        fqid: u32 @ 8,
+    };
+
+    /// Sets when and where congestion of the queues from the engine is
+    /// reported.
+    SetRxCongestionNotification = 0x1a4, version 1 {
+        /// Which priority, where each has a group of its own.
+        priority: u8 @ 0,
+        /// Unit of the thresholds: 0 bytes, 1 frames.
+        units: u8 @ 1 bits 0..4,
+        /// Bit 0: write to memory on entry, 1: on exit, 2: coherently.
+        notification_mode: u16 @ 2,
+        /// Above this the queues count as congested; 0: never.
+        threshold_entry: u32 @ 8,
+        /// Below this they no longer do.
+        threshold_exit: u32 @ 12,
+        /// Written with each report.
+        message_ctx: u64 @ 16,
+        /// I/O virtual address that a report is written to, 16 byte aligned.
+        message_iova: u64 @ 24,
+    } -> ();
+
+    /// The same for the queues to the engine.
+    SetTxCongestionNotification = 0x1a5, version 1 {
+        /// Which priority, where each has a group of its own.
+        priority: u8 @ 0,
+        /// Unit of the thresholds: 0 bytes, 1 frames.
+        units: u8 @ 1 bits 0..4,
+        /// Bit 0: write to memory on entry, 1: on exit, 2: coherently.
+        notification_mode: u16 @ 2,
+        /// Above this the queues count as congested; 0: never.
+        threshold_entry: u32 @ 8,
+        /// Below this they no longer do.
+        threshold_exit: u32 @ 12,
+        /// Written with each report.
+        message_ctx: u64 @ 16,
+        /// I/O virtual address that a report is written to, 16 byte aligned.
+        message_iova: u64 @ 24,
+    } -> ();
+
+    /// Asks for what [`SetRxCongestionNotification`] set.
+    GetRxCongestionNotification = 0x1a6, version 1 {
+        /// Which priority.
+        priority: u8 @ 0,
+    } -> CongestionNotificationReply {
+        /// Which priority.
+        priority: u8 @ 0,
+        /// Unit of the thresholds: 0 bytes, 1 frames.
+        units: u8 @ 1 bits 0..4,
+        /// Bits as in [`SetRxCongestionNotification`].
+        notification_mode: u16 @ 2,
+        /// Above this the queues count as congested; 0: never.
+        threshold_entry: u32 @ 8,
+        /// Below this they no longer do.
+        threshold_exit: u32 @ 12,
+        /// Written with each report.
+        message_ctx: u64 @ 16,
+        /// I/O virtual address that a report is written to.
+        message_iova: u64 @ 24,
+    };
+
+    /// Asks for what [`SetTxCongestionNotification`] set.
+    GetTxCongestionNotification = 0x1a7, version 1 {
+        /// Which priority.
+        priority: u8 @ 0,
+    } -> CongestionNotificationReply;
 }

@@ -26,6 +26,11 @@ impl fmt::Display for FieldError {
 
 impl core::error::Error for FieldError {}
 
+/// Whether a field of `size` bytes at `offset` lies within a parameter area.
+pub(crate) const fn fits(offset: usize, size: usize) -> bool {
+    offset + size <= crate::PARAMS_SIZE
+}
+
 /// A value of a fixed number of bytes.
 pub trait Field: Sized + Default + Clone + PartialEq + fmt::Debug {
     /// Bytes on the wire.
@@ -77,7 +82,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(u8, u16, u32, u64, i32);
+integers!(u8, u16, u32, u64, i32, i64);
 
 /// A byte that is zero or not.
 impl Field for bool {

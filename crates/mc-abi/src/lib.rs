@@ -111,6 +111,28 @@ pub struct CommandInfo {
     pub decodes: fn(params: &Params, version: u8),
 }
 
+/// The commands of a family, without those of [`common`].
+pub fn commands(kind: ObjectType) -> &'static [CommandInfo] {
+    match kind {
+        ObjectType::Dprc => dprc::COMMANDS,
+        ObjectType::Dpni => dpni::COMMANDS,
+        ObjectType::Dpio => dpio::COMMANDS,
+        ObjectType::Dpbp => dpbp::COMMANDS,
+        ObjectType::Dpmcp => dpmcp::COMMANDS,
+        ObjectType::Dpcon => dpcon::COMMANDS,
+        ObjectType::Dpci => dpci::COMMANDS,
+        ObjectType::Dpmac => dpmac::COMMANDS,
+        ObjectType::Dpsw => dpsw::COMMANDS,
+        ObjectType::Dpdmux => dpdmux::COMMANDS,
+        ObjectType::Dpseci => dpseci::COMMANDS,
+        ObjectType::Dpdmai => dpdmai::COMMANDS,
+        ObjectType::Dpdcei => dpdcei::COMMANDS,
+        ObjectType::Dprtc => dprtc::COMMANDS,
+        ObjectType::Dpaiop => dpaiop::COMMANDS,
+        ObjectType::Dpdbg => dpdbg::COMMANDS,
+    }
+}
+
 /// Why a message is no command of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {

@@ -57,11 +57,11 @@ macro_rules! wire {
         }
     };
     (@load $params:ident, $ty:tt, $offset:literal) => {{
-        const { assert!($offset + <$ty as crate::Field>::SIZE <= crate::PARAMS_SIZE) };
+        const { assert!(crate::field::fits($offset, <$ty as crate::Field>::SIZE)) };
         <$ty as crate::Field>::load($params.at($offset, <$ty as crate::Field>::SIZE))
     }};
     (@load $params:ident, $ty:tt, $offset:literal, $low:literal, $high:literal) => {{
-        const { assert!($low < $high && $high <= 64 && $offset + ($high + 7) / 8 <= crate::PARAMS_SIZE) };
+        const { assert!($low < $high && $high <= 64 && crate::field::fits($offset, usize::div_ceil($high, 8))) };
         <$ty as crate::field::Bits>::from_bits($params.bits($offset, $low, $high - $low))
     }};
     (@store $params:ident, $value:expr, $ty:tt, $offset:literal) => {
@@ -199,5 +199,61 @@ macro_rules! commands {
                 },
             }, )*
         ];
+    };
+}
+
+/// A family whose commands are written down in several modules, each with its
+/// own [`commands!`]: `Variant(module)` each. Makes the family's `Command` out
+/// of theirs, and one table.
+macro_rules! command_groups {
+    ( $( $(#[$doc:meta])* $group:ident($module:ident) ),* $(,)? ) => {
+        /// A command of this family, decoded: in which group, and there which.
+        #[derive(Clone, PartialEq)]
+        pub enum Command {
+            $( $(#[$doc])* $group($module::Command), )*
+        }
+
+        impl Command {
+            /// Reads the command `number`.
+            ///
+            /// # Errors
+            /// [`DecodeError`](crate::DecodeError): a number that is none of
+            /// this family's, or a parameter without meaning.
+            pub fn decode(
+                number: u16,
+                version: u8,
+                params: &crate::Params,
+            ) -> Result<Self, crate::DecodeError> {
+                $( match $module::Command::decode(number, version, params) {
+                    Err(crate::DecodeError::UnknownCommand { .. }) => {}
+                    found => return found.map(Self::$group),
+                } )*
+                Err(crate::DecodeError::UnknownCommand { number })
+            }
+
+            /// The command's name.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $( Self::$group(command) => command.name(), )*
+                }
+            }
+        }
+
+        // The group says nothing that a reader of traces wants to know.
+        impl core::fmt::Debug for Command {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                match self {
+                    $( Self::$group(command) => command.fmt(f), )*
+                }
+            }
+        }
+
+        /// The family's commands.
+        pub const COMMANDS: &[crate::CommandInfo] = {
+            const COUNT: usize = 0 $( + $module::COMMANDS.len() )*;
+            const ALL: [crate::CommandInfo; COUNT] =
+                crate::common::join(&[ $( $module::COMMANDS ),* ]);
+            &ALL
+        };
     };
 }

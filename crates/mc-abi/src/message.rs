@@ -97,6 +97,11 @@ impl Header {
         (self.0 >> 8) as u8
     }
 
+    /// The software flags.
+    pub const fn software_flags(self) -> u8 {
+        (self.0 >> 24) as u8
+    }
+
     /// The token.
     pub const fn token(self) -> Token {
         Token((self.0 >> 32) as u16)

@@ -6,9 +6,10 @@ use crate::field::{Field, FieldError};
 use core::{fmt, str::FromStr};
 
 /// A family of objects. On the wire a string of at most 16 bytes, zero padded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum ObjectType {
     /// Resource container.
+    #[default]
     Dprc,
     /// Network interface.
     Dpni,
@@ -157,12 +158,6 @@ impl Field for ObjectType {
 
     fn sample(next: &mut dyn FnMut() -> u64) -> Self {
         Self::ALL[(next() % 16) as usize]
-    }
-}
-
-impl Default for ObjectType {
-    fn default() -> Self {
-        Self::Dprc
     }
 }
 

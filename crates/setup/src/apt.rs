@@ -4,14 +4,15 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, SystemTime};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::disk;
 use crate::error::{Error, Result, advice_from};
 use crate::host::{Host, host};
+use crate::install::Archive;
 use crate::mirror;
-use crate::need::{AbsentKind, Need};
+use crate::need::{AbsentKind, Set};
 use crate::package::Package;
 use crate::progress::Progress;
 
@@ -21,6 +22,11 @@ const LISTS_KEEP: Duration = Duration::from_secs(3600);
 /// How often the progress of a download is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
+/// How long to wait for an apt-get that works in the same folder, and how often
+/// to look.
+const LOCK_PATIENCE: Duration = Duration::from_secs(300);
+const LOCK_RETRY: Duration = Duration::from_secs(5);
+
 /// apt-get with a configuration below one folder.
 pub(crate) struct Apt {
     folder: PathBuf,
@@ -29,25 +35,23 @@ pub(crate) struct Apt {
 }
 
 impl Apt {
-    /// Writes the configuration that all calls use. Nothing outside `folder` is
-    /// touched.
-    pub fn prepare(folder: PathBuf) -> Result<Self> {
-        let apt = Self { folder, host: host()?, mirror: mirror::choose() };
+    /// Nothing outside `folder` is ever written.
+    pub fn new(folder: PathBuf) -> Result<Self> {
+        Ok(Self { folder, host: host()?, mirror: mirror::choose()? })
+    }
+}
+
+impl Archive for Apt {
+    /// Writes the configuration that all calls use.
+    fn prepare(&self) -> Result<()> {
         for part in ["lists/partial", "archives/partial", "no-archives/partial"] {
-            disk::make_folder(&apt.folder.join(part))?;
+            disk::make_folder(&self.path(part))?;
         }
-        disk::write_if_changed(&apt.path("sources.list"), apt.sources(keyring()?).as_bytes())?;
-        disk::write_if_changed(&apt.path("configuration"), apt.configuration().as_bytes())?;
-        Ok(apt)
+        disk::write_if_changed(&self.path("sources.list"), self.sources(keyring()?).as_bytes())?;
+        disk::write_if_changed(&self.path("configuration"), self.configuration().as_bytes())
     }
 
-    /// Where the packages come from.
-    pub fn mirror(&self) -> &str {
-        &self.mirror
-    }
-
-    /// Fetches the package lists if they are old, or if `always`.
-    pub fn update(&self, always: bool, progress: &dyn Progress) -> Result<()> {
+    fn update(&self, always: bool, progress: &dyn Progress) -> Result<()> {
         let updated = self.path("updated");
         // The lists of another mirror are of no use.
         let fresh = fs::read_to_string(&updated).is_ok_and(|mirror| mirror == self.mirror)
@@ -61,25 +65,26 @@ impl Apt {
         let mut command = self.command("apt-get");
         // Without the option, a list that is not reached is only a warning.
         command.args(["--error-on=any", "-q", "update"]);
-        self.run_to_log(command, &action, |_| ())?;
+        self.run_to_log(command, &action, progress, || ())?;
         disk::write_whole(&updated, self.mirror.as_bytes())
     }
 
-    /// What a set consists of today, whether it has been downloaded or not.
-    pub fn plan(&self, need: Need) -> Result<Vec<Package>> {
-        self.state_absent_packages(need)?;
-        let mut command = self.install(need);
+    fn plan(&self, set: &Set) -> Result<Vec<Package>> {
+        self.state_absent_packages(set)?;
+        let mut command = self.install(set);
         // An empty archive folder makes apt-get list everything.
-        command.arg("-o").arg(format!("Dir::Cache::archives={}/", self.path("no-archives").display()));
+        command
+            .arg("-o")
+            .arg(format!("Dir::Cache::archives={}/", self.path("no-archives").display()));
         command.args(["-qq", "--print-uris"]);
-        let text = self.output(command, &format!("resolving what `{}` consists of", need.name()))?;
+        let text = self.output(command, &format!("resolving what `{}` consists of", set.name))?;
         let mut packages = text
             .lines()
             .filter(|line| line.starts_with('\''))
             .map(Package::from_uri_line)
             .collect::<Result<Vec<_>>>()?;
         packages.sort();
-        if let Some((name, wanted)) = need.set().at_least
+        if let Some((name, wanted)) = set.at_least
             && let Some(package) = packages.iter().find(|package| package.name == name)
             && !package.is_at_least(wanted)
         {
@@ -93,9 +98,7 @@ impl Apt {
         Ok(packages)
     }
 
-    /// Bytes that the packages take once they are unpacked, as they state it
-    /// themselves.
-    pub fn installed_size(&self, packages: &[Package]) -> Result<u64> {
+    fn installed_size(&self, packages: &[Package]) -> Result<u64> {
         let mut command = self.command("apt-cache");
         command.arg("show");
         command.args(packages.iter().map(|package| {
@@ -108,40 +111,47 @@ impl Apt {
         let text = self.output(command, "asking for the packages' sizes")?;
         // In kilobytes (deb-control(5)).
         let sizes = text.lines().filter_map(|line| line.strip_prefix("Installed-Size:"));
-        Ok(sizes.filter_map(|size| size.trim().parse::<u64>().ok()).sum::<u64>().saturating_mul(1024))
+        Ok(sizes
+            .filter_map(|size| size.trim().parse::<u64>().ok())
+            .sum::<u64>()
+            .saturating_mul(1024))
     }
 
-    /// Downloads what is not there yet, going on where an earlier run stopped.
-    /// apt-get checks signatures and hashes.
-    pub fn download(&self, need: Need, packages: &[Package], progress: &dyn Progress) -> Result<()> {
+    /// apt-get goes on where an earlier run stopped, and checks signatures and
+    /// hashes.
+    fn download(&self, set: &Set, packages: &[Package], progress: &dyn Progress) -> Result<()> {
         let total = packages.iter().map(|package| package.size).sum();
-        let here = self.downloaded(packages);
-        if here == total {
+        let is_here = |package: &Package| {
+            fs::metadata(self.file(package)).is_ok_and(|file| file.len() == package.size)
+        };
+        if packages.iter().all(is_here) {
             return Ok(());
         }
+        let here = self.downloaded(packages);
         if here > 0 {
             progress.message(&format!("{} MB are there from an earlier run", here >> 20));
         }
         progress.started(&format!("downloading {} packages", packages.len()), total);
-        self.state_absent_packages(need)?;
-        let mut command = self.install(need);
+        self.state_absent_packages(set)?;
+        let action = format!("downloading the packages of `{}` from {}", set.name, self.mirror);
+        let mut command = self.install(set);
         command.args(["-q", "--download-only"]);
-        let action = format!("downloading the packages of `{}` from {}", need.name(), self.mirror);
-        self.run_to_log(command, &action, |_| progress.advanced(self.downloaded(packages)))?;
+        self.run_to_log(command, &action, progress, || {
+            progress.advanced(self.downloaded(packages));
+        })?;
         progress.advanced(total);
         progress.finished();
         Ok(())
     }
 
-    /// The file of a downloaded package.
-    pub fn file(&self, package: &Package) -> PathBuf {
+    fn file(&self, package: &Package) -> PathBuf {
         self.path("archives").join(&package.file)
     }
 
-    /// Removes packages that have been unpacked.
-    pub fn forget(&self, packages: &[Package]) -> Result<()> {
-        for package in packages {
-            let file = self.file(package);
+    /// apt's index, which is larger than the lists that it is made from, goes too.
+    fn forget(&self, packages: &[Package]) -> Result<()> {
+        let indexes = ["pkgcache.bin", "srcpkgcache.bin"].map(|name| self.path(name));
+        for file in packages.iter().map(|package| self.file(package)).chain(indexes) {
             match fs::remove_file(&file) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::file("cannot remove", file)(error));
@@ -151,7 +161,9 @@ impl Apt {
         }
         Ok(())
     }
+}
 
+impl Apt {
     /// Bytes of `packages` that are on the disk, whole or in part.
     fn downloaded(&self, packages: &[Package]) -> u64 {
         let archives = self.path("archives");
@@ -227,10 +239,10 @@ impl Apt {
 
     /// Tells the resolver which packages to take for installed, and in which
     /// suite to look for which package.
-    fn state_absent_packages(&self, need: Need) -> Result<()> {
+    fn state_absent_packages(&self, set: &Set) -> Result<()> {
         let mut status = Vec::new();
         let mut exact = Vec::new();
-        for absent in need.set().absent {
+        for absent in set.absent {
             match absent.kind {
                 AbsentKind::Everywhere => status.push(Stanza {
                     name: absent.name,
@@ -250,7 +262,12 @@ impl Apt {
             self.write_status(&[])?;
             for name in &exact {
                 if let Some(version) = self.candidate(&format!("{name}:arm64"))? {
-                    status.push(Stanza { name, architecture: "arm64", multi_arch: "same", version });
+                    status.push(Stanza {
+                        name,
+                        architecture: "arm64",
+                        multi_arch: "same",
+                        version,
+                    });
                 }
             }
             self.write_preferences(&exact)?;
@@ -265,9 +282,9 @@ impl Apt {
         let backports = ["qemu-*:any", "linux-*:any"].map(|packages| {
             format!("Package: {packages}\nPin: release n=trixie-backports\nPin-Priority: 600\n\n")
         });
-        let never = never_arm64.iter().map(|name| {
-            format!("Package: {name}:arm64\nPin: release *\nPin-Priority: -1\n\n")
-        });
+        let never = never_arm64
+            .iter()
+            .map(|name| format!("Package: {name}:arm64\nPin: release *\nPin-Priority: -1\n\n"));
         let text: String = backports.into_iter().chain(never).collect();
         disk::write_if_changed(&self.path("preferences"), text.as_bytes())
     }
@@ -285,9 +302,9 @@ impl Apt {
         Ok(candidate_in(&text))
     }
 
-    fn install(&self, need: Need) -> Command {
+    fn install(&self, set: &Set) -> Command {
         let mut command = self.command("apt-get");
-        command.args(["install", "--no-remove"]).args(need.set().install);
+        command.args(["install", "--no-remove"]).args(set.install);
         command
     }
 
@@ -308,13 +325,36 @@ impl Apt {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs a long call, calling `meanwhile` from time to time.
+    /// Runs a long call, calling `meanwhile` from time to time. If our own
+    /// process was killed, its apt-get may still be at work: that one is waited
+    /// for.
     fn run_to_log(
         &self,
         mut command: Command,
         action: &str,
-        mut meanwhile: impl FnMut(&mut Child),
+        progress: &dyn Progress,
+        meanwhile: impl Fn(),
     ) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let (status, said) = self.run_once(&mut command, &meanwhile)?;
+            if status.success() {
+                return Ok(());
+            }
+            if !said.contains("Could not get lock") || begun.elapsed() > LOCK_PATIENCE {
+                return Err(failure(action, status, &said));
+            }
+            progress.message("waiting for the apt-get of an earlier run");
+            std::thread::sleep(LOCK_RETRY);
+        }
+    }
+
+    /// Gives how apt-get ended, and what it said.
+    fn run_once(
+        &self,
+        command: &mut Command,
+        meanwhile: &impl Fn(),
+    ) -> Result<(ExitStatus, String)> {
         let path = self.path("log");
         let log = File::create(&path).map_err(Error::file("cannot write", &path))?;
         let copy = log.try_clone().map_err(Error::file("cannot write", &path))?;
@@ -324,13 +364,10 @@ impl Apt {
                 Some(status) => break status,
                 None => std::thread::sleep(POLL),
             }
-            meanwhile(&mut child);
+            meanwhile();
         };
-        if !status.success() {
-            let said = fs::read(&path).unwrap_or_default();
-            return Err(failure(action, status, &String::from_utf8_lossy(&said)));
-        }
-        Ok(())
+        let said = fs::read(&path).map_err(Error::file("cannot read", &path))?;
+        Ok((status, String::from_utf8_lossy(&said).into_owned()))
     }
 }
 

@@ -28,10 +28,10 @@ pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
         file.sync_all()?;
         fs::rename(&partial, path)
     })();
-    written.map_err(|source| {
+    written.map_err(|reason| {
         // The write error is the one to report.
         let _ = fs::remove_file(&partial);
-        Error::File { action: "cannot write", path: path.to_owned(), source }
+        Error::File { action: "cannot write", path: path.to_owned(), reason }
     })
 }
 

@@ -28,26 +28,37 @@ pub enum Error {
          without them no package can be trusted. Install the package debian-archive-keyring"
     )]
     NoKeyring,
+    /// The mirror that was asked for cannot be one.
+    #[error(
+        "FSLMC_MIRROR is `{0}`, but it must be the URI of a Debian mirror, as http://deb.debian.org/debian"
+    )]
+    NoMirror(String),
     /// There is no place for the cache.
     #[error(
         "no place for the cache: neither FSLMC_CACHE nor XDG_CACHE_HOME nor HOME is set to an absolute path; \
          set FSLMC_CACHE to a folder that may grow by 1 GB"
     )]
     NoCacheFolder,
+    /// The path of the cache folder would be misread.
+    #[error(
+        "{} cannot be the cache folder: its path must be absolute, UTF-8 and without any of : ; ' \" $ % \\ \
+         (set FSLMC_CACHE to another one)", .0.display()
+    )]
+    UnusableFolder(PathBuf),
     /// The machine's architecture is none that the sets are made for.
     #[error(
         "no emulator and no tools for a host of architecture {0}: only amd64 and arm64 are known"
     )]
     UnknownHost(String),
     /// A file operation failed.
-    #[error("{action} {}: {source}{}", path.display(), hint_for(source))]
+    #[error("{action} {}: {reason}{}", path.display(), hint_for(reason))]
     File {
         /// What was attempted, as the start of a sentence.
         action: &'static str,
         /// On which file or folder.
         path: PathBuf,
         /// What came back.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The disk does not have the room.
     #[error(
@@ -65,7 +76,7 @@ pub enum Error {
         available: u64,
     },
     /// apt-get did not do what was asked.
-    #[error("{action} did not succeed ({status}).\n{output}{}", advice(.advice))]
+    #[error("{action} did not succeed ({status}).\n{output}{}", on_new_line(.advice))]
     Apt {
         /// What was attempted.
         action: String,
@@ -96,7 +107,8 @@ pub enum Error {
     },
     /// A package does not unpack.
     #[error(
-        "{} does not unpack (dpkg-deb: {status}): {output}{}", package.display(), advice(.advice)
+        "{} does not unpack (dpkg-deb: {status}): {output}{}", package.display(),
+         on_new_line(&advice.or(Some("If it is damaged, the next run fetches it again.")))
     )]
     Unpack {
         /// The package file.
@@ -109,9 +121,7 @@ pub enum Error {
         advice: Option<&'static str>,
     },
     /// A freshly unpacked program does not run here.
-    #[error(
-        "{program} was unpacked but does not run on this machine ({status}): {output}"
-    )]
+    #[error("{program} was unpacked but does not run on this machine ({status}): {output}")]
     DoesNotRun {
         /// The program.
         program: String,
@@ -186,14 +196,14 @@ impl Error {
         path: impl AsRef<Path>,
     ) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.as_ref().to_owned();
-        move |source| Error::File { action, path, source }
+        move |reason| Error::File { action, path, reason }
     }
 }
 
 /// What can be done about an I/O error of the cache.
-fn hint_for(source: &std::io::Error) -> &'static str {
+fn hint_for(reason: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
-    match source.kind() {
+    match reason.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             ". Free some space, or set FSLMC_CACHE to a folder on another disk; what is there is kept"
         }
@@ -204,13 +214,13 @@ fn hint_for(source: &std::io::Error) -> &'static str {
     }
 }
 
-fn advice(advice: &Option<&'static str>) -> String {
+fn on_new_line(advice: &Option<&'static str>) -> String {
     advice.map(|text| format!("\n{text}")).unwrap_or_default()
 }
 
 /// What to do, from what apt-get or dpkg-deb said.
 pub(crate) fn advice_from(output: &str) -> Option<&'static str> {
-    const KNOWN: [(&str, &str); 10] = [
+    const KNOWN: [(&str, &str); 12] = [
         (
             "No space left on device",
             "The disk is full: free some space, or set FSLMC_CACHE to a folder on another disk. A further run goes on from here.",
@@ -239,9 +249,14 @@ pub(crate) fn advice_from(output: &str) -> Option<&'static str> {
             "does not have a Release file",
             "This mirror does not carry trixie or trixie-backports: FSLMC_MIRROR=http://deb.debian.org/debian names one that does.",
         ),
+        ("Could not get lock", "Another apt-get works in the same cache: wait until it has ended."),
         (
-            "Could not get lock",
-            "Another apt-get works in the same cache: wait until it has ended.",
+            "gpgv, gpgv2 or gpgv1 required",
+            "Signatures cannot be checked: install the package gpgv.",
+        ),
+        (
+            "is not signed",
+            "What answers there is no Debian mirror: FSLMC_MIRROR=http://deb.debian.org/debian names one.",
         ),
         ("Permission denied", "Set FSLMC_CACHE to a folder that you may write to."),
         ("not valid yet", "The clock of this machine is wrong: set it."),
@@ -255,7 +270,8 @@ mod tests {
 
     #[test]
     fn advice_names_the_disk_before_the_network() {
-        let output = "Err:1 http://m trixie InRelease\n  No space left on device\nCould not connect";
+        let output =
+            "Err:1 http://m trixie InRelease\n  No space left on device\nCould not connect";
         assert!(advice_from(output).is_some_and(|advice| advice.starts_with("The disk is full")));
         assert_eq!(advice_from("E: something new"), None);
     }

@@ -46,6 +46,7 @@ mod disk;
 mod error;
 mod guest;
 mod host;
+mod install;
 mod kernel;
 mod lock;
 mod mirror;
@@ -54,6 +55,7 @@ mod need;
 mod package;
 mod parts;
 mod progress;
+mod stamp;
 mod tree;
 
 pub use cache::Cache;

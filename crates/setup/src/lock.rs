@@ -41,6 +41,11 @@ impl Lock {
         Ok(taken.then_some(Self { _file: file }))
     }
 
+    /// Makes the file that others will lock.
+    pub fn provide(path: &Path) -> Result<()> {
+        open_for_locking(path).map(drop)
+    }
+
     /// Takes the lock together with others that share it. `None` if somebody
     /// holds it alone, or if there is no such file.
     pub fn try_shared(path: &Path) -> Result<Option<Self>> {

@@ -5,17 +5,31 @@
 use std::fs;
 use std::path::Path;
 
+use crate::error::{Error, Result};
+
 /// The mirror that stands for all others.
 const DEFAULT: &str = "http://deb.debian.org/debian";
 
 /// `$FSLMC_MIRROR`, else the first Debian mirror that the machine's apt uses,
 /// else deb.debian.org.
-pub(crate) fn choose() -> String {
-    let chosen = std::env::var("FSLMC_MIRROR").ok().filter(|mirror| !mirror.trim().is_empty());
-    chosen
-        .map(|mirror| mirror.trim().trim_end_matches('/').to_owned())
-        .or_else(|| of_machine(Path::new("/etc/apt")))
-        .unwrap_or_else(|| DEFAULT.to_owned())
+///
+/// # Errors
+/// [`Error::NoMirror`] if the variable holds no URI that apt could use.
+pub(crate) fn choose() -> Result<String> {
+    match std::env::var("FSLMC_MIRROR") {
+        Ok(given) if !given.trim().is_empty() => checked(&given),
+        _ => Ok(of_machine(Path::new("/etc/apt")).unwrap_or_else(|| DEFAULT.to_owned())),
+    }
+}
+
+/// The text becomes a word of apt's sources.list.
+fn checked(given: &str) -> Result<String> {
+    let uri = given.trim().trim_end_matches('/');
+    let known = ["http://", "https://", "file:/"].iter().any(|scheme| uri.starts_with(scheme));
+    if !known || uri.contains(|c: char| c.is_whitespace() || c.is_control() || "[]#".contains(c)) {
+        return Err(Error::NoMirror(given.to_owned()));
+    }
+    Ok(uri.to_owned())
 }
 
 /// Looks through sources.list(5) files below `etc_apt`.
@@ -55,12 +69,22 @@ impl Source {
     /// folder `debian`, but sign with a key of their own.
     fn debian_mirror(&self) -> Option<String> {
         const RELEASES: [&str; 10] = [
-            "bullseye", "bookworm", "trixie", "forky", "duke", "sid", "oldstable", "stable",
-            "testing", "unstable",
+            "bullseye",
+            "bookworm",
+            "trixie",
+            "forky",
+            "duke",
+            "sid",
+            "oldstable",
+            "stable",
+            "testing",
+            "unstable",
         ];
         let is_debian = |suite: &String| {
             RELEASES.iter().any(|release| {
-                suite.strip_prefix(release).is_some_and(|rest| rest.is_empty() || rest == "-updates")
+                suite
+                    .strip_prefix(release)
+                    .is_some_and(|rest| rest.is_empty() || rest == "-updates")
             })
         };
         let by_debian =
@@ -165,6 +189,14 @@ mod tests {
     }
 
     #[test]
+    fn a_given_mirror_must_be_one_word() {
+        assert_eq!(checked(" https://m.example/debian/ ").unwrap(), "https://m.example/debian");
+        for wrong in ["m.example", "http://m/debian trixie main\ndeb http://x", "http://m/[x]"] {
+            assert!(checked(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn reads_stanzas() {
         let sources = "Types: deb\n# a comment\nURIs: cdrom:[x] http://near.example/debian\n\
                        Suites: trixie\n trixie-updates\nComponents: main\n\
@@ -180,6 +212,12 @@ mod tests {
                     deb [signed-by=/etc/apt/keyrings/x.gpg] https://repo.example/debian bookworm main\n\
                     deb http://archive.example/ubuntu noble main\n\
                     debris\n";
-        assert_eq!(mirror_of(list, "Types: deb\nURIs: https://x.example/debian\nSuites: nodistro\nComponents: main\n"), None);
+        assert_eq!(
+            mirror_of(
+                list,
+                "Types: deb\nURIs: https://x.example/debian\nSuites: nodistro\nComponents: main\n"
+            ),
+            None
+        );
     }
 }

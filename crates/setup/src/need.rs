@@ -13,7 +13,10 @@ pub enum Need {
 }
 
 /// What a set consists of.
+#[derive(Debug)]
 pub(crate) struct Set {
+    /// Its name.
+    pub name: &'static str,
     /// Packages to resolve with all they depend on. One without an architecture
     /// is the host's.
     pub install: &'static [&'static str],
@@ -26,11 +29,14 @@ pub(crate) struct Set {
     /// Programs that are tried after unpacking.
     pub programs: &'static [&'static str],
     /// Other files without which the set is of no use. A `*` stands for any
-    /// part of a file name, `{triplet}` for the host's.
+    /// part of one name.
     pub files: &'static [&'static str],
+    /// Whether a kernel is among it, to be made ready for booting.
+    pub kernel: bool,
 }
 
 /// A package that is never fetched though others depend on it.
+#[derive(Debug)]
 pub(crate) struct Absent {
     /// Its name.
     pub name: &'static str,
@@ -39,7 +45,7 @@ pub(crate) struct Absent {
 }
 
 /// How a package is made to look installed.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AbsentKind {
     /// For each architecture, in a version above all others.
     Everywhere,
@@ -55,10 +61,7 @@ const fn absent(name: &'static str) -> Absent {
 impl Need {
     /// The set's name, in file names and messages.
     pub fn name(self) -> &'static str {
-        match self {
-            Need::Board => "board",
-            Need::Cross => "cross",
-        }
+        self.set().name
     }
 
     pub(crate) fn set(self) -> &'static Set {
@@ -73,6 +76,7 @@ impl Need {
 /// sockets. The kernel's meta package depends on the current kernel's parts:
 /// linux-base (System.map, config), linux-binary (vmlinuz) and linux-modules.
 static BOARD: Set = Set {
+    name: "board",
     install: &[
         "qemu-system-arm",
         "device-tree-compiler",
@@ -88,13 +92,15 @@ static BOARD: Set = Set {
     ],
     at_least: Some(("qemu-system-arm", "11.1")),
     programs: &["qemu-system-aarch64", "dtc"],
-    files: &["boot/vmlinuz-*", "usr/bin/busybox", "usr/lib/modules/*/modules.order"],
+    files: &["usr/bin/busybox", "usr/lib/modules/*/modules.order"],
+    kernel: true,
 };
 
 /// rustc comes without gcc: the host's own linker links what runs on the host
 /// (build scripts), and for the guest the linker is called directly. Of the
 /// guest's half of the standard library only the static one is needed.
 static CROSS: Set = Set {
+    name: "cross",
     install: &[
         "rustc",
         "libstd-rust-dev:arm64",
@@ -125,4 +131,5 @@ static CROSS: Set = Set {
         "usr/lib/gcc-cross/aarch64-linux-gnu/14/libgcc_eh.a",
         "usr/lib/rustlib/aarch64-unknown-linux-gnu/lib/libstd-*.rlib",
     ],
+    kernel: false,
 };

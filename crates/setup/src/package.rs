@@ -53,9 +53,8 @@ impl Package {
     /// Whether the upstream version is at least `least`, compared number by
     /// number (`1:11.1.3+ds-1` is at least `11.1`).
     pub(crate) fn is_at_least(&self, least: &str) -> bool {
-        let numbers = |text: &str| -> Vec<u64> {
-            text.split('.').map_while(|part| leading_number(part)).collect()
-        };
+        let numbers =
+            |text: &str| -> Vec<u64> { text.split('.').map_while(leading_number).collect() };
         let upstream = self.version.split_once(':').map_or(self.version.as_str(), |(_, rest)| rest);
         numbers(upstream) >= numbers(least)
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Whether the parts of a layout fit each other.
 
-use std::collections::{HashMap, HashSet};
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use super::family::{Config, Family};
 use super::model::{Container, Endpoint, OPTION_AIOP, Object, ObjectName};
@@ -46,6 +46,8 @@ fn containers<'d>(draft: &'d Draft, problems: &Collector) -> HashMap<u32, &'d Co
         }
     }
     match root {
+        // A container that could not be read has been reported already.
+        None if draft.incomplete => {}
         None => {
             let remedy = "define a container such as dprc@1 with parent = \"none\"";
             problems.error(At::node("/containers"), "there is no root container", remedy);
@@ -61,6 +63,9 @@ fn containers<'d>(draft: &'d Draft, problems: &Collector) -> HashMap<u32, &'d Co
         let at = At::property(&located.path, "parent");
         match located.value.parent {
             Some(parent) if !by_id.contains_key(&parent) => {
+                if draft.incomplete {
+                    continue;
+                }
                 let reason = format!("there is no container dprc@{parent}");
                 problems.error(at, reason, "define it, or name another parent");
             }
@@ -133,7 +138,7 @@ fn placements(
         let object = located.value.placement.object;
         let container = located.value.container;
         let name = object.node_name();
-        let at = At::node(&located.path);
+        let at = At::property(&located.path, located.value.property);
         if !objects.contains_key(&object) {
             let remedy = format!("define /objects/{name}, or remove it here");
             problems.error(at, format!("there is no object {name}"), remedy);
@@ -151,11 +156,7 @@ fn placements(
     placed
 }
 
-fn aiop(
-    located: &Located<Object>,
-    containers: &HashMap<u32, &Container>,
-    problems: &Collector,
-) {
+fn aiop(located: &Located<Object>, containers: &HashMap<u32, &Container>, problems: &Collector) {
     let Config::Dpaiop(config) = &located.value.config else { return };
     let at = At::property(&located.path, "aiop_container_id");
     match containers.get(&config.aiop_container_id) {
@@ -265,7 +266,5 @@ fn unfit(one: Endpoint, two: Endpoint) -> Option<String> {
         (Dpni | Dpsw | Dpdmux | Dpmac, Dpni | Dpsw | Dpdmux | Dpmac) => true,
         _ => false,
     };
-    (!fits).then(|| {
-        format!("a {} does not connect to a {}", one.object.family, two.object.family)
-    })
+    (!fits).then(|| format!("a {} does not connect to a {}", one.object.family, two.object.family))
 }

@@ -101,9 +101,7 @@ pub enum FdtFault {
     #[error("the magic number is {0:#010x}, a device-tree blob starts with {MAGIC:#010x}")]
     Magic(u32),
     /// A format version that this reader does not know.
-    #[error(
-        "format version {version} (readable as {compatible}) is not supported, 16 and 17 are"
-    )]
+    #[error("format version {version} (readable as {compatible}) is not supported, 16 and 17 are")]
     Version {
         /// The version that wrote the blob.
         version: u32,
@@ -222,9 +220,9 @@ impl<'a> Blocks<'a> {
             total.saturating_sub(start)
         };
         let end_of = |start: u32, len: u32| start.checked_add(len).map(|end| end as usize);
-        let structure = end_of(start, len).and_then(|end| blob.get(..end)).ok_or_else(|| {
-            fail(8, FdtFault::Block { block: "structure", start, len })
-        })?;
+        let structure = end_of(start, len)
+            .and_then(|end| blob.get(..end))
+            .ok_or_else(|| fail(8, FdtFault::Block { block: "structure", start, len }))?;
         let strings = end_of(strings_start, strings_len)
             .and_then(|end| blob.get(strings_start as usize..end))
             .ok_or_else(|| {
@@ -286,9 +284,9 @@ impl Walk<'_> {
     fn property(&mut self, start: usize) -> Result<(), FdtError> {
         let len = self.take_word("a property")? as usize;
         let name_at = self.take_word("a property")?;
-        let Some(value) = self.at.checked_add(len).and_then(|end| {
-            self.blocks.structure.get(self.at..end)
-        }) else {
+        let Some(value) =
+            self.at.checked_add(len).and_then(|end| self.blocks.structure.get(self.at..end))
+        else {
             return Err(self.fail(start, FdtFault::Truncated("the value of a property")));
         };
         let Some(rest) = self.blocks.strings.get(name_at as usize..).filter(|s| !s.is_empty())

@@ -44,10 +44,6 @@ impl<'a> Fields<'a> {
         self.problems.error(At::node(&self.path), reason, remedy);
     }
 
-    pub(super) fn warn(&self, reason: impl Into<String>, remedy: impl Into<String>) {
-        self.problems.warn(At::node(&self.path), reason, remedy);
-    }
-
     pub(super) fn error_in(&self, property: &str, reason: impl Into<String>, remedy: &str) {
         self.problems.error(At::property(&self.path, property), reason, remedy);
     }
@@ -121,7 +117,7 @@ impl<'a> Fields<'a> {
             let found = lookup(table, text);
             if found.is_none() {
                 let remedy = suggest(text, table.iter().map(|s| s.name));
-                self.error_in(name, format!("{text:?} is not known here"), &remedy);
+                self.error_in(name, format!("{} is not known here", shortened(text)), &remedy);
             }
             return found;
         }
@@ -183,11 +179,12 @@ impl<'a> Fields<'a> {
             return bit;
         }
         if obsolete.contains(&text) {
-            let reason = format!("{text:?} means nothing to firmware 10");
+            let reason = format!("{} means nothing to firmware 10", shortened(text));
             self.warn_in(name, reason, "it is ignored, remove it");
         } else {
             let remedy = suggest(text, table.iter().map(|s| s.name));
-            self.error_in(name, format!("{text:?} is no option of this object"), &remedy);
+            let reason = format!("{} is no option of this object", shortened(text));
+            self.error_in(name, reason, &remedy);
         }
         0
     }
@@ -227,8 +224,9 @@ impl<'a> Fields<'a> {
         let known = self.known.borrow();
         for property in &self.node.properties {
             if !known.contains(&property.name.as_str()) {
-                let near = nearest(&property.name, known.iter().copied());
-                let remedy = match near {
+                let full = self.problems.is_full();
+                let names = known.iter().copied().filter(|_| !full);
+                let remedy = match nearest(&property.name, names) {
                     Some(near) => format!("it is ignored, perhaps {near} is meant"),
                     None => "it is ignored".to_owned(),
                 };

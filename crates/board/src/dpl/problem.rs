@@ -133,16 +133,21 @@ impl Collector {
         self.add(Severity::Warning, at, reason.into(), remedy.into());
     }
 
+    /// Whether further findings are only counted, so that nobody needs to word
+    /// them carefully.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.borrow().len() >= MAX_PROBLEMS
+    }
+
     fn add(&self, severity: Severity, at: At<'_>, reason: String, remedy: String) {
         if severity == Severity::Error {
             self.fatal.set(true);
         }
-        let mut list = self.list.borrow_mut();
-        if list.len() >= MAX_PROBLEMS {
+        if self.is_full() {
             self.suppressed.set(self.suppressed.get().saturating_add(1));
             return;
         }
-        list.push(Problem {
+        self.list.borrow_mut().push(Problem {
             severity,
             place: Place::default(),
             node: at.node.to_owned(),

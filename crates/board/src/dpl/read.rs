@@ -25,6 +25,8 @@ pub(super) struct Located<T> {
 /// A layout whose parts still know where they stand.
 #[derive(Default)]
 pub(super) struct Draft {
+    /// Whether a container is missing because its node could not be read.
+    pub(super) incomplete: bool,
     pub(super) containers: Vec<Located<Container>>,
     pub(super) placements: Vec<Located<PlacementIn>>,
     pub(super) objects: Vec<Located<Object>>,
@@ -34,6 +36,8 @@ pub(super) struct Draft {
 /// A placement and the container it stands in.
 pub(super) struct PlacementIn {
     pub(super) container: u32,
+    /// The property that names the object.
+    pub(super) property: &'static str,
     pub(super) placement: Placement,
 }
 
@@ -78,7 +82,7 @@ fn finish(version: Option<u32>, draft: Draft) -> Dpl {
     let positions: HashMap<u32, usize> =
         containers.iter().enumerate().rev().map(|(index, c)| (c.id, index)).collect();
     for located in draft.placements {
-        let PlacementIn { container, placement } = located.value;
+        let PlacementIn { container, placement, .. } = located.value;
         let index = positions.get(&container).copied();
         if let Some(container) = index.and_then(|index| containers.get_mut(index)) {
             container.objects.push(placement);
@@ -105,27 +109,10 @@ fn container(node: &Node, parent: &str, problems: &Collector, draft: &mut Draft)
     let id = (node.base_name() == "dprc").then(|| node.unit_address().and_then(parse_id)).flatten();
     let Some(id) = id else {
         fields.error("this is no name of a container", "name it dprc@1, dprc@2 and so on");
+        draft.incomplete = true;
         return;
     };
-    let parent = match fields.string("parent") {
-        Some("none") => None,
-        Some(name) => match name.strip_prefix("dprc@").and_then(parse_id) {
-            Some(parent) => Some(parent),
-            None => {
-                let reason = format!("{} names no container", shortened(name));
-                fields.error_in("parent", reason, "use \"none\" or a container such as \"dprc@1\"");
-                return;
-            }
-        },
-        None => {
-            // A malformed property has been reported already.
-            if fields.bytes("parent").is_none() {
-                let remedy = "use \"none\" for the root, or a container such as \"dprc@1\"";
-                fields.error_in("parent", "the property is needed", remedy);
-            }
-            return;
-        }
-    };
+    let parent = parent_of(&fields);
     let options = fields.options("options", CONTAINER_OPTIONS, OBSOLETE_CONTAINER_OPTIONS, 32);
     for child in &node.children {
         match child.name.as_str() {
@@ -144,7 +131,7 @@ fn container(node: &Node, parent: &str, problems: &Collector, draft: &mut Draft)
     }
     let value = Container {
         id,
-        parent,
+        parent: parent.unwrap_or_default(),
         options: options as u32,
         icid: icid(&fields),
         portal_id: pooled(&fields, "portal_id", "DPRC_GET_PORTAL_ID_FROM_POOL"),
@@ -153,7 +140,34 @@ fn container(node: &Node, parent: &str, problems: &Collector, draft: &mut Draft)
     };
     let path = fields.path.clone();
     fields.finish();
-    draft.containers.push(Located { value, path });
+    match parent {
+        Some(_) => draft.containers.push(Located { value, path }),
+        None => draft.incomplete = true,
+    }
+}
+
+/// The container that the property names, `Some(None)` for the root, `None`
+/// (after a report) where it names nothing.
+fn parent_of(fields: &Fields<'_>) -> Option<Option<u32>> {
+    const REMEDY: &str = "use \"none\" for the root, or a container such as \"dprc@1\"";
+    match fields.string("parent") {
+        Some("none") => Some(None),
+        Some(name) => {
+            let parent = name.strip_prefix("dprc@").and_then(parse_id);
+            if parent.is_none() {
+                let reason = format!("{} names no container", shortened(name));
+                fields.error_in("parent", reason, REMEDY);
+            }
+            parent.map(Some)
+        }
+        None => {
+            // A malformed property has been reported already.
+            if fields.bytes("parent").is_none() {
+                fields.error_in("parent", "the property is needed", REMEDY);
+            }
+            None
+        }
+    }
 }
 
 fn icid(fields: &Fields<'_>) -> Option<u16> {
@@ -179,13 +193,7 @@ fn label(fields: &Fields<'_>) -> Option<String> {
     Some(label.to_owned())
 }
 
-fn placements(
-    node: &Node,
-    container: u32,
-    parent: &str,
-    problems: &Collector,
-    draft: &mut Draft,
-) {
+fn placements(node: &Node, container: u32, parent: &str, problems: &Collector, draft: &mut Draft) {
     let list = Fields::new(node, parent, problems);
     for child in &node.children {
         let fields = Fields::new(child, &list.path, problems);
@@ -217,6 +225,7 @@ fn object_set(fields: &Fields<'_>, container: u32, draft: &mut Draft) {
     for id in ids {
         let value = PlacementIn {
             container,
+            property: "ids",
             placement: Placement { object: ObjectName { family, id }, plugged, label: None },
         };
         draft.placements.push(Located { value, path: fields.path.clone() });
@@ -240,8 +249,8 @@ fn single_object(fields: &Fields<'_>, container: u32, draft: &mut Draft) {
     }
     match object_name(name) {
         Ok(object) => {
-            let value =
-                PlacementIn { container, placement: Placement { object, plugged, label } };
+            let placement = Placement { object, plugged, label };
+            let value = PlacementIn { container, property: "obj_name", placement };
             draft.placements.push(Located { value, path: fields.path.clone() });
         }
         Err(fault) => fields.error_in("obj_name", fault.reason, &fault.remedy),

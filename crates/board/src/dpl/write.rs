@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! From the model back to a device tree and to source text.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use super::family::{Config, Family};
@@ -60,7 +61,7 @@ fn container(container: &Container) -> Node {
 /// each placement with a label or without plug.
 fn placements(placements: &[Placement]) -> Vec<Node> {
     let mut nodes = Vec::new();
-    let mut sets: Vec<Family> = Vec::new();
+    let mut sets: HashSet<Family> = HashSet::new();
     let mut rest = placements;
     while let Some(first) = rest.first() {
         let family = first.object.family;
@@ -80,12 +81,11 @@ fn placements(placements: &[Placement]) -> Vec<Node> {
             node.strings("type", [family.as_str()]);
             node.cells("ids", rest.iter().take(run).map(|p| p.object.id));
             // A second run of a family needs another name.
-            let name = if sets.contains(&family) {
-                format!("obj_set@{family}-{}", nodes.len())
-            } else {
+            let name = if sets.insert(family) {
                 format!("obj_set@{family}")
+            } else {
+                format!("obj_set@{family}-{}", nodes.len())
             };
-            sets.push(family);
             nodes.push(node.into_node(name));
         }
         rest = rest.get(run.max(1)..).unwrap_or_default();

@@ -12,8 +12,6 @@ pub(crate) struct Call {
     /// The object that the token stands for; for commands without one, the
     /// portal's container.
     pub object: ObjectId,
-    /// The token, [`Token::NONE`] where there is none.
-    pub token: Token,
     /// Version of the command, from the header.
     pub version: u8,
     /// Whether somebody listens to [`Record`]s: texts are made only then.

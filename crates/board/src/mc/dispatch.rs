@@ -2,7 +2,7 @@
 //! From a message to the handler of its command, and back.
 
 use super::{
-    Answer, Call, State, call, dpmng, dprc,
+    Answer, Call, State, call, containers, dpmng, dprc,
     families::{self, Facts, Outcome},
 };
 use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Wire, common};
@@ -47,13 +47,8 @@ fn route(
     let header = message.header;
     let (number, token) = (header.number(), header.token());
     let root = ObjectId::new(ObjectType::Dprc, container);
-    let mut call = Call {
-        portal_container: container,
-        object: root,
-        token,
-        version: header.version(),
-        traced,
-    };
+    let mut call =
+        Call { portal_container: container, object: root, version: header.version(), traced };
     if let Some(kind) = family_command(number, common::OPEN) {
         return open(state, &call, kind, &message.params, object);
     }
@@ -80,7 +75,7 @@ fn route(
         return (traced.then(|| "Close".into()), Ok(Answer::DONE));
     }
     if let Some(kind) = family_command(number, common::CREATE) {
-        return dprc::create_object(state, &call, kind, &message.params);
+        return containers::create_object(state, &call, kind, &message.params);
     }
     if let Some(kind) = family_command(number, common::DESTROY) {
         return destroy(state, &call, kind, &message.params);
@@ -98,7 +93,9 @@ fn route(
 
 /// The family of a command out of a block of sixteen that starts at `base`.
 fn family_command(number: u16, base: u16) -> Option<ObjectType> {
-    ObjectType::from_code(number.checked_sub(base)?)
+    let code = number.checked_sub(base)?;
+    // Most commands are far from any block: do not search for those.
+    if code <= 0x10 { ObjectType::from_code(code) } else { None }
 }
 
 fn open(
@@ -113,11 +110,13 @@ fn open(
         Err(_) => return (None, Err(Status::ConfigurationError)),
     };
     *object = Some(id);
-    let outcome = state.object(id).map(|_| ()).and_then(|()| {
+    let exists =
+        state.objects.contains_key(&id) || id == containers::name(containers::MC_CONTAINER);
+    let outcome = if exists { Ok(()) } else { Err(Status::NoResource) }.and_then(|()| {
         if !state.reaches(call.portal_container, id) {
             return Err(Status::AuthenticationError);
         }
-        let token = state.sessions.open(id)?;
+        let token = state.sessions.open(id, call.portal_container)?;
         let text = call.traced.then(|| format!("token {:#x}", token.0));
         Ok(Answer { params: Params::ZERO, token: Some(token), text })
     });
@@ -138,7 +137,7 @@ fn destroy(state: &mut State, call: &Call, kind: ObjectType, params: &Params) ->
         Ok(destroy) => {
             let id = ObjectId::new(kind, destroy.id);
             let text = call.traced.then(|| format!("Destroy {id}"));
-            (text, dprc::destroy_object(state, call, id).map(|()| Answer::DONE))
+            (text, containers::destroy_object(state, call, id).map(|()| Answer::DONE))
         }
         Err(_) => (None, Err(Status::ConfigurationError)),
     }
@@ -178,6 +177,7 @@ fn run_common(
             Ok(Answer::DONE)
         }
         Command::SetIrq(set) => {
+            dprc::check_irq_privilege(state, call)?;
             state.set_irq(id, set.index, set.address, set.value, set.user)?;
             Ok(Answer::DONE)
         }

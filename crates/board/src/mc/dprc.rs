@@ -1,30 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Containers.
+//! Containers: the family and its commands. What the commands do is in
+//! [`containers`], [`assignment`], [`resources`] and [`connections`].
 
 use super::{
-    Answer, Call, Family, Object, Region, State,
-    families::{self, Outcome},
-    object::RegionWindow,
+    Answer, Call, Family, PORTAL_STRIDE, Region, State, assignment, connections,
+    containers::{self, MC_CONTAINER},
+    families,
+    object::{Object, RegionWindow},
+    portals::Owner,
+    resources,
 };
 use mc_abi::{
     DecodeError, ObjectId, ObjectType, Params, Status,
-    dprc::{self, Command},
+    dprc::{self, Command, option},
 };
+
+/// Vendor of all objects.
+const VENDOR: u16 = 0x1957;
+
+/// What the firmware of an LX2160A lists as free in its packet express buffer
+/// (board observation): nothing on this board takes any of it.
+const FREE_PEB: dprc::Block = dprc::Block { offset: 0x8_0000, size: 0x18_0000 };
 
 /// A container.
 #[derive(Debug)]
 pub(crate) struct Container {
+    /// Isolation id of all that it holds.
     pub icid: u16,
+    /// Number of its own command portal.
     pub portal: u32,
+    /// See [`option`].
     pub options: u32,
+    /// Whether it and all below refuse to be changed.
     pub locked: bool,
+    /// What lies right in it, sorted.
+    pub members: Vec<ObjectId>,
 }
 
 impl Family for Container {
     const TYPE: ObjectType = ObjectType::Dprc;
     const VERSION: (u16, u16) = (6, 7);
     const IRQS: u8 = 1;
-    type Create = dprc::Create;
+    type Create = dprc::CreateContainer;
     type Command = Command;
 
     fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
@@ -33,62 +50,267 @@ impl Family for Container {
 
     fn create(
         state: &mut State,
-        _id: u32,
+        id: u32,
         _container: u32,
-        _request: &dprc::Create,
+        request: &dprc::CreateContainer,
     ) -> Result<Self, Status> {
-        let icid = state.pools.icid.take()? as u16;
-        let portal = match state.pools.mcp.take() {
-            Ok(portal) => portal,
-            Err(status) => {
-                state.pools.icid.give(u32::from(icid));
-                return Err(status);
+        if request.options & !option::ALL != 0 {
+            return Err(Status::ConfigurationError);
+        }
+        // Isolation ids and portals of containers do not come out of the
+        // parent's allowance (inferred: a child without any can be made).
+        state.pools.draw_from(&super::pools::top());
+        let icid = match request.icid {
+            dprc::ICID_FROM_POOL => state.pools.icid.take()?,
+            icid => {
+                state.pools.icid.take_exactly(icid.into())?;
+                icid.into()
             }
         };
-        Ok(Self { icid, portal, options: 0, locked: false })
+        let give_back = |state: &mut State| state.pools.icid.give(icid);
+        let Ok(icid16) = u16::try_from(icid) else {
+            give_back(state);
+            return Err(Status::NoResource);
+        };
+        let owner = Owner { container: id, dpmcp: None };
+        match state.take_portal(request.portal, owner) {
+            Ok(portal) => Ok(Self {
+                icid: icid16,
+                portal,
+                options: request.options,
+                locked: false,
+                members: Vec::new(),
+            }),
+            Err(status) => {
+                give_back(state);
+                Err(status)
+            }
+        }
     }
 
     fn destroy(self, state: &mut State, _id: u32) {
         state.pools.icid.give(u32::from(self.icid));
-        state.pools.mcp.give(self.portal);
+        state.give_portal(self.portal);
     }
 
-    fn handle(_state: &mut State, _call: &Call, _command: &Command) -> Result<Answer, Status> {
-        Err(Status::UnsupportedOperation)
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let id = call.object.id;
+        match command {
+            Command::GetAttributes(get) => {
+                let container = state.body::<Self>(id)?;
+                let reply = dprc::GetAttributesReply {
+                    id,
+                    icid: container.icid.into(),
+                    options: container.options,
+                    portal: container.portal,
+                };
+                call.reply(get, reply)
+            }
+            Command::GetObjectCount(get) => {
+                let count = state.members(id).len() as u32;
+                call.reply(get, dprc::GetObjectCountReply { count })
+            }
+            Command::GetObject(get) => {
+                let members = state.members(id);
+                let object = members.get(get.index as usize).ok_or(Status::ConfigurationError)?;
+                let d = describe(state, *object)?;
+                let reply = dprc::GetObjectReply {
+                    id: d.id,
+                    vendor: d.vendor,
+                    irqs: d.irqs,
+                    regions: d.regions,
+                    state: d.state,
+                    version_major: d.version_major,
+                    version_minor: d.version_minor,
+                    flags: d.flags,
+                    kind: d.kind,
+                    label: d.label,
+                };
+                call.reply(get, reply)
+            }
+            Command::GetObjectDescription(get) => {
+                let object = below(state, id, get.kind, get.id)?.id;
+                call.reply(get, describe(state, object)?)
+            }
+            Command::GetObjectRegion(get) => call.reply(get, region(state, call, get)?),
+            Command::GetPool(get) => {
+                let kind = resources::pool_name(state, get.index)?;
+                call.reply(get, dprc::GetPoolReply { kind })
+            }
+            Command::GetPoolCount(get) => {
+                let count = state.pools.all().len() as u32;
+                call.reply(get, dprc::GetPoolCountReply { count })
+            }
+            Command::GetResourceCount(get) => {
+                let count = resources::count(state, id, &get.kind)?;
+                call.reply(get, dprc::GetResourceCountReply { count })
+            }
+            Command::GetResourceIds(get) => {
+                let range = resources::next_range(state, id, get)?;
+                call.reply(get, range)
+            }
+            Command::GetConnection(get) => {
+                let reply = connections::get_connection(state, id, get)?;
+                call.reply(get, reply)
+            }
+            // The MC's own container can be looked at and nothing else.
+            _ if id == MC_CONTAINER => Err(Status::NoPrivilege),
+            _ => change(state, call, command),
+        }
     }
 
-    fn reset(_state: &mut State, _id: u32) {}
+    /// Through the object's own token: the container and all that is in it.
+    fn reset(state: &mut State, id: u32) {
+        let _ = containers::reset(state, id, id, true);
+    }
 
     fn regions(&self) -> Vec<Region> {
-        let offset = u64::from(self.portal) * super::PORTAL_STRIDE;
-        vec![Region { window: RegionWindow::Mc, offset, size: 0x1_0000, flags: 0 }]
+        vec![Region {
+            window: RegionWindow::Mc,
+            offset: u64::from(self.portal) * PORTAL_STRIDE,
+            size: PORTAL_STRIDE as u32,
+            flags: 0,
+        }]
     }
 }
 
-/// Makes an object in the container that `call` addresses.
-pub(crate) fn create_object(
-    state: &mut State,
+/// Commands that change something, or that the MC's own container refuses.
+fn change(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    let id = call.object.id;
+    match command {
+        Command::Reset(reset) => {
+            let recursive = reset.options & dprc::RESET_NON_RECURSIVE == 0;
+            containers::reset(state, id, reset.child, recursive)?;
+        }
+        Command::CreateContainer(create) => {
+            let child = containers::create_container(state, id, create)?;
+            let portal = state.body::<Container>(child)?.portal;
+            let portal_offset = u64::from(portal) * PORTAL_STRIDE;
+            return call.reply(create, dprc::CreateContainerReply { child, portal_offset });
+        }
+        Command::DestroyContainer(destroy) => {
+            containers::destroy_container(state, id, destroy.child)?;
+        }
+        Command::SetLocked(set) => containers::set_locked(state, id, set.child, set.locked)?,
+        Command::Assign(assign) => assignment::assign(state, id, assign)?,
+        Command::Unassign(unassign) => assignment::unassign(state, id, unassign)?,
+        Command::SetObjectLabel(set) => {
+            let object = ObjectId::new(set.kind, set.id);
+            containers::set_label(state, id, object, set.label)?;
+        }
+        Command::SetResourceQuota(set) => resources::set_quota(state, id, set)?,
+        Command::GetResourceQuota(get) => {
+            let quota = resources::quota(state, id, get)?;
+            return call.reply(get, dprc::GetResourceQuotaReply { quota });
+        }
+        Command::Connect(connect) => connections::connect(state, id, connect)?,
+        Command::Disconnect(disconnect) => connections::disconnect(state, id, disconnect)?,
+        Command::SetObjectIrq(set) => {
+            check_irq_privilege(state, call)?;
+            let object = below(state, id, set.kind, set.id)?.id;
+            state.set_irq(object, set.index, set.address, set.value, set.user)?;
+        }
+        Command::GetObjectIrq(get) => {
+            let object = below(state, id, get.kind, get.id)?.id;
+            let irq = state.irq(object, get.index)?;
+            let reply = dprc::GetObjectIrqReply {
+                value: irq.value,
+                address: irq.address,
+                user: irq.user,
+                irq_kind: 0,
+            };
+            return call.reply(get, reply);
+        }
+        Command::GetMemory(get) => return call.reply(get, memory(get)?),
+        // Answered before.
+        Command::GetAttributes(_)
+        | Command::GetObjectCount(_)
+        | Command::GetObject(_)
+        | Command::GetObjectDescription(_)
+        | Command::GetObjectRegion(_)
+        | Command::GetPool(_)
+        | Command::GetPoolCount(_)
+        | Command::GetResourceCount(_)
+        | Command::GetResourceIds(_)
+        | Command::GetConnection(_) => return Err(Status::UnsupportedOperation),
+    }
+    Ok(Answer::DONE)
+}
+
+/// Refuses to set where interrupts go through a portal of a container that may
+/// not (the status is not known from a board).
+///
+/// # Errors
+/// [`Status::NoPrivilege`].
+pub(crate) fn check_irq_privilege(state: &State, call: &Call) -> Result<(), Status> {
+    if state.body::<Container>(call.portal_container)?.options & option::IRQ_CFG == 0 {
+        return Err(Status::NoPrivilege);
+    }
+    Ok(())
+}
+
+/// An object that lies in a container or below.
+fn below(state: &State, container: u32, kind: ObjectType, id: u32) -> Result<&Object, Status> {
+    let id = ObjectId::new(kind, id);
+    if container != MC_CONTAINER && !state.reaches(container, id) {
+        return Err(Status::NoResource);
+    }
+    state.object(id)
+}
+
+fn describe(state: &State, id: ObjectId) -> Result<dprc::GetObjectDescriptionReply, Status> {
+    let object = state.object(id)?;
+    let (version_major, version_minor) =
+        families::facts(id.kind).map(|facts| facts.version).unwrap_or_default();
+    let mut flags = 0;
+    if state.sessions.is_open(id) {
+        flags |= dprc::state::OPEN;
+    }
+    if object.plugged {
+        flags |= dprc::state::PLUGGED;
+    }
+    Ok(dprc::GetObjectDescriptionReply {
+        id: id.id,
+        vendor: VENDOR,
+        irqs: object.irqs.len() as u8,
+        regions: object.kind.regions().len() as u8,
+        state: flags,
+        version_major,
+        version_minor,
+        flags: 0,
+        kind: id.kind,
+        label: object.label,
+    })
+}
+
+fn region(
+    state: &State,
     call: &Call,
-    kind: ObjectType,
-    params: &Params,
-) -> Outcome {
-    let Some(facts) = families::facts(kind) else {
-        return (None, Err(Status::UnsupportedOperation));
+    ask: &dprc::GetObjectRegion,
+) -> Result<dprc::GetObjectRegionReply, Status> {
+    let object = below(state, call.object.id, ask.kind, ask.id)?;
+    let regions = object.kind.regions();
+    let region = regions.get(usize::from(ask.index)).ok_or(Status::ConfigurationError)?;
+    let (window, small) = match region.window {
+        RegionWindow::Mc => (dprc::REGION_MC_PORTAL, 0x40),
+        RegionWindow::Qbman => (dprc::REGION_QBMAN_PORTAL, 0x1000),
     };
-    (facts.create)(state, call, params, call.object.id)
+    // Before version 3, a portal was said to be as large as what is used of it.
+    let size = if call.version >= 3 { region.size } else { small };
+    Ok(dprc::GetObjectRegionReply {
+        offset: region.offset,
+        size,
+        window,
+        flags: region.flags,
+        base_address: 0,
+    })
 }
 
-/// Destroys an object on behalf of the container that `call` addresses.
-pub(crate) fn destroy_object(state: &mut State, _call: &Call, id: ObjectId) -> Result<(), Status> {
-    state.remove(id)
-}
-
-impl State {
-    /// The container that a portal belongs to.
-    pub fn portal_container(&self, portal: u32) -> Option<u32> {
-        self.objects.values().find_map(|object: &Object| match &object.kind {
-            super::Kind::Dprc(container) if container.portal == portal => Some(object.id.id),
-            _ => None,
-        })
+fn memory(ask: &dprc::GetMemory) -> Result<dprc::GetMemoryReply, Status> {
+    if ask.partition != dprc::MEMORY_PEB || ask.page != 0 {
+        return Err(Status::ConfigurationError);
     }
+    let mut blocks = [dprc::Block::default(); 5];
+    blocks[0] = FREE_PEB;
+    Ok(dprc::GetMemoryReply { entries: 1, pages: 1, blocks })
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What every object family provides, and the list of families.
 
-use super::{Answer, Call, Object, Region, State, dpbp, dprc};
-use mc_abi::{DecodeError, ObjectType, Params, Status, Wire};
+use super::{
+    Answer, Call, Endpoint, Object, Region, State, dpaiop, dpbp, dpci, dpcon, dpdbg, dpdcei,
+    dpdmai, dpio, dpmac, dpmcp, dpni, dprc, dprtc, dpseci,
+};
+use mc_abi::{DecodeError, ObjectId, ObjectType, Params, Status, Wire};
 use std::fmt;
 
 /// A family of objects. The implementing type is what the MC keeps of one
@@ -54,6 +57,33 @@ pub(crate) trait Family: Variant + fmt::Debug {
     fn regions(&self) -> Vec<Region> {
         Vec::new()
     }
+
+    /// How many interfaces can be connected: numbers from 0.
+    fn interfaces(&self) -> u16 {
+        use ObjectType::{Dpci, Dpmac, Dpni};
+        u16::from(matches!(Self::TYPE, Dpni | Dpmac | Dpci))
+    }
+
+    /// Whether an interface lets frames pass as far as this object goes.
+    fn link_ready(&self, _interface: u16) -> bool {
+        true
+    }
+
+    /// Called when the link of an interface may not be what it was, because its
+    /// peer became ready or ceased to be.
+    fn link_changed(_state: &mut State, _id: u32, _interface: u16) {}
+
+    /// The number that an object must have because of what it stands for;
+    /// `None`: any free one.
+    fn number(_request: &Self::Create) -> Option<u32> {
+        None
+    }
+
+    /// Called after an object was moved to another container.
+    fn moved(_state: &mut State, _id: u32, _container: u32) {}
+
+    /// Called after an interface was connected to a peer, or lost it.
+    fn connected(_state: &mut State, _id: u32, _interface: u16, _peer: Option<Endpoint>) {}
 }
 
 /// The families: `Variant(type)` each. Makes [`Kind`] and the places where a
@@ -109,7 +139,51 @@ macro_rules! families {
             }
         }
 
+        /// Tells an object's family that it was moved.
+        pub(crate) fn moved(state: &mut State, id: ObjectId, container: u32) {
+            match id.kind {
+                $( <$body>::TYPE => <$body>::moved(state, id.id, container), )*
+                #[allow(unreachable_patterns)]
+                _ => {}
+            }
+        }
+
+        /// Tells an object's family that an interface has another peer.
+        pub(crate) fn connected(state: &mut State, end: Endpoint, peer: Option<Endpoint>) {
+            let (id, interface) = (end.object.id, end.interface);
+            match end.object.kind {
+                $( <$body>::TYPE => <$body>::connected(state, id, interface, peer), )*
+                #[allow(unreachable_patterns)]
+                _ => {}
+            }
+        }
+
+        /// Tells an object's family that the link of an interface may have
+        /// changed.
+        pub(crate) fn link_changed(state: &mut State, end: Endpoint) {
+            let (id, interface) = (end.object.id, end.interface);
+            match end.object.kind {
+                $( <$body>::TYPE => <$body>::link_changed(state, id, interface), )*
+                #[allow(unreachable_patterns)]
+                _ => {}
+            }
+        }
+
         impl Kind {
+            /// How many interfaces can be connected.
+            pub fn interfaces(&self) -> u16 {
+                match self {
+                    $( Self::$variant(body) => body.interfaces(), )*
+                }
+            }
+
+            /// Whether an interface lets frames pass.
+            pub fn link_ready(&self, interface: u16) -> bool {
+                match self {
+                    $( Self::$variant(body) => body.link_ready(interface), )*
+                }
+            }
+
             /// The object's regions.
             pub fn regions(&self) -> Vec<Region> {
                 match self {
@@ -144,7 +218,7 @@ pub(crate) type Outcome = (Option<String>, Result<Answer, Status>);
 pub(crate) struct Facts {
     pub version: (u16, u16),
     /// Makes an object from the parameters of its create command, in a
-    /// container (second number) for a creator (third).
+    /// container.
     pub create: fn(&mut State, &Call, &Params, u32) -> Outcome,
     /// Runs one of the family's own commands; `None` where it has none of that
     /// number.
@@ -160,7 +234,7 @@ fn create<F: Family>(state: &mut State, call: &Call, params: &Params, container:
     };
     let text = call.traced.then(|| format!("{} {request:?}", F::TYPE));
     let outcome = state
-        .create::<F>(None, container, call.portal_container, &request)
+        .create::<F>(F::number(&request), container, container, &request)
         .and_then(|id| call.answer(&mc_abi::common::Created { id }));
     (text, outcome)
 }
@@ -181,5 +255,17 @@ fn run<F: Family>(state: &mut State, call: &Call, number: u16, params: &Params) 
 
 families! {
     Dprc(dprc::Container),
+    Dpmcp(dpmcp::CommandPortal),
     Dpbp(dpbp::BufferPool),
+    Dpio(dpio::QueuingPortal),
+    Dpcon(dpcon::Concentrator),
+    Dpni(dpni::Interface),
+    Dpmac(dpmac::Port),
+    Dpaiop(dpaiop::Tile),
+    Dpci(dpci::CommunicationInterface),
+    Dpdbg(dpdbg::DebugInterface),
+    Dpdcei(dpdcei::CompressionInterface),
+    Dpdmai(dpdmai::DmaInterface),
+    Dprtc(dprtc::RealTimeClock),
+    Dpseci(dpseci::CryptoInterface),
 }

@@ -1,32 +1,64 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The Management Complex: what its firmware does.
 //!
-//! A command comes in through a [portal](portal), is matched to an open object
-//! by its [token](session), decoded by `mc-abi`, and handled by the object's
+//! A command comes in through a `portal`, is matched to an open object
+//! by its token (`session`), decoded by `mc-abi`, and handled by the object's
 //! family: one file each, named after it. What a command causes outside (an
 //! interrupt) is collected as an [effect](Effect) and performed when the state
 //! is no longer locked.
 
+mod assignment;
 mod call;
+mod connections;
+mod containers;
+mod creation;
+mod delayed;
 mod dispatch;
 mod families;
+mod inventory;
 mod irq;
+mod loader;
 mod object;
+mod opr;
 mod pools;
 mod portal;
+mod portals;
+mod queue;
+mod resources;
 mod session;
 mod state;
 
+mod dpaiop;
 mod dpbp;
+mod dpci;
+mod dpcon;
+mod dpmac;
+mod dpni;
+mod dpdbg;
+mod dpdcei;
+mod dpdmai;
+mod dpio;
+mod dpmcp;
 mod dpmng;
 mod dprc;
+mod dprtc;
+mod dpseci;
 
 pub use call::Record;
+pub use inventory::{ContainerInventory, ContainerOptions, Inventory, ObjectInventory};
+pub use loader::LoadError;
+pub use pools::SOFTWARE_PORTALS;
 pub use portal::{Mc, PORTAL_STRIDE, Performer, Tracer};
 pub use state::{Config, Effect};
 
 pub(crate) use call::{Answer, Call};
+pub(crate) use connections::Endpoint;
 pub(crate) use families::{Family, Kind};
 pub(crate) use irq::Irq;
 pub(crate) use object::{Object, Region};
 pub(crate) use state::State;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

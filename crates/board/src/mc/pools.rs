@@ -1,9 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Pools of hardware resources: numbers that objects take when they are made
 //! and give back when they are destroyed.
+//!
+//! A free number is held by a container, at first by the Management Complex
+//! itself ([`MC`]); the assign command moves free numbers down the tree of
+//! containers. Who makes an object draws from what its container holds, then
+//! from its parent, and so on, as far as options and quotas let it.
 
 use mc_abi::Status;
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Software portals of QBMan: on a board with 16 in use, 49 are listed as free
+/// (board observation).
+pub const SOFTWARE_PORTALS: u32 = 65;
+
+/// The holder of what no container was given: the MC's own container, which
+/// tools call `mc.global`.
+pub(crate) const MC: u32 = 0;
+
+/// A container on the way up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hop {
+    pub container: u32,
+    /// Whether its options let it draw from its parent. A quota overrules them.
+    pub may_allocate: bool,
+}
+
+/// The way from a container up to the MC's own.
+pub(crate) type DrawPath = Arc<[Hop]>;
+
+/// The way of what no container makes.
+pub(crate) fn top() -> DrawPath {
+    Arc::new([Hop { container: MC, may_allocate: false }])
+}
 
 /// Numbers that are free. The lowest goes first, as on a real board, where the
 /// number of a destroyed object is the next one given out.
@@ -11,12 +43,31 @@ use std::collections::BTreeSet;
 pub(crate) struct Pool {
     free: BTreeSet<u32>,
     size: u32,
+    /// Holder of each number that the MC gave away, free or not.
+    held: BTreeMap<u32, u32>,
+    /// For taken numbers: the containers out of whose parents they came.
+    crossed: BTreeMap<u32, Vec<u32>>,
+    /// How many a container may draw from its parent.
+    quotas: BTreeMap<u32, u16>,
+    path: DrawPath,
 }
 
 impl Pool {
     /// A pool of the numbers `first..first + size`.
     pub fn new(first: u32, size: u32) -> Self {
-        Self { free: (first..first.saturating_add(size)).collect(), size }
+        Self {
+            free: (first..first.saturating_add(size)).collect(),
+            size,
+            held: BTreeMap::new(),
+            crossed: BTreeMap::new(),
+            quotas: BTreeMap::new(),
+            path: top(),
+        }
+    }
+
+    /// Whether a certain number cannot be had.
+    pub fn take_would_fail(&self, number: u32) -> bool {
+        self.find(Some(number)).is_none()
     }
 
     /// How many numbers the pool manages.
@@ -24,22 +75,19 @@ impl Pool {
         self.size
     }
 
-    /// How many are free.
+    /// How many are free, whoever holds them.
     pub fn free(&self) -> u32 {
         self.free.len() as u32
     }
 
-    /// The free numbers in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.free.iter().copied()
-    }
-
-    /// Takes the lowest free number.
+    /// Takes the lowest free number of the nearest container that has one.
     ///
     /// # Errors
-    /// [`Status::NoResource`] where none is left.
+    /// [`Status::NoResource`] where none is left that may be drawn.
     pub fn take(&mut self) -> Result<u32, Status> {
-        self.free.pop_first().ok_or(Status::NoResource)
+        let number = self.find(None).ok_or(Status::NoResource)?;
+        self.claim(number);
+        Ok(number)
     }
 
     /// Takes `count` numbers, the lowest ones, or none.
@@ -50,63 +98,238 @@ impl Pool {
         if self.free.len() < count {
             return Err(Status::NoResource);
         }
-        Ok((0..count).filter_map(|_| self.free.pop_first()).collect())
+        let mut taken = Vec::with_capacity(count);
+        for _ in 0..count {
+            match self.take() {
+                Ok(number) => taken.push(number),
+                Err(status) => {
+                    taken.into_iter().for_each(|number| self.give(number));
+                    return Err(status);
+                }
+            }
+        }
+        Ok(taken)
     }
 
     /// Takes a certain number.
     ///
     /// # Errors
-    /// [`Status::NoResource`] where it is not free.
+    /// [`Status::NoResource`] where it is not free, or held by a container that
+    /// may not be drawn from.
     pub fn take_exactly(&mut self, number: u32) -> Result<(), Status> {
-        if self.free.remove(&number) { Ok(()) } else { Err(Status::NoResource) }
+        self.find(Some(number)).ok_or(Status::NoResource)?;
+        self.claim(number);
+        Ok(())
     }
 
-    /// Gives a number back.
+    /// Gives a number back to the container that held it.
     pub fn give(&mut self, number: u32) {
+        self.crossed.remove(&number);
         let fresh = self.free.insert(number);
         debug_assert!(fresh, "{number} given back twice");
     }
-}
 
-/// The pools of the chip.
-///
-/// Sizes are those that `restool dprc show --resources` and the reference
-/// manual give for an LX2160A, where known.
-#[derive(Debug)]
-pub(crate) struct Pools {
-    /// MC command portals.
-    pub mcp: Pool,
-    /// Isolation ids.
-    pub icid: Pool,
-    /// QBMan software portals.
-    pub swp: Pool,
-    /// Hardware buffer pools.
-    pub bp: Pool,
-    /// Frame queues.
-    pub fq: Pool,
-    /// Channels with eight work queues.
-    pub channel8: Pool,
-    /// Channels with two work queues.
-    pub channel2: Pool,
-    /// Congestion groups.
-    pub cg: Pool,
-    /// Queuing destinations.
-    pub qd: Pool,
-}
+    /// The lowest free number, or `wanted`, of the nearest container that has
+    /// it.
+    fn find(&self, wanted: Option<u32>) -> Option<u32> {
+        for hop in self.path.iter() {
+            let mut numbers = self.free_of(hop.container);
+            let found = match wanted {
+                Some(wanted) => numbers.find(|number| *number == wanted),
+                None => numbers.next(),
+            };
+            if found.is_some() {
+                return found;
+            }
+            if !self.may_cross(hop) {
+                return None;
+            }
+        }
+        None
+    }
 
-impl Pools {
-    /// Full pools. Portal 0 belongs to the MC itself.
-    pub fn new(first_icid: u16, icids: u16) -> Self {
-        Self {
-            mcp: Pool::new(1, 511),
-            icid: Pool::new(u32::from(first_icid), u32::from(icids)),
-            swp: Pool::new(0, 64),
-            bp: Pool::new(1, 255),
-            fq: Pool::new(1, 8191),
-            channel8: Pool::new(0, 64),
-            channel2: Pool::new(1024, 256),
-            cg: Pool::new(0, 4096),
-            qd: Pool::new(1, 511),
+    /// Whether a container may draw one more number from its parent.
+    fn may_cross(&self, hop: &Hop) -> bool {
+        self.allowance(hop) > 0
+    }
+
+    /// How many more numbers a container may draw from its parent.
+    fn allowance(&self, hop: &Hop) -> usize {
+        let Some(quota) = self.quotas.get(&hop.container) else {
+            return if hop.may_allocate { usize::MAX } else { 0 };
+        };
+        let drawn = self.crossed.values().filter(|links| links.contains(&hop.container)).count();
+        usize::from(*quota).saturating_sub(drawn)
+    }
+
+    fn claim(&mut self, number: u32) {
+        self.free.remove(&number);
+        let holder = self.holder(number);
+        let links = self.path.iter().map(|hop| hop.container).take_while(|c| *c != holder);
+        let links: Vec<u32> = links.collect();
+        if !links.is_empty() {
+            self.crossed.insert(number, links);
         }
     }
+
+    fn holder(&self, number: u32) -> u32 {
+        self.held.get(&number).copied().unwrap_or(MC)
+    }
+}
+
+/// Who holds what.
+impl Pool {
+    /// The free numbers that a container holds, in ascending order.
+    pub fn free_of(&self, holder: u32) -> impl Iterator<Item = u32> + '_ {
+        // Where nothing was given away there is nothing to look up.
+        let all = self.held.is_empty();
+        let none = all && holder != MC;
+        self.free
+            .iter()
+            .copied()
+            .take_while(move |_| !none)
+            .filter(move |number| all || self.holder(*number) == holder)
+    }
+
+    /// Moves free numbers from one container to another.
+    pub fn hand_over(&mut self, numbers: &[u32], to: u32) {
+        for number in numbers {
+            if to == MC {
+                self.held.remove(number);
+            } else {
+                self.held.insert(*number, to);
+            }
+        }
+    }
+
+    /// A container is gone: what it held, taken or free, goes to `heir`.
+    pub fn inherit(&mut self, container: u32, heir: u32) {
+        self.quotas.remove(&container);
+        if heir == MC {
+            self.held.retain(|_, holder| *holder != container);
+        } else {
+            let holders = self.held.values_mut();
+            holders.filter(|h| **h == container).for_each(|h| *h = heir);
+        }
+        for links in self.crossed.values_mut() {
+            links.retain(|link| *link != container);
+        }
+    }
+
+    /// The free numbers that may be drawn along a path, the nearest first.
+    pub fn drawable(&self, path: &DrawPath) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        for hop in path.iter() {
+            numbers.extend(self.free_of(hop.container));
+            if !self.may_cross(hop) {
+                break;
+            }
+        }
+        numbers
+    }
+
+    /// Whether the quotas on a path let all of `numbers` be drawn along it.
+    pub fn within_quotas(&self, path: &DrawPath, numbers: &[u32]) -> bool {
+        let mut rest: Vec<u32> = numbers.to_vec();
+        path.iter().all(|hop| {
+            rest.retain(|number| self.holder(*number) != hop.container);
+            rest.len() <= self.allowance(hop)
+        })
+    }
+
+    /// How many a container may draw from its parent; `None`: its options say.
+    pub fn quota(&self, container: u32) -> Option<u16> {
+        self.quotas.get(&container).copied()
+    }
+
+    /// Sets that.
+    pub fn set_quota(&mut self, container: u32, quota: Option<u16>) {
+        match quota {
+            Some(quota) => self.quotas.insert(container, quota),
+            None => self.quotas.remove(&container),
+        };
+    }
+}
+
+/// The pools, with the names that commands use.
+macro_rules! pools {
+    ($( $(#[$doc:meta])* $field:ident $name:literal = $first:expr, $size:expr; )*) => {
+        /// The pools of the chip.
+        ///
+        /// Sizes are those of an LX2160A under firmware 10.39, as far as they
+        /// follow from what `restool dprc show mc.global --resources` lists
+        /// as free on a board whose objects are known (board observation);
+        /// where a number is not known from there, the field says so.
+        #[derive(Debug)]
+        pub(crate) struct Pools {
+            /// Isolation ids, as the board is configured.
+            pub icid: Pool,
+            $( $(#[$doc])* pub $field: Pool, )*
+        }
+
+        impl Pools {
+            /// Full pools, with the isolation ids `first_icid..first_icid + icids`.
+            pub fn new(first_icid: u16, icids: u16) -> Self {
+                Self {
+                    icid: Pool::new(first_icid.into(), icids.into()),
+                    $( $field: Pool::new($first, $size), )*
+                }
+            }
+
+            /// All pools with their names, in the order of their index.
+            pub fn all(&self) -> [(&'static str, &Pool); 1 + pools!(@count $($field)*)] {
+                [$( ($name, &self.$field), )* ("icid", &self.icid)]
+            }
+
+            /// The pool of a name.
+            pub fn named(&self, name: &[u8]) -> Option<&Pool> {
+                $( if name == $name.as_bytes() { return Some(&self.$field); } )*
+                (name == b"icid").then_some(&self.icid)
+            }
+
+            /// The same, to be changed.
+            pub fn named_mut(&mut self, name: &[u8]) -> Option<&mut Pool> {
+                $( if name == $name.as_bytes() { return Some(&mut self.$field); } )*
+                (name == b"icid").then_some(&mut self.icid)
+            }
+
+            /// Lets objects that are made next draw from these containers.
+            pub fn draw_from(&mut self, path: &DrawPath) {
+                $( self.$field.path = path.clone(); )*
+                self.icid.path = path.clone();
+            }
+
+            /// A container is gone: what it held goes to `heir`.
+            pub fn inherit(&mut self, container: u32, heir: u32) {
+                $( self.$field.inherit(container, heir); )*
+                self.icid.inherit(container, heir);
+            }
+        }
+    };
+    (@count $($field:ident)*) => { <[()]>::len(&[$( pools!(@unit $field) ),*]) };
+    (@unit $field:ident) => { () };
+}
+
+pools! {
+    /// MC command portals: 203 free beside 52 command portals and the root's.
+    mcp "mcp" = 0, 256;
+    /// QBMan software portals.
+    swp "swp" = 0, SOFTWARE_PORTALS;
+    /// Hardware buffer pools: 63 free beside one in use.
+    bp "bp" = 1, 64;
+    /// Frame queues: 1981 free beside a network interface and a crypto
+    /// interface of 16 queues each, which take about the rest of 2048.
+    fq "fq" = 1, 2048;
+    /// Congestion groups: 253 free beside a network interface and a crypto
+    /// interface.
+    cg "cg" = 0, 256;
+    /// Queuing destinations: likewise.
+    qd "qd" = 1, 256;
+    /// Order restoration records.
+    opr "opr" = 0, 256;
+    /// Channels with eight work queues. How many there are and what their pool
+    /// is called is not known from a board.
+    channel8 "swpch8" = 0, 64;
+    /// Channels with two work queues; likewise.
+    channel2 "swpch2" = 1024, 256;
 }

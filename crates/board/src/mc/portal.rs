@@ -4,16 +4,18 @@
 
 use super::{
     Effect, Record, State,
+    delayed::Delayed,
     dispatch::{self, Executed},
 };
 use crate::faults::{Action, Faults};
 use mc_abi::{Message, Status};
+use parking_lot::Mutex;
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -32,27 +34,29 @@ pub type Performer = Arc<dyn Fn(Effect) + Send + Sync>;
 /// The Management Complex behind its portals.
 pub struct Mc {
     state: Mutex<State>,
-    portals: Vec<Mutex<[u8; Message::SIZE]>>,
+    portals: Vec<Mutex<Portal>>,
     faults: Mutex<Faults>,
     has_faults: AtomicBool,
     tracer: Option<Tracer>,
     perform: Performer,
-    later: Mutex<Option<mpsc::Sender<Later>>>,
+    delayed: Arc<Delayed<HandedOver>>,
+    /// Whether a thread executes what is delayed; unset until there is any.
+    worker: OnceLock<bool>,
 }
 
-/// A command whose execution is put off.
-struct Later {
-    due: Instant,
+/// A portal's memory.
+struct Portal {
+    memory: [u8; Message::SIZE],
+    /// How many messages were handed over.
+    turn: u64,
+}
+
+/// A message that the MC took out of a portal.
+struct HandedOver {
     portal: usize,
+    /// Which of the portal's messages it is.
+    turn: u64,
     message: Message,
-    /// Replaces the outcome.
-    status: Option<Status>,
-}
-
-/// What software wrote is data like any other, so a panic elsewhere while a
-/// lock was held leaves nothing that the next command could not stand.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Mc {
@@ -62,14 +66,16 @@ impl Mc {
         tracer: Option<Tracer>,
         perform: Performer,
     ) -> Arc<Self> {
+        let portal = || Mutex::new(Portal { memory: [0; Message::SIZE], turn: 0 });
         Arc::new(Self {
             state: Mutex::new(state),
-            portals: (0..PORTALS).map(|_| Mutex::new([0; Message::SIZE])).collect(),
+            portals: (0..PORTALS).map(|_| portal()).collect(),
             has_faults: AtomicBool::new(!faults.is_empty()),
             faults: Mutex::new(faults),
             tracer,
             perform,
-            later: Mutex::new(None),
+            delayed: Arc::new(Delayed::new()),
+            worker: OnceLock::new(),
         })
     }
 
@@ -78,8 +84,8 @@ impl Mc {
     pub fn read(&self, offset: u64, buf: &mut [u8]) {
         buf.fill(0);
         let Some((portal, at)) = locate(offset) else { return };
-        let memory = lock(&self.portals[portal]);
-        if let Some(bytes) = memory.get(at..) {
+        let portal = self.portals[portal].lock();
+        if let Some(bytes) = portal.memory.get(at..) {
             let n = bytes.len().min(buf.len());
             buf[..n].copy_from_slice(&bytes[..n]);
         }
@@ -91,37 +97,55 @@ impl Mc {
     /// [`Status::Ready`] hands the message over: Linux writes the header in one
     /// store, DPDK its upper half first. The answer is there when this returns,
     /// unless a delay or a fault is set for the command.
+    ///
+    /// The MC takes the message out of the portal when it is handed over, so
+    /// what is written until the answer comes does not change the command. If
+    /// that hands over another message, which software should do only when it
+    /// has given the first one up, both commands are executed, each at its
+    /// time, and the portal shows the answer to the newer one only: nobody
+    /// takes a late answer for that of the next command. What silicon does
+    /// then is not known.
     pub fn write(self: &Arc<Self>, offset: u64, data: &[u8]) {
         let Some((portal, at)) = locate(offset) else { return };
-        let message = {
-            let mut memory = lock(&self.portals[portal]);
-            let Some(slot) = memory.get_mut(at..) else { return };
-            let n = slot.len().min(data.len());
-            slot[..n].copy_from_slice(&data[..n]);
-            Message::from_bytes(&memory)
+        let handed_over = {
+            let mut slot = self.portals[portal].lock();
+            let Some(bytes) = slot.memory.get_mut(at..) else { return };
+            let n = bytes.len().min(data.len());
+            bytes[..n].copy_from_slice(&data[..n]);
+            let message = Message::from_bytes(&slot.memory);
+            if at != 0 || data.is_empty() || !is_ready(&message) {
+                return;
+            }
+            slot.turn += 1;
+            HandedOver { portal, turn: slot.turn, message }
         };
-        let ready = Status::from_byte(message.header.status_byte()) == Status::Ready;
-        if at == 0 && !data.is_empty() && ready {
-            self.submit(portal, message);
-        }
+        self.submit(handed_over);
     }
 
     /// Executes a message as if it had come through `portal`, without the
-    /// portal's memory: what a command costs, and what fuzzers feed.
-    pub fn execute(self: &Arc<Self>, portal: u32, message: &Message) -> Message {
-        self.run(portal as usize, message)
+    /// portal's memory, delays and faults: what a command costs, and what
+    /// fuzzers feed.
+    pub fn execute(&self, portal: u32, message: &Message) -> Message {
+        let (container, done) = self.with_state(|state| {
+            let container = state.portal_container(portal);
+            let traced = self.tracer.is_some();
+            (container, dispatch::execute(state, container, message, traced))
+        });
+        self.trace(portal, container, message, &done);
+        done.answer
     }
 
-    /// Sets delays and faults.
+    /// Sets delays and faults. Commands that are delayed already stay so.
     pub fn set_faults(&self, faults: Faults) {
+        let mut rules = self.faults.lock();
         self.has_faults.store(!faults.is_empty(), Ordering::Release);
-        *lock(&self.faults) = faults;
+        *rules = faults;
     }
 
     /// Runs `f` on the state and performs what it causes.
     pub(crate) fn with_state<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         let (result, effects) = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let result = f(&mut state);
             (result, std::mem::take(&mut state.effects))
         };
@@ -131,118 +155,118 @@ impl Mc {
         result
     }
 
-    fn submit(self: &Arc<Self>, portal: usize, message: Message) {
-        let action = self.fault_for(portal, &message);
-        match action {
-            None => {
-                let answer = self.run(portal, &message);
-                self.publish(portal, &answer);
-            }
-            Some(Action::Hang) => {
-                self.trace_fault(portal, &message, "hangs, as told");
-            }
-            Some(Action::Status(status)) => {
-                self.trace_fault(portal, &message, "refused, as told");
-                self.publish(portal, &refusal(&message, status));
-            }
-            Some(Action::Delay(delay)) => self.put_off(portal, message, delay, None),
-        }
-    }
-
-    fn run(self: &Arc<Self>, portal: usize, message: &Message) -> Message {
-        let traced = self.tracer.is_some();
-        let number = portal as u32;
-        let (container, done) = self.with_state(|state| {
-            let container = state.portal_container(number);
-            (container, dispatch::execute(state, container, message, traced))
-        });
-        if let Some(tracer) = &self.tracer {
-            tracer(&record(number, container, message, &done));
-        }
-        done.answer
-    }
-
-    /// Puts an answer where software looks for it: parameters first, the
-    /// header's status last, in one step under the portal's lock.
-    fn publish(&self, portal: usize, answer: &Message) {
-        *lock(&self.portals[portal]) = answer.to_bytes();
-    }
-
-    fn fault_for(&self, portal: usize, message: &Message) -> Option<Action> {
+    fn submit(self: &Arc<Self>, handed_over: HandedOver) {
         // The usual case costs one load.
-        if !self.has_faults.load(Ordering::Acquire) {
-            return None;
+        let action = if self.has_faults.load(Ordering::Acquire) {
+            self.fault(&handed_over.message)
+        } else {
+            None
+        };
+        match action {
+            None => self.finish(&handed_over),
+            Some(Action::Delay(delay)) => self.put_off(handed_over, delay),
+            Some(Action::Status(status)) => self.refuse(&handed_over, status),
+            // The portal goes on showing the message as handed over.
+            Some(Action::Hang) => self.trace_fault(&handed_over, Status::Ready),
         }
-        let kind = self.with_state(|state| {
-            let token = message.header.token();
-            state.sessions.object(token).map(|id| id.kind)
-        });
-        let _ = portal;
-        lock(&self.faults).action(kind, message.header.number())
     }
 
-    fn trace_fault(&self, portal: usize, message: &Message, what: &str) {
-        tracing::info!(portal, header = ?message.header, "command {what}");
+    /// Executes a message and answers it.
+    fn finish(&self, handed_over: &HandedOver) {
+        let answer = self.execute(handed_over.portal as u32, &handed_over.message);
+        self.publish(handed_over, &answer);
+    }
+
+    /// Answers a message without executing it.
+    fn refuse(&self, handed_over: &HandedOver, status: Status) {
+        self.trace_fault(handed_over, status);
+        self.publish(handed_over, &super::call::answer_message(&handed_over.message, &Err(status)));
+    }
+
+    /// Puts an answer where software looks for it, unless that has handed over
+    /// another message since.
+    fn publish(&self, handed_over: &HandedOver, answer: &Message) {
+        {
+            let mut portal = self.portals[handed_over.portal].lock();
+            if portal.turn != handed_over.turn {
+                let (portal, header) = (handed_over.portal, answer.header);
+                tracing::debug!(portal, ?header, "answer that nobody waits for any more");
+                return;
+            }
+            portal.memory = answer.to_bytes();
+        }
+        // The interrupt that says so comes after the answer.
+        self.with_state(|state| state.command_done(handed_over.portal as u32, answer.header));
+    }
+
+    /// What is to happen to a message instead of its execution.
+    fn fault(&self, message: &Message) -> Option<Action> {
+        let kind = self.state.lock().sessions.object(message.header.token()).map(|id| id.kind);
+        self.faults.lock().action(kind, message.header.number())
     }
 
     /// Executes the message when `delay` has passed. Until then the portal
     /// shows it as handed over.
-    fn put_off(
-        self: &Arc<Self>,
-        portal: usize,
-        message: Message,
-        delay: Duration,
-        status: Option<Status>,
-    ) {
-        let later = Later { due: Instant::now() + delay, portal, message, status };
-        let mut slot = lock(&self.later);
-        let sender = slot.get_or_insert_with(|| {
-            let (sender, receiver) = mpsc::channel();
-            let mc = Arc::downgrade(self);
-            std::thread::spawn(move || worker(&receiver, &mc));
-            sender
-        });
-        if sender.send(later).is_err() {
-            tracing::error!(portal, "the thread of delayed commands is gone; command lost");
+    fn put_off(self: &Arc<Self>, handed_over: HandedOver, delay: Duration) {
+        if !*self.worker.get_or_init(|| self.start_worker()) {
+            return self.finish(&handed_over);
+        }
+        // A time that no clock will show never comes: the command hangs.
+        if let Some(due) = Instant::now().checked_add(delay) {
+            self.delayed.push(due, handed_over);
         }
     }
 
-    fn finish(self: &Arc<Self>, later: &Later) {
-        let answer = match later.status {
-            Some(status) => refusal(&later.message, status),
-            None => self.run(later.portal, &later.message),
-        };
-        self.publish(later.portal, &answer);
-    }
-}
-
-/// Waits for delayed commands and executes each at its time.
-fn worker(receiver: &mpsc::Receiver<Later>, mc: &std::sync::Weak<Mc>) {
-    let mut waiting: Vec<Later> = Vec::new();
-    loop {
-        let next = waiting.iter().map(|l| l.due).min();
-        let received = match next {
-            None => receiver.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
-            Some(due) => receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
-        };
-        match received {
-            Ok(later) => waiting.push(later),
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => return,
-        }
-        let now = Instant::now();
-        let Some(mc) = mc.upgrade() else { return };
-        waiting.retain(|later| {
-            if later.due <= now {
-                mc.finish(later);
+    /// Starts the thread that executes what is delayed. It ends when the MC is
+    /// gone, and commands that are not due by then are lost with it.
+    fn start_worker(self: &Arc<Self>) -> bool {
+        let (delayed, mc) = (self.delayed.clone(), Arc::downgrade(self));
+        let worker = move || {
+            while let Some(handed_over) = delayed.next() {
+                let Some(mc) = mc.upgrade() else { return };
+                mc.finish(&handed_over);
             }
-            later.due > now
-        });
+        };
+        match thread::Builder::new().name("mc-delayed".into()).spawn(worker) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::error!(%error, "no thread for delayed commands: they are not delayed");
+                false
+            }
+        }
+    }
+
+    fn trace(&self, portal: u32, container: Option<u32>, message: &Message, done: &Executed) {
+        if let Some(tracer) = &self.tracer {
+            tracer(&record(portal, container, message, done));
+        }
+    }
+
+    /// Traces a message that is not executed because a fault is set.
+    fn trace_fault(&self, handed_over: &HandedOver, status: Status) {
+        if self.tracer.is_none() {
+            return;
+        }
+        let HandedOver { portal, message, .. } = handed_over;
+        let header = message.header;
+        let (container, object) = {
+            let state = self.state.lock();
+            (state.portal_container(*portal as u32), state.sessions.object(header.token()))
+        };
+        let command = format!("command {:#05x}, not executed because of a rule", header.number());
+        let done = Executed { answer: *message, status, object, command: Some(command), reply: None };
+        self.trace(*portal as u32, container, message, &done);
     }
 }
 
-fn refusal(message: &Message, status: Status) -> Message {
-    super::call::answer_message(message, &Err(status))
+impl Drop for Mc {
+    fn drop(&mut self) {
+        self.delayed.close();
+    }
+}
+
+fn is_ready(message: &Message) -> bool {
+    Status::from_byte(message.header.status_byte()) == Status::Ready
 }
 
 fn record(portal: u32, container: Option<u32>, message: &Message, done: &Executed) -> Record {

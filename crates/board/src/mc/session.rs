@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Tokens: handles to open objects.
+//! Tokens: what software calls an open object by.
 
 use mc_abi::{ObjectId, Status, Token};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+
+/// What a token stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub object: ObjectId,
+    /// Container through whose portal it was opened.
+    pub opener: u32,
+}
 
 /// The open objects.
 ///
@@ -11,24 +19,39 @@ use std::collections::HashMap;
 /// client has open as well).
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    open: HashMap<Token, ObjectId>,
+    /// What a token stands for, by its number. Grows to the highest token that
+    /// was ever out.
+    open: Vec<Option<Session>>,
+    /// How many tokens stand for an object, where there are any.
+    per_object: BTreeMap<ObjectId, u32>,
+    count: usize,
     last: u16,
 }
 
 impl Sessions {
-    /// Opens `object`.
+    /// Opens `object` for a portal of container `opener`. A token that was just closed is not given out at once,
+    /// so that its use after the close is noticed.
     ///
     /// # Errors
     /// [`Status::NoResource`] once all 65535 tokens are out.
-    pub fn open(&mut self, object: ObjectId) -> Result<Token, Status> {
-        if self.open.len() >= usize::from(u16::MAX) {
+    pub fn open(&mut self, object: ObjectId, opener: u32) -> Result<Token, Status> {
+        if self.count >= usize::from(u16::MAX) {
             return Err(Status::NoResource);
         }
         loop {
             self.last = self.last.wrapping_add(1);
             let token = Token(self.last);
-            if token != Token::NONE && !self.open.contains_key(&token) {
-                self.open.insert(token, object);
+            if token == Token::NONE {
+                continue;
+            }
+            let at = usize::from(token.0);
+            if self.open.len() <= at {
+                self.open.resize(at + 1, None);
+            }
+            if let Some(slot @ None) = self.open.get_mut(at) {
+                *slot = Some(Session { object, opener });
+                self.count += 1;
+                *self.per_object.entry(object).or_default() += 1;
                 return Ok(token);
             }
         }
@@ -36,16 +59,45 @@ impl Sessions {
 
     /// The object of a token.
     pub fn object(&self, token: Token) -> Option<ObjectId> {
-        self.open.get(&token).copied()
+        self.open.get(usize::from(token.0))?.map(|session| session.object)
+    }
+
+    /// Whether anybody has an object open.
+    pub fn is_open(&self, object: ObjectId) -> bool {
+        self.per_object.contains_key(&object)
     }
 
     /// Ends a session.
     pub fn close(&mut self, token: Token) {
-        self.open.remove(&token);
+        let slot = self.open.get_mut(usize::from(token.0));
+        if let Some(session) = slot.and_then(Option::take) {
+            self.closed(session.object);
+        }
+    }
+
+    /// Ends the sessions that `which` says.
+    pub fn close_all(&mut self, which: impl Fn(&Session) -> bool) {
+        for at in 0..self.open.len() {
+            if let Some(session) = self.open[at].take_if(|session| which(session)) {
+                self.closed(session.object);
+            }
+        }
     }
 
     /// Ends all sessions with an object that is gone.
     pub fn forget(&mut self, object: ObjectId) {
-        self.open.retain(|_, o| *o != object);
+        if self.is_open(object) {
+            self.close_all(|session| session.object == object);
+        }
+    }
+
+    fn closed(&mut self, object: ObjectId) {
+        self.count -= 1;
+        if let Some(sessions) = self.per_object.get_mut(&object) {
+            *sessions -= 1;
+            if *sessions == 0 {
+                self.per_object.remove(&object);
+            }
+        }
     }
 }

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! All that the MC knows: objects, sessions, pools.
 
-use super::{Family, Object, families, pools::Pools, session::Sessions};
-use mc_abi::{ObjectId, ObjectType, Status};
+use super::{
+    Family, Object,
+    connections::Connections,
+    containers, families,
+    pools::{self, Pools},
+    portals::Portals,
+    session::Sessions,
+};
+use mc_abi::{ObjectId, ObjectType, Status, dprc::event};
 use std::collections::BTreeMap;
 
 /// What a board is made with.
@@ -47,6 +54,10 @@ pub(crate) struct State {
     pub objects: BTreeMap<ObjectId, Object>,
     pub sessions: Sessions,
     pub pools: Pools,
+    pub portals: Portals,
+    pub connections: Connections,
+    /// What the board's configuration says of its Ethernet ports.
+    pub ports: Vec<crate::dpl::Port>,
     /// Causes that wait for the state to be unlocked.
     pub effects: Vec<Effect>,
 }
@@ -59,6 +70,9 @@ impl State {
             objects: BTreeMap::new(),
             sessions: Sessions::default(),
             pools,
+            portals: Portals::default(),
+            connections: Connections::default(),
+            ports: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -122,7 +136,11 @@ impl State {
         if self.objects.contains_key(&name) {
             return Err(Status::NoResource);
         }
-        let body = F::create(self, id, container, request)?;
+        let path = self.draw_path(container);
+        self.pools.draw_from(&path);
+        let body = F::create(self, id, container, request);
+        self.pools.draw_from(&pools::top());
+        let body = body?;
         let irqs = vec![super::Irq::default(); usize::from(F::IRQS)];
         self.objects.insert(
             name,
@@ -136,18 +154,24 @@ impl State {
                 kind: body.into_kind(),
             },
         );
+        self.enter(name, container);
+        self.raise(containers::name(container), 0, event::OBJ_CREATED);
         Ok(id)
     }
 
-    /// Takes an object out of the world: its resources go back to their pools,
-    /// its sessions end.
+    /// Takes an object out of the world: its connections end, its resources go
+    /// back to their pools, its sessions end, its container's driver is told.
     ///
     /// # Errors
     /// [`Status::NoResource`] where there is none.
     pub fn remove(&mut self, id: ObjectId) -> Result<(), Status> {
-        let object = self.objects.remove(&id).ok_or(Status::NoResource)?;
+        let container = self.object(id)?.container;
+        self.disconnect_all(id);
+        self.leave(id, container);
         self.sessions.forget(id);
+        let object = self.objects.remove(&id).ok_or(Status::NoResource)?;
         families::destroy(self, object);
+        self.raise(containers::name(container), 0, event::OBJ_DESTROYED);
         Ok(())
     }
 
@@ -175,11 +199,6 @@ impl State {
         if let Some(icid) = self.icid(container) {
             self.effects.push(Effect::Message { icid, address, value });
         }
-    }
-
-    /// The isolation id of a container.
-    pub fn icid(&self, container: u32) -> Option<u16> {
-        self.body::<super::dprc::Container>(container).ok().map(|c| c.icid)
     }
 }
 
@@ -220,26 +239,5 @@ impl State {
             self.send(id, index);
         }
         Ok(())
-    }
-
-    /// Whether a portal of `container` may address `id`: what lies in it or in
-    /// a container below, and the container itself.
-    pub fn reaches(&self, container: u32, id: ObjectId) -> bool {
-        let mut at = match self.objects.get(&id) {
-            Some(_) if id.kind == ObjectType::Dprc => id.id,
-            Some(object) => object.container,
-            None => return false,
-        };
-        // A tree of containers is no deeper than their number.
-        for _ in 0..=self.objects.len() {
-            if at == container {
-                return true;
-            }
-            match self.objects.get(&ObjectId::new(ObjectType::Dprc, at)) {
-                Some(parent) if parent.container != 0 => at = parent.container,
-                _ => return false,
-            }
-        }
-        false
     }
 }

@@ -36,8 +36,8 @@ impl Access {
 pub struct Mapped {
     /// Physical address.
     pub address: u64,
-    /// Bytes from there to the end of the page or block that maps it, at least
-    /// 1. The IOVAs that follow go to the physical addresses that follow, with
+    /// Bytes from there to the end of the page or block that maps it, never 0.
+    /// The IOVAs that follow go to the physical addresses that follow, with
     /// the same permissions.
     pub length: u64,
 }

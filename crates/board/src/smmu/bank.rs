@@ -5,14 +5,13 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
-use super::access::Access;
+use super::access::{Access, Mapped};
 use super::cache::Cache;
 use super::fault::{ContextCause, GlobalCause};
 use super::regime::{Regime, RegimeRegisters, Tables};
 use super::report::Counts;
 use super::shape::ADDRESS_BITS;
 use super::walk::{Leaf, WalkFault, walk};
-use crate::smmu::access::Mapped;
 use crate::surroundings::GuestMemory;
 
 /// `SCTLR.CFIE`.
@@ -88,10 +87,6 @@ impl Bank {
     /// `CBAR.VMID`.
     pub(super) fn vmid(&self) -> u8 {
         self.registers.cbar as u8
-    }
-
-    pub(super) fn regime(&self) -> &Regime {
-        &self.regime
     }
 
     /// Number of cached leaves.

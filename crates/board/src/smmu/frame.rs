@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Where the registers are: from an offset in the frame to a register.
 //!
-//! Offsets: Arm System MMU Architecture Specification version 2 (IHI 0062),
-//! as far as Linux uses them also in `arm-smmu.h`.
+//! Offsets: Linux's `arm-smmu.h`, and for what it does not name the Arm System
+//! MMU Architecture Specification version 2 (IHI 0062).
 
 use super::shape::{BANKS_AT, PAGE_SIZE, Shape};
 

@@ -2,10 +2,17 @@
 //! The MMU-500 that isolates the containers from each other.
 //!
 //! An SMMUv2 with stage 1 translation: every bus master of the board reaches
-//! memory through it, with its isolation id as the stream id. The registers
-//! are those that Linux's `arm-smmu` driver programs; sources are the Arm
-//! System MMU Architecture Specification version 2 (IHI 0062), the MMU-500
-//! manual (DDI 0517), and what that driver reads and writes.
+//! memory through it, with its isolation id as the stream id. Offsets and bits
+//! that Linux's `arm-smmu` driver names are taken from its `arm-smmu.h`.
+//!
+//! The driver does not name everything. The rest follows the Arm System MMU
+//! Architecture Specification version 2 (IHI 0062) and the MMU-500 manual
+//! (DDI 0517) as generally understood, without having been compared with their
+//! text: reset values of `sCR0`, `sACR` and `ACTLR`; the bits `STALLD`,
+//! `SMCFCFG`, `AFFD`, `TBI0`, `TBI1` and the codes of `SEP`; the bits of
+//! `sGFSR` other than USF and those of `sGFSYNR0`; that `GCFGFIE` concerns
+//! register accesses only; and that a stream with a faulting S2CR meets an
+//! invalid context fault.
 //!
 //! Behaviour that is chosen where the architecture leaves a choice:
 //! - A transaction that meets a fault is terminated, never stalled: `sCR0.STALLD`
@@ -34,10 +41,11 @@ mod streams;
 mod walk;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock};
 
 pub use access::{Access, AccessKind, Mapped};
 pub use fault::{ContextCause, DmaError, Fault, GlobalCause};
@@ -45,7 +53,7 @@ pub use report::{BankDump, Counters, Dump};
 pub use shape::{FRAME_SIZE, Shape, ShapeError};
 pub use streams::{StreamMapping, StreamTarget};
 
-use crate::surroundings::{GuestMemory, IrqLines};
+use crate::surroundings::{BusError, GuestMemory, IrqLines};
 use bank::Refusal;
 use report::Counts;
 use state::{State, Written};
@@ -239,7 +247,7 @@ impl Smmu {
         iova: u64,
         length: usize,
         access: Access,
-        mut copy: impl FnMut(std::ops::Range<usize>, u64) -> Result<(), crate::surroundings::BusError>,
+        mut copy: impl FnMut(Range<usize>, u64) -> Result<(), BusError>,
     ) -> Result<(), DmaError> {
         let mut done = 0;
         while done < length {
@@ -248,7 +256,7 @@ impl Smmu {
             let mapped = match self.resolve(&state, stream, at, access) {
                 Ok(mapped) => mapped,
                 Err(fault) => {
-                    RwLockReadGuard::unlock_fair(state);
+                    drop(state);
                     self.drive_line();
                     return Err(fault.into());
                 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The walk through AArch64 stage 1 translation tables.
 //!
-//! Descriptor layout: Arm Architecture Reference Manual, VMSAv8-64; the same
-//! that Linux writes (`io-pgtable-arm.c`). Attributes other than permissions,
-//! and the contiguous hint, make no difference to the model.
+//! Descriptor layout: VMSAv8-64 of the Arm Architecture Reference Manual.
+//! Attributes other than permissions, and the contiguous hint, make no
+//! difference to the model.
 
 use super::access::Permissions;
 use super::fault::ContextCause;

@@ -74,6 +74,7 @@ pub fn start(run: &Run) -> Result<Program, NotStarted> {
         Some(terminal) => on_terminal(&mut command, terminal),
         None => on_pipes(&mut command),
     };
+    // `command` goes away here, and with it the agent's copies of the child's ends.
     started.map_err(|error| explain(name, run, &error))
 }
 
@@ -100,11 +101,6 @@ fn on_terminal(command: &mut Command, terminal: &Terminal) -> io::Result<Program
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
     own_session(command);
     let (pid, pidfd) = spawn(command)?;
-    // The builder keeps the terminal open otherwise, and the master would never see
-    // its end.
-    command.stdin(std::process::Stdio::null());
-    command.stdout(std::process::Stdio::null());
-    command.stderr(std::process::Stdio::null());
     set_nonblocking(&master)?;
     Ok(Program {
         pid,

@@ -36,13 +36,7 @@ pub enum Fill {
 impl Shuttle {
     /// An empty stream.
     pub fn new() -> Self {
-        Self {
-            buffer: Vec::new(),
-            start: 0,
-            delivered: 0,
-            source_ended: false,
-            sink_gone: false,
-        }
+        Self { buffer: Vec::new(), start: 0, delivered: 0, source_ended: false, sink_gone: false }
     }
 
     /// Bytes that the sink has taken.

@@ -239,11 +239,7 @@ fn priorities(fields: &Fields<'_>, name: &'static str, most: usize) -> Option<Ve
 }
 
 /// A number that can be left to a pool: by absence, by -1, or by `symbol`.
-pub(super) fn pooled(
-    fields: &Fields<'_>,
-    name: &'static str,
-    symbol: &'static str,
-) -> Option<u32> {
+pub(super) fn pooled(fields: &Fields<'_>, name: &'static str, symbol: &'static str) -> Option<u32> {
     let value = fields.bytes(name)?;
     if value.strip_suffix(&[0]) == Some(symbol.as_bytes()) {
         return None;

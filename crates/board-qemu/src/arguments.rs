@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! QEMU's command line.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::function::Function;
+
+/// A directory of the host that the guest can mount over 9p.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedDirectory {
+    /// The directory.
+    pub path: PathBuf,
+    /// Whether the guest may only read.
+    pub read_only: bool,
+}
+
+/// The 9p tag of the [`SharedDirectory`].
+pub const SHARED_TAG: &str = "host";
+
+/// The machine's processors, memory and model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Number of processors.
+    pub cpus: u8,
+    /// Bytes of RAM; a multiple of 2 MiB.
+    pub memory: u64,
+    /// QEMU's name of the processor model, with its options.
+    pub cpu: String,
+    /// Whether the processors have the hypervisor's exception level (for KVM in
+    /// the guest).
+    pub virtualization: bool,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { cpus: 2, memory: 1 << 30, cpu: "cortex-a72".into(), virtualization: false }
+    }
+}
+
+impl Machine {
+    /// Adds what decides QEMU's device tree.
+    fn describe(&self, command: &mut Command, machine: &str) {
+        let virtualization = if self.virtualization { ",virtualization=on" } else { "" };
+        command
+            .arg("-machine")
+            .arg(format!("virt,gic-version=3{virtualization}{machine}"))
+            .args(["-cpu", &self.cpu, "-smp", &self.cpus.to_string()])
+            .args(["-m", &format!("{}k", self.memory >> 10), "-nodefaults", "-display", "none"]);
+    }
+
+    /// Makes QEMU write the machine's device tree to `output` and end.
+    pub fn dump_device_tree(&self, command: &mut Command, output: &Path) {
+        self.describe(command, &format!(",dumpdtb={}", escaped(output)));
+    }
+}
+
+/// The files and sockets of one machine, in its private directory.
+pub struct Paths {
+    directory: PathBuf,
+}
+
+/// The virtio-serial ports, by the names that the guest finds them by. The
+/// first is the agent's control channel.
+pub const PORTS: [&str; 4] = ["fslmc.control", "fslmc.stdin", "fslmc.stdout", "fslmc.stderr"];
+
+impl Paths {
+    /// The paths below `directory`.
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    /// The test socket.
+    pub fn qtest(&self) -> PathBuf {
+        self.directory.join("qtest")
+    }
+
+    /// The monitor socket.
+    pub fn qmp(&self) -> PathBuf {
+        self.directory.join("qmp")
+    }
+
+    /// The console's socket.
+    pub fn console(&self) -> PathBuf {
+        self.directory.join("console")
+    }
+
+    /// The socket of one of [`PORTS`].
+    pub fn port(&self, port: &str) -> PathBuf {
+        self.directory.join(port)
+    }
+
+    /// The socket of a function.
+    pub fn function(&self, function: &Function) -> PathBuf {
+        self.directory.join(function.address())
+    }
+
+    /// The device tree that QEMU dumps.
+    pub fn dumped_tree(&self) -> PathBuf {
+        self.directory.join("machine.dtb")
+    }
+
+    /// The device tree that the guest boots with.
+    pub fn tree(&self) -> PathBuf {
+        self.directory.join("board.dtb")
+    }
+
+    /// The initial file system.
+    pub fn initramfs(&self) -> PathBuf {
+        self.directory.join("initramfs")
+    }
+}
+
+/// All that QEMU is told.
+pub struct Arguments<'a> {
+    /// Processors and memory.
+    pub machine: &'a Machine,
+    /// Sockets and files. QEMU connects; all sockets listen already.
+    pub paths: &'a Paths,
+    /// The kernel image.
+    pub kernel: &'a Path,
+    /// The kernel's command line.
+    pub append: &'a str,
+    /// The board's functions; none for a bare machine.
+    pub functions: &'a [Function],
+    /// The directory that the guest sees.
+    pub shared: Option<&'a SharedDirectory>,
+}
+
+impl Arguments<'_> {
+    /// Adds the arguments to QEMU's command.
+    pub fn add_to(&self, command: &mut Command) {
+        self.machine.describe(command, ",memory-backend=ram");
+        command
+            .args(["-object", &format!("memory-backend-memfd,id=ram,size={},share=on", self.machine.memory)])
+            .args(["-accel", "tcg,thread=multi", "-no-reboot", "-S"])
+            .args(["-run-with", "exit-with-parent=on"])
+            .arg("-kernel")
+            .arg(self.kernel)
+            .arg("-initrd")
+            .arg(self.paths.initramfs())
+            .arg("-dtb")
+            .arg(self.paths.tree())
+            .args(["-append", self.append]);
+        socket(command, "qmp", &self.paths.qmp());
+        command.args(["-mon", "chardev=qmp,mode=control"]);
+        socket(command, "console", &self.paths.console());
+        command.args(["-serial", "chardev:console"]);
+        self.add_ports(command);
+        self.add_shared(command);
+        if !self.functions.is_empty() {
+            socket(command, "qtest", &self.paths.qtest());
+            command.args(["-qtest", "chardev:qtest", "-qtest-log", "none"]);
+        }
+        for function in self.functions {
+            command.arg("-device").arg(self.device(function));
+        }
+    }
+
+    fn add_ports(&self, command: &mut Command) {
+        command.args(["-device", "virtio-serial-device"]);
+        for name in PORTS {
+            socket(command, name, &self.paths.port(name));
+            command.args(["-device", &format!("virtserialport,chardev={name},name={name}")]);
+        }
+    }
+
+    fn add_shared(&self, command: &mut Command) {
+        let Some(shared) = self.shared else { return };
+        let read_only = if shared.read_only { "on" } else { "off" };
+        let path = escaped(&shared.path);
+        command
+            .args(["-fsdev", &format!("local,id=shared,path={path},security_model=none,readonly={read_only}")])
+            .args(["-device", &format!("virtio-9p-device,fsdev=shared,mount_tag={SHARED_TAG}")]);
+    }
+
+    fn device(&self, function: &Function) -> String {
+        let path = self.paths.function(function);
+        json!({
+            "driver": "vfio-user-pci",
+            "socket": { "type": "unix", "path": path.to_string_lossy() },
+            "addr": function.address(),
+            "multifunction": function.multifunction,
+            // Milliseconds that QEMU waits for an answer. A busy host may take
+            // its time; a dead board closes the socket, which QEMU sees at once.
+            "x-msg-timeout": 30_000,
+        })
+        .to_string()
+    }
+}
+
+fn socket(command: &mut Command, id: &str, path: &Path) {
+    command.args(["-chardev", &format!("socket,id={id},path={},server=off", escaped(path))]);
+}
+
+/// A path within a comma-separated option list: commas are doubled.
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn functions_come_as_devices_and_commas_are_doubled() {
+        let functions = Function::icids(&[Arc::default(), Arc::default()]);
+        let paths = Paths::new("/run/a,b".into());
+        let machine = Machine { cpus: 3, memory: 512 << 20, ..Machine::default() };
+        let shared = SharedDirectory { path: "/tmp/x,y".into(), read_only: true };
+        let mut command = Command::new("qemu");
+        Arguments {
+            machine: &machine,
+            paths: &paths,
+            kernel: Path::new("/boot/Image"),
+            append: "quiet",
+            functions: &functions,
+            shared: Some(&shared),
+        }
+        .add_to(&mut command);
+        let arguments: Vec<String> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
+        let line = arguments.join(" ");
+        assert!(line.contains("-m 524288k") && line.contains("size=536870912,share=on"), "{line}");
+        assert!(line.contains("path=/tmp/x,,y,security_model=none,readonly=on"), "{line}");
+        assert!(line.contains("socket,id=qmp,path=/run/a,,b/qmp,server=off"), "{line}");
+        let devices: Vec<&String> = arguments.iter().filter(|a| a.contains("vfio-user-pci")).collect();
+        assert_eq!(devices.len(), 2);
+        let first: serde_json::Value = serde_json::from_str(devices[0]).unwrap();
+        assert_eq!(first["socket"]["path"], "/run/a,b/04.0");
+        assert_eq!(first["multifunction"], true);
+        assert!(arguments.iter().any(|a| a == "-S") && arguments.iter().any(|a| a == "-no-reboot"));
+    }
+}

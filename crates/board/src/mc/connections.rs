@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Connections: which interface's frames go where.
+//!
+//! Which pairs fit is what the reference manual says of each family, with the
+//! differences that were observed on a board under firmware 10.39.
+
+use super::{State, dprc::Container, families};
+use mc_abi::{
+    ObjectId, ObjectType, ResourceType, Status,
+    dprc::{self, option},
+};
+use std::{collections::BTreeMap, fmt};
+
+/// One side of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Endpoint {
+    pub object: ObjectId,
+    /// The port of a switch or demultiplexer; 0 for all others.
+    pub interface: u16,
+}
+
+impl Endpoint {
+    /// An endpoint.
+    pub const fn new(kind: ObjectType, id: u32, interface: u16) -> Self {
+        Self { object: ObjectId::new(kind, id), interface }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.object.kind {
+            ObjectType::Dpsw | ObjectType::Dpdmux => {
+                write!(f, "{}.{}", self.object, self.interface)
+            }
+            _ => self.object.fmt(f),
+        }
+    }
+}
+
+/// Where an endpoint leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub peer: Endpoint,
+    pub rates: Rates,
+}
+
+/// What a connection may carry, Mbit/s; 0 where nothing is said. Those of a
+/// `dpmac` do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Rates {
+    pub committed: u32,
+    pub max: u32,
+}
+
+/// All connections. Each is there from both sides; an interface connected to
+/// itself is there once.
+#[derive(Debug, Default)]
+pub(crate) struct Connections(BTreeMap<Endpoint, Link>);
+
+impl Connections {
+    /// Where an endpoint leads.
+    pub fn link(&self, endpoint: Endpoint) -> Option<Link> {
+        self.0.get(&endpoint).copied()
+    }
+
+    /// All endpoints that lead anywhere.
+    pub fn iter(&self) -> impl Iterator<Item = (Endpoint, Link)> + '_ {
+        self.0.iter().map(|(endpoint, link)| (*endpoint, *link))
+    }
+}
+
+/// Asking.
+impl State {
+    /// What an endpoint is connected to.
+    pub fn peer(&self, endpoint: Endpoint) -> Option<Endpoint> {
+        self.connections.link(endpoint).map(|link| link.peer)
+    }
+
+    /// Whether frames can pass: both ends are there and ready.
+    pub fn link_up(&self, endpoint: Endpoint) -> bool {
+        let ready = |end: Endpoint| {
+            self.objects
+                .get(&end.object)
+                .is_some_and(|object| object.kind.link_ready(end.interface))
+        };
+        self.peer(endpoint).is_some_and(|peer| ready(endpoint) && ready(peer))
+    }
+
+    /// How many interfaces an object has that can be connected.
+    fn interfaces(&self, id: ObjectId) -> u16 {
+        self.objects.get(&id).map_or(0, |object| object.kind.interfaces())
+    }
+}
+
+/// Changing.
+impl State {
+    /// Connects two endpoints and tells both.
+    ///
+    /// # Errors
+    /// [`Status::NoResource`] where an object lacks the interface,
+    /// [`Status::ConfigurationError`] where the two do not fit or one of them
+    /// is connected (board observation).
+    pub fn connect(&mut self, one: Endpoint, two: Endpoint, rates: Rates) -> Result<(), Status> {
+        for end in [one, two] {
+            if end.interface >= self.interfaces(end.object) {
+                return Err(Status::NoResource);
+            }
+            if self.peer(end).is_some() {
+                return Err(Status::ConfigurationError);
+            }
+        }
+        if !fit(one, two) {
+            return Err(Status::ConfigurationError);
+        }
+        self.connections.0.insert(one, Link { peer: two, rates });
+        self.connections.0.insert(two, Link { peer: one, rates });
+        families::connected(self, one, Some(two));
+        if two != one {
+            families::connected(self, two, Some(one));
+        }
+        Ok(())
+    }
+
+    /// Undoes the connection of an endpoint and tells both.
+    ///
+    /// # Errors
+    /// [`Status::NoResource`] where there is none (board observation).
+    pub fn disconnect(&mut self, endpoint: Endpoint) -> Result<(), Status> {
+        let link = self.connections.0.remove(&endpoint).ok_or(Status::NoResource)?;
+        self.connections.0.remove(&link.peer);
+        families::connected(self, endpoint, None);
+        if link.peer != endpoint {
+            families::connected(self, link.peer, None);
+        }
+        Ok(())
+    }
+
+    /// Undoes all connections of an object that goes away.
+    pub fn disconnect_all(&mut self, id: ObjectId) {
+        let first = Endpoint { object: id, interface: 0 };
+        let last = Endpoint { object: id, interface: u16::MAX };
+        while let Some((&endpoint, _)) = self.connections.0.range(first..=last).next() {
+            // The key was just found.
+            let _ = self.disconnect(endpoint);
+        }
+    }
+}
+
+/// Whether two endpoints may be connected.
+fn fit(one: Endpoint, two: Endpoint) -> bool {
+    use ObjectType::{Dpci, Dpdmux, Dpmac, Dpni, Dpsw};
+    let kinds = (one.object.kind, two.object.kind);
+    if one == two {
+        // The other families have no use for a loop.
+        return kinds.0 == Dpni;
+    }
+    match kinds {
+        (Dpci, Dpci) => true,
+        (Dpni | Dpsw, Dpni | Dpsw | Dpmac) | (Dpmac, Dpni | Dpsw) => true,
+        (Dpdmux, other) => fits_demux(one, other),
+        (other, Dpdmux) => fits_demux(two, other),
+        _ => false,
+    }
+}
+
+/// Whether a demultiplexer's interface takes a peer of family `other`. The
+/// uplink is for a `dpmac`; firmware 10.39 takes a `dpni` as well (board
+/// observation, against its release notes).
+fn fits_demux(demux: Endpoint, other: ObjectType) -> bool {
+    let uplink = demux.interface == 0;
+    match other {
+        ObjectType::Dpni => true,
+        ObjectType::Dpmac => uplink,
+        ObjectType::Dpsw => !uplink,
+        _ => false,
+    }
+}
+
+/// Connects two endpoints on behalf of a container.
+///
+/// # Errors
+/// [`Status::NoPrivilege`] where the container may not change the topology or
+/// an object is not in it or below (board observation), else what
+/// [`State::connect`] says.
+pub(crate) fn connect(
+    state: &mut State,
+    container: u32,
+    request: &dprc::Connect,
+) -> Result<(), Status> {
+    let one = Endpoint::new(request.kind1, request.id1, request.interface1);
+    let two = Endpoint::new(request.kind2, request.id2, request.interface2);
+    check_topology(state, container, &[one, two])?;
+    let rates = Rates { committed: request.committed_rate, max: request.max_rate };
+    state.connect(one, two, rates)
+}
+
+/// Undoes a connection on behalf of a container.
+///
+/// # Errors
+/// As [`connect`]; [`Status::ConfigurationError`] between a demultiplexer and a
+/// network interface: firmware 10.39 makes such a connection and does not undo
+/// it before one of the two is destroyed (board observation).
+pub(crate) fn disconnect(
+    state: &mut State,
+    container: u32,
+    request: &dprc::Disconnect,
+) -> Result<(), Status> {
+    let interface = u16::try_from(request.interface).map_err(|_| Status::NoResource)?;
+    let end = Endpoint::new(request.kind, request.id, interface);
+    check_topology(state, container, &[end])?;
+    let peer = state.peer(end).ok_or(Status::NoResource)?;
+    use ObjectType::{Dpdmux, Dpni};
+    if matches!((end.object.kind, peer.object.kind), (Dpdmux, Dpni) | (Dpni, Dpdmux)) {
+        return Err(Status::ConfigurationError);
+    }
+    state.disconnect(end)
+}
+
+fn check_topology(state: &State, container: u32, ends: &[Endpoint]) -> Result<(), Status> {
+    let options = state.body::<Container>(container)?.options;
+    let inside = |end: &Endpoint| state.reaches(container, end.object);
+    if options & option::TOPOLOGY_CHANGES != 0 && ends.iter().all(inside) {
+        Ok(())
+    } else {
+        Err(Status::NoPrivilege)
+    }
+}
+
+/// What an endpoint of an object in `container` or below is connected to.
+///
+/// # Errors
+/// [`Status::NoResource`] where there is no such object or interface.
+pub(crate) fn get_connection(
+    state: &State,
+    container: u32,
+    request: &dprc::GetConnection,
+) -> Result<dprc::GetConnectionReply, Status> {
+    let end = Endpoint::new(request.kind, request.id, request.interface);
+    if !state.reaches(container, end.object) || end.interface >= state.interfaces(end.object) {
+        return Err(Status::NoResource);
+    }
+    Ok(match state.peer(end) {
+        Some(peer) => dprc::GetConnectionReply {
+            id: peer.object.id,
+            interface: peer.interface,
+            kind: ResourceType::new(peer.object.kind.name()),
+            state: i32::from(state.link_up(end)),
+        },
+        None => dprc::GetConnectionReply { state: -1, ..Default::default() },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What connects to what, from the reference manual's chapters on `dpni`,
+    /// `dpmac`, `dpsw`, `dpdmux` and `dpci`, and from a board.
+    #[test]
+    fn pairs_fit_or_do_not() {
+        use ObjectType::{Dpbp, Dpci, Dpdmux, Dpmac, Dpni, Dpsw};
+        let e = Endpoint::new;
+        let fitting = [
+            (e(Dpni, 0, 0), e(Dpmac, 1, 0)),
+            (e(Dpni, 0, 0), e(Dpni, 1, 0)),
+            (e(Dpni, 0, 0), e(Dpni, 0, 0)),
+            (e(Dpni, 0, 0), e(Dpsw, 0, 3)),
+            (e(Dpmac, 1, 0), e(Dpsw, 0, 0)),
+            (e(Dpsw, 0, 1), e(Dpsw, 1, 1)),
+            (e(Dpsw, 0, 1), e(Dpsw, 0, 2)),
+            (e(Dpdmux, 0, 0), e(Dpmac, 1, 0)),
+            (e(Dpdmux, 0, 0), e(Dpni, 1, 0)),
+            (e(Dpdmux, 0, 2), e(Dpni, 1, 0)),
+            (e(Dpdmux, 0, 2), e(Dpsw, 1, 0)),
+            (e(Dpci, 0, 0), e(Dpci, 1, 0)),
+        ];
+        let unfit = [
+            (e(Dpmac, 1, 0), e(Dpmac, 2, 0)),
+            (e(Dpmac, 1, 0), e(Dpmac, 1, 0)),
+            (e(Dpdmux, 0, 1), e(Dpmac, 1, 0)),
+            (e(Dpdmux, 0, 0), e(Dpsw, 1, 0)),
+            (e(Dpdmux, 0, 0), e(Dpdmux, 1, 1)),
+            (e(Dpdmux, 0, 1), e(Dpdmux, 0, 1)),
+            (e(Dpsw, 0, 1), e(Dpsw, 0, 1)),
+            (e(Dpci, 0, 0), e(Dpci, 0, 0)),
+            (e(Dpci, 0, 0), e(Dpni, 0, 0)),
+            (e(Dpbp, 0, 0), e(Dpbp, 1, 0)),
+        ];
+        for (one, two) in fitting {
+            assert!(fit(one, two) && fit(two, one), "{one} and {two}");
+        }
+        for (one, two) in unfit {
+            assert!(!fit(one, two) && !fit(two, one), "{one} and {two}");
+        }
+    }
+}

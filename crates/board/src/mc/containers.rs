@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The tree of containers: who holds what, who may do what where, and what
+//! becomes of it when a container is made, locked, reset or destroyed.
+
+use super::{
+    Call, State,
+    dprc::Container,
+    families::{self, Outcome},
+    pools,
+};
+use mc_abi::{
+    Label, ObjectId, ObjectType, Params, Status,
+    dprc::{self, event, option},
+};
+
+/// Number of the container that the MC itself is; tools call it `mc.global`.
+pub(crate) const MC_CONTAINER: u32 = pools::MC;
+
+/// Number of the container that software begins with.
+pub(crate) const ROOT: u32 = 1;
+
+/// Creator of what is left of a container that is gone.
+const NOBODY: u32 = u32::MAX;
+
+/// The name of a container.
+pub(crate) const fn name(container: u32) -> ObjectId {
+    ObjectId::new(ObjectType::Dprc, container)
+}
+
+/// Walking the tree.
+impl State {
+    /// The container around a container; the MC's own for the root.
+    pub fn parent(&self, container: u32) -> Option<u32> {
+        self.objects.get(&name(container)).map(|object| object.container)
+    }
+
+    /// A container and those around it, up to and without the MC's own.
+    pub fn ancestors(&self, container: u32) -> impl Iterator<Item = u32> + '_ {
+        let known = |at: &u32| self.objects.contains_key(&name(*at));
+        // The tree cannot be deeper than there are objects: a bound that holds
+        // even if the tree were broken.
+        std::iter::successors(Some(container).filter(known), move |at| {
+            self.parent(*at).filter(|parent| *parent != MC_CONTAINER)
+        })
+        .take(self.objects.len())
+    }
+
+    /// Whether `container` is `ancestor` or lies below it.
+    pub fn within(&self, container: u32, ancestor: u32) -> bool {
+        container == ancestor
+            || ancestor == MC_CONTAINER
+            || self.ancestors(container).any(|at| at == ancestor)
+    }
+
+    /// Whether a portal of `container` may address `id`: what lies in it or in
+    /// a container below, and the container itself.
+    pub fn reaches(&self, container: u32, id: ObjectId) -> bool {
+        match self.objects.get(&id) {
+            // The usual case: the container itself, or something right in it.
+            Some(object) if object.container == container => true,
+            Some(_) if id.kind == ObjectType::Dprc => self.within(id.id, container),
+            Some(object) => self.within(object.container, container),
+            // The MC's own container is in nobody's list; the root may look.
+            None => id == name(MC_CONTAINER) && container == ROOT,
+        }
+    }
+
+    /// Whether a container or one around it is locked.
+    pub fn locked(&self, container: u32) -> bool {
+        self.ancestors(container)
+            .any(|at| self.body::<Container>(at).is_ok_and(|container| container.locked))
+    }
+
+    /// Refuses a change of what `container` holds while it is locked.
+    ///
+    /// # Errors
+    /// [`Status::NoPrivilege`] (board observation).
+    pub fn unlocked(&self, container: u32) -> Result<(), Status> {
+        if self.locked(container) { Err(Status::NoPrivilege) } else { Ok(()) }
+    }
+
+    /// The objects right in a container, in the order of their list.
+    pub fn members(&self, container: u32) -> &[ObjectId] {
+        if container == MC_CONTAINER {
+            return const { &[name(ROOT)] };
+        }
+        self.body::<Container>(container).map_or(&[], |c| c.members.as_slice())
+    }
+
+    /// The way that what is made in `container` draws resources along: the
+    /// container's own, its parent's where it may allocate, and so on up.
+    pub fn draw_path(&self, container: u32) -> pools::DrawPath {
+        let hop = |at| pools::Hop {
+            container: at,
+            may_allocate: self
+                .body::<Container>(at)
+                .is_ok_and(|container| container.options & option::ALLOC != 0),
+        };
+        let top = pools::Hop { container: MC_CONTAINER, may_allocate: false };
+        self.ancestors(container).map(hop).chain([top]).collect()
+    }
+
+    /// The isolation id of a container.
+    pub fn icid(&self, container: u32) -> Option<u16> {
+        self.body::<Container>(container).ok().map(|c| c.icid)
+    }
+}
+
+/// Moving objects about.
+impl State {
+    /// Enters an object into the list of its container.
+    pub(super) fn enter(&mut self, id: ObjectId, container: u32) {
+        if let Ok(container) = self.body_mut::<Container>(container)
+            && let Err(at) = container.members.binary_search(&id)
+        {
+            container.members.insert(at, id);
+        }
+    }
+
+    /// Strikes an object off the list of its container.
+    pub(super) fn leave(&mut self, id: ObjectId, container: u32) {
+        if let Ok(container) = self.body_mut::<Container>(container)
+            && let Ok(at) = container.members.binary_search(&id)
+        {
+            container.members.remove(at);
+        }
+    }
+
+    /// Moves an object to another container and tells both and the object's
+    /// family.
+    ///
+    /// # Errors
+    /// [`Status::NoResource`] where there is no such object.
+    pub fn relocate(&mut self, id: ObjectId, to: u32) -> Result<(), Status> {
+        let object = self.object_mut(id)?;
+        let from = std::mem::replace(&mut object.container, to);
+        self.leave(id, from);
+        self.enter(id, to);
+        families::moved(self, id, to);
+        self.raise(name(from), 0, event::OBJ_REMOVED);
+        self.raise(name(to), 0, event::OBJ_ADDED);
+        Ok(())
+    }
+}
+
+/// Makes an object in the container that `call` addresses.
+///
+/// A container without [`option::OBJ_CREATE`] cannot make objects through its
+/// own portals; one above may make them for it (board observation; the status
+/// of the refusal is not known).
+pub(crate) fn create_object(
+    state: &mut State,
+    call: &Call,
+    kind: ObjectType,
+    params: &Params,
+) -> Outcome {
+    let allowed = || {
+        // Containers have a create command of their own; the number that they
+        // would have in this block of commands has no known parameters.
+        if call.object.kind != ObjectType::Dprc || kind == ObjectType::Dprc {
+            return Err(Status::UnsupportedOperation);
+        }
+        if call.object == name(MC_CONTAINER) {
+            return Err(Status::NoPrivilege);
+        }
+        let portal = state.body::<Container>(call.portal_container)?;
+        if portal.options & option::OBJ_CREATE == 0 {
+            return Err(Status::NoPrivilege);
+        }
+        state.unlocked(call.object.id)
+    };
+    match (families::facts(kind), allowed()) {
+        (Some(facts), Ok(())) => (facts.create)(state, call, params, call.object.id),
+        (_, Err(status)) => (call.traced.then(|| format!("{kind} Create")), Err(status)),
+        (None, _) => (None, Err(Status::UnsupportedOperation)),
+    }
+}
+
+/// Destroys an object on behalf of the container that `call` addresses, which
+/// must be the one that made it (board observation, and what the reference
+/// manual says of each family).
+///
+/// # Errors
+/// [`Status::NoPrivilege`] for what another container made, or in a locked
+/// container; [`Status::NoResource`] for what is not there.
+pub(crate) fn destroy_object(state: &mut State, call: &Call, id: ObjectId) -> Result<(), Status> {
+    if call.object.kind != ObjectType::Dprc || id.kind == ObjectType::Dprc {
+        return Err(Status::UnsupportedOperation);
+    }
+    let object = state.object(id)?;
+    let (creator, container) = (object.creator, object.container);
+    if creator != call.object.id || !state.reaches(creator, id) {
+        return Err(Status::NoPrivilege);
+    }
+    state.unlocked(container)?;
+    state.remove(id)
+}
+
+/// Makes a container in `parent`.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] where the parent may have no children (board
+/// observation) or for unknown options, [`Status::NoPrivilege`] in a locked
+/// one, [`Status::NoResource`] where isolation ids or portals are out.
+pub(crate) fn create_container(
+    state: &mut State,
+    parent: u32,
+    request: &dprc::CreateContainer,
+) -> Result<u32, Status> {
+    state.unlocked(parent)?;
+    if state.body::<Container>(parent)?.options & option::SPAWN == 0 {
+        return Err(Status::ConfigurationError);
+    }
+    let child = state.create::<Container>(None, parent, parent, request)?;
+    state.object_mut(name(child))?.label = request.label;
+    Ok(child)
+}
+
+/// Destroys `child` of `parent` and all that was made in it. What was given to
+/// it goes to its parent, unplugged; so do the resources that it holds (board
+/// observation).
+///
+/// # Errors
+/// [`Status::NoResource`] where there is no such container,
+/// [`Status::NoPrivilege`] where it is not a child of `parent`, or `parent` is
+/// locked.
+pub(crate) fn destroy_container(state: &mut State, parent: u32, child: u32) -> Result<(), Status> {
+    check_child(state, parent, child)?;
+    state.unlocked(parent)?;
+    demolish(state, child, parent);
+    Ok(())
+}
+
+/// Takes a container down, the containers in it first: what they were given
+/// lies in this one afterwards.
+fn demolish(state: &mut State, container: u32, heir: u32) {
+    for id in state.members(container).to_vec() {
+        if id.kind == ObjectType::Dprc {
+            demolish(state, id.id, container);
+        }
+    }
+    for id in state.members(container).to_vec() {
+        let made_here = state.object(id).is_ok_and(|object| object.creator == container);
+        // The list comes from the state, so the object is there.
+        let _ = if made_here { state.remove(id) } else { evict(state, id, heir) };
+    }
+    let _ = state.remove(name(container));
+    state.pools.inherit(container, heir);
+    // What it made and gave away outlives it, and nobody may destroy it any
+    // more: a later container of the same number has not made it.
+    for object in state.objects.values_mut() {
+        if object.creator == container {
+            object.creator = NOBODY;
+        }
+    }
+    state.raise(name(heir), 0, event::CONTAINER_DESTROYED);
+}
+
+fn evict(state: &mut State, id: ObjectId, heir: u32) -> Result<(), Status> {
+    state.object_mut(id)?.plugged = false;
+    state.relocate(id, heir)
+}
+
+/// Locks or unlocks a child and all below.
+///
+/// # Errors
+/// [`Status::NoPrivilege`] where it is not a child of `parent`, or `parent` is
+/// itself in a locked hierarchy.
+pub(crate) fn set_locked(
+    state: &mut State,
+    parent: u32,
+    child: u32,
+    locked: bool,
+) -> Result<(), Status> {
+    check_child(state, parent, child)?;
+    state.unlocked(parent)?;
+    state.body_mut::<Container>(child)?.locked = locked;
+    Ok(())
+}
+
+/// Resets a container below `container`, or itself: every object in it returns
+/// to its initial state, and so do the containers below, unless `recursive` is
+/// off.
+///
+/// # Errors
+/// [`Status::NoPrivilege`] where the one is not in the other.
+pub(crate) fn reset(
+    state: &mut State,
+    container: u32,
+    target: u32,
+    recursive: bool,
+) -> Result<(), Status> {
+    state.object(name(target))?;
+    if !state.within(target, container) {
+        return Err(Status::NoPrivilege);
+    }
+    reset_members(state, target, recursive);
+    Ok(())
+}
+
+fn reset_members(state: &mut State, container: u32, recursive: bool) {
+    // Containers stay open: who resets its own container goes on using it.
+    state.sessions.close_all(|session| {
+        session.opener == container && session.object.kind != ObjectType::Dprc
+    });
+    for id in state.members(container).to_vec() {
+        if id.kind != ObjectType::Dprc {
+            if let Some(facts) = families::facts(id.kind) {
+                (facts.reset)(state, id.id);
+            }
+        } else if recursive {
+            reset_members(state, id.id, true);
+        }
+    }
+}
+
+/// Refuses a container that is no child of `parent`.
+///
+/// # Errors
+/// [`Status::NoResource`] where there is none, [`Status::NoPrivilege`] where it
+/// is another's.
+pub(crate) fn check_child(state: &State, parent: u32, child: u32) -> Result<(), Status> {
+    if state.object(name(child))?.container == parent { Ok(()) } else { Err(Status::NoPrivilege) }
+}
+
+/// Gives an object a name.
+///
+/// # Errors
+/// [`Status::NoResource`] where it is not in `container` or below. A lock does
+/// not stand in the way (board observation).
+pub(crate) fn set_label(
+    state: &mut State,
+    container: u32,
+    id: ObjectId,
+    label: Label,
+) -> Result<(), Status> {
+    if !state.reaches(container, id) {
+        return Err(Status::NoResource);
+    }
+    state.object_mut(id)?.label = label;
+    Ok(())
+}
+
+/// Options that the root has whatever its layout says: the layouts of real
+/// boards name only three, and yet tools make and connect objects there.
+const ROOT_OPTIONS: u32 =
+    option::SPAWN | option::ALLOC | option::OBJ_CREATE | option::TOPOLOGY_CHANGES | option::IRQ_CFG;
+
+/// The container that software begins with.
+///
+/// # Errors
+/// What [`Container`]'s creation refuses.
+pub(crate) fn create_root(
+    state: &mut State,
+    request: &dprc::CreateContainer,
+) -> Result<u32, Status> {
+    let request =
+        dprc::CreateContainer { options: request.options | ROOT_OPTIONS, ..request.clone() };
+    state.create::<Container>(Some(ROOT), MC_CONTAINER, MC_CONTAINER, &request)
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Communication interfaces between two software contexts.
+
+use super::{
+    Answer, Call, Endpoint, Family, State,
+    opr::{OrderRestoration, Settings},
+    queue::{Destination, RxQueue, RxQueueChange},
+};
+use mc_abi::{
+    DecodeError, ObjectId, ObjectType, Params, Status,
+    dpci::{self, Command},
+};
+
+/// Most receive priorities (`DPCI_PRIO_NUM`).
+const MAX_PRIORITIES: u8 = 4;
+
+/// Options of creation.
+const HAS_OPR: u32 = 1 << 6;
+const OPR_SHARED: u32 = 1 << 7;
+
+/// Events of interrupt 0.
+const LINK_CHANGED: u32 = 1 << 0;
+const CONNECTED: u32 = 1 << 1;
+const DISCONNECTED: u32 = 1 << 2;
+
+/// A communication interface.
+#[derive(Debug)]
+pub(crate) struct CommunicationInterface {
+    queues: Vec<RxQueue>,
+    opr: OrderRestoration,
+    enabled: bool,
+    /// What the link was when its state was last told.
+    up: bool,
+}
+
+impl Family for CommunicationInterface {
+    const TYPE: ObjectType = ObjectType::Dpci;
+    const VERSION: (u16, u16) = (3, 4);
+    const IRQS: u8 = 1;
+    type Create = dpci::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        state: &mut State,
+        _id: u32,
+        _container: u32,
+        request: &dpci::Create,
+    ) -> Result<Self, Status> {
+        if !(1..=MAX_PRIORITIES).contains(&request.num_of_priorities) {
+            return Err(Status::ConfigurationError);
+        }
+        let count = usize::from(request.num_of_priorities);
+        let opr = if request.options & HAS_OPR == 0 {
+            OrderRestoration::default()
+        } else {
+            let shared = request.options & OPR_SHARED != 0;
+            OrderRestoration::new(&mut state.pools.opr, count, shared)?
+        };
+        match state.pools.fq.take_many(count) {
+            Ok(fqids) => {
+                let queues = fqids.into_iter().map(RxQueue::new).collect();
+                Ok(Self { queues, opr, enabled: false, up: false })
+            }
+            Err(status) => {
+                opr.release(&mut state.pools.opr);
+                Err(status)
+            }
+        }
+    }
+
+    fn destroy(self, state: &mut State, _id: u32) {
+        self.queues.iter().for_each(|queue| state.pools.fq.give(queue.fqid));
+        self.opr.release(&mut state.pools.opr);
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let id = call.object.id;
+        match command {
+            Command::GetAttributes(get) => {
+                let num_of_priorities = state.body::<Self>(id)?.queues.len() as u8;
+                call.reply(get, dpci::GetAttributesReply { id, num_of_priorities })
+            }
+            Command::GetLinkState(get) => {
+                let up = state.link_up(endpoint(id));
+                call.reply(get, dpci::GetLinkStateReply { up })
+            }
+            Command::GetPeerAttributes(get) => {
+                let reply = match peer(state, id) {
+                    Some(peer) => dpci::GetPeerAttributesReply {
+                        id: peer,
+                        num_of_priorities: state.body::<Self>(peer)?.queues.len() as u8,
+                    },
+                    None => {
+                        dpci::GetPeerAttributesReply { id: dpci::NO_PEER, num_of_priorities: 0 }
+                    }
+                };
+                call.reply(get, reply)
+            }
+            Command::SetRxQueue(set) => set_rx_queue(state, call.object, set),
+            Command::GetRxQueue(get) => {
+                let queues = &state.body::<Self>(id)?.queues;
+                let queue = queues.get(usize::from(get.priority));
+                let queue = queue.ok_or(Status::ConfigurationError)?;
+                let reply = dpci::GetRxQueueReply {
+                    dest_id: queue.destination.id,
+                    dest_priority: queue.destination.priority,
+                    dest_type: queue.destination.kind,
+                    user_ctx: queue.user_ctx,
+                    fqid: queue.fqid,
+                };
+                call.reply(get, reply)
+            }
+            Command::GetTxQueue(get) => {
+                let queue = match peer(state, id) {
+                    Some(peer) => state.body::<Self>(peer)?.queues.get(usize::from(get.priority)),
+                    None => None,
+                };
+                let fqid = queue.map_or(dpci::NO_FQID, |queue| queue.fqid);
+                call.reply(get, dpci::GetTxQueueReply { fqid })
+            }
+            Command::SetOpr(set) => {
+                let settings = Settings {
+                    oloe: set.oloe,
+                    oeane: set.oeane,
+                    olws: set.olws,
+                    oa: set.oa,
+                    oprrws: set.oprrws,
+                };
+                state.body_mut::<Self>(id)?.opr.set(set.index, set.options, settings)?;
+                Ok(Answer::DONE)
+            }
+            Command::GetOpr(get) => {
+                let reply = state.body::<Self>(id)?.opr.get(get.index)?;
+                call.reply(get, reply)
+            }
+            // Made through the container's token, never through the object's.
+            Command::Create(_) => Err(Status::UnsupportedOperation),
+        }
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        let Ok(interface) = state.body_mut::<Self>(id) else { return };
+        interface.enabled = false;
+        interface.queues.iter_mut().for_each(RxQueue::reset);
+        interface.opr.reset();
+        tell_link(state, id);
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+
+    fn switched(state: &mut State, id: u32, _on: bool) {
+        tell_link(state, id);
+    }
+
+    /// A link is up when both ends are on: connecting alone does not bring it
+    /// up (board observation).
+    fn link_ready(&self, _interface: u16) -> bool {
+        self.enabled
+    }
+
+    fn connected(state: &mut State, id: u32, _interface: u16, peer: Option<Endpoint>) {
+        let event = if peer.is_some() { CONNECTED } else { DISCONNECTED };
+        state.raise(endpoint(id).object, 0, event);
+        tell_link(state, id);
+    }
+}
+
+fn set_rx_queue(
+    state: &mut State,
+    object: ObjectId,
+    set: &dpci::SetRxQueue,
+) -> Result<Answer, Status> {
+    let destination =
+        Destination { kind: set.dest_type, id: set.dest_id, priority: set.dest_priority };
+    let (options, order) = (set.options, set.order_preservation);
+    let change = RxQueueChange::check(state, object, options, destination, set.user_ctx, order)?;
+    let queues = &mut state.body_mut::<CommunicationInterface>(object.id)?.queues;
+    if set.priority == dpci::ALL_QUEUES {
+        queues.iter_mut().for_each(|queue| queue.apply(&change));
+    } else {
+        let queue = queues.get_mut(usize::from(set.priority));
+        queue.ok_or(Status::ConfigurationError)?.apply(&change);
+    }
+    Ok(Answer::DONE)
+}
+
+const fn endpoint(id: u32) -> Endpoint {
+    Endpoint::new(ObjectType::Dpci, id, 0)
+}
+
+/// Number of the interface at the other end.
+fn peer(state: &State, id: u32) -> Option<u32> {
+    let peer = state.peer(endpoint(id))?.object;
+    (peer.kind == ObjectType::Dpci).then_some(peer.id)
+}
+
+/// Tells both ends where the state of their link is not what it was.
+fn tell_link(state: &mut State, id: u32) {
+    for end in [Some(id), peer(state, id)].into_iter().flatten() {
+        let up = state.link_up(endpoint(end));
+        let Ok(interface) = state.body_mut::<CommunicationInterface>(end) else { continue };
+        if interface.up != up {
+            interface.up = up;
+            state.raise(endpoint(end).object, 0, LINK_CHANGED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mc::testing::Bench;
+    use mc_abi::{common, dpcon};
+
+    fn create(num_of_priorities: u8) -> dpci::Create {
+        dpci::Create { num_of_priorities, options: 0 }
+    }
+
+    fn event(bench: &mut Bench, token: mc_abi::Token) -> u32 {
+        let get = common::GetIrqStatus { status: 0, index: 0 };
+        let status = bench.call(token, &get).expect("status").status;
+        bench.call(token, &common::ClearIrqStatus { status, index: 0 }).expect("cleared");
+        status
+    }
+
+    #[test]
+    fn a_link_needs_a_connection_and_both_ends_on() {
+        let mut bench = Bench::new();
+        let (one, first) = bench.make(&create(1));
+        let (two, second) = bench.make(&create(2));
+        let none = bench.call(first, &dpci::GetPeerAttributes {}).expect("peer");
+        assert_eq!((none.id, none.num_of_priorities), (dpci::NO_PEER, 0));
+        let tx = |priority| dpci::GetTxQueue { priority };
+        assert_eq!(bench.call(first, &tx(0)).expect("tx").fqid, dpci::NO_FQID);
+
+        bench.connect((one, 0), (two, 0)).expect("connected");
+        assert_eq!(event(&mut bench, first), CONNECTED);
+        let peer = bench.call(first, &dpci::GetPeerAttributes {}).expect("peer");
+        assert_eq!((peer.id, peer.num_of_priorities), (two.id, 2));
+        // This end's transmit queue is the other end's receive queue.
+        let rx = bench.call(second, &dpci::GetRxQueue { priority: 1 }).expect("rx");
+        assert_eq!(bench.call(first, &tx(1)).expect("tx").fqid, rx.fqid);
+        assert_eq!(bench.call(second, &tx(1)).expect("tx").fqid, dpci::NO_FQID);
+
+        bench.call(first, &common::Enable {}).expect("on");
+        assert!(!bench.call(first, &dpci::GetLinkState {}).expect("link").up);
+        assert_eq!(event(&mut bench, first), 0);
+        bench.call(second, &common::Enable {}).expect("on");
+        assert!(bench.call(first, &dpci::GetLinkState {}).expect("link").up);
+        assert_eq!(event(&mut bench, first), LINK_CHANGED);
+        assert_eq!(event(&mut bench, second), CONNECTED | LINK_CHANGED);
+
+        bench.close(second).expect("closed");
+        bench.destroy(two).expect("a connected one may go");
+        assert_eq!(event(&mut bench, first), DISCONNECTED | LINK_CHANGED);
+        assert!(!bench.call(first, &dpci::GetLinkState {}).expect("link").up);
+        bench.close(first).expect("closed");
+        bench.destroy(one).expect("destroyed");
+        bench.assert_pools_full();
+    }
+
+    #[test]
+    fn queues_keep_what_the_options_name() {
+        let mut bench = Bench::new();
+        let (_, token) = bench.make(&create(2));
+        let dpcon = bench.create(&dpcon::Create { num_priorities: 2 }).expect("dpcon");
+        let set = dpci::SetRxQueue {
+            dest_id: dpcon.id,
+            dest_priority: 1,
+            priority: dpci::ALL_QUEUES,
+            dest_type: 2,
+            user_ctx: 0x1234,
+            options: 3,
+            ..Default::default()
+        };
+        bench.call(token, &set).expect("all");
+        let only_context = dpci::SetRxQueue { priority: 1, options: 1, ..Default::default() };
+        bench.call(token, &only_context).expect("one");
+        let get = |priority| dpci::GetRxQueue { priority };
+        let first = bench.call(token, &get(0)).expect("queue");
+        assert_eq!((first.dest_id, first.dest_type, first.user_ctx), (dpcon.id, 2, 0x1234));
+        let second = bench.call(token, &get(1)).expect("queue");
+        assert_eq!((second.dest_type, second.dest_priority, second.user_ctx), (2, 1, 0));
+        assert_ne!(first.fqid, second.fqid);
+        let refused = Err(Status::ConfigurationError);
+        let bad = |change: fn(&mut dpci::SetRxQueue)| {
+            let mut set = set.clone();
+            change(&mut set);
+            set
+        };
+        assert_eq!(bench.call(token, &bad(|set| set.dest_priority = 2)), refused);
+        assert_eq!(bench.call(token, &bad(|set| set.dest_type = 1)), refused);
+        assert_eq!(bench.call(token, &bad(|set| set.dest_type = 3)), refused);
+        assert_eq!(bench.call(token, &bad(|set| set.priority = 2)), refused);
+        assert_eq!(bench.call(token, &get(2)), Err(Status::ConfigurationError));
+    }
+
+    #[test]
+    fn what_cannot_be_made_leaves_nothing_taken() {
+        let mut bench = Bench::new();
+        for priorities in [0, 5] {
+            assert_eq!(bench.create(&create(priorities)), Err(Status::ConfigurationError));
+        }
+        while bench.create(&create(4)).is_ok() {}
+        let free = bench.state.pools.opr.free();
+        let with_opr = dpci::Create { num_of_priorities: 4, options: HAS_OPR };
+        assert_eq!(bench.create(&with_opr), Err(Status::NoResource));
+        assert_eq!(bench.state.pools.opr.free(), free);
+    }
+}

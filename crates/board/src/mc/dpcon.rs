@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Concentrators: channels that collect the frames of several queues.
+
+use super::{Answer, Call, Family, Kind, State, dpio::QueuingPortal, queue};
+use mc_abi::{
+    DecodeError, ObjectId, ObjectType, Params, Status,
+    dpcon::{self, Command},
+};
+
+/// A concentrator.
+#[derive(Debug)]
+pub(crate) struct Concentrator {
+    /// Number of the channel, as dequeue commands name it.
+    pub channel: u32,
+    pub num_priorities: u8,
+    enabled: bool,
+    notification: Option<Notification>,
+}
+
+/// Who is told that frames wait in the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Notification {
+    pub dpio: u32,
+    pub priority: u8,
+    pub user_ctx: u64,
+}
+
+impl Family for Concentrator {
+    const TYPE: ObjectType = ObjectType::Dpcon;
+    const VERSION: (u16, u16) = (3, 3);
+    const IRQS: u8 = 1;
+    type Create = dpcon::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        state: &mut State,
+        _id: u32,
+        _container: u32,
+        request: &dpcon::Create,
+    ) -> Result<Self, Status> {
+        let num_priorities = request.num_priorities;
+        if !(1..=queue::MAX_PRIORITIES).contains(&num_priorities) {
+            return Err(Status::ConfigurationError);
+        }
+        let channel = channels(state, num_priorities).take()?;
+        Ok(Self { channel, num_priorities, enabled: false, notification: None })
+    }
+
+    fn destroy(self, state: &mut State, id: u32) {
+        channels(state, self.num_priorities).give(self.channel);
+        for object in state.objects.values_mut() {
+            if let Kind::Dpio(portal) = &mut object.kind {
+                portal.forget_channel(id);
+            }
+        }
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let id = call.object.id;
+        match command {
+            Command::GetAttributes(get) => {
+                let concentrator = state.body::<Self>(id)?;
+                let reply = dpcon::GetAttributesReply {
+                    id,
+                    qbman_ch_id: concentrator.channel as u16,
+                    num_priorities: concentrator.num_priorities,
+                };
+                call.reply(get, reply)
+            }
+            Command::SetNotification(set) => {
+                let notification = notification(state, call.object, set)?;
+                state.body_mut::<Self>(id)?.notification = notification;
+                Ok(Answer::DONE)
+            }
+            // Made through the container's token, never through the object's.
+            Command::Create(_) => Err(Status::UnsupportedOperation),
+        }
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        if let Ok(concentrator) = state.body_mut::<Self>(id) {
+            concentrator.enabled = false;
+            concentrator.notification = None;
+        }
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+}
+
+/// The pool of channels with as many work queues as the priorities need.
+fn channels(state: &mut State, num_priorities: u8) -> &mut super::pools::Pool {
+    match num_priorities {
+        0..=2 => &mut state.pools.channel2,
+        _ => &mut state.pools.channel8,
+    }
+}
+
+/// What a command asks to be told. The portal must have a notification channel
+/// of its own, and the priority must be one of that channel.
+fn notification(
+    state: &State,
+    concentrator: ObjectId,
+    set: &dpcon::SetNotification,
+) -> Result<Option<Notification>, Status> {
+    if set.dpio_id == dpcon::NO_DPIO {
+        return Ok(None);
+    }
+    let portal = ObjectId::new(ObjectType::Dpio, set.dpio_id);
+    if !state.is_beside(concentrator, portal) {
+        return Err(Status::ConfigurationError);
+    }
+    let portal = state.body::<QueuingPortal>(set.dpio_id)?;
+    if !portal.has_channel || set.priority >= portal.num_priorities {
+        return Err(Status::ConfigurationError);
+    }
+    let (dpio, priority, user_ctx) = (set.dpio_id, set.priority, set.user_ctx);
+    Ok(Some(Notification { dpio, priority, user_ctx }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mc::testing::Bench;
+    use mc_abi::{common, dpio};
+
+    #[test]
+    fn the_channel_suits_the_priorities() {
+        let mut bench = Bench::new();
+        let mut channel = |num_priorities| {
+            let (_, token) = bench.make(&dpcon::Create { num_priorities });
+            let reply = bench.call(token, &dpcon::GetAttributes {}).expect("attributes");
+            assert_eq!(reply.num_priorities, num_priorities);
+            u32::from(reply.qbman_ch_id)
+        };
+        assert_ne!(channel(2), channel(8));
+        let pools = &bench.state.pools;
+        assert_eq!(pools.channel2.size() - pools.channel2.free(), 1);
+        assert_eq!(pools.channel8.size() - pools.channel8.free(), 1);
+        for num_priorities in [0, 9] {
+            let refused = bench.create(&dpcon::Create { num_priorities });
+            assert_eq!(refused, Err(Status::ConfigurationError));
+        }
+        for id in 0..2 {
+            let object = ObjectId::new(ObjectType::Dpcon, id);
+            bench.state.sessions.forget(object);
+            bench.destroy(object).expect("destroyed");
+        }
+        bench.assert_pools_full();
+    }
+
+    #[test]
+    fn notifications_need_a_portal_with_a_channel_beside() {
+        let mut bench = Bench::new();
+        let (id, token) = bench.make(&dpcon::Create { num_priorities: 2 });
+        let local = dpio::Create { channel_mode: 1, num_priorities: 4 };
+        let portal = bench.create(&local).expect("dpio").id;
+        let bare = dpio::Create { channel_mode: 0, num_priorities: 8 };
+        let bare = bench.create(&bare).expect("dpio").id;
+        let (_, child) = bench.make_container();
+        let away = bench.create_in(child, &local).expect("dpio").id;
+
+        let mut set = |dpio_id, priority| {
+            let set = dpcon::SetNotification { dpio_id, priority, user_ctx: 0xabcd };
+            let status = bench.call(token, &set);
+            (status, bench.state.body::<Concentrator>(id.id).expect("there").notification)
+        };
+        let wanted = Some(Notification { dpio: portal, priority: 3, user_ctx: 0xabcd });
+        assert_eq!(set(portal, 3), (Ok(()), wanted));
+        for (dpio, priority) in [(portal, 4), (bare, 0), (away, 0), (77, 0)] {
+            assert_eq!(set(dpio, priority), (Err(Status::ConfigurationError), wanted));
+        }
+        assert_eq!(set(dpcon::NO_DPIO, 0), (Ok(()), None));
+        set(portal, 0).0.expect("set again");
+        bench.call(token, &common::Reset {}).expect("reset");
+        assert_eq!(bench.state.body::<Concentrator>(id.id).expect("there").notification, None);
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Interfaces to the compression engine (DCE).
+
+use super::{
+    Answer, Call, Family, State,
+    queue::{self, Destination, RxQueue, RxQueueChange},
+};
+use mc_abi::{
+    DecodeError, ObjectType, Params, Status,
+    dpdcei::{self, Command},
+};
+
+/// An interface to the compression engine.
+#[derive(Debug)]
+pub(crate) struct CompressionInterface {
+    /// 0: compression, 1: decompression.
+    engine: u8,
+    rx: RxQueue,
+    tx: u32,
+    enabled: bool,
+}
+
+impl Family for CompressionInterface {
+    const TYPE: ObjectType = ObjectType::Dpdcei;
+    const VERSION: (u16, u16) = (2, 3);
+    const IRQS: u8 = 1;
+    type Create = dpdcei::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        state: &mut State,
+        _id: u32,
+        _container: u32,
+        request: &dpdcei::Create,
+    ) -> Result<Self, Status> {
+        let priorities = 1..=queue::MAX_PRIORITIES;
+        if request.engine > 1 || !priorities.contains(&request.priority) {
+            return Err(Status::ConfigurationError);
+        }
+        let fqids = state.pools.fq.take_many(2)?;
+        let [rx, tx] = fqids[..] else { return Err(Status::NoResource) };
+        Ok(Self { engine: request.engine, rx: RxQueue::new(rx), tx, enabled: false })
+    }
+
+    fn destroy(self, state: &mut State, _id: u32) {
+        state.pools.fq.give(self.rx.fqid);
+        state.pools.fq.give(self.tx);
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let id = call.object.id;
+        let interface = state.body::<Self>(id)?;
+        match command {
+            Command::GetAttributes(get) => {
+                // Which version the chip's engine reports is not known.
+                let reply =
+                    dpdcei::GetAttributesReply { id, engine: interface.engine, dce_version: 0 };
+                call.reply(get, reply)
+            }
+            Command::SetRxQueue(set) => {
+                let (kind, id, priority) = (set.dest_type, set.dest_id, set.dest_priority);
+                let destination = Destination { kind, id, priority };
+                // The queues of this family have no option for order.
+                let options = set.options & 0x3;
+                let object = call.object;
+                let change =
+                    RxQueueChange::check(state, object, options, destination, set.user_ctx, false)?;
+                state.body_mut::<Self>(object.id)?.rx.apply(&change);
+                Ok(Answer::DONE)
+            }
+            Command::GetRxQueue(get) => {
+                let queue = &interface.rx;
+                let reply = dpdcei::GetRxQueueReply {
+                    dest_id: queue.destination.id,
+                    dest_priority: queue.destination.priority,
+                    dest_type: queue.destination.kind,
+                    user_ctx: queue.user_ctx,
+                    fqid: queue.fqid,
+                };
+                call.reply(get, reply)
+            }
+            Command::GetTxQueue(get) => {
+                call.reply(get, dpdcei::GetTxQueueReply { fqid: interface.tx })
+            }
+            // Made through the container's token, never through the object's.
+            Command::Create(_) => Err(Status::UnsupportedOperation),
+        }
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        if let Ok(interface) = state.body_mut::<Self>(id) {
+            interface.enabled = false;
+            interface.rx.reset();
+        }
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mc::testing::Bench;
+    use mc_abi::dpcon;
+
+    #[test]
+    fn an_interface_has_a_queue_each_way() {
+        let mut bench = Bench::new();
+        let (id, token) = bench.make(&dpdcei::Create { engine: 1, priority: 8 });
+        assert_eq!(bench.call(token, &dpdcei::GetAttributes {}).expect("attributes").engine, 1);
+        let dpcon = bench.create(&dpcon::Create { num_priorities: 1 }).expect("dpcon");
+        let set = dpdcei::SetRxQueue {
+            dest_id: dpcon.id,
+            dest_type: 2,
+            user_ctx: 3,
+            options: 3,
+            ..Default::default()
+        };
+        bench.call(token, &set).expect("set");
+        let rx = bench.call(token, &dpdcei::GetRxQueue {}).expect("rx");
+        assert_eq!((rx.dest_id, rx.dest_type, rx.user_ctx), (dpcon.id, 2, 3));
+        assert_ne!(bench.call(token, &dpdcei::GetTxQueue {}).expect("tx").fqid, rx.fqid);
+        bench.close(token).expect("closed");
+        bench.destroy(id).expect("destroyed");
+        bench.destroy(dpcon).expect("destroyed");
+        bench.assert_pools_full();
+    }
+
+    #[test]
+    fn engines_and_priorities_have_their_range() {
+        let mut bench = Bench::new();
+        for (engine, priority) in [(2, 1), (0, 0), (0, 9)] {
+            let refused = bench.create(&dpdcei::Create { engine, priority });
+            assert_eq!(refused, Err(Status::ConfigurationError));
+        }
+    }
+}

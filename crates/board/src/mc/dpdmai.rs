@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Interfaces to the DMA engine (qDMA).
+
+use super::{
+    Answer, Call, Family, State,
+    queue::{self, Destination, RxQueue, RxQueueChange},
+};
+use mc_abi::{
+    DecodeError, ObjectId, ObjectType, Params, Status,
+    dpdmai::{self, Command, CongestionNotificationReply},
+};
+
+/// Most queue pairs of a priority: the cores of the chip (MC 10.8 release
+/// notes).
+const MAX_QUEUES: u8 = queue::CORES;
+/// Queue pairs where software leaves the choice to the MC (board observation).
+const DEFAULT_QUEUES: u8 = 1;
+
+/// Bits that the notification mode of a congestion group has.
+const NOTIFICATION_MODES: u16 = 0x7;
+
+/// An interface to the DMA engine.
+#[derive(Debug)]
+pub(crate) struct DmaInterface {
+    options: u32,
+    num_queues: u8,
+    num_priorities: u8,
+    /// Queues of both directions: those of priority 0 first.
+    rx: Vec<RxQueue>,
+    tx: Vec<u32>,
+    rx_groups: Vec<Group>,
+    tx_groups: Vec<Group>,
+    enabled: bool,
+}
+
+/// A congestion group: one for all priorities, or one for each.
+#[derive(Debug)]
+struct Group {
+    id: u32,
+    notification: CongestionNotificationReply,
+}
+
+impl Family for DmaInterface {
+    const TYPE: ObjectType = ObjectType::Dpdmai;
+    const VERSION: (u16, u16) = (3, 4);
+    const IRQS: u8 = 1;
+    type Create = dpdmai::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        state: &mut State,
+        _id: u32,
+        _container: u32,
+        request: &dpdmai::Create,
+    ) -> Result<Self, Status> {
+        let num_priorities = count_priorities(request.priorities)?;
+        let num_queues = match request.num_queues {
+            0 => DEFAULT_QUEUES,
+            count @ 1..=MAX_QUEUES => count,
+            _ => return Err(Status::ConfigurationError),
+        };
+        let mut interface = Self {
+            options: request.options,
+            num_queues,
+            num_priorities,
+            rx: Vec::new(),
+            tx: Vec::new(),
+            rx_groups: Vec::new(),
+            tx_groups: Vec::new(),
+            enabled: false,
+        };
+        match interface.take(state) {
+            Ok(()) => Ok(interface),
+            Err(status) => {
+                interface.give(state);
+                Err(status)
+            }
+        }
+    }
+
+    fn destroy(self, state: &mut State, _id: u32) {
+        self.give(state);
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let id = call.object.id;
+        if let Command::SetRxQueue(set) = command {
+            return set_rx_queue(state, call.object, set);
+        }
+        let interface = state.body_mut::<Self>(id)?;
+        match command {
+            Command::GetAttributes(get) => {
+                let reply = dpdmai::GetAttributesReply {
+                    id,
+                    num_of_priorities: interface.num_priorities,
+                    num_of_queues: interface.num_queues,
+                    options: interface.options,
+                };
+                call.reply(get, reply)
+            }
+            Command::GetRxQueue(get) => {
+                let index = interface.index(get.priority, get.queue_idx)?;
+                let queue = interface.rx.get(index).ok_or(Status::ConfigurationError)?;
+                let reply = dpdmai::GetRxQueueReply {
+                    dest_id: queue.destination.id,
+                    dest_priority: queue.destination.priority,
+                    dest_type: queue.destination.kind,
+                    user_ctx: queue.user_ctx,
+                    fqid: queue.fqid,
+                };
+                call.reply(get, reply)
+            }
+            Command::GetTxQueue(get) => {
+                let index = interface.index(get.priority, get.queue_idx)?;
+                let fqid = *interface.tx.get(index).ok_or(Status::ConfigurationError)?;
+                call.reply(get, dpdmai::GetTxQueueReply { fqid })
+            }
+            Command::SetRxCongestionNotification(set) => {
+                let notification = CongestionNotificationReply {
+                    priority: set.priority,
+                    units: set.units,
+                    notification_mode: set.notification_mode,
+                    threshold_entry: set.threshold_entry,
+                    threshold_exit: set.threshold_exit,
+                    message_ctx: set.message_ctx,
+                    message_iova: set.message_iova,
+                };
+                set_congestion(&mut interface.rx_groups, interface.options, notification)
+            }
+            Command::SetTxCongestionNotification(set) => {
+                let notification = CongestionNotificationReply {
+                    priority: set.priority,
+                    units: set.units,
+                    notification_mode: set.notification_mode,
+                    threshold_entry: set.threshold_entry,
+                    threshold_exit: set.threshold_exit,
+                    message_ctx: set.message_ctx,
+                    message_iova: set.message_iova,
+                };
+                set_congestion(&mut interface.tx_groups, interface.options, notification)
+            }
+            Command::GetRxCongestionNotification(get) => {
+                let index = group(interface.options, get.priority);
+                let group = interface.rx_groups.get(index).ok_or(Status::ConfigurationError)?;
+                call.reply(get, group.notification.clone())
+            }
+            Command::GetTxCongestionNotification(get) => {
+                let index = group(interface.options, get.priority);
+                let group = interface.tx_groups.get(index).ok_or(Status::ConfigurationError)?;
+                call.reply(get, group.notification.clone())
+            }
+            // The first one is above; an object is made through the container's
+            // token, never through the object's.
+            Command::SetRxQueue(_) | Command::Create(_) => Err(Status::UnsupportedOperation),
+        }
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        let Ok(interface) = state.body_mut::<Self>(id) else { return };
+        interface.enabled = false;
+        interface.rx.iter_mut().for_each(RxQueue::reset);
+        for group in interface.rx_groups.iter_mut().chain(&mut interface.tx_groups) {
+            group.notification = Default::default();
+        }
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+}
+
+impl DmaInterface {
+    /// Takes what the interface needs. What was taken before a failure is in
+    /// `self`.
+    fn take(&mut self, state: &mut State) -> Result<(), Status> {
+        let pools = &mut state.pools;
+        let queues = usize::from(self.num_queues) * usize::from(self.num_priorities);
+        self.rx = pools.fq.take_many(queues)?.into_iter().map(RxQueue::new).collect();
+        self.tx = pools.fq.take_many(queues)?;
+        let per_priority = self.options & dpdmai::OPT_CG_PER_PRIORITY != 0;
+        let groups = if per_priority { self.num_priorities.into() } else { 1 };
+        let fresh = |id| Group { id, notification: Default::default() };
+        self.rx_groups = pools.cg.take_many(groups)?.into_iter().map(fresh).collect();
+        self.tx_groups = pools.cg.take_many(groups)?.into_iter().map(fresh).collect();
+        Ok(())
+    }
+
+    fn give(self, state: &mut State) {
+        let pools = &mut state.pools;
+        self.rx.iter().for_each(|queue| pools.fq.give(queue.fqid));
+        self.tx.iter().for_each(|fqid| pools.fq.give(*fqid));
+        let groups = self.rx_groups.iter().chain(&self.tx_groups);
+        groups.for_each(|group| pools.cg.give(group.id));
+    }
+
+    /// Where a queue stands in the lists.
+    fn index(&self, priority: u8, queue: u8) -> Result<usize, Status> {
+        if priority < self.num_priorities && queue < self.num_queues {
+            Ok(usize::from(priority) * usize::from(self.num_queues) + usize::from(queue))
+        } else {
+            Err(Status::ConfigurationError)
+        }
+    }
+}
+
+/// The priorities before the first 0; there must be one.
+fn count_priorities(priorities: [u8; 2]) -> Result<u8, Status> {
+    let listed = priorities.iter().take_while(|p| **p != 0);
+    match listed.clone().count() as u8 {
+        0 => Err(Status::ConfigurationError),
+        count if listed.into_iter().all(|p| *p <= queue::MAX_PRIORITIES) => Ok(count),
+        _ => Err(Status::ConfigurationError),
+    }
+}
+
+fn set_rx_queue(
+    state: &mut State,
+    object: ObjectId,
+    set: &dpdmai::SetRxQueue,
+) -> Result<Answer, Status> {
+    let destination =
+        Destination { kind: set.dest_type, id: set.dest_id, priority: set.dest_priority };
+    // The queues of this family have no option for order.
+    let options = set.options & 0x3;
+    let change = RxQueueChange::check(state, object, options, destination, set.user_ctx, false)?;
+    let interface = state.body_mut::<DmaInterface>(object.id)?;
+    if set.priority == dpdmai::ALL_QUEUES {
+        interface.rx.iter_mut().for_each(|queue| queue.apply(&change));
+    } else {
+        let index = interface.index(set.priority, set.queue_idx)?;
+        interface.rx.get_mut(index).ok_or(Status::ConfigurationError)?.apply(&change);
+    }
+    Ok(Answer::DONE)
+}
+
+/// The group of a priority: its own, or the one that all share.
+fn group(options: u32, priority: u8) -> usize {
+    if options & dpdmai::OPT_CG_PER_PRIORITY == 0 { 0 } else { priority.into() }
+}
+
+fn set_congestion(
+    groups: &mut [Group],
+    options: u32,
+    notification: CongestionNotificationReply,
+) -> Result<Answer, Status> {
+    let unknown_mode = notification.notification_mode & !NOTIFICATION_MODES != 0;
+    if notification.units > 1 || unknown_mode || !notification.message_iova.is_multiple_of(16) {
+        return Err(Status::ConfigurationError);
+    }
+    let group = groups.get_mut(group(options, notification.priority));
+    group.ok_or(Status::ConfigurationError)?.notification = notification;
+    Ok(Answer::DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mc::testing::Bench;
+    use mc_abi::common;
+
+    fn create(num_queues: u8, priorities: [u8; 2], options: u32) -> dpdmai::Create {
+        dpdmai::Create { num_queues, priorities, options }
+    }
+
+    #[test]
+    fn the_mc_chooses_one_queue_where_software_does_not() {
+        let mut bench = Bench::new();
+        let (_, token) = bench.make(&create(0, [1, 2], 0));
+        let attributes = bench.call(token, &dpdmai::GetAttributes {}).expect("attributes");
+        assert_eq!((attributes.num_of_queues, attributes.num_of_priorities), (1, 2));
+    }
+
+    #[test]
+    fn queues_are_found_by_priority_and_index() {
+        let mut bench = Bench::new();
+        let (id, token) = bench.make(&create(3, [1, 1], 0));
+        let mut seen = std::collections::BTreeSet::new();
+        for (priority, queue_idx) in [(0, 0), (0, 2), (1, 0), (1, 2)] {
+            let rx = dpdmai::GetRxQueue { priority, queue_idx };
+            let tx = dpdmai::GetTxQueue { priority, queue_idx };
+            assert!(seen.insert(bench.call(token, &rx).expect("rx").fqid));
+            assert!(seen.insert(bench.call(token, &tx).expect("tx").fqid));
+        }
+        for (priority, queue_idx) in [(2, 0), (0, 3), (255, 255)] {
+            let rx = dpdmai::GetRxQueue { priority, queue_idx };
+            assert_eq!(bench.call(token, &rx), Err(Status::ConfigurationError));
+        }
+        let set = dpdmai::SetRxQueue {
+            priority: 1,
+            queue_idx: 2,
+            user_ctx: 7,
+            options: 1,
+            ..Default::default()
+        };
+        bench.call(token, &set).expect("set");
+        let rx = dpdmai::GetRxQueue { priority: 1, queue_idx: 2 };
+        assert_eq!(bench.call(token, &rx).expect("rx").user_ctx, 7);
+        bench.call(token, &common::Reset {}).expect("reset");
+        assert_eq!(bench.call(token, &rx).expect("rx").user_ctx, 0);
+        bench.close(token).expect("closed");
+        bench.destroy(id).expect("destroyed");
+        bench.assert_pools_full();
+    }
+
+    #[test]
+    fn congestion_groups_are_one_or_one_for_each_priority() {
+        let mut bench = Bench::new();
+        let set = |priority, threshold_entry| dpdmai::SetTxCongestionNotification {
+            priority,
+            threshold_entry,
+            message_iova: 0x40,
+            ..Default::default()
+        };
+        let get = |priority| dpdmai::GetTxCongestionNotification { priority };
+        let (_, shared) = bench.make(&create(1, [1, 2], 0));
+        bench.call(shared, &set(1, 10)).expect("set");
+        assert_eq!(bench.call(shared, &get(0)).expect("same").threshold_entry, 10);
+        let (_, token) = bench.make(&create(1, [1, 2], dpdmai::OPT_CG_PER_PRIORITY));
+        bench.call(token, &set(0, 10)).expect("set");
+        bench.call(token, &set(1, 20)).expect("set");
+        assert_eq!(bench.call(token, &get(0)).expect("own").threshold_entry, 10);
+        assert_eq!(bench.call(token, &get(1)).expect("own").threshold_entry, 20);
+        assert_eq!(bench.call(token, &set(2, 1)), Err(Status::ConfigurationError));
+        let rx = dpdmai::GetRxCongestionNotification { priority: 1 };
+        assert_eq!(bench.call(token, &rx), Ok(Default::default()));
+    }
+
+    #[test]
+    fn bad_configurations_leave_nothing_taken() {
+        let mut bench = Bench::new();
+        for request in [
+            create(1, [0, 1], 0),
+            create(1, [9, 0], 0),
+            create(1, [1, 9], 0),
+            create(17, [1, 2], 0),
+        ] {
+            assert_eq!(bench.create(&request), Err(Status::ConfigurationError));
+        }
+        let (id, token) = bench.make(&create(1, [3, 0], 0));
+        let attributes = bench.call(token, &dpdmai::GetAttributes {}).expect("attributes");
+        assert_eq!(attributes.num_of_priorities, 1);
+        bench.close(token).expect("closed");
+        bench.destroy(id).expect("destroyed");
+        bench.assert_pools_full();
+    }
+}

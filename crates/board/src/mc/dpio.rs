@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Queuing portals: the software portals of the queue manager.
+
+use super::{
+    Answer, Call, Effect, Family, Region, State,
+    object::RegionWindow,
+    queue::{self, CORES},
+};
+use crate::qbman;
+use mc_abi::{
+    DecodeError, ObjectId, ObjectType, Params, Status,
+    dpio::{self, Command},
+};
+
+/// Offset of the memory-backed portals in the window of software portals.
+const MEMORY_OFFSET: u64 = qbman::WINDOW_SIZE;
+/// Bytes of each of the three areas: Linux and DPDK clear 64 KiB of the
+/// memory-backed one.
+const AREA_SIZE: u32 = qbman::PORTAL_STRIDE as u32;
+
+/// Region flag: may be mapped as cacheable memory.
+const CACHEABLE: u32 = 1 << 0;
+/// Region flag: may be mapped as shareable memory.
+const SHAREABLE: u32 = 1 << 1;
+
+/// Version of the queue manager of an LX2160A. Drivers compare the upper half
+/// with 5.0 and take the memory-backed area from there on; what a real chip has
+/// in the lower half is not known.
+const QBMAN_VERSION: u32 = 0x0500_0000;
+/// Clock of the queue manager: the platform clock of an LX2160A at its usual
+/// setting, Hz. Linux divides by it.
+const CLOCK: u32 = 700_000_000;
+
+/// Channels that a portal's static dequeue command register selects from. The
+/// lowest is the portal's own notification channel.
+const STATIC_CHANNELS: usize = 16;
+const OWN_CHANNEL: usize = 0;
+
+/// A queuing portal.
+#[derive(Debug)]
+pub(crate) struct QueuingPortal {
+    /// Number of the software portal.
+    pub portal: u32,
+    /// Whether it has a notification channel.
+    pub has_channel: bool,
+    /// Priorities of the notification channel, kept as asked for where there is
+    /// none (board observation).
+    pub num_priorities: u8,
+    enabled: bool,
+    stashing: Stashing,
+    /// Concentrators by the index of their channel.
+    channels: [Option<u32>; STATIC_CHANNELS],
+}
+
+/// Where dequeued data is stashed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stashing {
+    destination: u8,
+    /// 0: the destination above, 1: automatic.
+    source: u8,
+}
+
+impl Family for QueuingPortal {
+    const TYPE: ObjectType = ObjectType::Dpio;
+    const VERSION: (u16, u16) = (4, 3);
+    const IRQS: u8 = 1;
+    type Create = dpio::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        state: &mut State,
+        _id: u32,
+        _container: u32,
+        request: &dpio::Create,
+    ) -> Result<Self, Status> {
+        let has_channel = match request.channel_mode {
+            0 => false,
+            1 => true,
+            _ => return Err(Status::ConfigurationError),
+        };
+        let least = u8::from(has_channel);
+        if !(least..=queue::MAX_PRIORITIES).contains(&request.num_priorities) {
+            return Err(Status::ConfigurationError);
+        }
+        Ok(Self {
+            portal: state.pools.swp.take()?,
+            has_channel,
+            num_priorities: request.num_priorities,
+            enabled: false,
+            stashing: Stashing::default(),
+            channels: [None; STATIC_CHANNELS],
+        })
+    }
+
+    fn destroy(self, state: &mut State, _id: u32) {
+        // Whoever gets the portal next finds it as after power-on.
+        state.effects.push(Effect::ResetPortal { portal: self.portal });
+        state.pools.swp.give(self.portal);
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let id = call.object.id;
+        let portal = state.body_mut::<Self>(id)?;
+        match command {
+            Command::GetAttributes(get) => call.reply(get, portal.attributes(id)),
+            Command::SetStashingDestination(set) => {
+                portal.stashing.destination = set.sdest;
+                Ok(Answer::DONE)
+            }
+            Command::GetStashingDestination(get) => {
+                let sdest = portal.stashing.destination;
+                call.reply(get, dpio::GetStashingDestinationReply { sdest })
+            }
+            Command::SetStashingDestinationByCoreId(set) => {
+                if set.core_id >= CORES {
+                    return Err(Status::ConfigurationError);
+                }
+                // Two cores share a cluster and its cache (Linux
+                // `dpio-driver.c`: base 0, size 2 on an LX2160A).
+                portal.stashing.destination = set.core_id / 2;
+                Ok(Answer::DONE)
+            }
+            Command::SetStashingDestinationSource(set) => {
+                if set.ss > 1 {
+                    return Err(Status::ConfigurationError);
+                }
+                portal.stashing.source = set.ss;
+                Ok(Answer::DONE)
+            }
+            Command::GetStashingDestinationSource(get) => {
+                let ss = portal.stashing.source;
+                call.reply(get, dpio::GetStashingDestinationSourceReply { ss })
+            }
+            Command::AddStaticDequeueChannel(add) => {
+                let channel_index = add_channel(state, call.object, add.dpcon_id)?;
+                call.reply(add, dpio::AddStaticDequeueChannelReply { channel_index })
+            }
+            Command::RemoveStaticDequeueChannel(remove) => {
+                let slot = portal.channels.iter_mut().find(|c| **c == Some(remove.dpcon_id));
+                *slot.ok_or(Status::ConfigurationError)? = None;
+                Ok(Answer::DONE)
+            }
+            // Made through the container's token, never through the object's.
+            Command::Create(_) => Err(Status::UnsupportedOperation),
+        }
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        let Ok(portal) = state.body_mut::<Self>(id) else { return };
+        portal.enabled = false;
+        portal.stashing = Stashing::default();
+        portal.channels = [None; STATIC_CHANNELS];
+        let portal = portal.portal;
+        state.effects.push(Effect::ResetPortal { portal });
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+
+    /// In the order that drivers count on: cache-enabled, cache-inhibited,
+    /// memory-backed. That the first one is cacheable but not shareable is
+    /// inferred from what drivers do with the flags.
+    fn regions(&self) -> Vec<Region> {
+        let region = |base: u64, flags| Region {
+            window: RegionWindow::Qbman,
+            offset: base + u64::from(self.portal) * qbman::PORTAL_STRIDE,
+            size: AREA_SIZE,
+            flags,
+        };
+        vec![
+            region(0, CACHEABLE),
+            region(qbman::CI_OFFSET, 0),
+            region(MEMORY_OFFSET, CACHEABLE | SHAREABLE),
+        ]
+    }
+}
+
+impl QueuingPortal {
+    fn attributes(&self, id: u32) -> dpio::GetAttributesReply {
+        let offset = u64::from(self.portal) * qbman::PORTAL_STRIDE;
+        dpio::GetAttributesReply {
+            id,
+            qbman_portal_id: self.portal as u16,
+            num_priorities: self.num_priorities,
+            channel_mode: u8::from(self.has_channel),
+            qbman_portal_ce_offset: offset,
+            qbman_portal_ci_offset: qbman::CI_OFFSET + offset,
+            qbman_version: QBMAN_VERSION,
+            clk: CLOCK,
+        }
+    }
+
+    /// Drops the channel of a concentrator that is gone.
+    pub fn forget_channel(&mut self, dpcon: u32) {
+        for channel in &mut self.channels {
+            if *channel == Some(dpcon) {
+                *channel = None;
+            }
+        }
+    }
+}
+
+/// Gives a concentrator's channel the lowest free index of the portal. One that
+/// has an index already keeps it.
+fn add_channel(state: &mut State, portal: ObjectId, dpcon: u32) -> Result<u8, Status> {
+    if !state.is_beside(portal, ObjectId::new(ObjectType::Dpcon, dpcon)) {
+        return Err(Status::ConfigurationError);
+    }
+    let channels = &mut state.body_mut::<QueuingPortal>(portal.id)?.channels;
+    let known = channels.iter().position(|c| *c == Some(dpcon));
+    let free = || (OWN_CHANNEL + 1..STATIC_CHANNELS).find(|i| channels[*i].is_none());
+    let index = known.or_else(free).ok_or(Status::NoResource)?;
+    channels[index] = Some(dpcon);
+    Ok(index as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mc::testing::Bench;
+    use mc_abi::{common, dpcon, dprc};
+
+    const LOCAL: dpio::Create = dpio::Create { channel_mode: 1, num_priorities: 8 };
+
+    #[test]
+    fn portals_are_numbered_from_the_lowest_and_lie_in_three_areas() {
+        let mut bench = Bench::new();
+        bench.make(&LOCAL);
+        let (_, token) = bench.make(&LOCAL);
+        let attributes = bench.call(token, &dpio::GetAttributes {}).expect("attributes");
+        assert_eq!(attributes.qbman_portal_id, 1);
+        assert_eq!(attributes.qbman_portal_ce_offset, 0x1_0000);
+        assert_eq!(attributes.qbman_portal_ci_offset, 0x201_0000);
+        assert_eq!((attributes.num_priorities, attributes.channel_mode), (8, 1));
+        // Linux divides by it and picks the memory-backed mode by the version.
+        assert!(attributes.clk > 1_000_000);
+        assert_eq!(attributes.qbman_version >> 16, 0x0500);
+
+        let areas = [(0x1_0000, 1), (0x201_0000, 0), (0x401_0000, 3)];
+        for (index, (offset, flags)) in areas.into_iter().enumerate() {
+            let get = dprc::GetObjectRegion { id: 1, index: index as u8, kind: ObjectType::Dpio };
+            let region = bench.call(bench.root, &get).expect("region");
+            assert_eq!((region.offset, region.size, region.flags), (offset, 0x1_0000, flags));
+        }
+    }
+
+    #[test]
+    fn reset_restores_the_portal_and_forgets_the_configuration() {
+        let mut bench = Bench::new();
+        let (_, token) = bench.make(&LOCAL);
+        bench.call(token, &common::Enable {}).expect("on");
+        bench.call(token, &dpio::SetStashingDestinationByCoreId { core_id: 15 }).expect("core");
+        let get = dpio::GetStashingDestination {};
+        assert_eq!(bench.call(token, &get).expect("sdest").sdest, 7);
+        bench.effects();
+        bench.call(token, &common::Reset {}).expect("reset");
+        assert_eq!(bench.effects(), [Effect::ResetPortal { portal: 0 }]);
+        assert!(!bench.call(token, &common::IsEnabled {}).expect("switch").enabled);
+        assert_eq!(bench.call(token, &get).expect("sdest").sdest, 0);
+    }
+
+    #[test]
+    fn stashing_is_read_back() {
+        let mut bench = Bench::new();
+        let (_, token) = bench.make(&LOCAL);
+        bench.call(token, &dpio::SetStashingDestination { sdest: 5 }).expect("sdest");
+        bench.call(token, &dpio::SetStashingDestinationSource { ss: 1 }).expect("source");
+        let sdest = bench.call(token, &dpio::GetStashingDestination {}).expect("sdest").sdest;
+        let ss = bench.call(token, &dpio::GetStashingDestinationSource {}).expect("source").ss;
+        assert_eq!((sdest, ss), (5, 1));
+        let refused = Err(Status::ConfigurationError);
+        assert_eq!(bench.call(token, &dpio::SetStashingDestinationSource { ss: 2 }), refused);
+        let core = dpio::SetStashingDestinationByCoreId { core_id: 16 };
+        assert_eq!(bench.call(token, &core), refused);
+    }
+
+    #[test]
+    fn static_channels_get_the_lowest_free_index_above_the_portals_own() {
+        let mut bench = Bench::new();
+        let (_, token) = bench.make(&LOCAL);
+        let dpcons: Vec<ObjectId> = (0..16)
+            .map(|_| bench.create(&dpcon::Create { num_priorities: 2 }).expect("dpcon"))
+            .collect();
+        let add = |i: usize| dpio::AddStaticDequeueChannel { dpcon_id: dpcons[i].id };
+        for i in 0..15 {
+            assert_eq!(
+                usize::from(bench.call(token, &add(i)).expect("index").channel_index),
+                i + 1
+            );
+        }
+        assert_eq!(bench.call(token, &add(15)), Err(Status::NoResource));
+        assert_eq!(bench.call(token, &add(3)).expect("kept").channel_index, 4);
+        let remove = dpio::RemoveStaticDequeueChannel { dpcon_id: dpcons[1].id };
+        bench.call(token, &remove).expect("removed");
+        assert_eq!(bench.call(token, &remove), Err(Status::ConfigurationError));
+        // A concentrator that is gone gives its index free.
+        bench.destroy(dpcons[0]).expect("destroyed");
+        assert_eq!(bench.call(token, &add(15)).expect("index").channel_index, 1);
+        let absent = dpio::AddStaticDequeueChannel { dpcon_id: 99 };
+        assert_eq!(bench.call(token, &absent), Err(Status::ConfigurationError));
+    }
+
+    #[test]
+    fn portals_run_out_and_come_back() {
+        let mut bench = Bench::new();
+        for create in [
+            dpio::Create { channel_mode: 2, num_priorities: 8 },
+            dpio::Create { channel_mode: 1, num_priorities: 0 },
+            dpio::Create { channel_mode: 1, num_priorities: 9 },
+        ] {
+            assert_eq!(bench.create(&create), Err(Status::ConfigurationError));
+        }
+        // Without a channel the priorities are still what was asked for.
+        let (id, token) = bench.make(&dpio::Create { channel_mode: 0, num_priorities: 8 });
+        let attributes = bench.call(token, &dpio::GetAttributes {}).expect("attributes");
+        assert_eq!((attributes.channel_mode, attributes.num_priorities), (0, 8));
+        bench.close(token).expect("closed");
+        while bench.create(&LOCAL).is_ok() {}
+        assert_eq!(bench.create(&LOCAL), Err(Status::NoResource));
+        bench.destroy(id).expect("destroyed");
+        assert_eq!(bench.create(&LOCAL), Ok(id));
+    }
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Ethernet ports.
+//!
+//! What a port is, the board's configuration says; whoever drives its PHY
+//! tells the MC the link's state, which the connected interface then sees.
+
+use super::{
+    Answer, Call, Endpoint, Family, State,
+    dpni::{self, Link},
+    families,
+};
+use crate::dpl;
+use mc_abi::{
+    DecodeError, MacAddr, ObjectId, ObjectType, Params, Status,
+    dpmac::{self, Command, counters, eth_if, events, link_type},
+};
+
+/// The hardware MACs of an LX2160A.
+const MACS: std::ops::RangeInclusive<u16> = 1..=18;
+/// Length of the gap between frames, octets (`dpmac_ifg_cfg`).
+const DEFAULT_IPG: u8 = 12;
+/// Flag of [`dpmac::SetParams`]: the gap is meant.
+const PARAMS_IPG: u32 = 1;
+/// Longest gap that the field of the hardware's register takes.
+const MAX_IPG: u8 = 0x7f;
+
+/// An Ethernet port.
+#[derive(Debug)]
+pub(crate) struct Port {
+    /// Number of the hardware MAC.
+    mac: u16,
+    link_type: u8,
+    fec_mode: u8,
+    born_eth_if: u8,
+    eth_if: u8,
+    ipg_mode: u8,
+    ipg_length: u8,
+    /// Burned-in address.
+    pub address: MacAddr,
+    /// The physical side of the link.
+    pub link: Link,
+}
+
+impl Port {
+    /// A port from what the board says of it, with defaults of an LX2160A-RDB
+    /// where it says nothing.
+    fn new(mac: u16, board: Option<&dpl::Port>) -> Self {
+        let given = board.and_then(|port| port.interface).map(|kind| kind as u8);
+        let kind = given.unwrap_or_else(|| default_eth_if(mac));
+        // There are no PHYs behind the ports of this board: a link is up by
+        // itself unless a configuration says that somebody drives one.
+        let link_type = board.and_then(|port| port.link_type);
+        let fec_mode = board.and_then(|port| port.fec_mode);
+        let address = board.and_then(|port| port.mac_address);
+        let mut port = Self {
+            mac,
+            link_type: link_type.map_or(link_type::FIXED, |kind| kind as u8),
+            fec_mode: fec_mode.map_or(0, |mode| mode as u8),
+            born_eth_if: kind,
+            eth_if: kind,
+            ipg_mode: 0,
+            ipg_length: DEFAULT_IPG,
+            address: address.map_or_else(|| default_address(mac), MacAddr),
+            link: Link::default(),
+        };
+        port.reset_link();
+        port
+    }
+
+    fn reset_link(&mut self) {
+        self.link = Link {
+            up: self.link_type == link_type::FIXED,
+            rate: self.max_rate(),
+            ..Link::default()
+        };
+    }
+
+    /// Fastest rate, Mbit/s.
+    fn max_rate(&self) -> u32 {
+        match self.eth_if {
+            eth_if::MII | eth_if::RMII | eth_if::SMII => 100,
+            eth_if::GMII..=eth_if::QSGMII | eth_if::BASE_X_1000 => 1000,
+            // The same kind for 25, 40, 50 and 100 Gbit/s: the RDB has 25 on
+            // MACs 5 and 6, and 40 on MAC 2.
+            eth_if::CAUI if matches!(self.mac, 1 | 2) => 40_000,
+            eth_if::CAUI => 25_000,
+            _ => 10_000,
+        }
+    }
+
+    fn attributes(&self) -> dpmac::GetAttributesReply {
+        dpmac::GetAttributesReply {
+            eth_if: self.eth_if,
+            link_type: self.link_type,
+            id: self.mac,
+            max_rate: self.max_rate(),
+            fec_mode: self.fec_mode,
+            ipg_mode: self.ipg_mode,
+            ipg_length: self.ipg_length,
+            // Nothing configures the equaliser: all at its default.
+            ..Default::default()
+        }
+    }
+}
+
+/// Kinds of interface on an LX2160A-RDB (SerDes protocols 19 and 5).
+const fn default_eth_if(mac: u16) -> u8 {
+    match mac {
+        17 | 18 => eth_if::RGMII,
+        3 | 4 => eth_if::USXGMII,
+        1 | 2 | 5 | 6 => eth_if::CAUI,
+        _ => eth_if::XFI,
+    }
+}
+
+/// The address of a port that none was burned into: locally administered, told
+/// apart by its last byte. On a board the boot loader sees to it.
+const fn default_address(mac: u16) -> MacAddr {
+    let [high, low] = mac.to_be_bytes();
+    MacAddr([0x02, 0x00, 0x00, 0x00, high, low])
+}
+
+impl Family for Port {
+    const TYPE: ObjectType = ObjectType::Dpmac;
+    /// Of firmware 10.39 (board observation).
+    const VERSION: (u16, u16) = (4, 10);
+    const IRQS: u8 = 1;
+    type Create = dpmac::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    /// A port has the number of its hardware MAC.
+    fn number(request: &dpmac::Create) -> Option<u32> {
+        Some(request.mac)
+    }
+
+    fn create(
+        state: &mut State,
+        id: u32,
+        _container: u32,
+        request: &dpmac::Create,
+    ) -> Result<Self, Status> {
+        let mac = u16::try_from(request.mac).ok().filter(|mac| MACS.contains(mac));
+        let mac = mac.filter(|mac| u32::from(*mac) == id).ok_or(Status::ConfigurationError)?;
+        let board = state.ports.iter().find(|port| port.id == mac);
+        Ok(Self::new(mac, board))
+    }
+
+    fn destroy(self, _state: &mut State, _id: u32) {}
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let counters = counters(state);
+        let port = state.body_mut::<Self>(call.object.id)?;
+        match command {
+            Command::GetAttributes(get) => return call.reply(get, port.attributes()),
+            Command::GetMacAddr(get) => {
+                return call.reply(get, dpmac::GetMacAddrReply { address: port.address });
+            }
+            Command::GetLinkCfg(get) => {
+                let reply = wanted(state, call.object);
+                return call.reply(get, reply);
+            }
+            Command::SetLinkState(set) => set_link_state(state, call.object, set)?,
+            // No frame moves yet: what has been counted is nothing.
+            Command::GetCounter(get) if get.counter < counters => {
+                return call.reply(get, dpmac::GetCounterReply { value: 0 });
+            }
+            // Which status a real MC gives for a counter it lacks is not known.
+            Command::GetCounter(_) => return Err(Status::ConfigurationError),
+            Command::SetParams(set) => {
+                let wrong = set.ipg_mode > 1 || set.ipg_length > MAX_IPG;
+                if set.flags & !PARAMS_IPG != 0 || wrong {
+                    return Err(Status::ConfigurationError);
+                }
+                if set.flags & PARAMS_IPG != 0 {
+                    (port.ipg_mode, port.ipg_length) = (set.ipg_mode, set.ipg_length);
+                }
+            }
+            Command::SetProtocol(set) => {
+                // RGMII has pins of its own, the others share a SerDes lane.
+                let rgmii = |kind| kind == eth_if::RGMII;
+                let moves = rgmii(set.eth_if) != rgmii(port.born_eth_if);
+                if set.eth_if > eth_if::USXGMII || moves {
+                    return Err(Status::ConfigurationError);
+                }
+                port.eth_if = set.eth_if;
+                if port.link_type == link_type::FIXED {
+                    port.reset_link();
+                    tell_peer(state, call.object);
+                }
+            }
+            // There is no PHY to talk to, and the MC does not read or write
+            // guest memory.
+            Command::MdioRead(_) | Command::MdioWrite(_) | Command::GetStatistics(_) => {
+                return Err(Status::UnsupportedOperation);
+            }
+            // Firmware 10.40 has them, the 10.39 that this board reports has
+            // not.
+            Command::GetIeventRegBase(_) | Command::SetSupportedEthIf(_) => {
+                return Err(Status::UnsupportedOperation);
+            }
+            // Made through the container's token, never through the object's.
+            Command::Create(_) => return Err(Status::UnsupportedOperation),
+        }
+        Ok(Answer::DONE)
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        if let Ok(port) = state.body_mut::<Self>(id) {
+            (port.ipg_mode, port.ipg_length) = (0, DEFAULT_IPG);
+            port.eth_if = port.born_eth_if;
+            port.reset_link();
+        }
+        tell_peer(state, ObjectId::new(ObjectType::Dpmac, id));
+    }
+
+    fn link_ready(&self, _interface: u16) -> bool {
+        self.link.up
+    }
+
+    fn connected(state: &mut State, id: u32, _interface: u16, _peer: Option<Endpoint>) {
+        state.raise(ObjectId::new(ObjectType::Dpmac, id), 0, events::ENDPOINT_CHANGED);
+    }
+}
+
+/// How many counters the firmware knows.
+fn counters(state: &State) -> u8 {
+    let (major, minor, _) = state.config.firmware;
+    if (major, minor) >= (10, 40) { counters::SINCE_10_40 } else { counters::BEFORE_10_40 }
+}
+
+/// The link that the connected interface asks for.
+fn wanted(state: &State, port: ObjectId) -> dpmac::GetLinkCfgReply {
+    let peer = state.peer(Endpoint { object: port, interface: 0 }).map(|peer| peer.object);
+    peer.filter(|peer| peer.kind == ObjectType::Dpni)
+        .and_then(|peer| dpni::wanted_link(state, peer.id))
+        .map_or_else(Default::default, |wanted| dpmac::GetLinkCfgReply {
+            options: wanted.options,
+            rate: wanted.rate,
+            advertising: wanted.advertising,
+        })
+}
+
+/// Takes the physical side's state. Whether it vouches for it or not, the
+/// state counts: Linux never says so, and boards follow (board observation).
+fn set_link_state(
+    state: &mut State,
+    id: ObjectId,
+    set: &dpmac::SetLinkState,
+) -> Result<(), Status> {
+    let port = state.body_mut::<Port>(id.id)?;
+    let link = Link {
+        up: set.up,
+        valid: set.state_valid,
+        rate: set.rate,
+        options: set.options,
+        supported: if set.state_valid { set.supported } else { 0 },
+        advertising: if set.state_valid { set.advertising } else { 0 },
+    };
+    if port.link != link {
+        port.link = link;
+        state.raise(id, 0, events::LINK_CHANGED);
+        tell_peer(state, id);
+    }
+    Ok(())
+}
+
+/// Tells the connected interface that its link may have changed.
+fn tell_peer(state: &mut State, port: ObjectId) {
+    if let Some(peer) = state.peer(Endpoint { object: port, interface: 0 }) {
+        families::link_changed(state, peer);
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Command portals: ways to talk to the MC that a container's drivers share.
+
+use super::{
+    Answer, Call, Family, PORTAL_STRIDE, Region, State, object::RegionWindow, portals::Owner,
+};
+use mc_abi::{
+    DecodeError, ObjectType, Params, Status,
+    dpmcp::{self, Command},
+};
+
+/// A command portal.
+#[derive(Debug)]
+pub(crate) struct CommandPortal {
+    /// Number of the portal.
+    pub portal: u32,
+    options: u32,
+}
+
+impl Family for CommandPortal {
+    const TYPE: ObjectType = ObjectType::Dpmcp;
+    // As firmware 10.39 reports (board observation).
+    const VERSION: (u16, u16) = (4, 1);
+    const IRQS: u8 = 1;
+    type Create = dpmcp::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        state: &mut State,
+        id: u32,
+        container: u32,
+        request: &dpmcp::Create,
+    ) -> Result<Self, Status> {
+        if request.options & !dpmcp::OPT_HIGH_PRIORITY_DISABLED != 0 {
+            return Err(Status::ConfigurationError);
+        }
+        let portal = state.take_portal(request.portal, Owner { container, dpmcp: Some(id) })?;
+        Ok(Self { portal, options: request.options })
+    }
+
+    /// The portal is free again. Firmware 10.39 keeps it until the next boot
+    /// (board observation): a mistake of its own that nothing relies on.
+    fn destroy(self, state: &mut State, _id: u32) {
+        state.give_portal(self.portal);
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let id = call.object.id;
+        match command {
+            Command::GetAttributes(get) => {
+                let options = state.body::<Self>(id)?.options;
+                call.reply(get, dpmcp::GetAttributesReply { options, id })
+            }
+            // Made through the container's token, never through the object's.
+            Command::Create(_) => Err(Status::UnsupportedOperation),
+        }
+    }
+
+    /// A portal has no state that outlives a command.
+    fn reset(_state: &mut State, _id: u32) {}
+
+    /// Its commands have the authority of the container that holds it now.
+    fn moved(state: &mut State, id: u32, container: u32) {
+        if let Ok(portal) = state.body::<Self>(id).map(|body| body.portal) {
+            state.portals.set_owner(portal, Some(Owner { container, dpmcp: Some(id) }));
+        }
+    }
+
+    fn regions(&self) -> Vec<Region> {
+        vec![Region {
+            window: RegionWindow::Mc,
+            offset: u64::from(self.portal) * PORTAL_STRIDE,
+            size: PORTAL_STRIDE as u32,
+            flags: 0,
+        }]
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The interface as a whole: attributes, events, buffer pools, counters, port
+//! settings.
+
+use super::{Answer, Call, State, addressed};
+use mc_abi::{
+    ObjectId, ObjectType, Status,
+    dpni::{self, interface::Command},
+};
+
+/// Pages of counters.
+const STATISTICS_PAGES: u8 = 7;
+/// The one flag of [`dpni::SetPortCfg`].
+const PORT_LOOPBACK: u32 = 1;
+
+/// Buffer pools, time stamping, port settings.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    pools: Option<dpni::SetPools>,
+    single_step: dpni::SetSingleStepCfg,
+    loopback: bool,
+}
+
+impl Settings {
+    /// The pools are not beside the interface any more.
+    pub fn forget_pools(&mut self) {
+        self.pools = None;
+    }
+
+    /// The port is another one now.
+    pub fn forget_port(&mut self) {
+        self.loopback = false;
+    }
+}
+
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    match command {
+        Command::GetAttributes(get) => call.reply(get, addressed(state, call)?.limits.attributes()),
+        Command::GetIrqStatus(get) => {
+            // Linux never clears: it reads with all bits set and expects them
+            // gone. DPDK reads with none and clears what it saw.
+            let status = state.irq(call.object, get.index)?.status;
+            state.configure_irq(call.object, get.index, |irq| irq.status &= !get.status)?;
+            call.reply(get, dpni::GetIrqStatusReply { status })
+        }
+        Command::SetPools(set) => set_pools(state, call, set),
+        Command::GetStatistics(get) if get.page < STATISTICS_PAGES => {
+            // No frame moves yet: what has been counted is nothing.
+            call.reply(get, dpni::GetStatisticsReply { counters: [0; 7] })
+        }
+        Command::GetStatistics(_) => Err(Status::ConfigurationError),
+        Command::ResetStatistics(_) => Ok(Answer::DONE),
+        Command::SetSingleStepCfg(set) => {
+            addressed(state, call)?.settings.interface.single_step = set.clone();
+            Ok(Answer::DONE)
+        }
+        Command::GetSingleStepCfg(get) => {
+            let set = &addressed(state, call)?.settings.interface.single_step;
+            let reply = dpni::GetSingleStepCfgReply {
+                enable: set.enable,
+                update_checksum: set.update_checksum,
+                offset: set.offset,
+                peer_delay: set.peer_delay,
+                // The board has no such register; clients use the command then.
+                register_base: 0,
+            };
+            call.reply(get, reply)
+        }
+        Command::SetPortCfg(set) => {
+            needs_port(state, call.object)?;
+            if set.flags & !PORT_LOOPBACK != 0 {
+                return Err(Status::ConfigurationError);
+            }
+            if set.flags & PORT_LOOPBACK != 0 {
+                addressed(state, call)?.settings.interface.loopback = set.loopback;
+            }
+            Ok(Answer::DONE)
+        }
+        Command::GetPortCfg(get) => {
+            needs_port(state, call.object)?;
+            let loopback = addressed(state, call)?.settings.interface.loopback;
+            call.reply(get, dpni::GetPortCfgReply { flags: PORT_LOOPBACK, loopback })
+        }
+        // The MC would have to read and write guest memory.
+        Command::GetMacStatistics(_) => Err(Status::UnsupportedOperation),
+        // Made through the container's token, never through the object's.
+        Command::Create(_) => Err(Status::UnsupportedOperation),
+    }
+}
+
+/// Sets the buffer pools: those named must lie beside the interface, since
+/// received frames are written to their buffers with its isolation id.
+fn set_pools(state: &mut State, call: &Call, set: &dpni::SetPools) -> Result<Answer, Status> {
+    let count = usize::from(set.num_pools);
+    let (Some(pools), Some(sizes)) = (set.pools.get(..count), set.buffer_sizes.get(..count)) else {
+        return Err(Status::ConfigurationError);
+    };
+    let beside = |pool: &dpni::Pool| {
+        let pool = ObjectId::new(ObjectType::Dpbp, pool.dpbp.into());
+        state.is_beside(call.object, pool)
+    };
+    if set.assignment > 1 || sizes.contains(&0) || !pools.iter().all(beside) {
+        return Err(Status::ConfigurationError);
+    }
+    let interface = addressed(state, call)?;
+    if interface.enabled {
+        return Err(Status::InvalidState);
+    }
+    interface.settings.interface.pools = Some(set.clone());
+    Ok(Answer::DONE)
+}
+
+/// Refuses where there is no hardware port behind the interface.
+///
+/// # Errors
+/// [`Status::InvalidState`]: the headers promise an error, not which.
+pub(super) fn needs_port(state: &State, id: ObjectId) -> Result<(), Status> {
+    match super::link::peer(state, id) {
+        Some(peer) if peer.kind == ObjectType::Dpmac => Ok(()),
+        _ => Err(Status::InvalidState),
+    }
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Network interfaces.
+//!
+//! An interface has a fixed part, decided at creation (`limits`, `resources`),
+//! and a part that software sets up and a reset puts back (`settings`). The
+//! modules below follow those of the command set: each holds one part of the
+//! settings and the commands that concern it.
+//!
+//! What commands refer to in memory (keys, drop curves, congestion messages)
+//! is kept by its address: the Management Complex does not read guest memory.
+
+mod filters;
+mod frames;
+mod interface;
+mod limits;
+mod link;
+mod queues;
+mod resources;
+mod tables;
+mod transmit;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use limits::Limits;
+pub(crate) use link::Link;
+
+use super::{Answer, Call, Endpoint, Family, State, opr::OrderRestoration};
+use mc_abi::{
+    DecodeError, MacAddr, ObjectId, ObjectType, Params, Status,
+    dpni::{self, Command, events},
+};
+use resources::Resources;
+
+/// A network interface.
+#[derive(Debug)]
+pub(crate) struct Interface {
+    pub limits: Limits,
+    resources: Resources,
+    order: OrderRestoration,
+    /// The address that the layout gives, which a reset goes back to.
+    born_address: MacAddr,
+    enabled: bool,
+    /// The link as software was last told of it.
+    told: Link,
+    settings: Settings,
+}
+
+/// All that a reset puts back.
+#[derive(Debug)]
+struct Settings {
+    interface: interface::Settings,
+    link: link::Settings,
+    frames: frames::Settings,
+    filters: filters::Settings,
+    queues: queues::Settings,
+    transmit: transmit::Settings,
+    tables: tables::Settings,
+}
+
+impl Settings {
+    fn new(limits: &Limits, resources: &Resources, address: MacAddr) -> Self {
+        Self {
+            interface: Default::default(),
+            link: Default::default(),
+            frames: Default::default(),
+            filters: filters::Settings::new(address),
+            queues: queues::Settings::new(resources),
+            transmit: transmit::Settings::new(limits),
+            tables: tables::Settings::new(limits),
+        }
+    }
+}
+
+impl Interface {
+    /// Gives the interface the address that its layout asks for.
+    pub fn set_born_address(&mut self, address: MacAddr) {
+        self.born_address = address;
+        self.settings.filters.primary = address;
+    }
+}
+
+/// The version of the interface under firmware 10.39 (board observation; the
+/// headers of 10.40 say 8.6).
+const VERSION: (u16, u16) = (8, 5);
+
+impl Family for Interface {
+    const TYPE: ObjectType = ObjectType::Dpni;
+    const VERSION: (u16, u16) = VERSION;
+    const IRQS: u8 = 1;
+    type Create = dpni::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        state: &mut State,
+        _id: u32,
+        _container: u32,
+        request: &dpni::Create,
+    ) -> Result<Self, Status> {
+        let limits = Limits::of(request)?;
+        let resources = Resources::take(&mut state.pools, &limits)?;
+        let records = usize::from(limits.order_records());
+        let order = match OrderRestoration::new(&mut state.pools.opr, records, false) {
+            Ok(order) => order,
+            Err(status) => {
+                resources.give(&mut state.pools);
+                return Err(status);
+            }
+        };
+        let settings = Settings::new(&limits, &resources, MacAddr::ZERO);
+        Ok(Self {
+            limits,
+            resources,
+            order,
+            born_address: MacAddr::ZERO,
+            enabled: false,
+            told: Link::default(),
+            settings,
+        })
+    }
+
+    fn destroy(self, state: &mut State, _id: u32) {
+        self.resources.give(&mut state.pools);
+        self.order.release(&mut state.pools.opr);
+    }
+
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // What the interface leads to stays behind in another isolation
+        // context.
+        if let Ok(interface) = state.body_mut::<Self>(id) {
+            interface.settings.interface.forget_pools();
+            interface.settings.queues.forget_destinations();
+        }
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        match command {
+            Command::Interface(command) => interface::handle(state, call, command),
+            Command::Link(command) => link::handle(state, call, command),
+            Command::Frames(command) => frames::handle(state, call, command),
+            Command::Filters(command) => filters::handle(state, call, command),
+            Command::Queues(command) => queues::handle(state, call, command),
+            Command::Transmit(command) => transmit::handle(state, call, command),
+            Command::Tables(command) => tables::handle(state, call, command),
+            // Programs run where frames are parsed, which is not there yet.
+            Command::Parser(_) => Err(Status::UnsupportedOperation),
+            // No port of this board encrypts: that can be asked, the rest not
+            // be done.
+            Command::Macsec(dpni::macsec::Command::IsMacsecCapable(get)) => {
+                call.reply(get, dpni::IsMacsecCapableReply { capable: false })
+            }
+            Command::Macsec(_) => Err(Status::UnsupportedOperation),
+        }
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        if let Ok(interface) = state.body_mut::<Self>(id) {
+            interface.enabled = false;
+            interface.order.reset();
+            interface.settings =
+                Settings::new(&interface.limits, &interface.resources, interface.born_address);
+            // Who resets needs not be told what that does to the link.
+            interface.told = Link::default();
+        }
+        // Events from before are forgotten: Linux takes a reported change of
+        // the endpoint for one that happened after it looked, and lets go of
+        // the port that it has just found.
+        if let Ok(object) = state.object_mut(name(id)) {
+            object.irqs.iter_mut().for_each(|irq| irq.status = 0);
+        }
+        link::refresh_both(state, id);
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+
+    fn link_ready(&self, _interface: u16) -> bool {
+        self.enabled
+    }
+
+    fn link_changed(state: &mut State, id: u32, _interface: u16) {
+        link::refresh(state, id);
+    }
+
+    /// Tells software of the other peer, and what that does to the link.
+    fn connected(state: &mut State, id: u32, _interface: u16, _peer: Option<Endpoint>) {
+        // A port's own settings are those of the port that was there.
+        if let Ok(interface) = state.body_mut::<Self>(id) {
+            interface.settings.interface.forget_port();
+        }
+        state.raise(name(id), 0, events::ENDPOINT_CHANGED);
+        link::refresh(state, id);
+    }
+
+    fn switched(state: &mut State, id: u32, on: bool) {
+        link::tell_port(state, id, on);
+        link::refresh_both(state, id);
+    }
+}
+
+/// The interface that a command addresses.
+fn addressed<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Interface, Status> {
+    state.body_mut::<Interface>(call.object.id)
+}
+
+/// Its name from its number.
+const fn name(id: u32) -> ObjectId {
+    ObjectId::new(ObjectType::Dpni, id)
+}
+
+/// The link that an interface asks for: what a port is told.
+pub(crate) fn wanted_link(state: &State, id: u32) -> Option<dpni::SetLinkCfg> {
+    state.body::<Interface>(id).ok().map(|interface| interface.settings.link.wanted.clone())
+}

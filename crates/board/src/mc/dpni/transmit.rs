@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Transmission: rates, priorities, confirmation.
+
+use super::{Answer, Call, Limits, State, addressed, interface::needs_port};
+use mc_abi::{
+    Status,
+    dpni::{self, options, transmit::Command},
+};
+
+/// Confirmation: each queue has its own (`DPNI_CONF_AFFINE`).
+const AFFINE: u8 = 0;
+/// Confirmation: none (`DPNI_CONF_DISABLE`).
+const NONE: u8 = 2;
+/// Overhead is a number of 11 bits.
+const MAX_OVERHEAD: u16 = 0x7ff;
+/// Weights of `dpni_tx_schedule_cfg`.
+const WEIGHTS: std::ops::RangeInclusive<u16> = 100..=10_000;
+/// Scheduling modes.
+const STRICT: u8 = 0;
+const GROUP_A: u8 = 1;
+const GROUP_B: u8 = 2;
+/// Traffic classes that one command describes.
+const CLASSES: u8 = 8;
+
+/// By channel.
+#[derive(Debug)]
+pub(super) struct Settings {
+    channels: Vec<Channel>,
+    whole: Option<dpni::SetTxShaping>,
+}
+
+/// An egress channel.
+#[derive(Debug, Clone)]
+struct Channel {
+    shaping: Option<dpni::SetTxShaping>,
+    priorities: Option<dpni::SetTxPriorities>,
+    confirmation: u8,
+    /// By queue.
+    confirmations: Vec<u8>,
+}
+
+impl Settings {
+    pub fn new(limits: &Limits) -> Self {
+        let confirmation = if limits.has(options::TX_FRAME_RELEASE) { NONE } else { AFFINE };
+        let channel = Channel {
+            shaping: None,
+            priorities: None,
+            confirmation,
+            confirmations: vec![confirmation; usize::from(limits.queues)],
+        };
+        Self { channels: vec![channel; usize::from(limits.channels)], whole: None }
+    }
+
+    fn channel(&mut self, channel: u8) -> Result<&mut Channel, Status> {
+        self.channels.get_mut(usize::from(channel)).ok_or(Status::ConfigurationError)
+    }
+
+    fn queue(&mut self, channel: u8, index: u8) -> Result<&mut u8, Status> {
+        let modes = &mut self.channel(channel)?.confirmations;
+        modes.get_mut(usize::from(index)).ok_or(Status::ConfigurationError)
+    }
+}
+
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    if matches!(command, Command::SetTxShaping(set) if set.whole_interface) {
+        needs_port(state, call.object)?;
+    }
+    let interface = addressed(state, call)?;
+    let (limits, enabled) = (interface.limits, interface.enabled);
+    let transmit = &mut interface.settings.transmit;
+    match command {
+        Command::SetTxShaping(set) if set.overhead > MAX_OVERHEAD => {
+            return Err(Status::ConfigurationError);
+        }
+        Command::SetTxShaping(set) if set.whole_interface => transmit.whole = Some(set.clone()),
+        Command::SetTxShaping(set) => {
+            transmit.channel(set.channel)?.shaping = Some(set.clone());
+        }
+        // Version 1 had another layout; no client sends it.
+        Command::SetTxPriorities(_) if call.version < 2 => {
+            return Err(Status::UnsupportedOperation);
+        }
+        // Headers: only while the interface is disabled.
+        Command::SetTxPriorities(_) if enabled => return Err(Status::InvalidState),
+        Command::SetTxPriorities(set) => {
+            check_priorities(&limits, set)?;
+            transmit.channel(set.channel)?.priorities = Some(set.clone());
+        }
+        Command::SetTxConfirmationMode(set) => {
+            check_confirmation(&limits, set.mode)?;
+            let channel = transmit.channel(set.channel)?;
+            channel.confirmation = set.mode;
+            channel.confirmations.fill(set.mode);
+        }
+        Command::GetTxConfirmationMode(get) => {
+            let mode = transmit.channel(get.channel)?.confirmation;
+            return call.reply(get, dpni::GetTxConfirmationModeReply { mode });
+        }
+        Command::SetQueueTxConfirmationMode(set) => {
+            check_confirmation(&limits, set.mode)?;
+            *transmit.queue(set.channel, set.index)? = set.mode;
+        }
+        Command::GetQueueTxConfirmationMode(get) => {
+            let (channel, index) = (get.channel, get.index);
+            let mode = *transmit.queue(channel, index)?;
+            let reply = dpni::GetQueueTxConfirmationModeReply { channel, index, mode };
+            return call.reply(get, reply);
+        }
+    }
+    Ok(Answer::DONE)
+}
+
+/// Without confirmation queues there is only one mode.
+fn check_confirmation(limits: &Limits, mode: u8) -> Result<(), Status> {
+    let least = if limits.has(options::TX_FRAME_RELEASE) { NONE } else { AFFINE };
+    if (least..=NONE).contains(&mode) { Ok(()) } else { Err(Status::ConfigurationError) }
+}
+
+/// With up to eight traffic classes, the command describes them all; beyond,
+/// the upper ones, whose first four must be in group A and the others in group
+/// B (headers).
+fn check_priorities(limits: &Limits, set: &dpni::SetTxPriorities) -> Result<(), Status> {
+    let many = limits.tx_tcs > CLASSES;
+    let classes = if many { limits.tx_tcs - CLASSES } else { limits.tx_tcs };
+    let modes = set.modes.iter().flat_map(|pair| [pair & 0xf, pair >> 4]);
+    let mut described = modes.zip(set.weights).zip(0..classes);
+    let fits = described.all(|((mode, weight), class)| {
+        let wanted = if class < CLASSES / 2 { GROUP_A } else { GROUP_B };
+        match mode {
+            STRICT => !many,
+            GROUP_A | GROUP_B => WEIGHTS.contains(&weight) && (!many || mode == wanted),
+            _ => false,
+        }
+    });
+    if fits && set.priority_a < CLASSES && set.priority_b < CLASSES {
+        Ok(())
+    } else {
+        Err(Status::ConfigurationError)
+    }
+}

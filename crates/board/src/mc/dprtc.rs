@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The real-time clock (IEEE 1588). There is one.
+
+use super::{Answer, Call, Family, State};
+use mc_abi::{
+    DecodeError, ObjectType, Params, Status,
+    dprtc::{self, Command},
+};
+use std::time::Instant;
+
+/// Where an LX2160A has the clock's registers (Linux device tree,
+/// `fsl,dpaa2-ptp`). The board does not have them: the clock answers commands
+/// only.
+const REGISTERS: u32 = 0x08b9_5000;
+
+/// Most triggers (`DPRTC_EVENT_ETS1`, `ETS2`); whether they count from 0 or 1
+/// is not known.
+const LAST_TRIGGER: u8 = 2;
+
+/// The clock. It advances with the time of the board's host while it is on.
+#[derive(Debug, Default)]
+pub(crate) struct RealTimeClock {
+    enabled: bool,
+    /// Counter when it was last set, switched on or off, nanoseconds.
+    counter: u64,
+    /// Since when the counter advances.
+    since: Option<Instant>,
+    offset: i64,
+    /// Kept, but without effect on the speed.
+    freq_compensation: u32,
+}
+
+impl Family for RealTimeClock {
+    const TYPE: ObjectType = ObjectType::Dprtc;
+    const VERSION: (u16, u16) = (2, 3);
+    const IRQS: u8 = 1;
+    type Create = dprtc::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        state: &mut State,
+        _id: u32,
+        _container: u32,
+        _request: &dprtc::Create,
+    ) -> Result<Self, Status> {
+        // Board observation: the second one meets no resources.
+        if state.has_any(ObjectType::Dprtc) {
+            return Err(Status::NoResource);
+        }
+        Ok(Self::default())
+    }
+
+    fn destroy(self, _state: &mut State, _id: u32) {}
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let id = call.object.id;
+        let clock = state.body_mut::<Self>(id)?;
+        match command {
+            Command::GetAttributes(get) => {
+                let reply = dprtc::GetAttributesReply { paddr: REGISTERS, id, little_endian: true };
+                call.reply(get, reply)
+            }
+            Command::SetClockOffset(set) => {
+                clock.offset = set.offset;
+                Ok(Answer::DONE)
+            }
+            Command::GetClockOffset(get) => {
+                call.reply(get, dprtc::GetClockOffsetReply { offset: clock.offset })
+            }
+            Command::SetFreqCompensation(set) => {
+                clock.freq_compensation = set.freq_compensation;
+                Ok(Answer::DONE)
+            }
+            Command::GetFreqCompensation(get) => {
+                let freq_compensation = clock.freq_compensation;
+                call.reply(get, dprtc::GetFreqCompensationReply { freq_compensation })
+            }
+            Command::GetTime(get) => {
+                let time = clock.now().wrapping_add_signed(clock.offset);
+                call.reply(get, dprtc::GetTimeReply { time })
+            }
+            Command::SetTime(set) => {
+                clock.set(set.time);
+                Ok(Answer::DONE)
+            }
+            // No trigger is wired to the board.
+            Command::GetExtTriggerTimestamp(get) if get.id <= LAST_TRIGGER => {
+                call.reply(get, Default::default())
+            }
+            // With no pulse there is nothing to loop back, so that the choice
+            // shows nowhere.
+            Command::SetFiperLoopback(set) if set.id <= LAST_TRIGGER && set.fiper_as_input <= 1 => {
+                Ok(Answer::DONE)
+            }
+            Command::GetExtTriggerTimestamp(_) | Command::SetFiperLoopback(_) => {
+                Err(Status::ConfigurationError)
+            }
+            // Alarms, pulses and triggers are not implemented; an object is
+            // made through the container's token, never through the object's.
+            Command::SetAlarm(_)
+            | Command::SetPeriodicPulse(_)
+            | Command::ClearPeriodicPulse(_)
+            | Command::SetExtTrigger(_)
+            | Command::ClearExtTrigger(_)
+            | Command::Create(_) => Err(Status::UnsupportedOperation),
+        }
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        if let Ok(clock) = state.body_mut::<Self>(id) {
+            *clock = Self::default();
+        }
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+
+    fn switched(state: &mut State, id: u32, on: bool) {
+        if let Ok(clock) = state.body_mut::<Self>(id) {
+            let now = clock.now();
+            clock.since = on.then(Instant::now);
+            clock.counter = now;
+        }
+    }
+}
+
+impl RealTimeClock {
+    fn now(&self) -> u64 {
+        let passed = self.since.map_or(0, |since| since.elapsed().as_nanos() as u64);
+        self.counter.wrapping_add(passed)
+    }
+
+    fn set(&mut self, counter: u64) {
+        self.counter = counter;
+        self.since = self.enabled.then(Instant::now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mc::testing::Bench;
+    use mc_abi::common;
+
+    #[test]
+    fn there_is_one_clock() {
+        let mut bench = Bench::new();
+        let id = bench.create(&dprtc::Create {}).expect("the first");
+        let (_, child) = bench.make_container();
+        assert_eq!(bench.create(&dprtc::Create {}), Err(Status::NoResource));
+        assert_eq!(bench.create_in(child, &dprtc::Create {}), Err(Status::NoResource));
+        bench.destroy(id).expect("destroyed");
+        assert_eq!(bench.create(&dprtc::Create {}), Ok(id));
+    }
+
+    #[test]
+    fn time_passes_while_the_clock_is_on() {
+        let mut bench = Bench::new();
+        let (_, token) = bench.make(&dprtc::Create {});
+        let time = |bench: &mut Bench| bench.call(token, &dprtc::GetTime {}).expect("time").time;
+        bench.call(token, &dprtc::SetTime { time: 1000 }).expect("set");
+        assert_eq!(time(&mut bench), 1000);
+        bench.call(token, &dprtc::SetClockOffset { offset: -400 }).expect("offset");
+        assert_eq!(time(&mut bench), 600);
+        assert_eq!(bench.call(token, &dprtc::GetClockOffset {}).expect("offset").offset, -400);
+
+        bench.call(token, &common::Enable {}).expect("on");
+        let before = time(&mut bench);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert!(time(&mut bench) >= before + 2_000_000);
+        bench.call(token, &common::Disable {}).expect("off");
+        let stopped = time(&mut bench);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert_eq!(time(&mut bench), stopped);
+        // Beyond the end of 64 bits the counter starts again.
+        bench.call(token, &dprtc::SetTime { time: 1 }).expect("set");
+        assert_eq!(time(&mut bench), 1u64.wrapping_sub(400));
+    }
+
+    #[test]
+    fn what_has_no_timer_behind_it_is_unsupported() {
+        let mut bench = Bench::new();
+        let (_, token) = bench.make(&dprtc::Create {});
+        let unsupported = Err(Status::UnsupportedOperation);
+        assert_eq!(bench.call(token, &dprtc::SetAlarm { time: 5 }), unsupported);
+        assert_eq!(bench.call(token, &dprtc::SetPeriodicPulse {}), unsupported);
+        let trigger = |id| dprtc::GetExtTriggerTimestamp { id };
+        assert_eq!(bench.call(token, &trigger(1)), Ok(Default::default()));
+        assert_eq!(bench.call(token, &trigger(3)), Err(Status::ConfigurationError));
+        bench.call(token, &dprtc::SetFreqCompensation { freq_compensation: 7 }).expect("kept");
+        let kept = bench.call(token, &dprtc::GetFreqCompensation {}).expect("kept");
+        assert_eq!(kept.freq_compensation, 7);
+    }
+}

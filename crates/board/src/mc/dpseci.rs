@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Interfaces to the crypto accelerator (SEC).
+
+use super::{
+    Answer, Call, Family, State,
+    opr::{OrderRestoration, Settings},
+    queue::{self, Destination, RxQueue, RxQueueChange},
+};
+use mc_abi::{
+    DecodeError, ObjectId, ObjectType, Params, Status,
+    dpseci::{self, Command},
+};
+
+/// Most queues in either direction (`DPSECI_MAX_QUEUE_NUM`).
+const MAX_QUEUES: u8 = 16;
+
+/// Bits that the notification mode of a congestion group has.
+const NOTIFICATION_MODES: u16 = 0x3f;
+/// Of these, the ones that tell a destination.
+const TELL_DESTINATION: u16 = 0x18;
+
+/// Scheduling states of a queue (`qbman_fq_schedstate_e`).
+const SCHEDULED: u16 = 2;
+const PARKED: u16 = 4;
+
+/// What an LX2160A's accelerator is made of. Identity, revision and era are
+/// those that Linux's `caam` prints on that chip; the numbers of blocks are not
+/// known: one of each that clients ask for, and a descriptor controller for
+/// each core.
+const ACCELERATOR: dpseci::GetSecAttributesReply = dpseci::GetSecAttributesReply {
+    ip_id: 0x0a12,
+    major_rev: 7,
+    minor_rev: 0,
+    era: 10,
+    deco_num: queue::CORES,
+    zuc_auth_acc_num: 1,
+    zuc_enc_acc_num: 1,
+    snow_f8_acc_num: 1,
+    snow_f9_acc_num: 1,
+    crc_acc_num: 1,
+    pk_acc_num: 1,
+    kasumi_acc_num: 1,
+    rng_acc_num: 1,
+    md_acc_num: 1,
+    arc4_acc_num: 1,
+    des_acc_num: 1,
+    aes_acc_num: 1,
+    ccha_acc_num: 1,
+    ptha_acc_num: 1,
+};
+
+/// An interface to the accelerator.
+#[derive(Debug)]
+pub(crate) struct CryptoInterface {
+    options: u32,
+    rx: Vec<RxQueue>,
+    tx: Vec<TxQueue>,
+    opr: OrderRestoration,
+    congestion: Option<Congestion>,
+    enabled: bool,
+}
+
+/// A queue to the accelerator.
+#[derive(Debug)]
+struct TxQueue {
+    fqid: u32,
+    priority: u8,
+}
+
+/// The congestion group of the queues to the accelerator.
+#[derive(Debug)]
+struct Congestion {
+    group: u32,
+    notification: dpseci::GetCongestionNotificationReply,
+}
+
+impl Family for CryptoInterface {
+    const TYPE: ObjectType = ObjectType::Dpseci;
+    const VERSION: (u16, u16) = (5, 4);
+    const IRQS: u8 = 1;
+    type Create = dpseci::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        state: &mut State,
+        _id: u32,
+        _container: u32,
+        request: &dpseci::Create,
+    ) -> Result<Self, Status> {
+        let priorities = priorities(request)?;
+        let mut interface = Self {
+            options: request.options,
+            rx: Vec::new(),
+            tx: Vec::new(),
+            opr: OrderRestoration::default(),
+            congestion: None,
+            enabled: false,
+        };
+        match interface.take(state, usize::from(request.num_rx_queues), &priorities) {
+            Ok(()) => Ok(interface),
+            Err(status) => {
+                interface.give(state);
+                Err(status)
+            }
+        }
+    }
+
+    fn destroy(self, state: &mut State, _id: u32) {
+        self.give(state);
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let id = call.object.id;
+        if let Command::SetRxQueue(set) = command {
+            return set_rx_queue(state, call.object, set);
+        }
+        if let Command::SetCongestionNotification(set) = command {
+            return set_congestion(state, call.object, set);
+        }
+        let interface = state.body_mut::<Self>(id)?;
+        match command {
+            Command::GetAttributes(get) => {
+                let reply = dpseci::GetAttributesReply {
+                    id,
+                    num_tx_queues: interface.tx.len() as u8,
+                    num_rx_queues: interface.rx.len() as u8,
+                    options: interface.options,
+                };
+                call.reply(get, reply)
+            }
+            Command::GetRxQueue(get) => {
+                let queue = pick(&interface.rx, get.queue.into())?;
+                let reply = dpseci::GetRxQueueReply {
+                    dest_id: queue.destination.id,
+                    dest_priority: queue.destination.priority,
+                    dest_type: queue.destination.kind,
+                    user_ctx: queue.user_ctx,
+                    fqid: queue.fqid,
+                    order_preservation: queue.order_preservation,
+                };
+                call.reply(get, reply)
+            }
+            Command::GetTxQueue(get) => {
+                let queue = pick(&interface.tx, get.queue.into())?;
+                let (fqid, priority) = (queue.fqid, queue.priority);
+                call.reply(get, dpseci::GetTxQueueReply { fqid, priority })
+            }
+            Command::GetSecAttributes(get) => call.reply(get, ACCELERATOR),
+            // Nothing is ever encrypted.
+            Command::GetSecCounters(get) => call.reply(get, Default::default()),
+            Command::SetOpr(set) => {
+                let settings = Settings {
+                    oloe: set.oloe,
+                    oeane: set.oeane,
+                    olws: set.olws,
+                    oa: set.oa,
+                    oprrws: set.oprrws,
+                };
+                interface.opr.set(set.index, set.options, settings)?;
+                Ok(Answer::DONE)
+            }
+            Command::GetOpr(get) => call.reply(get, interface.opr.get(get.index)?),
+            Command::GetCongestionNotification(get) => {
+                let congestion = interface.congestion.as_ref();
+                let congestion = congestion.ok_or(Status::ConfigurationError)?;
+                call.reply(get, congestion.notification.clone())
+            }
+            Command::GetRxQueueStatus(get) => {
+                let queue = pick(&interface.rx, get.queue_index)?;
+                let schedstate = if queue.destination.kind == 0 { PARKED } else { SCHEDULED };
+                let fqid = queue.fqid;
+                let reply =
+                    dpseci::GetRxQueueStatusReply { fqid, schedstate, ..Default::default() };
+                call.reply(get, reply)
+            }
+            Command::GetTxQueueStatus(get) => {
+                let fqid = pick(&interface.tx, get.queue_index)?.fqid;
+                let schedstate = if interface.enabled { SCHEDULED } else { PARKED };
+                let reply =
+                    dpseci::GetTxQueueStatusReply { fqid, schedstate, ..Default::default() };
+                call.reply(get, reply)
+            }
+            // The first two are above; an object is made through the
+            // container's token, never through the object's.
+            Command::SetRxQueue(_) | Command::SetCongestionNotification(_) | Command::Create(_) => {
+                Err(Status::UnsupportedOperation)
+            }
+        }
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        let Ok(interface) = state.body_mut::<Self>(id) else { return };
+        interface.enabled = false;
+        interface.rx.iter_mut().for_each(RxQueue::reset);
+        interface.opr.reset();
+        if let Some(congestion) = &mut interface.congestion {
+            congestion.notification = Default::default();
+        }
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+}
+
+impl CryptoInterface {
+    /// Takes what the interface needs. What was taken before a failure is in
+    /// `self`.
+    fn take(&mut self, state: &mut State, rx: usize, priorities: &[u8]) -> Result<(), Status> {
+        let pools = &mut state.pools;
+        self.rx = pools.fq.take_many(rx)?.into_iter().map(RxQueue::new).collect();
+        let tx = pools.fq.take_many(priorities.len())?;
+        self.tx = tx
+            .into_iter()
+            .zip(priorities)
+            .map(|(fqid, priority)| TxQueue { fqid, priority: *priority })
+            .collect();
+        if self.options & dpseci::OPT_HAS_CG != 0 {
+            let group = pools.cg.take()?;
+            self.congestion = Some(Congestion { group, notification: Default::default() });
+        }
+        if self.options & dpseci::OPT_HAS_OPR != 0 {
+            let shared = self.options & dpseci::OPT_OPR_SHARED != 0;
+            self.opr = OrderRestoration::new(&mut pools.opr, rx, shared)?;
+        }
+        Ok(())
+    }
+
+    fn give(self, state: &mut State) {
+        let pools = &mut state.pools;
+        self.rx.iter().for_each(|queue| pools.fq.give(queue.fqid));
+        self.tx.iter().for_each(|queue| pools.fq.give(queue.fqid));
+        self.congestion.iter().for_each(|congestion| pools.cg.give(congestion.group));
+        self.opr.release(&mut pools.opr);
+    }
+}
+
+/// The priorities of the queues to the accelerator.
+fn priorities(request: &dpseci::Create) -> Result<Vec<u8>, Status> {
+    let count = 1..=MAX_QUEUES;
+    if !count.contains(&request.num_tx_queues) || !count.contains(&request.num_rx_queues) {
+        return Err(Status::ConfigurationError);
+    }
+    let all = request.priorities.iter().chain(&request.priorities2).copied();
+    let priorities: Vec<u8> = all.take(request.num_tx_queues.into()).collect();
+    if priorities.iter().all(|p| (1..=queue::MAX_PRIORITIES).contains(p)) {
+        Ok(priorities)
+    } else {
+        Err(Status::ConfigurationError)
+    }
+}
+
+fn pick<Q>(queues: &[Q], index: u32) -> Result<&Q, Status> {
+    usize::try_from(index).ok().and_then(|i| queues.get(i)).ok_or(Status::ConfigurationError)
+}
+
+fn set_rx_queue(
+    state: &mut State,
+    object: ObjectId,
+    set: &dpseci::SetRxQueue,
+) -> Result<Answer, Status> {
+    let destination =
+        Destination { kind: set.dest_type, id: set.dest_id, priority: set.dest_priority };
+    let (options, order) = (set.options, set.order_preservation);
+    let change = RxQueueChange::check(state, object, options, destination, set.user_ctx, order)?;
+    let queues = &mut state.body_mut::<CryptoInterface>(object.id)?.rx;
+    if set.queue == dpseci::ALL_QUEUES {
+        queues.iter_mut().for_each(|queue| queue.apply(&change));
+    } else {
+        let queue = queues.get_mut(usize::from(set.queue));
+        queue.ok_or(Status::ConfigurationError)?.apply(&change);
+    }
+    Ok(Answer::DONE)
+}
+
+fn set_congestion(
+    state: &mut State,
+    object: ObjectId,
+    set: &dpseci::SetCongestionNotification,
+) -> Result<Answer, Status> {
+    let mode = set.notification_mode;
+    if set.units > 1 || mode & !NOTIFICATION_MODES != 0 || !set.message_iova.is_multiple_of(16) {
+        return Err(Status::ConfigurationError);
+    }
+    if mode & TELL_DESTINATION != 0 {
+        let (kind, id, priority) = (set.dest_type, set.dest_id, set.dest_priority);
+        state.check_destination(object, Destination { kind, id, priority })?;
+    }
+    let congestion = &mut state.body_mut::<CryptoInterface>(object.id)?.congestion;
+    congestion.as_mut().ok_or(Status::ConfigurationError)?.notification =
+        dpseci::GetCongestionNotificationReply {
+            dest_id: set.dest_id,
+            notification_mode: mode,
+            dest_priority: set.dest_priority,
+            dest_type: set.dest_type,
+            units: set.units,
+            message_iova: set.message_iova,
+            message_ctx: set.message_ctx,
+            threshold_entry: set.threshold_entry,
+            threshold_exit: set.threshold_exit,
+        };
+    Ok(Answer::DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mc::testing::Bench;
+    use mc_abi::{common, dpio};
+
+    fn create(queues: u8, options: u32) -> dpseci::Create {
+        dpseci::Create {
+            priorities: [1; 8],
+            num_tx_queues: queues,
+            num_rx_queues: queues,
+            options,
+            priorities2: [2; 8],
+        }
+    }
+
+    const ALL: u32 = dpseci::OPT_HAS_CG | dpseci::OPT_HAS_OPR | dpseci::OPT_OPR_SHARED;
+
+    #[test]
+    fn sixteen_queues_have_their_priorities_and_numbers() {
+        let mut bench = Bench::new();
+        let (id, token) = bench.make(&create(16, ALL));
+        let attributes = bench.call(token, &dpseci::GetAttributes {}).expect("attributes");
+        assert_eq!((attributes.num_tx_queues, attributes.num_rx_queues), (16, 16));
+        assert_eq!(attributes.options, ALL);
+        let mut seen = std::collections::BTreeSet::new();
+        for queue in 0..16 {
+            let tx = bench.call(token, &dpseci::GetTxQueue { queue }).expect("tx");
+            assert_eq!(tx.priority, 1 + queue / 8);
+            let rx = bench.call(token, &dpseci::GetRxQueue { queue }).expect("rx");
+            assert!(seen.insert(tx.fqid) && seen.insert(rx.fqid));
+        }
+        let refused = Err(Status::ConfigurationError);
+        assert_eq!(bench.call(token, &dpseci::GetTxQueue { queue: 16 }), refused);
+        bench.close(token).expect("closed");
+        bench.destroy(id).expect("destroyed");
+        bench.assert_pools_full();
+    }
+
+    #[test]
+    fn older_versions_have_fewer_fields() {
+        let mut bench = Bench::new();
+        // Version 1 knows neither options nor more than eight priorities.
+        bench.call_version(bench.root, &create(8, ALL), 1).expect("made");
+        let token = bench.open(ObjectId::new(ObjectType::Dpseci, 0));
+        assert_eq!(bench.call(token, &dpseci::GetAttributes {}).expect("attributes").options, 0);
+        let nine = bench.call_version(bench.root, &create(9, 0), 2);
+        assert_eq!(nine, Err(Status::ConfigurationError));
+        let old = bench.call_version(token, &dpseci::GetSecAttributes {}, 1).expect("attributes");
+        assert_eq!((old.era, old.ccha_acc_num), (10, 0));
+    }
+
+    #[test]
+    fn congestion_needs_a_group() {
+        let mut bench = Bench::new();
+        // What Linux sets.
+        let set = dpseci::SetCongestionNotification {
+            notification_mode: 7,
+            message_iova: 0x1000,
+            message_ctx: 5,
+            threshold_entry: 128 << 20,
+            threshold_exit: 115 << 20,
+            ..Default::default()
+        };
+        let get = dpseci::GetCongestionNotification {};
+        let (_, without) = bench.make(&create(1, 0));
+        assert_eq!(bench.call(without, &set), Err(Status::ConfigurationError));
+        assert_eq!(bench.call(without, &get), Err(Status::ConfigurationError));
+        let (_, token) = bench.make(&create(1, dpseci::OPT_HAS_CG));
+        bench.call(token, &set).expect("set");
+        let reply = bench.call(token, &get).expect("kept");
+        assert_eq!((reply.message_iova, reply.threshold_entry), (0x1000, 128 << 20));
+        let odd = dpseci::SetCongestionNotification { message_iova: 8, ..set.clone() };
+        assert_eq!(bench.call(token, &odd), Err(Status::ConfigurationError));
+        let nobody =
+            dpseci::SetCongestionNotification { dest_type: 1, notification_mode: 8, ..set };
+        assert_eq!(bench.call(token, &nobody), Err(Status::ConfigurationError));
+        bench.call(token, &common::Reset {}).expect("reset");
+        assert_eq!(bench.call(token, &get), Ok(Default::default()));
+    }
+
+    #[test]
+    fn a_queue_with_a_destination_is_scheduled() {
+        let mut bench = Bench::new();
+        let (_, token) = bench.make(&create(2, 0));
+        let portal = dpio::Create { channel_mode: 1, num_priorities: 8 };
+        let dest_id = bench.create(&portal).expect("dpio").id;
+        let set = dpseci::SetRxQueue {
+            dest_id,
+            queue: 1,
+            dest_type: 1,
+            options: 7,
+            user_ctx: 9,
+            order_preservation: true,
+            ..Default::default()
+        };
+        bench.call(token, &set).expect("set");
+        let status = |queue_index| dpseci::GetRxQueueStatus { queue_index };
+        assert_eq!(bench.call(token, &status(0)).expect("status").schedstate, PARKED);
+        assert_eq!(bench.call(token, &status(1)).expect("status").schedstate, SCHEDULED);
+        assert_eq!(bench.call(token, &status(u32::MAX)), Err(Status::ConfigurationError));
+        let queue = bench.call(token, &dpseci::GetRxQueue { queue: 1 }).expect("queue");
+        assert_eq!((queue.user_ctx, queue.order_preservation), (9, true));
+        assert_eq!(bench.call(token, &dpseci::GetSecCounters {}), Ok(Default::default()));
+    }
+
+    #[test]
+    fn bad_configurations_leave_nothing_taken() {
+        let mut bench = Bench::new();
+        let mut zero = create(2, ALL);
+        zero.priorities[1] = 0;
+        let mut high = create(2, ALL);
+        high.priorities[0] = 9;
+        for request in [zero, high, create(0, ALL), create(17, ALL)] {
+            assert_eq!(bench.create(&request), Err(Status::ConfigurationError));
+        }
+        bench.assert_pools_full();
+        while bench.create(&create(16, ALL)).is_ok() {}
+        let before: Vec<u32> = bench.state.pools.all().iter().map(|(_, p)| p.free()).collect();
+        assert_eq!(bench.create(&create(16, ALL)), Err(Status::NoResource));
+        let after: Vec<u32> = bench.state.pools.all().iter().map(|(_, p)| p.free()).collect();
+        assert_eq!(before, after);
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Whose command portal is whose.
+
+use super::{Object, State};
+use mc_abi::{Header, ObjectId, ObjectType, Status, dpmcp};
+
+/// Portal number that asks for any free one, in all create commands.
+const FROM_POOL: u32 = dpmcp::PORTAL_FROM_POOL;
+
+/// Who owns a portal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// The container whose authority the portal's commands have.
+    pub container: u32,
+    /// The `dpmcp` that it belongs to; a container's own portal has none.
+    pub dpmcp: Option<u32>,
+}
+
+/// The owners of portals, by the portals' numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Portals(Vec<Option<Owner>>);
+
+impl Portals {
+    /// The owner of a portal.
+    pub fn owner(&self, portal: u32) -> Option<Owner> {
+        self.0.get(portal as usize).copied().flatten()
+    }
+
+    /// Changes the owner. The number comes from the pool of portals, so the
+    /// list is no longer than the pool.
+    pub fn set_owner(&mut self, portal: u32, owner: Option<Owner>) {
+        let at = portal as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, None);
+        }
+        if let Some(slot) = self.0.get_mut(at) {
+            *slot = owner;
+        }
+    }
+}
+
+impl State {
+    /// Takes a portal, a certain one or any, for its owner.
+    ///
+    /// # Errors
+    /// [`Status::NoResource`] where it is not free.
+    pub fn take_portal(&mut self, wanted: u32, owner: Owner) -> Result<u32, Status> {
+        let portal = match wanted {
+            FROM_POOL => self.pools.mcp.take()?,
+            wanted => {
+                self.pools.mcp.take_exactly(wanted)?;
+                wanted
+            }
+        };
+        self.portals.set_owner(portal, Some(owner));
+        Ok(portal)
+    }
+
+    /// Gives a portal back.
+    pub fn give_portal(&mut self, portal: u32) {
+        self.portals.set_owner(portal, None);
+        self.pools.mcp.give(portal);
+    }
+
+    /// The container that a portal belongs to, be it its own or that of a
+    /// `dpmcp` which it holds now.
+    pub fn portal_container(&self, portal: u32) -> Option<u32> {
+        self.portals.owner(portal).map(|owner| owner.container)
+    }
+
+    /// A command that came through `portal` is done: raises the portal's
+    /// interrupt, unless its sender did not want one.
+    pub fn command_done(&mut self, portal: u32, header: Header) {
+        let Some(Owner { dpmcp: Some(id), .. }) = self.portals.owner(portal) else { return };
+        let id = ObjectId::new(ObjectType::Dpmcp, id);
+        let listens = |object: &Object| object.irqs.first().is_some_and(|irq| irq.enabled);
+        let unwanted = header.software_flags() & Header::INTERRUPT_DISABLED != 0;
+        if !unwanted && self.objects.get(&id).is_some_and(listens) {
+            self.raise(id, 0, dpmcp::EVENT_COMMAND_DONE);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the frame queues of all families have in common.
+
+use super::{State, dpcon::Concentrator, dpio::QueuingPortal};
+use mc_abi::{ObjectId, ObjectType, Status};
+
+/// Most priorities (work queues) of a channel.
+pub(crate) const MAX_PRIORITIES: u8 = 8;
+/// Cores of an LX2160A.
+pub(crate) const CORES: u8 = 16;
+
+/// Where a queue's frames go. On the wire: type (0 none, 1 `dpio`, 2 `dpcon`),
+/// number and priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Destination {
+    pub kind: u8,
+    pub id: u32,
+    pub priority: u8,
+}
+
+/// A queue that software dequeues from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RxQueue {
+    pub fqid: u32,
+    pub destination: Destination,
+    /// Comes with each frame.
+    pub user_ctx: u64,
+    /// Whether the queue keeps the order of frames while several consumers
+    /// work on them.
+    pub order_preservation: bool,
+}
+
+/// What a command changes of a queue; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RxQueueChange {
+    pub destination: Option<Destination>,
+    pub user_ctx: Option<u64>,
+    pub order_preservation: Option<bool>,
+}
+
+impl RxQueue {
+    /// A parked queue, as after creation.
+    pub fn new(fqid: u32) -> Self {
+        Self { fqid, destination: Destination::default(), user_ctx: 0, order_preservation: false }
+    }
+
+    /// Everything as after creation but the number.
+    pub fn reset(&mut self) {
+        *self = Self::new(self.fqid);
+    }
+
+    /// Applies a change that has been [checked](RxQueueChange::check).
+    pub fn apply(&mut self, change: &RxQueueChange) {
+        if let Some(destination) = change.destination {
+            self.destination = destination;
+        }
+        if let Some(user_ctx) = change.user_ctx {
+            self.user_ctx = user_ctx;
+        }
+        if let Some(order_preservation) = change.order_preservation {
+            self.order_preservation = order_preservation;
+        }
+    }
+}
+
+impl RxQueueChange {
+    /// A change from a command's fields, of which option bit 0 (context), 1
+    /// (destination) and 2 (order) tell which ones count: the same in all
+    /// families.
+    ///
+    /// # Errors
+    /// [`Status::ConfigurationError`] for a destination that the queues of
+    /// `owner` cannot have.
+    pub fn check(
+        state: &State,
+        owner: ObjectId,
+        options: u32,
+        destination: Destination,
+        user_ctx: u64,
+        order_preservation: bool,
+    ) -> Result<Self, Status> {
+        let has = |bit: u32| options & (1 << bit) != 0;
+        if has(1) {
+            state.check_destination(owner, destination)?;
+        }
+        Ok(Self {
+            user_ctx: has(0).then_some(user_ctx),
+            destination: has(1).then_some(destination),
+            order_preservation: has(2).then_some(order_preservation),
+        })
+    }
+}
+
+impl State {
+    /// Whether both objects are there, in the same container: no queue leads
+    /// out of its owner's isolation context.
+    pub fn is_beside(&self, owner: ObjectId, other: ObjectId) -> bool {
+        match (self.objects.get(&owner), self.objects.get(&other)) {
+            (Some(owner), Some(other)) => owner.container == other.container,
+            _ => false,
+        }
+    }
+
+    /// Whether there is an object of a family, in any container.
+    pub fn has_any(&self, kind: ObjectType) -> bool {
+        let all = ObjectId::new(kind, 0)..=ObjectId::new(kind, u32::MAX);
+        self.objects.range(all).next().is_some()
+    }
+
+    /// Checks that the queues of `owner` can have this destination: a portal
+    /// with a notification channel or a concentrator in the same container,
+    /// with that many priorities.
+    ///
+    /// # Errors
+    /// [`Status::ConfigurationError`]; which status a real MC gives is not
+    /// known.
+    pub fn check_destination(
+        &self,
+        owner: ObjectId,
+        destination: Destination,
+    ) -> Result<(), Status> {
+        let Destination { kind, id, priority } = destination;
+        let beside = |kind| self.is_beside(owner, ObjectId::new(kind, id));
+        let priorities = match kind {
+            0 => return Ok(()),
+            1 if beside(ObjectType::Dpio) => {
+                let portal = self.body::<QueuingPortal>(id)?;
+                if portal.has_channel { portal.num_priorities } else { 0 }
+            }
+            2 if beside(ObjectType::Dpcon) => self.body::<Concentrator>(id)?.num_priorities,
+            _ => 0,
+        };
+        if priority < priorities { Ok(()) } else { Err(Status::ConfigurationError) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mc::testing::Bench;
+    use mc_abi::{
+        Message, ObjectId, ObjectType, Params, Token, common, dpci, dpcon, dpdbg, dpdcei, dpdmai,
+        dpio, dprtc, dpseci,
+    };
+    use proptest::prelude::*;
+
+    /// One object of each family that has to do with queues and engines.
+    fn furnish(bench: &mut Bench) -> Vec<(ObjectId, Token)> {
+        let priorities = [1; 8];
+        let crypto = dpseci::Create {
+            priorities,
+            num_tx_queues: 4,
+            num_rx_queues: 4,
+            options: 0xe0,
+            priorities2: priorities,
+        };
+        let options = 0x40;
+        vec![
+            bench.make(&dpio::Create { channel_mode: 1, num_priorities: 8 }),
+            bench.make(&dpcon::Create { num_priorities: 8 }),
+            bench.make(&dpci::Create { num_of_priorities: 2, options }),
+            bench.make(&crypto),
+            bench.make(&dpdmai::Create { num_queues: 2, priorities: [1, 2], options: 1 }),
+            bench.make(&dpdcei::Create { engine: 0, priority: 1 }),
+            bench.make(&dprtc::Create {}),
+            bench.make(&dpdbg::Create::default()),
+        ]
+    }
+
+    fn numbers(kind: ObjectType) -> Vec<u16> {
+        let own = match kind {
+            ObjectType::Dpio => dpio::COMMANDS,
+            ObjectType::Dpcon => dpcon::COMMANDS,
+            ObjectType::Dpci => dpci::COMMANDS,
+            ObjectType::Dpseci => dpseci::COMMANDS,
+            ObjectType::Dpdmai => dpdmai::COMMANDS,
+            ObjectType::Dpdcei => dpdcei::COMMANDS,
+            ObjectType::Dprtc => dprtc::COMMANDS,
+            _ => dpdbg::COMMANDS,
+        };
+        own.iter().chain(common::COMMANDS).map(|command| command.number).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_parameters_panic_or_lose_resources(
+            commands in prop::collection::vec(
+                (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0u8..4, any::<[u8; 32]>()),
+                1..200,
+            ),
+        ) {
+            let mut bench = Bench::new();
+            let objects = furnish(&mut bench);
+            for (object, command, version, bytes) in commands {
+                let (id, token) = *object.get(&objects);
+                let number = *command.get(&numbers(id.kind));
+                let mut params = Params::ZERO;
+                // Small numbers are worth more than random ones: they name what
+                // is there.
+                for (slot, byte) in params.0.iter_mut().zip(bytes) {
+                    *slot = if byte < 0x80 { byte % 4 } else { byte };
+                }
+                let _ = bench.send(1, &Message::command(number, version, token, params));
+            }
+            for (id, token) in objects {
+                bench.close(token).expect("closed");
+                bench.destroy(id).expect("destroyed");
+            }
+            bench.assert_pools_full();
+        }
+    }
+}

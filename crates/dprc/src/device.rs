@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! A device of the fsl-mc bus in the hands of user space.
+
+use crate::error::{Error, Result, refused};
+use crate::interrupt::{EventFd, Interrupt, IrqAction, IrqData, irq_request};
+use crate::ioctl;
+use crate::memory::MappedRegion;
+use crate::portal::{BlockPortal, McPortal};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use std::sync::Arc;
+use vfio_bindings::bindings::vfio as abi;
+
+/// An open device. Its last close resets it.
+#[derive(Debug, Clone)]
+pub struct Device {
+    name: String,
+    file: Arc<OwnedFd>,
+    info: DeviceInfo,
+}
+
+/// What the kernel says of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Whether [`Device::reset`] works.
+    pub resettable: bool,
+    /// VFIO_DEVICE_FLAGS_*, all of them.
+    pub flags: u32,
+    /// How many regions it has.
+    pub regions: u32,
+    /// How many interrupts it has.
+    pub irqs: u32,
+}
+
+/// What the kernel says of a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegionInfo {
+    /// Which one.
+    pub index: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Place in the device's file: index << 40 for this driver.
+    pub offset: u64,
+    /// May be read.
+    pub readable: bool,
+    /// May be written.
+    pub writable: bool,
+    /// May be mapped.
+    pub mappable: bool,
+}
+
+/// What the kernel says of an interrupt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IrqInfo {
+    /// Which one.
+    pub index: u32,
+    /// How many there are of this index: 1 for this bus.
+    pub count: u32,
+    /// Can signal an eventfd.
+    pub eventfd: bool,
+    /// Can be masked.
+    pub maskable: bool,
+    /// Is masked when it fires.
+    pub automasked: bool,
+}
+
+impl Device {
+    pub(crate) fn new(name: &str, file: OwnedFd) -> Result<Self> {
+        let info = ioctl::device_info(file.as_fd()).map_err(refused(
+            "VFIO_DEVICE_GET_INFO",
+            name,
+            |_| "",
+        ))?;
+        if info.flags & abi::VFIO_DEVICE_FLAGS_FSL_MC == 0 {
+            return Err(Error::NotFslMc { device: name.to_owned(), flags: info.flags });
+        }
+        let info = DeviceInfo {
+            resettable: info.flags & abi::VFIO_DEVICE_FLAGS_RESET != 0,
+            flags: info.flags,
+            regions: info.num_regions,
+            irqs: info.num_irqs,
+        };
+        Ok(Self { name: name.to_owned(), file: Arc::new(file), info })
+    }
+
+    /// Name on the bus.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the kernel said when the device was opened.
+    pub fn info(&self) -> DeviceInfo {
+        self.info
+    }
+
+    /// Asks about a region.
+    ///
+    /// # Errors
+    /// When the device has no such region.
+    pub fn region(&self, index: u32) -> Result<RegionInfo> {
+        let info = ioctl::region_info(self.file.as_fd(), index).map_err(refused(
+            "VFIO_DEVICE_GET_REGION_INFO",
+            format!("{} (region {index})", self.name),
+            |errno| if errno == Errno::INVAL { "The device has fewer regions" } else { "" },
+        ))?;
+        let has = |flag| info.flags & flag != 0;
+        Ok(RegionInfo {
+            index,
+            size: info.size,
+            offset: info.offset,
+            readable: has(abi::VFIO_REGION_INFO_FLAG_READ),
+            writable: has(abi::VFIO_REGION_INFO_FLAG_WRITE),
+            mappable: has(abi::VFIO_REGION_INFO_FLAG_MMAP),
+        })
+    }
+
+    /// Asks about an interrupt.
+    ///
+    /// # Errors
+    /// When the device has no such interrupt.
+    pub fn irq(&self, index: u32) -> Result<IrqInfo> {
+        let info = ioctl::irq_info(self.file.as_fd(), index).map_err(refused(
+            "VFIO_DEVICE_GET_IRQ_INFO",
+            format!("{} (interrupt {index})", self.name),
+            |errno| if errno == Errno::INVAL { "The device has fewer interrupts" } else { "" },
+        ))?;
+        let has = |flag| info.flags & flag != 0;
+        Ok(IrqInfo {
+            index,
+            count: info.count,
+            eventfd: has(abi::VFIO_IRQ_INFO_EVENTFD),
+            maskable: has(abi::VFIO_IRQ_INFO_MASKABLE),
+            automasked: has(abi::VFIO_IRQ_INFO_AUTOMASKED),
+        })
+    }
+
+    /// Maps a whole region.
+    ///
+    /// # Errors
+    /// [`Error::Region`] for one that may not be mapped, or the kernel's refusal.
+    pub fn map_region(&self, index: u32) -> Result<MappedRegion> {
+        let region = self.region(index)?;
+        if !region.mappable {
+            return Err(Error::Region {
+                device: self.name.clone(),
+                index,
+                what: "may not be mapped; a container's own portal is used by read and write"
+                    .to_owned(),
+            });
+        }
+        MappedRegion::map(
+            self.file.as_fd(),
+            &self.name,
+            index,
+            region.offset,
+            region.size,
+            region.writable,
+        )
+    }
+
+    /// The command portal in region 0, by reads and writes of the device's file: works
+    /// for a container and for a dpmcp.
+    ///
+    /// # Errors
+    /// When region 0 cannot be read and written.
+    pub fn portal(&self) -> Result<McPortal> {
+        let region = self.region(0)?;
+        if !(region.readable && region.writable) {
+            return Err(Error::Region {
+                device: self.name.clone(),
+                index: 0,
+                what: "cannot be read and written".to_owned(),
+            });
+        }
+        let transport = BlockPortal::new(Arc::clone(&self.file), region.offset);
+        Ok(McPortal::new(format!("{} (read and write)", self.name), transport))
+    }
+
+    /// The command portal in region 0, mapped into this process: works for a dpmcp.
+    ///
+    /// # Errors
+    /// Those of [`Device::map_region`].
+    pub fn mapped_portal(&self) -> Result<McPortal> {
+        Ok(McPortal::new(format!("{} (mapped)", self.name), self.map_region(0)?))
+    }
+
+    /// Lets an interrupt signal a new eventfd, until the result is dropped.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn enable_interrupt(&self, index: u32) -> Result<Interrupt> {
+        Interrupt::enable(self.clone(), index, EventFd::new()?)
+    }
+
+    /// VFIO_DEVICE_SET_IRQS as the kernel has it, for whoever tests it.
+    /// [`Device::enable_interrupt`] is the way to use it.
+    ///
+    /// Beware of `IrqData::None(0)` with [`IrqAction::Trigger`] on a device
+    /// that has had no interrupt enabled since its bind: Linux's own driver
+    /// dereferences a null pointer then.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_irqs(
+        &self,
+        index: u32,
+        start: u32,
+        action: IrqAction,
+        data: &IrqData<'_>,
+    ) -> Result<()> {
+        let mut request = irq_request(index, start, action, data);
+        ioctl::set_irqs(self.file.as_fd(), &mut request).map_err(refused(
+            "VFIO_DEVICE_SET_IRQS",
+            format!("{} (interrupt {index})", self.name),
+            |errno| match errno {
+                Errno::INVAL => "The device has no such interrupt, or it cannot do that",
+                Errno::NODEV => {
+                    "Interrupts of a container work once per bind with some kernels: unbind it \
+                     and bind it again"
+                }
+                Errno::NOSPC | Errno::NOMEM => "The container's interrupts are used up",
+                _ => "",
+            },
+        ))
+    }
+
+    /// Puts the device back to its initial state.
+    ///
+    /// # Errors
+    /// When the kernel or the MC refuses.
+    pub fn reset(&self) -> Result<()> {
+        ioctl::reset(self.file.as_fd()).map_err(refused(
+            "VFIO_DEVICE_RESET",
+            self.name.as_str(),
+            |errno| match errno {
+                Errno::NOTTY => "The driver resets no device of this type",
+                Errno::IO | Errno::PERM | Errno::ACCESS => "The MC refuses the reset",
+                _ => "",
+            },
+        ))
+    }
+}

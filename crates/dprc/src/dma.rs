@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Memory for DMA. A buffer is owned either by the process alone ([`DmaBuffer`]) or
+//! shared with devices ([`Mapped`]); only unmapping leads back.
+
+use crate::error::{Error, Result, refused};
+use crate::ioctl;
+use crate::memory::{Mapping, Word};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use std::sync::Arc;
+use vfio_bindings::bindings::vfio as abi;
+
+/// Pages of memory, zeroed at first.
+#[derive(Debug)]
+pub struct DmaBuffer {
+    memory: Mapping,
+}
+
+/// What devices may do with a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read it.
+    Read,
+    /// Write it.
+    Write,
+    /// Both.
+    ReadWrite,
+}
+
+impl Access {
+    const fn flags(self) -> u32 {
+        match self {
+            Self::Read => abi::VFIO_DMA_MAP_FLAG_READ,
+            Self::Write => abi::VFIO_DMA_MAP_FLAG_WRITE,
+            Self::ReadWrite => abi::VFIO_DMA_MAP_FLAG_READ | abi::VFIO_DMA_MAP_FLAG_WRITE,
+        }
+    }
+}
+
+impl DmaBuffer {
+    /// Allocates `size` bytes, a multiple of the page size.
+    ///
+    /// # Errors
+    /// [`Error::NotPages`], or that of the kernel when there is no memory.
+    pub fn allocate(size: usize) -> Result<Self> {
+        check_pages("the size of a buffer", size as u64)?;
+        if size == 0 {
+            return Err(not_pages("the size of a buffer", 0));
+        }
+        let memory =
+            Mapping::anonymous(size).map_err(refused("mmap", "anonymous memory", |_| ""))?;
+        Ok(Self { memory })
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> usize {
+        self.memory.length()
+    }
+
+    /// The word at a byte offset, or `None` outside or when misaligned.
+    pub fn load<W: Word>(&self, offset: usize) -> Option<W> {
+        self.memory.load(offset)
+    }
+
+    /// Replaces the word at a byte offset, or gives `None` outside or when misaligned.
+    pub fn store<W: Word>(&self, offset: usize, value: W) -> Option<()> {
+        self.memory.store(offset, value)
+    }
+}
+
+/// A buffer that could not be mapped, with the reason.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct MapError {
+    /// The buffer, unchanged.
+    pub buffer: DmaBuffer,
+    /// Why.
+    #[source]
+    pub error: Error,
+}
+
+/// A buffer that devices reach. Keeps the container alive; unmapped when dropped.
+#[derive(Debug)]
+pub struct Mapped {
+    container: Arc<OwnedFd>,
+    /// `None` only after unmapping.
+    buffer: Option<DmaBuffer>,
+    iova: u64,
+    size: u64,
+}
+
+impl Mapped {
+    pub(crate) fn map(
+        container: Arc<OwnedFd>,
+        buffer: DmaBuffer,
+        iova: u64,
+        access: Access,
+    ) -> std::result::Result<Self, Box<MapError>> {
+        match share(&container, &buffer, iova, access) {
+            Ok(()) => {
+                let size = buffer.size() as u64;
+                Ok(Self { container, buffer: Some(buffer), iova, size })
+            }
+            Err(error) => Err(Box::new(MapError { buffer, error })),
+        }
+    }
+
+    /// Its I/O virtual address.
+    pub fn iova(&self) -> u64 {
+        self.iova
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The word at a byte offset as it is at this moment: devices may change it at
+    /// any time. `None` outside or when misaligned.
+    pub fn load<W: Word>(&self, offset: usize) -> Option<W> {
+        self.buffer.as_ref()?.load(offset)
+    }
+
+    /// Replaces the word at a byte offset, or gives `None` outside or when misaligned.
+    pub fn store<W: Word>(&self, offset: usize, value: W) -> Option<()> {
+        self.buffer.as_ref()?.store(offset, value)
+    }
+
+    /// Takes the buffer back from the devices.
+    ///
+    /// # Errors
+    /// When the kernel does not unmap it; the memory is then never reused, since
+    /// devices may still reach it.
+    pub fn unmap(mut self) -> Result<DmaBuffer> {
+        self.take_back()?;
+        // `take_back` leaves the buffer in its place.
+        self.buffer.take().ok_or_else(|| self.lost(Errno::BADF))
+    }
+
+    fn take_back(&mut self) -> Result<()> {
+        let unmapped = ioctl::unmap_dma(self.container.as_fd(), self.iova, self.size);
+        let failed = match unmapped {
+            Ok(size) if size == self.size => return Ok(()),
+            // A part only, or nothing: the kernel does not know this mapping as such.
+            Ok(_) => Errno::INVAL,
+            Err(errno) => errno,
+        };
+        std::mem::forget(self.buffer.take());
+        Err(self.lost(failed))
+    }
+
+    fn lost(&self, errno: Errno) -> Error {
+        let of = format!("IOVA {:#x}, {:#x} bytes", self.iova, self.size);
+        refused(
+            "VFIO_IOMMU_UNMAP_DMA",
+            of,
+            |_| "The memory stays reserved, as devices may still reach it",
+        )(errno)
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        if self.buffer.is_some() {
+            // Nobody is left to be told; the memory is kept when it fails.
+            let _ = self.take_back();
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+fn share(container: &OwnedFd, buffer: &DmaBuffer, iova: u64, access: Access) -> Result<()> {
+    check_pages("the I/O virtual address", iova)?;
+    let size = buffer.size() as u64;
+    // SAFETY: the memory belongs to `buffer`, which `Mapped` owns until it is unmapped;
+    // when unmapping fails the memory is leaked rather than reused. It is never borrowed
+    // as a reference: all access is volatile.
+    unsafe {
+        ioctl::map_dma(container.as_fd(), access.flags(), buffer.memory.address(), iova, size)
+    }
+    .map_err(refused(
+        "VFIO_IOMMU_MAP_DMA",
+        format!("IOVA {iova:#x}, {size:#x} bytes"),
+        |errno| match errno {
+            Errno::EXIST => "Something is mapped there already",
+            Errno::NOMEM => "Raise the limit of locked memory (ulimit -l)",
+            Errno::INVAL => "The address is outside of what the IOMMU translates",
+            _ => "",
+        },
+    ))
+}
+
+/// 0 is a multiple, too.
+fn check_pages(what: &'static str, value: u64) -> Result<()> {
+    if value % rustix::param::page_size() as u64 == 0 {
+        Ok(())
+    } else {
+        Err(not_pages(what, value))
+    }
+}
+
+fn not_pages(what: &'static str, value: u64) -> Error {
+    Error::NotPages { what, value, page: rustix::param::page_size() as u64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_whole_pages() {
+        let page = rustix::param::page_size();
+        assert!(DmaBuffer::allocate(0).is_err());
+        let error = DmaBuffer::allocate(page + 1).unwrap_err().to_string();
+        assert!(error.contains("multiple of the page size"), "{error}");
+        let buffer = DmaBuffer::allocate(2 * page).unwrap();
+        buffer.store(page, 7_u32).unwrap();
+        assert_eq!((buffer.load::<u32>(page), buffer.load::<u32>(0)), (Some(7), Some(0)));
+        assert_eq!(buffer.load::<u8>(2 * page), None);
+    }
+
+    #[test]
+    fn a_refused_mapping_gives_the_buffer_back() {
+        let null = Arc::new(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
+        let buffer = DmaBuffer::allocate(rustix::param::page_size()).unwrap();
+        buffer.store(0, 42_u8).unwrap();
+        let refused = Mapped::map(null.clone(), buffer, 0x1000_0000, Access::Read).unwrap_err();
+        assert_eq!(refused.buffer.load::<u8>(0), Some(42));
+        assert!(refused.to_string().contains("VFIO_IOMMU_MAP_DMA"), "{refused}");
+        let refused = Mapped::map(null, refused.buffer, 0x1001, Access::Read).unwrap_err();
+        assert!(matches!(refused.error, Error::NotPages { .. }));
+    }
+}

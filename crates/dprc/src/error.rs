@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What can go wrong: what was asked, of whom, what came back, what to do.
+
+use mc_abi::{FieldError, Status, Token};
+use rustix::io::Errno;
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A request that the kernel, or the Management Complex, did not fulfil.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel refuses a system call.
+    #[error("{asked} of {of}: {}{}", errno_words(*.errno), advice_words(.advice))]
+    Kernel {
+        /// What was asked, such as `VFIO_DEVICE_RESET`.
+        asked: &'static str,
+        /// Of whom: a file or a device.
+        of: String,
+        /// What came back.
+        errno: Errno,
+        /// What one can do, if there is something.
+        advice: &'static str,
+    },
+    /// The kernel speaks another version of VFIO.
+    #[error("/dev/vfio/vfio speaks VFIO version {found}, this program {expected}")]
+    ApiVersion {
+        /// The kernel's.
+        found: i32,
+        /// This crate's.
+        expected: i32,
+    },
+    /// A device has no IOMMU group.
+    #[error(
+        "{device} has no IOMMU group ({link}): no IOMMU translates for it. Describe one in the \
+         device tree (iommu-map) and boot with its driver"
+    )]
+    NoGroup {
+        /// Name on the bus.
+        device: String,
+        /// The link in sysfs that is not there.
+        link: String,
+    },
+    /// A group cannot be used yet.
+    #[error(
+        "IOMMU group {group} is not viable: a device in it is still bound to a driver other than \
+         VFIO's. Bind the whole container to vfio-fsl-mc"
+    )]
+    NotViable {
+        /// Number of the group.
+        group: u32,
+    },
+    /// A device is none of the fsl-mc bus.
+    #[error("{device} is no fsl-mc device for VFIO: its flags are {flags:#x}")]
+    NotFslMc {
+        /// Name on the bus.
+        device: String,
+        /// VFIO_DEVICE_FLAGS_*.
+        flags: u32,
+    },
+    /// A region cannot be used in that way.
+    #[error("region {index} of {device} {what}")]
+    Region {
+        /// Name on the bus.
+        device: String,
+        /// Number of the region.
+        index: u32,
+        /// What is wrong.
+        what: String,
+    },
+    /// A size or address that is no multiple of a page.
+    #[error("{what} {value:#x} is not a positive multiple of the page size {page:#x}")]
+    NotPages {
+        /// What is to be one.
+        what: &'static str,
+        /// The value.
+        value: u64,
+        /// Size of a page in bytes.
+        page: u64,
+    },
+    /// A command to the Management Complex failed.
+    #[error(transparent)]
+    Portal(#[from] PortalError),
+}
+
+/// A command that the Management Complex did not carry out.
+#[derive(Debug, thiserror::Error)]
+pub enum PortalError {
+    /// It answers with a status other than ok.
+    #[error(
+        "the MC refuses {command} (command {number:#05x} version {version}) for {of} through \
+         {portal}: {status}"
+    )]
+    Refused {
+        /// Name of the command.
+        command: &'static str,
+        /// Its number.
+        number: u16,
+        /// Its version.
+        version: u8,
+        /// The object that the token stands for, or `token 0x..`.
+        of: String,
+        /// The portal.
+        portal: String,
+        /// What the MC says.
+        status: Status,
+    },
+    /// The answer has a field without meaning.
+    #[error("the MC's answer to {command} through {portal} makes no sense: {error}")]
+    Nonsense {
+        /// Name of the command.
+        command: &'static str,
+        /// The portal.
+        portal: String,
+        /// Which field.
+        error: FieldError,
+    },
+    /// No answer came.
+    #[error(
+        "the MC has not answered {command} (command {number:#05x}, token {token:#x}) through \
+         {portal} within {seconds} s; the portal is stuck until the MC answers or is reset"
+    )]
+    Silent {
+        /// Name of the command.
+        command: &'static str,
+        /// Its number.
+        number: u16,
+        /// Its token.
+        token: u16,
+        /// The portal.
+        portal: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The kernel, between us and the portal, refuses.
+    #[error(
+        "the kernel does not pass {command} (command {number:#05x} version {version}, token \
+         {token:#x}) on to {portal}: {}{}", errno_words(*.errno), advice_words(.advice)
+    )]
+    Kernel {
+        /// Name of the command.
+        command: &'static str,
+        /// Its number.
+        number: u16,
+        /// Its version.
+        version: u8,
+        /// Its token.
+        token: u16,
+        /// The portal.
+        portal: String,
+        /// What came back.
+        errno: Errno,
+        /// What one can do, if there is something.
+        advice: &'static str,
+    },
+}
+
+impl PortalError {
+    /// The status of the MC, if it answered.
+    pub fn status(&self) -> Option<Status> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// How a token is called in messages when its object is not known.
+pub(crate) fn token_name(token: Token) -> String {
+    if token == Token::NONE { "no object".to_owned() } else { format!("token {:#x}", token.0) }
+}
+
+pub(crate) fn errno_words(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    text.replace("(os error", "(errno")
+}
+
+fn advice_words(advice: &str) -> String {
+    if advice.is_empty() { String::new() } else { format!(". {advice}") }
+}
+
+/// Turns a refused system call into an [`Error::Kernel`].
+pub(crate) fn refused<'a>(
+    asked: &'static str,
+    of: impl Into<String> + 'a,
+    advice: impl Fn(Errno) -> &'static str + 'a,
+) -> impl FnOnce(Errno) -> Error + 'a {
+    move |errno| Error::Kernel { asked, of: of.into(), errno, advice: advice(errno) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_error_says_what_whom_why_and_what_to_do() {
+        let error =
+            refused("VFIO_SET_IOMMU", "/dev/vfio/vfio", |_| "Set the parameter")(Errno::PERM);
+        let text = error.to_string();
+        assert_eq!(
+            text,
+            "VFIO_SET_IOMMU of /dev/vfio/vfio: Operation not permitted (errno 1). Set the parameter"
+        );
+        let text = refused("open", "x", |_| "")(Errno::NOENT).to_string();
+        assert!(text.ends_with("(errno 2)"), "{text}");
+    }
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The system calls of VFIO and of the management interface, with their argument
+//! types. Everything here is a plain function of a file and values: what the calls
+//! mean is told where they are used.
+//!
+//! Numbers and structures: `linux/vfio.h` (by way of vfio-bindings) and
+//! `linux/fsl_mc.h` of the kernel's user API.
+#![allow(unsafe_code)]
+
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::io::{Errno, Result};
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};
+use std::ffi::{CStr, c_void};
+use std::mem::size_of;
+use vfio_bindings::bindings::vfio::{
+    VFIO_BASE, VFIO_TYPE, vfio_device_info, vfio_group_status, vfio_iommu_type1_dma_map,
+    vfio_iommu_type1_dma_unmap, vfio_iommu_type1_info, vfio_irq_info, vfio_irq_set,
+    vfio_region_info,
+};
+
+/// VFIO numbers its calls from a base and gives none of them a direction.
+const fn vfio(offset: u8) -> Opcode {
+    opcode::none(VFIO_TYPE, VFIO_BASE as u8 + offset)
+}
+
+const GET_API_VERSION: Opcode = vfio(0);
+const CHECK_EXTENSION: Opcode = vfio(1);
+const SET_IOMMU: Opcode = vfio(2);
+const GROUP_GET_STATUS: Opcode = vfio(3);
+const GROUP_SET_CONTAINER: Opcode = vfio(4);
+const GROUP_GET_DEVICE_FD: Opcode = vfio(6);
+const DEVICE_GET_INFO: Opcode = vfio(7);
+const DEVICE_GET_REGION_INFO: Opcode = vfio(8);
+const DEVICE_GET_IRQ_INFO: Opcode = vfio(9);
+const DEVICE_SET_IRQS: Opcode = vfio(10);
+const DEVICE_RESET: Opcode = vfio(11);
+const IOMMU_GET_INFO: Opcode = vfio(12);
+const IOMMU_MAP_DMA: Opcode = vfio(13);
+const IOMMU_UNMAP_DMA: Opcode = vfio(14);
+
+/// `_IOWR('R', 0xe0, struct fsl_mc_command)`: 64 bytes both ways.
+const SEND_MC_COMMAND: Opcode = opcode::read_write::<[u64; 8]>(b'R', 0xe0);
+
+/// Size of a structure as its `argsz` wants it.
+pub(crate) const fn argsz<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+/// A call whose argument is a number or a pointer and whose answer is its return
+/// value.
+struct Returning {
+    opcode: Opcode,
+    argument: *mut c_void,
+}
+
+// SAFETY: `opcode` and `argument` are passed on as they are; the answer is the
+// return value and never read through the pointer. IS_MUTATING is the safe choice.
+unsafe impl Ioctl for Returning {
+    type Output = i32;
+    const IS_MUTATING: bool = true;
+
+    fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        self.argument
+    }
+
+    unsafe fn output_from_ptr(out: IoctlOutput, _: *mut c_void) -> Result<i32> {
+        Ok(out)
+    }
+}
+
+fn with_number(fd: BorrowedFd<'_>, opcode: Opcode, number: usize) -> Result<i32> {
+    let argument = std::ptr::without_provenance_mut(number);
+    // SAFETY: the calls made through this function take a number, not a pointer.
+    unsafe { ioctl(fd, Returning { opcode, argument }) }
+}
+
+fn with_struct<const OPCODE: Opcode, T>(fd: BorrowedFd<'_>, value: &mut T) -> Result<()> {
+    // SAFETY: each caller pairs the opcode with the structure that `linux/vfio.h`
+    // (or `linux/fsl_mc.h`) names for it; they are plain numbers, for which every
+    // bit pattern is a value. The kernel writes no more than the `argsz` that the
+    // caller has set to the structure's size (or the size in the opcode).
+    unsafe { ioctl(fd, Updater::<OPCODE, T>::new(value)) }
+}
+
+pub(crate) fn api_version(container: BorrowedFd<'_>) -> Result<i32> {
+    with_number(container, GET_API_VERSION, 0)
+}
+
+pub(crate) fn check_extension(container: BorrowedFd<'_>, extension: u32) -> Result<i32> {
+    with_number(container, CHECK_EXTENSION, extension as usize)
+}
+
+pub(crate) fn set_iommu(container: BorrowedFd<'_>, kind: u32) -> Result<()> {
+    with_number(container, SET_IOMMU, kind as usize).map(drop)
+}
+
+pub(crate) fn iommu_info(container: BorrowedFd<'_>) -> Result<vfio_iommu_type1_info> {
+    let mut info =
+        vfio_iommu_type1_info { argsz: argsz::<vfio_iommu_type1_info>(), ..Default::default() };
+    with_struct::<IOMMU_GET_INFO, _>(container, &mut info)?;
+    Ok(info)
+}
+
+pub(crate) fn group_status(group: BorrowedFd<'_>) -> Result<u32> {
+    let mut status = vfio_group_status { argsz: argsz::<vfio_group_status>(), flags: 0 };
+    with_struct::<GROUP_GET_STATUS, _>(group, &mut status)?;
+    Ok(status.flags)
+}
+
+pub(crate) fn set_container(group: BorrowedFd<'_>, container: BorrowedFd<'_>) -> Result<()> {
+    let mut fd: i32 = container.as_raw_fd();
+    with_struct::<GROUP_SET_CONTAINER, _>(group, &mut fd)
+}
+
+pub(crate) fn device_fd(group: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    let argument = name.as_ptr().cast_mut().cast::<c_void>();
+    // SAFETY: the call reads a string that ends with NUL from the pointer, which
+    // `name` is and which outlives the call.
+    let fd = unsafe { ioctl(group, Returning { opcode: GROUP_GET_DEVICE_FD, argument }) }?;
+    if fd < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: the call answers with a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(crate) fn device_info(device: BorrowedFd<'_>) -> Result<vfio_device_info> {
+    let mut info = vfio_device_info { argsz: argsz::<vfio_device_info>(), ..Default::default() };
+    with_struct::<DEVICE_GET_INFO, _>(device, &mut info)?;
+    Ok(info)
+}
+
+pub(crate) fn region_info(device: BorrowedFd<'_>, index: u32) -> Result<vfio_region_info> {
+    let mut info =
+        vfio_region_info { argsz: argsz::<vfio_region_info>(), index, ..Default::default() };
+    with_struct::<DEVICE_GET_REGION_INFO, _>(device, &mut info)?;
+    Ok(info)
+}
+
+pub(crate) fn irq_info(device: BorrowedFd<'_>, index: u32) -> Result<vfio_irq_info> {
+    let mut info = vfio_irq_info { argsz: argsz::<vfio_irq_info>(), index, ..Default::default() };
+    with_struct::<DEVICE_GET_IRQ_INFO, _>(device, &mut info)?;
+    Ok(info)
+}
+
+/// The fixed part of VFIO_DEVICE_SET_IRQS: argsz, flags, index, start, count.
+pub(crate) const IRQ_SET_HEADER: usize = size_of::<vfio_irq_set>();
+
+/// `request` is a [`IRQ_SET_HEADER`] followed by data; its `argsz` is set here.
+pub(crate) fn set_irqs(device: BorrowedFd<'_>, request: &mut [u32]) -> Result<()> {
+    let length = std::mem::size_of_val(request);
+    let (Some(argsz), Ok(length)) = (request.first_mut(), u32::try_from(length)) else {
+        return Err(Errno::INVAL);
+    };
+    *argsz = length;
+    if (length as usize) < IRQ_SET_HEADER {
+        return Err(Errno::INVAL);
+    }
+    let argument = request.as_mut_ptr().cast::<c_void>();
+    // SAFETY: the call reads `argsz` bytes at most, which is the length of `request`,
+    // and the slice outlives it. u32 gives the structure's alignment.
+    unsafe { ioctl(device, Returning { opcode: DEVICE_SET_IRQS, argument }) }.map(drop)
+}
+
+pub(crate) fn reset(device: BorrowedFd<'_>) -> Result<()> {
+    with_number(device, DEVICE_RESET, 0).map(drop)
+}
+
+/// # Safety
+/// `address` to `address + size` must be memory that the caller owns and that stays
+/// mapped and unused by Rust references until [`unmap_dma`] has succeeded: devices
+/// read and, by the flags, write it.
+pub(crate) unsafe fn map_dma(
+    container: BorrowedFd<'_>,
+    flags: u32,
+    address: u64,
+    iova: u64,
+    size: u64,
+) -> Result<()> {
+    let mut map = vfio_iommu_type1_dma_map {
+        argsz: argsz::<vfio_iommu_type1_dma_map>(),
+        flags,
+        vaddr: address,
+        iova,
+        size,
+    };
+    with_struct::<IOMMU_MAP_DMA, _>(container, &mut map)
+}
+
+/// Answers with the number of bytes that were unmapped.
+pub(crate) fn unmap_dma(container: BorrowedFd<'_>, iova: u64, size: u64) -> Result<u64> {
+    let mut unmap = vfio_iommu_type1_dma_unmap {
+        argsz: argsz::<vfio_iommu_type1_dma_unmap>(),
+        iova,
+        size,
+        ..Default::default()
+    };
+    with_struct::<IOMMU_UNMAP_DMA, _>(container, &mut unmap)?;
+    Ok(unmap.size)
+}
+
+/// Sends a command and fetches the answer in its place.
+pub(crate) fn send_mc_command(file: BorrowedFd<'_>, command: &mut [u64; 8]) -> Result<()> {
+    with_struct::<SEND_MC_COMMAND, _>(file, command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers from the user API's headers: `_IO(';', 100 + n)`, `_IOWR('R', 0xe0, 64)`.
+    #[test]
+    fn the_numbers_are_those_of_the_user_api() {
+        assert_eq!(GET_API_VERSION, 0x3b64);
+        assert_eq!(GROUP_GET_DEVICE_FD, 0x3b6a);
+        assert_eq!(DEVICE_RESET, 0x3b6f);
+        assert_eq!(IOMMU_UNMAP_DMA, 0x3b72);
+        assert_eq!(SEND_MC_COMMAND, 0xc040_52e0);
+    }
+
+    #[test]
+    fn the_structures_have_the_sizes_of_the_user_api() {
+        assert_eq!(argsz::<vfio_device_info>(), 24);
+        assert_eq!(argsz::<vfio_region_info>(), 32);
+        assert_eq!(argsz::<vfio_irq_info>(), 16);
+        assert_eq!(argsz::<vfio_iommu_type1_dma_map>(), 32);
+        assert_eq!(argsz::<vfio_iommu_type1_dma_unmap>(), 24);
+        assert_eq!(argsz::<vfio_group_status>(), 8);
+        assert_eq!(IRQ_SET_HEADER, 20);
+    }
+
+    #[test]
+    fn a_file_that_is_no_vfio_device_answers_enotty() {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let fd = rustix::fd::AsFd::as_fd(&null);
+        assert_eq!(device_info(fd).unwrap_err(), Errno::NOTTY);
+        assert_eq!(send_mc_command(fd, &mut [0; 8]).unwrap_err(), Errno::NOTTY);
+        assert_eq!(set_irqs(fd, &mut [0; 2]).unwrap_err(), Errno::INVAL);
+        assert_eq!(set_irqs(fd, &mut [0; 5]).unwrap_err(), Errno::NOTTY);
+    }
+}

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Command portals: typed commands to the Management Complex by one of three ways, a
+//! mapped dpmcp, reads and writes of a device file, or the management interface.
+
+use crate::error::{PortalError, token_name};
+use crate::memory::MappedRegion;
+use mc_abi::common::{CLOSE, OPEN, Open};
+use mc_abi::{Message, ObjectId, Params, Request, Status, Token, Wire};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a command may take: what Linux grants its own drivers
+/// (`drivers/bus/fsl-mc/mc-sys.c`).
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How a command gets to the MC and its answer back.
+pub trait Transport: Send {
+    /// Hands the command over and waits for the answer: a message whose status is
+    /// other than [`Status::Ready`].
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    fn exchange(&mut self, command: &Message) -> Result<Message, TransportError>;
+}
+
+/// Why a command got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportError {
+    /// The MC did not answer in time.
+    Silent(Duration),
+    /// The kernel refuses, with advice.
+    Kernel(Errno, &'static str),
+}
+
+/// A command portal. It carries one command at a time, therefore `&mut`.
+pub struct McPortal {
+    name: String,
+    transport: Box<dyn Transport>,
+}
+
+/// An open object: what a token stands for.
+///
+/// Nothing closes it by itself, since that takes the portal: see [`McPortal::close`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenObject {
+    /// The object.
+    pub object: ObjectId,
+    /// What stands for it in commands.
+    pub token: Token,
+}
+
+/// Whom a command is for: an [`OpenObject`], or a bare [`Token`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    token: Token,
+    object: Option<ObjectId>,
+}
+
+impl From<OpenObject> for Target {
+    fn from(open: OpenObject) -> Self {
+        Self { token: open.token, object: Some(open.object) }
+    }
+}
+
+impl From<Token> for Target {
+    fn from(token: Token) -> Self {
+        Self { token, object: None }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.object {
+            Some(object) => object.fmt(f),
+            None => f.write_str(&token_name(self.token)),
+        }
+    }
+}
+
+impl std::fmt::Debug for McPortal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("McPortal").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl McPortal {
+    /// A portal over a transport; `name` is for messages.
+    pub fn new(name: impl Into<String>, transport: impl Transport + 'static) -> Self {
+        Self { name: name.into(), transport: Box::new(transport) }
+    }
+
+    /// How the portal calls itself in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sends a command in its newest version and returns the decoded answer.
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn call<R: Request>(
+        &mut self,
+        target: impl Into<Target>,
+        request: &R,
+    ) -> Result<R::Reply, PortalError> {
+        self.call_version(target, request, R::MAX_VERSION)
+    }
+
+    /// Sends a command in a certain version.
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn call_version<R: Request>(
+        &mut self,
+        target: impl Into<Target>,
+        request: &R,
+        version: u8,
+    ) -> Result<R::Reply, PortalError> {
+        let target = target.into();
+        let command = request.message_version(target.token, version);
+        let answer = self.send(R::NAME, &target.to_string(), &command)?;
+        self.decode(R::NAME, &answer, version)
+    }
+
+    /// Opens an object.
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn open(&mut self, object: ObjectId) -> Result<OpenObject, PortalError> {
+        let command = command_of_family(OPEN, object.kind, Token::NONE, &Open { id: object.id });
+        let answer = self.send("Open", &object.to_string(), &command)?;
+        Ok(OpenObject { object, token: answer.header.token() })
+    }
+
+    /// Closes an object.
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn close(&mut self, open: OpenObject) -> Result<(), PortalError> {
+        let command = Message::command(CLOSE, 1, open.token, Params::ZERO);
+        self.send("Close", &open.object.to_string(), &command).map(drop)
+    }
+
+    /// Sends a command that is the same in every family but for the family's code in
+    /// its number, such as [`mc_abi::common::DESTROY`].
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn call_family<R: Wire>(
+        &mut self,
+        name: &'static str,
+        base: u16,
+        kind: mc_abi::ObjectType,
+        target: impl Into<Target>,
+        request: &impl Wire,
+    ) -> Result<R, PortalError> {
+        let target = target.into();
+        let command = command_of_family(base, kind, target.token, request);
+        let answer = self.send(name, &format!("a {kind} of {target}"), &command)?;
+        self.decode(name, &answer, 1)
+    }
+
+    /// Sends a message as it is and returns the answer, whatever its status says.
+    ///
+    /// # Errors
+    /// [`PortalError::Kernel`] and [`PortalError::Silent`].
+    pub fn exchange(&mut self, command: &Message) -> Result<Message, PortalError> {
+        self.pass("a raw command", command)
+    }
+
+    fn send(
+        &mut self,
+        name: &'static str,
+        of: &str,
+        command: &Message,
+    ) -> Result<Message, PortalError> {
+        let answer = self.pass(name, command)?;
+        match Status::from_byte(answer.header.status_byte()) {
+            Status::Ok => Ok(answer),
+            status => Err(PortalError::Refused {
+                command: name,
+                number: command.header.number(),
+                version: command.header.version(),
+                of: of.to_owned(),
+                portal: self.name.clone(),
+                status,
+            }),
+        }
+    }
+
+    fn pass(&mut self, name: &'static str, command: &Message) -> Result<Message, PortalError> {
+        let header = command.header;
+        self.transport.exchange(command).map_err(|error| match error {
+            TransportError::Silent(waited) => PortalError::Silent {
+                command: name,
+                number: header.number(),
+                token: header.token().0,
+                portal: self.name.clone(),
+                seconds: waited.as_secs(),
+            },
+            TransportError::Kernel(errno, advice) => PortalError::Kernel {
+                command: name,
+                number: header.number(),
+                version: header.version(),
+                token: header.token().0,
+                portal: self.name.clone(),
+                errno,
+                advice,
+            },
+        })
+    }
+
+    fn decode<R: Wire>(
+        &self,
+        command: &'static str,
+        answer: &Message,
+        version: u8,
+    ) -> Result<R, PortalError> {
+        R::decode(&answer.params, version).map_err(|error| PortalError::Nonsense {
+            command,
+            portal: self.name.clone(),
+            error,
+        })
+    }
+}
+
+fn command_of_family(
+    base: u16,
+    kind: mc_abi::ObjectType,
+    token: Token,
+    request: &impl Wire,
+) -> Message {
+    let mut params = Params::ZERO;
+    request.encode(&mut params, 1);
+    Message::command(base + kind.code(), 1, token, params)
+}
+
+/// The eight words of a message, as numbers of this machine.
+pub(crate) fn words_of(message: &Message) -> [u64; 8] {
+    let bytes = message.to_bytes();
+    let mut words = [0; 8];
+    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(chunk);
+        *word = u64::from_le_bytes(eight);
+    }
+    words
+}
+
+/// The message of eight words.
+pub(crate) fn message_of(words: &[u64; 8]) -> Message {
+    let mut bytes = [0; Message::SIZE];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+    Message::from_bytes(&bytes)
+}
+
+/// A mapped portal: parameters first, header last, then look until the status
+/// changes.
+impl Transport for MappedRegion {
+    fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
+        // A portal is at least a page, and the offsets are those of its first words.
+        let outside = |_| TransportError::Kernel(Errno::FAULT, "The region is no command portal");
+        let [header, params @ ..] = words_of(command);
+        for (index, word) in params.into_iter().enumerate() {
+            self.store(8 * (index + 1), word).map_err(outside)?;
+        }
+        // Device memory keeps the order of stores; this keeps the compiler and the
+        // processor from moving the header before the parameters elsewhere.
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        self.store(0, header).map_err(outside)?;
+        let begin = Instant::now();
+        let mut looks = 0_u32;
+        let answer = loop {
+            let header: u64 = self.load(0).map_err(outside)?;
+            if mc_abi::Header(header).status_byte() != Status::Ready.byte() {
+                break header;
+            }
+            let waited = begin.elapsed();
+            if waited > PATIENCE {
+                return Err(TransportError::Silent(waited));
+            }
+            looks = looks.saturating_add(1);
+            // Most commands are done at once.
+            if looks > 100 {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        };
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        let mut words = [answer; 8];
+        for (index, word) in words.iter_mut().enumerate().skip(1) {
+            *word = self.load(8 * index).map_err(outside)?;
+        }
+        Ok(message_of(&words))
+    }
+}
+
+/// A portal in a device file: a write of 64 bytes sends a command and comes back
+/// when it is done, a read fetches the answer.
+#[derive(Debug)]
+pub(crate) struct BlockPortal {
+    file: Arc<OwnedFd>,
+    offset: u64,
+}
+
+impl BlockPortal {
+    pub(crate) fn new(file: Arc<OwnedFd>, offset: u64) -> Self {
+        Self { file, offset }
+    }
+}
+
+impl Transport for BlockPortal {
+    fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
+        let refused = |errno| {
+            let advice = match errno {
+                Errno::TIMEDOUT => "The MC has not answered the driver in time",
+                Errno::INVAL => "The region is no command portal, or takes no commands",
+                _ => "",
+            };
+            TransportError::Kernel(errno, advice)
+        };
+        let written = rustix::io::pwrite(self.file.as_fd(), &command.to_bytes(), self.offset)
+            .map_err(refused)?;
+        let mut answer = [0; Message::SIZE];
+        let read =
+            rustix::io::pread(self.file.as_fd(), &mut answer, self.offset).map_err(refused)?;
+        if written != Message::SIZE || read != Message::SIZE {
+            return Err(TransportError::Kernel(Errno::IO, "The driver took or gave a part only"));
+        }
+        Ok(Message::from_bytes(&answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mc_abi::{ObjectType, dpmng};
+
+    /// Answers each command by a function.
+    struct Answering<F>(F);
+
+    impl<F: FnMut(&Message) -> Result<Message, TransportError> + Send> Transport for Answering<F> {
+        fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
+            (self.0)(command)
+        }
+    }
+
+    fn portal(
+        answer: impl FnMut(&Message) -> Result<Message, TransportError> + Send + 'static,
+    ) -> McPortal {
+        McPortal::new("a test", Answering(answer))
+    }
+
+    #[test]
+    fn a_command_goes_out_and_its_answer_is_decoded() {
+        let mut portal = portal(|command| {
+            assert_eq!(command.header.0, 0x8311_0000_0001_0000);
+            let reply = dpmng::GetVersionReply { revision: 3, major: 10, minor: 39 };
+            let mut answer = *command;
+            answer.header = answer.header.with_status(Status::Ok);
+            reply.encode(&mut answer.params, 1);
+            Ok(answer)
+        });
+        let version = portal.call(Token::NONE, &dpmng::GetVersion {}).unwrap();
+        assert_eq!((version.major, version.minor, version.revision), (10, 39, 3));
+    }
+
+    #[test]
+    fn opening_yields_the_token_and_closing_sends_it() {
+        let mut portal = portal(|command| {
+            let mut answer = *command;
+            answer.header = answer.header.with_status(Status::Ok);
+            match command.header.number() {
+                0x805 => {
+                    assert_eq!(command.params.0[..4], [2, 0, 0, 0]);
+                    answer.header = answer.header.with_token(Token(9));
+                }
+                0x800 => assert_eq!(command.header.token(), Token(9)),
+                number => panic!("{number:#x}"),
+            }
+            Ok(answer)
+        });
+        let open = portal.open(ObjectId::new(ObjectType::Dprc, 2)).unwrap();
+        assert_eq!(open.token, Token(9));
+        portal.close(open).unwrap();
+    }
+
+    #[test]
+    fn a_refusal_names_command_object_portal_and_status() {
+        let mut portal = portal(|command| {
+            let mut answer = *command;
+            answer.header = answer.header.with_status(Status::NoPrivilege);
+            Ok(answer)
+        });
+        let error = portal.open(ObjectId::new(ObjectType::Dpni, 7)).unwrap_err();
+        assert_eq!(error.status(), Some(Status::NoPrivilege));
+        assert_eq!(
+            error.to_string(),
+            "the MC refuses Open (command 0x801 version 1) for dpni.7 through a test: \
+             no privilege (0x4)"
+        );
+    }
+
+    #[test]
+    fn silence_and_refusals_of_the_kernel_are_told_apart() {
+        let mut silent = portal(|_| Err(TransportError::Silent(Duration::from_secs(15))));
+        let error = silent.call(Token::NONE, &dpmng::GetVersion {}).unwrap_err().to_string();
+        assert!(error.contains("has not answered GetVersion") && error.contains("15 s"), "{error}");
+        let mut closed = portal(|_| Err(TransportError::Kernel(Errno::ACCESS, "Not on the list")));
+        let error = closed.call(Token(3), &dpmng::GetVersion {}).unwrap_err().to_string();
+        assert!(
+            error.contains("token 0x3") && error.ends_with("(errno 13). Not on the list"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn words_and_messages_are_the_same_thing() {
+        let words = [1, 2, u64::MAX, 4, 5, 6, 7, 0x0102_0304_0506_0708];
+        assert_eq!(words_of(&message_of(&words)), words);
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The command line.
+
+use crate::faults;
+use board::faults::Rule;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// DPAA2 without hardware: an emulated Layerscape board under unmodified Linux.
+#[derive(Debug, Parser)]
+#[command(name = "fslmc", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Boot the board and hand a container to user space, step by step.
+    Demo(Demo),
+    /// Boot the board and run a command in it, or a shell.
+    Run(Run),
+    /// Look at layouts of a board.
+    #[command(subcommand)]
+    Board(Board),
+    /// Fetch and unpack all that the other commands need.
+    Setup(Setup),
+}
+
+/// Looks at layouts of a board.
+#[derive(Debug, Subcommand)]
+pub enum Board {
+    /// Load a layout and print what the Management Complex makes of it.
+    Check {
+        /// Device tree source (.dts) or blob (.dtb).
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print the layout that `run` boots with when none is given.
+    Default,
+}
+
+/// Fetches and unpacks all that the other commands need.
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// Ask the archive for newer versions of what is there.
+    #[arg(long)]
+    pub refresh: bool,
+    /// Compare every unpacked file with what the packages had.
+    #[arg(long, conflicts_with = "refresh")]
+    pub verify: bool,
+}
+
+/// The demonstration.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// Boots the board and runs a command in it.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+
+    /// Which vfio-fsl-mc driver to load: the one that comes with the kernel, or
+    /// none.
+    #[arg(long, value_enum, default_value_t = Driver::Stock)]
+    pub driver: Driver,
+
+    /// Bind this container to vfio-fsl-mc before COMMAND runs. May be repeated.
+    #[arg(long, value_name = "dprc.N", value_parser = container)]
+    pub bind: Vec<String>,
+
+    /// Load another kernel module. May be repeated.
+    #[arg(long = "module", value_name = "NAME")]
+    pub modules: Vec<String>,
+
+    /// Directory of this machine that the guest sees at /host, and starts
+    /// COMMAND in.
+    #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "no_share")]
+    pub share: PathBuf,
+
+    /// Let the guest read the shared directory only.
+    #[arg(long, conflicts_with = "no_share")]
+    pub read_only: bool,
+
+    /// Share no directory.
+    #[arg(long)]
+    pub no_share: bool,
+
+    /// What to run in the guest; a shell where there is nothing.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// The machine to boot.
+#[derive(Debug, Args)]
+pub struct MachineArgs {
+    /// Layout of containers and objects: a DPL as source or blob.
+    #[arg(long, value_name = "FILE")]
+    pub dpl: Option<PathBuf>,
+
+    /// Ports and other facts of the board: a DPC as source or blob.
+    #[arg(long, value_name = "FILE")]
+    pub dpc: Option<PathBuf>,
+
+    /// Processors.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub cpus: u8,
+
+    /// Memory, such as 1G or 768M.
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
+    pub memory: u64,
+
+    /// Processor model, as QEMU names it.
+    #[arg(long, value_name = "MODEL", default_value = "cortex-a72")]
+    pub cpu: String,
+
+    /// Add to the kernel's command line. May be repeated.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    pub append: Vec<String>,
+
+    /// Most containers that may exist at once.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub containers: u16,
+
+    /// Write each command of the Management Complex, in words, to FILE, or to
+    /// standard error.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    pub trace: Option<PathBuf>,
+
+    /// Let commands of the Management Complex take time. May be repeated.
+    #[arg(long, value_name = "[COMMAND=]TIME", value_parser = faults::delay)]
+    pub delay: Vec<Rule>,
+
+    /// Answer a command with a status, or never. May be repeated.
+    #[arg(long, value_name = "COMMAND=STATUS|hang[*TIMES]", value_parser = faults::fault)]
+    pub inject: Vec<Rule>,
+
+    /// Write the guest's console to FILE, or to standard error.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    pub console: Option<PathBuf>,
+}
+
+/// A vfio-fsl-mc driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Driver {
+    /// The C module that comes with the kernel.
+    Stock,
+    /// None.
+    None,
+}
+
+fn container(text: &str) -> Result<String, String> {
+    match text.parse::<mc_abi::ObjectId>() {
+        Ok(id) if id.kind == mc_abi::ObjectType::Dprc => Ok(id.to_string()),
+        _ => Err(format!("{text:?} is no container: write dprc.N")),
+    }
+}
+
+/// Reads a size in bytes with an optional K, M or G (powers of 1024).
+fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    let shift = match unit.to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+        "" if unit.is_empty() => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err(format!("{unit:?} is no unit: write K, M or G")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no size"))?;
+    let bytes = number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too much"))?;
+    let step = 2 << 20;
+    if bytes < 256 << 20 {
+        return Err(format!("{text} is too little for this kernel: give 256M or more"));
+    }
+    Ok(bytes.next_multiple_of(step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("1G"), Ok(1 << 30));
+        assert_eq!(size("768M"), Ok(768 << 20));
+        assert_eq!(size("512MiB"), Ok(512 << 20));
+        assert!(size("12").unwrap_err().contains("too little"));
+        assert!(size("1T").unwrap_err().contains("no unit"));
+        assert!(size("99999999999G").unwrap_err().contains("too much"));
+    }
+
+    #[test]
+    fn commands_follow_two_dashes() {
+        let cli = Cli::try_parse_from(["fslmc", "run", "--bind", "dprc.2", "--", "sh", "-c", "x"]);
+        let Ok(Cli { command: Command::Run(run) }) = cli else { panic!("{cli:?}") };
+        assert_eq!(run.command, ["sh", "-c", "x"]);
+        assert_eq!(run.bind, ["dprc.2"]);
+        assert!(Cli::try_parse_from(["fslmc", "run", "--bind", "dpni.2"]).is_err());
+    }
+}

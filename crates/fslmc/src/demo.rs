@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! `fslmc demo`: hand a container to user space, step by step.
+
+use crate::{
+    agent::Streams,
+    cli,
+    interrupt::Interrupts,
+    session::{self, Request},
+};
+use board_qemu::StopHandle;
+use fslmc_guest::protocol::Run;
+use miette::{IntoDiagnostic, Result};
+use std::{io, time::Instant};
+
+/// Boots and runs the demonstration in the guest, which tells its own story.
+/// Returns its exit code: 0 only where each step really happened.
+///
+/// # Errors
+/// What kept it from running.
+pub fn demo(args: &cli::Demo) -> Result<i32> {
+    let stop = StopHandle::new();
+    let _interrupts = Interrupts::catch(stop.clone()).into_diagnostic()?;
+    let start = Instant::now();
+    println!("Booting unmodified Linux on an emulated DPAA2 board ...");
+    let mut machine = session::boot(Request {
+        machine: &args.machine,
+        shared: None,
+        modules: Vec::new(),
+        stop,
+        watch: Box::new(|step| tracing::debug!(what = step.what, ok = step.ok, step.detail, "guest")),
+    })?;
+    let hello = machine.hello();
+    println!(
+        "Linux {} is up with {} processors after {:.1} s.\n",
+        hello.kernel,
+        hello.cpus,
+        start.elapsed().as_secs_f32()
+    );
+    machine.load(&["fsl-mc-dpio"])?;
+    let command = Run {
+        argv: vec!["fslmc-guest".into(), "demo".into()],
+        cwd: None,
+        env: Vec::new(),
+        terminal: None,
+    };
+    let streams = Streams {
+        stdin: Box::new(io::empty()),
+        stdout: Box::new(io::stdout()),
+        stderr: Box::new(io::stderr()),
+    };
+    let exit = machine.agent().run(command, streams, None).map_err(|e| machine.explain(e))?;
+    machine.power_off()?;
+    println!("\nThe board is switched off; all of it took {:.1} s.", start.elapsed().as_secs_f32());
+    Ok(exit.status.exit_code())
+}

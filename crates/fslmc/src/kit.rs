@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What a machine is started with: emulator, kernel, guest programs.
+
+use miette::Diagnostic;
+use setup::{Cache, Kernel, Need, Parts, Progress};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+/// Package of the guest's programs, and the name of the one program in it.
+const GUEST_PACKAGE: &str = "fslmc-guest";
+
+/// What the guest's programs are made of, below the checkout.
+const GUEST_SOURCES: [&str; 5] =
+    ["crates/guest", "crates/dprc", "crates/mc-abi", "Cargo.toml", "Cargo.lock"];
+
+/// Why a machine has not all that it needs.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum KitError {
+    /// The set-up failed.
+    #[error(transparent)]
+    Setup(#[from] setup::Error),
+    /// There is no checkout to build the guest's programs from.
+    #[error("the sources of the guest's programs are not at {0}")]
+    #[diagnostic(help("run fslmc from a checkout, or set FSLMC_SOURCE to one"))]
+    NoSource(PathBuf),
+    /// A file that must be there cannot be read.
+    #[error("reading {path}: {cause}")]
+    #[diagnostic(help("`fslmc setup --verify` finds damaged files"))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+}
+
+/// All that a machine needs besides its options.
+#[derive(Debug)]
+pub struct Kit {
+    /// The unpacked packages.
+    pub parts: Parts,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The program that is the guest's first process and all its tools.
+    pub program: PathBuf,
+    /// The guest's shell and applets.
+    pub busybox: PathBuf,
+}
+
+impl Kit {
+    /// Finds all parts; fetches and builds what is missing.
+    ///
+    /// # Errors
+    /// [`KitError`].
+    pub fn prepare(progress: &dyn Progress) -> Result<Self, KitError> {
+        let cache = Cache::from_env()?;
+        let parts = cache.ensure(&[Need::Board, Need::Cross], progress)?;
+        let program = guest_program(&parts, cache.folder())?;
+        Ok(Self { kernel: parts.kernel()?, busybox: parts.busybox()?, program, parts })
+    }
+
+    /// The guest program's bytes.
+    ///
+    /// # Errors
+    /// [`KitError::Read`].
+    pub fn read(path: &Path) -> Result<Vec<u8>, KitError> {
+        fs::read(path).map_err(|cause| KitError::Read { path: path.into(), cause })
+    }
+}
+
+/// Only the emulator and its tools: enough to look at layouts.
+///
+/// # Errors
+/// [`KitError::Setup`].
+pub fn board_parts(progress: &dyn Progress) -> Result<Parts, KitError> {
+    Ok(Cache::from_env()?.ensure(&[Need::Board], progress)?)
+}
+
+/// The checkout that this program was built from.
+fn source() -> Result<PathBuf, KitError> {
+    let root = std::env::var_os("FSLMC_SOURCE").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")),
+        PathBuf::from,
+    );
+    if root.join(GUEST_SOURCES[0]).is_dir() { Ok(root) } else { Err(KitError::NoSource(root)) }
+}
+
+/// The guest's program, built where a source is newer than it.
+fn guest_program(parts: &Parts, cache: &Path) -> Result<PathBuf, KitError> {
+    let root = source()?;
+    let stamp = cache.join("guest").join("program");
+    if let Ok(known) = fs::read_to_string(&stamp)
+        && let Some((built_from, path)) = known.split_once('\n')
+        && built_from == identity(parts, &root)
+        && newest(&root) <= modified(Path::new(path))
+        && modified(Path::new(path)).is_some()
+    {
+        return Ok(path.into());
+    }
+    let folder = setup::build_guest_programs(&root, parts, GUEST_PACKAGE)?;
+    let program = folder.join(GUEST_PACKAGE);
+    let text = format!("{}\n{}", identity(parts, &root), program.display());
+    // Without the stamp, the next start asks cargo again: slower, not wrong.
+    if let Err(error) = fs::write(&stamp, text) {
+        tracing::debug!(%error, "stamp of the guest's program not written");
+    }
+    Ok(program)
+}
+
+/// What a built program belongs to: sources and compiler.
+fn identity(parts: &Parts, root: &Path) -> String {
+    let root = root.canonicalize().unwrap_or_else(|_| root.into());
+    let tree = parts.tree(Need::Cross).map(|t| t.display().to_string()).unwrap_or_default();
+    format!("{} {tree}", root.display())
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|m| m.modified()).ok()
+}
+
+/// When a source was last changed; deleting a file changes its folder.
+fn newest(root: &Path) -> Option<SystemTime> {
+    fn walk(path: &Path) -> Option<SystemTime> {
+        let own = modified(path);
+        let Ok(entries) = fs::read_dir(path) else { return own };
+        entries.flatten().map(|e| walk(&e.path())).chain([own]).max().flatten()
+    }
+    GUEST_SOURCES.iter().map(|source| walk(&root.join(source))).max().flatten()
+}

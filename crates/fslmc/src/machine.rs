@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! A machine with a board, booted, its agent ready for orders.
+
+use crate::{
+    agent::{Agent, AgentError, Hello, Ports, Step},
+    image::{self, ImageError},
+    kit::{Kit, KitError},
+};
+use board::{
+    Board, BoardConfig,
+    dpl::{Dpc, Dpl, Loader},
+    faults::Faults,
+    mc,
+};
+use board_qemu::{LineHook, Platform, SHARED_TAG, SharedDirectory, StopHandle, Vm, VmConfig, VmError};
+use fslmc_guest::protocol::{Ask, ModuleChoice};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// Where the guest sees the shared directory.
+pub const SHARED_PATH: &str = "/host";
+
+/// How long a boot may take, with a busy host in mind.
+pub const BOOT_LIMIT: Duration = Duration::from_secs(120);
+/// How long an order may take that only changes the guest's configuration.
+pub const ORDER_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a machine is like.
+pub struct Options {
+    /// Processors, memory, model.
+    pub machine: board_qemu::Machine,
+    /// Containers and objects.
+    pub layout: Dpl,
+    /// Ports.
+    pub ports: Option<Dpc>,
+    /// Most containers at once.
+    pub containers: u16,
+    /// Delays and faults.
+    pub faults: Faults,
+    /// Receives a record of each MC command.
+    pub tracer: Option<mc::Tracer>,
+    /// Added to the kernel's command line.
+    pub append: String,
+    /// A directory that the guest sees.
+    pub shared: Option<SharedDirectory>,
+    /// Modules for the image beyond the usual ones.
+    pub modules: Vec<String>,
+    /// Receives all that the console prints.
+    pub console_file: Option<PathBuf>,
+    /// Called with each console line.
+    pub console_hook: Option<LineHook>,
+    /// Stops the machine from elsewhere.
+    pub stop: StopHandle,
+    /// Told each step that the agent reports.
+    pub watch: Box<dyn FnMut(&Step) + Send>,
+}
+
+impl Options {
+    /// The usual machine with a layout.
+    pub fn new(layout: Dpl) -> Self {
+        Self {
+            machine: board_qemu::Machine::default(),
+            layout,
+            ports: None,
+            containers: mc::Config::default().icids,
+            faults: Faults::default(),
+            tracer: None,
+            append: String::new(),
+            shared: None,
+            modules: Vec::new(),
+            console_file: None,
+            console_hook: None,
+            stop: StopHandle::new(),
+            watch: Box::new(|_| ()),
+        }
+    }
+}
+
+/// Why there is no machine.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum MachineError {
+    /// A part is missing.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Kit(#[from] KitError),
+    /// The guest's file system cannot be made.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Image(#[from] ImageError),
+    /// QEMU or the board failed.
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    /// The agent does not do what it should.
+    #[error("{error}")]
+    #[diagnostic(help("{}", advice(.error, .console)))]
+    Agent {
+        /// What is wrong.
+        error: AgentError,
+        /// The last lines of the guest's console.
+        console: Vec<String>,
+    },
+}
+
+fn advice(error: &AgentError, console: &[String]) -> String {
+    let own = miette::Diagnostic::help(error).map(|h| h.to_string()).unwrap_or_default();
+    if matches!(error, AgentError::Refused { .. }) || console.is_empty() {
+        return own;
+    }
+    format!("the guest's console ends with\n{}", console.join("\n"))
+}
+
+/// A booted machine. Dropping it ends it.
+pub struct Machine {
+    // Before the VM, so that its ports are closed first.
+    agent: Agent,
+    vm: Vm,
+    board: Arc<Board>,
+    hello: Hello,
+}
+
+impl Machine {
+    /// Boots a machine.
+    ///
+    /// # Errors
+    /// [`MachineError`]; nothing is left behind.
+    pub fn start(kit: &Kit, options: Options) -> Result<Self, MachineError> {
+        let initramfs = image::build(kit, options.shared.is_some(), &options.modules)?;
+        let parts = &kit.parts;
+        // Fails here, not in QEMU's thread, where the emulator is not there.
+        parts.command("qemu-system-aarch64").map_err(KitError::from)?;
+        let layout = options.layout;
+        let config = BoardConfig {
+            mc: mc::Config { icids: options.containers, ..Default::default() },
+            layout,
+            ports: options.ports,
+            faults: options.faults,
+            tracer: options.tracer,
+        };
+        let vm_config = VmConfig {
+            machine: options.machine,
+            initramfs,
+            append: options.append,
+            first_icid: config.mc.first_icid,
+            icids: config.mc.icids,
+            dpmacs: dpmacs(&config.layout),
+            shared: options.shared.clone(),
+            console_file: options.console_file,
+            console_hook: options.console_hook,
+            stop: options.stop,
+            ..Default::default()
+        };
+        let made = OnceLock::new();
+        let mut vm = Vm::start(vm_config, &platform(kit)?, |around| {
+            let board = Arc::new(Board::new(config, around.memory, around.lines)?);
+            let _ = made.set(board.clone());
+            Ok(board)
+        })?;
+        // The closure has run once the VM is there.
+        let Some(board) = made.into_inner() else {
+            return Err(VmError::Config("the board was not made".into()).into());
+        };
+        let Some(ports) = vm.take_ports() else {
+            return Err(VmError::Config("the machine has no ports".into()).into());
+        };
+        let ports = Ports {
+            control: ports.control,
+            stdin: ports.stdin,
+            stdout: ports.stdout,
+            stderr: ports.stderr,
+        };
+        let fail = |vm: &Vm, error| match vm.wait(Some(Duration::from_millis(200))) {
+            // QEMU's own end says more than the port that closed.
+            Err(error @ (VmError::QemuDied { .. } | VmError::ServerDied { .. })) => error.into(),
+            _ => MachineError::Agent { error, console: vm.console().last_lines(15) },
+        };
+        let mut agent = Agent::new(ports, options.watch).map_err(|e| fail(&vm, e))?;
+        let hello = agent.hello(BOOT_LIMIT).map_err(|e| fail(&vm, e))?;
+        let mut machine = Self { agent, vm, board, hello };
+        if let Some(shared) = options.shared {
+            machine.ask(Ask::Mount {
+                tag: SHARED_TAG.into(),
+                path: SHARED_PATH.into(),
+                read_only: shared.read_only,
+            })?;
+        }
+        Ok(machine)
+    }
+
+    /// Starts the same kernel without a board, up to its agent.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub fn agent(&mut self) -> &mut Agent {
+        &mut self.agent
+    }
+
+    /// What the guest said when it started.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// The board, to look at and to provoke.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// The machine around it.
+    pub fn vm(&self) -> &Vm {
+        &self.vm
+    }
+
+    /// Asks the agent for something that takes no longer than [`ORDER_LIMIT`].
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub fn ask(&mut self, ask: Ask) -> Result<fslmc_guest::protocol::Answer, MachineError> {
+        self.agent.ask(ask, ORDER_LIMIT).map_err(|error| self.explain(error))
+    }
+
+    /// Loads kernel modules of the image.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub fn load(&mut self, names: &[&str]) -> Result<(), MachineError> {
+        let modules = names.iter().map(|name| ModuleChoice::named(*name)).collect();
+        self.ask(Ask::Load { modules }).map(drop)
+    }
+
+    /// Binds containers to vfio-fsl-mc.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub fn bind(&mut self, containers: &[String]) -> Result<(), MachineError> {
+        let driver = "vfio-fsl-mc".into();
+        self.ask(Ask::Bind { containers: containers.to_vec(), driver }).map(drop)
+    }
+
+    /// Switches the guest off and waits for its end.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub fn power_off(mut self) -> Result<(), MachineError> {
+        self.ask(Ask::PowerOff)?;
+        self.vm.wait(Some(ORDER_LIMIT))?;
+        Ok(())
+    }
+
+    /// What is wrong, with what the machine knows of it.
+    pub fn explain(&self, error: AgentError) -> MachineError {
+        if !matches!(error, AgentError::Refused { .. })
+            && let Err(error @ (VmError::QemuDied { .. } | VmError::ServerDied { .. })) =
+                self.vm.wait(Some(Duration::from_millis(200)))
+        {
+            return error.into();
+        }
+        MachineError::Agent { error, console: self.vm.console().last_lines(15) }
+    }
+}
+
+/// QEMU and the kernel of a kit.
+///
+/// # Errors
+/// [`KitError`].
+pub fn platform(kit: &Kit) -> Result<Platform, KitError> {
+    let (words, environment) = describe(&kit.parts.command("qemu-system-aarch64")?);
+    let qemu = move || {
+        let mut words = words.iter();
+        let mut command = std::process::Command::new(words.next().cloned().unwrap_or_default());
+        command.args(words).envs(environment.iter().map(|(k, v)| (k, v)));
+        command
+    };
+    Ok(Platform { qemu: Box::new(qemu), kernel: kit.kernel.image().into() })
+}
+
+type Words = Vec<std::ffi::OsString>;
+type Environment = Vec<(std::ffi::OsString, std::ffi::OsString)>;
+
+/// A command taken apart, so that it can be made again and again.
+fn describe(command: &std::process::Command) -> (Words, Environment) {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let environment = command.get_envs().filter_map(|(k, v)| Some((k.into(), v?.into())));
+    (words.map(Into::into).collect(), environment.collect())
+}
+
+/// The ports that the device tree names.
+fn dpmacs(layout: &Dpl) -> Vec<u32> {
+    let family = board::dpl::Family::Dpmac;
+    layout.objects.iter().filter(|o| o.name().family == family).map(|o| o.name().id).collect()
+}
+
+/// Reads a layout, or the one that comes with the project.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn layout(
+    loader: &Loader,
+    file: Option<&std::path::Path>,
+) -> Result<board::dpl::Loaded, board::dpl::LoadError> {
+    match file {
+        Some(file) => loader.file(file),
+        None => {
+            let default = &board::dpl::layouts::ALL[0];
+            loader.source(&format!("{} layout", default.name), default.source)
+        }
+    }
+}

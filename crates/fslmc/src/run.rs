@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! `fslmc run`: a command, or a shell, on the board.
+
+use crate::{
+    agent::Streams,
+    cli::{self, Driver},
+    interrupt::Interrupts,
+    machine::SHARED_PATH,
+    session::{self, Request},
+    terminal::RawTerminal,
+};
+use board_qemu::{SharedDirectory, StopHandle};
+use fslmc_guest::protocol::{Run, Status, Terminal};
+use miette::{Context, IntoDiagnostic, Result, miette};
+use std::{io, path::Path};
+
+/// Boots, runs, and returns the exit code of the command.
+///
+/// # Errors
+/// What kept the command from running.
+pub fn run(args: &cli::Run) -> Result<i32> {
+    if args.driver == Driver::None && !args.bind.is_empty() {
+        return Err(miette!(
+            help = "leave out --driver none, or --bind",
+            "--bind needs a vfio-fsl-mc driver, and --driver none loads none"
+        ));
+    }
+    let stop = StopHandle::new();
+    let interrupts = Interrupts::catch(stop.clone()).into_diagnostic()?;
+    let shared = if args.no_share { None } else { Some(shared(&args.share, args.read_only)?) };
+    let cwd = if shared.is_some() { SHARED_PATH } else { "/" };
+    let mut machine = session::boot(Request {
+        machine: &args.machine,
+        shared,
+        modules: args.modules.clone(),
+        stop,
+        watch: Box::new(|step| tracing::debug!(what = step.what, ok = step.ok, step.detail, "guest")),
+    })?;
+    // The kernel's own drivers first, as on a distribution that loads modules
+    // for the devices it finds.
+    machine.load(&["fsl-mc-dpio"])?;
+    if args.driver == Driver::Stock && !args.bind.is_empty() {
+        machine.bind(&args.bind)?;
+    }
+    for module in &args.modules {
+        machine.load(&[module])?;
+    }
+    let terminal = args.command.is_empty() || is_terminal();
+    let raw = if terminal { RawTerminal::enter().into_diagnostic()? } else { None };
+    let remote = machine.agent().remote().map_err(|e| machine.explain(e))?;
+    interrupts.pass_to(remote, raw.is_some());
+    let command = Run {
+        argv: args.command.clone(),
+        cwd: Some(cwd.into()),
+        env: Vec::new(),
+        terminal: raw.as_ref().map(|raw| Terminal {
+            rows: raw.size().0,
+            columns: raw.size().1,
+            name: std::env::var("TERM").unwrap_or_else(|_| "vt100".into()),
+        }),
+    };
+    let streams = Streams {
+        stdin: Box::new(io::stdin()),
+        stdout: Box::new(io::stdout()),
+        stderr: Box::new(io::stderr()),
+    };
+    let exit = machine.agent().run(command, streams, None);
+    drop(raw);
+    interrupts.command_is_over();
+    let exit = exit.map_err(|e| machine.explain(e))?;
+    if let Status::NotStarted { reason, .. } = &exit.status {
+        eprintln!("fslmc: {reason}");
+    }
+    machine.power_off()?;
+    Ok(exit.status.exit_code())
+}
+
+/// A command gets a terminal where both of its ends are one.
+fn is_terminal() -> bool {
+    use io::IsTerminal;
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+fn shared(path: &Path, read_only: bool) -> Result<SharedDirectory> {
+    let path = path
+        .canonicalize()
+        .into_diagnostic()
+        .with_context(|| format!("sharing the directory {}", path.display()))?;
+    if !path.is_dir() {
+        return Err(miette!(
+            help = "--share takes a directory; --no-share shares none",
+            "{} is no directory",
+            path.display()
+        ));
+    }
+    Ok(SharedDirectory { path, read_only })
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! From the command line to a booted machine, and what a person sees of it.
+
+use crate::{
+    agent::Step,
+    cli::MachineArgs,
+    kit::Kit,
+    machine::{self, Machine, Options},
+    progress::progress,
+};
+use board::{
+    dpl::{Dpc, Dpl, Loader},
+    faults::Faults,
+    mc::{Record, Tracer},
+};
+use board_qemu::{LineHook, SharedDirectory, StopHandle};
+use miette::{Context, IntoDiagnostic, Result, miette};
+use setup::Parts;
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+/// What a machine is started for.
+pub struct Request<'a> {
+    /// The machine.
+    pub machine: &'a MachineArgs,
+    /// A directory that the guest sees.
+    pub shared: Option<SharedDirectory>,
+    /// Modules for the image beyond the usual ones.
+    pub modules: Vec<String>,
+    /// Stops the machine from elsewhere.
+    pub stop: StopHandle,
+    /// Told each step of the agent.
+    pub watch: Box<dyn FnMut(&Step) + Send>,
+}
+
+/// Sets up what is missing and boots.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn boot(request: Request<'_>) -> Result<Machine> {
+    let kit = Kit::prepare(&*progress())?;
+    let args = request.machine;
+    let (layout, ports) = layouts(&kit.parts, args)?;
+    let mut faults = Faults::default();
+    // What is refused or hangs needs no delay first.
+    for rule in args.inject.iter().chain(&args.delay) {
+        faults.add(rule.clone());
+    }
+    let (console_file, console_hook) = console(args.console.as_deref());
+    let options = Options {
+        machine: board_qemu::Machine {
+            cpus: args.cpus,
+            memory: args.memory,
+            cpu: args.cpu.clone(),
+            virtualization: false,
+        },
+        ports,
+        containers: args.containers,
+        faults,
+        tracer: args.trace.as_deref().map(tracer).transpose()?,
+        append: args.append.join(" "),
+        shared: request.shared,
+        modules: request.modules,
+        console_file,
+        console_hook,
+        stop: request.stop,
+        watch: request.watch,
+        ..Options::new(layout)
+    };
+    Ok(Machine::start(&kit, options)?)
+}
+
+fn layouts(parts: &Parts, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)> {
+    let dtc = || dtc(parts);
+    let loader = Loader::new(&dtc);
+    let loaded = machine::layout(&loader, args.dpl.as_deref()).map_err(|e| miette!("{e}"))?;
+    for warning in &loaded.warnings.list {
+        eprintln!("{warning}");
+    }
+    let layout = loaded.into_dpl().map_err(|e| miette!("{e}"))?;
+    let ports = match &args.dpc {
+        None => None,
+        Some(file) => {
+            let loaded = loader.file(file).map_err(|e| miette!("{e}"))?;
+            Some(loaded.into_dpc().map_err(|e| miette!("{e}"))?)
+        }
+    };
+    Ok((layout, ports))
+}
+
+/// The device tree compiler; where it is missing, starting it says so.
+pub fn dtc(parts: &Parts) -> Command {
+    parts.command("dtc").unwrap_or_else(|_| Command::new("dtc"))
+}
+
+/// Writes each command's record on a line of its own, with the time since now.
+fn tracer(file: &Path) -> Result<Tracer> {
+    let out: Box<dyn Write + Send> = if file == Path::new("-") {
+        Box::new(std::io::stderr())
+    } else {
+        let file = File::create(file)
+            .into_diagnostic()
+            .with_context(|| format!("creating the trace {}", file.display()))?;
+        Box::new(BufWriter::new(file))
+    };
+    let out = Mutex::new(Some(out));
+    let start = Instant::now();
+    Ok(Arc::new(move |record: &Record| {
+        let mut slot = out.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(out) = slot.as_mut() else { return };
+        let seconds = start.elapsed().as_secs_f64();
+        if let Err(error) = writeln!(out, "{seconds:10.6} {record}").and_then(|()| out.flush()) {
+            tracing::error!(%error, "the trace ends here: it cannot be written");
+            *slot = None;
+        }
+    }))
+}
+
+fn console(file: Option<&Path>) -> (Option<std::path::PathBuf>, Option<LineHook>) {
+    match file {
+        Some(file) if file == Path::new("-") => {
+            (None, Some(Box::new(|line: &str| eprintln!("{line}"))))
+        }
+        other => (other.map(Into::into), None),
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The orders that are carried out at once: modules, mounts, drivers, files.
+
+use super::root_files;
+use super::steps::Step;
+use crate::bus::Bus;
+use crate::failure::Failure;
+use crate::kernel_log;
+use crate::modules::{self, Loaded, Modules};
+use crate::versions;
+use fslmc_guest::protocol::{Answer, Ask, BusDevice, ModuleChoice};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Carries out orders.
+#[derive(Debug, Default)]
+pub struct Orders {
+    modules: Modules,
+    bus: Bus,
+}
+
+/// What came of an order.
+pub struct Conclusion {
+    /// What was done on the way.
+    pub steps: Vec<Step>,
+    /// The end.
+    pub result: Result<Answer, Failure>,
+}
+
+impl Orders {
+    /// With the modules of the image.
+    pub fn new(modules: Modules) -> Self {
+        Self { modules, bus: Bus::default() }
+    }
+
+    /// Carries out an order that concerns neither the running command nor the machine's
+    /// power.
+    pub fn carry_out(&self, ask: Ask) -> Conclusion {
+        let mut steps = Vec::new();
+        let result = self.attempt(ask, &mut steps);
+        if let Err(failure) = &result {
+            steps.push(Step::failed(failure));
+        }
+        Conclusion { steps, result }
+    }
+
+    fn attempt(&self, ask: Ask, steps: &mut Vec<Step>) -> Result<Answer, Failure> {
+        match ask {
+            Ask::Load { modules } => self.load(&modules, steps),
+            Ask::Mount { tag, path, read_only } => self.mount(&tag, &path, read_only, steps),
+            Ask::Bind { containers, driver } => self.bind(&containers, &driver, steps),
+            Ask::Release { containers } => self.release(&containers, steps),
+            Ask::Devices => self.devices(),
+            Ask::ReadFile { path, limit } => read_file(Path::new(&path), limit),
+            Ask::Dmesg { after } => kernel_log::read(after).map(Answer::KernelLog),
+            Ask::Run(_)
+            | Ask::StdinClosed { .. }
+            | Ask::Signal { .. }
+            | Ask::Resize { .. }
+            | Ask::PowerOff => Err(Failure::new(
+                "this order belongs to the session, not here",
+                "the agent",
+                "Report this: it is a defect of the agent",
+            )),
+        }
+    }
+
+    fn load(&self, choices: &[ModuleChoice], steps: &mut Vec<Step>) -> Result<Answer, Failure> {
+        for choice in choices {
+            let loaded = self.modules.load(&choice.name, &choice.parameters)?;
+            steps.push(Step::done(format!("load module {}", choice.name), describe(&loaded)));
+        }
+        Ok(Answer::Nothing)
+    }
+
+    fn mount(
+        &self,
+        tag: &str,
+        path: &str,
+        read_only: bool,
+        steps: &mut Vec<Step>,
+    ) -> Result<Answer, Failure> {
+        for name in ["9pnet_virtio", "9p"] {
+            self.modules.load_if_shipped(name)?;
+        }
+        root_files::mount_host_directory(tag, path, read_only)?;
+        let mode = if read_only { "read-only" } else { "read-write" };
+        steps.push(Step::done(format!("mount host directory {tag}"), format!("{path}, {mode}")));
+        Ok(Answer::Nothing)
+    }
+
+    fn bind(
+        &self,
+        containers: &[String],
+        driver: &str,
+        steps: &mut Vec<Step>,
+    ) -> Result<Answer, Failure> {
+        if driver == "vfio-fsl-mc" {
+            let loaded = modules::load_vfio(&self.modules)?;
+            steps.push(Step::done("load the modules of VFIO", describe(&loaded)));
+        }
+        for container in containers {
+            let contents = self.bus.give(container, driver)?;
+            let strays: Vec<&BusDevice> =
+                contents.iter().filter(|device| device.driver.as_deref() != Some(driver)).collect();
+            if let Some(stray) = strays.first() {
+                return Err(Failure::new(
+                    format!(
+                        "{} of the {} objects of {container} did not follow it to {driver}; {} has {}",
+                        strays.len(),
+                        contents.len(),
+                        stray.name,
+                        stray.driver.as_deref().unwrap_or("no driver")
+                    ),
+                    format!("{}/devices/{}", crate::bus::ROOT, stray.name),
+                    "The kernel's log (dmesg) says why its probe failed",
+                ));
+            }
+            steps.push(Step::done(
+                format!("bind {container} to {driver}"),
+                format!("{} objects followed", contents.len()),
+            ));
+        }
+        Ok(Answer::Nothing)
+    }
+
+    fn release(&self, containers: &[String], steps: &mut Vec<Step>) -> Result<Answer, Failure> {
+        for container in containers {
+            let contents = self.bus.give_back(container)?;
+            steps.push(Step::done(
+                format!("give {container} back to {}", crate::bus::HOST_DRIVER),
+                format!("{} objects", contents.len()),
+            ));
+        }
+        Ok(Answer::Nothing)
+    }
+
+    fn devices(&self) -> Result<Answer, Failure> {
+        let mut devices = self.bus.devices()?;
+        versions::fill_in(&mut devices);
+        Ok(Answer::Devices(devices))
+    }
+}
+
+fn read_file(path: &Path, limit: u64) -> Result<Answer, Failure> {
+    let refused = |error: &std::io::Error| {
+        Failure::io("reading a file", path, error, "Check the path, in the guest")
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| refused(&error))?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| refused(&error))?;
+    let truncated = bytes.len() as u64 > limit;
+    bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Answer::File { text: String::from_utf8_lossy(&bytes).into_owned(), truncated })
+}
+
+/// The modules of a list, in words.
+pub fn describe(loaded: &[Loaded]) -> String {
+    let names: Vec<String> = loaded
+        .iter()
+        .map(|module| {
+            format!("{}{}", module.name, if module.already { " (was loaded)" } else { "" })
+        })
+        .collect();
+    if names.is_empty() { "none needed".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_cut_at_the_limit_and_says_so() {
+        let path = std::env::temp_dir().join(format!("fslmc-read-{}", std::process::id()));
+        std::fs::write(&path, "0123456789").unwrap();
+        let read = |limit| read_file(&path, limit).unwrap();
+        assert_eq!(read(10), Answer::File { text: "0123456789".into(), truncated: false });
+        assert_eq!(read(4), Answer::File { text: "0123".into(), truncated: true });
+        std::fs::remove_file(&path).unwrap();
+        let error = read_file(&path, 4).unwrap_err().to_string();
+        assert!(error.contains("ENOENT") && error.contains("fslmc-read"), "{error}");
+    }
+
+    #[test]
+    fn a_module_that_is_not_shipped_is_named() {
+        let Conclusion { steps, result } = Orders::default()
+            .carry_out(Ask::Load { modules: vec![ModuleChoice::named("vfio-fsl-mc")] });
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("vfio-fsl-mc is not in the guest's image"), "{error}");
+        assert!(steps.iter().any(|step| !step.ok));
+    }
+}

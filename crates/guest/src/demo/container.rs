@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Making the container through the management interface, and destroying it.
+
+use super::Scene;
+use super::story::Story;
+use crate::bus::{Bus, HOST_DRIVER};
+use crate::failure::Failure;
+use crate::manage::{self, Answered, with_open};
+use dprc::{Management, McPortal};
+use mc_abi::{ObjectId, ObjectType, Token, dpmng};
+
+/// What the container gets: enough for one network interface in user space.
+const CONTENTS: [(ObjectType, u32); 5] = [
+    (ObjectType::Dpmcp, 2),
+    (ObjectType::Dpbp, 1),
+    (ObjectType::Dpio, 1),
+    (ObjectType::Dpcon, 1),
+    (ObjectType::Dpni, 1),
+];
+
+/// Makes a container with objects, and waits for Linux to see it.
+pub fn make(story: &mut Story, root: ObjectId) -> Result<ObjectId, Failure> {
+    let title = format!("The management interface /dev/{root} answers");
+    let portal = &mut story.step(&title, |story| {
+        let mut portal = Management::open(&root.to_string())?;
+        let version = portal.call(Token::NONE, &dpmng::GetVersion {})?;
+        story.tell(format!(
+            "the Management Complex runs firmware {}.{}.{}",
+            version.major, version.minor, version.revision
+        ));
+        Ok(portal)
+    })?;
+    let container = story.step("A child container is made through it", |story| {
+        let made =
+            with_open(portal, root, |portal, open| manage::create_container(portal, open, "demo"))?;
+        story
+            .tell(format!("{made} is there, with an isolation id and a command portal of its own"));
+        Ok(made)
+    })?;
+    let objects = story.step("Objects are made in it and plugged in", |story| {
+        let objects = fill(portal, container)?;
+        let names: Vec<String> = objects.iter().map(ObjectId::to_string).collect();
+        story.tell(names.join(", "));
+        with_open(portal, root, |portal, open| {
+            manage::assign(portal, open, container, root, true)
+        })?;
+        story.tell(format!("{container} is plugged in at last, so that Linux takes notice"));
+        Ok(objects)
+    })?;
+    story.step("Linux notices, without being asked to", |story| {
+        let name = container.to_string();
+        let seen = Bus::default().wait_until(|bus| {
+            bus.device(&name).is_some_and(|device| device.driver.is_some())
+                && bus.contents(&name).is_ok_and(|contents| contents.len() == objects.len())
+        });
+        let device = Bus::default().device(&name);
+        let contents = Bus::default().contents(&name)?;
+        if !seen {
+            return Err(Failure::new(
+                format!(
+                    "after {} s Linux has {} ({}) with {} of {} objects",
+                    crate::bus::PATIENCE.as_secs(),
+                    device.as_ref().map_or("nothing", |_| name.as_str()),
+                    device.and_then(|device| device.driver).map_or_else(
+                        || "no driver".to_owned(),
+                        |driver| format!("driver {driver}")
+                    ),
+                    contents.len(),
+                    objects.len()
+                ),
+                format!("{}/devices/{name}", crate::bus::ROOT),
+                "The Management Complex tells Linux by the interrupt of the root container; \
+                 see /proc/interrupts and dmesg",
+            ));
+        }
+        story.tell(format!(
+            "{}/devices/{name} has driver {HOST_DRIVER} and {} objects",
+            crate::bus::ROOT,
+            contents.len()
+        ));
+        Ok(())
+    })?;
+    Ok(container)
+}
+
+fn fill(portal: &mut McPortal, container: ObjectId) -> Answered<Vec<ObjectId>> {
+    with_open(portal, container, |portal, open| {
+        let mut objects = Vec::new();
+        for (kind, count) in CONTENTS {
+            for _ in 0..count {
+                let object = manage::create(portal, open, kind)?;
+                manage::assign(portal, open, object, container, true)?;
+                objects.push(object);
+            }
+        }
+        Ok(objects)
+    })
+}
+
+/// Destroys the container with its objects, and waits for Linux to forget it.
+pub fn destroy(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
+    let Scene { root, container, .. } = scene;
+    let name = container.to_string();
+    story.step("The container and its objects are destroyed", |story| {
+        let bus = Bus::default();
+        bus.unbind(&name)?;
+        let portal = &mut Management::open(&root.to_string())?;
+        let count = empty(portal, *container)?;
+        with_open(portal, *root, |portal, open| {
+            manage::assign(portal, open, *container, *root, false)?;
+            manage::destroy(portal, open, *container)
+        })?;
+        if !bus.wait_until(|bus| bus.device(&name).is_none()) {
+            return Err(Failure::new(
+                format!("{name} is destroyed, but Linux still shows it"),
+                format!("{}/devices/{name}", crate::bus::ROOT),
+                "The Management Complex tells Linux by the interrupt of the root container; \
+                 see /proc/interrupts and dmesg",
+            ));
+        }
+        story.tell(format!("{count} objects and {name} are gone, and Linux has forgotten them"));
+        Ok(())
+    })
+}
+
+fn empty(portal: &mut McPortal, container: ObjectId) -> Answered<usize> {
+    with_open(portal, container, |portal, open| {
+        let objects = manage::list(portal, open)?;
+        for object in &objects {
+            let object = ObjectId::new(object.kind, object.id);
+            manage::assign(portal, open, object, container, false)?;
+            manage::destroy(portal, open, object)?;
+        }
+        Ok(objects.len())
+    })
+}

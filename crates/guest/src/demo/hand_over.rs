@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Giving the container to vfio-fsl-mc, and back.
+
+use super::Scene;
+use super::story::{Story, expect};
+use crate::bus::{Bus, HOST_DRIVER, ROOT};
+use crate::failure::Failure;
+use crate::modules;
+use fslmc_guest::protocol::BusDevice;
+use std::collections::BTreeSet;
+
+/// The driver that hands containers to user space.
+const DRIVER: &str = "vfio-fsl-mc";
+
+/// Shows where the container stands.
+pub fn show_before(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
+    let name = scene.container.to_string();
+    story.step(&format!("{name} belongs to Linux's own driver"), |story| {
+        let device = present(&name)?;
+        let driver = device.driver.unwrap_or_else(|| "no driver".to_owned());
+        expect(
+            "its driver",
+            &format!("{ROOT}/devices/{name}/driver"),
+            &driver.as_str(),
+            &HOST_DRIVER,
+        )?;
+        for device in Bus::default().contents(&name)? {
+            story.tell(line_of(&device));
+        }
+        Ok(())
+    })
+}
+
+/// Loads the modules.
+pub fn load_modules(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
+    story.step("The modules of VFIO are loaded", |story| {
+        let loaded = modules::load_vfio(&scene.modules)?;
+        for module in &loaded {
+            let already = if module.already { ", which was there already" } else { "" };
+            story.tell(format!("{}{already}", module.name));
+        }
+        let directory = format!("{ROOT}/drivers/{DRIVER}");
+        if !std::path::Path::new(&directory).is_dir() {
+            return Err(Failure::new(
+                format!("there is no driver {DRIVER} on the bus"),
+                directory,
+                "Build the image with the module vfio-fsl-mc",
+            ));
+        }
+        Ok(())
+    })
+}
+
+/// Does the three writes of the example, one after the other.
+pub fn bind(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
+    let name = scene.container.to_string();
+    story.step(&format!("{name} is given to {DRIVER}"), |story| {
+        let bus = Bus::default();
+        story.tell(format!("echo {name} > {ROOT}/drivers/{HOST_DRIVER}/unbind"));
+        bus.unbind(&name)?;
+        story.tell(format!("echo {DRIVER} > {ROOT}/devices/{name}/driver_override"));
+        bus.set_override(&name, Some(DRIVER))?;
+        story.tell(format!("echo {name} > {ROOT}/drivers/{DRIVER}/bind"));
+        bus.bind(&name, DRIVER)?;
+        let driver = present(&name)?.driver.unwrap_or_else(|| "no driver".to_owned());
+        expect("its driver", &format!("{ROOT}/devices/{name}/driver"), &driver.as_str(), &DRIVER)
+    })
+}
+
+/// Shows that everything in the container came along, into one IOMMU group.
+pub fn show_followers(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
+    let name = scene.container.to_string();
+    story.step("All its objects have followed, and share one IOMMU group", |story| {
+        let bus = Bus::default();
+        let container = present(&name)?;
+        let contents = bus.contents(&name)?;
+        let group = container.iommu_group.ok_or_else(|| {
+            Failure::new(
+                format!("{name} has no IOMMU group"),
+                format!("{ROOT}/devices/{name}/iommu_group"),
+                "The device tree needs an iommu-map, and the kernel an IOMMU driver",
+            )
+        })?;
+        if contents.is_empty() {
+            return Err(Failure::new(
+                format!("{name} has no objects after it was bound"),
+                format!("{ROOT}/devices/{name}"),
+                "vfio-fsl-mc scans the container when it binds; see dmesg",
+            ));
+        }
+        for device in &contents {
+            let place = format!("{ROOT}/devices/{}", device.name);
+            let driver = device.driver.as_deref().unwrap_or("no driver");
+            expect("its driver", &place, &driver, &DRIVER)?;
+            let of_device = device.iommu_group.map_or("none".to_owned(), |group| group.to_string());
+            expect("its IOMMU group", &place, &of_device, &group.to_string())?;
+            story.tell(line_of(device));
+        }
+        let strangers: BTreeSet<String> = bus
+            .devices()?
+            .into_iter()
+            .filter(|other| other.iommu_group == Some(group))
+            .map(|other| other.name)
+            .filter(|other| *other != name && !contents.iter().any(|own| own.name == *other))
+            .collect();
+        if !strangers.is_empty() {
+            let strangers: Vec<String> = strangers.into_iter().collect();
+            return Err(Failure::new(
+                format!("IOMMU group {group} also has {}", strangers.join(", ")),
+                format!("/sys/kernel/iommu_groups/{group}/devices"),
+                "A container shares no group with what is outside",
+            ));
+        }
+        story.tell(format!(
+            "IOMMU group {group} holds {name} and its {} objects, and nothing else",
+            contents.len()
+        ));
+        Ok(())
+    })
+}
+
+/// Gives the container back to Linux.
+pub fn give_back(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
+    let name = scene.container.to_string();
+    story.step(&format!("{name} is given back to Linux"), |story| {
+        story.tell(format!("echo {name} > {ROOT}/drivers/{DRIVER}/unbind"));
+        story.tell(format!("echo > {ROOT}/devices/{name}/driver_override"));
+        story.tell(format!("echo {name} > {ROOT}/drivers_probe"));
+        let contents = Bus::default().give_back(&name)?;
+        for device in &contents {
+            let place = format!("{ROOT}/devices/{}", device.name);
+            if device.driver.as_deref() == Some(DRIVER) {
+                return Err(Failure::new(
+                    format!("{} is still bound to {DRIVER}", device.name),
+                    place,
+                    "",
+                ));
+            }
+        }
+        story.tell(format!("{HOST_DRIVER} has it again, with {} objects", contents.len()));
+        Ok(())
+    })
+}
+
+fn present(name: &str) -> Result<BusDevice, Failure> {
+    Bus::default().device(name).ok_or_else(|| {
+        Failure::new(
+            format!("there is no {name} on the bus"),
+            format!("{ROOT}/devices"),
+            "Name a container that is there",
+        )
+    })
+}
+
+fn line_of(device: &BusDevice) -> String {
+    format!(
+        "{:<10} driver {:<18} group {}",
+        device.name,
+        device.driver.as_deref().unwrap_or("none"),
+        device.iommu_group.map_or("none".to_owned(), |group| group.to_string())
+    )
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Brings in the sets that are named and tells what is there.
+//!
+//! `cargo run -p setup --example fetch -- board cross [refresh|verify|reinstall]`
+
+use setup::{Cache, Need, Terminal};
+
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> setup::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let given = |name: &str| words.iter().any(|word| word == name);
+    let needs: Vec<Need> =
+        [Need::Board, Need::Cross].into_iter().filter(|need| given(need.name())).collect();
+    let progress = Terminal::new();
+    let cache = Cache::from_env()?;
+    if given("verify") {
+        cache.verify(&needs, &progress)?;
+    }
+    let parts = if given("refresh") {
+        cache.refresh(&needs, &progress)?
+    } else if given("reinstall") {
+        cache.reinstall(&needs, &progress)?
+    } else {
+        cache.ensure(&needs, &progress)?
+    };
+    for need in &needs {
+        println!("{}: {}", need.name(), parts.tree(*need)?.display());
+    }
+    if needs.contains(&Need::Board) {
+        let kernel = parts.kernel()?;
+        println!("kernel {}: {}", kernel.release(), kernel.image().display());
+        for module in
+            kernel.modules(&["vfio-fsl-mc", "vfio_iommu_type1", "virtio-mmio", "fsl-mc-dpio"])?
+        {
+            println!("  {}: {} bytes", module.name, module.bytes.len());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The cache folder: which sets are there.
+
+use std::path::{Path, PathBuf};
+
+use crate::apt::Apt;
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::install::{self, Why};
+use crate::lock::Lock;
+use crate::need::{Need, Set};
+use crate::package::Package;
+use crate::parts::{OpenTree, Parts};
+use crate::progress::Progress;
+use crate::stamp::Stamp;
+use crate::tree::Manifest;
+
+/// The folder that holds all that was fetched. See the crate's documentation
+/// for its layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// The cache of this user: `$FSLMC_CACHE`, else `$XDG_CACHE_HOME/fslmc`, else
+    /// `~/.cache/fslmc`.
+    ///
+    /// # Errors
+    /// [`Error::NoCacheFolder`] if none of the variables holds an absolute path,
+    /// and as for [`Cache::at`].
+    pub fn from_env() -> Result<Self> {
+        let variable = |name: &str| {
+            std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+        };
+        let folder = variable("FSLMC_CACHE")
+            .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("fslmc")))
+            .or_else(|| variable("HOME").map(|path| path.join(".cache/fslmc")))
+            .ok_or(Error::NoCacheFolder)?;
+        Self::at(folder)
+    }
+
+    /// A cache in a certain folder, which is made when it is needed.
+    ///
+    /// # Errors
+    /// [`Error::UnusableFolder`] for a path that is not absolute, or that has a
+    /// character to which the dynamic loader, the shell or apt's configuration
+    /// gives another meaning.
+    pub fn at(folder: impl Into<PathBuf>) -> Result<Self> {
+        const SPECIAL: [char; 8] = [':', ';', '"', '\'', '$', '%', '\n', '\\'];
+        let folder = folder.into();
+        let usable = folder.to_str().is_some_and(|text| !text.contains(SPECIAL));
+        if !usable || !folder.is_absolute() {
+            return Err(Error::UnusableFolder(folder));
+        }
+        Ok(Self { folder })
+    }
+
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Opens the sets, bringing in those that are not there. For sets that are
+    /// there this takes milliseconds and starts no program.
+    ///
+    /// # Errors
+    /// Says what is missing on this machine, what the mirror answered, or which
+    /// file could not be written. What was downloaded is kept for the next run.
+    pub fn ensure(&self, needs: &[Need], progress: &dyn Progress) -> Result<Parts> {
+        self.parts(needs, Why::Missing, progress)
+    }
+
+    /// Like [`Cache::ensure`], but looks for newer packages first. A tree that
+    /// another process uses stays until a later refresh.
+    ///
+    /// # Errors
+    /// As for [`Cache::ensure`].
+    pub fn refresh(&self, needs: &[Need], progress: &dyn Progress) -> Result<Parts> {
+        self.parts(needs, Why::Refresh, progress)
+    }
+
+    /// Downloads and unpacks sets anew, whatever is there.
+    ///
+    /// # Errors
+    /// As for [`Cache::ensure`].
+    pub fn reinstall(&self, needs: &[Need], progress: &dyn Progress) -> Result<Parts> {
+        self.parts(needs, Why::Damaged, progress)
+    }
+
+    /// Compares every file of the sets with what was unpacked.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] with the files that differ; [`Cache::reinstall`] mends it.
+    /// Also as for [`Cache::ensure`].
+    pub fn verify(&self, needs: &[Need], progress: &dyn Progress) -> Result<()> {
+        let parts = self.ensure(needs, progress)?;
+        for need in needs {
+            verify(parts.tree(*need)?, progress)?;
+        }
+        Ok(())
+    }
+
+    /// The packages of a set, if it is there.
+    pub fn packages(&self, need: Need) -> Option<Vec<Package>> {
+        let tree = self.open(need.set()).ok()??;
+        let manifest: Manifest = disk::read_json(&manifest_path(&tree.root))?;
+        Some(manifest.packages)
+    }
+
+    fn parts(&self, needs: &[Need], why: Why, progress: &dyn Progress) -> Result<Parts> {
+        let open = |need: &Need| {
+            let set = need.set();
+            if why == Why::Missing
+                && let Some(tree) = self.open(set)?
+            {
+                return Ok(tree);
+            }
+            install::install(self, set, why, &Apt::new(self.folder.join("apt"))?, progress)
+        };
+        let trees = needs.iter().map(open).collect::<Result<Vec<_>>>()?;
+        Ok(Parts::new(self.folder.clone(), trees))
+    }
+
+    /// The current tree of a set, if it looks whole.
+    pub(crate) fn open(&self, set: &'static Set) -> Result<Option<OpenTree>> {
+        let Some(stamp) = self.stamp(set) else { return Ok(None) };
+        let root = self.trees().join(&stamp.tree);
+        // From here on, nobody removes the tree under our feet.
+        let lock = Lock::try_shared(&lock_path(&root))?;
+        if lock.is_none() || !stamp.fits(set, &root)? {
+            return Ok(None);
+        }
+        Ok(Some(OpenTree { set, root, _lock: lock }))
+    }
+
+    pub(crate) fn stamp(&self, set: &Set) -> Option<Stamp> {
+        disk::read_json(&self.stamp_path(set))
+    }
+
+    pub(crate) fn stamp_path(&self, set: &Set) -> PathBuf {
+        self.folder.join(format!("{}.json", set.name))
+    }
+
+    /// The folder that holds the trees.
+    pub(crate) fn trees(&self) -> PathBuf {
+        self.folder.join("trees")
+    }
+}
+
+/// Compares a tree with its manifest.
+pub(crate) fn verify(root: &Path, progress: &dyn Progress) -> Result<()> {
+    let path = manifest_path(root);
+    let manifest: Manifest = disk::read_json(&path).ok_or_else(|| Error::Damaged {
+        tree: root.to_owned(),
+        checked: 1,
+        differing: vec![path],
+    })?;
+    manifest.verify(root, progress)
+}
+
+/// The manifest of a tree.
+pub(crate) fn manifest_path(root: &Path) -> PathBuf {
+    beside(root, "json")
+}
+
+/// The file that users of a tree lock.
+pub(crate) fn lock_path(root: &Path) -> PathBuf {
+    beside(root, "lock")
+}
+
+fn beside(root: &Path, extension: &str) -> PathBuf {
+    let mut path = root.as_os_str().to_owned();
+    path.push(".");
+    path.push(extension);
+    path.into()
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Bringing a set in: one process at a time, and in such an order that an
+//! interruption at any point leaves either the old state or the new one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cache::{Cache, lock_path, manifest_path};
+use crate::compression;
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::lock::Lock;
+use crate::need::Set;
+use crate::package::Package;
+use crate::parts::{OpenTree, Parts};
+use crate::progress::Progress;
+use crate::stamp::{Stamp, tree_name};
+use crate::tree::{self, Manifest};
+
+/// Where packages come from.
+pub(crate) trait Archive {
+    /// Makes ready; called once, with the cache locked.
+    fn prepare(&self) -> Result<()>;
+    /// Fetches the package lists if they are old, or if `always`.
+    fn update(&self, always: bool, progress: &dyn Progress) -> Result<()>;
+    /// What a set consists of today, whether it has been downloaded or not,
+    /// sorted.
+    fn plan(&self, set: &Set) -> Result<Vec<Package>>;
+    /// Bytes that packages take once they are unpacked, as they state it
+    /// themselves.
+    fn installed_size(&self, packages: &[Package]) -> Result<u64>;
+    /// Downloads what is not there yet.
+    fn download(&self, set: &Set, packages: &[Package], progress: &dyn Progress) -> Result<()>;
+    /// The file of a downloaded package.
+    fn file(&self, package: &Package) -> PathBuf;
+    /// Removes packages that have been unpacked.
+    fn forget(&self, packages: &[Package]) -> Result<()>;
+}
+
+/// Why a set is brought in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It is not there, or is plainly incomplete.
+    Missing,
+    /// Newer packages are wanted.
+    Refresh,
+    /// It is there but not as it should be.
+    Damaged,
+}
+
+/// Makes a set's newest packages its current tree.
+pub(crate) fn install(
+    cache: &Cache,
+    set: &'static Set,
+    why: Why,
+    archive: &dyn Archive,
+    progress: &dyn Progress,
+) -> Result<OpenTree> {
+    disk::make_folder(&cache.trees())?;
+    let _alone = Lock::exclusive(&cache.folder().join("lock"), || {
+        progress.message("waiting for another process that sets up the same cache");
+    })?;
+    // That other process may just have done what we are after.
+    if why == Why::Missing
+        && let Some(tree) = cache.open(set)?
+    {
+        return Ok(tree);
+    }
+    archive.prepare()?;
+    archive.update(why == Why::Refresh, progress)?;
+    let packages = archive.plan(set)?;
+    let name = tree_name(set, &packages)?;
+    let root = cache.trees().join(&name);
+    let current = match cache.stamp(set) {
+        Some(stamp) => stamp.tree == name && stamp.fits(set, &root)?,
+        None => false,
+    };
+    if current && why != Why::Damaged {
+        progress.message(&format!("`{}` is up to date", set.name));
+    } else {
+        check_space(cache, set, archive, &packages)?;
+        download(set, archive, &packages, progress)?;
+        unpack(cache, set, archive, &packages, &root, progress)?;
+        archive.forget(&packages)?;
+    }
+    Lock::provide(&lock_path(&root))?;
+    remove_old_trees(cache, set, &name, progress);
+    let opened = cache.open(set)?;
+    opened.ok_or_else(|| Error::NotInTree { what: "what was just unpacked".into(), tree: root })
+}
+
+fn check_space(
+    cache: &Cache,
+    set: &Set,
+    archive: &dyn Archive,
+    packages: &[Package],
+) -> Result<()> {
+    let download: u64 = packages.iter().map(|package| package.size).sum();
+    let needed = download.saturating_add(archive.installed_size(packages)?) >> 20;
+    let available = disk::free_bytes(cache.folder())? >> 20;
+    if available < needed {
+        let folder = cache.folder().to_owned();
+        return Err(Error::NoSpace { need: set.name, folder, needed, available });
+    }
+    Ok(())
+}
+
+/// Package lists that are a little old name files that the mirror does not have
+/// any more, and a mirror may falter: a second try starts from new lists.
+fn download(
+    set: &Set,
+    archive: &dyn Archive,
+    packages: &[Package],
+    progress: &dyn Progress,
+) -> Result<()> {
+    let Err(error) = archive.download(set, packages, progress) else { return Ok(()) };
+    if !matches!(error, Error::Apt { .. }) {
+        return Err(error);
+    }
+    progress.message("not all could be downloaded; trying once more");
+    archive.update(true, progress)?;
+    archive.download(set, packages, progress)
+}
+
+/// Unpacks beside the tree's place, moves it there, and makes it current.
+fn unpack(
+    cache: &Cache,
+    set: &'static Set,
+    archive: &dyn Archive,
+    packages: &[Package],
+    root: &Path,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let partial = cache.trees().join(format!(".{}.partial", set.name));
+    let files: Vec<_> = packages.iter().map(|package| archive.file(package)).collect();
+    tree::unpack(&files, &partial, progress).inspect_err(discard_damaged)?;
+    if set.kernel {
+        compression::unwrap_kernel(&partial)?;
+    }
+    let candidate = OpenTree { set, root: partial.clone(), _lock: None };
+    Parts::new(cache.folder().to_owned(), vec![candidate]).try_programs()?;
+    let manifest = Manifest::of(&partial, packages.to_vec(), progress)?;
+    let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let stamp = Stamp::of(set, &partial, name, packages)?;
+
+    // If there is a tree of this name, it is one that was found to be damaged.
+    disk::remove_folder(root)?;
+    fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))?;
+    disk::write_json(&manifest_path(root), &manifest)?;
+    Lock::provide(&lock_path(root))?;
+    tree::sync(root)?;
+    disk::write_json(&cache.stamp_path(set), &stamp)
+}
+
+/// A package that does not unpack was damaged after apt-get had checked it: the
+/// next run is to fetch it again. On a full disk it is not to blame.
+fn discard_damaged(error: &Error) {
+    if let Error::Unpack { package, advice: None, .. } = error {
+        // If that fails too, the next run says so.
+        let _ = fs::remove_file(package);
+    }
+}
+
+/// Trees that nobody uses any more. That one cannot be removed is no reason to
+/// fail.
+fn remove_old_trees(cache: &Cache, set: &Set, current: &str, progress: &dyn Progress) {
+    let prefix = format!("{}-", set.name);
+    for entry in disk::entries(&cache.trees()).into_iter().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let root = entry.path();
+        if name.starts_with(&prefix)
+            && name != current
+            && root.is_dir()
+            && let Err(error) = remove_unused_tree(&root)
+        {
+            progress.message(&error.to_string());
+        }
+    }
+}
+
+fn remove_unused_tree(root: &Path) -> Result<()> {
+    let lock = lock_path(root);
+    let Some(_alone) = Lock::try_exclusive(&lock)? else { return Ok(()) };
+    disk::remove_folder(root)?;
+    for path in [manifest_path(root), lock] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::file("cannot remove", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The kernel that the board boots.
+
+use std::path::{Path, PathBuf};
+
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::modules::{self, Module};
+
+/// An unpacked arm64 kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    image: PathBuf,
+    release: String,
+    modules: PathBuf,
+}
+
+impl Kernel {
+    /// Finds the one kernel of a tree.
+    pub(crate) fn in_tree(root: &Path) -> Result<Self> {
+        let missing =
+            |what: &str| Error::NotInTree { what: what.to_owned(), tree: root.to_owned() };
+        let order = disk::find(root, "usr/lib/modules/*/modules.order")
+            .ok_or_else(|| missing("the kernel's list of modules"))?;
+        let modules = order.parent().ok_or_else(|| missing("the kernel's modules"))?.to_owned();
+        let release = modules.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let unwrapped = unwrapped_image(root);
+        let image = if unwrapped.exists() { unwrapped } else { vmlinuz(root)? };
+        Ok(Self { image, release, modules })
+    }
+
+    /// The image, uncompressed: what QEMU's `-kernel` takes.
+    pub fn image(&self) -> &Path {
+        &self.image
+    }
+
+    /// What `uname -r` says in the guest.
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// The folder that the guest has as `/lib/modules/<release>`. It lacks
+    /// `modules.dep`, which Debian makes when a kernel is installed.
+    pub fn modules_folder(&self) -> &Path {
+        &self.modules
+    }
+
+    /// The modules of these names with all that they depend on, uncompressed and
+    /// in an order in which they can be loaded. `-` and `_` in a name are the
+    /// same. What is built into the kernel is left out.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchModule`] for a name that the kernel does not have,
+    /// [`Error::Malformed`] for a module file that is not one.
+    pub fn modules(&self, names: &[&str]) -> Result<Vec<Module>> {
+        modules::in_load_order(&self.release, &self.modules, names)
+    }
+}
+
+/// The kernel as the package has it: beside its modules since Debian's 7.x
+/// packages, in `boot` before.
+pub(crate) fn vmlinuz(root: &Path) -> Result<PathBuf> {
+    disk::find(root, "usr/lib/modules/*/vmlinuz")
+        .or_else(|| disk::find(root, "boot/vmlinuz-*"))
+        .ok_or_else(|| Error::NotInTree { what: "vmlinuz".to_owned(), tree: root.to_owned() })
+}
+
+/// Where the plain image is put if vmlinuz is a compressed one.
+pub(crate) fn unwrapped_image(root: &Path) -> PathBuf {
+    root.join("boot/Image")
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Kernel modules: which file, which others first.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use object::read::elf::ElfFile64;
+use object::{Object, ObjectSection};
+
+use crate::compression;
+use crate::error::{Error, Result};
+
+/// A kernel module, ready to be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Its name as the kernel has it, with underscores.
+    pub name: String,
+    /// Where it was found, perhaps compressed.
+    pub path: PathBuf,
+    /// The uncompressed contents.
+    pub bytes: Vec<u8>,
+}
+
+/// Resolves `names` with their dependencies, each module once, those that others
+/// need first.
+pub(crate) fn in_load_order(release: &str, folder: &Path, names: &[&str]) -> Result<Vec<Module>> {
+    let mut walk = Walk {
+        release,
+        loadable: listed(&folder.join("modules.order"))?,
+        built_in: listed(&folder.join("modules.builtin"))?,
+        folder,
+        seen: HashSet::new(),
+        ordered: Vec::new(),
+    };
+    for name in names {
+        walk.visit(name, None)?;
+    }
+    Ok(walk.ordered)
+}
+
+struct Walk<'a> {
+    release: &'a str,
+    folder: &'a Path,
+    /// Paths below `folder`, without the suffix of the compression.
+    loadable: HashMap<String, PathBuf>,
+    built_in: HashMap<String, PathBuf>,
+    seen: HashSet<String>,
+    ordered: Vec<Module>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, name: &str, wanted_by: Option<&str>) -> Result<()> {
+        let name = canonical(name);
+        // A module that is being visited is in the set too: a circle ends here.
+        if !self.seen.insert(name.clone()) || self.built_in.contains_key(&name) {
+            return Ok(());
+        }
+        let path = self.loadable.get(&name).ok_or_else(|| Error::NoSuchModule {
+            release: self.release.to_owned(),
+            name: name.clone(),
+            wanted_by: wanted_by.map(str::to_owned),
+        })?;
+        let (path, bytes) = read(&self.folder.join(path))?;
+        for dependency in dependencies(&path, &bytes)? {
+            self.visit(&dependency, Some(&name))?;
+        }
+        self.ordered.push(Module { name, path, bytes });
+        Ok(())
+    }
+}
+
+/// Reads a list of module paths, one a line (the form of `modules.order` and
+/// `modules.builtin`, from the kernel's kbuild documentation), by module name.
+fn listed(path: &Path) -> Result<HashMap<String, PathBuf>> {
+    let text = fs::read_to_string(path).map_err(Error::file("cannot read", path))?;
+    let named = |line: &str| {
+        let file = Path::new(line.trim());
+        // In a kernel's own build folder the list has object files.
+        let stem = file.file_stem()?.to_str()?;
+        Some((canonical(stem), file.with_extension("ko")))
+    };
+    Ok(text.lines().filter_map(named).collect())
+}
+
+/// Names differ from file names in this alone.
+fn canonical(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// Reads a module whichever way it is compressed.
+fn read(plain: &Path) -> Result<(PathBuf, Vec<u8>)> {
+    for suffix in ["", ".xz", ".zst", ".gz"] {
+        let mut path = plain.as_os_str().to_owned();
+        path.push(suffix);
+        let path = PathBuf::from(path);
+        if path.exists() {
+            let bytes = fs::read(&path).map_err(Error::file("cannot read", &path))?;
+            let bytes = compression::decompress(&path, bytes)?;
+            return Ok((path, bytes));
+        }
+    }
+    Err(Error::file("cannot read", plain)(std::io::ErrorKind::NotFound.into()))
+}
+
+/// The `depends=` entry of the section `.modinfo`: names divided by commas.
+fn dependencies(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
+    let malformed = |reason: object::Error| Error::Malformed {
+        path: path.to_owned(),
+        what: format!("is no kernel module: {reason}"),
+    };
+    let file = ElfFile64::<object::Endianness>::parse(bytes).map_err(malformed)?;
+    let Some(section) = file.section_by_name(".modinfo") else {
+        return Err(Error::Malformed {
+            path: path.to_owned(),
+            what: "is no kernel module: it has no section .modinfo".to_owned(),
+        });
+    };
+    Ok(depends(section.data().map_err(malformed)?))
+}
+
+/// The section is a row of `key=value` strings that end with a zero byte.
+fn depends(modinfo: &[u8]) -> Vec<String> {
+    modinfo
+        .split(|byte| *byte == 0)
+        .filter_map(|entry| std::str::from_utf8(entry).ok()?.strip_prefix("depends="))
+        .flat_map(|names| names.split(','))
+        .filter(|name| !name.is_empty())
+        .map(canonical)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// The least ELF file with a section `.modinfo`: header, the section's
+    /// contents, the names of sections, three section headers.
+    fn module_file(modinfo: &[u8]) -> Vec<u8> {
+        let names = b"\0.modinfo\0.shstrtab\0";
+        let (info_at, names_at) = (64u64, 64 + modinfo.len() as u64);
+        let headers_at = (names_at + names.len() as u64).next_multiple_of(8);
+        let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        let half = |file: &mut Vec<u8>, value: u16| file.extend(value.to_le_bytes());
+        let word = |file: &mut Vec<u8>, value: u32| file.extend(value.to_le_bytes());
+        let long = |file: &mut Vec<u8>, value: u64| file.extend(value.to_le_bytes());
+        half(&mut file, 1); // relocatable
+        half(&mut file, 183); // AArch64
+        word(&mut file, 1);
+        long(&mut file, 0);
+        long(&mut file, 0);
+        long(&mut file, headers_at);
+        word(&mut file, 0);
+        for value in [64, 0, 0, 64, 3, 2] {
+            half(&mut file, value);
+        }
+        file.extend(modinfo);
+        file.extend(names);
+        file.resize(usize::try_from(headers_at).unwrap(), 0);
+        let sections = [
+            (0, 0, 0, 0),
+            (1, 1, info_at, modinfo.len() as u64),
+            (10, 3, names_at, names.len() as u64),
+        ];
+        for (name, kind, at, size) in sections {
+            word(&mut file, name);
+            word(&mut file, kind);
+            for value in [0, 0, at, size, 0, 1, 0] {
+                // Link and info are two words, which zero fills as one.
+                long(&mut file, value);
+            }
+        }
+        file
+    }
+
+    /// A kernel's module folder: `(path, modinfo)` of the loadable ones.
+    fn folder_with(modules: &[(&str, &str)], built_in: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let mut order = String::new();
+        for (path, modinfo) in modules {
+            let file = folder.path().join(path);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, module_file(modinfo.as_bytes())).unwrap();
+            order.push_str(&format!("{path}\n"));
+        }
+        fs::write(folder.path().join("modules.order"), order).unwrap();
+        fs::write(folder.path().join("modules.builtin"), built_in).unwrap();
+        folder
+    }
+
+    fn names(folder: &tempfile::TempDir, wanted: &[&str]) -> Result<Vec<String>> {
+        let modules = in_load_order("7.3.4-test", folder.path(), wanted)?;
+        Ok(modules.into_iter().map(|module| module.name).collect())
+    }
+
+    fn vfio() -> tempfile::TempDir {
+        folder_with(
+            &[
+                ("kernel/drivers/vfio/vfio.ko", "license=GPL\0depends=iommu-core\0name=vfio\0"),
+                ("kernel/drivers/vfio/vfio_iommu_type1.ko", "depends=vfio\0"),
+                ("kernel/drivers/vfio/fsl-mc/vfio-fsl-mc.ko", "depends=vfio,vfio_iommu_type1\0"),
+                ("kernel/lone.ko", "depends=\0"),
+            ],
+            "kernel/drivers/iommu/iommu_core.ko\n",
+        )
+    }
+
+    #[test]
+    fn what_others_need_comes_first_and_once() {
+        let order = names(&vfio(), &["vfio_fsl_mc", "vfio", "lone"]).unwrap();
+        assert_eq!(order, ["vfio", "vfio_iommu_type1", "vfio_fsl_mc", "lone"]);
+    }
+
+    #[test]
+    fn hyphen_and_underscore_are_the_same_and_built_in_ones_are_left_out() {
+        assert_eq!(names(&vfio(), &["vfio-fsl-mc"]).unwrap().len(), 3);
+        assert_eq!(names(&vfio(), &["iommu-core"]).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_missing_module_is_named_with_who_wants_it() {
+        let folder = folder_with(&[("a.ko", "depends=nothere\0")], "");
+        let error = names(&folder, &["a"]).unwrap_err().to_string();
+        assert!(error.contains("`nothere` (needed by a)"), "{error}");
+        assert!(matches!(
+            names(&folder, &["zzz"]),
+            Err(Error::NoSuchModule { wanted_by: None, .. })
+        ));
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let folder = folder_with(&[("a.ko", "depends=b\0"), ("b.ko", "depends=a\0")], "");
+        assert_eq!(names(&folder, &["a"]).unwrap(), ["b", "a"]);
+    }
+
+    #[test]
+    fn compressed_modules_are_read() {
+        let folder = vfio();
+        let plain = folder.path().join("kernel/lone.ko");
+        let bytes = fs::read(&plain).unwrap();
+        fs::remove_file(&plain).unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&bytes).unwrap();
+        fs::write(plain.with_extension("ko.gz"), encoder.finish().unwrap()).unwrap();
+        let modules = in_load_order("r", folder.path(), &["lone"]).unwrap();
+        assert_eq!(modules[0].bytes, bytes);
+        assert_eq!(modules[0].path, plain.with_extension("ko.gz"));
+    }
+
+    #[test]
+    fn files_that_are_no_modules_are_refused() {
+        let folder = vfio();
+        let path = folder.path().join("kernel/lone.ko");
+        let good = fs::read(&path).unwrap();
+        let cut = |length: usize| good.get(..length).unwrap().to_vec();
+        for bad in [Vec::new(), b"text".to_vec(), cut(40), cut(64), cut(good.len() - 70)] {
+            fs::write(&path, bad).unwrap();
+            assert!(matches!(names(&folder, &["lone"]), Err(Error::Malformed { .. })));
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(names(&folder, &["lone"]), Err(Error::File { .. })));
+    }
+}

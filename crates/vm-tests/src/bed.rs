@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! A machine to be tested.
+
+use crate::complaints;
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use board::dpl::{Dpl, Loader};
+use board_qemu::{SharedDirectory, StopHandle};
+use fslmc::{
+    agent::Streams,
+    kit::Kit,
+    machine::{Machine, Options},
+    session,
+};
+use fslmc_guest::protocol::{Answer, Ask, BusDevice, Run, Status};
+use std::{
+    io::{self, Write},
+    path::Path,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+/// The parts, set up once for all tests of a run.
+///
+/// # Errors
+/// What is missing.
+pub fn kit() -> Result<&'static Kit> {
+    static KIT: OnceLock<Result<Kit, String>> = OnceLock::new();
+    let kit = KIT.get_or_init(|| {
+        Kit::prepare(&*fslmc::progress()).map_err(|e| format!("{:?}", miette_text(&e)))
+    });
+    kit.as_ref().map_err(|e| anyhow!("setting up: {e}"))
+}
+
+fn miette_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// A layout that comes with the project.
+///
+/// # Errors
+/// There is none of that name, or it does not load.
+pub fn layout(name: &str) -> Result<Dpl> {
+    let found = board::dpl::layouts::find(name).with_context(|| format!("no layout {name}"))?;
+    let kit = kit()?;
+    let dtc = || session::dtc(&kit.parts);
+    Ok(Loader::new(&dtc).source(found.name, found.source)?.into_dpl()?)
+}
+
+/// A layout in a file.
+///
+/// # Errors
+/// It does not load.
+pub fn layout_of(file: &Path) -> Result<Dpl> {
+    let kit = kit()?;
+    let dtc = || session::dtc(&kit.parts);
+    Ok(Loader::new(&dtc).file(file)?.into_dpl()?)
+}
+
+/// What a machine to be tested is like.
+pub struct BedBuilder {
+    options: Options,
+    limit: Duration,
+    expected: Vec<&'static str>,
+}
+
+/// A machine to be tested. It is stopped when its time is over.
+pub struct Bed {
+    machine: Option<Machine>,
+    expected: Vec<&'static str>,
+    overdue: Arc<AtomicBool>,
+    limit: Duration,
+    // Ends the watchdog when it is dropped.
+    _alive: mpsc::Sender<()>,
+}
+
+/// What came of a command in the guest.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Exit code as a shell reports it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Bed {
+    /// A machine with a layout that comes with the project.
+    ///
+    /// # Errors
+    /// The layout does not load.
+    pub fn with(name: &str) -> Result<BedBuilder> {
+        Ok(Self::with_layout(layout(name)?))
+    }
+
+    /// A machine with any layout.
+    pub fn with_layout(layout: Dpl) -> BedBuilder {
+        BedBuilder {
+            options: Options::new(layout),
+            limit: Duration::from_secs(120),
+            expected: Vec::new(),
+        }
+    }
+}
+
+impl BedBuilder {
+    /// Changes anything about the machine.
+    #[must_use]
+    pub fn options(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Another time limit than two minutes, from boot to power-off.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// A known complaint of the kernel's, by a part of its line.
+    #[must_use]
+    pub fn expect_complaint(mut self, part: &'static str) -> Self {
+        self.expected.push(part);
+        self
+    }
+
+    /// A directory that the guest sees at `/host`.
+    #[must_use]
+    pub fn share(mut self, path: &Path) -> Self {
+        self.options.shared = Some(SharedDirectory { path: path.into(), read_only: false });
+        self
+    }
+
+    /// Boots the machine, runs `test`, switches the machine off and looks at
+    /// its console. When anything of that fails, the error carries the console.
+    ///
+    /// # Errors
+    /// What failed.
+    pub fn run(self, test: impl FnOnce(&mut Bed) -> Result<()>) -> Result<()> {
+        let mut bed = self.boot()?;
+        let outcome = test(&mut bed).and_then(|()| bed.finish());
+        outcome.map_err(|error| bed.explain(&error))
+    }
+
+    fn boot(mut self) -> Result<Bed> {
+        let overdue = Arc::new(AtomicBool::new(false));
+        let (alive, ended) = mpsc::channel();
+        let (stop, flag, limit) = (StopHandle::new(), overdue.clone(), self.limit);
+        self.options.stop = stop.clone();
+        thread::spawn(move || {
+            if ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+                flag.store(true, Ordering::Release);
+                stop.stop();
+            }
+        });
+        let machine = Machine::start(kit()?, self.options)
+            .map_err(|error| anyhow!("{}{}", miette_text(&error), help(&error)))?;
+        let expected = self.expected;
+        Ok(Bed { machine: Some(machine), expected, overdue, limit, _alive: alive })
+    }
+}
+
+fn help(error: &dyn miette::Diagnostic) -> String {
+    error.help().map(|help| format!("\n{help}")).unwrap_or_default()
+}
+
+impl Bed {
+    /// The machine.
+    ///
+    /// # Errors
+    /// It has been switched off.
+    pub fn machine(&mut self) -> Result<&mut Machine> {
+        self.machine.as_mut().context("the machine is off")
+    }
+
+    /// Runs a shell command; any exit code is fine.
+    ///
+    /// # Errors
+    /// The guest does not answer.
+    pub fn try_sh(&mut self, script: &str) -> Result<Output> {
+        self.command(&["sh", "-c", script], &[])
+    }
+
+    /// Runs a shell command that must succeed; returns its output.
+    ///
+    /// # Errors
+    /// It fails; the error has all that it printed.
+    pub fn sh(&mut self, script: &str) -> Result<String> {
+        let output = self.try_sh(script)?;
+        ensure!(
+            output.code == 0,
+            "`{script}` exits with {}\nstdout: {}\nstderr: {}",
+            output.code,
+            output.stdout,
+            output.stderr
+        );
+        Ok(output.stdout)
+    }
+
+    /// Runs any command with standard input.
+    ///
+    /// # Errors
+    /// The guest does not answer.
+    pub fn command(&mut self, argv: &[&str], stdin: &[u8]) -> Result<Output> {
+        let (stdout, stderr) = (Shared::default(), Shared::default());
+        let run = Run {
+            argv: argv.iter().map(ToString::to_string).collect(),
+            cwd: None,
+            env: Vec::new(),
+            terminal: None,
+        };
+        let streams = Streams {
+            stdin: Box::new(io::Cursor::new(stdin.to_vec())),
+            stdout: Box::new(stdout.clone()),
+            stderr: Box::new(stderr.clone()),
+        };
+        let limit = self.limit;
+        let machine = self.machine()?;
+        let exit = machine.agent().run(run, streams, Some(limit));
+        let exit = exit.map_err(|e| anyhow!("{}", miette_text(&machine.explain(e))))?;
+        if let Status::NotStarted { reason, .. } = &exit.status {
+            bail!("{reason}");
+        }
+        Ok(Output { code: exit.status.exit_code(), stdout: stdout.text(), stderr: stderr.text() })
+    }
+
+    /// The devices of the bus.
+    ///
+    /// # Errors
+    /// The guest does not answer.
+    pub fn devices(&mut self) -> Result<Vec<BusDevice>> {
+        match self.ask(Ask::Devices)? {
+            Answer::Devices(devices) => Ok(devices),
+            other => bail!("asked for devices, got {other:?}"),
+        }
+    }
+
+    /// Asks the agent for something.
+    ///
+    /// # Errors
+    /// It says no, or nothing.
+    pub fn ask(&mut self, ask: Ask) -> Result<Answer> {
+        self.machine()?.ask(ask).map_err(|e| anyhow!("{}{}", miette_text(&e), help(&e)))
+    }
+
+    /// Loads modules.
+    ///
+    /// # Errors
+    /// The guest refuses.
+    pub fn load(&mut self, names: &[&str]) -> Result<()> {
+        self.machine()?.load(names).map_err(|e| anyhow!("{}{}", miette_text(&e), help(&e)))
+    }
+
+    /// Binds containers to vfio-fsl-mc.
+    ///
+    /// # Errors
+    /// The guest refuses.
+    pub fn bind(&mut self, containers: &[&str]) -> Result<()> {
+        let containers: Vec<String> = containers.iter().map(ToString::to_string).collect();
+        let machine = self.machine()?;
+        machine.bind(&containers).map_err(|e| anyhow!("{}{}", miette_text(&e), help(&e)))
+    }
+
+    /// What the console has printed.
+    ///
+    /// # Errors
+    /// The machine is off.
+    pub fn console(&mut self) -> Result<Vec<String>> {
+        Ok(self.machine()?.vm().console().lines())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let Answer::KernelLog(log) = self.ask(Ask::Dmesg { after: None })? else {
+            bail!("asked for the kernel's log, got something else");
+        };
+        let mut lines: Vec<String> = log.into_iter().map(|message| message.text).collect();
+        let console = self.machine()?.vm().console().clone();
+        let machine = self.machine.take().context("the machine is off")?;
+        machine.power_off().map_err(|e| anyhow!("{}", miette_text(&e)))?;
+        lines.extend(console.lines());
+        let complaints = complaints(&lines, &self.expected);
+        ensure!(complaints.is_empty(), "the kernel complains:\n{}", complaints.join("\n"));
+        Ok(())
+    }
+
+    fn explain(&mut self, error: &anyhow::Error) -> anyhow::Error {
+        let late = if self.overdue.load(Ordering::Acquire) {
+            format!("stopped after {} s\n", self.limit.as_secs())
+        } else {
+            String::new()
+        };
+        let console = self.console().unwrap_or_default().join("\n");
+        anyhow!("{late}{error:#}\n--- console ---\n{console}\n--- end of console ---")
+    }
+}
+
+/// Output that is kept.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Shared {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

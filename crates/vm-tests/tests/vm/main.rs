@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Tests that boot a guest. They are ignored unless asked for:
+//! `cargo xtask vm [NAME...]`.
+
+mod layouts;
+mod run;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trials = layouts::trials().into_iter().chain(run::trials());
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// A test that boots a guest.
+fn trial(
+    name: impl Into<String>,
+    test: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> Trial {
+    let run = move || test().map_err(|error| Failed::from(format!("{error:#}")));
+    Trial::test(name, run).with_ignored_flag(true)
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Fuzzing with libFuzzer on stable Rust: the compiler's own coverage pass, no
+//! sanitizer (the targets have no unsafe code).
+
+use anyhow::Result;
+use xshell::{Shell, cmd};
+
+/// Feeds a fuzz target for a while. A finding is left in `fuzz/artifacts`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The target.
+    target: Target,
+    /// How long, in seconds.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Target {
+    /// 64-byte commands against a populated board.
+    Commands,
+    /// Layout blobs.
+    Layout,
+    /// Page tables and registers of the SMMU.
+    Smmu,
+}
+
+impl Target {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Commands => "commands",
+            Self::Layout => "layout",
+            Self::Smmu => "smmu",
+        }
+    }
+}
+
+/// What `cargo fuzz --sanitizer none` passes to the compiler.
+const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares \
+    -Ccodegen-units=1 -Cdebug-assertions=yes -Coverflow-checks=yes";
+
+pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
+    let name = args.target.name();
+    let seconds = args.seconds.to_string();
+    let corpus = format!("fuzz/corpus/{name}");
+    shell.create_dir(&corpus)?;
+    let artifacts = format!("fuzz/artifacts/{name}");
+    shell.create_dir(&artifacts)?;
+    let host = host(shell)?;
+    // A target triple keeps the flags away from build scripts.
+    cmd!(shell, "cargo run --release --locked --manifest-path fuzz/Cargo.toml --target {host} --bin {name} -- {corpus} -max_total_time={seconds} -artifact_prefix={artifacts}/ -rss_limit_mb=4096 -timeout=20")
+        .env("RUSTFLAGS", FLAGS)
+        .run()?;
+    Ok(())
+}
+
+fn host(shell: &Shell) -> Result<String> {
+    let version = cmd!(shell, "rustc -vV").quiet().read()?;
+    let line = version.lines().find_map(|l| l.strip_prefix("host: "));
+    Ok(line.map(Into::into).unwrap_or_else(|| "x86_64-unknown-linux-gnu".into()))
+}
