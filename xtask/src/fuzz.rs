@@ -13,6 +13,9 @@ pub(crate) struct Args {
     /// How long, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Run this input once, and no others.
+    #[arg(long)]
+    input: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -50,9 +53,20 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
     shell.create_dir(&corpus)?;
     let artifacts = format!("fuzz/artifacts/{name}");
     shell.create_dir(&artifacts)?;
+    let what = match &args.input {
+        Some(input) => vec![input.clone().into_os_string()],
+        // Inputs need some length to get anywhere: no growing from one byte.
+        None => {
+            [&*corpus, &format!("-max_total_time={seconds}"), "-len_control=0", "-max_len=1500"]
+                .map(Into::into)
+                .to_vec()
+        }
+    };
     let host = host(shell)?;
     // A target triple keeps the flags away from build scripts.
-    cmd!(shell, "cargo run --release --locked --manifest-path fuzz/Cargo.toml --target {host} --bin {name} -- {corpus} -max_total_time={seconds} -artifact_prefix={artifacts}/ -rss_limit_mb=4096 -timeout=20")
+    let target = ["--manifest-path", "fuzz/Cargo.toml", "--target", &host, "--bin", name];
+    let limits = ["-rss_limit_mb=4096", "-timeout=20"];
+    cmd!(shell, "cargo run --release --locked {target...} -- {what...} -artifact_prefix={artifacts}/ {limits...}")
         .env("RUSTFLAGS", FLAGS)
         .run()?;
     Ok(())

@@ -6,6 +6,8 @@ mod fuzz;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use setup::{Cache, Need, Terminal};
+use std::{path::PathBuf, process::ExitCode};
 use xshell::{Shell, cmd};
 
 /// Runs the project's tests, benches and checks.
@@ -45,11 +47,22 @@ enum Task {
     Fuzz(fuzz::Args),
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let args = Args::parse();
+    match run(args.task) {
+        Ok(()) => ExitCode::SUCCESS,
+        // What failed has said so itself.
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
     let shell = Shell::new()?;
     shell.change_dir(root()?);
-    match args.task {
+    match task {
         Task::Test { no_vm } => test(&shell, no_vm),
         Task::Check => check(&shell),
         Task::Vm { names, list } => vm(&shell, &names, list),
@@ -59,15 +72,30 @@ fn main() -> Result<()> {
 }
 
 /// The checkout: where cargo says this package lies, one up.
-fn root() -> Result<std::path::PathBuf> {
+fn root() -> Result<PathBuf> {
     let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().map(Into::into).context("this package has no parent folder")
 }
 
 fn test(shell: &Shell, no_vm: bool) -> Result<()> {
+    let dtc = device_tree_compiler(shell)?;
     check(shell)?;
-    cmd!(shell, "cargo test --workspace --locked").run()?;
+    cmd!(shell, "cargo test --workspace --locked").env("DTC", dtc).run()?;
     if no_vm { Ok(()) } else { vm(shell, &[], false) }
+}
+
+/// A program that runs the set-up's device tree compiler, whether or not the
+/// machine has one: without it, the tests of layout sources have nothing to do.
+fn device_tree_compiler(shell: &Shell) -> Result<PathBuf> {
+    let parts = Cache::from_env()?.ensure(&[Need::Board], &Terminal::new())?;
+    let command = parts.command("dtc")?;
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted: Vec<String> =
+        words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"))).collect();
+    let path = shell.current_dir().join("target/xtask/dtc");
+    shell.write_file(&path, format!("#!/bin/sh\nexec {} \"$@\"\n", quoted.join(" ")))?;
+    cmd!(shell, "chmod 755 {path}").quiet().run()?;
+    Ok(path)
 }
 
 fn check(shell: &Shell) -> Result<()> {
@@ -84,23 +112,36 @@ fn check(shell: &Shell) -> Result<()> {
 /// is said and no failure.
 fn deny(shell: &Shell) -> Result<()> {
     if cmd!(shell, "cargo deny --version").quiet().ignore_stderr().read().is_err() {
-        eprintln!("cargo deny is not installed: dependencies are not checked (cargo install cargo-deny)");
+        eprintln!(
+            "cargo deny is not installed: dependencies are not checked (cargo install cargo-deny)"
+        );
         return Ok(());
     }
     cmd!(shell, "cargo deny --all-features check licenses bans sources").run()?;
     Ok(())
 }
 
+/// The runner takes one word a run, so each word gets a run of its own.
 fn vm(shell: &Shell, names: &[String], list: bool) -> Result<()> {
     let list = list.then_some("--list");
-    cmd!(shell, "cargo test --release --locked --package vm-tests --test vm -- --include-ignored {list...} {names...}")
+    let targets = ["--package", "vm-tests", "--package", "fslmc", "--test", "vm", "--test", "cli"];
+    let words: Vec<Option<&String>> =
+        if names.is_empty() { vec![None] } else { names.iter().map(Some).collect() };
+    for word in words {
+        cmd!(
+            shell,
+            "cargo test --release --locked {targets...} -- --include-ignored {list...} {word...}"
+        )
         .run()?;
+    }
     Ok(())
 }
 
 fn bench(shell: &Shell, no_vm: bool) -> Result<()> {
     cmd!(shell, "cargo bench --locked --package board").run()?;
     if !no_vm {
+        // The bench starts the program that lies beside it.
+        cmd!(shell, "cargo build --release --locked --package fslmc").run()?;
         cmd!(shell, "cargo run --release --locked --package vm-tests --bin bench").run()?;
     }
     Ok(())

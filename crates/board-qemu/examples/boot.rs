@@ -7,8 +7,9 @@
 //! ```
 //! `BUSYBOX` is a static busybox for arm64; `QEMU` is the command that runs
 //! `qemu-system-aarch64`. `--bare` leaves the board out, for comparison. The
-//! host's `dtc` compiles the layout. What `$INIT` names is run in the guest in
-//! place of a short look at the bus; `$APPEND` goes to the kernel.
+//! host's `dtc` compiles the layout, `$LAYOUT` or the default one of those that
+//! come with the board. What `$INIT` names is run in the guest in place of a
+//! short look at the bus; `$APPEND` goes to the kernel.
 
 use std::error::Error;
 use std::io::Write;
@@ -33,7 +34,10 @@ poweroff -f
 ";
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(std::io::stderr)
+        .init();
     match boot() {
         Ok(Ended::PoweredOff) => ExitCode::SUCCESS,
         Ok(ended) => {
@@ -71,7 +75,11 @@ fn boot() -> Result<Ended, Box<dyn Error>> {
         console_hook: (!quiet).then(|| Box::new(print) as _),
         ..VmConfig::default()
     };
-    let vm = if bare { Vm::start_bare(config, &platform)? } else { start_with_board(config, &platform)? };
+    let vm = if bare {
+        Vm::start_bare(config, &platform)?
+    } else {
+        start_with_board(config, &platform)?
+    };
     eprintln!("running after {:?}", start.elapsed());
     let ended = vm.wait(Some(Duration::from_secs(120)))?;
     eprintln!("{ended:?} after {:?}", start.elapsed());
@@ -80,12 +88,16 @@ fn boot() -> Result<Ended, Box<dyn Error>> {
 
 fn start_with_board(config: VmConfig, platform: &Platform) -> Result<Vm, Box<dyn Error>> {
     let dtc = || Command::new("dtc");
-    let default = layouts::ALL.first().ok_or("no layout comes with the board")?;
-    let layout = Loader::new(&dtc).source(default.name, default.source)?.into_dpl()?;
+    let name = std::env::var("LAYOUT").unwrap_or_else(|_| "default".into());
+    let layout =
+        layouts::find(&name).ok_or_else(|| format!("no layout {name:?} comes with the board"))?;
+    let layout = Loader::new(&dtc).source(layout.name, layout.source)?.into_dpl()?;
     let mut board = BoardConfig { layout, ..BoardConfig::default() };
     board.mc.first_icid = config.first_icid;
     board.mc.icids = config.icids;
-    let vm = Vm::start(config, platform, |around| Ok(Arc::new(Board::new(board, around.memory, around.lines)?)))?;
+    let vm = Vm::start(config, platform, |around| {
+        Ok(Arc::new(Board::new(board, around.memory, around.lines)?))
+    })?;
     Ok(vm)
 }
 

@@ -134,7 +134,10 @@ impl Arguments<'_> {
     pub fn add_to(&self, command: &mut Command) {
         self.machine.describe(command, ",memory-backend=ram");
         command
-            .args(["-object", &format!("memory-backend-memfd,id=ram,size={},share=on", self.machine.memory)])
+            .args([
+                "-object",
+                &format!("memory-backend-memfd,id=ram,size={},share=on", self.machine.memory),
+            ])
             .args(["-accel", "tcg,thread=multi", "-no-reboot", "-S"])
             .args(["-run-with", "exit-with-parent=on"])
             .arg("-kernel")
@@ -145,7 +148,7 @@ impl Arguments<'_> {
             .arg(self.paths.tree())
             .args(["-append", self.append]);
         socket(command, "qmp", &self.paths.qmp());
-        command.args(["-mon", "chardev=qmp,mode=control"]);
+        command.args(["-object", "monitor-qmp,id=monitor,chardev=qmp"]);
         socket(command, "console", &self.paths.console());
         command.args(["-serial", "chardev:console"]);
         self.add_ports(command);
@@ -172,7 +175,10 @@ impl Arguments<'_> {
         let read_only = if shared.read_only { "on" } else { "off" };
         let path = escaped(&shared.path);
         command
-            .args(["-fsdev", &format!("local,id=shared,path={path},security_model=none,readonly={read_only}")])
+            .args([
+                "-fsdev",
+                &format!("local,id=shared,path={path},security_model=none,readonly={read_only}"),
+            ])
             .args(["-device", &format!("virtio-9p-device,fsdev=shared,mount_tag={SHARED_TAG}")]);
     }
 
@@ -221,12 +227,14 @@ mod tests {
             shared: Some(&shared),
         }
         .add_to(&mut command);
-        let arguments: Vec<String> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
+        let arguments: Vec<String> =
+            command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
         let line = arguments.join(" ");
         assert!(line.contains("-m 524288k") && line.contains("size=536870912,share=on"), "{line}");
         assert!(line.contains("path=/tmp/x,,y,security_model=none,readonly=on"), "{line}");
         assert!(line.contains("socket,id=qmp,path=/run/a,,b/qmp,server=off"), "{line}");
-        let devices: Vec<&String> = arguments.iter().filter(|a| a.contains("vfio-user-pci")).collect();
+        let devices: Vec<&String> =
+            arguments.iter().filter(|a| a.contains("vfio-user-pci")).collect();
         assert_eq!(devices.len(), 2);
         let first: serde_json::Value = serde_json::from_str(devices[0]).unwrap();
         assert_eq!(first["socket"]["path"], "/run/a,b/04.0");

@@ -89,7 +89,9 @@ impl ConfigSpace {
         let start = position(offset);
         for (index, value) in data.iter().enumerate() {
             let at = start.saturating_add(index);
-            let (Some(byte), Some(mask)) = (self.bytes.get_mut(at), self.writable.get(at)) else { return };
+            let (Some(byte), Some(mask)) = (self.bytes.get_mut(at), self.writable.get(at)) else {
+                return;
+            };
             *byte = (*byte & !mask) | (value & mask);
         }
     }

@@ -67,7 +67,12 @@ impl Console {
     /// Reads `stream` to its end; each line goes to the log, `file` and `hook`.
     /// A file that cannot be written any more (a full disk) is left alone, with
     /// a warning: the machine matters more than its log.
-    pub(crate) fn follow(&self, mut stream: UnixStream, mut file: Option<File>, mut hook: Option<LineHook>) {
+    pub(crate) fn follow(
+        &self,
+        mut stream: UnixStream,
+        mut file: Option<File>,
+        mut hook: Option<LineHook>,
+    ) {
         let mut partial: Vec<u8> = vec![];
         let mut buf = [0; 8192];
         loop {
@@ -132,9 +137,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("console");
         let follower = thread::spawn({
-            let (console, seen, file) = (console.clone(), seen.clone(), File::create(&path).unwrap());
+            let (console, seen, file) =
+                (console.clone(), seen.clone(), File::create(&path).unwrap());
             move || {
-                console.follow(host, Some(file), Some(Box::new(move |line| seen.lock().unwrap().push(line.to_string()))))
+                console.follow(
+                    host,
+                    Some(file),
+                    Some(Box::new(move |line| seen.lock().unwrap().push(line.to_string()))),
+                )
             }
         });
         guest.write_all(b"first\r\nsec").unwrap();
@@ -143,7 +153,11 @@ mod tests {
         guest.write_all(b"ond\n\xff tail").unwrap();
         assert_eq!(console.wait_for("second", Duration::from_secs(5)).as_deref(), Some("second"));
         drop(guest);
-        assert_eq!(console.wait_for("never", Duration::from_secs(60)), None, "the end ends the wait");
+        assert_eq!(
+            console.wait_for("never", Duration::from_secs(60)),
+            None,
+            "the end ends the wait"
+        );
         follower.join().unwrap();
         assert_eq!(console.lines(), ["first", "second", "\u{fffd} tail"]);
         assert_eq!(console.last_lines(1), ["\u{fffd} tail"]);

@@ -7,7 +7,8 @@ use dtoolkit::{Node, Property, ToPropertyValue};
 
 use crate::error::DeviceTreeError;
 use crate::memory_map::{
-    Area, ICID_SLOT, MC_CONTROL, MC_PORTALS, QBMAN_MEMORY, QBMAN_TRAPPED, SMMU, SMMU_INTERRUPT, requester_id,
+    Area, ICID_SLOT, MC_CONTROL, MC_PORTALS, QBMAN_MEMORY, QBMAN_TRAPPED, SMMU, SMMU_INTERRUPT,
+    requester_id,
 };
 
 const PCI_HOST: &str = "pcie@10000000";
@@ -51,7 +52,8 @@ impl MachineTree {
         let missing = || DeviceTreeError::Missing(format!("/{PCI_HOST} with a reg"));
         let host = self.tree.root.child(PCI_HOST).ok_or_else(missing)?;
         let reg = host.property("reg").ok_or_else(missing)?;
-        let first: [u8; 8] = reg.value().get(..8).and_then(|b| b.try_into().ok()).ok_or_else(missing)?;
+        let first: [u8; 8] =
+            reg.value().get(..8).and_then(|b| b.try_into().ok()).ok_or_else(missing)?;
         Ok(u64::from_be_bytes(first))
     }
 
@@ -63,7 +65,9 @@ impl MachineTree {
         let its = self.phandle_of_its()?;
         let smmu = self.free_phandle();
         let root = &mut self.tree.root;
-        let host = root.child_mut(PCI_HOST).ok_or_else(|| DeviceTreeError::Missing(format!("/{PCI_HOST}")))?;
+        let host = root
+            .child_mut(PCI_HOST)
+            .ok_or_else(|| DeviceTreeError::Missing(format!("/{PCI_HOST}")))?;
         set(host, "status", "disabled")?;
         root.add_child(soc(nodes, its, smmu)?);
         Ok(())
@@ -128,7 +132,8 @@ fn smmu_node(nodes: &Nodes, phandle: u32) -> Result<DeviceTreeNode, DeviceTreeEr
     set(&mut smmu, "#global-interrupts", 1u32)?;
     // One global interrupt, then one for each context bank; all are the same
     // line (shared peripheral, level, active high).
-    let interrupts: Vec<u32> = (0..=nodes.context_banks).flat_map(|_| [0, SMMU_INTERRUPT, 4]).collect();
+    let interrupts: Vec<u32> =
+        (0..=nodes.context_banks).flat_map(|_| [0, SMMU_INTERRUPT, 4]).collect();
     set(&mut smmu, "interrupts", interrupts)?;
     set(&mut smmu, "dma-coherent", "".as_bytes())?;
     set(&mut smmu, "phandle", phandle)?;
@@ -173,7 +178,10 @@ fn dpmacs_node(ids: &[u32]) -> Result<DeviceTreeNode, DeviceTreeError> {
 }
 
 fn reg(areas: &[Area]) -> Vec<u32> {
-    areas.iter().flat_map(|area| [high(area.base), low(area.base), high(area.size), low(area.size)]).collect()
+    areas
+        .iter()
+        .flat_map(|area| [high(area.base), low(area.base), high(area.size), low(area.size)])
+        .collect()
 }
 
 fn high(value: u64) -> u32 {
@@ -188,8 +196,13 @@ fn node(name: &str) -> Result<DeviceTreeNode, DeviceTreeError> {
     DeviceTreeNode::new(name).map_err(|e| DeviceTreeError::Name(e.to_string()))
 }
 
-fn set(node: &mut DeviceTreeNode, name: &str, value: impl ToPropertyValue) -> Result<(), DeviceTreeError> {
-    let property = DeviceTreeProperty::new(name, value).map_err(|e| DeviceTreeError::Name(e.to_string()))?;
+fn set(
+    node: &mut DeviceTreeNode,
+    name: &str,
+    value: impl ToPropertyValue,
+) -> Result<(), DeviceTreeError> {
+    let property =
+        DeviceTreeProperty::new(name, value).map_err(|e| DeviceTreeError::Name(e.to_string()))?;
     node.add_property(property);
     Ok(())
 }
@@ -203,7 +216,8 @@ mod tests {
 
     fn cells(tree: &DeviceTree, path: &str, name: &str) -> Vec<u32> {
         let node = tree.find_node(path).unwrap_or_else(|| panic!("no {path}"));
-        let value = node.property(name).unwrap_or_else(|| panic!("no {path} {name}")).value().to_vec();
+        let value =
+            node.property(name).unwrap_or_else(|| panic!("no {path} {name}")).value().to_vec();
         value.chunks(4).map(|c| u32::from_be_bytes(c.try_into().unwrap())).collect()
     }
 
@@ -236,7 +250,10 @@ mod tests {
         machine.drop_layout_seed();
         let blob = machine.to_blob();
         let tree = MachineTree::read(&blob).unwrap().tree;
-        assert_eq!(tree.find_node("/pcie@10000000").unwrap().property("status").unwrap().value(), b"disabled\0");
+        assert_eq!(
+            tree.find_node("/pcie@10000000").unwrap().property("status").unwrap().value(),
+            b"disabled\0"
+        );
         assert!(tree.find_node("/chosen").unwrap().property("kaslr-seed").is_none());
         assert!(tree.find_node("/chosen").unwrap().property("rng-seed").is_some());
 

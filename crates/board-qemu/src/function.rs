@@ -9,12 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vfio_bindings::bindings::vfio::{
-    VFIO_IRQ_INFO_AUTOMASKED, VFIO_IRQ_INFO_EVENTFD, VFIO_IRQ_INFO_MASKABLE, VFIO_IRQ_SET_ACTION_MASK,
-    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_PCI_CONFIG_REGION_INDEX,
-    VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ,
-    VFIO_REGION_INFO_FLAG_WRITE, vfio_region_info, vfio_region_sparse_mmap_area,
+    VFIO_IRQ_INFO_AUTOMASKED, VFIO_IRQ_INFO_EVENTFD, VFIO_IRQ_INFO_MASKABLE,
+    VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK,
+    VFIO_IRQ_SET_DATA_EVENTFD, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_ERR_IRQ_INDEX,
+    VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP,
+    VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE, vfio_region_info,
+    vfio_region_sparse_mmap_area,
 };
-use vfio_user::{DmaMapFlags, DmaUnmapFlags, IrqInfo, Server, ServerBackend, ServerRegion, SparseArea};
+use vfio_user::{
+    DmaMapFlags, DmaUnmapFlags, IrqInfo, Server, ServerBackend, ServerRegion, SparseArea,
+};
 
 use crate::config_space::{ConfigSpace, Interrupts, MSIX_BAR};
 use crate::guest_ram::GuestRam;
@@ -61,7 +65,8 @@ pub struct Backplane {
 }
 
 /// The windows of the first ICID's function, by BAR.
-const WINDOW_BARS: [(u8, Window); 3] = [(0, Window::McPortals), (1, Window::McControl), (2, Window::Qbman)];
+const WINDOW_BARS: [(u8, Window); 3] =
+    [(0, Window::McPortals), (1, Window::McControl), (2, Window::Qbman)];
 
 impl Function {
     /// The functions of all ICIDs; ICID number `i` interrupts by `vectors[i]`.
@@ -70,7 +75,11 @@ impl Function {
         (0..count)
             .zip(vectors)
             .map(|(index, vectors)| Self {
-                name: if index == 0 { "MC function".into() } else { format!("interrupt function {index}") },
+                name: if index == 0 {
+                    "MC function".into()
+                } else {
+                    format!("interrupt function {index}")
+                },
                 slot: ICID_SLOT + (index / 8) as u8,
                 number: (index % 8) as u8,
                 multifunction: index % 8 == 0 && index + 1 < count,
@@ -82,13 +91,25 @@ impl Function {
     /// The SMMU's function.
     pub fn smmu(pin: Arc<Pin>) -> Self {
         let kind = Kind::Smmu { pin };
-        Self { name: "SMMU function".into(), slot: SMMU_SLOT, number: 0, multifunction: false, kind }
+        Self {
+            name: "SMMU function".into(),
+            slot: SMMU_SLOT,
+            number: 0,
+            multifunction: false,
+            kind,
+        }
     }
 
     /// The function of the memory-backed portals, whose memory is `file`.
     pub fn memory(file: OwnedFd) -> Self {
         let kind = Kind::Memory { file };
-        Self { name: "QBMan memory function".into(), slot: QBMAN_SLOT, number: 0, multifunction: false, kind }
+        Self {
+            name: "QBMan memory function".into(),
+            slot: QBMAN_SLOT,
+            number: 0,
+            multifunction: false,
+            kind,
+        }
     }
 
     /// Its address in QEMU's notation.
@@ -159,10 +180,15 @@ impl Function {
         (0..IRQS)
             .map(|index| {
                 let (count, flags) = match (self.interrupts(), index) {
-                    (Interrupts::Msix, VFIO_PCI_MSIX_IRQ_INDEX) => (VECTORS.into(), VFIO_IRQ_INFO_EVENTFD),
-                    (Interrupts::Pin, VFIO_PCI_INTX_IRQ_INDEX) => {
-                        (1, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED)
+                    (Interrupts::Msix, VFIO_PCI_MSIX_IRQ_INDEX) => {
+                        (VECTORS.into(), VFIO_IRQ_INFO_EVENTFD)
                     }
+                    // Never signalled; QEMU warns about functions without it.
+                    (_, VFIO_PCI_ERR_IRQ_INDEX) => (1, VFIO_IRQ_INFO_EVENTFD),
+                    (Interrupts::Pin, VFIO_PCI_INTX_IRQ_INDEX) => (
+                        1,
+                        VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED,
+                    ),
                     _ => (0, 0),
                 };
                 IrqInfo { index, flags, count }
@@ -172,15 +198,21 @@ impl Function {
 }
 
 fn region(index: u32, size: u64, shared: Option<&OwnedFd>) -> ServerRegion {
-    let mut flags = if size == 0 { 0 } else { VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE };
+    let mut flags =
+        if size == 0 { 0 } else { VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE };
     let mut sparse_areas = vec![];
     if shared.is_some() {
         flags |= VFIO_REGION_INFO_FLAG_MMAP;
         // The server hands the file over only together with a list of areas.
         sparse_areas.push(SparseArea { area: vfio_region_sparse_mmap_area { offset: 0, size } });
     }
-    let region_info =
-        vfio_region_info { argsz: size_of::<vfio_region_info>() as u32, flags, index, size, ..Default::default() };
+    let region_info = vfio_region_info {
+        argsz: size_of::<vfio_region_info>() as u32,
+        flags,
+        index,
+        size,
+        ..Default::default()
+    };
     ServerRegion { region_info, sparse_areas, mmap_fd: shared.map(AsRawFd::as_raw_fd) }
 }
 
@@ -214,9 +246,10 @@ struct Backend {
 impl Backend {
     fn window(&self, region: u32) -> Option<Window> {
         match self.function.kind {
-            Kind::Icid { windows: true, .. } => {
-                WINDOW_BARS.iter().find(|(bar, _)| u32::from(*bar) == region).map(|(_, window)| *window)
-            }
+            Kind::Icid { windows: true, .. } => WINDOW_BARS
+                .iter()
+                .find(|(bar, _)| u32::from(*bar) == region)
+                .map(|(_, window)| *window),
             Kind::Smmu { .. } if region == 0 => Some(Window::Smmu),
             _ => None,
         }
@@ -268,7 +301,9 @@ impl ServerBackend for Backend {
         // without a file is another function's registers, what cannot be
         // written is flash.
         let Kind::Icid { windows: true, .. } = self.function.kind else { return Ok(()) };
-        let Some(file) = fd.filter(|_| flags.contains(DmaMapFlags::READ_WRITE)) else { return Ok(()) };
+        let Some(file) = fd.filter(|_| flags.contains(DmaMapFlags::READ_WRITE)) else {
+            return Ok(());
+        };
         tracing::debug!(size, offset, "guest memory at {address:#x}");
         self.backplane.ram.map(address, size, file, offset).map_err(io::Error::other)
     }
@@ -288,21 +323,46 @@ impl ServerBackend for Backend {
         Ok(())
     }
 
-    fn set_irqs(&mut self, index: u32, flags: u32, start: u32, count: u32, fds: Vec<File>) -> io::Result<()> {
-        tracing::trace!(function = self.function.name, index, flags, start, count, fds = fds.len(), "SET_IRQS");
+    fn set_irqs(
+        &mut self,
+        index: u32,
+        flags: u32,
+        start: u32,
+        count: u32,
+        fds: Vec<File>,
+    ) -> io::Result<()> {
+        tracing::trace!(
+            function = self.function.name,
+            index,
+            flags,
+            start,
+            count,
+            fds = fds.len(),
+            "SET_IRQS"
+        );
         match (&self.function.kind, index) {
-            (Kind::Icid { vectors, .. }, VFIO_PCI_MSIX_IRQ_INDEX) => vectors.set(start, count, fds),
-            (Kind::Smmu { pin }, VFIO_PCI_INTX_IRQ_INDEX) if flags & VFIO_IRQ_SET_ACTION_TRIGGER != 0 => {
+            // A count of 0 disables; anything else names eventfds.
+            (Kind::Icid { vectors, .. }, VFIO_PCI_MSIX_IRQ_INDEX)
+                if count == 0 || flags & VFIO_IRQ_SET_DATA_EVENTFD != 0 =>
+            {
+                vectors.set(start, count, fds);
+            }
+            (Kind::Smmu { pin }, VFIO_PCI_INTX_IRQ_INDEX)
+                if flags & VFIO_IRQ_SET_ACTION_TRIGGER != 0 =>
+            {
                 pin.set_eventfd(fds.into_iter().next());
             }
             // An eventfd with UNMASK would resample without us; QEMU uses that with KVM only.
-            (Kind::Smmu { pin }, VFIO_PCI_INTX_IRQ_INDEX) if flags & VFIO_IRQ_SET_DATA_EVENTFD == 0 => {
+            (Kind::Smmu { pin }, VFIO_PCI_INTX_IRQ_INDEX)
+                if flags & VFIO_IRQ_SET_DATA_EVENTFD == 0 =>
+            {
                 if flags & VFIO_IRQ_SET_ACTION_UNMASK != 0 {
                     pin.unmask();
                 } else if flags & VFIO_IRQ_SET_ACTION_MASK != 0 {
                     pin.mask();
                 }
             }
+            (_, VFIO_PCI_ERR_IRQ_INDEX) => {}
             _ => return Err(io::ErrorKind::Unsupported.into()),
         }
         Ok(())
@@ -362,9 +422,9 @@ mod tests {
         let sizes: Vec<u64> = function.regions().iter().map(|r| r.region_info.size).collect();
         assert_eq!(sizes, [0x400_0000, 0x4_0000, 0x400_0000, 0, 0x1_0000, 0, 0, 256, 0]);
         let counts: Vec<u32> = function.irqs().iter().map(|i| i.count).collect();
-        assert_eq!(counts, [0, 0, 256, 0, 0]);
+        assert_eq!(counts, [0, 0, 256, 1, 0]);
         let smmu = Function::smmu(Arc::default());
-        assert_eq!(smmu.irqs().iter().map(|i| i.count).collect::<Vec<_>>(), [1, 0, 0, 0, 0]);
+        assert_eq!(smmu.irqs().iter().map(|i| i.count).collect::<Vec<_>>(), [1, 0, 0, 1, 0]);
         let file = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         let memory = Function::memory(file).regions();
         assert_ne!(memory[0].region_info.flags & VFIO_REGION_INFO_FLAG_MMAP, 0);
@@ -387,7 +447,11 @@ mod tests {
         backend.region_read(4, 0x8000, &mut buf).unwrap();
         assert_eq!(
             *seen.0.lock().unwrap(),
-            ["read McPortals 0x10000 8", "write McControl 0x8 [1, 0, 0, 0]", "write Qbman 0x3fffffc [1, 2, 3, 4]"]
+            [
+                "read McPortals 0x10000 8",
+                "write McControl 0x8 [1, 0, 0, 0]",
+                "write Qbman 0x3fffffc [1, 2, 3, 4]"
+            ]
         );
     }
 

@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use board::surroundings::{BusError, GuestMemory};
 use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{
-    Bytes, FileOffset, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap, GuestRegionMmap,
+    Bytes, FileOffset, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap,
+    GuestRegionMmap,
 };
 
 use crate::error::RamError;
@@ -37,7 +38,9 @@ impl GuestRam {
         // A mapping past the file's end would end this process with SIGBUS.
         let file_size = file.metadata().map_err(|e| refused(e.to_string()))?.len();
         if offset.checked_add(size).is_none_or(|end| end > file_size) {
-            return Err(refused(format!("its file has {file_size:#x} bytes and the range starts at {offset:#x}")));
+            return Err(refused(format!(
+                "its file has {file_size:#x} bytes and the range starts at {offset:#x}"
+            )));
         }
         let mapping = MmapRegionBuilder::new(length)
             .with_mmap_prot(READ_WRITE)
@@ -47,7 +50,9 @@ impl GuestRam {
             .map_err(|e| refused(e.to_string()))?;
         let region = GuestRegionMmap::new(mapping, GuestAddress(address))
             .ok_or_else(|| refused("the range ends past the last address".into()))?;
-        self.change(|memory| memory.insert_region(Arc::new(region)).map_err(|e| refused(e.to_string())))
+        self.change(|memory| {
+            memory.insert_region(Arc::new(region)).map_err(|e| refused(e.to_string()))
+        })
     }
 
     /// Removes all RAM.
@@ -61,9 +66,15 @@ impl GuestRam {
     /// size. A range that isn't RAM is left alone: QEMU also unmaps what it
     /// announced without a file.
     pub fn unmap(&self, address: u64, size: u64) {
-        let removed = self.change(|memory| memory.remove_region(GuestAddress(address), size).map(|(left, _)| left));
+        let removed = self.change(|memory| {
+            memory.remove_region(GuestAddress(address), size).map(|(left, _)| left)
+        });
         if removed.is_err() {
-            tracing::trace!(address = format_args!("{address:#x}"), size, "unmap of what is no RAM");
+            tracing::trace!(
+                address = format_args!("{address:#x}"),
+                size,
+                "unmap of what is no RAM"
+            );
         }
     }
 
@@ -83,12 +94,18 @@ impl GuestRam {
 impl GuestMemory for GuestRam {
     fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
         let length = buf.len();
-        self.memory.memory().read_slice(buf, GuestAddress(address)).map_err(|_| BusError { address, length })
+        self.memory
+            .memory()
+            .read_slice(buf, GuestAddress(address))
+            .map_err(|_| BusError { address, length })
     }
 
     fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
         let length = data.len();
-        self.memory.memory().write_slice(data, GuestAddress(address)).map_err(|_| BusError { address, length })
+        self.memory
+            .memory()
+            .write_slice(data, GuestAddress(address))
+            .map_err(|_| BusError { address, length })
     }
 
     fn read_u64(&self, address: u64) -> Result<u64, BusError> {

@@ -94,8 +94,10 @@ impl Initramfs {
 
     fn record(&mut self, name: &str, mode: u32, contents: &[u8]) -> Result<(), EntryError> {
         let too_long = |reason| EntryError { path: name.to_string(), reason };
-        let length = u32::try_from(contents.len()).map_err(|_| too_long("its contents are too long"))?;
-        let name_length = u32::try_from(name.len() + 1).map_err(|_| too_long("its name is too long"))?;
+        let length =
+            u32::try_from(contents.len()).map_err(|_| too_long("its contents are too long"))?;
+        let name_length =
+            u32::try_from(name.len() + 1).map_err(|_| too_long("its name is too long"))?;
         self.inode += 1;
         let links = if mode & 0o170_000 == 0o040_000 { 2 } else { 1 };
         // ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor,
@@ -124,7 +126,8 @@ impl Initramfs {
 /// The path as the archive names it: without the leading slash.
 fn relative(path: &str) -> Result<String, EntryError> {
     let refused = |reason| Err(EntryError { path: path.to_string(), reason });
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let parts: Vec<&str> =
+        path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     if parts.is_empty() {
         return refused("it names no entry");
     }
@@ -149,10 +152,37 @@ mod tests {
         archive.file("/init", 0o755, b"hi\n").unwrap();
         let bytes = archive.finish();
         let expected = concat!(
-            "070701", "00000001", "000081ED", "00000000", "00000000", "00000001", "00000000", "00000003", "00000000",
-            "00000000", "00000000", "00000000", "00000005", "00000000", "init\0\0", "hi\n\0",
-            "070701", "00000001", "00000000", "00000000", "00000000", "00000001", "00000000", "00000000", "00000000",
-            "00000000", "00000000", "00000000", "0000000B", "00000000", "TRAILER!!!\0\0\0\0",
+            "070701",
+            "00000001",
+            "000081ED",
+            "00000000",
+            "00000000",
+            "00000001",
+            "00000000",
+            "00000003",
+            "00000000",
+            "00000000",
+            "00000000",
+            "00000000",
+            "00000005",
+            "00000000",
+            "init\0\0",
+            "hi\n\0",
+            "070701",
+            "00000001",
+            "00000000",
+            "00000000",
+            "00000000",
+            "00000001",
+            "00000000",
+            "00000000",
+            "00000000",
+            "00000000",
+            "00000000",
+            "00000000",
+            "0000000B",
+            "00000000",
+            "TRAILER!!!\0\0\0\0",
         );
         // Header and name together end on a multiple of 4: 110 + 5 + 1 for
         // "init", 110 + 11 + 3 for the trailer.
@@ -191,7 +221,12 @@ mod tests {
     /// The archive is what the common tool makes of it, where that is installed.
     #[test]
     fn cpio_lists_it() {
-        let Ok(mut cpio) = Command::new("cpio").arg("-tv").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+        let Ok(mut cpio) = Command::new("cpio")
+            .arg("-tv")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
         else {
             return;
         };

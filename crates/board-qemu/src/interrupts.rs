@@ -84,7 +84,8 @@ impl Vectors {
                 return true;
             }
             let Some(left) = end.checked_duration_since(Instant::now()) else { return false };
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -136,7 +137,10 @@ impl Pin {
 
 impl PinState {
     fn deliver(&mut self) {
-        if self.high && !self.masked && let Some(eventfd) = &self.eventfd {
+        if self.high
+            && !self.masked
+            && let Some(eventfd) = &self.eventfd
+        {
             fire(eventfd, || "the SMMU's pin".into());
             self.masked = true;
         }
@@ -199,7 +203,9 @@ impl Lines {
     }
 
     fn deliver(&self, icid: u16, value: u32) {
-        let function = icid.checked_sub(self.first_icid).filter(|index| usize::from(*index) < self.functions.len());
+        let function = icid
+            .checked_sub(self.first_icid)
+            .filter(|index| usize::from(*index) < self.functions.len());
         let vector = u16::try_from(value).ok().filter(|vector| *vector < VECTORS);
         let (Some(function), Some(vector)) = (function, vector) else {
             tracing::warn!(icid, value, "interrupt lost: the board has no vector for it");
@@ -241,7 +247,11 @@ impl Programmer {
                 vectors.note_programmed(vector.into());
             }
             if !vectors.signal_within(vector.into(), EVENTFD_LIMIT) {
-                tracing::warn!(function, vector, "interrupt lost: QEMU gave no eventfd for its vector");
+                tracing::warn!(
+                    function,
+                    vector,
+                    "interrupt lost: QEMU gave no eventfd for its vector"
+                );
             }
         }
         Ok(())
@@ -276,16 +286,24 @@ mod tests {
         fd.read_exact(&mut buf).ok().map(|()| u64::from_ne_bytes(buf))
     }
 
-    fn board(count: usize) -> (Arc<Lines>, Programmer, Vec<Arc<Vectors>>, Arc<Pin>, Arc<GuestRam>) {
+    struct Bench {
+        lines: Arc<Lines>,
+        programmer: Programmer,
+        functions: Vec<Arc<Vectors>>,
+        pin: Arc<Pin>,
+        ram: Arc<GuestRam>,
+    }
+
+    fn board(count: usize) -> Bench {
         let functions: Vec<Arc<Vectors>> = (0..count).map(|_| Arc::default()).collect();
         let (pin, ram) = (Arc::<Pin>::default(), Arc::<GuestRam>::default());
         let (lines, programmer) = Lines::new(23, functions.clone(), pin.clone(), ram.clone());
-        (Arc::new(lines), programmer, functions, pin, ram)
+        Bench { lines: Arc::new(lines), programmer, functions, pin, ram }
     }
 
     #[test]
     fn the_first_message_programs_its_vector_and_the_next_ones_do_not() {
-        let (lines, programmer, functions, _, _) = board(3);
+        let Bench { lines, programmer, functions, .. } = board(3);
         let (ours, theirs) = UnixStream::pair().unwrap();
         let fd = event();
         let qemu = thread::spawn({
@@ -307,7 +325,10 @@ mod tests {
         }
         lines.stop();
         programmer.run(Qtest::new(ours, Duration::from_secs(5)).unwrap()).unwrap();
-        assert_eq!(qemu.join().unwrap(), ["write 0x16010070 0x10 0x40000908000000000700000000000000"]);
+        assert_eq!(
+            qemu.join().unwrap(),
+            ["write 0x16010070 0x10 0x40000908000000000700000000000000"]
+        );
         assert_eq!(taken(&fd), Some(3));
         lines.message(24, GITS_TRANSLATER, 7);
         assert_eq!(taken(&fd), Some(1), "no worker is needed any more");
@@ -315,7 +336,7 @@ mod tests {
 
     #[test]
     fn messages_without_vector_are_lost_and_others_reach_memory() {
-        let (lines, programmer, _, _, ram) = board(2);
+        let Bench { lines, programmer, ram, .. } = board(2);
         lines.message(22, GITS_TRANSLATER, 0);
         lines.message(25, GITS_TRANSLATER, 0);
         lines.message(23, GITS_TRANSLATER, 256);
@@ -350,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_high_pin_is_signalled_once_until_the_end_of_interrupt() {
-        let (lines, _programmer, _, pin, _) = board(1);
+        let Bench { lines, pin, .. } = board(1);
         let fd = event();
         lines.smmu(true);
         pin.set_eventfd(Some(fd.try_clone().unwrap()));

@@ -3,10 +3,9 @@
 //! addresses, and off it goes.
 
 use std::any::Any;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use tempfile::TempDir;
 
 use crate::arguments::{Arguments, Machine, PORTS, Paths};
-use crate::config_space::{BAR0, COMMAND, COMMAND_MEMORY_MASTER, Interrupts, MSIX_CONTROL, MSIX_ENABLE};
+use crate::config_space::{
+    BAR0, COMMAND, COMMAND_MEMORY_MASTER, Interrupts, MSIX_CONTROL, MSIX_ENABLE,
+};
 use crate::console::Console;
 use crate::device_tree::{MachineTree, Nodes};
 use crate::error::{Report, VmError};
@@ -32,14 +32,16 @@ use crate::memory_map::{MAX_ICIDS, MC_PORTALS, QBMAN_MEMORY};
 use crate::process::{Cause, Qemu, advice};
 use crate::qmp::Qmp;
 use crate::qtest::{Qtest, Store};
+use crate::runtime_directory::RuntimeDirectory;
 use crate::vm::{Platform, Ports, Surroundings, Vm, VmConfig};
 
 /// How long QEMU may take to end when one of its connections has.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(2);
 
 /// The kernel's command line, before what the caller adds. A panic resets the
-/// machine at once, which ends it.
-const APPEND: &str = "console=ttyAMA0 panic=-1";
+/// machine at once, which ends it. The cipher implementations' self-tests would
+/// be a fifth of an emulated boot.
+const APPEND: &str = "console=ttyAMA0 panic=-1 cryptomgr.notests";
 
 /// What a board is connected to, made before the board.
 pub struct BoardSide {
@@ -55,12 +57,17 @@ impl BoardSide {
     /// The connections of a board with the configured ICIDs.
     pub fn new(config: &VmConfig) -> Result<Self, VmError> {
         if config.icids == 0 || config.icids > MAX_ICIDS {
-            return Err(VmError::Config(format!("a machine has 1 to {MAX_ICIDS} ICIDs, not {}", config.icids)));
+            return Err(VmError::Config(format!(
+                "a machine has 1 to {MAX_ICIDS} ICIDs, not {}",
+                config.icids
+            )));
         }
-        let qbman = qbman_memory().map_err(|e| VmError::Config(format!("no memory for the QBMan portals: {e}")))?;
+        let qbman = qbman_memory()
+            .map_err(|e| VmError::Config(format!("no memory for the QBMan portals: {e}")))?;
         let vectors: Vec<Arc<Vectors>> = (0..config.icids).map(|_| Arc::default()).collect();
         let (pin, ram) = (Arc::<Pin>::default(), Arc::<GuestRam>::default());
-        let (lines, programmer) = Lines::new(config.first_icid, vectors.clone(), pin.clone(), ram.clone());
+        let (lines, programmer) =
+            Lines::new(config.first_icid, vectors.clone(), pin.clone(), ram.clone());
         Ok(Self { vectors, pin, ram, lines: Arc::new(lines), programmer, qbman })
     }
 
@@ -78,7 +85,9 @@ impl BoardSide {
     }
 
     fn qbman_descriptor(&self) -> Result<OwnedFd, VmError> {
-        self.qbman.try_clone().map_err(|e| VmError::Config(format!("no descriptor for the QBMan portals: {e}")))
+        self.qbman
+            .try_clone()
+            .map_err(|e| VmError::Config(format!("no descriptor for the QBMan portals: {e}")))
     }
 }
 
@@ -96,7 +105,7 @@ pub fn launch(
 ) -> Result<Vm, VmError> {
     let start = Instant::now();
     check(&config, platform)?;
-    let directory = runtime_directory(config.runtime_parent.as_deref())?;
+    let directory = RuntimeDirectory::new(config.runtime_parent.as_deref())?;
     let paths = Paths::new(directory.path().to_path_buf());
     let dump = Dump::start(&config.machine, platform, &paths)?;
     let listeners = Listeners::bind(&paths)?;
@@ -154,7 +163,8 @@ pub fn launch(
         stop: config.stop.clone(),
         _directory: directory,
     };
-    let started = bring_up(&mut vm, &mut config, listeners, console_file, servings, programmer, set_up);
+    let started =
+        bring_up(&mut vm, &mut config, listeners, console_file, servings, programmer, set_up);
     started.map_err(|error| match error {
         // QEMU's own end explains a failed conversation better than the failure.
         VmError::Qtest(_) | VmError::Qmp(_) => vm.end_during_start(FOLLOW_LIMIT).unwrap_or(error),
@@ -165,7 +175,9 @@ pub fn launch(
 }
 
 fn check(config: &VmConfig, platform: &Platform) -> Result<(), VmError> {
-    let readable = |path: &Path| File::open(path).map(drop).map_err(|source| VmError::Read { path: path.into(), source });
+    let readable = |path: &Path| {
+        File::open(path).map(drop).map_err(|source| VmError::Read { path: path.into(), source })
+    };
     readable(&platform.kernel)?;
     if let Some(shared) = &config.shared {
         readable(&shared.path)?;
@@ -173,7 +185,7 @@ fn check(config: &VmConfig, platform: &Platform) -> Result<(), VmError> {
     if config.machine.cpus == 0 {
         return Err(VmError::Config("a machine needs at least one processor".into()));
     }
-    if config.machine.memory % (2 << 20) != 0 || config.machine.memory < 128 << 20 {
+    if !config.machine.memory.is_multiple_of(2 << 20) || config.machine.memory < 128 << 20 {
         return Err(VmError::Config(format!(
             "{} bytes of memory: a machine needs 128 MiB or more, in multiples of 2 MiB",
             config.machine.memory
@@ -214,7 +226,9 @@ fn bring_up(
     let qmp = accept(vm, &listeners.qmp, "monitor", config.limit)?;
     vm.ports = Some(accept_ports(vm, &listeners.ports, config.limit)?);
     let qtest = match programmer {
-        Some(programmer) => Some((programmer, accept(vm, &listeners.qtest, "test socket", config.limit)?)),
+        Some(programmer) => {
+            Some((programmer, accept(vm, &listeners.qtest, "test socket", config.limit)?))
+        }
         None => None,
     };
     let mut qmp = Qmp::new(qmp, config.limit)?;
@@ -229,23 +243,6 @@ fn bring_up(
     qmp.execute("cont")?;
     vm.qmp = Mutex::new(Some(qmp));
     Ok(())
-}
-
-/// A directory for one machine's sockets and files that nobody else may enter.
-fn runtime_directory(parent: Option<&Path>) -> Result<TempDir, VmError> {
-    let parent = parent.map(Path::to_path_buf).unwrap_or_else(|| {
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
-        runtime.unwrap_or_else(std::env::temp_dir)
-    });
-    let failed = |source| VmError::RuntimeDirectory { parent: parent.clone(), source };
-    if !parent.exists() {
-        DirBuilder::new().recursive(true).mode(0o700).create(&parent).map_err(failed)?;
-    }
-    tempfile::Builder::new()
-        .prefix("fslmc-")
-        .permissions(fs::Permissions::from_mode(0o700))
-        .tempdir_in(&parent)
-        .map_err(failed)
 }
 
 fn write(path: &Path, contents: &[u8]) -> Result<(), VmError> {
@@ -281,9 +278,14 @@ impl Dump {
         let _ = self.watcher.join();
         if !exit.success() {
             let report = Report { stderr: self.qemu.stderr(), console: vec![] };
-            return Err(VmError::QemuDied { status: exit.to_string(), advice: advice(&report.stderr).into(), report });
+            return Err(VmError::QemuDied {
+                status: exit.to_string(),
+                advice: advice(&report.stderr).into(),
+                report,
+            });
         }
-        let blob = fs::read(&self.output).map_err(|source| VmError::Read { path: self.output.clone(), source })?;
+        let blob = fs::read(&self.output)
+            .map_err(|source| VmError::Read { path: self.output.clone(), source })?;
         Ok(MachineTree::read(&blob)?)
     }
 }
@@ -308,7 +310,8 @@ impl Listeners {
 }
 
 fn bind(path: PathBuf) -> Result<UnixListener, VmError> {
-    let bound = UnixListener::bind(&path).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    let bound = UnixListener::bind(&path)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
     bound.map_err(|error| {
         let advice = match error.kind() {
             io::ErrorKind::InvalidInput => ": choose a shorter directory with XDG_RUNTIME_DIR",
@@ -319,7 +322,11 @@ fn bind(path: PathBuf) -> Result<UnixListener, VmError> {
     })
 }
 
-fn serve(functions: Vec<Function>, paths: &Paths, backplane: &Backplane) -> Result<Vec<Serving>, VmError> {
+fn serve(
+    functions: Vec<Function>,
+    paths: &Paths,
+    backplane: &Backplane,
+) -> Result<Vec<Serving>, VmError> {
     let listen = |function: Function| {
         let path = paths.function(&function);
         function
@@ -330,16 +337,25 @@ fn serve(functions: Vec<Function>, paths: &Paths, backplane: &Backplane) -> Resu
 }
 
 /// Waits for QEMU's connection, its end, or the limit.
-fn accept(vm: &Vm, listener: &UnixListener, what: &'static str, limit: Duration) -> Result<UnixStream, VmError> {
+fn accept(
+    vm: &Vm,
+    listener: &UnixListener,
+    what: &'static str,
+    limit: Duration,
+) -> Result<UnixStream, VmError> {
     let end = Instant::now() + limit;
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
                 let blocking = stream.set_nonblocking(false).map(|()| stream);
-                return blocking.map_err(|e| VmError::Config(format!("QEMU's {what} cannot be used: {e}")));
+                return blocking
+                    .map_err(|e| VmError::Config(format!("QEMU's {what} cannot be used: {e}")));
             }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(e) => return Err(VmError::Config(format!("QEMU's {what} cannot be accepted: {e}"))),
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(e) => {
+                return Err(VmError::Config(format!("QEMU's {what} cannot be accepted: {e}")));
+            }
         }
         if let Some(error) = vm.end_during_start(Duration::ZERO) {
             return Err(error);
@@ -347,21 +363,31 @@ fn accept(vm: &Vm, listener: &UnixListener, what: &'static str, limit: Duration)
         let Some(left) = end.checked_duration_since(Instant::now()) else {
             return Err(VmError::NotConnected { what, limit, report: vm.report() });
         };
-        let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::from_borrowed_fd(vm.qemu.as_fd(), PollFlags::IN)];
+        let mut fds = [
+            PollFd::new(listener, PollFlags::IN),
+            PollFd::from_borrowed_fd(vm.qemu.as_fd(), PollFlags::IN),
+        ];
         // The process descriptor tells the end a moment before its watcher
         // does, hence the short wait.
-        let ended = poll(&mut fds, Timespec::try_from(left).ok().as_ref()).is_ok() && !fds[1].revents().is_empty();
-        if ended && fds[0].revents().is_empty() {
-            if let Some(error) = vm.end_during_start(FOLLOW_LIMIT) {
-                return Err(error);
-            }
+        let ended = poll(&mut fds, Timespec::try_from(left).ok().as_ref()).is_ok()
+            && !fds[1].revents().is_empty();
+        if ended
+            && fds[0].revents().is_empty()
+            && let Some(error) = vm.end_during_start(FOLLOW_LIMIT)
+        {
+            return Err(error);
         }
     }
 }
 
 fn accept_ports(vm: &Vm, listeners: &[UnixListener], limit: Duration) -> Result<Ports, VmError> {
-    let mut streams = listeners.iter().map(|listener| accept(vm, listener, "virtio-serial port", limit));
-    let mut next = || streams.next().unwrap_or_else(|| Err(VmError::Config("a virtio-serial port is missing".into())));
+    let mut streams =
+        listeners.iter().map(|listener| accept(vm, listener, "virtio-serial port", limit));
+    let mut next = || {
+        streams
+            .next()
+            .unwrap_or_else(|| Err(VmError::Config("a virtio-serial port is missing".into())))
+    };
     Ok(Ports { control: next()?, stdin: next()?, stdout: next()?, stderr: next()? })
 }
 
@@ -430,7 +456,9 @@ fn function_stores(ecam: u64, function: &Function) -> Vec<Store> {
     let requester = u16::from(function.slot) * 8 + u16::from(function.number);
     let at = |offset| register(ecam, requester, offset);
     let bars = function.bars();
-    let bars = bars.iter().map(|(bar, area)| Store::Long(at(BAR0 + 4 * u16::from(*bar)), area.base as u32));
+    let bars = bars
+        .iter()
+        .map(|(bar, area)| Store::Long(at(BAR0 + 4 * u16::from(*bar)), area.base as u32));
     let mut stores: Vec<Store> = bars.collect();
     stores.push(Store::Word(at(COMMAND), COMMAND_MEMORY_MASTER));
     if function.interrupts() == Interrupts::Msix {
@@ -470,19 +498,6 @@ mod tests {
     }
 
     #[test]
-    fn the_runtime_directory_is_private_and_goes_away() {
-        let parent = tempfile::tempdir().unwrap();
-        let directory = runtime_directory(Some(&parent.path().join("new/one"))).unwrap();
-        assert_eq!(fs::metadata(directory.path()).unwrap().permissions().mode() & 0o777, 0o700);
-        let path = directory.path().to_path_buf();
-        drop(directory);
-        assert!(!path.exists());
-        let file = parent.path().join("file");
-        fs::write(&file, "").unwrap();
-        assert!(matches!(runtime_directory(Some(&file)), Err(VmError::RuntimeDirectory { .. })));
-    }
-
-    #[test]
     fn taken_and_long_socket_paths_are_explained() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("taken");
@@ -496,18 +511,32 @@ mod tests {
     #[test]
     fn impossible_machines_are_refused() {
         let kernel = tempfile::NamedTempFile::new().unwrap();
-        let platform = Platform { qemu: Box::new(|| Command::new("no-such-qemu")), kernel: kernel.path().into() };
+        let platform = Platform {
+            qemu: Box::new(|| Command::new("no-such-qemu")),
+            kernel: kernel.path().into(),
+        };
         let refused = |config: VmConfig| check(&config, &platform).unwrap_err().to_string();
         let machine = |cpus, memory| Machine { cpus, memory, ..Machine::default() };
-        assert!(refused(VmConfig { machine: machine(0, 1 << 30), ..VmConfig::default() }).contains("processor"));
-        assert!(refused(VmConfig { machine: machine(1, 1 << 20), ..VmConfig::default() }).contains("128 MiB"));
+        assert!(
+            refused(VmConfig { machine: machine(0, 1 << 30), ..VmConfig::default() })
+                .contains("processor")
+        );
+        assert!(
+            refused(VmConfig { machine: machine(1, 1 << 20), ..VmConfig::default() })
+                .contains("128 MiB")
+        );
         let stopped = VmConfig::default();
         stopped.stop.stop();
         assert!(matches!(check(&stopped, &platform), Err(VmError::Stopped)));
         assert!(BoardSide::new(&VmConfig { icids: 0, ..VmConfig::default() }).is_err());
         assert!(BoardSide::new(&VmConfig { icids: MAX_ICIDS + 1, ..VmConfig::default() }).is_err());
         let platform = Platform { qemu: platform.qemu, kernel: "/no/such/kernel".into() };
-        assert!(check(&VmConfig::default(), &platform).unwrap_err().to_string().contains("/no/such/kernel"));
+        assert!(
+            check(&VmConfig::default(), &platform)
+                .unwrap_err()
+                .to_string()
+                .contains("/no/such/kernel")
+        );
         // And a start that gets past that names the missing program.
         let platform = Platform { qemu: platform.qemu, kernel: kernel.path().into() };
         let error = Vm::start_bare(VmConfig::default(), &platform).err().unwrap().to_string();

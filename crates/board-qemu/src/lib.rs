@@ -29,6 +29,7 @@ pub mod memory_map;
 mod process;
 mod qmp;
 mod qtest;
+mod runtime_directory;
 mod vm;
 
 pub use arguments::{Machine, PORTS, SHARED_TAG, SharedDirectory};

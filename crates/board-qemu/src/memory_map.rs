@@ -103,10 +103,15 @@ mod tests {
             let alignment = if *area == MSIX { MSIX_STRIDE } else { area.size };
             assert_eq!(area.base % alignment, 0, "{area:x?}: a BAR is aligned to its size");
             for other in &areas[i + 1..] {
-                assert!(area.end() <= other.base || other.end() <= area.base, "{area:x?} {other:x?}");
+                assert!(
+                    area.end() <= other.base || other.end() <= area.base,
+                    "{area:x?} {other:x?}"
+                );
             }
         }
         assert_eq!(QBMAN_TRAPPED.end(), QBMAN_MEMORY.base);
+        assert_eq!(QBMAN_TRAPPED.size, board::qbman::WINDOW_SIZE);
+        assert_eq!(SMMU.size, board::smmu::FRAME_SIZE);
     }
 
     #[test]

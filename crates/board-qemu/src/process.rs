@@ -62,7 +62,9 @@ impl Qemu {
             .map_err(|source| VmError::Thread { name: "qemu".into(), source })?;
         match receiver.recv() {
             Ok(started) => Ok((started?, watcher)),
-            Err(_) => Err(VmError::Config("the thread that starts QEMU ended without a word".into())),
+            Err(_) => {
+                Err(VmError::Config("the thread that starts QEMU ended without a word".into()))
+            }
         }
     }
 
@@ -225,13 +227,28 @@ impl StopHandle {
 /// What to do about words of QEMU's that are known.
 pub fn advice(stderr: &str) -> &'static str {
     const KNOWN: [(&[&str], &str); 5] = [
-        (&["vfio-user-pci", "not a valid device model"], "; this QEMU has no vfio-user-pci: version 11.1 or newer is needed"),
+        (
+            &["vfio-user-pci", "not a valid device model"],
+            "; this QEMU has no vfio-user-pci: version 11.1 or newer is needed",
+        ),
         (&["exit-with-parent"], "; this QEMU is too old: version 11.1 or newer is needed"),
-        (&["annot set up guest memory"], "; the host has too little free memory: give the machine less"),
-        (&["annot allocate memory"], "; the host has too little free memory: give the machine less"),
-        (&["unable to find CPU model"], "; `qemu-system-aarch64 -cpu help` lists the processor models"),
+        (
+            &["annot set up guest memory"],
+            "; the host has too little free memory: give the machine less",
+        ),
+        (
+            &["annot allocate memory"],
+            "; the host has too little free memory: give the machine less",
+        ),
+        (
+            &["unable to find CPU model"],
+            "; `qemu-system-aarch64 -cpu help` lists the processor models",
+        ),
     ];
-    KNOWN.iter().find(|(words, _)| words.iter().all(|word| stderr.contains(word))).map_or("", |(_, advice)| advice)
+    KNOWN
+        .iter()
+        .find(|(words, _)| words.iter().all(|word| stderr.contains(word)))
+        .map_or("", |(_, advice)| advice)
 }
 
 #[cfg(test)]
@@ -288,7 +305,9 @@ mod tests {
     fn known_words_bring_advice() {
         let old = "qemu: -device {...}: 'vfio-user-pci' is not a valid device model name";
         assert!(advice(old).contains("11.1"));
-        assert!(advice("cannot set up guest memory 'ram': Cannot allocate memory").contains("memory"));
+        assert!(
+            advice("cannot set up guest memory 'ram': Cannot allocate memory").contains("memory")
+        );
         assert_eq!(advice("all is well"), "");
     }
 }

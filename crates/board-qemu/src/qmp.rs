@@ -49,7 +49,11 @@ impl Qmp {
             if answer.get("event").is_some() {
                 self.note(&answer);
             } else if let Some(error) = answer.get("error") {
-                let description = error.get("desc").and_then(Value::as_str).unwrap_or("no reason given").to_string();
+                let description = error
+                    .get("desc")
+                    .and_then(Value::as_str)
+                    .unwrap_or("no reason given")
+                    .to_string();
                 return Err(QmpError::Refused { command: command.to_string(), description });
             } else if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
@@ -71,13 +75,17 @@ impl Qmp {
 
     fn note(&mut self, event: &Value) {
         if event.get("event").and_then(Value::as_str) == Some("SHUTDOWN") {
-            self.shutdown = event.pointer("/data/reason").and_then(Value::as_str).map(str::to_string);
+            self.shutdown =
+                event.pointer("/data/reason").and_then(Value::as_str).map(str::to_string);
         }
     }
 
     fn line(&mut self, command: &str) -> Result<Value, QmpError> {
         let mut line = String::new();
-        let count = (&mut self.reader).take(LONGEST_LINE).read_line(&mut line).map_err(|e| self.failed(command, e))?;
+        let count = (&mut self.reader)
+            .take(LONGEST_LINE)
+            .read_line(&mut line)
+            .map_err(|e| self.failed(command, e))?;
         if count == 0 {
             return Err(self.failed(command, io::ErrorKind::UnexpectedEof.into()));
         }
@@ -87,7 +95,9 @@ impl Qmp {
     fn failed(&self, command: &str, source: io::Error) -> QmpError {
         let command = command.to_string();
         match source.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => QmpError::Timeout { command, limit: self.limit },
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                QmpError::Timeout { command, limit: self.limit }
+            }
             _ => QmpError::Socket { command, source },
         }
     }
@@ -123,9 +133,14 @@ mod tests {
 
     #[test]
     fn a_refusal_carries_the_description() {
-        let (ours, _theirs) = monitor(&format!("{GREETING}{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"no way\"}}}}\n"));
+        let (ours, _theirs) = monitor(&format!(
+            "{GREETING}{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"no way\"}}}}\n"
+        ));
         let error = Qmp::new(ours, Duration::from_secs(5)).err().unwrap();
-        assert!(matches!(&error, QmpError::Refused { description, .. } if description == "no way"), "{error}");
+        assert!(
+            matches!(&error, QmpError::Refused { description, .. } if description == "no way"),
+            "{error}"
+        );
     }
 
     #[test]

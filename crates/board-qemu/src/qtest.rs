@@ -138,7 +138,9 @@ impl Qtest {
     fn failed(&self, command: &str, source: io::Error) -> QtestError {
         let command = command.to_string();
         match source.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => QtestError::Timeout { command, limit: self.limit },
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                QtestError::Timeout { command, limit: self.limit }
+            }
             _ => QtestError::Socket { command, source },
         }
     }
@@ -168,15 +170,25 @@ mod tests {
 
     #[test]
     fn stores_and_loads() {
-        let (mut qtest, server) = server(&["OK\n", "IRQ raise 3\nOK\n", "OK\n", "OK 0x00000000deadbeef\n"]);
+        let (mut qtest, server) =
+            server(&["OK\n", "IRQ raise 3\nOK\n", "OK\n", "OK 0x00000000deadbeef\n"]);
         qtest
-            .store(&[Store::Word(0x40_1002_0004, 6), Store::Long(0x10, 0xff), Store::Bytes(0x1600_0000, vec![0x40, 0, 9])])
+            .store(&[
+                Store::Word(0x40_1002_0004, 6),
+                Store::Long(0x10, 0xff),
+                Store::Bytes(0x1600_0000, vec![0x40, 0, 9]),
+            ])
             .unwrap();
         assert_eq!(qtest.load(0x1500_0020).unwrap(), 0xdead_beef);
         drop(qtest);
         assert_eq!(
             server.join().unwrap(),
-            ["writew 0x4010020004 0x6", "writel 0x10 0xff", "write 0x16000000 0x3 0x400009", "readl 0x15000020"]
+            [
+                "writew 0x4010020004 0x6",
+                "writel 0x10 0xff",
+                "write 0x16000000 0x3 0x400009",
+                "readl 0x15000020"
+            ]
         );
     }
 
@@ -184,7 +196,10 @@ mod tests {
     fn a_refusal_names_the_command() {
         let (mut qtest, _server) = server(&["OK\n", "FAIL Unknown command 'writel'\n"]);
         let error = qtest.store(&[Store::Long(1, 2), Store::Long(3, 4)]).unwrap_err();
-        assert!(matches!(&error, QtestError::Refused { command, answer } if command == "writel 0x3 0x4" && answer.starts_with("FAIL")), "{error}");
+        assert!(
+            matches!(&error, QtestError::Refused { command, answer } if command == "writel 0x3 0x4" && answer.starts_with("FAIL")),
+            "{error}"
+        );
     }
 
     #[test]

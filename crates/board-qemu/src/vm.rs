@@ -10,7 +10,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use board::surroundings::{GuestMemory, IrqLines};
-use tempfile::TempDir;
 
 use crate::arguments::{Machine, SharedDirectory};
 use crate::console::{Console, LineHook};
@@ -20,6 +19,7 @@ use crate::interrupts::Lines;
 use crate::launch::{BoardSide, launch};
 use crate::process::{Cause, Qemu, StopHandle, advice};
 use crate::qmp::Qmp;
+use crate::runtime_directory::RuntimeDirectory;
 
 /// Console lines in a [`Report`].
 const REPORTED_LINES: usize = 25;
@@ -68,13 +68,15 @@ pub struct VmConfig {
 
 impl Default for VmConfig {
     fn default() -> Self {
+        let board = board::mc::Config::default();
+        let smmu = board::smmu::Shape::default();
         Self {
             machine: Machine::default(),
             initramfs: vec![],
             append: String::new(),
-            first_icid: 23,
-            icids: 16,
-            context_banks: 32,
+            first_icid: board.first_icid,
+            icids: board.icids,
+            context_banks: smmu.context_banks() as u32,
             dpmacs: vec![],
             shared: None,
             console_file: None,
@@ -133,7 +135,7 @@ pub struct Vm {
     pub(crate) servers: Vec<PathBuf>,
     pub(crate) stop: StopHandle,
     // Last, so that sockets vanish after their users.
-    pub(crate) _directory: TempDir,
+    pub(crate) _directory: RuntimeDirectory,
 }
 
 impl Vm {
@@ -184,7 +186,10 @@ impl Vm {
         let exit = match (self.qemu.wait(limit), limit) {
             (Some(exit), _) => exit,
             (None, limit) => {
-                return Err(VmError::Timeout { limit: limit.unwrap_or_default(), report: self.report() });
+                return Err(VmError::Timeout {
+                    limit: limit.unwrap_or_default(),
+                    report: self.report(),
+                });
             }
         };
         let reason = self.reason.get_or_init(|| {

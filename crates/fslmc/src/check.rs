@@ -52,10 +52,9 @@ fn describe_layout(file: &Path, dpl: &Dpl) -> Result<String, String> {
         .map_err(|error| format!("{}: {error}", file.display()))?;
     let objects: usize = inventory.containers.iter().map(|c| c.objects.len()).sum();
     let containers = inventory.containers.len();
-    let mut text = format!(
-        "{}: layout, {containers} containers with {objects} objects\n",
-        file.display()
-    );
+    let noun = if containers == 1 { "container" } else { "containers" };
+    let file = file.display();
+    let mut text = format!("{file}: layout, {containers} {noun} with {objects} objects\n");
     for container in &inventory.containers {
         let _ = write!(text, "{}", Block(container));
     }
@@ -75,7 +74,11 @@ impl std::fmt::Display for Block<'_> {
             Some(parent) => write!(f, " in {parent}")?,
             None => write!(f, ", the root")?,
         }
-        writeln!(f, ": icid {}, portal {}, {}", container.icid, container.portal, container.options)?;
+        writeln!(
+            f,
+            ": icid {}, portal {}, {}",
+            container.icid, container.portal, container.options
+        )?;
         let mut families: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         for object in &container.objects {
             families.entry(object.id.kind.name()).or_default().push(object.id.id);
@@ -108,7 +111,7 @@ fn describe_configuration(file: &Path, dpc: &Dpc) -> String {
     for port in &dpc.ports {
         let _ = write!(text, "  dpmac.{}", port.id);
         if let Some(link) = &port.link_type {
-            let _ = write!(text, ": link type {link:?}");
+            let _ = write!(text, ": link type {}", format!("{link:?}").to_uppercase());
         }
         text.push('\n');
     }

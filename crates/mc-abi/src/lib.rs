@@ -106,6 +106,8 @@ pub struct CommandInfo {
     pub max_version: u8,
     /// Checks on a sampled request and reply that decoding undoes encoding.
     pub round_trip: fn(next: &mut dyn FnMut() -> u64, version: u8) -> bool,
+    /// The parameters of a sampled request. For property tests and fuzzers.
+    pub sample: fn(next: &mut dyn FnMut() -> u64, version: u8) -> Params,
     /// Decodes arbitrary parameters as this command's request and reply. Used
     /// to show that no input panics.
     pub decodes: fn(params: &Params, version: u8),

@@ -147,10 +147,19 @@ macro_rules! commands {
         )*
 
         /// A command of this family, decoded.
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Clone, PartialEq)]
         #[allow(missing_docs)]
         pub enum Command {
             $( $name($name), )*
+        }
+
+        // The variant's name is that of the request in it: once is enough.
+        impl core::fmt::Debug for Command {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                match self {
+                    $( Self::$name(request) => core::fmt::Debug::fmt(request, f), )*
+                }
+            }
         }
 
         impl Command {
@@ -192,6 +201,12 @@ macro_rules! commands {
                 round_trip: |next, version| {
                     crate::common::round_trips::<$name>(next, version)
                         && crate::common::round_trips::<<$name as crate::Request>::Reply>(next, version)
+                },
+                sample: |next, version| {
+                    let mut params = crate::Params::ZERO;
+                    let request = <$name as crate::Wire>::sample(next, version);
+                    crate::Wire::encode(&request, &mut params, version);
+                    params
                 },
                 decodes: |params, version| {
                     let _ = <$name as crate::Wire>::decode(params, version);

@@ -89,6 +89,9 @@ fn object_type(ask: &Ask) -> Option<ObjectType> {
 }
 
 /// The objects of a request: one by its number, or any of the family.
+///
+/// The count does not matter for an object by its number: restool leaves it
+/// unset there, and real firmware takes that.
 fn chosen(
     state: &State,
     container: u32,
@@ -96,21 +99,16 @@ fn chosen(
     ask: &Ask,
     fits: impl Fn(ObjectId) -> Result<(), Status>,
 ) -> Result<Vec<ObjectId>, Status> {
+    if ask.options & request::EXPLICIT != 0 {
+        let id = ObjectId::new(kind, ask.base_or_align);
+        if state.object(id)?.container != container {
+            return Err(Status::NoPrivilege);
+        }
+        fits(id)?;
+        return Ok(vec![id]);
+    }
     if ask.count == 0 {
         return Err(Status::ConfigurationError);
-    }
-    if ask.options & request::EXPLICIT != 0 {
-        let end = ask.base_or_align.checked_add(ask.count).ok_or(Status::ConfigurationError)?;
-        let ids = ask.base_or_align..end;
-        return ids
-            .map(|id| {
-                let id = ObjectId::new(kind, id);
-                if state.object(id)?.container != container {
-                    return Err(Status::NoPrivilege);
-                }
-                fits(id).map(|()| id)
-            })
-            .collect();
     }
     let members = state.members(container).iter().copied();
     let ids: Vec<_> = members

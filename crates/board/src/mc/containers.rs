@@ -20,7 +20,7 @@ pub(crate) const MC_CONTAINER: u32 = pools::MC;
 pub(crate) const ROOT: u32 = 1;
 
 /// Creator of what is left of a container that is gone.
-const NOBODY: u32 = u32::MAX;
+pub(crate) const NOBODY: u32 = u32::MAX;
 
 /// The name of a container.
 pub(crate) const fn name(container: u32) -> ObjectId {

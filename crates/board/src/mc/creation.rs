@@ -45,6 +45,8 @@ pub(crate) fn create(
         Config::Dprtc(config) => create!(RealTimeClock, config),
         Config::Dpaiop(config) => create!(Tile, config),
         Config::Dpdbg(config) => create!(DebugInterface, config),
+        Config::Dpsw(config) => create!(super::dpsw::Switch, config),
+        Config::Dpdmux(config) => create!(super::dpdmux::Demultiplexer, config),
         Config::Dpmac(config) => create!(super::dpmac::Port, config),
         Config::Dpni(config) => {
             use super::dpni::Interface;
@@ -54,7 +56,6 @@ pub(crate) fn create(
             }
             Ok(made)
         }
-        _ => Err(Status::UnsupportedOperation),
     }
 }
 
@@ -170,6 +171,42 @@ impl From<&family::DpniConfig> for mc_abi::dpni::Create {
             num_cgs: config.num_cgs,
             num_opr: config.num_opr,
             dist_key_size: config.dist_key_size,
+        }
+    }
+}
+
+impl From<&family::DpswConfig> for mc_abi::dpsw::Create {
+    fn from(config: &family::DpswConfig) -> Self {
+        Self {
+            num_ifs: config.num_ifs,
+            max_fdbs: config.max_fdbs,
+            max_meters_per_if: config.max_meters_per_if,
+            component_type: config.component_type,
+            flooding_cfg: config.flooding_cfg,
+            broadcast_cfg: config.broadcast_cfg,
+            mem_size: config.mem_size,
+            max_vlans: config.max_vlans,
+            max_fdb_entries: config.max_fdb_entries,
+            fdb_aging_time: config.fdb_aging_time,
+            max_fdb_mc_groups: config.max_fdb_mc_groups,
+            options: config.options,
+        }
+    }
+}
+
+impl From<&family::DpdmuxConfig> for mc_abi::dpdmux::Create {
+    fn from(config: &family::DpdmuxConfig) -> Self {
+        Self {
+            method: config.method,
+            manip: config.manip,
+            num_ifs: config.num_ifs,
+            default_if: config.default_if,
+            custom_key_size: config.custom_key_size,
+            max_dmat_entries: config.max_dmat_entries,
+            max_mc_groups: config.max_mc_groups,
+            max_vlan_ids: config.max_vlan_ids,
+            mem_size: config.mem_size,
+            options: config.options,
         }
     }
 }

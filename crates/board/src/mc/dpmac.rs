@@ -7,7 +7,7 @@
 use super::{
     Answer, Call, Endpoint, Family, State,
     dpni::{self, Link},
-    families,
+    families, interfaces,
 };
 use crate::dpl;
 use mc_abi::{
@@ -234,14 +234,24 @@ fn counters(state: &State) -> u8 {
 
 /// The link that the connected interface asks for.
 fn wanted(state: &State, port: ObjectId) -> dpmac::GetLinkCfgReply {
-    let peer = state.peer(Endpoint { object: port, interface: 0 }).map(|peer| peer.object);
-    peer.filter(|peer| peer.kind == ObjectType::Dpni)
-        .and_then(|peer| dpni::wanted_link(state, peer.id))
-        .map_or_else(Default::default, |wanted| dpmac::GetLinkCfgReply {
+    let Some(peer) = state.peer(Endpoint { object: port, interface: 0 }) else {
+        return Default::default();
+    };
+    if peer.object.kind != ObjectType::Dpni {
+        let wanted = interfaces::wanted(state, peer);
+        return dpmac::GetLinkCfgReply {
             options: wanted.options,
             rate: wanted.rate,
             advertising: wanted.advertising,
-        })
+        };
+    }
+    dpni::wanted_link(state, peer.object.id).map_or_else(Default::default, |wanted| {
+        dpmac::GetLinkCfgReply {
+            options: wanted.options,
+            rate: wanted.rate,
+            advertising: wanted.advertising,
+        }
+    })
 }
 
 /// Takes the physical side's state. Whether it vouches for it or not, the

@@ -3,7 +3,7 @@
 
 use super::{
     Answer, Call, Endpoint, Object, Region, State, dpaiop, dpbp, dpci, dpcon, dpdbg, dpdcei,
-    dpdmai, dpio, dpmac, dpmcp, dpni, dprc, dprtc, dpseci,
+    dpdmai, dpdmux, dpio, dpmac, dpmcp, dpni, dprc, dprtc, dpseci, dpsw,
 };
 use mc_abi::{DecodeError, ObjectId, ObjectType, Params, Status, Wire};
 use std::fmt;
@@ -268,4 +268,6 @@ families! {
     Dpdmai(dpdmai::DmaInterface),
     Dprtc(dprtc::RealTimeClock),
     Dpseci(dpseci::CryptoInterface),
+    Dpsw(dpsw::Switch),
+    Dpdmux(dpdmux::Demultiplexer),
 }

@@ -2,7 +2,7 @@
 //! What there is: a copy of the containers, objects and connections, for
 //! people and tests to look at.
 
-use super::{Config, LoadError, State, dprc::Container};
+use super::{Config, LoadError, Mc, Object, State, dprc::Container, families};
 use crate::dpl::{CONTAINER_OPTIONS, Dpc, Dpl};
 use mc_abi::{Label, ObjectId, ObjectType};
 use std::fmt;
@@ -42,6 +42,8 @@ pub struct ObjectInventory {
     pub label: Label,
     /// Whether a driver may bind to it.
     pub plugged: bool,
+    /// Version of its family's interface: major, minor.
+    pub version: (u16, u16),
 }
 
 /// Options of a container, displayed by their names.
@@ -52,7 +54,9 @@ impl fmt::Display for ContainerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = u64::from(self.0);
         let mut first = true;
-        for symbol in CONTAINER_OPTIONS.iter().filter(|symbol| u64::from(self.0) & symbol.value != 0) {
+        for symbol in
+            CONTAINER_OPTIONS.iter().filter(|symbol| u64::from(self.0) & symbol.value != 0)
+        {
             let name = symbol.name.trim_start_matches("DPRC_CFG_OPT_");
             write!(f, "{}{name}", if first { "" } else { " " })?;
             rest &= !symbol.value;
@@ -90,6 +94,13 @@ impl Inventory {
     }
 }
 
+impl Mc {
+    /// What there is at this moment.
+    pub fn inventory(&self) -> Inventory {
+        self.with_state(|state| Inventory::of(state))
+    }
+}
+
 fn container(state: &State, id: ObjectId) -> Option<ContainerInventory> {
     let body = state.body::<Container>(id.id).ok()?;
     let held_by = state.object(id).ok()?.container;
@@ -98,7 +109,11 @@ fn container(state: &State, id: ObjectId) -> Option<ContainerInventory> {
         .objects
         .values()
         .filter(|object| object.container == id.id && object.id.kind != ObjectType::Dprc)
-        .map(|o| ObjectInventory { id: o.id, label: o.label, plugged: o.plugged })
+        .filter_map(|object| {
+            let Object { id, label, plugged, .. } = *object;
+            let version = families::facts(id.kind)?.version;
+            Some(ObjectInventory { id, label, plugged, version })
+        })
         .collect();
     Some(ContainerInventory {
         id,

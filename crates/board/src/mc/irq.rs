@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! An object's interrupts.
 
+use super::Mc;
+use mc_abi::{ObjectId, Status};
+use std::collections::BTreeMap;
+
 /// One interrupt of an object: a gate, a mask, the events that happened, and
 /// where the message goes.
 ///
@@ -19,6 +23,8 @@ pub(crate) struct Irq {
     pub enabled: bool,
     pub mask: u32,
     pub status: u32,
+    /// Events of interfaces whose turn to be in `status` has not come.
+    waiting: BTreeMap<u16, u32>,
 }
 
 impl Irq {
@@ -37,6 +43,92 @@ impl Irq {
     pub fn configure(&mut self, change: impl FnOnce(&mut Self)) -> bool {
         let before = self.asserted();
         change(self);
+        self.take_turns();
         !before && self.asserted()
+    }
+}
+
+/// Events of objects with several interfaces. The upper half of the status is
+/// the number of the interface that the lower half belongs to, so one interface
+/// at a time has it; the others wait until software has cleared its events.
+/// Linux takes the number for an index: those of two interfaces mixed would
+/// name a third one.
+impl Irq {
+    const EVENTS: u32 = 0xffff;
+
+    /// Notes `events` of an interface. True where a message is to be sent.
+    pub fn raise_at(&mut self, interface: u16, events: u32) -> bool {
+        let events = events & Self::EVENTS;
+        *self.waiting.entry(interface).or_default() |= events;
+        self.take_turns();
+        let shown = self.shown() == interface && self.status & Self::EVENTS != 0;
+        shown && self.enabled && self.address != 0 && events & self.mask != 0
+    }
+
+    /// Forgets events of the interface that `status` names, or of any where the
+    /// number is all ones. True where a message is to be sent for the next one.
+    pub fn clear_at(&mut self, status: u32) -> bool {
+        let of = (status >> 16) as u16;
+        if of != self.shown() && of != u16::MAX {
+            return false;
+        }
+        let before = self.shown();
+        self.status &= !(status & Self::EVENTS);
+        if self.status & Self::EVENTS == 0 {
+            self.status = 0;
+        }
+        self.take_turns();
+        self.shown() != before && self.asserted()
+    }
+
+    /// Forgets all events.
+    pub fn forget(&mut self) {
+        self.status = 0;
+        self.waiting.clear();
+    }
+
+    fn shown(&self) -> u16 {
+        (self.status >> 16) as u16
+    }
+
+    /// Shows the events of another interface where those shown are none, or
+    /// none that may interrupt.
+    fn take_turns(&mut self) {
+        let events = self.status & Self::EVENTS;
+        if let Some(more) = self.waiting.get(&self.shown()).copied().filter(|_| events != 0) {
+            self.waiting.remove(&self.shown());
+            self.status |= more;
+        }
+        let passes = |events: u32| events & self.mask & Self::EVENTS != 0;
+        if self.waiting.is_empty() || passes(self.status) {
+            return;
+        }
+        let urgent = self.waiting.iter().find(|(_, events)| passes(**events));
+        let next = match (urgent, events) {
+            (Some((interface, _)), _) => *interface,
+            (None, 0) => self.waiting.keys().next().copied().unwrap_or_default(),
+            (None, _) => return,
+        };
+        if events != 0 {
+            self.waiting.insert(self.shown(), events);
+        }
+        let events = self.waiting.remove(&next).unwrap_or_default();
+        self.status = u32::from(next) << 16 | events;
+    }
+}
+
+impl Mc {
+    /// Lets `events` of interrupt `index` of an object happen: what the hardware
+    /// behind the object would do. The message leaves where gate and mask let it.
+    ///
+    /// # Errors
+    /// [`Status::NoResource`] where there is no such object,
+    /// [`Status::ConfigurationError`] where it has no such interrupt.
+    pub fn raise(&self, id: ObjectId, index: u8, events: u32) -> Result<(), Status> {
+        self.with_state(|state| {
+            state.irq(id, index)?;
+            state.raise(id, index, events);
+            Ok(())
+        })
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{Endpoint, State, connections::Rates, containers, creation, dprc::Container};
 use crate::dpl::{self, Dpc, Dpl};
-use mc_abi::{Label, ObjectId, ObjectType, Status, dprc};
+use mc_abi::{Label, ObjectId, Status, dprc};
 use std::collections::HashMap;
 
 /// Why the MC cannot make what a layout asks for.
@@ -42,7 +42,7 @@ impl State {
         // Nobody was there whom the MC could have told.
         for object in self.objects.values_mut() {
             for irq in &mut object.irqs {
-                irq.status = 0;
+                irq.forget();
             }
         }
         self.effects.clear();
@@ -83,6 +83,14 @@ impl State {
             portal,
             label,
         };
+        // These stand for the MC itself and for nobody.
+        if matches!(container.id, containers::MC_CONTAINER | containers::NOBODY) {
+            return Err(LoadError::new(
+                name,
+                "no container has this number",
+                "give it another one, from 2 up",
+            ));
+        }
         let made = match container.parent {
             None if container.id != containers::ROOT => {
                 return Err(LoadError::new(
@@ -229,25 +237,7 @@ impl State {
 
 /// The name of an object as commands use it.
 fn object_id(name: dpl::ObjectName) -> ObjectId {
-    use dpl::Family;
-    let kind = match name.family {
-        Family::Dpni => ObjectType::Dpni,
-        Family::Dpmac => ObjectType::Dpmac,
-        Family::Dpsw => ObjectType::Dpsw,
-        Family::Dpdmux => ObjectType::Dpdmux,
-        Family::Dpio => ObjectType::Dpio,
-        Family::Dpmcp => ObjectType::Dpmcp,
-        Family::Dpbp => ObjectType::Dpbp,
-        Family::Dpcon => ObjectType::Dpcon,
-        Family::Dpci => ObjectType::Dpci,
-        Family::Dpseci => ObjectType::Dpseci,
-        Family::Dpdmai => ObjectType::Dpdmai,
-        Family::Dpdcei => ObjectType::Dpdcei,
-        Family::Dprtc => ObjectType::Dprtc,
-        Family::Dpaiop => ObjectType::Dpaiop,
-        Family::Dpdbg => ObjectType::Dpdbg,
-    };
-    ObjectId::new(kind, name.id)
+    ObjectId::new(name.family.into(), name.id)
 }
 
 fn endpoint(end: dpl::Endpoint) -> Endpoint {

@@ -8,6 +8,8 @@
 //! is no longer locked.
 
 mod assignment;
+#[cfg(any(test, fuzzing))]
+mod books;
 mod call;
 mod connections;
 mod containers;
@@ -15,6 +17,7 @@ mod creation;
 mod delayed;
 mod dispatch;
 mod families;
+mod interfaces;
 mod inventory;
 mod irq;
 mod loader;
@@ -32,17 +35,19 @@ mod dpaiop;
 mod dpbp;
 mod dpci;
 mod dpcon;
-mod dpmac;
-mod dpni;
 mod dpdbg;
 mod dpdcei;
 mod dpdmai;
+mod dpdmux;
 mod dpio;
+mod dpmac;
 mod dpmcp;
 mod dpmng;
+mod dpni;
 mod dprc;
 mod dprtc;
 mod dpseci;
+mod dpsw;
 
 pub use call::Record;
 pub use inventory::{ContainerInventory, ContainerOptions, Inventory, ObjectInventory};

@@ -39,7 +39,7 @@ pub struct Mc {
     has_faults: AtomicBool,
     tracer: Option<Tracer>,
     perform: Performer,
-    delayed: Arc<Delayed<HandedOver>>,
+    pub(super) delayed: Arc<Delayed<HandedOver>>,
     /// Whether a thread executes what is delayed; unset until there is any.
     worker: OnceLock<bool>,
 }
@@ -52,7 +52,7 @@ struct Portal {
 }
 
 /// A message that the MC took out of a portal.
-struct HandedOver {
+pub(super) struct HandedOver {
     portal: usize,
     /// Which of the portal's messages it is.
     turn: u64,
@@ -254,7 +254,8 @@ impl Mc {
             (state.portal_container(*portal as u32), state.sessions.object(header.token()))
         };
         let command = format!("command {:#05x}, not executed because of a rule", header.number());
-        let done = Executed { answer: *message, status, object, command: Some(command), reply: None };
+        let done =
+            Executed { answer: *message, status, object, command: Some(command), reply: None };
         self.trace(*portal as u32, container, message, &done);
     }
 }

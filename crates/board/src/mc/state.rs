@@ -188,6 +188,15 @@ impl State {
         }
     }
 
+    /// The same for interrupt 0 of an object with several interfaces.
+    pub fn raise_at(&mut self, end: super::Endpoint, events: u32) {
+        let object = self.objects.get_mut(&end.object);
+        let irq = object.and_then(|object| object.irqs.first_mut());
+        if irq.is_some_and(|irq| irq.raise_at(end.interface, events)) {
+            self.send(end.object, 0);
+        }
+    }
+
     /// Sends the message of an interrupt.
     pub fn send(&mut self, id: ObjectId, index: u8) {
         let Some(object) = self.objects.get(&id) else { return };
@@ -224,6 +233,18 @@ impl State {
         self.configure_irq(id, index, |irq| {
             (irq.address, irq.value, irq.user) = (address, value, user);
         })
+    }
+
+    /// The status of an interrupt of an object with several interfaces; forgets
+    /// the events of it that `clear` names.
+    pub fn take_irq_status(&mut self, id: ObjectId, index: u8, clear: u32) -> Result<u32, Status> {
+        let irq = self.object_mut(id)?.irqs.get_mut(usize::from(index));
+        let irq = irq.ok_or(Status::ConfigurationError)?;
+        let status = irq.status;
+        if irq.clear_at(clear) {
+            self.send(id, index);
+        }
+        Ok(status)
     }
 
     /// Changes an interrupt, and sends its message where that lets waiting

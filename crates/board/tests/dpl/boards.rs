@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use board::dpl::{Config, Family, Kind, Layout, LinkType, Loaded, Loader, ObjectName, layouts};
+use board::mc::{self, Inventory};
 
 use crate::{clean, directory, dtc, have_dtc};
 
@@ -116,6 +117,19 @@ fn the_default_layout_suffices_for_two_processors_and_dpdk() {
     let everything = clean("everything", layouts::find("everything").unwrap().source);
     for family in Family::ALL.iter().filter(|family| **family != Family::Dpaiop) {
         assert!(everything.objects.iter().any(|o| o.name().family == *family), "{family}");
+    }
+}
+
+/// The Management Complex makes what the project's layouts say.
+#[test]
+fn every_layout_of_the_project_can_be_made() {
+    if !have_dtc("every_layout_of_the_project_can_be_made") {
+        return;
+    }
+    for layout in layouts::ALL {
+        let dpl = clean(layout.name, layout.source);
+        let made = Inventory::of_layout(mc::Config::default(), &dpl, None);
+        made.unwrap_or_else(|error| panic!("{}: {error}", layout.name));
     }
 }
 

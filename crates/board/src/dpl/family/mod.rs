@@ -23,6 +23,8 @@ pub mod dpsw;
 
 use std::fmt;
 
+use mc_abi::ObjectType;
+
 use super::fields::{Fields, Writing, parse_number};
 
 pub use dpaiop::DpaiopConfig;
@@ -99,28 +101,34 @@ impl Family {
 
     /// The name that commands and layouts use.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Family::Dpni => "dpni",
-            Family::Dpmac => "dpmac",
-            Family::Dpsw => "dpsw",
-            Family::Dpdmux => "dpdmux",
-            Family::Dpio => "dpio",
-            Family::Dpmcp => "dpmcp",
-            Family::Dpbp => "dpbp",
-            Family::Dpcon => "dpcon",
-            Family::Dpci => "dpci",
-            Family::Dpseci => "dpseci",
-            Family::Dpdmai => "dpdmai",
-            Family::Dpdcei => "dpdcei",
-            Family::Dprtc => "dprtc",
-            Family::Dpaiop => "dpaiop",
-            Family::Dpdbg => "dpdbg",
-        }
+        ObjectType::from(self).name()
     }
 
     /// The family of this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|family| family.as_str() == name)
+    }
+}
+
+impl From<Family> for ObjectType {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::Dpni => Self::Dpni,
+            Family::Dpmac => Self::Dpmac,
+            Family::Dpsw => Self::Dpsw,
+            Family::Dpdmux => Self::Dpdmux,
+            Family::Dpio => Self::Dpio,
+            Family::Dpmcp => Self::Dpmcp,
+            Family::Dpbp => Self::Dpbp,
+            Family::Dpcon => Self::Dpcon,
+            Family::Dpci => Self::Dpci,
+            Family::Dpseci => Self::Dpseci,
+            Family::Dpdmai => Self::Dpdmai,
+            Family::Dpdcei => Self::Dpdcei,
+            Family::Dprtc => Self::Dprtc,
+            Family::Dpaiop => Self::Dpaiop,
+            Family::Dpdbg => Self::Dpdbg,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use mc_abi::{
 
 /// Rate of a link without hardware port, Mbit/s, where the connection sets no
 /// limit. What a real MC says there is not known.
-const VIRTUAL_RATE: u32 = 10_000;
+pub(crate) const VIRTUAL_RATE: u32 = 10_000;
 
 /// What software wants.
 #[derive(Debug, Default)]

@@ -23,7 +23,7 @@ mod transmit;
 mod tests;
 
 pub(crate) use limits::Limits;
-pub(crate) use link::Link;
+pub(crate) use link::{Link, VIRTUAL_RATE};
 
 use super::{Answer, Call, Endpoint, Family, State, opr::OrderRestoration};
 use mc_abi::{

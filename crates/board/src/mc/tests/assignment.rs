@@ -100,15 +100,26 @@ fn what_makes_no_sense_is_refused() {
     let a = |id| assign(child, id, 0);
     let missing = ObjectId::new(ObjectType::Dpbp, 40);
     assert_eq!(refused(a(missing)), Status::NoResource);
-    assert_eq!(refused(dprc::Assign { count: 0, ..a(dpbp) }), Status::ConfigurationError);
+    let any = dprc::Assign { options: 0, count: 0, ..a(dpbp) };
+    assert_eq!(refused(any), Status::ConfigurationError);
     let far = dprc::Assign { base_or_align: u32::MAX, count: u32::MAX, ..a(dpbp) };
-    assert_eq!(refused(far), Status::ConfigurationError);
+    assert_eq!(refused(far), Status::NoResource);
     let container = ObjectId::new(ObjectType::Dprc, other);
     assert_eq!(refused(a(container)), Status::ConfigurationError);
     let nowhere = dprc::Assign { container: 99, ..a(dpbp) };
     assert_eq!(refused(nowhere), Status::NoResource);
     let unknown = dprc::Assign { kind: ResourceType::new("tea"), ..a(dpbp) };
     assert_eq!(refused(unknown), Status::ConfigurationError);
+}
+
+#[test]
+fn an_object_by_its_number_needs_no_count() {
+    let mut bench = Bench::new();
+    let (child, _) = bench.make_container();
+    let dpbp = bench.create(&dpbp::Create {}).unwrap();
+    let restool = dprc::Assign { count: 0, ..assign(child, dpbp, 0) };
+    bench.call(bench.root, &restool).unwrap();
+    assert_eq!(bench.state.object(dpbp).unwrap().container, child);
 }
 
 #[test]

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Whatever is asked from wherever, the books balance.
 
-use crate::mc::{
-    State, connections::Link, containers, dpmcp::CommandPortal, dprc::Container, testing::Bench,
-};
+use crate::mc::{books::check, containers, testing::Bench};
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, ResourceType, Token, Wire, common, dpbp, dpci,
     dpcon, dpdcei, dpdmai, dpio, dpmac, dpmcp, dpni, dprc, dprtc, dpseci,
 };
 use proptest::prelude::*;
-use std::collections::BTreeSet;
 
 /// A command from a portal of one container to another one's token, with
 /// small numbers so that they often name something.
@@ -317,46 +314,6 @@ impl Tree {
                 Message::command(number, version, token, params)
             }
         });
-    }
-}
-
-/// What must hold at any time.
-fn check(state: &State) {
-    let mut seen = BTreeSet::new();
-    for (id, object) in &state.objects {
-        assert_eq!(*id, object.id);
-        if object.container != containers::MC_CONTAINER {
-            let members = state.members(object.container);
-            assert!(members.contains(id), "{id} is not in the list of dprc.{}", object.container);
-        } else {
-            assert_eq!(*id, containers::name(containers::ROOT));
-        }
-        if let Ok(container) = state.body::<Container>(id.id)
-            && id.kind == ObjectType::Dprc
-        {
-            assert!(container.members.is_sorted());
-            for member in &container.members {
-                assert!(seen.insert(*member), "{member} is in two lists");
-                assert_eq!(state.object(*member).map(|o| o.container), Ok(id.id));
-            }
-            assert_eq!(state.portal_container(container.portal), Some(id.id));
-            assert!(state.ancestors(id.id).any(|at| at == containers::ROOT));
-        }
-        if id.kind == ObjectType::Dpmcp {
-            let portal = state.body::<CommandPortal>(id.id).expect("its family's").portal;
-            assert_eq!(state.portal_container(portal), Some(object.container));
-        }
-    }
-    assert_eq!(seen.len() + 1, state.objects.len(), "all but the root are in a list");
-    let owned = (0..256).filter(|p| state.portals.owner(*p).is_some()).count();
-    assert_eq!(owned as u32 + state.pools.mcp.free(), state.pools.mcp.size());
-    let containers = state.objects.keys().filter(|id| id.kind == ObjectType::Dprc).count() as u32;
-    assert_eq!(containers + state.pools.icid.free(), state.pools.icid.size());
-    let pools = state.objects.keys().filter(|id| id.kind == ObjectType::Dpbp).count() as u32;
-    assert_eq!(pools + state.pools.bp.free(), state.pools.bp.size());
-    for (end, Link { peer, .. }) in state.connections.iter() {
-        assert_eq!(state.peer(peer), Some(end));
-        assert!(state.objects.contains_key(&end.object));
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::{
     dpl::{
         Config, Connection, Container, Dpl, Endpoint, Family, Object, ObjectName, Placement,
-        family::{DpbpConfig, DpciConfig, DpmcpConfig},
+        family::{DpbpConfig, DpciConfig, DpdmuxConfig, DpmacConfig, DpmcpConfig, DpswConfig},
     },
     mc::{self, LoadError, State},
 };
@@ -78,6 +78,37 @@ fn containers_objects_labels_and_connections_are_made() {
 }
 
 #[test]
+fn switches_and_demultiplexers_are_made_and_connected() {
+    let (dpsw, dpdmux, dpmac) =
+        (name(Family::Dpsw, 2), name(Family::Dpdmux, 0), name(Family::Dpmac, 3));
+    let switch = DpswConfig { num_ifs: 4, flooding_cfg: 1, ..Default::default() };
+    let demux = DpdmuxConfig { method: 2, num_ifs: 2, default_if: 1, ..Default::default() };
+    let connection = |one, two: (ObjectName, u16)| Connection {
+        endpoint1: Endpoint { object: one, interface: 0 },
+        endpoint2: Endpoint { object: two.0, interface: two.1 },
+        committed_rate: 0,
+        max_rate: 0,
+    };
+    let layout = |interface| Dpl {
+        containers: vec![root(vec![place(dpsw), place(dpdmux), place(dpmac)])],
+        objects: vec![
+            Object { id: 2, config: Config::Dpsw(switch.clone()) },
+            Object { id: 0, config: Config::Dpdmux(demux.clone()) },
+            Object { id: 3, config: Config::Dpmac(DpmacConfig { mac_id: 3 }) },
+        ],
+        connections: vec![connection(dpmac, (dpdmux, 0)), connection(dpsw, (dpdmux, interface))],
+        ..Default::default()
+    };
+    let state = load(&layout(2)).unwrap();
+    let peer = state.peer(mc::Endpoint::new(ObjectType::Dpdmux, 0, 2)).unwrap();
+    assert_eq!(peer, mc::Endpoint::new(ObjectType::Dpsw, 2, 0));
+    // Nobody was there whom the MC could have told of the connections.
+    assert!(state.objects.values().flat_map(|o| &o.irqs).all(|irq| irq.status == 0));
+    let error = load(&layout(3)).map(drop).unwrap_err().to_string();
+    assert!(error.contains("dpsw.2.0 and dpdmux.0.3: there is no such interface"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_made_is_named_with_advice() {
     let bp = |id| Object { id, config: Config::Dpbp(DpbpConfig::default()) };
     let dpbp = |id| place(name(Family::Dpbp, id));
@@ -129,5 +160,18 @@ fn what_cannot_be_made_is_named_with_advice() {
         let text = error.to_string();
         assert!(text.contains(expected), "{text}");
         assert!(!error.advice.is_empty());
+    }
+}
+
+/// The numbers stand for the MC itself and for nobody: objects of such a
+/// container would be in no list.
+#[test]
+fn no_container_has_the_number_of_the_mc_or_of_nobody() {
+    for id in [0, u32::MAX] {
+        let child = Container { id, parent: Some(1), ..Default::default() };
+        let layout = Dpl { containers: vec![root(vec![]), child], ..Default::default() };
+        let error = load(&layout).unwrap_err();
+        assert_eq!(error.object, format!("dprc.{id}"));
+        assert!(error.reason.contains("number"), "{error}");
     }
 }

@@ -10,5 +10,6 @@ mod connections;
 mod containers;
 mod invariants;
 mod loader;
+mod portal;
 mod resources;
 mod scan;

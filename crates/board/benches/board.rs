@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the board costs its host: commands, layouts, translations.
+//!
+//! Each family of numbers comes with what it is to be compared with, measured
+//! in the same run: a message through a portal's memory beside the command
+//! alone, a DMA beside a plain copy of the same size.
+
+use board::{
+    Board, BoardConfig, Window,
+    dpl::{Dpl, Loader, layouts},
+    smmu::{Access, Smmu},
+    surroundings::{BusError, GuestMemory, IrqLines},
+};
+use divan::{
+    Bencher, black_box,
+    counter::{BytesCount, ItemsCount},
+};
+use mc_abi::{
+    Message, ObjectType, Params, Request, Status, Token, Wire, common, dpbp, dpmng, dprc,
+};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    sync::{Arc, LazyLock},
+};
+
+fn main() {
+    divan::main();
+}
+
+/// Bytes of a full Ethernet frame.
+const FRAME: usize = 1500;
+
+/// Guest physical address of the memory.
+const RAM: u64 = 0x8000_0000;
+const RAM_SIZE: usize = 1 << 20;
+
+/// Memory that nobody writes to while it is measured.
+struct Ram(Vec<u8>);
+
+impl Ram {
+    fn at(&self, address: u64, length: usize) -> Result<&[u8], BusError> {
+        let from = address.checked_sub(RAM).and_then(|at| usize::try_from(at).ok());
+        from.and_then(|from| self.0.get(from..)?.get(..length)).ok_or(BusError { address, length })
+    }
+}
+
+impl GuestMemory for Ram {
+    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
+        buf.copy_from_slice(self.at(address, buf.len())?);
+        Ok(())
+    }
+
+    fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
+        Err(BusError { address, length: data.len() })
+    }
+
+    fn read_u64(&self, address: u64) -> Result<u64, BusError> {
+        let bytes = self.at(address, 8)?.first_chunk().ok_or(BusError { address, length: 8 })?;
+        Ok(u64::from_le_bytes(*bytes))
+    }
+}
+
+struct Lines;
+
+impl IrqLines for Lines {
+    fn message(&self, _: u16, _: u64, _: u32) {}
+
+    fn smmu(&self, _: bool) {}
+}
+
+/// A layout of the project as a blob.
+struct Blob {
+    name: &'static str,
+    bytes: Vec<u8>,
+}
+
+static BLOBS: LazyLock<Vec<Blob>> = LazyLock::new(|| {
+    let blob =
+        |layout: &layouts::BuiltIn| Blob { name: layout.name, bytes: compile(layout.source) };
+    layouts::ALL.iter().map(blob).collect()
+});
+
+/// The blob of a source, made by the device tree compiler.
+fn compile(source: &str) -> Vec<u8> {
+    let mut child = dtc()
+        .args(["-q", "-I", "dts", "-O", "dtb"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("dtc runs: install the package device-tree-compiler, or set DTC");
+    child.stdin.take().expect("it is piped").write_all(source.as_bytes()).expect("dtc reads");
+    child.wait_with_output().expect("dtc ends").stdout
+}
+
+fn dtc() -> Command {
+    Command::new(std::env::var_os("DTC").unwrap_or_else(|| "dtc".into()))
+}
+
+fn load(blob: &Blob) -> Dpl {
+    let loaded = Loader::new(&dtc).blob(blob.name, &blob.bytes);
+    loaded.and_then(|loaded| loaded.into_dpl()).expect("it comes with the project")
+}
+
+fn blob(name: &str) -> &'static Blob {
+    BLOBS.iter().find(|blob| blob.name == name).expect("it comes with the project")
+}
+
+fn board(layout: Dpl) -> Board {
+    let config = BoardConfig { layout, ..BoardConfig::default() };
+    let ram = Arc::new(Ram(Vec::new()));
+    Board::new(config, ram, Arc::new(Lines)).expect("it comes with the project")
+}
+
+/// A board with the default layout, and cheap commands to it.
+struct Bench {
+    board: Board,
+    commands: [(&'static str, Message); 4],
+}
+
+impl Bench {
+    fn new() -> Self {
+        let board = board(load(blob("default")));
+        let dpbp = open(&board, ObjectType::Dpbp, 0);
+        let dprc = open(&board, ObjectType::Dprc, 1);
+        let irq_status = common::GetIrqStatus { status: 0, index: 0 }.message(dprc);
+        let commands = [
+            (VERSION, dpmng::GetVersion {}.message(Token::NONE)),
+            (POOL, dpbp::GetAttributes {}.message(dpbp)),
+            (COUNT, dprc::GetObjectCount {}.message(dprc)),
+            (STATUS, irq_status),
+        ];
+        Self { board, commands }
+    }
+
+    fn command(&self, name: &str) -> Message {
+        self.commands.iter().find(|(n, _)| *n == name).expect("one of the list").1
+    }
+}
+
+const VERSION: &str = "dpmng GetVersion";
+const POOL: &str = "dpbp GetAttributes";
+const COUNT: &str = "dprc GetObjectCount";
+const STATUS: &str = "dprc GetIrqStatus";
+const COMMANDS: [&str; 4] = [VERSION, POOL, COUNT, STATUS];
+
+fn open(board: &Board, kind: ObjectType, id: u32) -> Token {
+    let mut params = Params::ZERO;
+    common::Open { id }.encode(&mut params, 1);
+    let message = Message::command(common::OPEN + kind.code(), 1, Token::NONE, params);
+    let answer = board.mc().execute(0, &message);
+    expect_ok(&answer);
+    answer.header.token()
+}
+
+fn expect_ok(answer: &Message) {
+    assert_eq!(Status::from_byte(answer.header.status_byte()), Status::Ok);
+}
+
+mod command {
+    use super::*;
+
+    /// Without a portal's memory.
+    #[divan::bench(args = COMMANDS)]
+    fn alone(bencher: Bencher<'_, '_>, name: &str) {
+        let bench = Bench::new();
+        let message = bench.command(name);
+        expect_ok(&bench.board.mc().execute(0, &message));
+        bencher
+            .counter(ItemsCount::new(1u32))
+            .bench_local(|| bench.board.mc().execute(0, black_box(&message)));
+    }
+
+    /// Written to a portal and read back, 64 bytes each.
+    #[divan::bench(args = COMMANDS)]
+    fn through_a_portal(bencher: Bencher<'_, '_>, name: &str) {
+        let bench = Bench::new();
+        let message = bench.command(name).to_bytes();
+        let exchange = || {
+            let mut answer = [0; Message::SIZE];
+            bench.board.write(Window::McPortals, 0, black_box(&message));
+            bench.board.read(Window::McPortals, 0, &mut answer);
+            answer
+        };
+        expect_ok(&Message::from_bytes(&exchange()));
+        bencher.counter(ItemsCount::new(1u32)).bench_local(exchange);
+    }
+
+    /// As Linux stores it, word by word, the header last.
+    #[divan::bench]
+    fn through_a_portal_by_words(bencher: Bencher<'_, '_>) {
+        let bench = Bench::new();
+        let message = bench.command(VERSION).to_bytes();
+        let words: Vec<_> = message.chunks(8).zip((0u64..).step_by(8)).collect();
+        let exchange = || {
+            let mut answer = [0; Message::SIZE];
+            for (word, at) in words.iter().rev() {
+                bench.board.write(Window::McPortals, *at, black_box(word));
+            }
+            for (word, at) in answer.chunks_mut(8).zip((0u64..).step_by(8)) {
+                bench.board.read(Window::McPortals, at, word);
+            }
+            answer
+        };
+        expect_ok(&Message::from_bytes(&exchange()));
+        bencher.counter(ItemsCount::new(1u32)).bench_local(exchange);
+    }
+
+    /// Two threads, each with a portal of its own.
+    #[divan::bench(threads = [1, 2])]
+    fn from_threads(bencher: Bencher<'_, '_>) {
+        static BENCH: LazyLock<Bench> = LazyLock::new(Bench::new);
+        let message = BENCH.command(VERSION);
+        bencher
+            .counter(ItemsCount::new(1u32))
+            .bench(|| BENCH.board.mc().execute(0, black_box(&message)));
+    }
+}
+
+/// From a blob to a running board.
+mod layout {
+    use super::*;
+
+    /// The blob, checked and read.
+    #[divan::bench(args = layouts::ALL.iter().map(|layout| layout.name))]
+    fn load_blob(bencher: Bencher<'_, '_>, name: &str) {
+        let blob = blob(name);
+        bencher.counter(BytesCount::of_slice(&blob.bytes)).bench_local(|| load(black_box(blob)));
+    }
+
+    /// The board made, with its containers and objects.
+    #[divan::bench(args = layouts::ALL.iter().map(|layout| layout.name))]
+    fn power_on(bencher: Bencher<'_, '_>, name: &str) {
+        let layout = load(blob(name));
+        bencher.with_inputs(|| layout.clone()).bench_local_values(board);
+    }
+}
+
+/// Translations of the SMMU, and transfers through it.
+mod smmu {
+    use super::*;
+
+    const STREAM: u16 = 23;
+    /// Mapped by pages of 4 KiB.
+    const IOVA: u64 = 0x4000_0000;
+    const PAGES: u64 = 64;
+    /// Bank 0, as the driver writes it.
+    const BANK: u64 = 0x8_0000;
+    const TLBIALL: u64 = BANK + 0x618;
+
+    /// An SMMU whose stream has [`PAGES`] pages from [`IOVA`] on, through four
+    /// levels of tables.
+    fn translating() -> Smmu {
+        let page = |n: u64| RAM + n * 0x1000;
+        let mut ram = vec![0; RAM_SIZE];
+        let mut entry = |table: u64, index: u64, value: u64| {
+            let at = (table * 0x1000 + index * 8) as usize;
+            ram[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        };
+        let index = |level: u32| IOVA >> (39 - 9 * level) & 0x1ff;
+        for level in 0..3 {
+            entry(level.into(), index(level), page(u64::from(level) + 1) | 0b11);
+        }
+        // Accessed, unprivileged, not global, never executed.
+        let attributes = 1 << 6 | 1 << 10 | 1 << 11 | 1 << 53 | 1 << 54 | 0b11;
+        (0..PAGES).for_each(|n| entry(3, index(3) + n, page(16 + n) | attributes));
+
+        let smmu = Smmu::new(Arc::new(Ram(ram)), Arc::new(Lines));
+        let write = |offset: u64, value: u32| smmu.write(offset, &value.to_le_bytes());
+        write(0x800, 1 << 31 | u32::from(STREAM));
+        write(0xc00, 0);
+        write(0x1000, 1 << 16);
+        write(0x1800, 1);
+        write(BANK + 0x10, 5 | 1 << 4 | 0b111 << 15);
+        write(BANK + 0x30, 1 << 23 | 16);
+        smmu.write(BANK + 0x20, &RAM.to_le_bytes());
+        write(BANK, 0x1067);
+        write(0, 1 << 21);
+        smmu
+    }
+
+    #[divan::bench]
+    fn translate_hit(bencher: Bencher<'_, '_>) {
+        let smmu = translating();
+        let translate = || smmu.translate(STREAM, black_box(IOVA), Access::READ);
+        assert_eq!(translate().map(|m| m.address), Ok(RAM + 16 * 0x1000));
+        bencher.counter(ItemsCount::new(1u32)).bench_local(translate);
+    }
+
+    /// The cache emptied and four levels walked.
+    #[divan::bench]
+    fn translate_walk(bencher: Bencher<'_, '_>) {
+        let smmu = translating();
+        bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
+            smmu.write(TLBIALL, &[0; 4]);
+            smmu.translate(STREAM, black_box(IOVA), Access::READ).expect("it is mapped")
+        });
+    }
+
+    /// The emptying, which the walk above has as well.
+    #[divan::bench]
+    fn invalidate(bencher: Bencher<'_, '_>) {
+        let smmu = translating();
+        bencher.bench_local(|| smmu.write(TLBIALL, &[0; 4]));
+    }
+
+    #[divan::bench(sample_size = 1000)]
+    fn dma_read_frame(bencher: Bencher<'_, '_>) {
+        let smmu = translating();
+        let mut frame = [0; FRAME];
+        bencher.counter(BytesCount::new(FRAME)).bench_local(|| {
+            smmu.dma_read(STREAM, black_box(IOVA), &mut frame).expect("it is mapped");
+            black_box(frame[0])
+        });
+    }
+
+    /// What the read above comes down to without an SMMU.
+    #[divan::bench(sample_size = 1000)]
+    fn copy_frame(bencher: Bencher<'_, '_>) {
+        let ram = vec![0; RAM_SIZE];
+        let mut frame = [0; FRAME];
+        bencher.counter(BytesCount::new(FRAME)).bench_local(|| {
+            frame.copy_from_slice(&black_box(&ram)[0x1_0000..][..FRAME]);
+            black_box(frame[0])
+        });
+    }
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Demultiplexers: one uplink (interface 0), shared by downlinks.
+//!
+//! What software sets up is kept, checked and given back; no frame meets it
+//! yet.
+
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    Answer, Call, Endpoint, Family, State,
+    interfaces::{
+        self, Bridge, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, Taildrop, Wanted, at_most,
+    },
+};
+use mc_abi::{
+    DecodeError, ObjectId, ObjectType, Params, Status,
+    dpdmux::{self, Command, method, options, skip_reset},
+};
+use rules::Rules;
+
+/// Most downlinks. What the chip has is not known; as many as a switch.
+const MAX_DOWNLINKS: u16 = 64;
+/// The uplink.
+const UPLINK: u16 = 0;
+
+/// A demultiplexer.
+#[derive(Debug)]
+pub(crate) struct Demultiplexer {
+    limits: dpdmux::Create,
+    enabled: bool,
+    /// The downlink that takes what nothing else matches; 0: none.
+    default_if: u16,
+    max_frame_length: u16,
+    /// What a reset leaves as it is.
+    resetable: u8,
+    /// The uplink, then the downlinks.
+    ports: Vec<Port>,
+    rules: Rules,
+}
+
+/// An interface.
+#[derive(Debug, Clone)]
+struct Port {
+    side: Side,
+    accepted_frames: u8,
+    taildrop: Taildrop,
+    kept: Kept,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    unaccepted: u8,
+    errors: Option<dpdmux::IfSetErrorsBehavior>,
+}
+
+impl Port {
+    /// As after creation: on. No tool switches a demultiplexer on, and neither
+    /// does DPDK, which sends frames through it.
+    fn new() -> Self {
+        Self {
+            side: Side::new(true),
+            accepted_frames: 0,
+            taildrop: Taildrop::default(),
+            kept: Kept::default(),
+        }
+    }
+}
+
+impl Family for Demultiplexer {
+    const TYPE: ObjectType = ObjectType::Dpdmux;
+    /// Of the headers of firmware 10.39.
+    const VERSION: (u16, u16) = (6, 10);
+    /// Interfaces, and the demultiplexer itself (`fsl_dpdmux.h`).
+    const IRQS: u8 = 2;
+    type Create = dpdmux::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        _state: &mut State,
+        _id: u32,
+        _container: u32,
+        request: &dpdmux::Create,
+    ) -> Result<Self, Status> {
+        let limits = limits(request)?;
+        Ok(Self {
+            enabled: true,
+            default_if: limits.default_if,
+            max_frame_length: DEFAULT_FRAME_LENGTH,
+            resetable: 0,
+            ports: vec![Port::new(); usize::from(limits.num_ifs) + 1],
+            rules: Rules::default(),
+            limits,
+        })
+    }
+
+    fn destroy(self, _state: &mut State, _id: u32) {}
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let end = |interface| Endpoint { object: call.object, interface };
+        match command {
+            Command::GetIrqStatus(get) => {
+                let status = state.take_irq_status(call.object, get.index, get.status)?;
+                call.reply(get, dpdmux::GetIrqStatusReply { status })
+            }
+            Command::ClearIrqStatus(clear) => {
+                state.take_irq_status(call.object, clear.index, clear.status)?;
+                Ok(Answer::DONE)
+            }
+            Command::IfEnable(set) => {
+                interfaces::switch::<Self>(state, end(set.if_id), true)?;
+                Ok(Answer::DONE)
+            }
+            Command::IfDisable(set) => {
+                interfaces::switch::<Self>(state, end(set.if_id), false)?;
+                Ok(Answer::DONE)
+            }
+            Command::IfSetLinkCfg(set) => {
+                let wanted =
+                    Wanted { rate: set.rate, options: set.options, advertising: set.advertising };
+                interfaces::want::<Self>(state, end(set.if_id), wanted)?;
+                Ok(Answer::DONE)
+            }
+            Command::IfGetLinkState(get) => {
+                state.body_mut::<Self>(call.object.id)?.port(get.if_id)?;
+                let link = interfaces::current(state, end(get.if_id));
+                let reply = dpdmux::IfGetLinkStateReply {
+                    up: link.up,
+                    state_valid: link.valid,
+                    rate: link.rate,
+                    options: link.options,
+                    supported: link.supported,
+                    advertising: link.advertising,
+                };
+                call.reply(get, reply)
+            }
+            other => state.body_mut::<Self>(call.object.id)?.run(call, other),
+        }
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        if let Ok(demux) = state.body_mut::<Self>(id) {
+            demux.reset_settings();
+        }
+        // Events from before are forgotten, as a `dpni` does.
+        if let Ok(object) = state.object_mut(name(id)) {
+            object.irqs.iter_mut().for_each(super::Irq::forget);
+        }
+        interfaces::refresh_all::<Self>(state, name(id));
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+
+    fn switched(state: &mut State, id: u32, on: bool) {
+        interfaces::switch_all::<Self>(state, name(id), on);
+    }
+
+    fn interfaces(&self) -> u16 {
+        // Not more than MAX_DOWNLINKS and the uplink.
+        self.ports.len() as u16
+    }
+
+    fn link_ready(&self, interface: u16) -> bool {
+        self.side(interface).is_some_and(|side| side.enabled)
+    }
+
+    fn link_changed(state: &mut State, id: u32, interface: u16) {
+        interfaces::refresh::<Self>(state, Endpoint { object: name(id), interface });
+    }
+
+    fn connected(state: &mut State, id: u32, interface: u16, _peer: Option<Endpoint>) {
+        interfaces::connected::<Self>(state, Endpoint { object: name(id), interface });
+    }
+}
+
+impl Bridge for Demultiplexer {
+    fn side(&self, interface: u16) -> Option<&Side> {
+        self.ports.get(usize::from(interface)).map(|port| &port.side)
+    }
+
+    fn side_mut(&mut self, interface: u16) -> Option<&mut Side> {
+        self.ports.get_mut(usize::from(interface)).map(|port| &mut port.side)
+    }
+}
+
+impl Demultiplexer {
+    /// Commands that concern nothing but this object.
+    fn run(&mut self, call: &Call, command: &Command) -> Result<Answer, Status> {
+        match command {
+            Command::GetAttributes(get) => return call.reply(get, self.attributes(call.object.id)),
+            Command::SetMaxFrameLength(set) => {
+                if !(1..=MAX_FRAME_LENGTH).contains(&set.max_frame_length) {
+                    return Err(Status::ConfigurationError);
+                }
+                self.max_frame_length = set.max_frame_length;
+            }
+            Command::GetMaxFrameLength(get) => {
+                self.port(get.if_id)?;
+                let max_frame_length = self.max_frame_length;
+                return call.reply(get, dpdmux::GetMaxFrameLengthReply { max_frame_length });
+            }
+            Command::IfSetAcceptedFrames(set) => {
+                at_most(set.kind, 2)?;
+                at_most(set.unaccepted, 1)?;
+                let port = self.port(set.if_id)?;
+                (port.accepted_frames, port.kept.unaccepted) = (set.kind, set.unaccepted);
+            }
+            Command::IfGetAttributes(get) => {
+                let is_default = get.if_id != UPLINK && get.if_id == self.default_if;
+                let port = self.port(get.if_id)?;
+                let reply = dpdmux::IfGetAttributesReply {
+                    enabled: port.side.enabled,
+                    is_default,
+                    accepted_frames: port.accepted_frames,
+                    rate: port.side.wanted.rate,
+                };
+                return call.reply(get, reply);
+            }
+            // No frame moves yet: what has been counted is nothing.
+            Command::IfGetCounter(get) => {
+                self.port(get.if_id)?;
+                at_most(get.kind, dpdmux::COUNTERS - 1)?;
+                return call.reply(get, dpdmux::IfGetCounterReply { counter: 0 });
+            }
+            Command::UlResetCounters(_) => {}
+            Command::IfAddL2Rule(add) => {
+                self.port(add.if_id)?;
+                self.rules.add(&self.limits, add)?;
+            }
+            Command::IfRemoveL2Rule(remove) => {
+                self.port(remove.if_id)?;
+                self.rules.remove(&self.limits, remove)?;
+            }
+            Command::SetCustomKey(set) => self.rules.set_key(&self.limits, set)?,
+            Command::AddCustomClsEntry(add) => {
+                self.port(add.dest_if)?;
+                self.rules.add_custom(&self.limits, add)?;
+            }
+            Command::RemoveCustomClsEntry(remove) => {
+                self.rules.remove_custom(&self.limits, remove)?;
+            }
+            Command::IfSetDefault(set) => {
+                self.port(set.if_id)?;
+                self.default_if = set.if_id;
+            }
+            Command::IfGetDefault(get) => {
+                return call.reply(get, dpdmux::IfGetDefaultReply { if_id: self.default_if });
+            }
+            Command::SetResetable(set) => self.resetable = set.skip_reset_flags,
+            Command::GetResetable(get) => {
+                let skip_reset_flags = self.resetable;
+                return call.reply(get, dpdmux::GetResetableReply { skip_reset_flags });
+            }
+            Command::IfSetTaildrop(set) => {
+                self.port(set.if_id)?.taildrop =
+                    Taildrop::new(set.enable, set.units, set.threshold)?;
+            }
+            Command::IfGetTaildrop(get) => {
+                let Taildrop { enable, units, threshold } = self.port(get.if_id)?.taildrop;
+                let if_id = get.if_id;
+                return call
+                    .reply(get, dpdmux::IfGetTaildropReply { if_id, enable, units, threshold });
+            }
+            Command::IfSetErrorsBehavior(set) => {
+                at_most(set.action, 1)?;
+                self.port(set.if_id)?.kept.errors = Some(set.clone());
+            }
+            // The MC would have to write guest memory; programs run where
+            // frames are parsed, which is not there yet; creation goes through
+            // the container's token; the rest was handled before.
+            Command::DumpTable(_)
+            | Command::SetSpProfile(_)
+            | Command::SpEnable(_)
+            | Command::Create(_)
+            | Command::GetIrqStatus(_)
+            | Command::ClearIrqStatus(_)
+            | Command::IfEnable(_)
+            | Command::IfDisable(_)
+            | Command::IfSetLinkCfg(_)
+            | Command::IfGetLinkState(_) => return Err(Status::UnsupportedOperation),
+        }
+        Ok(Answer::DONE)
+    }
+
+    /// What a reset does to the settings: all go back, except for those that
+    /// were declared not resetable.
+    fn reset_settings(&mut self) {
+        let skips = |flag: u8| self.resetable & flag != 0;
+        let spared = skips(skip_reset::RESET_DEFAULT_INTERFACE).then_some(self.default_if);
+        for (interface, port) in self.ports.iter_mut().enumerate() {
+            if spared.is_none_or(|spared| usize::from(spared) != interface) {
+                *port = Port::new();
+            }
+        }
+        let (unicast, multicast) =
+            (skips(skip_reset::UNICAST_RULES), skips(skip_reset::MULTICAST_RULES));
+        self.rules.reset(unicast, multicast);
+        if !skips(skip_reset::MODIFY_DEFAULT_INTERFACE) {
+            self.default_if = self.limits.default_if;
+        }
+        self.enabled = true;
+        self.max_frame_length = DEFAULT_FRAME_LENGTH;
+    }
+
+    fn attributes(&self, id: u32) -> dpdmux::GetAttributesReply {
+        let limits = &self.limits;
+        dpdmux::GetAttributesReply {
+            method: limits.method,
+            manip: limits.manip,
+            num_ifs: limits.num_ifs,
+            mem_size: limits.mem_size,
+            default_if: self.default_if,
+            id,
+            custom_key_size: limits.custom_key_size,
+            options: limits.options,
+            max_dmat_entries: limits.max_dmat_entries,
+            max_mc_groups: limits.max_mc_groups,
+            max_vlan_ids: limits.max_vlan_ids,
+        }
+    }
+
+    fn port(&mut self, interface: u16) -> Result<&mut Port, Status> {
+        self.ports.get_mut(usize::from(interface)).ok_or(Status::ConfigurationError)
+    }
+}
+
+/// The configuration of a new demultiplexer, with defaults filled in
+/// (`fsl_dpdmux.h`).
+///
+/// # Errors
+/// [`Status::ConfigurationError`] where it asks for what there is not.
+fn limits(request: &dpdmux::Create) -> Result<dpdmux::Create, Status> {
+    at_most(request.method, method::CUSTOM)?;
+    at_most(request.manip, 1)?;
+    at_most(request.custom_key_size, dpdmux::MAX_KEY_SIZE)?;
+    let custom = request.method == method::CUSTOM;
+    if !(1..=MAX_DOWNLINKS).contains(&request.num_ifs)
+        || request.default_if > request.num_ifs
+        || request.options & !options::ALL != 0
+        || (request.custom_key_size != 0 && !custom)
+    {
+        return Err(Status::ConfigurationError);
+    }
+    let or = |value: u16, default: u16| if value == 0 { default } else { value };
+    Ok(dpdmux::Create {
+        max_dmat_entries: or(request.max_dmat_entries, 64 * request.num_ifs),
+        max_mc_groups: or(request.max_mc_groups, 32),
+        max_vlan_ids: or(request.max_vlan_ids, 16),
+        ..request.clone()
+    })
+}
+
+/// A demultiplexer's name from its number.
+const fn name(id: u32) -> ObjectId {
+    ObjectId::new(ObjectType::Dpdmux, id)
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! One interface: its switch, link, and what it lets in.
+
+use super::{Answer, Call, State, Switch, addressed, flow};
+use crate::mc::{
+    Endpoint,
+    interfaces::{self, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, Wanted, at_most},
+};
+use mc_abi::{
+    Status,
+    dpsw::{self, interface::Command},
+};
+
+/// VLAN of frames without tag after a reset: that of Linux's comment "switch
+/// starts with all ports configured to VLAN 1".
+const DEFAULT_VLAN: u16 = 1;
+/// `DPSW_ADMIT_ALL` and `DPSW_ADMIT_ONLY_VLAN_TAGGED`.
+const ADMIT: [u8; 2] = [1, 3];
+
+/// An interface.
+#[derive(Debug, Clone)]
+pub(super) struct Port {
+    pub side: Side,
+    tag: Tag,
+    admit: u8,
+    accept_all_vlan: bool,
+    max_frame_length: u16,
+    mirrored: Vec<Mirrored>,
+    egress: Egress,
+    pub flow: flow::Settings,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Tag {
+    vlan: u16,
+    dei: bool,
+    pcp: u8,
+}
+
+/// Which frames are mirrored: all, or those of a VLAN.
+type Mirrored = Option<u16>;
+
+/// What no command reads back.
+#[derive(Debug, Clone)]
+struct Egress {
+    unaccepted: u8,
+    flooding: bool,
+    broadcast: bool,
+    multicast: bool,
+    errors: Option<dpsw::IfSetErrorsBehavior>,
+    learning: u8,
+    lag_tx: bool,
+}
+
+impl Default for Port {
+    fn default() -> Self {
+        Self {
+            side: Side::new(false),
+            tag: Tag { vlan: DEFAULT_VLAN, dei: false, pcp: 0 },
+            admit: ADMIT[0],
+            accept_all_vlan: false,
+            max_frame_length: DEFAULT_FRAME_LENGTH,
+            mirrored: Vec::new(),
+            egress: Egress {
+                unaccepted: 0,
+                flooding: true,
+                broadcast: true,
+                multicast: true,
+                errors: None,
+                learning: 1,
+                lag_tx: true,
+            },
+            flow: flow::Settings::default(),
+        }
+    }
+}
+
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    let end = |interface| Endpoint { object: call.object, interface };
+    match command {
+        Command::IfEnable(set) => interfaces::switch::<Switch>(state, end(set.if_id), true)?,
+        Command::IfDisable(set) => interfaces::switch::<Switch>(state, end(set.if_id), false)?,
+        Command::IfSetLinkCfg(set) => {
+            let wanted =
+                Wanted { rate: set.rate, options: set.options, advertising: set.advertising };
+            interfaces::want::<Switch>(state, end(set.if_id), wanted)?;
+        }
+        Command::IfGetLinkState(get) => {
+            addressed(state, call)?.port(get.if_id)?;
+            let link = interfaces::current(state, end(get.if_id));
+            let reply = dpsw::IfGetLinkStateReply {
+                up: link.up,
+                state_valid: link.valid,
+                rate: link.rate,
+                options: link.options,
+                supported: link.supported,
+                advertising: link.advertising,
+            };
+            return call.reply(get, reply);
+        }
+        Command::IfGetPortMacAddr(get) => {
+            addressed(state, call)?.port(get.if_id)?;
+            let address = interfaces::port_address(state, end(get.if_id));
+            return call.reply(get, dpsw::IfGetPortMacAddrReply { address });
+        }
+        Command::IfGetAttributes(get) => {
+            let switch = addressed(state, call)?;
+            let qdid = switch.qdids.get(usize::from(get.if_id)).copied().unwrap_or(0) as u16;
+            let port = switch.port(get.if_id)?;
+            let reply = dpsw::IfGetAttributesReply {
+                admit_untagged: port.admit,
+                enabled: port.side.enabled,
+                accept_all_vlan: port.accept_all_vlan,
+                num_tcs: dpsw::TRAFFIC_CLASSES,
+                qdid,
+                options: 0,
+                // No shaper: what the link carries.
+                rate: 0,
+            };
+            return call.reply(get, reply);
+        }
+        // No frame moves yet: what has been counted is nothing, and a counter
+        // can be set to that only.
+        Command::IfGetCounter(get) => {
+            addressed(state, call)?.port(get.if_id)?;
+            at_most(get.kind, dpsw::COUNTERS - 1)?;
+            return call.reply(get, dpsw::IfGetCounterReply { counter: 0 });
+        }
+        Command::IfSetCounter(set) => {
+            addressed(state, call)?.port(set.if_id)?;
+            at_most(set.kind, dpsw::COUNTERS - 1)?;
+            if set.counter != 0 {
+                return Err(Status::UnsupportedOperation);
+            }
+        }
+        Command::IfGetTci(get) => {
+            let Tag { vlan, dei, pcp } = addressed(state, call)?.port(get.if_id)?.tag;
+            return call.reply(get, dpsw::IfGetTciReply { vlan_id: vlan, dei, pcp });
+        }
+        Command::IfGetMaxFrameLength(get) => {
+            let frame_length = addressed(state, call)?.port(get.if_id)?.max_frame_length;
+            return call.reply(get, dpsw::IfGetMaxFrameLengthReply { frame_length });
+        }
+        other => configure(addressed(state, call)?, other)?,
+    }
+    Ok(Answer::DONE)
+}
+
+/// Commands that change settings of an interface and nothing else.
+fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
+    match command {
+        // Linux parks interfaces at VLAN 4095, which no frame can have.
+        Command::IfSetTci(set) => {
+            switch.port(set.if_id)?.tag = Tag { vlan: set.vlan_id, dei: set.dei, pcp: set.pcp };
+        }
+        Command::IfSetStp(set) => {
+            const FORWARDING: u8 = 3;
+            switch.port(set.if_id)?;
+            at_most(set.state, FORWARDING)?;
+            switch.settings.vlans.set_stp(set.vlan_id, set.if_id, set.state)?;
+        }
+        Command::IfSetAcceptedFrames(set) => {
+            at_most(set.unaccepted, 1)?;
+            if !ADMIT.contains(&set.kind) {
+                return Err(Status::ConfigurationError);
+            }
+            let port = switch.port(set.if_id)?;
+            (port.admit, port.egress.unaccepted) = (set.kind, set.unaccepted);
+        }
+        Command::IfSetAcceptAllVlan(set) => {
+            switch.port(set.if_id)?.accept_all_vlan = set.accept_all;
+        }
+        Command::IfSetMaxFrameLength(set) => {
+            if !(1..=MAX_FRAME_LENGTH).contains(&set.frame_length) {
+                return Err(Status::ConfigurationError);
+            }
+            switch.port(set.if_id)?.max_frame_length = set.frame_length;
+        }
+        Command::IfAddReflection(add) => {
+            let mirrored = mirrored(switch, add.filter, add.vlan_id)?;
+            // Mirrored frames need somewhere to go.
+            if switch.settings.switch.mirror.is_none() {
+                return Err(Status::InvalidState);
+            }
+            let all = &mut switch.port(add.if_id)?.mirrored;
+            if all.contains(&mirrored) {
+                return Err(Status::ConfigurationError);
+            }
+            all.push(mirrored);
+        }
+        Command::IfRemoveReflection(remove) => {
+            // The VLAN may be gone.
+            let mirrored = (remove.filter == 1).then_some(remove.vlan_id);
+            at_most(remove.filter, 1)?;
+            let all = &mut switch.port(remove.if_id)?.mirrored;
+            let at = all.iter().position(|one| *one == mirrored);
+            all.remove(at.ok_or(Status::ConfigurationError)?);
+        }
+        Command::IfSetFlooding(set) => switch.port(set.if_id)?.egress.flooding = set.enable,
+        Command::IfSetBroadcast(set) => switch.port(set.if_id)?.egress.broadcast = set.enable,
+        Command::IfSetMulticast(set) => switch.port(set.if_id)?.egress.multicast = set.enable,
+        Command::IfSetErrorsBehavior(set) => {
+            at_most(set.action, 1)?;
+            switch.port(set.if_id)?.egress.errors = Some(set.clone());
+        }
+        Command::IfSetLearningMode(set) => {
+            const SECURE: u8 = 3;
+            at_most(set.mode, SECURE)?;
+            switch.port(set.if_id)?.egress.learning = set.mode;
+        }
+        Command::IfSetLagState(set) => {
+            switch.port(set.if_id)?;
+            if !switch.settings.switch.aggregated(set.if_id) {
+                return Err(Status::ConfigurationError);
+            }
+            switch.port(set.if_id)?.egress.lag_tx = set.tx_enabled;
+        }
+        // Handled before.
+        Command::IfEnable(_)
+        | Command::IfDisable(_)
+        | Command::IfSetLinkCfg(_)
+        | Command::IfGetLinkState(_)
+        | Command::IfGetPortMacAddr(_)
+        | Command::IfGetAttributes(_)
+        | Command::IfGetCounter(_)
+        | Command::IfSetCounter(_)
+        | Command::IfGetTci(_)
+        | Command::IfGetMaxFrameLength(_) => return Err(Status::UnsupportedOperation),
+    }
+    Ok(())
+}
+
+fn mirrored(switch: &Switch, filter: u8, vlan: u16) -> Result<Mirrored, Status> {
+    at_most(filter, 1)?;
+    if filter == 0 {
+        return Ok(None);
+    }
+    switch.settings.vlans.get(vlan)?;
+    Ok(Some(vlan))
+}

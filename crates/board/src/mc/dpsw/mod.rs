@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Switches.
+//!
+//! What software sets up is kept, checked and given back; no frame meets it
+//! yet. The modules below follow those of the command set: each holds one part
+//! of the settings and the commands that concern it.
+
+mod control;
+mod filters;
+mod flow;
+mod forwarding;
+mod interface;
+mod switch;
+mod vlans;
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    Answer, Call, Endpoint, Family, State,
+    interfaces::{self, Bridge, Side},
+};
+use mc_abi::{
+    DecodeError, ObjectId, ObjectType, Params, Status,
+    dpsw::{self, Command, options},
+};
+
+/// A switch.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    limits: dpsw::Create,
+    /// Queuing destinations of what software sends, one an interface.
+    qdids: Vec<u32>,
+    /// Whether the switch as a whole was put on last.
+    enabled: bool,
+    settings: Settings,
+    control: Option<control::Control>,
+}
+
+/// All that a reset puts back, without the control interface.
+#[derive(Debug)]
+struct Settings {
+    switch: switch::Settings,
+    ports: Vec<interface::Port>,
+    vlans: vlans::Vlans,
+    tables: forwarding::Tables,
+    filters: filters::Filters,
+}
+
+impl Settings {
+    fn new(limits: &dpsw::Create) -> Self {
+        Self {
+            switch: Default::default(),
+            ports: vec![interface::Port::default(); usize::from(limits.num_ifs)],
+            vlans: vlans::Vlans::new(all(limits.num_ifs)),
+            tables: forwarding::Tables::new(limits),
+            filters: Default::default(),
+        }
+    }
+}
+
+impl Family for Switch {
+    const TYPE: ObjectType = ObjectType::Dpsw;
+    /// Of the headers of firmware 10.39.
+    const VERSION: (u16, u16) = (8, 13);
+    /// Interfaces, and the switch itself (`fsl_dpsw.h`).
+    const IRQS: u8 = 2;
+    type Create = dpsw::Create;
+    type Command = Command;
+
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
+        Command::decode(number, version, params)
+    }
+
+    fn create(
+        state: &mut State,
+        _id: u32,
+        _container: u32,
+        request: &dpsw::Create,
+    ) -> Result<Self, Status> {
+        let limits = switch::limits(request)?;
+        let qdids = state.pools.qd.take_many(usize::from(limits.num_ifs))?;
+        let control = if limits.options & options::CTRL_IF_DIS != 0 {
+            Ok(None)
+        } else {
+            control::Control::take(&mut state.pools).map(Some)
+        };
+        match control {
+            Ok(control) => {
+                let settings = Settings::new(&limits);
+                Ok(Self { limits, qdids, enabled: false, settings, control })
+            }
+            Err(status) => {
+                qdids.into_iter().for_each(|qdid| state.pools.qd.give(qdid));
+                Err(status)
+            }
+        }
+    }
+
+    fn destroy(self, state: &mut State, _id: u32) {
+        self.qdids.into_iter().for_each(|qdid| state.pools.qd.give(qdid));
+        if let Some(control) = self.control {
+            control.give(&mut state.pools);
+        }
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        match command {
+            Command::Switch(command) => switch::handle(state, call, command),
+            Command::Interface(command) => interface::handle(state, call, command),
+            Command::Flow(command) => flow::handle(state, call, command),
+            Command::Vlans(command) => vlans::handle(state, call, command),
+            Command::Forwarding(command) => forwarding::handle(state, call, command),
+            Command::Filters(command) => filters::handle(state, call, command),
+            Command::Control(command) => control::handle(state, call, command),
+        }
+    }
+
+    fn reset(state: &mut State, id: u32) {
+        if let Ok(switch) = state.body_mut::<Self>(id) {
+            switch.enabled = false;
+            switch.settings = Settings::new(&switch.limits);
+            if let Some(control) = &mut switch.control {
+                control.reset();
+            }
+        }
+        // Events from before are forgotten: Linux takes a reported change of
+        // an endpoint for one that happened after it looked.
+        if let Ok(object) = state.object_mut(name(id)) {
+            object.irqs.iter_mut().for_each(super::Irq::forget);
+        }
+        interfaces::refresh_all::<Self>(state, name(id));
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+
+    fn switched(state: &mut State, id: u32, on: bool) {
+        interfaces::switch_all::<Self>(state, name(id), on);
+    }
+
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // What the queues lead to stays behind in another isolation context.
+        if let Ok(Self { control: Some(control), .. }) = state.body_mut::<Self>(id) {
+            control.forget_others();
+        }
+    }
+
+    /// The control interface cannot be connected.
+    fn interfaces(&self) -> u16 {
+        self.limits.num_ifs
+    }
+
+    fn link_ready(&self, interface: u16) -> bool {
+        self.side(interface).is_some_and(|side| side.enabled)
+    }
+
+    fn link_changed(state: &mut State, id: u32, interface: u16) {
+        interfaces::refresh::<Self>(state, Endpoint { object: name(id), interface });
+    }
+
+    fn connected(state: &mut State, id: u32, interface: u16, _peer: Option<Endpoint>) {
+        interfaces::connected::<Self>(state, Endpoint { object: name(id), interface });
+    }
+}
+
+impl Bridge for Switch {
+    fn side(&self, interface: u16) -> Option<&Side> {
+        self.settings.ports.get(usize::from(interface)).map(|port| &port.side)
+    }
+
+    fn side_mut(&mut self, interface: u16) -> Option<&mut Side> {
+        self.settings.ports.get_mut(usize::from(interface)).map(|port| &mut port.side)
+    }
+}
+
+impl Switch {
+    /// An interface.
+    ///
+    /// # Errors
+    /// [`Status::ConfigurationError`] where there is no such one.
+    fn port(&mut self, interface: u16) -> Result<&mut interface::Port, Status> {
+        let port = self.settings.ports.get_mut(usize::from(interface));
+        port.ok_or(Status::ConfigurationError)
+    }
+
+    fn has(&self, option: u64) -> bool {
+        self.limits.options & option != 0
+    }
+}
+
+/// The switch that a command addresses.
+fn addressed<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Switch, Status> {
+    state.body_mut::<Switch>(call.object.id)
+}
+
+/// Its name from its number.
+const fn name(id: u32) -> ObjectId {
+    ObjectId::new(ObjectType::Dpsw, id)
+}
+
+/// The bitmap of the first `count` interfaces.
+fn all(count: u16) -> u64 {
+    1u64.checked_shl(count.into()).map_or(u64::MAX, |end| end - 1)
+}
+
+/// A set of interfaces out of a command's bitmap.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] where it names none, or one that there is
+/// not.
+fn set(limits: &dpsw::Create, words: &[u64; 4]) -> Result<u64, Status> {
+    let [set, rest @ ..] = *words;
+    if set == 0 || set & !all(limits.num_ifs) != 0 || rest != [0; 3] {
+        return Err(Status::ConfigurationError);
+    }
+    Ok(set)
+}
+
+/// A set of interfaces as a reply carries it: how many, and the bitmap.
+fn words(set: u64) -> (u16, [u64; 4]) {
+    (set.count_ones() as u16, [set, 0, 0, 0])
+}

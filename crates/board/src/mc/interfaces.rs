@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the interfaces of a switch and of a demultiplexer have in common: a
+//! switch, a link, and who is told of its changes.
+
+use super::{
+    Endpoint, Family, State,
+    dpdmux::Demultiplexer,
+    dpmac::Port,
+    dpni::{self, Link, VIRTUAL_RATE},
+    dpsw::Switch,
+    families,
+};
+use mc_abi::{MacAddr, ObjectId, ObjectType, Status, dpmac};
+
+/// Events of interrupt 0, the same numbers in both families.
+const LINK_CHANGED: u32 = 1;
+const ENDPOINT_CHANGED: u32 = 2;
+
+/// Longest frame that is taken, and what is taken before software says
+/// otherwise, bytes. What a real MC takes is not known; those of a `dpni`.
+pub(crate) const MAX_FRAME_LENGTH: u16 = 10_240;
+/// See [`MAX_FRAME_LENGTH`].
+pub(crate) const DEFAULT_FRAME_LENGTH: u16 = 1536;
+
+/// The link of an interface from this side.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Side {
+    pub enabled: bool,
+    /// The link as software was last told of it.
+    told: Link,
+    pub wanted: Wanted,
+}
+
+impl Side {
+    /// As after creation.
+    pub fn new(enabled: bool) -> Self {
+        Self { enabled, ..Self::default() }
+    }
+}
+
+/// The link that software wants.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// Mbit/s.
+    pub rate: u32,
+    pub options: u64,
+    pub advertising: u64,
+}
+
+/// How full a queue may get.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Taildrop {
+    pub enable: bool,
+    /// 0 bytes, 1 frames, 2 buffers.
+    pub units: u8,
+    pub threshold: u32,
+}
+
+impl Taildrop {
+    /// A limit from a command's fields.
+    ///
+    /// # Errors
+    /// [`Status::ConfigurationError`] for a unit that there is not.
+    pub fn new(enable: bool, units: u8, threshold: u32) -> Result<Self, Status> {
+        at_most(units, 2)?;
+        Ok(Self { enable, units, threshold })
+    }
+}
+
+/// Checks a field whose meanings are numbered from 0.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] past the last one.
+pub(crate) fn at_most(value: u8, last: u8) -> Result<(), Status> {
+    if value <= last { Ok(()) } else { Err(Status::ConfigurationError) }
+}
+
+/// A family whose objects have several interfaces.
+pub(crate) trait Bridge: Family {
+    /// An interface's side of its link.
+    fn side(&self, interface: u16) -> Option<&Side>;
+    /// The same, to be changed.
+    fn side_mut(&mut self, interface: u16) -> Option<&mut Side>;
+}
+
+/// The link that an interface asks for: what a port is told.
+pub(crate) fn wanted(state: &State, end: Endpoint) -> Wanted {
+    fn of<B: Bridge>(state: &State, end: Endpoint) -> Wanted {
+        let bridge = state.body::<B>(end.object.id).ok();
+        bridge.and_then(|b| b.side(end.interface)).map_or_else(Wanted::default, |s| s.wanted)
+    }
+    match end.object.kind {
+        ObjectType::Dpsw => of::<Switch>(state, end),
+        ObjectType::Dpdmux => of::<Demultiplexer>(state, end),
+        _ => Wanted::default(),
+    }
+}
+
+/// The link of an interface as it is now.
+pub(crate) fn current(state: &State, end: Endpoint) -> Link {
+    let Some(link) = state.connections.link(end) else { return Link::default() };
+    if !state.link_up(end) {
+        return Link::default();
+    }
+    let peer = link.peer.object;
+    if let (ObjectType::Dpmac, Ok(port)) = (peer.kind, state.body::<Port>(peer.id)) {
+        return Link { up: true, ..port.link };
+    }
+    let rate = if link.rates.max == 0 { VIRTUAL_RATE } else { link.rates.max };
+    // Nothing negotiates: what both ends want is what they get.
+    let theirs = match peer.kind {
+        ObjectType::Dpni => dpni::wanted_link(state, peer.id).map_or(0, |wanted| wanted.options),
+        _ => wanted(state, link.peer).options,
+    };
+    Link { up: true, rate, options: wanted(state, end).options & theirs, ..Link::default() }
+}
+
+/// Tells software where the link is not as it was told before.
+pub(crate) fn refresh<B: Bridge>(state: &mut State, end: Endpoint) {
+    let link = current(state, end);
+    let Ok(bridge) = state.body_mut::<B>(end.object.id) else { return };
+    let Some(side) = bridge.side_mut(end.interface) else { return };
+    if side.told != link {
+        side.told = link;
+        state.raise_at(end, LINK_CHANGED);
+    }
+}
+
+/// The same for both ends.
+fn refresh_both<B: Bridge>(state: &mut State, end: Endpoint) {
+    refresh::<B>(state, end);
+    if let Some(peer) = state.peer(end) {
+        families::link_changed(state, peer);
+    }
+}
+
+/// The same for all interfaces and their peers.
+pub(crate) fn refresh_all<B: Bridge>(state: &mut State, id: ObjectId) {
+    for interface in 0..count::<B>(state, id) {
+        refresh_both::<B>(state, Endpoint { object: id, interface });
+    }
+}
+
+/// Puts an interface on or off.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] where there is no such interface.
+pub(crate) fn switch<B: Bridge>(state: &mut State, end: Endpoint, on: bool) -> Result<(), Status> {
+    side_mut::<B>(state, end)?.enabled = on;
+    // The driver of the port is to bring the physical side up or down.
+    if let Some(port) = port(state, end) {
+        let event = if on { dpmac::events::LINK_UP_REQ } else { dpmac::events::LINK_DOWN_REQ };
+        state.raise(port, 0, event);
+    }
+    refresh_both::<B>(state, end);
+    Ok(())
+}
+
+/// Puts all interfaces on or off: what enabling and disabling the object does.
+/// Linux says so of a switch, which it therefore never enables as a whole.
+pub(crate) fn switch_all<B: Bridge>(state: &mut State, id: ObjectId, on: bool) {
+    for interface in 0..count::<B>(state, id) {
+        // The interface is there: it was just counted.
+        let _ = switch::<B>(state, Endpoint { object: id, interface }, on);
+    }
+}
+
+/// Says what link software wants.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] where there is no such interface.
+pub(crate) fn want<B: Bridge>(
+    state: &mut State,
+    end: Endpoint,
+    wanted: Wanted,
+) -> Result<(), Status> {
+    side_mut::<B>(state, end)?.wanted = wanted;
+    if let Some(port) = port(state, end) {
+        state.raise(port, 0, dpmac::events::LINK_CFG_REQ);
+    }
+    refresh_both::<B>(state, end);
+    Ok(())
+}
+
+/// Tells software of another peer, and what that does to the link.
+pub(crate) fn connected<B: Bridge>(state: &mut State, end: Endpoint) {
+    state.raise_at(end, ENDPOINT_CHANGED);
+    refresh::<B>(state, end);
+}
+
+/// The port that an interface is connected to.
+fn port(state: &State, end: Endpoint) -> Option<ObjectId> {
+    let peer = state.peer(end).map(|peer| peer.object);
+    peer.filter(|peer| peer.kind == ObjectType::Dpmac)
+}
+
+/// The address of the port that an interface is connected to; all zeros where
+/// there is none.
+pub(crate) fn port_address(state: &State, end: Endpoint) -> MacAddr {
+    port(state, end)
+        .and_then(|port| state.body::<Port>(port.id).ok())
+        .map_or(MacAddr::default(), |port| port.address)
+}
+
+fn count<B: Bridge>(state: &State, id: ObjectId) -> u16 {
+    state.body::<B>(id.id).map_or(0, |bridge| bridge.interfaces())
+}
+
+fn side_mut<'a, B: Bridge + 'a>(
+    state: &'a mut State,
+    end: Endpoint,
+) -> Result<&'a mut Side, Status> {
+    let side = state.body_mut::<B>(end.object.id)?.side_mut(end.interface);
+    side.ok_or(Status::ConfigurationError)
+}

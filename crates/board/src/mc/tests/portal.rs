@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What software sees in a portal: answers, late ones, none.
+
+use crate::{
+    faults::{Action, Faults, Rule},
+    mc::{Mc, PORTAL_STRIDE, Performer, Record, testing::Bench},
+};
+use mc_abi::{
+    Message, ObjectType, Params, Request, Status, Token, Wire, common, dpmcp, dpmng, dprc,
+};
+use parking_lot::Mutex;
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Portal of the root container.
+const ROOT: u64 = 0;
+
+/// Longer than a busy host puts a test off, shorter than anybody minds.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Never comes.
+const LONG: Duration = Duration::from_secs(3600);
+
+fn nothing() -> Performer {
+    Arc::new(|_| {})
+}
+
+fn mc(faults: Faults) -> Arc<Mc> {
+    Mc::new(Bench::new().state, faults, None, nothing())
+}
+
+/// Rules for commands of certain numbers, for ever.
+fn rules(rules: &[(u16, Action)]) -> Faults {
+    let mut faults = Faults::default();
+    for &(number, action) in rules {
+        faults.add(Rule { kind: None, number: Some(number), action, times: None });
+    }
+    faults
+}
+
+fn get_version() -> Message {
+    dpmng::GetVersion {}.message(Token::NONE)
+}
+
+fn get_soc_version() -> Message {
+    dpmng::GetSocVersion {}.message(Token::NONE)
+}
+
+fn open_root() -> Message {
+    let mut params = Params::ZERO;
+    common::Open { id: 1 }.encode(&mut params, 1);
+    Message::command(common::OPEN + ObjectType::Dprc.code(), 1, Token::NONE, params)
+}
+
+fn write(mc: &Arc<Mc>, portal: u64, message: &Message) {
+    mc.write(portal * PORTAL_STRIDE, &message.to_bytes());
+}
+
+fn read(mc: &Mc, portal: u64) -> Message {
+    let mut bytes = [0; Message::SIZE];
+    mc.read(portal * PORTAL_STRIDE, &mut bytes);
+    Message::from_bytes(&bytes)
+}
+
+fn status(mc: &Mc, portal: u64) -> Status {
+    Status::from_byte(read(mc, portal).header.status_byte())
+}
+
+/// The answer, when it is there.
+fn answer(mc: &Mc, portal: u64) -> Message {
+    let start = Instant::now();
+    while status(mc, portal) == Status::Ready {
+        assert!(start.elapsed() < Duration::from_secs(20), "no answer");
+        thread::sleep(Duration::from_millis(1));
+    }
+    read(mc, portal)
+}
+
+fn call(mc: &Arc<Mc>, portal: u64, message: &Message) -> Message {
+    write(mc, portal, message);
+    let answer = read(mc, portal);
+    assert_eq!(Status::from_byte(answer.header.status_byte()), Status::Ok);
+    answer
+}
+
+/// A portal that a dpmcp of the root container has, and the token of the dpmcp.
+fn second_portal(mc: &Arc<Mc>) -> (u64, Token) {
+    let root = call(mc, ROOT, &open_root()).header.token();
+    let create = dpmcp::Create { portal: dpmcp::PORTAL_FROM_POOL, options: 0 };
+    let created = call(mc, ROOT, &create.message(root));
+    let mut params = Params::ZERO;
+    common::Open { id: common::Created::decode(&created.params, 1).expect("it decodes").id }
+        .encode(&mut params, 1);
+    let open = Message::command(common::OPEN + ObjectType::Dpmcp.code(), 1, Token::NONE, params);
+    let dpmcp = call(mc, ROOT, &open).header.token();
+    let answer = call(mc, ROOT, &dpmcp::GetAttributes {}.message(dpmcp));
+    let id = dpmcp::GetAttributesReply::decode(&answer.params, 1).expect("it decodes").id;
+    let portal = mc.with_state(|state| {
+        (0..256).find(|p| state.portals.owner(*p).is_some_and(|owner| owner.dpmcp == Some(id)))
+    });
+    (portal.expect("a dpmcp has a portal").into(), dpmcp)
+}
+
+#[test]
+fn a_message_is_handed_over_by_its_first_byte() {
+    let mc = mc(Faults::default());
+    let bytes = get_version().to_bytes();
+    mc.write(8, &bytes[8..]);
+    mc.write(4, &bytes[4..8]);
+    assert_eq!(read(&mc, ROOT).params, get_version().params, "not handed over yet");
+    mc.write(0, &bytes[..4]);
+    let version = dpmng::GetVersionReply::decode(&read(&mc, ROOT).params, 1);
+    assert_eq!(version.map(|v| (v.major, v.minor)), Ok((10, 39)));
+    assert_eq!(status(&mc, ROOT), Status::Ok);
+}
+
+#[test]
+fn stores_past_a_portals_memory_and_past_all_portals_are_lost() {
+    let mc = mc(Faults::default());
+    for offset in [0x40, 0xfff8, 1024 * PORTAL_STRIDE, u64::MAX - 3] {
+        mc.write(offset, &[0xff; 8]);
+        let mut bytes = [0xaa; 8];
+        mc.read(offset, &mut bytes);
+        assert_eq!(bytes, [0; 8], "{offset:#x}");
+    }
+    mc.write(0x3c, &[0xff; 8]);
+    let mut bytes = [0xaa; 8];
+    mc.read(0x3c, &mut bytes);
+    assert_eq!(bytes, [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    mc.write(0, &[]);
+    mc.read(0, &mut []);
+}
+
+#[test]
+fn a_delayed_command_is_answered_at_its_time() {
+    let mc = mc(rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(SHORT))]));
+    let start = Instant::now();
+    write(&mc, ROOT, &get_version());
+    assert_eq!(read(&mc, ROOT), get_version(), "handed over, and unchanged");
+    let answer = answer(&mc, ROOT);
+    assert!(start.elapsed() >= SHORT);
+    assert_eq!(answer, mc.execute(ROOT as u32, &get_version()));
+    // Others are not concerned.
+    write(&mc, ROOT, &get_soc_version());
+    assert_eq!(status(&mc, ROOT), Status::Ok);
+}
+
+#[test]
+fn delayed_commands_are_executed_in_the_order_of_their_times() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let tracer = {
+        let order = order.clone();
+        Arc::new(move |record: &Record| order.lock().push(record.portal))
+    };
+    let ms = Duration::from_millis;
+    let mc = Mc::new(
+        Bench::new().state,
+        rules(&[
+            (dpmng::GetVersion::NUMBER, Action::Delay(ms(500))),
+            (dpmng::GetSocVersion::NUMBER, Action::Delay(ms(20))),
+        ]),
+        Some(tracer),
+        nothing(),
+    );
+    // Portals that belong to nobody get an answer as well.
+    write(&mc, 0, &get_version());
+    write(&mc, 1, &get_version());
+    write(&mc, 2, &get_soc_version());
+    write(&mc, 3, &get_version());
+    write(&mc, 4, &get_soc_version());
+    for portal in 0..5 {
+        answer(&mc, portal);
+    }
+    assert_eq!(*order.lock(), [2, 4, 0, 1, 3]);
+}
+
+#[test]
+fn a_refused_command_is_not_executed() {
+    let refuse = Action::Status(Status::NoMemory);
+    let mc = mc(rules(&[(common::OPEN + ObjectType::Dprc.code(), refuse)]));
+    write(&mc, ROOT, &open_root());
+    let answer = read(&mc, ROOT);
+    assert_eq!(answer.header, open_root().header.with_status(Status::NoMemory));
+    assert_eq!(answer.params, Params::ZERO);
+    let open = |mc: &Mc| mc.with_state(|state| state.sessions.object(Token(2)).is_some());
+    assert!(!open(&mc));
+    mc.set_faults(Faults::default());
+    assert_eq!(call(&mc, ROOT, &open_root()).header.token(), Token(2), "after the bench's own");
+    assert!(open(&mc));
+}
+
+#[test]
+fn a_hanging_command_is_never_answered() {
+    let mc = mc(rules(&[(dpmng::GetVersion::NUMBER, Action::Hang)]));
+    write(&mc, ROOT, &get_version());
+    thread::sleep(SHORT);
+    assert_eq!(read(&mc, ROOT), get_version());
+    // The portal is not lost with it.
+    call(&mc, ROOT, &get_soc_version());
+}
+
+#[test]
+fn a_delay_past_all_time_hangs() {
+    let mc = mc(rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(Duration::MAX))]));
+    write(&mc, ROOT, &get_version());
+    assert_eq!(status(&mc, ROOT), Status::Ready);
+    call(&mc, ROOT, &get_soc_version());
+}
+
+#[test]
+fn a_rule_applies_as_often_as_it_says_and_to_what_it_says() {
+    let mut faults = Faults::default();
+    faults.add(Rule {
+        kind: Some(ObjectType::Dprc),
+        number: None,
+        action: Action::Status(Status::Busy),
+        times: Some(2),
+    });
+    faults.add(Rule {
+        kind: None,
+        number: Some(dprc::GetObjectCount::NUMBER),
+        action: Action::Status(Status::Timeout),
+        times: Some(1),
+    });
+    let mc = mc(faults);
+    // No token, so no family.
+    let root = call(&mc, ROOT, &open_root()).header.token();
+    let count = dprc::GetObjectCount {}.message(root);
+    let statuses: Vec<_> = (0..4)
+        .map(|_| {
+            write(&mc, ROOT, &count);
+            status(&mc, ROOT)
+        })
+        .collect();
+    assert_eq!(statuses, [Status::Busy, Status::Busy, Status::Timeout, Status::Ok]);
+}
+
+#[test]
+fn the_answer_to_a_message_that_was_given_up_does_not_replace_the_newer_one() {
+    let executed = Arc::new(AtomicU32::new(0));
+    let tracer = {
+        let executed = executed.clone();
+        Arc::new(move |record: &Record| {
+            if record.header.number() == dpmng::GetVersion::NUMBER {
+                executed.fetch_add(1, Ordering::SeqCst);
+            }
+        })
+    };
+    let faults = rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(SHORT))]);
+    let mc = Mc::new(Bench::new().state, faults, Some(tracer), nothing());
+    write(&mc, ROOT, &get_version());
+    let newer = call(&mc, ROOT, &get_soc_version());
+    let wait = |count| {
+        let start = Instant::now();
+        while executed.load(Ordering::SeqCst) < count {
+            assert!(start.elapsed() < Duration::from_secs(20), "it is executed all the same");
+            thread::sleep(Duration::from_millis(1));
+        }
+        // From its record to the portal it is no way.
+        thread::sleep(Duration::from_millis(20));
+    };
+    wait(1);
+    assert_eq!(read(&mc, ROOT), newer);
+    // Nor does it end the wait for a newer one that is delayed itself.
+    let faults = |delay| rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(delay))]);
+    mc.set_faults(faults(SHORT));
+    write(&mc, ROOT, &get_version());
+    mc.set_faults(faults(LONG));
+    write(&mc, ROOT, &get_version());
+    wait(2);
+    assert_eq!(status(&mc, ROOT), Status::Ready);
+}
+
+#[test]
+fn what_is_written_over_a_pending_message_does_not_change_it() {
+    let mc = mc(rules(&[(common::OPEN + ObjectType::Dprc.code(), Action::Delay(SHORT))]));
+    write(&mc, ROOT, &open_root());
+    mc.write(8, &[0xff; 8]);
+    assert_eq!(answer(&mc, ROOT).header.token(), Token(2));
+}
+
+#[test]
+fn an_mc_that_is_gone_takes_its_thread_along() {
+    let mc = mc(rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(LONG))]));
+    write(&mc, ROOT, &get_version());
+    let delayed = Arc::downgrade(&mc.delayed);
+    drop(mc);
+    let start = Instant::now();
+    while delayed.strong_count() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "the thread holds its queue");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn portals_are_independent() {
+    let delay = Action::Delay(Duration::from_millis(2));
+    let mc = mc(Faults::default());
+    let (second, _) = second_portal(&mc);
+    mc.set_faults(rules(&[(dpmng::GetSocVersion::NUMBER, delay)]));
+    let version = mc.execute(0, &get_version());
+    let soc = mc.execute(0, &get_soc_version());
+    thread::scope(|scope| {
+        for portal in [ROOT, second] {
+            let mc = &mc;
+            let (version, soc) = (&version, &soc);
+            scope.spawn(move || {
+                for round in 0..60 {
+                    let (message, expected) = match round % 3 {
+                        0 => (get_soc_version(), soc),
+                        _ => (get_version(), version),
+                    };
+                    write(mc, portal, &message);
+                    assert_eq!(answer(mc, portal), *expected);
+                }
+            });
+        }
+    });
+}
+
+/// Two threads that use one portal against the rules get some answer each, and
+/// the portal ends with the answer to the message handed over last.
+#[test]
+fn a_portal_shows_the_answer_to_the_newest_message() {
+    let mc = mc(Faults::default());
+    thread::scope(|scope| {
+        for message in [get_version(), get_soc_version()] {
+            let mc = &mc;
+            scope.spawn(move || (0..500).for_each(|_| write(mc, ROOT, &message)));
+        }
+    });
+    let last = read(&mc, ROOT);
+    let request = Message { header: last.header.with_status(Status::Ready), params: Params::ZERO };
+    assert_eq!(last, mc.execute(ROOT as u32, &request));
+}
+
+#[test]
+fn the_portals_interrupt_comes_after_the_answer() {
+    let observed = Arc::new(Mutex::new(Vec::new()));
+    let looked_at = Arc::new(OnceLock::<(Weak<Mc>, u64)>::new());
+    let perform: Performer = {
+        let (observed, looked_at) = (observed.clone(), looked_at.clone());
+        Arc::new(move |_| {
+            if let Some((mc, portal)) = looked_at.get() {
+                observed.lock().extend(mc.upgrade().map(|mc| status(&mc, *portal)));
+            }
+        })
+    };
+    let mc = Mc::new(Bench::new().state, Faults::default(), None, perform);
+    let (portal, dpmcp) = second_portal(&mc);
+    for message in [
+        common::SetIrq { value: 1, index: 0, address: 0x1000, user: 0 }.message(dpmcp),
+        common::SetIrqMask { mask: u32::MAX, index: 0 }.message(dpmcp),
+        common::SetIrqEnable { enable: true, index: 0 }.message(dpmcp),
+    ] {
+        call(&mc, ROOT, &message);
+    }
+    looked_at.set((Arc::downgrade(&mc), portal)).expect("it is set once");
+    call(&mc, portal, &get_version());
+    assert_eq!(*observed.lock(), [Status::Ok]);
+    // A command through another portal, and one that is not answered, do not.
+    call(&mc, ROOT, &get_version());
+    mc.set_faults(rules(&[(dpmng::GetVersion::NUMBER, Action::Hang)]));
+    write(&mc, portal, &get_version());
+    assert_eq!(observed.lock().len(), 1);
+}
