@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The host's end of the conversation with the agent in the guest.
 
-use fslmc_guest::protocol::{Answer, Ask, Lines, LineError, Order, Report, Run, Status};
+use fslmc_guest::protocol::{Answer, Ask, LineError, Lines, Order, Report, Run, Status, VERSION};
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
@@ -160,7 +160,10 @@ impl Agent {
     ///
     /// # Errors
     /// [`AgentError::Port`].
-    pub fn new(ports: Ports, watch: impl FnMut(&Step) + Send + 'static) -> Result<Self, AgentError> {
+    pub fn new(
+        ports: Ports,
+        watch: impl FnMut(&Step) + Send + 'static,
+    ) -> Result<Self, AgentError> {
         let (sender, reports) = mpsc::channel();
         let control = clone(&ports.control)?;
         thread::spawn(move || listen(ports.control, &sender));
@@ -182,13 +185,11 @@ impl Agent {
     pub fn hello(&mut self, limit: Duration) -> Result<Hello, AgentError> {
         let what = "the start of the guest";
         let deadline = Instant::now() + limit;
-        loop {
-            match self.report(what, deadline, limit)? {
-                Report::Hello { kernel, uptime_ms, cpus, .. } => {
-                    return Ok(Hello { kernel, uptime: Duration::from_millis(uptime_ms), cpus });
-                }
-                other => return Err(unexpected(what, &other)),
+        match self.report(what, deadline, limit)? {
+            Report::Hello { protocol, kernel, uptime_ms, cpus } if protocol == VERSION => {
+                Ok(Hello { kernel, uptime: Duration::from_millis(uptime_ms), cpus })
             }
+            other => Err(unexpected(what, &other)),
         }
     }
 
@@ -356,13 +357,10 @@ impl Sink {
     fn drain(&self, bytes: u64, deadline: Instant) -> Result<(), AgentError> {
         let mut state = lock(&self.state);
         while state.bytes < bytes && !state.closed {
-            let left = deadline
-                .saturating_duration_since(Instant::now())
-                .min(Duration::from_secs(10));
-            let (next, timeout) = self
-                .grown
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            let left =
+                deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(10));
+            let (next, timeout) =
+                self.grown.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
             state = next;
             if timeout.timed_out() && state.bytes < bytes {
                 let what = format!("{} bytes of output", bytes - state.bytes);
@@ -462,9 +460,7 @@ fn send(mut control: &UnixStream, id: u64, ask: Ask) -> Result<(), AgentError> {
     let line = fslmc_guest::protocol::encode(&order)
         .map_err(|e| AgentError::Port { what: "encoding an order", cause: e.into() })?;
     // One write: a remote and the agent share the port.
-    control
-        .write_all(&line)
-        .map_err(|cause| AgentError::Port { what: "sending an order", cause })
+    control.write_all(&line).map_err(|cause| AgentError::Port { what: "sending an order", cause })
 }
 
 fn clone(port: &UnixStream) -> Result<UnixStream, AgentError> {

@@ -27,7 +27,9 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
         shared: None,
         modules: Vec::new(),
         stop,
-        watch: Box::new(|step| tracing::debug!(what = step.what, ok = step.ok, step.detail, "guest")),
+        watch: Box::new(|step| {
+            tracing::debug!(what = step.what, ok = step.ok, step.detail, "guest")
+        }),
     })?;
     let hello = machine.hello();
     println!(

@@ -54,8 +54,7 @@ pub fn delay(text: &str) -> Result<Rule, RuleError> {
 /// # Errors
 /// [`RuleError`].
 pub fn fault(text: &str) -> Result<Rule, RuleError> {
-    let (command, what) =
-        text.split_once('=').ok_or_else(|| RuleError::Incomplete(text.into()))?;
+    let (command, what) = text.split_once('=').ok_or_else(|| RuleError::Incomplete(text.into()))?;
     let (what, times) = match what.split_once('*') {
         Some((what, times)) => {
             (what, Some(times.parse().map_err(|_| RuleError::Times(times.into()))?))

@@ -12,7 +12,9 @@ use board::{
     faults::Faults,
     mc,
 };
-use board_qemu::{LineHook, Platform, SHARED_TAG, SharedDirectory, StopHandle, Vm, VmConfig, VmError};
+use board_qemu::{
+    LineHook, Platform, SHARED_TAG, SharedDirectory, StopHandle, Vm, VmConfig, VmError,
+};
 use fslmc_guest::protocol::{Ask, ModuleChoice};
 use std::{
     path::PathBuf,

@@ -14,6 +14,10 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
+    // Paths in messages stay in one piece; the terminal wraps by itself.
+    miette::set_hook(Box::new(|_| {
+        Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
+    }))?;
     let filter = EnvFilter::try_from_env("FSLMC_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let code = match cli.command {
@@ -52,6 +56,10 @@ fn set_up(args: &cli::Setup) -> Result<()> {
         cache.refresh(&needs, &*progress).into_diagnostic()?;
     }
     let kit = kit::Kit::prepare(&*progress)?;
-    println!("Ready: Linux {} and its board in {}.", kit.kernel.release(), cache.folder().display());
+    println!(
+        "Ready: Linux {} and its board in {}.",
+        kit.kernel.release(),
+        cache.folder().display()
+    );
     Ok(())
 }

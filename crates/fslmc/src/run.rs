@@ -34,14 +34,16 @@ pub fn run(args: &cli::Run) -> Result<i32> {
         shared,
         modules: args.modules.clone(),
         stop,
-        watch: Box::new(|step| tracing::debug!(what = step.what, ok = step.ok, step.detail, "guest")),
+        watch: Box::new(|step| {
+            tracing::debug!(what = step.what, ok = step.ok, step.detail, "guest")
+        }),
     })?;
-    // The kernel's own drivers first, as on a distribution that loads modules
-    // for the devices it finds.
-    machine.load(&["fsl-mc-dpio"])?;
+    // Containers for user space first: the portals that remain are those that
+    // the kernel's own driver spreads over the processors.
     if args.driver == Driver::Stock && !args.bind.is_empty() {
         machine.bind(&args.bind)?;
     }
+    machine.load(&["fsl-mc-dpio"])?;
     for module in &args.modules {
         machine.load(&[module])?;
     }

@@ -76,6 +76,13 @@ pub struct Mgmt {
 pub enum Manage {
     /// Print the firmware's version
     Version,
+    /// Ask for the version many times; print nanoseconds per command: the least,
+    /// the middle one
+    Time {
+        /// How often
+        #[arg(long, default_value_t = 200)]
+        count: u32,
+    },
     /// Print what is in a container, one JSON value a line
     List {
         #[arg(default_value = "dprc.1")]
@@ -160,6 +167,8 @@ pub enum Manage {
     Connection { endpoint: Endpoint },
     /// Open an object, print its family's version, close it
     Open { object: ObjectId },
+    /// Print an object's attributes
+    Show { object: ObjectId },
     /// Send eight words as they are (hexadecimal, header first) and print the answer
     Raw {
         #[arg(num_args = 1..=8, required = true, value_parser = hexadecimal)]
@@ -199,22 +208,16 @@ pub enum Vfio {
         #[arg(long, default_value_t = 0)]
         simulate: u32,
     },
-    /// Map memory at an I/O virtual address until standard input ends; prints a line
-    /// when mapped and, at the end, the bytes that are there
-    Dma {
-        container: String,
-        #[arg(long, default_value = "0x100000000", value_parser = hexadecimal)]
-        iova: u64,
-        /// Bytes
-        #[arg(long, default_value_t = 4096)]
-        size: usize,
-        /// The 8 bytes that fill it at first
-        #[arg(long, default_value = "0", value_parser = hexadecimal)]
-        pattern: u64,
-        /// Unmap at the first line of standard input, but stay until it ends
-        #[arg(long)]
-        unmap: bool,
-    },
+    /// Answer requests on standard input, one a line: memory for DMA, interrupts and
+    /// resets of any number of containers
+    ///
+    /// open CONTAINER, close CONTAINER,
+    /// map CONTAINER IOVA SIZE read|write|both WORD, unmap CONTAINER IOVA,
+    /// read CONTAINER IOVA OFFSET, count CONTAINER IOVA WORD,
+    /// irq OBJECT, no-irq OBJECT, gate OBJECT MASK open|closed, events OBJECT,
+    /// wait OBJECT MILLISECONDS, seen OBJECT, reset OBJECT, ask DPMCP, show DPBP.
+    /// Numbers are hexadecimal, times decimal.
+    Session,
     /// Ask through the container's portal, and a dpmcp if there is one, for firmware
     /// and container
     Command {
@@ -252,13 +255,13 @@ impl std::str::FromStr for Endpoint {
     }
 }
 
-fn hexadecimal(text: &str) -> Result<u64, String> {
+pub fn hexadecimal(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     u64::from_str_radix(digits, 16)
         .map_err(|_| format!("{text:?} is no hexadecimal number of at most 16 digits"))
 }
 
-fn hexadecimal_u32(text: &str) -> Result<u32, String> {
+pub fn hexadecimal_u32(text: &str) -> Result<u32, String> {
     u32::try_from(hexadecimal(text)?).map_err(|_| format!("{text:?} has more than 8 digits"))
 }
 

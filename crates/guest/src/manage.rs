@@ -87,8 +87,14 @@ pub fn create(
             make(portal, container, &dpci::Create { num_of_priorities: 2, ..Default::default() })?
         }
         ObjectType::Dpmac => make(portal, container, &dpmac::Create { mac: 1 })?,
-        ObjectType::Dpsw => make(portal, container, &dpsw::Create::default())?,
-        ObjectType::Dpdmux => make(portal, container, &dpdmux::Create::default())?,
+        ObjectType::Dpsw => {
+            make(portal, container, &dpsw::Create { num_ifs: 2, ..Default::default() })?
+        }
+        ObjectType::Dpdmux => {
+            let method = dpdmux::method::MAC;
+            let request = dpdmux::Create { method, num_ifs: 2, ..Default::default() };
+            make(portal, container, &request)?
+        }
         ObjectType::Dpseci => {
             let mut request =
                 dpseci::Create { num_tx_queues: 1, num_rx_queues: 1, ..Default::default() };

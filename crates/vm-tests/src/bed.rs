@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! A machine to be tested.
 
-use crate::complaints;
+use crate::{
+    complaints,
+    talk::{Lines, Talk},
+};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use board::dpl::{Dpl, Loader};
+use board::{
+    Board,
+    dpl::{Dpl, Loader},
+};
 use board_qemu::{SharedDirectory, StopHandle};
 use fslmc::{
     agent::Streams,
@@ -21,8 +27,14 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// How long Linux may take to notice what the board tells it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a guest may take to answer that is likely not well.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// The parts, set up once for all tests of a run.
 ///
@@ -215,16 +227,54 @@ impl Bed {
     /// The guest does not answer.
     pub fn command(&mut self, argv: &[&str], stdin: &[u8]) -> Result<Output> {
         let (stdout, stderr) = (Shared::default(), Shared::default());
+        let streams = Streams {
+            stdin: Box::new(io::Cursor::new(stdin.to_vec())),
+            stdout: Box::new(stdout.clone()),
+            stderr: Box::new(stderr.clone()),
+        };
+        let code = self.run_command(argv, streams)?;
+        Ok(Output { code, stdout: stdout.text(), stderr: stderr.text() })
+    }
+
+    /// Runs a program that answers each line of its standard input by a line, and
+    /// talks to it. The program must exit with 0 when its input ends.
+    ///
+    /// # Errors
+    /// Those of `talk`, and then what the program said on standard error.
+    pub fn talk<T>(
+        &mut self,
+        argv: &[&str],
+        talk: impl FnOnce(&mut Talk) -> Result<T>,
+    ) -> Result<T> {
+        let (stdin, answers) = (io::pipe()?, mpsc::channel());
+        let stderr = Shared::default();
+        let streams = Streams {
+            stdin: Box::new(stdin.0),
+            stdout: Box::new(Lines::new(answers.0)),
+            stderr: Box::new(stderr.clone()),
+        };
+        let (near, errors) = (Talk::new(stdin.1, answers.1), stderr.clone());
+        thread::scope(|scope| {
+            let program = scope.spawn(|| self.run_command(argv, streams));
+            let mut near = near;
+            let said = talk(&mut near);
+            // Ends the program's input.
+            drop(near);
+            let code = program.join().map_err(|_| anyhow!("the program's thread panicked"))?;
+            let said = said.with_context(|| format!("stderr: {}", errors.text()))?;
+            let code = code?;
+            ensure!(code == 0, "{argv:?} exits with {code}: {}", errors.text());
+            Ok(said)
+        })
+    }
+
+    /// Runs a command to its end; returns its exit code.
+    fn run_command(&mut self, argv: &[&str], streams: Streams) -> Result<i32> {
         let run = Run {
             argv: argv.iter().map(ToString::to_string).collect(),
             cwd: None,
             env: Vec::new(),
             terminal: None,
-        };
-        let streams = Streams {
-            stdin: Box::new(io::Cursor::new(stdin.to_vec())),
-            stdout: Box::new(stdout.clone()),
-            stderr: Box::new(stderr.clone()),
         };
         let limit = self.limit;
         let machine = self.machine()?;
@@ -233,7 +283,46 @@ impl Bed {
         if let Status::NotStarted { reason, .. } = &exit.status {
             bail!("{reason}");
         }
-        Ok(Output { code: exit.status.exit_code(), stdout: stdout.text(), stderr: stderr.text() })
+        Ok(exit.status.exit_code())
+    }
+
+    /// The board, to look at and to provoke.
+    ///
+    /// # Errors
+    /// The machine is off.
+    pub fn board(&mut self) -> Result<Arc<Board>> {
+        Ok(self.machine()?.board().clone())
+    }
+
+    /// Isolation id of a container.
+    ///
+    /// # Errors
+    /// There is no such container.
+    pub fn icid(&mut self, container: &str) -> Result<u16> {
+        let inventory = self.board()?.mc().inventory();
+        let found = inventory.containers.iter().find(|c| c.id.to_string() == container);
+        Ok(found.with_context(|| format!("the MC has no {container}"))?.icid)
+    }
+
+    /// Waits until a device of the bus is as wanted; `None` stands for its absence.
+    ///
+    /// # Errors
+    /// It is not so in time; says what it is instead.
+    pub fn wait_for_device(
+        &mut self,
+        name: &str,
+        wanted: impl Fn(Option<&BusDevice>) -> bool,
+    ) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let devices = self.devices()?;
+            let device = devices.iter().find(|device| device.name == name);
+            if wanted(device) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "{name} stays {device:?}");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The devices of the bus.
@@ -291,8 +380,10 @@ impl Bed {
         machine.power_off().map_err(|e| anyhow!("{}", miette_text(&e)))?;
         lines.extend(console.lines());
         let complaints = complaints(&lines, &self.expected);
-        ensure!(complaints.is_empty(), "the kernel complains:\n{}", complaints.join("\n"));
-        Ok(())
+        let Some(first) = complaints.first() else { return Ok(()) };
+        let at = lines.iter().position(|line| line == first).unwrap_or_default();
+        let around = &lines[at.saturating_sub(24)..lines.len().min(at + 24)];
+        bail!("the kernel complains:\n{}\nfirst:\n{}", complaints.join("\n"), around.join("\n"))
     }
 
     fn explain(&mut self, error: &anyhow::Error) -> anyhow::Error {
@@ -302,7 +393,19 @@ impl Bed {
             String::new()
         };
         let console = self.console().unwrap_or_default().join("\n");
-        anyhow!("{late}{error:#}\n--- console ---\n{console}\n--- end of console ---")
+        let log = self.last_messages(40).join("\n");
+        anyhow!(
+            "{late}{error:#}\n--- console ---\n{console}\n--- kernel log ends with ---\n{log}\n---"
+        )
+    }
+
+    /// The end of the kernel's log, which has more than the console; nothing where
+    /// the guest no longer answers.
+    fn last_messages(&mut self, count: usize) -> Vec<String> {
+        let answer = self.machine().map(|m| m.agent().ask(Ask::Dmesg { after: None }, ANSWER));
+        let Ok(Ok(Answer::KernelLog(log))) = answer else { return Vec::new() };
+        let skipped = log.len().saturating_sub(count);
+        log.into_iter().skip(skipped).map(|message| message.text).collect()
     }
 }
 

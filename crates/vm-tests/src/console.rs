@@ -10,22 +10,35 @@ const COMPLAINTS: [&str; 12] = [
     "Unable to handle kernel",
     "Internal error:",
     "Kernel panic",
-    "Call trace:",
     "refcount_t:",
     "possible recursive locking",
     "rcu: INFO:",
+    "hard LOCKUP",
     "blocked for more than",
 ];
 
+/// Begins the part of a complaint that says how the kernel came there.
+const TRACE: &str = "Call trace:";
+
 /// The lines that are complaints and contain none of the `expected` texts: the
-/// known defects of stock drivers are expected by name.
+/// known defects of stock drivers are expected by name. The call trace that
+/// follows an expected complaint belongs to it.
 pub fn complaints<'a>(lines: &'a [String], expected: &[&str]) -> Vec<&'a str> {
-    lines
-        .iter()
-        .map(String::as_str)
-        .filter(|line| COMPLAINTS.iter().any(|word| line.contains(word)))
-        .filter(|line| !expected.iter().any(|text| line.contains(text)))
-        .collect()
+    let mut trace_expected = false;
+    let is_surprise = |line: &&str| {
+        if expected.iter().any(|text| line.contains(text)) {
+            trace_expected = true;
+            false
+        } else if line.contains(TRACE) {
+            !std::mem::take(&mut trace_expected)
+        } else if COMPLAINTS.iter().any(|word| line.contains(word)) {
+            trace_expected = false;
+            true
+        } else {
+            false
+        }
+    };
+    lines.iter().map(String::as_str).filter(is_surprise).collect()
 }
 
 #[cfg(test)]
@@ -43,5 +56,19 @@ mod tests {
         .into();
         assert_eq!(complaints(&lines, &[]).len(), 2);
         assert_eq!(complaints(&lines, &["vfio_x"]), [lines[2].as_str()]);
+    }
+
+    #[test]
+    fn a_call_trace_belongs_to_the_complaint_before_it() {
+        let lines: Vec<String> = [
+            "WARNING: kernel/irq/msi.c:1084 at msi_x+0x270/0x2b0, CPU#0: client/112",
+            "Modules linked in: vfio_fsl_mc",
+            "Call trace:",
+            "Call trace:",
+        ]
+        .map(String::from)
+        .into();
+        assert_eq!(complaints(&lines, &["msi_x"]).len(), 1);
+        assert_eq!(complaints(&lines, &[]).len(), 3);
     }
 }

@@ -5,6 +5,8 @@
 
 mod bed;
 mod console;
+mod talk;
 
 pub use bed::{Bed, BedBuilder, Output, kit, layout, layout_of};
 pub use console::complaints;
+pub use talk::Talk;

@@ -24,6 +24,16 @@ pub fn run(mgmt: &Mgmt) -> Result<(), Failure> {
             let version = portal.call(Token::NONE, &dpmng::GetVersion {})?;
             println!("{}.{}.{}", version.major, version.minor, version.revision);
         }
+        Manage::Time { count } => {
+            let mut times = Vec::new();
+            for _ in 0..(*count).max(1) {
+                let start = std::time::Instant::now();
+                portal.call(Token::NONE, &dpmng::GetVersion {})?;
+                times.push(start.elapsed().as_nanos());
+            }
+            times.sort_unstable();
+            println!("{} {}", times[0], times[times.len() / 2]);
+        }
         Manage::List { container } => print_list(portal, *container)?,
         Manage::Create { kind, container, count, plugged } => {
             for _ in 0..*count {
@@ -63,6 +73,7 @@ pub fn run(mgmt: &Mgmt) -> Result<(), Failure> {
         }
         Manage::Connection { endpoint } => print_connection(portal, mgmt.root, *endpoint)?,
         Manage::Open { object } => open(portal, *object)?,
+        Manage::Show { object } => println!("{}", attributes(portal, *object)?),
         Manage::Raw { words } => raw(portal, words)?,
     }
     Ok(())
@@ -190,6 +201,35 @@ fn open(portal: &mut McPortal, object: ObjectId) -> Result<(), Failure> {
     println!("{object} version {}.{} token {:#x}", version.major, version.minor, open.token.0);
     portal.close(open)?;
     Ok(())
+}
+
+/// The attributes as text.
+fn attributes(portal: &mut McPortal, object: ObjectId) -> Answered<String> {
+    macro_rules! show {
+        ($family:ident) => {
+            with_open(portal, object, |portal, open| {
+                Ok(format!("{:?}", portal.call(open, &mc_abi::$family::GetAttributes {})?))
+            })
+        };
+    }
+    match object.kind {
+        ObjectType::Dprc => show!(dprc),
+        ObjectType::Dpni => show!(dpni),
+        ObjectType::Dpio => show!(dpio),
+        ObjectType::Dpbp => show!(dpbp),
+        ObjectType::Dpmcp => show!(dpmcp),
+        ObjectType::Dpcon => show!(dpcon),
+        ObjectType::Dpci => show!(dpci),
+        ObjectType::Dpmac => show!(dpmac),
+        ObjectType::Dpsw => show!(dpsw),
+        ObjectType::Dpdmux => show!(dpdmux),
+        ObjectType::Dpseci => show!(dpseci),
+        ObjectType::Dpdmai => show!(dpdmai),
+        ObjectType::Dpdcei => show!(dpdcei),
+        ObjectType::Dprtc => show!(dprtc),
+        ObjectType::Dpaiop => show!(dpaiop),
+        ObjectType::Dpdbg => show!(dpdbg),
+    }
 }
 
 fn raw(portal: &mut McPortal, words: &[u64]) -> Result<(), Failure> {

@@ -3,4 +3,5 @@
 
 pub mod bus;
 pub mod mgmt;
+pub mod session;
 pub mod vfio;

@@ -6,13 +6,11 @@ use crate::bus::Bus;
 use crate::cli::Vfio;
 use crate::failure::Failure;
 use crate::manage::with_open;
-use dprc::{
-    Access, AttachedGroup, Container, Device, DmaBuffer, Group, Iommu, IommuType, McPortal,
-};
+use dprc::{AttachedGroup, Container, Device, Group, Iommu, IommuType, McPortal};
 use mc_abi::common::{SetIrqEnable, SetIrqMask};
 use mc_abi::{ObjectId, Token, dpmng};
 use serde_json::json;
-use std::io::{BufRead, Read};
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 /// A container that this process holds.
@@ -79,9 +77,7 @@ pub fn run(action: &Vfio) -> Result<(), Failure> {
             let patience = Duration::from_secs(*seconds);
             irq(container, object, *index, *count, patience, *events, *simulate)
         }
-        Vfio::Dma { container, iova, size, pattern, unmap } => {
-            dma(container, *iova, *size, *pattern, *unmap)
-        }
+        Vfio::Session => super::session::run(),
         Vfio::Command { container, count } => command(container, *count),
         Vfio::Reset { container, object } => {
             let held = Held::take(container)?;
@@ -220,35 +216,6 @@ pub fn enable_events(
         portal.call(open, &SetIrqMask { mask, index })?;
         portal.call(open, &SetIrqEnable { enable: true, index })
     })
-}
-
-fn dma(container: &str, iova: u64, size: usize, pattern: u64, unmap: bool) -> Result<(), Failure> {
-    let held = Held::take(container)?;
-    let device = held.container()?;
-    let buffer = DmaBuffer::allocate(size)?;
-    for offset in (0..size).step_by(8) {
-        buffer.store(offset, pattern);
-    }
-    let mapped = held.iommu.map(buffer, iova, Access::ReadWrite)?;
-    println!("mapped {size:#x} bytes at {iova:#x} for {}", device.name());
-    let buffer = if unmap {
-        let _ = std::io::stdin().lock().read_line(&mut String::new());
-        let buffer = mapped.unmap()?;
-        println!("unmapped");
-        wait_for_end_of_input();
-        buffer
-    } else {
-        wait_for_end_of_input();
-        mapped.unmap()?
-    };
-    let words = (0..size).step_by(8).filter_map(|offset| buffer.load::<u64>(offset));
-    let mut changed = 0;
-    for (index, word) in words.enumerate().filter(|&(_, word)| word != pattern) {
-        println!("{:#x}: {word:016x}", iova + 8 * index as u64);
-        changed += 1;
-    }
-    println!("{changed} words changed");
-    Ok(())
 }
 
 fn command(container: &str, count: u32) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 
 use crate::trial;
 use anyhow::{Context, Result, ensure};
-use board::dpl::Dpl;
+use board::{dpl::Dpl, mc::Inventory};
 use fslmc_guest::protocol::BusDevice;
 use libtest_mimic::Trial;
 use std::{
@@ -56,7 +56,8 @@ fn boots(layout: Dpl) -> Result<()> {
         same_objects(&expected, &devices)?;
         one_group_a_container(&devices)?;
         drivers(&devices)?;
-        versions(&devices)
+        let inventory = bed.board()?.mc().inventory();
+        versions(&inventory, &devices)
     })
 }
 
@@ -118,11 +119,14 @@ fn drivers(devices: &[BusDevice]) -> Result<()> {
     Ok(())
 }
 
-/// What the management interface says of versions is what the families have.
-fn versions(devices: &[BusDevice]) -> Result<()> {
-    for device in devices {
-        let (major, minor) = device.version.with_context(|| format!("{}: no version", device.name))?;
-        ensure!(major > 0, "{} is version {major}.{minor}", device.name);
+/// Linux was told the versions that the families have.
+fn versions(inventory: &Inventory, devices: &[BusDevice]) -> Result<()> {
+    let objects = inventory.containers.iter().flat_map(|container| &container.objects);
+    for object in objects {
+        let name = object.id.to_string();
+        let device = devices.iter().find(|device| device.name == name);
+        let version = device.and_then(|device| device.version);
+        ensure!(version == Some(object.version), "{name}: {version:?}, not {:?}", object.version);
     }
     Ok(())
 }

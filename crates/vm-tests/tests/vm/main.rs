@@ -2,15 +2,29 @@
 //! Tests that boot a guest. They are ignored unless asked for:
 //! `cargo xtask vm [NAME...]`.
 
+mod faults;
+mod guest;
+mod hotplug;
+mod interrupts;
 mod layouts;
+mod management;
 mod run;
+mod vfio;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = layouts::trials().into_iter().chain(run::trials());
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let trials = [
+        layouts::trials(),
+        run::trials(),
+        management::trials(),
+        hotplug::trials(),
+        vfio::trials(),
+        interrupts::trials(),
+        faults::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
 
 /// A test that boots a guest.

@@ -15,7 +15,10 @@ fn streams_and_codes() -> Result<()> {
     std::fs::write(folder.path().join("from-host"), "hello guest\n")?;
     Bed::with("minimal")?.share(folder.path()).run(|bed| {
         let output = bed.try_sh("echo out; echo err >&2; exit 7")?;
-        ensure!(output.code == 7 && output.stdout == "out\n" && output.stderr == "err\n", "{output:?}");
+        ensure!(
+            output.code == 7 && output.stdout == "out\n" && output.stderr == "err\n",
+            "{output:?}"
+        );
         let output = bed.command(&["cat"], b"line\n")?;
         ensure!(output.stdout == "line\n", "{output:?}");
         let output = bed.try_sh("kill -TERM $$")?;

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! `fslmc board check`.
+
+use crate::{
+    program::{fslmc, run},
+    trial,
+};
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use std::path::Path;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("check::own_layouts_are_fine", own_layouts_are_fine),
+        trial("check::mistakes_have_file_line_and_property", mistakes_have_a_place),
+        trial("check::what_is_no_layout_is_named", what_is_no_layout_is_named),
+    ]
+}
+
+fn own_layouts_are_fine() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../boards");
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let file = path.to_str().context("file name")?;
+        let ended = run(&mut fslmc(&["board", "check", file]), b"")?;
+        ensure!(ended.code() == Some(0), "{file}: {}", ended.stderr);
+        ensure!(ended.stdout.contains("dprc.1, the root: icid 23"), "{}", ended.stdout);
+    }
+    Ok(())
+}
+
+fn mistakes_have_a_place() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("wrong.dts");
+    std::fs::write(
+        &file,
+        "/dts-v1/;\n/ {\n\tdpl-version = <10>;\n\tcontainers { dprc@1 { parent = \"none\"; \
+         objects { obj_set@dpni { type = \"dpni\"; ids = <0>; }; }; }; };\n\
+         \tobjects {\n\t\tdpni@0 {\n\t\t\tnum_queues = <300>;\n\t\t};\n\t};\n};\n",
+    )?;
+    let name = file.to_str().context("file name")?;
+    let ended = run(&mut fslmc(&["board", "check", name]), b"")?;
+    ensure!(ended.code() != Some(0), "it is accepted: {}", ended.stdout);
+    let place = format!("{name}:7: error: /objects/dpni@0: num_queues: 300");
+    ensure!(ended.stderr.contains(&place), "{}", ended.stderr);
+    Ok(())
+}
+
+fn what_is_no_layout_is_named() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("noise.dtb");
+    std::fs::write(&file, [0xd0, 0x0d, 0xfe, 0xed, 1, 2, 3])?;
+    let name = file.to_str().context("file name")?;
+    let ended = run(&mut fslmc(&["board", "check", name, "no-such-file.dts"]), b"")?;
+    ensure!(ended.code() != Some(0), "it is accepted: {}", ended.stdout);
+    ensure!(ended.stderr.contains("noise.dtb"), "{}", ended.stderr);
+    ensure!(ended.stderr.contains("no-such-file.dts"), "{}", ended.stderr);
+    Ok(())
+}

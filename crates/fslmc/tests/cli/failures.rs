@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Each way of going wrong ends with a clear message and leaves no process.
+
+use crate::{
+    program::{Running, fslmc, run, wait_gone},
+    trial,
+};
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+use rustix::process::{Signal, kill_process};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("failures::the_emulator_is_killed", the_emulator_is_killed),
+        trial("failures::qemu_is_killed", qemu_is_killed),
+        trial("failures::interrupt_reaches_the_command", interrupt_reaches_the_command),
+        trial("failures::termination_ends_the_machine", termination_ends_the_machine),
+        trial("failures::too_much_memory", too_much_memory),
+        trial("failures::no_place_for_sockets", no_place_for_sockets),
+        trial("failures::a_full_disk_under_the_trace", a_full_disk_under_the_trace),
+        trial("failures::a_hanging_mc", a_hanging_mc),
+    ]
+}
+
+/// A machine whose command has begun and goes on for long.
+fn busy() -> Result<Running> {
+    let mut running =
+        Running::start(&mut fslmc(&["run", "--", "sh", "-c", "echo begun; sleep 1000"]))?;
+    running.wait_for("begun")?;
+    Ok(running)
+}
+
+fn the_emulator_is_killed() -> Result<()> {
+    let running = busy()?;
+    let qemu = running.qemu()?;
+    running.signal(Signal::KILL)?;
+    drop(running);
+    wait_gone(qemu)
+}
+
+fn qemu_is_killed() -> Result<()> {
+    let running = busy()?;
+    kill_process(running.qemu()?, Signal::KILL)?;
+    let ended = running.wait()?;
+    ensure!(ended.code().is_some_and(|code| code != 0), "{ended:?}");
+    ensure!(ended.stderr.to_lowercase().contains("qemu"), "{}", ended.stderr);
+    Ok(())
+}
+
+fn interrupt_reaches_the_command() -> Result<()> {
+    let running = busy()?;
+    let qemu = running.qemu()?;
+    running.signal(Signal::INT)?;
+    let ended = running.wait()?;
+    ensure!(ended.code() == Some(130), "{ended:?}");
+    wait_gone(qemu)
+}
+
+fn termination_ends_the_machine() -> Result<()> {
+    let running = busy()?;
+    let qemu = running.qemu()?;
+    running.signal(Signal::TERM)?;
+    let ended = running.wait()?;
+    ensure!(ended.code() != Some(0), "{ended:?}");
+    wait_gone(qemu)
+}
+
+fn too_much_memory() -> Result<()> {
+    let ended = run(&mut fslmc(&["run", "--memory", "4000000G", "--", "true"]), b"")?;
+    ensure!(ended.code().is_some_and(|code| code != 0), "{ended:?}");
+    ensure!(ended.stderr.contains("memory"), "{}", ended.stderr);
+    Ok(())
+}
+
+fn no_place_for_sockets() -> Result<()> {
+    let mut command = fslmc(&["run", "--", "true"]);
+    command.env("XDG_RUNTIME_DIR", "/proc/no-such").env("TMPDIR", "/proc/no-such");
+    let ended = run(&mut command, b"")?;
+    ensure!(ended.code().is_some_and(|code| code != 0), "{ended:?}");
+    ensure!(ended.stderr.contains("/proc/no-such"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// The trace ends, the machine does not.
+fn a_full_disk_under_the_trace() -> Result<()> {
+    let ended = run(&mut fslmc(&["run", "--trace=/dev/full", "--", "echo", "done"]), b"")?;
+    ensure!(ended.code() == Some(0) && ended.stdout == "done\n", "{ended:?}");
+    ensure!(ended.stderr.contains("the trace ends here"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// Linux gives the bus up when the MC does not answer, and boots all the same.
+fn a_hanging_mc() -> Result<()> {
+    let arguments = ["run", "--inject", "0x831=hang", "--", "ls", "/sys/bus/fsl-mc/devices"];
+    let ended = run(&mut fslmc(&arguments), b"")?;
+    ensure!(ended.stdout.is_empty(), "{ended:?}");
+    ensure!(ended.code() == Some(0), "{ended:?}");
+    Ok(())
+}

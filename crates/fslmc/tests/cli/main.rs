@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The `fslmc` program as a user meets it. Those that boot a guest are ignored
+//! unless asked for: `cargo xtask vm [NAME...]`.
+
+mod check;
+mod failures;
+mod program;
+mod run;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trials = [check::trials(), run::trials(), failures::trials()].into_iter().flatten();
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// A test that needs the parts of a machine, or boots one.
+fn trial(name: &str, test: fn() -> anyhow::Result<()>) -> Trial {
+    let run = move || test().map_err(|error| Failed::from(format!("{error:#}")));
+    Trial::test(name, run).with_ignored_flag(true)
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The program, started and watched.
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs,
+    io::{Read, Write},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// How long a program that boots a guest may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The program under test.
+pub fn fslmc(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fslmc"));
+    command.args(arguments);
+    command
+}
+
+/// A program that runs. Dropping it ends it.
+pub struct Running {
+    child: Child,
+    stdout: Stream,
+    stderr: Stream,
+}
+
+/// How it ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The exit code.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+}
+
+/// Runs a program to its end, with `input` on its standard input.
+pub fn run(command: &mut Command, input: &[u8]) -> Result<Ended> {
+    let mut running = Running::start(command)?;
+    let mut stdin = running.child.stdin.take().context("no standard input")?;
+    let input = input.to_vec();
+    // The program may end without reading it.
+    thread::spawn(move || stdin.write_all(&input));
+    running.wait()
+}
+
+impl Running {
+    /// Starts a program with pipes.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("starting fslmc")?;
+        let stdout = Stream::follow(child.stdout.take().context("no standard output")?);
+        let stderr = Stream::follow(child.stderr.take().context("no standard error")?);
+        Ok(Self { child, stdout, stderr })
+    }
+
+    /// Waits until it has printed `text`.
+    pub fn wait_for(&mut self, text: &str) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        while !self.stdout.text().contains(text) {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended ({status}) before {text:?}: {}", self.stderr.text());
+            }
+            ensure!(Instant::now() < deadline, "{text:?} is not printed: {}", self.stderr.text());
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(self.pid()?, signal)?)
+    }
+
+    fn pid(&self) -> Result<Pid> {
+        Pid::from_raw(i32::try_from(self.child.id())?).context("no process id")
+    }
+
+    /// The QEMU process that it started.
+    pub fn qemu(&self) -> Result<Pid> {
+        let parent = self.child.id().to_string();
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+            // After the name in parentheses: state, parent.
+            let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
+            if rest.split(' ').nth(1) != Some(&parent) {
+                continue;
+            }
+            let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&arguments).contains("qemu-system-aarch64") {
+                let pid = entry.file_name().to_string_lossy().parse()?;
+                return Pid::from_raw(pid).context("no process id");
+            }
+        }
+        bail!("it has no QEMU");
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Result<Ended> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                let stdout = self.stdout.end()?;
+                let stderr = self.stderr.end()?;
+                return Ok(Ended { status, stdout, stderr });
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "it does not end; it printed {} and {}",
+                self.stdout.text(),
+                self.stderr.text()
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Gone already, as a rule.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until a process is gone; a zombie that nobody has waited for is.
+pub fn wait_gone(pid: Pid) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        let alive =
+            stat.is_ok_and(|s| !s.rsplit_once(") ").is_some_and(|(_, r)| r.starts_with('Z')));
+        if !alive {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "process {} is still there", pid.as_raw_nonzero());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+struct Stream {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    fn follow(mut from: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let shared = bytes.clone();
+        let thread = thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                let mut bytes = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                bytes.extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { bytes, thread: Some(thread) }
+    }
+
+    fn text(&self) -> String {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn end(&mut self) -> Result<String> {
+        if let Some(thread) = self.thread.take() {
+            thread.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+        }
+        Ok(self.text())
+    }
+}

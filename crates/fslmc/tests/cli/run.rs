@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! `fslmc run` and `fslmc demo`.
+
+use crate::{
+    program::{fslmc, run},
+    trial,
+};
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use std::{
+    fs::File,
+    io::{Read, Write},
+    time::{Duration, Instant},
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("run::exit_code_and_streams_pass_through", exit_code_and_streams),
+        trial("run::the_current_directory_is_visible", the_current_directory_is_visible),
+        trial("run::a_shell_on_a_terminal", a_shell_on_a_terminal),
+        trial("run::a_container_is_bound", a_container_is_bound),
+        trial("run::commands_are_traced", commands_are_traced),
+        trial("demo::every_step_happens", every_step_happens),
+    ]
+}
+
+fn exit_code_and_streams() -> Result<()> {
+    let script = "cat; echo problem >&2; exit 7";
+    let ended = run(&mut fslmc(&["run", "--", "sh", "-c", script]), b"one\ntwo\n")?;
+    ensure!(ended.code() == Some(7), "{ended:?}");
+    ensure!(ended.stdout == "one\ntwo\n", "{ended:?}");
+    ensure!(ended.stderr.contains("problem\n"), "{ended:?}");
+    Ok(())
+}
+
+fn the_current_directory_is_visible() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("script"), "#!/bin/sh\necho result > result\n")?;
+    let mut command = fslmc(&["run", "--", "sh", "./script"]);
+    let ended = run(command.current_dir(folder.path()), b"")?;
+    ensure!(ended.code() == Some(0), "{ended:?}");
+    ensure!(std::fs::read_to_string(folder.path().join("result"))? == "result\n");
+    Ok(())
+}
+
+fn a_shell_on_a_terminal() -> Result<()> {
+    let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&host)?;
+    unlockpt(&host)?;
+    let name = ptsname(&host, Vec::new())?;
+    let terminal = File::options().read(true).write(true).open(name.to_str()?)?;
+    let mut child = fslmc(&["run"])
+        .stdin(terminal.try_clone()?)
+        .stdout(terminal.try_clone()?)
+        .stderr(terminal)
+        .env("TERM", "vt100")
+        .spawn()?;
+    let mut host = File::from(host);
+    let mut reader = host.try_clone()?;
+    let (sender, output) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = reader.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut seen = String::new();
+    let mut wait_for = |text: &str| -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !seen.contains(text) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let bytes = output
+                .recv_timeout(left)
+                .with_context(|| format!("{text:?} does not come, only {seen:?}"))?;
+            seen.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        Ok(())
+    };
+    wait_for("# ")?;
+    host.write_all(b"tty; echo sum $((20 + 22))\r")?;
+    wait_for("sum 42")?;
+    wait_for("/dev/pts/")?;
+    // A key, not a signal: it ends the command, not the machine.
+    host.write_all(b"sleep 1000\r")?;
+    std::thread::sleep(Duration::from_millis(500));
+    host.write_all(b"\x03")?;
+    host.write_all(b"echo still $((1 + 1)) here\r")?;
+    wait_for("still 2 here")?;
+    host.write_all(b"exit 5\r")?;
+    let status = child.wait()?;
+    ensure!(status.code() == Some(5), "{status}");
+    Ok(())
+}
+
+fn a_container_is_bound() -> Result<()> {
+    let script = "for d in dprc.2 dpio.2 dpbp.4; do \
+        basename $(readlink /sys/bus/fsl-mc/devices/$d/driver); done; ls /dev/vfio";
+    let ended = run(&mut fslmc(&["run", "--bind", "dprc.2", "--", "sh", "-c", script]), b"")?;
+    ensure!(ended.code() == Some(0), "{ended:?}");
+    ensure!(ended.stdout.matches("vfio-fsl-mc").count() == 3, "{ended:?}");
+    let ended = run(&mut fslmc(&["run", "--bind", "dprc.9", "--", "true"]), b"")?;
+    ensure!(ended.code() != Some(0) && ended.stderr.contains("dprc.9"), "{ended:?}");
+    Ok(())
+}
+
+fn commands_are_traced() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let trace = folder.path().join("trace");
+    let option = format!("--trace={}", trace.display());
+    let ended = run(&mut fslmc(&["run", &option, "--", "true"]), b"")?;
+    ensure!(ended.code() == Some(0), "{ended:?}");
+    let text = std::fs::read_to_string(trace)?;
+    for part in ["portal 0 of dprc.1", "dprc.1 GetAttributes", "v1 ->", "icid: 23"] {
+        ensure!(text.contains(part), "no {part:?} in {text}");
+    }
+    Ok(())
+}
+
+fn every_step_happens() -> Result<()> {
+    let ended = run(&mut fslmc(&["demo"]), b"")?;
+    ensure!(ended.code() == Some(0), "{}{}", ended.stdout, ended.stderr);
+    ensure!(ended.stdout.contains("All 18 steps happened as they should."), "{}", ended.stdout);
+    Ok(())
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Words that several tests say to the guest.
+
+use anyhow::{Result, ensure};
+use fslmc_guest::protocol::BusDevice;
+use vm_tests::Bed;
+
+/// The program that answers lines about VFIO.
+pub const SESSION: [&str; 3] = ["fslmc-guest", "vfio", "session"];
+
+/// Drives the MC by the management interface; returns what the client prints.
+pub fn mgmt(bed: &mut Bed, words: &str) -> Result<String> {
+    Ok(bed.sh(&format!("fslmc-guest mgmt {words}"))?.trim().to_owned())
+}
+
+/// The same for what must be refused, with words that the refusal must have.
+pub fn mgmt_refused(bed: &mut Bed, words: &str, expected: &[&str]) -> Result<()> {
+    let output = bed.try_sh(&format!("fslmc-guest mgmt {words}"))?;
+    ensure!(output.code != 0, "`{words}` is not refused: {}", output.stdout);
+    let missing: Vec<_> = expected.iter().filter(|word| !output.stderr.contains(**word)).collect();
+    ensure!(missing.is_empty(), "`{words}` is refused without {missing:?}: {}", output.stderr);
+    Ok(())
+}
+
+/// How often the kernel has seen interrupts of an object.
+pub fn interrupts(bed: &mut Bed, object: &str) -> Result<u64> {
+    bed.talk(&SESSION, |talk| talk.number(&format!("seen {object}")))
+}
+
+/// A condition on a device: whether this driver has it, or none.
+pub fn driver(name: Option<&'static str>) -> impl Fn(Option<&BusDevice>) -> bool {
+    move |device| device.is_some_and(|device| device.driver.as_deref() == name)
+}
+
+/// A condition on a device: whether it is in this container.
+pub fn inside(container: &str) -> impl Fn(Option<&BusDevice>) -> bool + '_ {
+    move |device| device.is_some_and(|device| device.container.as_deref() == Some(container))
+}
+
+/// A condition: the absence of a device.
+pub fn gone(device: Option<&BusDevice>) -> bool {
+    device.is_none()
+}
+
+/// The messages of the kernel's log.
+pub fn kernel_log(bed: &mut Bed) -> Result<Vec<String>> {
+    use fslmc_guest::protocol::{Answer, Ask};
+    match bed.ask(Ask::Dmesg { after: None })? {
+        Answer::KernelLog(log) => Ok(log.into_iter().map(|message| message.text).collect()),
+        other => anyhow::bail!("asked for the kernel's log, got {other:?}"),
+    }
+}
+
+/// Makes sure that the kernel's log has a line with all these words.
+pub fn expect_logged(bed: &mut Bed, words: &[&str]) -> Result<()> {
+    let log = kernel_log(bed)?;
+    let found = log.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    ensure!(found, "no line of the kernel's log has {words:?}:\n{}", log.join("\n"));
+    Ok(())
+}
