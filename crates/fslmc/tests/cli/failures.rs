@@ -25,7 +25,7 @@ pub fn trials() -> Vec<Trial> {
 /// A machine whose command has begun and goes on for long.
 fn busy() -> Result<Running> {
     let mut running =
-        Running::start(&mut fslmc(&["run", "--", "sh", "-c", "echo begun; sleep 1000"]))?;
+        Running::start(&mut fslmc(&["run", "--", "sh", "-c", "echo begun; exec sleep 1000"]))?;
     running.wait_for("begun")?;
     Ok(running)
 }

@@ -333,16 +333,16 @@ fn done() -> Result<String, Failure> {
 }
 
 fn not_open(container: &str) -> Failure {
-    Failure::new(format!("{container} is not open"), "this session", "Say `open` first")
+    Failure::new(format!("{container} is not open"), "this dialogue", "Say `open` first")
 }
 
 fn not_mapped(iova: u64) -> Failure {
-    Failure::new(format!("nothing is mapped at {iova:#x}"), "this session", "Say `map` first")
+    Failure::new(format!("nothing is mapped at {iova:#x}"), "this dialogue", "Say `map` first")
 }
 
 fn no_interrupt(object: &str) -> Failure {
     let what = format!("the interrupt of {object} signals nothing");
-    Failure::new(what, "this session", "Say `irq` first")
+    Failure::new(what, "this dialogue", "Say `irq` first")
 }
 
 const INTERRUPTS: &str = "/proc/interrupts";
