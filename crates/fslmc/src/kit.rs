@@ -62,7 +62,7 @@ impl Kit {
         Ok(Self { kernel: parts.kernel()?, busybox: parts.busybox()?, program, parts })
     }
 
-    /// The guest program's bytes.
+    /// The bytes of a file of the kit.
     ///
     /// # Errors
     /// [`KitError::Read`].
@@ -95,8 +95,8 @@ fn guest_program(parts: &Parts, cache: &Path) -> Result<PathBuf, KitError> {
     if let Ok(known) = fs::read_to_string(&stamp)
         && let Some((built_from, path)) = known.split_once('\n')
         && built_from == identity(parts, &root)
-        && newest(&root) <= modified(Path::new(path))
-        && modified(Path::new(path)).is_some()
+        && let Some(built) = modified(Path::new(path))
+        && newest(&root) <= Some(built)
     {
         return Ok(path.into());
     }

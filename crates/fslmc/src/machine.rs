@@ -191,10 +191,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Starts the same kernel without a board, up to its agent.
-    ///
-    /// # Errors
-    /// [`MachineError`].
+    /// The agent in the guest.
     pub fn agent(&mut self) -> &mut Agent {
         &mut self.agent
     }
