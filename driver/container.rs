@@ -31,8 +31,7 @@ use crate::{
     vectors::Vectors, //
 };
 use kernel::{
-    device,
-    new_mutex,
+    device, new_mutex,
     prelude::*,
     sync::{
         aref::ARef,
@@ -253,7 +252,9 @@ impl Container {
         let mut irqs = KVec::new();
         irqs.push(self.device.irq_count().into(), GFP_KERNEL)?;
         for index in 0..count {
-            let answer = self.portal.command(&command::get_object(self.token, index))?;
+            let answer = self
+                .portal
+                .command(&command::get_object(self.token, index))?;
             irqs.push(command::object(&answer).irq_count.into(), GFP_KERNEL)?;
         }
         Ok(irqs)
@@ -377,7 +378,9 @@ impl Container {
             command::set_irq_enable(self.token, OWN_IRQ, true),
         ];
         self.portal.exclusively(|mut portal| {
-            commands.iter().try_for_each(|c| portal.command(c).map(|_| ()))
+            commands
+                .iter()
+                .try_for_each(|c| portal.command(c).map(|_| ()))
         })
     }
 

@@ -62,8 +62,7 @@ use crate::{
     NAME, //
 };
 use kernel::{
-    device,
-    new_mutex,
+    device, new_mutex,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -135,7 +134,10 @@ impl Object {
             .inspect_err(|e| dev_err!(device.as_ref(), "cannot be a VFIO device: {e:?}\n"))
     }
 
-    fn new(device: &fsl_mc::Device, container: Arc<Container>) -> Result<impl PinInit<Self, Error>> {
+    fn new(
+        device: &fsl_mc::Device,
+        container: Arc<Container>,
+    ) -> Result<impl PinInit<Self, Error>> {
         let kind = device.kind();
         let regions = (0..device.region_count()).filter_map(|index| device.region(index));
         let regions = collect(regions)?;
@@ -227,7 +229,11 @@ impl Object {
 
     fn disarm_locked(&self, lines: &mut [Option<Line<Trigger>>], index: u8) -> Result {
         if self.is_own(index) {
-            return self.container.vectors().lock().arm_own(&self.container, None);
+            return self
+                .container
+                .vectors()
+                .lock()
+                .arm_own(&self.container, None);
         }
         if let Some(slot) = lines.get_mut(usize::from(index)) {
             *slot = None;
@@ -372,7 +378,9 @@ impl Operations for Object {
     fn write(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, true)?;
         let (portal, how) = self.portal().ok_or(EINVAL)?;
-        let bytes = UserSlice::new(buffer, count).reader().read::<[u8; SIZE]>()?;
+        let bytes = UserSlice::new(buffer, count)
+            .reader()
+            .read::<[u8; SIZE]>()?;
         let command = Command::from_bytes(&bytes);
         let result = self.send(portal, &how, &command);
         match result {
@@ -389,8 +397,7 @@ impl Operations for Object {
             can_map_cacheable_into_guest: vfio::guests_map_cacheable(),
         };
         let page = PAGE_SIZE as u64;
-        region::check_map(&self.regions, self.kind, request, page, cpu, for_guest)
-            .map_err(to_error)
+        region::check_map(&self.regions, self.kind, request, page, cpu, for_guest).map_err(to_error)
     }
 
     fn request(&self, count: u32) {

@@ -35,8 +35,7 @@ use crate::{
     parameters, //
 };
 use kernel::{
-    current,
-    new_mutex,
+    current, new_mutex,
     prelude::*,
     static_lock_class,
     sync::{
@@ -154,7 +153,10 @@ impl Portal {
     fn expect_answer(&self) -> Result {
         let task: &Task = current!();
         let mut answers = self.answers.lock();
-        if let Some(own) = answers.iter_mut().find(|a| a.task.as_ptr() == task.as_ptr()) {
+        if let Some(own) = answers
+            .iter_mut()
+            .find(|a| a.task.as_ptr() == task.as_ptr())
+        {
             own.words = None;
             return Ok(());
         }

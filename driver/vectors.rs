@@ -170,7 +170,8 @@ impl Vectors {
     ) -> Result<u32> {
         let set = self.for_all(container)?;
         let range = vectors::reserve(&mut set.owners, object, irq_count.into()).ok_or(ENOSPC)?;
-        set.block.virq(range.start.checked_add(index.into()).ok_or(EINVAL)?)
+        set.block
+            .virq(range.start.checked_add(index.into()).ok_or(EINVAL)?)
     }
 
     /// Takes the vectors of an object back, whose lines have been freed.
@@ -229,7 +230,10 @@ impl Set {
 
     /// Whether a vector besides the container's own is in use.
     fn is_used(&self) -> bool {
-        let own_user = self.own.as_ref().is_some_and(|own| own.handler().user.is_some());
+        let own_user = self
+            .own
+            .as_ref()
+            .is_some_and(|own| own.handler().user.is_some());
         own_user || self.owners.iter().flatten().count() > 1
     }
 
@@ -260,5 +264,5 @@ impl Set {
 
 /// The name of a user's line. DPDK looks for the object's name in `/proc/interrupts`.
 pub(crate) fn line_name(virq: u32, object: &CStr) -> Result<CString> {
-    Ok(CString::try_from_fmt(fmt!("vfio-irq[{virq}]({object})"))?)
+    CString::try_from_fmt(fmt!("vfio-irq[{virq}]({object})"))
 }

@@ -93,7 +93,7 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
 
     /// The type as the MC names it, padded with zeros.
     pub(crate) fn type_name(&self) -> [u8; 16] {
-        self.descriptor().type_.map(|c| c as u8)
+        self.descriptor().type_
     }
 
     pub(crate) fn kind(&self) -> ObjectKind {
@@ -158,9 +158,7 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// Names the only driver that may take the device from now on.
     pub(crate) fn set_driver_override(&self, name: &CStr) -> Result {
         // SAFETY: Valid device and string; the string is copied.
-        to_result(unsafe {
-            ext::vfm_device_set_driver_override(self.as_dev(), name.as_char_ptr())
-        })
+        to_result(unsafe { ext::vfm_device_set_driver_override(self.as_dev(), name.as_char_ptr()) })
     }
 
     /// Looks for a driver and binds it. Whether one was found.
@@ -247,12 +245,7 @@ impl OpenContainer {
         let mut new = core::ptr::null_mut();
         // SAFETY: All pointers are valid; the parent is an open container.
         to_result(unsafe {
-            ext::fsl_mc_device_add(
-                &mut desc,
-                core::ptr::null_mut(),
-                self.0.as_dev(),
-                &mut new,
-            )
+            ext::fsl_mc_device_add(&mut desc, core::ptr::null_mut(), self.0.as_dev(), &mut new)
         })?;
         // SAFETY: On success `new` is a device on the bus. It may only be removed by
         // `remove_all_but`, which the caller does not run at the same time.
@@ -294,11 +287,7 @@ impl OpenContainer {
         }
         // SAFETY: `visit` fits the data that it is given.
         unsafe {
-            bindings::device_for_each_child(
-                self.0.as_dev(),
-                (&raw mut f).cast(),
-                Some(visit::<F>),
-            )
+            bindings::device_for_each_child(self.0.as_dev(), (&raw mut f).cast(), Some(visit::<F>))
         };
     }
 
@@ -330,7 +319,7 @@ impl Drop for OpenContainer {
 
 fn descriptor_of(object: &Object) -> ext::fsl_mc_obj_desc {
     ext::fsl_mc_obj_desc {
-        type_: object.kind.map(|c| c as c_char),
+        type_: object.kind,
         id: object.id,
         vendor: object.vendor,
         ver_major: object.version_major,
@@ -338,7 +327,7 @@ fn descriptor_of(object: &Object) -> ext::fsl_mc_obj_desc {
         irq_count: object.irq_count,
         region_count: object.region_count,
         state: object.state,
-        label: object.label.map(|c| c as c_char),
+        label: object.label,
         flags: object.flags,
     }
 }
@@ -362,10 +351,7 @@ pub(crate) trait Driver {
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
 
     /// Lets go of a device. `data` is dropped afterwards.
-    fn unbind<'bound>(
-        device: &'bound Device<device::Core<'_>>,
-        data: Pin<&Self::Data<'bound>>,
-    );
+    fn unbind<'bound>(device: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
 }
 
 /// Adapts a [`Driver`] to [`driver::Registration`].

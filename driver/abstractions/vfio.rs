@@ -24,8 +24,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings,
-    device,
+    bindings, device,
     error::{
         from_err_ptr,
         from_result,
@@ -121,7 +120,7 @@ struct Device<T: Operations> {
 
 impl<T: Operations> Device<T> {
     const OPERATIONS: ext::vfio_device_ops = ext::vfio_device_ops {
-        name: T::NAME.as_ptr().cast_mut().cast(),
+        name: T::NAME.to_bytes_with_nul().as_ptr().cast_mut(),
         release: Some(Self::release_callback),
         #[cfg(CONFIG_IOMMUFD)]
         bind_iommufd: Some(ext::vfio_iommufd_physical_bind),
@@ -175,11 +174,7 @@ impl<T: Operations> Device<T> {
         unsafe { Self::data(vdev) }.close();
     }
 
-    extern "C" fn ioctl_callback(
-        vdev: *mut ext::vfio_device,
-        cmd: c_uint,
-        arg: c_ulong,
-    ) -> c_long {
+    extern "C" fn ioctl_callback(vdev: *mut ext::vfio_device, cmd: c_uint, arg: c_ulong) -> c_long {
         // SAFETY: As in `open_callback`.
         let data = unsafe { Self::data(vdev) };
         match ioctl(data, cmd, UserPtr::from_addr(arg)) {
@@ -322,8 +317,9 @@ fn ioctl<T: Operations>(data: &T, cmd: u32, arg: UserPtr) -> Result {
         }
         ext::VFIO_DEVICE_SET_IRQS => {
             const HEADER: usize = offset_of!(ext::vfio_irq_set, data);
-            let [argsz, flags, index, start, count] =
-                UserSlice::new(arg, HEADER).reader().read::<[u32; HEADER / 4]>()?;
+            let [argsz, flags, index, start, count] = UserSlice::new(arg, HEADER)
+                .reader()
+                .read::<[u32; HEADER / 4]>()?;
             let set = IrqSet {
                 argsz,
                 flags,
