@@ -21,7 +21,8 @@ use crate::{
             Command,
             Object, //
         },
-        region::ObjectKind, //
+        region::ObjectKind,
+        vectors::ObjectId, //
     },
     portal::{
         to_error,
@@ -182,6 +183,13 @@ impl Container {
 
     pub(crate) fn dev(&self) -> &device::Device {
         (*self.device).as_ref()
+    }
+
+    pub(crate) fn id(&self) -> ObjectId {
+        ObjectId {
+            kind: self.device.type_name(),
+            id: self.device.id(),
+        }
     }
 
     pub(crate) fn token(&self) -> u16 {
@@ -382,6 +390,11 @@ impl Container {
                 .iter()
                 .try_for_each(|c| portal.command(c).map(|_| ()))
         })
+    }
+
+    /// Looks after the container's own interrupt when there is time for it.
+    pub(crate) fn settle_soon(self: &Arc<Self>) {
+        self.settle_within(0);
     }
 
     /// Looks after the IOMMU domain within some milliseconds.

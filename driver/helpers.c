@@ -55,6 +55,17 @@ void vfm_sleep_killable(u64 min_us, u64 max_us)
 }
 
 /*
+ * dprc_setup() makes a portal for use in atomic context: each command then waits with
+ * interrupts off, for seconds if the MC hangs. That is for drivers whose interrupt messages
+ * are programmed in atomic context; who does not do that can have a portal that sleeps.
+ */
+void vfm_mc_io_may_sleep(struct fsl_mc_io *mc_io)
+{
+	mc_io->flags &= ~FSL_MC_IO_ATOMIC_CONTEXT_PORTAL;
+	mutex_init(&mc_io->mutex);
+}
+
+/*
  * Called with interrupts off when a line is activated: the message is kept, and who
  * requested the line programs it where a command to the device may sleep.
  */

@@ -307,7 +307,9 @@ impl Operations for Object {
                 dev_warn!(self.dev(), "interrupt {index} stays with its user: {e:?}\n");
             }
         }
-        self.container.vectors().lock().release(self.id());
+        if self.kind != ObjectKind::Dprc {
+            self.container.vectors().lock().release(self.id());
+        }
         if let Some((portal, _)) = self.portal() {
             portal.forget_answers();
         }

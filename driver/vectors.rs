@@ -117,15 +117,19 @@ impl Vectors {
         if container.device().irq_count() == 0 {
             return Ok(false);
         }
-        let is_good = match &self.set {
+        match &mut self.set {
             // A user's lines are made where the user's domain is: they stay.
-            Some(set) => set.is_for_all() || (set.domain == domain && set.own.is_some()),
-            None => false,
-        };
-        if !is_good {
-            self.set = None;
-            self.set = Some(Set::new(container, 1, domain)?);
-            self.must_enable = true;
+            Some(set) if set.is_for_all() || set.domain == domain => {
+                if set.own.is_none() {
+                    set.request_own(container, None)?;
+                    self.must_enable = true;
+                }
+            }
+            set => {
+                *set = None;
+                *set = Some(Set::new(container, 1, domain)?);
+                self.must_enable = true;
+            }
         }
         let must_enable = self.must_enable && !self.is_own_armed_by_user();
         self.must_enable &= !must_enable;
@@ -145,7 +149,13 @@ impl Vectors {
             Some(_) => self.for_all(container)?,
             None => self.set.as_mut().ok_or(EINVAL)?,
         };
+        let is_taken_back = user.is_none();
         set.request_own(container, user)?;
+        if is_taken_back {
+            // The user may have disabled it.
+            self.must_enable = true;
+            container.settle_soon();
+        }
         // Messages that came while no line was requested are lost.
         container.clone().interrupted();
         Ok(())
@@ -185,7 +195,7 @@ impl Vectors {
     fn for_all(&mut self, container: &Arc<Container>) -> Result<&mut Set> {
         let domain = container.device().iommu_domain();
         let is_good = match &self.set {
-            Some(set) => set.is_for_all() && (set.domain == domain || set.is_used()),
+            Some(set) => set.is_for_all() && (set.domain == domain || set.is_used(container.id())),
             None => false,
         };
         if !is_good {
@@ -213,12 +223,8 @@ impl Set {
             domain,
         };
         if container.device().irq_count() > 0 {
-            let own = ObjectId {
-                kind: container.device().type_name(),
-                id: container.device().id(),
-            };
-            let irqs = container.device().irq_count().min(1);
-            vectors::reserve(&mut this.owners, own, irqs.into()).ok_or(ENOSPC)?;
+            let irqs = u32::from(container.device().irq_count()).min(count);
+            vectors::reserve(&mut this.owners, container.id(), irqs).ok_or(ENOSPC)?;
             this.request_own(container, None)?;
         }
         Ok(this)
@@ -228,13 +234,11 @@ impl Set {
         self.owners.len() > 1
     }
 
-    /// Whether a vector besides the container's own is in use.
-    fn is_used(&self) -> bool {
-        let own_user = self
-            .own
-            .as_ref()
-            .is_some_and(|own| own.handler().user.is_some());
-        own_user || self.owners.iter().flatten().count() > 1
+    /// Whether a user may have a line of the set.
+    fn is_used(&self, own: ObjectId) -> bool {
+        let own_line = self.own.as_ref();
+        own_line.is_some_and(|own| own.handler().user.is_some())
+            || self.owners.iter().flatten().any(|owner| *owner != own)
     }
 
     /// Requests the container's own line anew, and programs it.

@@ -216,6 +216,11 @@ impl OpenContainer {
     pub(crate) fn new(device: &Device) -> Result<Self> {
         // SAFETY: A valid device; the call looks itself whether it is a container.
         to_result(unsafe { ext::dprc_setup(device.as_raw()) })?;
+        if device.container().is_some() {
+            // SAFETY: `dprc_setup` has made the portal's structure, which nobody uses yet. The
+            // root container's is older, and its maker's.
+            unsafe { ext::vfm_mc_io_may_sleep((*device.as_raw()).mc_io) };
+        }
         // INVARIANT: Just opened.
         Ok(Self(device.into()))
     }
