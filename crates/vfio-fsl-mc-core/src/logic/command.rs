@@ -41,7 +41,7 @@ pub mod number {
     pub const DPRC_SET_OBJECT_IRQ: u16 = 0x15f;
     /// Closes an object.
     pub const CLOSE: u16 = 0x800;
-    /// The old number of [`DPRC_CREATE_CONTAINER`].
+    /// Place of a container among the create commands; of old headers.
     pub const DPRC_CREATE: u16 = 0x905;
     /// Asks for the version of the container's commands.
     pub const DPRC_GET_API_VERSION: u16 = 0xa05;
@@ -212,7 +212,7 @@ impl Command {
     }
 
     /// The bytes of the words.
-    pub fn to_bytes(&self) -> [u8; SIZE] {
+    pub fn to_bytes(self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
         for (bytes, word) in bytes.chunks_exact_mut(8).zip(self.0) {
             bytes.copy_from_slice(&word.to_le_bytes());
