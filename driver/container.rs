@@ -45,7 +45,6 @@ use kernel::{
     },
     time::msecs_to_jiffies,
     workqueue::{
-        self,
         impl_has_delayed_work,
         impl_has_work,
         new_delayed_work,
@@ -248,7 +247,7 @@ impl Container {
     /// Called in interrupt context: something happened to the container.
     pub(crate) fn interrupted(self: Arc<Self>) {
         // Queued already is as good: the work looks for everything.
-        let _ = workqueue::system_unbound().enqueue::<_, SCAN>(self);
+        let _ = work::queue().enqueue::<_, SCAN>(self);
     }
 
     /// How many interrupts the container and its objects have, one number for each.
@@ -401,7 +400,7 @@ impl Container {
     fn settle_within(self: &Arc<Self>, ms: u32) {
         if !self.unbinding.load(Relaxed) {
             let delay = msecs_to_jiffies(ms);
-            let _ = workqueue::system_unbound().enqueue_delayed::<_, SETTLE>(self.clone(), delay);
+            let _ = work::queue().enqueue_delayed::<_, SETTLE>(self.clone(), delay);
         }
     }
 

@@ -6,6 +6,7 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/msi.h>
+#include <linux/nospec.h>
 #include <linux/ratelimit.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
@@ -214,6 +215,12 @@ MODULE_PARM_DESC(command_timeout_ms,
 u32 vfm_command_timeout_ms(void)
 {
 	return READ_ONCE(command_timeout_ms);
+}
+
+/* For an index that has been compared with the size. */
+unsigned long vfm_index_nospec(unsigned long index, unsigned long size)
+{
+	return array_index_nospec(index, size);
 }
 
 bool vfm_may_print(void)

@@ -61,6 +61,7 @@ bool vfm_kvm_maps_cacheable(void);
 enum vfm_policy vfm_command_policy(void);
 u32 vfm_command_timeout_ms(void);
 bool vfm_may_print(void);
+unsigned long vfm_index_nospec(unsigned long index, unsigned long size);
 
 void vfm_trace_bind(struct device *dev, bool bound);
 void vfm_trace_command(struct device *dev, u64 command, u64 answer, int result);

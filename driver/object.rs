@@ -325,7 +325,12 @@ impl Operations for Object {
     }
 
     fn region_info(&self, index: u32) -> Result<RegionInfo> {
-        let region = self.regions.get(index as usize).ok_or(EINVAL)?;
+        let at = index as usize;
+        if at >= self.regions.len() {
+            return Err(EINVAL);
+        }
+        let at = vfio::bound_index(at, self.regions.len());
+        let region = self.regions.get(at).ok_or(EINVAL)?;
         Ok(RegionInfo {
             flags: region.info_flags(self.kind, PAGE_SIZE as u64),
             size: region.size,
@@ -345,7 +350,9 @@ impl Operations for Object {
 
     fn set_irqs(&self, set: &IrqSet, mut data: UserSliceReader) -> Result {
         let plan = irq_set::validate(set, self.device.irq_count().into()).map_err(to_error)?;
-        let index = u8::try_from(set.index)?;
+        // Below the number of interrupts, by the plan.
+        let index = vfio::bound_index(set.index as usize, self.device.irq_count().into());
+        let index = u8::try_from(index)?;
         match plan {
             Plan::Disable => self.disarm(index),
             Plan::ArmEventfd => match data.read::<i32>()? {
@@ -397,6 +404,7 @@ impl Operations for Object {
     fn map(&self, request: &MapRequest, for_guest: bool) -> Result<Mapping> {
         let cpu = Cpu {
             can_map_cacheable_into_guest: vfio::guests_map_cacheable(),
+            bound_index: vfio::bound_index,
         };
         let page = PAGE_SIZE as u64;
         region::check_map(&self.regions, self.kind, request, page, cpu, for_guest).map_err(to_error)

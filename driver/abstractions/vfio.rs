@@ -284,6 +284,12 @@ fn memory_type(kind: MemoryKind) -> ext::vfm_memory {
     }
 }
 
+/// An index that is below `length`, for which the processor does not speculate otherwise.
+pub(crate) fn bound_index(index: usize, length: usize) -> usize {
+    // SAFETY: Computes with numbers.
+    unsafe { ext::vfm_index_nospec(index, length) }
+}
+
 /// Whether KVM on this machine takes cacheable mappings of device memory.
 pub(crate) fn guests_map_cacheable() -> bool {
     // SAFETY: Looks at features of the machine that do not change.

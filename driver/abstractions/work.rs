@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 
-//! Ending work items that the `kernel` crate's `workqueue` can only start.
+//! Queues, and ending work items that the `kernel` crate's `workqueue` can only start.
 //!
 //! C header: `include/linux/workqueue.h`
 
@@ -10,10 +10,18 @@ use kernel::{
     workqueue::{
         HasDelayedWork,
         HasWork,
+        Queue,
         Work,
         WorkItem, //
     },
 };
+
+/// The queue for work that may take long, on whatever processor has time.
+pub(crate) fn queue() -> &'static Queue {
+    // SAFETY: The kernel makes the queue at boot, and never takes it away. The `kernel` crate's
+    // `system_unbound` is the same one by its old name, of which the kernel complains.
+    unsafe { Queue::from_raw(bindings::system_dfl_wq) }
+}
 
 /// Takes the work item of `owner` out of its queue, or waits until it has run. Unless it is
 /// queued again meanwhile, it neither runs nor is queued afterwards.

@@ -2,7 +2,6 @@
 //! The driver's decisions, each against an independent statement of what it is
 //! to be. One binary for all.
 
-mod answers;
 mod command;
 mod irq_set;
 mod no_panics;

@@ -13,9 +13,6 @@ pub mod logic;
 pub fn pool_size(counts: &[u32]) -> u32 {
     logic::vectors::pool_size(counts.iter().copied())
 }
-pub fn first_stale(slots: &[logic::answers::Slot], gone: u64) -> Option<u64> {
-    logic::answers::first_stale(slots, |key| key != gone)
-}
 ";
 
 /// The code of `source` after optimisation, as the compiler's back end writes it.
@@ -61,7 +58,7 @@ fn the_logic_cannot_panic() {
         "judge",
         "before_command",
         "reserve",
-        "insert",
+        "release",
     ] {
         let defined = |line: &str| line.starts_with("define") && line.contains(function);
         assert!(code.lines().any(defined), "{function} was compiled");

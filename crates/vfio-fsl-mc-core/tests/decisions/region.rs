@@ -19,10 +19,18 @@ const KINDS: [ObjectKind; 4] = [
 ];
 const A72: Cpu = Cpu {
     can_map_cacheable_into_guest: false,
+    bound_index,
 };
 const N2: Cpu = Cpu {
     can_map_cacheable_into_guest: true,
+    bound_index,
 };
+
+/// An index that is not below the length is none to be bounded.
+fn bound_index(index: usize, length: usize) -> usize {
+    assert!(index < length);
+    index
+}
 
 fn plain(base: u64, size: u64) -> Region {
     Region {
@@ -270,6 +278,7 @@ fn memory_is_cached_unless_a_guest_could_not_have_it() {
         };
         let cpu = Cpu {
             can_map_cacheable_into_guest: able,
+            bound_index,
         };
         let expected = match (bits & 3 == 3, for_guest, able) {
             (false, ..) => MemoryKind::Device,
