@@ -85,6 +85,8 @@ pub(crate) struct Container {
     vectors: Mutex<Vectors>,
     /// Objects that are open, the container itself included.
     open_objects: Atomic<i32>,
+    /// Whether the IOMMU domain is the holder's until the last object is closed.
+    has_address_space: Atomic<bool>,
     /// Objects that another driver has.
     escaped_objects: Atomic<i32>,
     /// The IOMMU domain while nobody has the container open.
@@ -141,6 +143,7 @@ impl Container {
                 bus <- new_mutex!(Some(bus), "Container::bus"),
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
                 open_objects: Atomic::new(0),
+                has_address_space: Atomic::new(false),
                 escaped_objects: Atomic::new(0),
                 home_domain: device.iommu_domain(),
                 unbinding: Atomic::new(false),
@@ -215,7 +218,7 @@ impl Container {
 
     /// An object is about to be opened. `EBUSY` while another driver has one of the others: all
     /// of them share the address space that the user is about to fill.
-    pub(crate) fn object_opens(self: &Arc<Self>) -> Result {
+    pub(crate) fn object_opens(self: &Arc<Self>, has_address_space: bool) -> Result {
         if self.escaped_objects.load(Relaxed) > 0 {
             dev_err!(
                 self.dev(),
@@ -224,6 +227,9 @@ impl Container {
             return Err(EBUSY);
         }
         // Openings and closings of a container's objects come one at a time.
+        if has_address_space {
+            self.has_address_space.store(true, Relaxed);
+        }
         if self.open_objects.fetch_add(1, Relaxed) == 0 {
             self.settle_within(SETTLE_SOON);
         }
@@ -233,7 +239,11 @@ impl Container {
     /// An object was closed, and has freed its vectors.
     pub(crate) fn object_closed(self: &Arc<Self>) {
         if self.open_objects.fetch_sub(1, Relaxed) == 1 {
-            self.vectors.lock().shrink();
+            // The domain is the holder's as long as this lock is waited for.
+            let mut vectors = self.vectors.lock();
+            self.has_address_space.store(false, Relaxed);
+            self.retire(&mut vectors);
+            drop(vectors);
             self.settle_within(SETTLE_SOON);
         }
     }
@@ -404,35 +414,51 @@ impl Container {
         }
     }
 
+    /// Frees vectors that are not for the domain that the container has while it is closed.
+    fn retire(&self, vectors: &mut Vectors) {
+        if !vectors.retire(self.home_domain) {
+            return;
+        }
+        // A message that finds no doorbell is a fault of the IOMMU, which complains.
+        let disable = command::set_irq_enable(self.token, OWN_IRQ, false);
+        if let Err(e) = self.portal.command(&disable) {
+            dev_warn!(self.dev(), "cannot disable its interrupt: {e:?}\n");
+        }
+    }
+
     /// Interrupt messages go through the IOMMU, and reach the interrupt controller in the domain
     /// only that they were made for. Nobody tells a driver that its devices' domain changes:
-    /// it does after the container was closed, and before it is opened, or later for a device
-    /// that is opened by itself. So this looks until the domain is the one that it must be.
+    /// it does before the container is opened, or later for a device that is opened by itself,
+    /// and after it was closed. So this looks, until the domain is the one that it must be. In
+    /// between, there is none that takes messages.
     fn follow_domain(self: &Arc<Self>) {
-        let domain = self.device.iommu_domain();
         let mut vectors = self.vectors.lock();
         if self.unbinding.load(Relaxed) {
             return;
         }
-        match vectors.own_line(self, domain) {
-            Ok(true) => {
-                drop(vectors);
-                if let Err(e) = self.enable_own_irq() {
-                    dev_warn!(self.dev(), "objects that come or go are not seen: {e:?}\n");
-                }
+        let domain = self.device.iommu_domain();
+        let is_open = self.open_objects.load(Relaxed) > 0;
+        let is_home = domain == self.home_domain;
+        if !self.has_address_space.load(Relaxed) && (is_open || !is_home) {
+            self.retire(&mut vectors);
+            drop(vectors);
+            if !is_open {
+                self.settle_within(SETTLE_LATER);
+            }
+            return;
+        }
+        let must_enable = vectors.own_line(self, domain);
+        drop(vectors);
+        let listening = must_enable.and_then(|must_enable| {
+            if must_enable {
+                self.enable_own_irq()?;
                 // What happened while no interrupt could come.
                 self.clone().interrupted();
             }
-            Ok(false) => drop(vectors),
-            Err(e) => {
-                drop(vectors);
-                dev_warn!(self.dev(), "objects that come or go are not seen: {e:?}\n");
-            }
-        }
-        let is_open = self.open_objects.load(Relaxed) > 0;
-        let is_away = domain != self.home_domain;
-        if domain.is_some() && is_open != is_away {
-            self.settle_within(SETTLE_LATER);
+            Ok(())
+        });
+        if let Err(e) = listening {
+            dev_warn!(self.dev(), "objects that come or go are not seen: {e:?}\n");
         }
     }
 }

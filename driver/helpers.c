@@ -21,6 +21,19 @@ void vfm_vfio_put_device(struct vfio_device *vdev)
 	vfio_put_device(vdev);
 }
 
+/*
+ * Whether the device's IOMMU domain is its holder's: a group has its domain before any of its
+ * devices can be opened, a device opened by itself gets it later.
+ */
+bool vfm_vfio_has_address_space(struct vfio_device *vdev)
+{
+#if IS_ENABLED(CONFIG_IOMMUFD)
+	return !vfio_device_cdev_opened(vdev) || vdev->iommufd_attached;
+#else
+	return true;
+#endif
+}
+
 int vfm_device_set_driver_override(struct device *dev, const char *name)
 {
 	return device_set_driver_override(dev, name);

@@ -291,8 +291,8 @@ impl Object {
 impl Operations for Object {
     const NAME: &'static CStr = NAME;
 
-    fn open(&self) -> Result {
-        self.container.object_opens()?;
+    fn open(&self, has_address_space: bool) -> Result {
+        self.container.object_opens(has_address_space)?;
         self.counters.opens.count();
         Ok(())
     }
@@ -348,7 +348,7 @@ impl Operations for Object {
         })
     }
 
-    fn set_irqs(&self, set: &IrqSet, mut data: UserSliceReader) -> Result {
+    fn set_irqs(&self, set: &IrqSet, mut data: UserSliceReader, has_address_space: bool) -> Result {
         let plan = irq_set::validate(set, self.device.irq_count().into()).map_err(to_error)?;
         // Below the number of interrupts, by the plan.
         let index = vfio::bound_index(set.index as usize, self.device.irq_count().into());
@@ -357,6 +357,8 @@ impl Operations for Object {
             Plan::Disable => self.disarm(index),
             Plan::ArmEventfd => match data.read::<i32>()? {
                 fd if fd < 0 => self.disarm(index),
+                // Interrupt messages need the holder's address space.
+                _ if !has_address_space => Err(EINVAL),
                 fd => self.arm(index, fd),
             },
             Plan::FireNone => {

@@ -89,12 +89,12 @@ impl Vectors {
         self.set = None;
     }
 
-    /// Frees the vectors of objects, of which none is open. The container's own line comes
-    /// back with [`Vectors::own_line`].
-    pub(crate) fn shrink(&mut self) {
-        if self.set.as_ref().is_some_and(Set::is_for_all) {
-            self.set = None;
-        }
+    /// Frees vectors that were made for another domain than this one, or for objects, of which
+    /// none is open. Whether there were such. The container's own line comes back with
+    /// [`Vectors::own_line`].
+    pub(crate) fn retire(&mut self, home: Option<usize>) -> bool {
+        let is_foreign = |set: &mut Set| set.is_for_all() || set.domain != home;
+        self.set.take_if(is_foreign).is_some()
     }
 
     pub(crate) fn listen_again(&mut self) {
