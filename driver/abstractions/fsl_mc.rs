@@ -155,6 +155,12 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         self.as_raw() == other.as_raw()
     }
 
+    /// Replaces the token that the bus uses for this container when it uses its portal.
+    pub(crate) fn set_token(&self, token: u16) {
+        // SAFETY: The device is valid. The bus reads the field as a whole.
+        unsafe { (&raw mut (*self.as_raw()).mc_handle).write_volatile(token) };
+    }
+
     /// Names the only driver that may take the device from now on.
     pub(crate) fn set_driver_override(&self, name: &CStr) -> Result {
         // SAFETY: Valid device and string; the string is copied.
