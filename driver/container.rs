@@ -380,7 +380,7 @@ impl Container {
     }
 
     /// Binds the objects that came, and lets those go that went.
-    fn rescan(&self) -> Result {
+    fn rescan(self: &Arc<Self>) -> Result {
         let guard = self.bus.lock();
         let Some(bus) = guard.as_ref() else {
             return Ok(());
@@ -400,6 +400,10 @@ impl Container {
             }
             match self.portal.exclusively(|_| bus.add(object)) {
                 Ok(device) => registry::bind_pending(&device),
+                Err(e) if e == EEXIST => {
+                    self.must_scan.store(true, Relaxed);
+                    self.scan_within(SCAN_LATER);
+                }
                 Err(e) => dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n"),
             }
         }
