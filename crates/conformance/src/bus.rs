@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Where Linux shows the bus.
 pub const ROOT: &str = "/sys/bus/fsl-mc";
@@ -44,6 +45,33 @@ pub fn objects(container: &str) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = names.filter(|name| is_object(name)).collect();
     names.sort_by_cached_key(|name| (family(name).to_owned(), number(name)));
     Ok(names)
+}
+
+/// The container around a container or an object: its directory lies in that one's.
+pub fn parent(name: &str) -> Option<String> {
+    let real = device(name).canonicalize().ok()?;
+    let parent = real.parent()?.file_name()?.to_str()?;
+    is_object(parent).then(|| parent.to_owned())
+}
+
+/// The number of a device's IOMMU group.
+pub fn group_of(name: &str) -> Option<u32> {
+    let link = fs::read_link(device(name).join("iommu_group")).ok()?;
+    link.file_name()?.to_str()?.parse().ok()
+}
+
+/// Waits until a condition holds; says whether it does.
+pub fn wait_until(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + patience;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The family in an object's name.

@@ -8,11 +8,14 @@
 //! [known defect](defects).
 #![deny(unsafe_code)]
 
+mod actors;
 mod bus;
 mod check;
 mod context;
 mod defects;
 mod groups;
+mod kernel;
+mod mc;
 mod raw;
 mod report;
 mod runner;
@@ -74,6 +77,11 @@ fn main() -> ExitCode {
     if let [_, first, path, context] = arguments.as_slice() {
         if first == runner::CHILD {
             return runner::child(path, context);
+        }
+    }
+    if let [_, first, act @ ..] = arguments.as_slice() {
+        if first == actors::ACT {
+            return actors::life(act);
         }
     }
     match run(&Options::parse()) {

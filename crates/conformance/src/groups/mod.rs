@@ -1,12 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The checks, in groups.
 
+mod close;
+mod containers;
+mod dma;
+mod escape;
+mod hotplug;
 mod info;
+mod interrupts;
+mod reset;
+mod unbind;
 
 use crate::check::Check;
 
 /// The checks of all groups, in the order in which they run.
-const GROUPS: &[&[Check]] = &[info::CHECKS];
+const GROUPS: &[&[Check]] = &[
+    info::CHECKS,
+    interrupts::CHECKS,
+    reset::CHECKS,
+    close::CHECKS,
+    dma::CHECKS,
+    containers::CHECKS,
+    hotplug::CHECKS,
+    escape::CHECKS,
+    unbind::CHECKS,
+];
 
 /// All checks, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Check> {
