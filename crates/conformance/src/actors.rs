@@ -426,15 +426,16 @@ pub fn is_clean(container: &str) -> Outcome {
     let number = mc::container_of(&mut portal)?;
     crate::check::is("number of the portal's container", number, bus::number(container))?;
     for name in devices(container)? {
+        // The container's own interrupt may be the driver's, which learns of objects by it.
+        if bus::family(&name) == "dprc" {
+            continue;
+        }
         let lines = crate::kernel::interrupts_of(&name)?;
         crate::check::ensure(
             lines.is_empty(),
             format!("/proc/interrupts has no {name} when nobody uses it"),
             || format!("{lines:?}"),
         )?;
-        if bus::family(&name) == "dprc" {
-            continue;
-        }
         match mc::enabled(&mut portal, mc::object(&name)?) {
             Ok(false) => {}
             Ok(true) => return fail(format!("{name} is off after its last close"), "it is on"),

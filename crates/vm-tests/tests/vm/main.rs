@@ -8,6 +8,7 @@ mod hotplug;
 mod interrupts;
 mod layouts;
 mod management;
+mod recovery;
 mod run;
 mod vfio;
 
@@ -23,6 +24,7 @@ fn main() {
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),
+        recovery::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
