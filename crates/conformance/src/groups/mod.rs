@@ -2,6 +2,7 @@
 //! The checks, in groups.
 
 mod info;
+mod tools;
 
 use crate::check::Check;
 
