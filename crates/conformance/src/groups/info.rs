@@ -10,7 +10,7 @@ use crate::raw::{
     DEVICE_SET_IRQS, GROUP_GET_DEVICE_FD, GROUP_GET_STATUS, Guarded, ioctl_number, vfio,
 };
 use dprc::{Device, Group};
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio as abi;
 
@@ -418,32 +418,21 @@ fn wrong_file(context: &Context) -> Outcome {
 fn group_status(context: &Context) -> Outcome {
     let viable = abi::VFIO_GROUP_FLAGS_VIABLE;
     let attached = viable | abi::VFIO_GROUP_FLAGS_CONTAINER_SET;
-    let ask = |group: &dyn AsFdDyn, expected| {
+    let ask = |group: BorrowedFd<'_>, expected| {
         let mut block = Block::new(&[8, 0]);
-        done("GET_STATUS", block.ioctl(group.fd(), GROUP_GET_STATUS))?;
+        done("GET_STATUS", block.ioctl(group, GROUP_GET_STATUS))?;
         is("flags of the group", block.word(1), expected)?;
         ensure(block.untouched_from(2), "no byte beyond is written", || format!("{block:x?}"))?;
         refused(
             "GET_STATUS with argsz 7",
-            Block::new(&[7, 0]).ioctl(group.fd(), GROUP_GET_STATUS),
+            Block::new(&[7, 0]).ioctl(group, GROUP_GET_STATUS),
             Errno::INVAL,
         )
     };
     let held = context.hold()?;
-    ask(&held.group, attached)?;
+    ask(held.group.as_fd(), attached)?;
     drop(held);
-    ask(&Group::of_device(&context.container)?, viable)
-}
-
-/// What has a file, behind a reference.
-trait AsFdDyn {
-    fn fd(&self) -> rustix::fd::BorrowedFd<'_>;
-}
-
-impl<T: AsFd> AsFdDyn for T {
-    fn fd(&self) -> rustix::fd::BorrowedFd<'_> {
-        self.as_fd()
-    }
+    ask(Group::of_device(&context.container)?.as_fd(), viable)
 }
 
 fn group_device_name(context: &Context) -> Outcome {
@@ -452,7 +441,6 @@ fn group_device_name(context: &Context) -> Outcome {
     let half = &name[..name.len() - 1];
     let long = "dpni.".repeat(40);
     let mut strangers = vec!["", "none", half, &long, "dprc", "dprc.2 ", "../dprc.2"];
-    let other = bus::objects(name)?.len();
     let others = every_device()?.into_iter().filter(|device| device != name);
     let inside = bus::objects(name)?;
     let others: Vec<String> = others.filter(|device| !inside.contains(device)).collect();
@@ -461,7 +449,6 @@ fn group_device_name(context: &Context) -> Outcome {
         let refusal = device_by_name(&held, stranger);
         refused(&format!("a device {stranger:?}"), refusal, Errno::NODEV)?;
     }
-    ensure(other == inside.len(), "the container's objects stay", || "they changed".to_owned())?;
     for own in context.devices()? {
         drop(held.device(&own)?);
     }

@@ -2,12 +2,13 @@
 //! The checks, in groups.
 
 mod info;
+mod irqset;
 mod tools;
 
 use crate::check::Check;
 
 /// The checks of all groups, in the order in which they run.
-const GROUPS: &[&[Check]] = &[info::CHECKS];
+const GROUPS: &[&[Check]] = &[info::CHECKS, irqset::CHECKS];
 
 /// All checks, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Check> {
