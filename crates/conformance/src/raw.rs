@@ -5,7 +5,7 @@
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use vfio_bindings::bindings::vfio::{VFIO_BASE, VFIO_TYPE};
@@ -261,6 +261,28 @@ impl Map {
         Some(unsafe { self.start.as_ptr().add(offset).cast::<u64>().read_volatile() })
     }
 
+    /// The word at any byte offset; `None` outside. Device memory may end the process.
+    pub fn load_unaligned(&self, offset: usize) -> Option<u64> {
+        if offset.checked_add(8)? > self.length {
+            return None;
+        }
+        let address = self.start.as_ptr().wrapping_add(offset);
+        let value: u64;
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: inside the mapping; the instruction reads eight bytes at any address,
+        // or the kernel ends the process.
+        unsafe {
+            std::arch::asm!("ldr {}, [{}]", out(reg) value, in(reg) address,
+                            options(nostack, readonly));
+        }
+        #[cfg(not(target_arch = "aarch64"))]
+        {
+            // SAFETY: inside the mapping; `read_unaligned` takes any address.
+            value = unsafe { address.cast::<u64>().read_unaligned() };
+        }
+        Some(value)
+    }
+
     /// Replaces the word at a byte offset; `None` outside or when misaligned. What may
     /// not be written ends the process.
     pub fn store(&self, offset: usize, value: u64) -> Option<()> {
@@ -312,6 +334,23 @@ impl Map {
         // SAFETY: the range is in this mapping, which is accessed through raw pointers
         // only.
         unsafe { rustix::mm::mprotect(self.start.as_ptr().add(offset).cast(), length, to) }
+    }
+
+    /// Makes the mapping longer, wherever there is room.
+    ///
+    /// # Errors
+    /// The kernel's; EINVAL where it would not become longer.
+    pub fn grow(&mut self, length: usize) -> Result<(), Errno> {
+        if length <= self.length {
+            return Err(Errno::INVAL);
+        }
+        let flags = MremapFlags::MAYMOVE;
+        // SAFETY: the range is this mapping, to which no pointer is kept.
+        let moved =
+            unsafe { rustix::mm::mremap(self.start.as_ptr().cast(), self.length, length, flags)? };
+        self.start = NonNull::new(moved.cast()).ok_or(Errno::NOMEM)?;
+        self.length = length;
+        Ok(())
     }
 
     /// Keeps the first `length` bytes and unmaps the rest.

@@ -3,12 +3,13 @@
 
 mod info;
 mod irqset;
+mod mmap;
 mod tools;
 
 use crate::check::Check;
 
 /// The checks of all groups, in the order in which they run.
-const GROUPS: &[&[Check]] = &[info::CHECKS, irqset::CHECKS];
+const GROUPS: &[&[Check]] = &[info::CHECKS, irqset::CHECKS, mmap::CHECKS];
 
 /// All checks, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Check> {
