@@ -65,7 +65,7 @@ struct Options {
     /// List the checks and run none.
     #[arg(long)]
     list: bool,
-    /// List the known defects of Linux's own driver and run nothing.
+    /// Print a table of the known defects of Linux's own driver and run nothing.
     #[arg(long)]
     list_defects: bool,
 }
@@ -88,10 +88,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<ExitCode, Box<dyn std::error::Error>> {
     if options.list_defects {
-        for defect in &defects::DEFECTS {
-            let how = if defect.seen { "seen" } else { "read" };
-            writeln!(io::stdout(), "{:>2} {how} {}", defect.number, defect.text)?;
-        }
+        io::stdout().write_all(defects::table().as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
     let chosen = choose(options)?;

@@ -58,14 +58,6 @@ impl Block {
         self.words.get(index).copied().unwrap_or(PATTERN)
     }
 
-    /// The two words at an index as one number.
-    pub fn long(&self, index: usize) -> u64 {
-        let mut bytes = [0; 8];
-        bytes[..4].copy_from_slice(&self.word(index).to_ne_bytes());
-        bytes[4..].copy_from_slice(&self.word(index + 1).to_ne_bytes());
-        u64::from_ne_bytes(bytes)
-    }
-
     /// Whether the words from an index on hold the pattern.
     pub fn untouched_from(&self, index: usize) -> bool {
         self.words.iter().skip(index).all(|word| *word == PATTERN)
@@ -379,11 +371,24 @@ impl Drop for Map {
 }
 
 /// Runs a function in a copy of this process and waits for its end; its answer is
-/// below 256. To be called while the process has one thread only.
+/// below 255. To be called while the process has one thread only.
 ///
 /// # Errors
 /// The kernel's. `Ok(Err(signal))` where a signal ended the copy.
 pub fn in_a_fork(work: impl FnOnce() -> u8) -> Result<Result<u8, i32>, Errno> {
+    wait_for_fork(start_fork(work)?)
+}
+
+/// A copy of this process that is to be [waited for](wait_for_fork).
+#[derive(Debug)]
+pub struct Fork(i32);
+
+/// Starts a function in a copy of this process. To be called while the process has one
+/// thread only.
+///
+/// # Errors
+/// The kernel's.
+pub fn start_fork(work: impl FnOnce() -> u8) -> Result<Fork, Errno> {
     // SAFETY: the process has one thread, so that the copy may do what the process may.
     let pid = unsafe { libc::fork() };
     if pid < 0 {
@@ -394,9 +399,17 @@ pub fn in_a_fork(work: impl FnOnce() -> u8) -> Result<Result<u8, i32>, Errno> {
         // SAFETY: ends the copy without running what belongs to the original.
         unsafe { libc::_exit(code.into()) }
     }
+    Ok(Fork(pid))
+}
+
+/// Waits for the end of a copy.
+///
+/// # Errors
+/// The kernel's. `Ok(Err(signal))` where a signal ended the copy.
+pub fn wait_for_fork(fork: Fork) -> Result<Result<u8, i32>, Errno> {
     let mut status = 0;
     // SAFETY: `status` is a number that is alive during the call.
-    if unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0 {
+    if unsafe { libc::waitpid(fork.0, &raw mut status, 0) } < 0 {
         return Err(last_error());
     }
     if libc::WIFSIGNALED(status) {

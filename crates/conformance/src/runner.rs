@@ -41,15 +41,13 @@ pub enum Verdict {
     },
 }
 
-/// Runs a check in a process of its own; also says how long it took.
+/// Runs a check in a process of its own; also says how long it took. With
+/// `bind_again`, the containers are bound again where Linux's own driver needs it.
 pub fn run(check: &Check, context: &Context, bind_again: bool) -> (Verdict, Duration) {
-    if bind_again && check.interrupts {
-        let again = [Some(&context.container), context.second.as_ref()];
-        for container in again.into_iter().flatten() {
-            if let Err(error) = bus::bind_again(container) {
-                let expected = format!("{container} can be bound again before the check");
-                return (Verdict::Fail { expected, got: error.to_string() }, Duration::ZERO);
-            }
+    if bind_again && (check.interrupts || check.spoils) {
+        if let Err(error) = bind_all_again(context) {
+            let expected = "the containers can be bound again before the check".to_owned();
+            return (Verdict::Fail { expected, got: error.to_string() }, Duration::ZERO);
         }
     }
     let begin = Instant::now();
@@ -58,7 +56,19 @@ pub fn run(check: &Check, context: &Context, bind_again: bool) -> (Verdict, Dura
         expected: "a process for the check".into(),
         got: error.to_string(),
     });
-    (verdict, begin.elapsed())
+    let took = begin.elapsed();
+    if bind_again && check.spoils {
+        if let Err(error) = bind_all_again(context) {
+            let expected = "the containers can be bound again after the check".to_owned();
+            return (Verdict::Fail { expected, got: error.to_string() }, took);
+        }
+    }
+    (verdict, took)
+}
+
+fn bind_all_again(context: &Context) -> io::Result<()> {
+    let containers = [Some(&context.container), context.second.as_ref()];
+    containers.into_iter().flatten().try_for_each(|container| bus::bind_again(container))
 }
 
 fn start(check: &Check, context: &Context) -> io::Result<Child> {

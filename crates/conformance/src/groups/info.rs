@@ -83,7 +83,8 @@ pub const CHECKS: &[Check] = &[
     ),
     check(
         "region-flags",
-        "Regions may be read and written; whole pages may be mapped, but not a container's own portal.",
+        "Regions may be read and written; whole pages may be mapped, but not a container's own \
+         portal.",
         "C driver: only regions addressed with page granularity, and none of a DPRC, are mapped",
         region_flags,
     ),
@@ -107,7 +108,8 @@ pub const CHECKS: &[Check] = &[
     ),
     check(
         "irq-kind",
-        "Each interrupt index stands for one interrupt, which signals an eventfd and cannot be masked.",
+        "Each interrupt index stands for one interrupt, which signals an eventfd and cannot be \
+         masked.",
         "C driver: VFIO_IRQ_INFO_EVENTFD, count 1",
         irq_kind,
     ),
@@ -125,7 +127,8 @@ pub const CHECKS: &[Check] = &[
     ),
     check(
         "wrong-file",
-        "Calls of devices on a group or a container, and calls of groups on a device, are answered with ENOTTY.",
+        "Calls of devices on a group or a container, and calls of groups on a device, are answered \
+         with ENOTTY.",
         "linux/vfio.h; ioctl(2)",
         wrong_file,
     ),
@@ -137,7 +140,8 @@ pub const CHECKS: &[Check] = &[
     ),
     check(
         "group-device-name",
-        "The group gives its own devices by name: others, parts of names and nothing are answered with ENODEV.",
+        "The group gives its own devices by name: others, parts of names and nothing are answered \
+         with ENODEV.",
         "linux/vfio.h: VFIO_GROUP_GET_DEVICE_FD",
         group_device_name,
     ),
@@ -212,7 +216,9 @@ fn argsz_long(context: &Context, request: u32, words: u32, known: u32) -> Outcom
             match block.ioctl(device, request) {
                 // Objects without regions or interrupts.
                 Err(Errno::INVAL) if request != DEVICE_GET_INFO && has_none(device, request) => {}
-                got => drop(done(&format!("argsz {argsz} of {name}"), got)?),
+                got => {
+                    done(&format!("argsz {argsz} of {name}"), got)?;
+                }
             }
             let end = (argsz / 4).min(known) as usize;
             ensure(
@@ -377,7 +383,7 @@ fn bad_pointer(context: &Context) -> Outcome {
     }
     let refused_name = guarded.ioctl(0, &held.group, GROUP_GET_DEVICE_FD);
     refused("GET_DEVICE_FD with a name that is not accessible", refused_name, Errno::FAULT)?;
-    drop(done("the device answers afterwards", asking(16).ioctl(&device, DEVICE_GET_INFO))?);
+    done("the device answers afterwards", asking(16).ioctl(&device, DEVICE_GET_INFO))?;
     Ok(())
 }
 
@@ -488,10 +494,10 @@ fn device_twice(context: &Context) -> Outcome {
         let (one, other) = (held.device(&name)?, held.device(&name)?);
         is(&format!("what two files say of {name}"), one.info(), other.info())?;
         drop(one);
-        drop(done(
+        done(
             &format!("GET_INFO of {name} after the other file is closed"),
             asking(16).ioctl(&other, DEVICE_GET_INFO),
-        )?);
+        )?;
     }
     let (one, other) = (held.dprc()?, held.dprc()?);
     let mut portals = [one.portal()?, other.portal()?];
@@ -503,8 +509,11 @@ fn device_twice(context: &Context) -> Outcome {
     Ok(())
 }
 
-/// The devices on which a reset works.
-fn resettable(context: &Context, held: &Held) -> Result<Vec<(Device, Result<i32, Errno>)>, Stop> {
+/// A device, and what its reset answered.
+type Reset = (Device, Result<i32, Errno>);
+
+/// Resets each device.
+fn resets(context: &Context, held: &Held) -> Result<Vec<Reset>, Stop> {
     let mut all = Vec::new();
     for name in context.devices()? {
         let device = held.device(&name)?;
@@ -516,7 +525,7 @@ fn resettable(context: &Context, held: &Held) -> Result<Vec<(Device, Result<i32,
 
 fn reset_works(context: &Context) -> Outcome {
     let held = context.hold()?;
-    for (device, answer) in resettable(context, &held)? {
+    for (device, answer) in resets(context, &held)? {
         done(&format!("a reset of {}", device.name()), answer)?;
     }
     // And the container works afterwards.
@@ -527,7 +536,7 @@ fn reset_works(context: &Context) -> Outcome {
 
 fn reset_advertised(context: &Context) -> Outcome {
     let held = context.hold()?;
-    for (device, answer) in resettable(context, &held)? {
+    for (device, answer) in resets(context, &held)? {
         let name = device.name();
         is(&format!("{name} says that reset works"), device.info().resettable, answer.is_ok())?;
     }

@@ -37,7 +37,8 @@ const DATA: u32 = NONE | BOOL | EVENTFD;
 pub const CHECKS: &[Check] = &[
     check(
         "flags",
-        "Of all flags, counts and starts, exactly these mean something: TRIGGER with one kind of data, start 0 and count 1, or count 0 with no data.",
+        "Of all flags, counts and starts, exactly these mean something: TRIGGER with one kind of \
+         data, start 0 and count 1, or count 0 with no data.",
         COMMON,
         flags,
     )
@@ -71,7 +72,8 @@ pub const CHECKS: &[Check] = &[
     ),
     check(
         "start-and-count",
-        "Ranges that do not lie within an index, also those that overflow, are refused with EINVAL.",
+        "Ranges that do not lie within an index, also those that overflow, are refused with \
+         EINVAL.",
         COMMON,
         start_and_count,
     ),
@@ -109,13 +111,7 @@ pub const CHECKS: &[Check] = &[
         trigger_false,
     )
     .interrupts(),
-    check(
-        "any-true",
-        "Any value but 0 is true.",
-        "C driver",
-        any_true,
-    )
-    .interrupts(),
+    check("any-true", "Any value but 0 is true.", "C driver", any_true).interrupts(),
     check(
         "trigger-unarmed",
         "A request to signal does nothing and succeeds where no eventfd is armed.",
@@ -193,7 +189,8 @@ pub const CHECKS: &[Check] = &[
     .interrupts(),
     check(
         "eventfd-of-another-copy",
-        "What is armed is the eventfd and not the number: it may be closed and its number used again.",
+        "What is armed is the eventfd and not the number: it may be closed and its number used \
+         again.",
         "kernel: eventfd_ctx_fdget holds the eventfd",
         number_used_again,
     )
@@ -481,7 +478,7 @@ fn ends_signals(context: &Context, end: impl Fn(&Device, u32) -> Result<i32, Err
 fn minus_one_never_armed(context: &Context) -> Outcome {
     let (_held, device) = subject(context)?;
     let got = set_irqs(&device, EVENTFD | TRIGGER, [0, 0, 1], &(-1_i32).to_ne_bytes());
-    drop(done("an eventfd of -1", got)?);
+    done("an eventfd of -1", got)?;
     Ok(())
 }
 
@@ -546,7 +543,7 @@ fn number_used_again(context: &Context) -> Outcome {
     let got = (signals(&events)?, signals(&other)?);
     is("signals of the armed one and of the one with its number", got, (1, 0))?;
     drop(events);
-    drop(done("a request to signal when all copies are closed", simulate(&device, 0))?);
+    done("a request to signal when all copies are closed", simulate(&device, 0))?;
     Ok(())
 }
 

@@ -93,7 +93,8 @@ pub const CHECKS: &[Check] = &[
     ),
     check(
         "cacheable-is-memory",
-        "A region that the MC calls cacheable and shareable is plain memory: stores may be unaligned.",
+        "A region that the MC calls cacheable and shareable is plain memory: stores may be \
+         unaligned.",
         "C driver: such regions keep the cached protection",
         cacheable_is_memory,
     ),
@@ -124,7 +125,8 @@ pub const CHECKS: &[Check] = &[
     ),
     check(
         "two-mappings-agree",
-        "Two mappings, also by two files, are the same portal, and a read of the file shows it as well.",
+        "Two mappings, also by two files, are the same portal, and a read of the file shows it as \
+         well.",
         DRIVER,
         two_mappings_agree,
     ),
@@ -136,7 +138,8 @@ pub const CHECKS: &[Check] = &[
     ),
     check(
         "outlives-the-files",
-        "A mapping works when all files are closed, and the group stays taken until it is unmapped.",
+        "A mapping works when all files are closed, and the group stays taken until it is \
+         unmapped.",
         "DPDK: closes the file of its command portal after it has mapped it",
         outlives_the_files,
     ),
@@ -380,7 +383,7 @@ fn part_of_a_region(context: &Context) -> Outcome {
     if mapped.length() > page() {
         let last = mapped.length() - page();
         let last = map(&device, offset_of(0) + last as u64, page());
-        drop(done("a mapping of the last page", last)?);
+        done("a mapping of the last page", last)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! Tests that boot a guest. They are ignored unless asked for:
 //! `cargo xtask vm [NAME...]`.
 
+mod conformance;
 mod faults;
 mod guest;
 mod hotplug;
@@ -23,6 +24,7 @@ fn main() {
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),
+        conformance::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
