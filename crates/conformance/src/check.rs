@@ -24,6 +24,8 @@ pub struct Check {
     pub danger: bool,
     /// Enables interrupts, which with Linux's own driver works once per bind.
     pub interrupts: bool,
+    /// Leaves Linux's own driver of no use until the next bind.
+    pub spoils: bool,
     /// How long it may take.
     pub limit: Duration,
     /// The program.
@@ -47,6 +49,7 @@ impl Check {
             defect: None,
             danger: false,
             interrupts: false,
+            spoils: false,
             limit: Duration::from_secs(10),
             run,
         }
@@ -70,6 +73,13 @@ impl Check {
     #[must_use]
     pub const fn interrupts(mut self) -> Self {
         self.interrupts = true;
+        self
+    }
+
+    /// It leaves Linux's own driver of no use until the next bind.
+    #[must_use]
+    pub const fn spoils(mut self) -> Self {
+        self.spoils = true;
         self
     }
 
@@ -160,7 +170,7 @@ pub fn answer<T: Debug>(got: Result<T, Errno>) -> String {
 
 /// The name of an error, such as `EINVAL`.
 pub fn errno_name(errno: Errno) -> String {
-    let text = format!("{errno:?}");
+    let text = || format!("errno {}", errno.raw_os_error());
     const NAMES: [(Errno, &str); 22] = [
         (Errno::PERM, "EPERM"),
         (Errno::NOENT, "ENOENT"),
@@ -185,7 +195,10 @@ pub fn errno_name(errno: Errno) -> String {
         (Errno::TIMEDOUT, "ETIMEDOUT"),
         (Errno::BADFD, "EBADFD"),
     ];
-    NAMES.iter().find(|(known, _)| *known == errno).map_or(text, |(_, name)| (*name).to_owned())
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == errno)
+        .map_or_else(text, |(_, name)| (*name).to_owned())
 }
 
 impl From<dprc::Error> for Stop {

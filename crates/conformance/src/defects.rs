@@ -2,6 +2,8 @@
 //! The known defects of the driver that Linux 7.3 has (`drivers/vfio/fsl-mc`).
 //! Checks name them by number.
 
+use std::fmt::Write as _;
+
 /// A known defect of Linux's own driver.
 #[derive(Debug, Clone, Copy)]
 pub struct Defect {
@@ -95,9 +97,17 @@ pub const DEFECTS: [Defect; 18] = [
     read(18, "Objects of the container that another driver takes raise a warning only."),
 ];
 
-/// The defect of a number.
-pub fn find(number: u8) -> Option<&'static Defect> {
-    DEFECTS.iter().find(|defect| defect.number == number)
+/// All of them as a table in Markdown, with the checks that show them.
+pub fn table() -> String {
+    let mut text = String::from("| # | defect | known by | checks |\n|---|---|---|---|\n");
+    for Defect { number, text: what, seen } in &DEFECTS {
+        let how = if *seen { "seen" } else { "source" };
+        let checks = crate::groups::all().filter(|check| check.defect == Some(*number));
+        let checks: Vec<String> = checks.map(|check| format!("`{}`", check.path())).collect();
+        // It cannot fail: it is a string.
+        let _ = writeln!(text, "| {number} | {what} | {how} | {} |", checks.join(", "));
+    }
+    text
 }
 
 #[cfg(test)]

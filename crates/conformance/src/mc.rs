@@ -314,13 +314,25 @@ impl Manager {
     /// The check fails.
     pub fn take(&mut self, made: ObjectId, from: &str) -> Result<(), Stop> {
         let from = object(from)?;
+        let kind = ResourceType::new(made.kind.name());
+        // The MC lets go of what is unplugged only.
+        with_open(&mut self.portal, from, |portal, child| {
+            let request = container::Assign {
+                container: from.id,
+                options: EXPLICIT,
+                count: 1,
+                base_or_align: made.id,
+                kind,
+            };
+            portal.call(child, &request)
+        })?;
         Ok(with_open(&mut self.portal, self.root, |portal, root| {
             let request = container::Unassign {
                 child: from.id,
                 options: EXPLICIT,
                 count: 1,
                 base_or_align: made.id,
-                kind: ResourceType::new(made.kind.name()),
+                kind,
             };
             portal.call(root, &request)
         })?)

@@ -5,7 +5,7 @@
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use vfio_bindings::bindings::vfio::{VFIO_BASE, VFIO_TYPE};
@@ -56,14 +56,6 @@ impl Block {
     /// The word at an index.
     pub fn word(&self, index: usize) -> u32 {
         self.words.get(index).copied().unwrap_or(PATTERN)
-    }
-
-    /// The two words at an index as one number.
-    pub fn long(&self, index: usize) -> u64 {
-        let mut bytes = [0; 8];
-        bytes[..4].copy_from_slice(&self.word(index).to_ne_bytes());
-        bytes[4..].copy_from_slice(&self.word(index + 1).to_ne_bytes());
-        u64::from_ne_bytes(bytes)
     }
 
     /// Whether the words from an index on hold the pattern.
@@ -261,6 +253,28 @@ impl Map {
         Some(unsafe { self.start.as_ptr().add(offset).cast::<u64>().read_volatile() })
     }
 
+    /// The word at any byte offset; `None` outside. Device memory may end the process.
+    pub fn load_unaligned(&self, offset: usize) -> Option<u64> {
+        if offset.checked_add(8)? > self.length {
+            return None;
+        }
+        let address = self.start.as_ptr().wrapping_add(offset);
+        let value: u64;
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: inside the mapping; the instruction reads eight bytes at any address,
+        // or the kernel ends the process.
+        unsafe {
+            std::arch::asm!("ldr {}, [{}]", out(reg) value, in(reg) address,
+                            options(nostack, readonly));
+        }
+        #[cfg(not(target_arch = "aarch64"))]
+        {
+            // SAFETY: inside the mapping; `read_unaligned` takes any address.
+            value = unsafe { address.cast::<u64>().read_unaligned() };
+        }
+        Some(value)
+    }
+
     /// Replaces the word at a byte offset; `None` outside or when misaligned. What may
     /// not be written ends the process.
     pub fn store(&self, offset: usize, value: u64) -> Option<()> {
@@ -314,6 +328,23 @@ impl Map {
         unsafe { rustix::mm::mprotect(self.start.as_ptr().add(offset).cast(), length, to) }
     }
 
+    /// Makes the mapping longer, wherever there is room.
+    ///
+    /// # Errors
+    /// The kernel's; EINVAL where it would not become longer.
+    pub fn grow(&mut self, length: usize) -> Result<(), Errno> {
+        if length <= self.length {
+            return Err(Errno::INVAL);
+        }
+        let flags = MremapFlags::MAYMOVE;
+        // SAFETY: the range is this mapping, to which no pointer is kept.
+        let moved =
+            unsafe { rustix::mm::mremap(self.start.as_ptr().cast(), self.length, length, flags)? };
+        self.start = NonNull::new(moved.cast()).ok_or(Errno::NOMEM)?;
+        self.length = length;
+        Ok(())
+    }
+
     /// Keeps the first `length` bytes and unmaps the rest.
     ///
     /// # Errors
@@ -340,11 +371,24 @@ impl Drop for Map {
 }
 
 /// Runs a function in a copy of this process and waits for its end; its answer is
-/// below 256. To be called while the process has one thread only.
+/// below 255. To be called while the process has one thread only.
 ///
 /// # Errors
 /// The kernel's. `Ok(Err(signal))` where a signal ended the copy.
 pub fn in_a_fork(work: impl FnOnce() -> u8) -> Result<Result<u8, i32>, Errno> {
+    wait_for_fork(start_fork(work)?)
+}
+
+/// A copy of this process that is to be [waited for](wait_for_fork).
+#[derive(Debug)]
+pub struct Fork(i32);
+
+/// Starts a function in a copy of this process. To be called while the process has one
+/// thread only.
+///
+/// # Errors
+/// The kernel's.
+pub fn start_fork(work: impl FnOnce() -> u8) -> Result<Fork, Errno> {
     // SAFETY: the process has one thread, so that the copy may do what the process may.
     let pid = unsafe { libc::fork() };
     if pid < 0 {
@@ -355,9 +399,17 @@ pub fn in_a_fork(work: impl FnOnce() -> u8) -> Result<Result<u8, i32>, Errno> {
         // SAFETY: ends the copy without running what belongs to the original.
         unsafe { libc::_exit(code.into()) }
     }
+    Ok(Fork(pid))
+}
+
+/// Waits for the end of a copy.
+///
+/// # Errors
+/// The kernel's. `Ok(Err(signal))` where a signal ended the copy.
+pub fn wait_for_fork(fork: Fork) -> Result<Result<u8, i32>, Errno> {
     let mut status = 0;
     // SAFETY: `status` is a number that is alive during the call.
-    if unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0 {
+    if unsafe { libc::waitpid(fork.0, &raw mut status, 0) } < 0 {
         return Err(last_error());
     }
     if libc::WIFSIGNALED(status) {

@@ -41,24 +41,36 @@ pub enum Verdict {
     },
 }
 
-/// Runs a check in a process of its own; also says how long it took.
+/// Runs a check in a process of its own; also says how long it took. With
+/// `bind_again`, the containers are bound again where Linux's own driver needs it.
 pub fn run(check: &Check, context: &Context, bind_again: bool) -> (Verdict, Duration) {
-    if bind_again && check.interrupts {
-        let again = [Some(&context.container), context.second.as_ref()];
-        for container in again.into_iter().flatten() {
-            if let Err(error) = bus::bind_again(container) {
-                let expected = format!("{container} can be bound again before the check");
-                return (Verdict::Fail { expected, got: error.to_string() }, Duration::ZERO);
-            }
+    if bind_again && (check.interrupts || check.spoils) {
+        if let Err(error) = bind_all_again(context) {
+            let expected = "the containers can be bound again before the check".to_owned();
+            return (Verdict::Fail { expected, got: error.to_string() }, Duration::ZERO);
         }
     }
+    // What is repeated more often takes longer.
+    let limit = check.limit.saturating_mul(context.stress);
     let begin = Instant::now();
-    let verdict = start(check, context).and_then(|child| follow(check, child));
+    let verdict = start(check, context).and_then(|child| follow(limit, child));
     let verdict = verdict.unwrap_or_else(|error| Verdict::Fail {
         expected: "a process for the check".into(),
         got: error.to_string(),
     });
-    (verdict, begin.elapsed())
+    let took = begin.elapsed();
+    if bind_again && check.spoils {
+        if let Err(error) = bind_all_again(context) {
+            let expected = "the containers can be bound again after the check".to_owned();
+            return (Verdict::Fail { expected, got: error.to_string() }, took);
+        }
+    }
+    (verdict, took)
+}
+
+fn bind_all_again(context: &Context) -> io::Result<()> {
+    let containers = [Some(&context.container), context.second.as_ref()];
+    containers.into_iter().flatten().try_for_each(|container| bus::bind_again(container))
 }
 
 fn start(check: &Check, context: &Context) -> io::Result<Child> {
@@ -74,12 +86,12 @@ fn start(check: &Check, context: &Context) -> io::Result<Child> {
         .spawn()
 }
 
-fn follow(check: &Check, mut child: Child) -> io::Result<Verdict> {
+fn follow(limit: Duration, mut child: Child) -> io::Result<Verdict> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let Some(pid) = pid else { return Err(io::Error::other("the process has no number")) };
     let watch = pidfd_open(pid, PidfdFlags::empty())?;
     let ended = |patience| ends_within(&watch, patience);
-    let in_time = ended(check.limit)?;
+    let in_time = ended(limit)?;
     // Also what it has left behind; there may be nothing.
     let _ = kill_process_group(pid, Signal::KILL);
     if !in_time {
@@ -89,7 +101,7 @@ fn follow(check: &Check, mut child: Child) -> io::Result<Verdict> {
         }
         let got = format!(
             "no end after {} s; the process {}",
-            check.limit.as_secs(),
+            limit.as_secs(),
             if buried { "was killed" } else { "cannot be killed" }
         );
         return Ok(Verdict::Fail { expected: "an end in time".into(), got });

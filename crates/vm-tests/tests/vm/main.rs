@@ -2,6 +2,7 @@
 //! Tests that boot a guest. They are ignored unless asked for:
 //! `cargo xtask vm [NAME...]`.
 
+mod conformance;
 mod faults;
 mod guest;
 mod hotplug;
@@ -25,6 +26,7 @@ fn main() {
         interrupts::trials(),
         faults::trials(),
         recovery::trials(),
+        conformance::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
