@@ -6,7 +6,7 @@ use crate::interrupt::{EventFd, Interrupt, IrqAction, IrqData, irq_request};
 use crate::ioctl;
 use crate::memory::MappedRegion;
 use crate::portal::{BlockPortal, McPortal};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 use vfio_bindings::bindings::vfio as abi;
@@ -238,5 +238,12 @@ impl Device {
                 _ => "",
             },
         ))
+    }
+}
+
+/// The device's file, for calls that this crate does not wrap.
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }

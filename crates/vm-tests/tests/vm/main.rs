@@ -2,12 +2,14 @@
 //! Tests that boot a guest. They are ignored unless asked for:
 //! `cargo xtask vm [NAME...]`.
 
+mod conformance;
 mod faults;
 mod guest;
 mod hotplug;
 mod interrupts;
 mod layouts;
 mod management;
+mod recovery;
 mod run;
 mod vfio;
 
@@ -23,6 +25,8 @@ fn main() {
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),
+        recovery::trials(),
+        conformance::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
