@@ -62,6 +62,10 @@ struct Options {
     /// Repeat what is repeated this many times more often.
     #[arg(long, value_name = "FACTOR", default_value_t = 1)]
     stress: u32,
+    /// Write the name of each check to the kernel's log before it runs, so that what the
+    /// kernel says can be told to belong to it.
+    #[arg(long)]
+    kernel_log: bool,
     /// Write the result as JSON to a file; `-` is standard output, in place of TAP.
     #[arg(long, value_name = "FILE")]
     json: Option<String>,
@@ -130,6 +134,10 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn std::error::Error>> {
             let reason = "can crash Linux's own driver; --dangerous runs it".to_owned();
             (Verdict::Skip { reason }, Duration::ZERO)
         } else {
+            if options.kernel_log {
+                std::fs::write("/dev/kmsg", format!("conformance: {}\n", check.path()))
+                    .map_err(|error| format!("writing to /dev/kmsg: {error}"))?;
+            }
             runner::run(check, &context, options.bind_again || options.expect_defects)
         };
         let record = Record { check, verdict, took };

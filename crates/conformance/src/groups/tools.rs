@@ -11,6 +11,7 @@ use mc_abi::{
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
+use std::time::{Duration, Instant};
 use vfio_bindings::bindings::vfio as abi;
 
 /// Where a region begins in a device's file.
@@ -35,6 +36,24 @@ pub fn fetch(file: impl AsFd, offset: u64) -> Result<Message, Errno> {
     match rustix::io::pread(file, &mut bytes, offset)? {
         Message::SIZE => Ok(Message::from_bytes(&bytes)),
         _ => Err(Errno::IO),
+    }
+}
+
+/// Fetches a portal as it stands when no command is in flight, which the kernel's own
+/// may be for a moment.
+///
+/// # Errors
+/// The kernel's; EBUSY where a command stays in flight.
+pub fn settled(file: impl AsFd) -> Result<Message, Errno> {
+    let end = Instant::now() + Duration::from_secs(2);
+    loop {
+        let shown = fetch(&file, 0)?;
+        if status(&shown) != Status::Ready {
+            return Ok(shown);
+        }
+        if Instant::now() > end {
+            return Err(Errno::BUSY);
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use vm_tests::{Bed, BedBuilder, kit, layout_of};
 const PROGRAM: &str = "vfio-fsl-mc-conformance";
 
 /// The program in the guest, with the containers of the layout.
-const COMMAND: &str = "/host/vfio-fsl-mc-conformance --container dprc.2 --second-container dprc.3";
+const COMMAND: &str =
+    "/host/vfio-fsl-mc-conformance --kernel-log --container dprc.2 --second-container dprc.3";
 
 /// How long a machine may take from boot to power-off.
 const LIMIT: Duration = Duration::from_secs(900);
