@@ -437,8 +437,11 @@ pub fn is_clean(container: &str) -> Outcome {
             || format!("{lines:?}"),
         )?;
         match mc::enabled(&mut portal, mc::object(&name)?) {
-            Ok(false) => {}
-            Ok(true) => return fail(format!("{name} is off after its last close"), "it is on"),
+            Ok(is_on) if is_on != mc::starts_off(bus::family(&name)) => {}
+            Ok(is_on) => {
+                let wanted = format!("{name} is as it was made after its last close");
+                return fail(wanted, format!("it is {}", if is_on { "on" } else { "off" }));
+            }
             Err(error) if error.status() == Some(mc_abi::Status::UnsupportedOperation) => {}
             Err(error) => return Err(error.into()),
         }

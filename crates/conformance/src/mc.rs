@@ -67,6 +67,12 @@ pub fn enabled(portal: &mut McPortal, object: ObjectId) -> Result<bool, PortalEr
     with_open(portal, object, |portal, open| Ok(portal.call(open, &IsEnabled {})?.enabled))
 }
 
+/// Whether an object of a family is off when it is made, and after a reset. A
+/// demultiplexer is on.
+pub fn starts_off(family: &str) -> bool {
+    !matches!(family, "dprc" | "dpdmux")
+}
+
 /// Switches an object on and sees that it is. Says whether it has a switch.
 ///
 /// # Errors

@@ -159,7 +159,7 @@ fn resets(context: &Context) -> Outcome {
     let mut on = Vec::new();
     for name in context.objects()? {
         let id = object(&name)?;
-        if bus::family(&name) != "dprc" && switch_on(&mut portal, id)? {
+        if mc::starts_off(bus::family(&name)) && switch_on(&mut portal, id)? {
             on.push(id);
         }
     }

@@ -324,6 +324,7 @@ fn missing_object_is_refused(context: &Context) -> Outcome {
     {
         let held = context.hold()?;
         let dprc = held.dprc()?;
+        let _kept = dprc.enable_interrupt(0)?;
         let device = held.device(&name)?;
         let interrupt = device.enable_interrupt(0)?;
         added.take_away()?;

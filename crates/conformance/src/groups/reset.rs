@@ -122,7 +122,7 @@ fn all_on(context: &Context, portal: &mut McPortal) -> Result<Vec<ObjectId>, Sto
     let mut on = Vec::new();
     for name in context.objects()? {
         let id = object(&name)?;
-        if bus::family(&name) != "dprc" && switch_on(portal, id)? {
+        if mc::starts_off(bus::family(&name)) && switch_on(portal, id)? {
             on.push(id);
         }
     }
@@ -174,7 +174,7 @@ fn of_one_object(context: &Context) -> Outcome {
     device.reset()?;
     off(&mut portal, one, "its reset")?;
     let rest = context.objects()?;
-    for name in rest.iter().filter(|name| bus::family(name) != "dprc") {
+    for name in rest.iter().filter(|name| mc::starts_off(bus::family(name))) {
         let id = object(name)?;
         match enabled(&mut portal, id) {
             Ok(is_on) if id != one => {

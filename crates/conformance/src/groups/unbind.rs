@@ -9,7 +9,6 @@ use crate::kernel::{self, Log};
 use crate::mc::{Armed, Bell, PATIENCE, container_of, settle};
 use dprc::{Access, DmaBuffer, EventFd, IrqAction, IrqData};
 use rustix::fd::AsFd;
-use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -487,7 +486,7 @@ fn dpmcp_is_allocated(context: &Context) -> Outcome {
     // may not find in a container that is none of the host's.
     match give(&user, DPIO_DRIVER) {
         Ok(()) => Ok(()),
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => fail(
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => fail(
             format!("{DPIO_DRIVER} is given {portal} for {user}"),
             "it waits for another dpmcp (EPROBE_DEFER)",
         ),
