@@ -6,6 +6,7 @@ mod faults;
 mod guest;
 mod hotplug;
 mod interrupts;
+mod kvm;
 mod layouts;
 mod management;
 mod run;
@@ -23,6 +24,7 @@ fn main() {
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),
+        kvm::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
