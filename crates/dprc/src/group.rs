@@ -153,7 +153,8 @@ impl AsFd for Group {
     }
 }
 
-/// The group's file, for calls that this crate does not wrap.
+/// The group's file, for KVM: `KVM_DEV_VFIO_FILE_ADD` makes the guest known to the
+/// driver of each device that is opened afterwards.
 impl AsFd for AttachedGroup {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

@@ -58,7 +58,7 @@ pub fn boot(request: Request<'_>) -> Result<Machine> {
             cpus: args.cpus,
             memory: args.memory,
             cpu: args.cpu.clone(),
-            virtualization: false,
+            virtualization: args.virtualization,
         },
         ports,
         containers: args.containers,

@@ -7,6 +7,7 @@ mod faults;
 mod guest;
 mod hotplug;
 mod interrupts;
+mod kvm;
 mod layouts;
 mod management;
 mod recovery;
@@ -27,6 +28,7 @@ fn main() {
         faults::trials(),
         recovery::trials(),
         conformance::trials(),
+        kvm::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
