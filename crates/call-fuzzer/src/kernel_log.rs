@@ -38,7 +38,7 @@ impl KernelLog {
     /// complains.
     pub fn open() -> Self {
         // The kernel drops most of what comes in a burst unless it is told not to.
-        let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on");
+        let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
         let read = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NONBLOCK)

@@ -79,7 +79,7 @@ kinds! {
     MapFixed "mmap region, fixed" Needed,
     Unmap "munmap" Needed,
     Protect "mprotect" Needed,
-    Remap "mremap" Possible,
+    Remap "mremap" Needed,
     Advise "madvise/mlock/msync/mincore" Possible,
     Load "load from region" Needed,
     Store "store to region" Needed,

@@ -61,9 +61,10 @@ pub fn verdict(shared: &Shared, asked: Asked) -> Vec<Finding> {
     Kind::ALL.iter().filter_map(judge).collect()
 }
 
-/// Calls, successes and refusals, one kind a line.
+/// Calls, successes, time of a call and refusals, one kind a line.
 pub fn table(shared: &Shared) -> String {
-    let mut text = format!("{:<32} {:>10} {:>10}  errors\n", "kind", "calls", "succeeded");
+    let mut text =
+        format!("{:<32} {:>10} {:>10} {:>9}  errors\n", "kind", "calls", "succeeded", "microsec.");
     for kind in Kind::ALL {
         let (succeeded, refused) = (shared.succeeded(*kind), shared.refused(*kind));
         let calls = succeeded + refused.iter().map(|(_, count)| count).sum::<u64>();
@@ -73,9 +74,10 @@ pub fn table(shared: &Shared) -> String {
             .iter()
             .map(|(errno, count)| format!("{} {count}", errno_name(*errno)))
             .collect();
+        let each = shared.spent(*kind).as_secs_f64() * 1e6 / (calls as f64).max(1.0);
         let _ = writeln!(
             text,
-            "{:<32} {calls:>10} {succeeded:>10}  {}",
+            "{:<32} {calls:>10} {succeeded:>10} {each:>9.1}  {}",
             kind.name(),
             errors.join(", ")
         );

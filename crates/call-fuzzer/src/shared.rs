@@ -10,6 +10,7 @@ use crate::kind::{KINDS, Kind, errno_name};
 use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Most worker processes.
 pub const PROCESSES: usize = 8;
@@ -51,18 +52,30 @@ pub struct Slot {
     /// Its process.
     pub process: AtomicI32,
     ring: [Record; RING],
+    /// When the call under way began, in nanoseconds of some clock.
+    began: AtomicU64,
+    spent: [AtomicU64; KINDS],
     succeeded: [AtomicU64; KINDS],
     refused: [[AtomicU64; ERRNOS]; KINDS],
 }
 
-fn add(counter: &AtomicU64) {
+fn add(counter: &AtomicU64, more: u64) {
     // One writer: no need for an atomic addition.
-    counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
+    counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
+}
+
+/// Nanoseconds since the system started.
+fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a live structure; the clock exists, and 0 is as good a time.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
 impl Slot {
     /// Remembers that a call begins.
     pub fn begin(&self, kind: Kind, arguments: [u64; 6]) {
+        self.began.store(now(), Relaxed);
         let sequence = self.sequence.load(Relaxed);
         let record = &self.ring[(sequence % RING as u64) as usize];
         record.sequence.store(sequence, Relaxed);
@@ -79,13 +92,15 @@ impl Slot {
     /// negative error number, or a success.
     pub fn end(&self, kind: Kind, result: i64) {
         self.busy.store(false, Relaxed);
+        let spent = now().saturating_sub(self.began.load(Relaxed));
+        add(&self.spent[kind as usize], spent);
         let sequence = self.sequence.load(Relaxed).wrapping_sub(1);
         self.ring[(sequence % RING as u64) as usize].result.store(result as u64, Relaxed);
         let errno = usize::try_from(-result).unwrap_or(0);
         if errno == 0 {
-            add(&self.succeeded[kind as usize]);
+            add(&self.succeeded[kind as usize], 1);
         } else if let Some(counter) = self.refused[kind as usize].get(errno) {
-            add(counter);
+            add(counter, 1);
         }
     }
 
@@ -177,6 +192,12 @@ impl<const N: usize> Files<N> {
         let place = random % N;
         let before = self.places[place].swap(descriptor + 1, Relaxed);
         self.objects[place].store(object as u32, Relaxed);
+        (before > 0).then_some(before - 1)
+    }
+
+    /// Puts a descriptor at the first place. Gives back the one that was there.
+    pub fn put_first(&self, descriptor: i32) -> Option<i32> {
+        let before = self.places.first()?.swap(descriptor + 1, Relaxed);
         (before > 0).then_some(before - 1)
     }
 
@@ -324,6 +345,12 @@ impl Shared {
     /// Successes of a kind.
     pub fn succeeded(&self, kind: Kind) -> u64 {
         self.slots.iter().map(|slot| slot.succeeded[kind as usize].load(Relaxed)).sum()
+    }
+
+    /// Time that a kind has taken, together.
+    pub fn spent(&self, kind: Kind) -> Duration {
+        let spent = |slot: &Slot| slot.spent[kind as usize].load(Relaxed);
+        Duration::from_nanos(self.slots.iter().map(spent).sum())
     }
 
     /// Refusals of a kind, by error number, without those that never were.

@@ -168,7 +168,7 @@ impl<'a> Supervisor<'a> {
         self.say(&line);
     }
 
-    /// Starts what is missing: workers, or the helper.
+    /// Starts what is missing: the helper, or a round of workers.
     fn renew(&mut self) -> io::Result<()> {
         if self.rebind.is_some() {
             return Ok(());
@@ -178,8 +178,9 @@ impl<'a> Supervisor<'a> {
                 return self.start_rebind();
             }
         }
-        for index in 0..self.workers.len() {
-            if self.workers[index].is_none() {
+        // All end before the next ones begin: now and then nobody has the group open.
+        if self.workers.iter().all(Option::is_none) {
+            for index in 0..self.workers.len() {
                 let worker = self.start_worker(index)?;
                 self.workers[index] = Some(worker);
             }
@@ -335,10 +336,12 @@ impl<'a> Supervisor<'a> {
             format!("finding with seed {}: {finding}", self.setup.seed),
             format!("after {} calls, in process {}", self.shared.calls(), self.generation),
         ];
-        for (number, slot) in self.shared.slots.iter().enumerate() {
-            if slot.process.load(Relaxed) == 0 && !slot.is_busy() {
-                continue;
-            }
+        let there = |slot: &crate::shared::Slot| slot.process.load(Relaxed) != 0 || slot.is_busy();
+        let mut parties: Vec<_> =
+            self.shared.slots.iter().enumerate().filter(|(_, slot)| there(slot)).collect();
+        // Those that are in a call first: the console may not get further.
+        parties.sort_by_key(|(_, slot)| !slot.is_busy());
+        for (number, slot) in parties {
             lines.push(format!("last calls of {}:", self.shared.name(number)));
             lines.extend(slot.history(HISTORY).into_iter().map(|call| format!("  {call}")));
         }

@@ -38,8 +38,9 @@ pub fn open_group(caller: &mut Caller<'_>) {
     }
 }
 
+/// A container: most of the time the first one, which the group is attached to.
 fn container(caller: &mut Caller<'_>) -> Option<i32> {
-    let pick = caller.pick();
+    let pick = if caller.once_in(8) { caller.pick() } else { 0 };
     if caller.process.containers.any(pick).is_none() {
         open_container(caller);
     }
@@ -51,9 +52,14 @@ fn group(caller: &mut Caller<'_>) -> Option<i32> {
     if caller.process.groups.any(pick).is_none() {
         open_group(caller);
     }
-    if caller.process.groups.any(pick).is_none() {
+    if caller.process.groups.any(pick).is_none() && caller.once_in(4) {
         // Another process has it.
-        super::processes::pass(caller);
+        super::processes::pass_group(caller);
+    }
+    if caller.process.groups.any(pick).is_none() && caller.once_in(32) {
+        // Or nobody has, but for devices that are still open here.
+        super::maps::unmap_all(caller);
+        super::files::close_all_devices(caller);
     }
     caller.process.groups.any(pick).map(|(_, descriptor)| descriptor)
 }
@@ -86,14 +92,14 @@ pub fn set_iommu(caller: &mut Caller<'_>) {
 
 pub fn group_status(caller: &mut Caller<'_>) {
     let pick = caller.pick();
-    let Some((_, file)) = caller.process.groups.any(pick) else { return caller.nap() };
+    let Some((_, file)) = caller.process.groups.any(pick) else { return };
     let bytes = Bytes::new().u32(caller.argsz(8)).u32(caller.random.u32(..));
     let at = caller.place(&bytes);
     let _ = caller.ioctl(Kind::GroupStatus, file, abi::GROUP_GET_STATUS, at);
 }
 
 pub fn set_container(caller: &mut Caller<'_>) {
-    let Some(group) = group(caller) else { return caller.nap() };
+    let Some(group) = group(caller) else { return };
     let file = if caller.once_in(4) {
         // Anything else that is open, or was.
         let pick = caller.pick();
@@ -110,7 +116,7 @@ pub fn set_container(caller: &mut Caller<'_>) {
 }
 
 pub fn unset_container(caller: &mut Caller<'_>) {
-    let Some(group) = group(caller) else { return caller.nap() };
+    let Some(group) = group(caller) else { return };
     let _ = caller.ioctl(Kind::UnsetContainer, group, abi::GROUP_UNSET_CONTAINER, 0);
 }
 
@@ -183,7 +189,7 @@ pub fn unmap_dma(caller: &mut Caller<'_>) {
 
 /// Makes the calls that lead to a device, in their order.
 pub fn attach(caller: &mut Caller<'_>) {
-    let Some(group) = group(caller) else { return caller.nap() };
+    let Some(group) = group(caller) else { return };
     let Some(container) = container(caller) else { return };
     let at = caller.place_well(&Bytes::new().u32(container as u32));
     let _ = caller.ioctl(Kind::SetContainer, group, abi::GROUP_SET_CONTAINER, at);
@@ -193,7 +199,7 @@ pub fn attach(caller: &mut Caller<'_>) {
 
 /// Opens a device, and learns what there is to know of it.
 pub fn get_device(caller: &mut Caller<'_>) {
-    let Some(group) = group(caller) else { return caller.nap() };
+    let Some(group) = group(caller) else { return };
     let object = caller.random.usize(..caller.setup.objects.len());
     let Some((name, _)) = caller.setup.objects.get(object) else { return };
     let at = caller.place_well(&Bytes::of(name.as_bytes_with_nul()));
@@ -216,7 +222,7 @@ fn keep(caller: &mut Caller<'_>, descriptor: i32, object: usize) {
 /// Names of no device, and names that are hard to read.
 pub fn get_device_odd(caller: &mut Caller<'_>) {
     let pick = caller.pick();
-    let Some((_, group)) = caller.process.groups.any(pick) else { return caller.nap() };
+    let Some((_, group)) = caller.process.groups.any(pick) else { return };
     let mut bytes = match caller.random.u32(..4) {
         0 => Bytes::of(b"dpni.99999\0"),
         1 => Bytes::of(&[b'x'; Bytes::CAPACITY]),

@@ -145,6 +145,10 @@ pub fn odd(caller: &mut Caller<'_>) {
             flags |= flag;
         }
     }
+    if flags & libc::MAP_PRIVATE != 0 {
+        // Else the kernel refuses large ones before the driver is asked, and logs it.
+        flags |= libc::MAP_NORESERVE;
+    }
     let at = abi::region_offset(index).wrapping_add(offset);
     let arguments = [0, length, protection, flags as u64, file as u64, at];
     if let Ok(start) = caller.call(Kind::MapOdd, libc::SYS_mmap, arguments) {

@@ -4,7 +4,7 @@
 
 use crate::caller::{Caller, mix};
 use crate::kind::Kind;
-use crate::shared::PROCESSES;
+use crate::shared::{PROCESSES, Process};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Makes a child process that has copies of all files and maps, makes some calls of
@@ -110,38 +110,50 @@ pub fn end_child(caller: &mut Caller<'_>) {
     forget(caller);
 }
 
-/// Takes a file from another worker process, as one that was sent it would have it.
-pub fn pass(caller: &mut Caller<'_>) {
+/// Another worker process.
+fn other(caller: &mut Caller<'_>) -> Option<&'static Process> {
     let other = &caller.shared.processes[caller.random.usize(..caller.setup.processes.max(1))];
-    let id = other.id.load(Relaxed);
-    if id <= 0 || std::ptr::eq(other, caller.process) {
-        return;
-    }
-    let pick = caller.pick();
-    let which = caller.random.u32(..4);
-    let (theirs, object) = match which {
-        0 => (other.groups.any(pick), 0),
-        1 => (other.containers.any(pick), 0),
-        _ => {
-            let theirs = other.devices.any(pick);
-            (theirs, theirs.map_or(0, |(place, _)| other.devices.object(place)))
-        }
-    };
-    let Some((_, theirs)) = theirs else { return };
-    let opened = caller.call(Kind::PassFd, libc::SYS_pidfd_open, [id as u64, 0, 0, 0, 0, 0]);
-    let Ok(process) = opened else { return };
+    let is_there = other.id.load(Relaxed) > 0 && !std::ptr::eq(other, caller.process);
+    is_there.then_some(other)
+}
+
+/// Takes a file from another process, as one that was sent it would have it.
+fn take_over(caller: &mut Caller<'_>, other: &Process, theirs: i32) -> Option<i32> {
+    let id = other.id.load(Relaxed) as u64;
+    let opened = caller.call(Kind::PassFd, libc::SYS_pidfd_open, [id, 0, 0, 0, 0, 0]);
+    let process = opened.ok()?;
     let arguments = [process, theirs as u64, 0, 0, 0, 0];
     let passed = caller.call(Kind::PassFd, libc::SYS_pidfd_getfd, arguments);
     super::files::close_one(caller, process as i32);
-    let Ok(descriptor) = passed else { return };
-    let descriptor = descriptor as i32;
-    let own = caller.process;
-    let old = match which {
-        0 => own.groups.keep(descriptor, 0, pick),
-        1 => own.containers.keep(descriptor, 0, pick),
-        _ => own.devices.keep(descriptor, object, pick),
-    };
-    if let Some(old) = old {
+    passed.ok().map(|descriptor| descriptor as i32)
+}
+
+/// Takes over a device that another process has open.
+pub fn pass(caller: &mut Caller<'_>) {
+    let Some(other) = other(caller) else { return };
+    let pick = caller.pick();
+    let Some((place, theirs)) = other.devices.any(pick) else { return };
+    let object = other.devices.object(place);
+    let Some(descriptor) = take_over(caller, other, theirs) else { return };
+    if let Some(old) = caller.process.devices.keep(descriptor, object, pick) {
+        super::files::close_one(caller, old);
+    }
+}
+
+/// Takes over a group that another process has open, and the container that it is
+/// likely attached to.
+pub fn pass_group(caller: &mut Caller<'_>) {
+    let Some(other) = other(caller) else { return };
+    let pick = caller.pick();
+    let Some((_, theirs)) = other.groups.any(pick) else { return };
+    let Some(descriptor) = take_over(caller, other, theirs) else { return };
+    let mut old = [caller.process.groups.keep(descriptor, 0, pick), None];
+    if let Some((_, theirs)) = other.containers.any(0) {
+        if let Some(descriptor) = take_over(caller, other, theirs) {
+            old[1] = caller.process.containers.put_first(descriptor);
+        }
+    }
+    for old in old.into_iter().flatten() {
         super::files::close_one(caller, old);
     }
 }

@@ -3,6 +3,7 @@
 //! `cargo xtask vm [NAME...]`.
 
 mod faults;
+mod fuzzing;
 mod guest;
 mod hotplug;
 mod interrupts;
@@ -23,6 +24,7 @@ fn main() {
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),
+        fuzzing::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
