@@ -4,6 +4,7 @@
 
 mod conformance;
 mod faults;
+mod fuzzing;
 mod guest;
 mod hotplug;
 mod interrupts;
@@ -29,6 +30,7 @@ fn main() {
         recovery::trials(),
         conformance::trials(),
         kvm::trials(),
+        fuzzing::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
