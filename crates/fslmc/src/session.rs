@@ -59,6 +59,7 @@ pub fn boot(request: Request<'_>) -> Result<Machine> {
             memory: args.memory,
             cpu: args.cpu.clone(),
             virtualization: false,
+            icount: false,
         },
         ports,
         containers: args.containers,
