@@ -602,10 +602,6 @@ fn thousand_cycles(context: &Context) -> Outcome {
     log.is_calm()
 }
 
-/// Bytes that a cycle may seem to cost: what other parts of the system take meanwhile.
-/// One object of any kind that is lost in each cycle costs more.
-const ALLOWED: u64 = 24;
-
 fn keeps_memory_of_object(context: &Context) -> Outcome {
     let held = context.hold()?;
     // The container keeps its own interrupt, so that only those of the object come
@@ -613,7 +609,7 @@ fn keeps_memory_of_object(context: &Context) -> Outcome {
     let dprc = held.dprc()?;
     let _kept = dprc.enable_interrupt(0)?;
     let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
-    kernel::keeps_memory(context.times(4000), ALLOWED, |_| {
+    kernel::keeps_memory(context.times(2000), |_| {
         held.device(&name)?.enable_interrupt(0)?;
         Ok(())
     })
@@ -621,7 +617,7 @@ fn keeps_memory_of_object(context: &Context) -> Outcome {
 
 fn keeps_memory_of_container(context: &Context) -> Outcome {
     let held = context.hold()?;
-    kernel::keeps_memory(context.times(2000), ALLOWED, |_| {
+    kernel::keeps_memory(context.times(1000), |_| {
         held.dprc()?.enable_interrupt(0)?;
         Ok(())
     })
