@@ -3,8 +3,7 @@
 //! What happened to an object since it was bound: `/sys/kernel/debug/vfio-fsl-mc/<object>`.
 
 use kernel::{
-    debugfs,
-    fmt,
+    debugfs, fmt,
     prelude::*,
     sync::{
         atomic::{
@@ -70,11 +69,7 @@ impl Counters {
 pub(crate) type File = Pin<KBox<debugfs::File<Arc<Counters>>>>;
 
 /// Makes the file of an object.
-pub(crate) fn show(
-    folder: &debugfs::Dir,
-    name: &CStr,
-    counters: &Arc<Counters>,
-) -> Result<File> {
+pub(crate) fn show(folder: &debugfs::Dir, name: &CStr, counters: &Arc<Counters>) -> Result<File> {
     let file = folder.read_callback_file(name, counters.clone(), &|counters: &Arc<Counters>, f| {
         Counters::fmt(counters, f)
     });

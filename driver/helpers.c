@@ -6,6 +6,7 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/msi.h>
+#include <linux/nospec.h>
 #include <linux/ratelimit.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
@@ -20,9 +21,30 @@ void vfm_vfio_put_device(struct vfio_device *vdev)
 	vfio_put_device(vdev);
 }
 
+/*
+ * Whether the device's IOMMU domain is its holder's: a group has its domain before any of its
+ * devices can be opened, a device opened by itself gets it later.
+ */
+bool vfm_vfio_has_address_space(struct vfio_device *vdev)
+{
+#if IS_ENABLED(CONFIG_IOMMUFD)
+	return !vfio_device_cdev_opened(vdev) || vdev->iommufd_attached;
+#else
+	return true;
+#endif
+}
+
 int vfm_device_set_driver_override(struct device *dev, const char *name)
 {
 	return device_set_driver_override(dev, name);
+}
+
+bool vfm_bus_has_device(const struct bus_type *bus, const char *name)
+{
+	struct device *dev = bus_find_device_by_name(bus, NULL, name);
+
+	put_device(dev);
+	return dev;
 }
 
 void vfm_eventfd_signal(struct eventfd_ctx *ctx)
@@ -52,6 +74,17 @@ void vfm_sleep_killable(u64 min_us, u64 max_us)
 
 	set_current_state(TASK_KILLABLE);
 	schedule_hrtimeout_range(&expires, slack, HRTIMER_MODE_REL);
+}
+
+/*
+ * dprc_setup() makes a portal for use in atomic context: each command then waits with
+ * interrupts off, for seconds if the MC hangs. That is for drivers whose interrupt messages
+ * are programmed in atomic context; who does not do that can have a portal that sleeps.
+ */
+void vfm_mc_io_may_sleep(struct fsl_mc_io *mc_io)
+{
+	mc_io->flags &= ~FSL_MC_IO_ATOMIC_CONTEXT_PORTAL;
+	mutex_init(&mc_io->mutex);
 }
 
 /*
@@ -203,6 +236,12 @@ MODULE_PARM_DESC(command_timeout_ms,
 u32 vfm_command_timeout_ms(void)
 {
 	return READ_ONCE(command_timeout_ms);
+}
+
+/* For an index that has been compared with the size. */
+unsigned long vfm_index_nospec(unsigned long index, unsigned long size)
+{
+	return array_index_nospec(index, size);
 }
 
 bool vfm_may_print(void)

@@ -35,13 +35,17 @@ int fsl_mc_device_add(struct fsl_mc_obj_desc *obj_desc, struct fsl_mc_io *mc_io,
 		      struct device *parent_dev, struct fsl_mc_device **new_mc_dev);
 
 void vfm_vfio_put_device(struct vfio_device *vdev);
+bool vfm_vfio_has_address_space(struct vfio_device *vdev);
 int vfm_device_set_driver_override(struct device *dev, const char *name);
+bool vfm_bus_has_device(const struct bus_type *bus, const char *name);
 void vfm_eventfd_signal(struct eventfd_ctx *ctx);
 
 int vfm_mutex_lock_killable(struct mutex *lock);
 bool vfm_fatal_signal_pending(void);
 bool vfm_task_has_exited(struct task_struct *task);
 void vfm_sleep_killable(u64 min_us, u64 max_us);
+
+void vfm_mc_io_may_sleep(struct fsl_mc_io *mc_io);
 
 int vfm_msi_alloc(struct device *dev, unsigned int count);
 void vfm_msi_free(struct device *dev);
@@ -59,6 +63,7 @@ bool vfm_kvm_maps_cacheable(void);
 enum vfm_policy vfm_command_policy(void);
 u32 vfm_command_timeout_ms(void);
 bool vfm_may_print(void);
+unsigned long vfm_index_nospec(unsigned long index, unsigned long size);
 
 void vfm_trace_bind(struct device *dev, bool bound);
 void vfm_trace_command(struct device *dev, u64 command, u64 answer, int result);

@@ -62,8 +62,7 @@ use crate::{
     NAME, //
 };
 use kernel::{
-    device,
-    new_mutex,
+    device, new_mutex,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -98,8 +97,25 @@ pub(crate) struct Object {
     #[pin]
     lines: Mutex<KVec<Option<Line<Trigger>>>>,
     counters: Arc<Counters>,
-    /// Goes before the counters that it shows.
     _file: Option<counters::File>,
+    _share: Share,
+}
+
+/// An object's part in its container.
+struct Share(Arc<Container>, i32);
+
+impl Share {
+    fn new(container: &Arc<Container>, device: &fsl_mc::Device) -> Self {
+        let irqs = device.irq_count().into();
+        container.add_irqs(irqs);
+        Self(container.clone(), irqs)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.add_irqs(-self.1);
+    }
 }
 
 type OwnPortal = Option<Pin<KBox<Portal>>>;
@@ -135,7 +151,10 @@ impl Object {
             .inspect_err(|e| dev_err!(device.as_ref(), "cannot be a VFIO device: {e:?}\n"))
     }
 
-    fn new(device: &fsl_mc::Device, container: Arc<Container>) -> Result<impl PinInit<Self, Error>> {
+    fn new(
+        device: &fsl_mc::Device,
+        container: Arc<Container>,
+    ) -> Result<impl PinInit<Self, Error>> {
         let kind = device.kind();
         let regions = (0..device.region_count()).filter_map(|index| device.region(index));
         let regions = collect(regions)?;
@@ -152,6 +171,7 @@ impl Object {
             Some(folder) => Some(counters::show(&folder, name, &counters)?),
             None => None,
         };
+        let share = Share::new(&container, device);
         let device = device.into();
         Ok(try_pin_init!(Self {
             device,
@@ -162,6 +182,7 @@ impl Object {
             lines <- new_mutex!(lines, "Object::lines"),
             counters,
             _file: file,
+            _share: share,
         }))
     }
 
@@ -227,7 +248,11 @@ impl Object {
 
     fn disarm_locked(&self, lines: &mut [Option<Line<Trigger>>], index: u8) -> Result {
         if self.is_own(index) {
-            return self.container.vectors().lock().arm_own(&self.container, None);
+            return self
+                .container
+                .vectors()
+                .lock()
+                .arm_own(&self.container, None);
         }
         if let Some(slot) = lines.get_mut(usize::from(index)) {
             *slot = None;
@@ -285,8 +310,9 @@ impl Object {
 impl Operations for Object {
     const NAME: &'static CStr = NAME;
 
-    fn open(&self) -> Result {
-        self.container.object_opens()?;
+    fn open(&self, has_address_space: bool) -> Result {
+        self.container
+            .object_opens(&self.device, has_address_space)?;
         self.counters.opens.count();
         Ok(())
     }
@@ -301,11 +327,13 @@ impl Operations for Object {
                 dev_warn!(self.dev(), "interrupt {index} stays with its user: {e:?}\n");
             }
         }
-        self.container.vectors().lock().release(self.id());
+        if self.kind != ObjectKind::Dprc {
+            self.container.vectors().lock().release(self.id());
+        }
         if let Some((portal, _)) = self.portal() {
             portal.forget_answers();
         }
-        self.container.object_closed();
+        self.container.object_closed(&self.device);
     }
 
     fn info(&self) -> DeviceInfo {
@@ -317,7 +345,12 @@ impl Operations for Object {
     }
 
     fn region_info(&self, index: u32) -> Result<RegionInfo> {
-        let region = self.regions.get(index as usize).ok_or(EINVAL)?;
+        let at = index as usize;
+        if at >= self.regions.len() {
+            return Err(EINVAL);
+        }
+        let at = vfio::bound_index(at, self.regions.len());
+        let region = self.regions.get(at).ok_or(EINVAL)?;
         Ok(RegionInfo {
             flags: region.info_flags(self.kind, PAGE_SIZE as u64),
             size: region.size,
@@ -335,13 +368,17 @@ impl Operations for Object {
         })
     }
 
-    fn set_irqs(&self, set: &IrqSet, mut data: UserSliceReader) -> Result {
+    fn set_irqs(&self, set: &IrqSet, mut data: UserSliceReader, has_address_space: bool) -> Result {
         let plan = irq_set::validate(set, self.device.irq_count().into()).map_err(to_error)?;
-        let index = u8::try_from(set.index)?;
+        // Below the number of interrupts, by the plan.
+        let index = vfio::bound_index(set.index as usize, self.device.irq_count().into());
+        let index = u8::try_from(index)?;
         match plan {
             Plan::Disable => self.disarm(index),
             Plan::ArmEventfd => match data.read::<i32>()? {
                 fd if fd < 0 => self.disarm(index),
+                // Interrupt messages need the holder's address space.
+                _ if !has_address_space => Err(EINVAL),
                 fd => self.arm(index, fd),
             },
             Plan::FireNone => {
@@ -372,7 +409,9 @@ impl Operations for Object {
     fn write(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, true)?;
         let (portal, how) = self.portal().ok_or(EINVAL)?;
-        let bytes = UserSlice::new(buffer, count).reader().read::<[u8; SIZE]>()?;
+        let bytes = UserSlice::new(buffer, count)
+            .reader()
+            .read::<[u8; SIZE]>()?;
         let command = Command::from_bytes(&bytes);
         let result = self.send(portal, &how, &command);
         match result {
@@ -387,10 +426,10 @@ impl Operations for Object {
     fn map(&self, request: &MapRequest, for_guest: bool) -> Result<Mapping> {
         let cpu = Cpu {
             can_map_cacheable_into_guest: vfio::guests_map_cacheable(),
+            bound_index: vfio::bound_index,
         };
         let page = PAGE_SIZE as u64;
-        region::check_map(&self.regions, self.kind, request, page, cpu, for_guest)
-            .map_err(to_error)
+        region::check_map(&self.regions, self.kind, request, page, cpu, for_guest).map_err(to_error)
     }
 
     fn request(&self, count: u32) {

@@ -35,8 +35,7 @@ use crate::{
     parameters, //
 };
 use kernel::{
-    current,
-    new_mutex,
+    current, new_mutex,
     prelude::*,
     static_lock_class,
     sync::{
@@ -91,12 +90,6 @@ impl Portal {
             state <- KillableMutex::new(State::Idle, c"Portal::state", static_lock_class!()),
             answers <- new_mutex!(KVec::new(), "Portal::answers"),
         })
-    }
-
-    /// Sends a command of the driver's own. `Err` also where the MC refuses it.
-    pub(crate) fn command(&self, command: &Command) -> Result<Command> {
-        let mut state = self.state.lock();
-        self.exchange(&mut state, command, Waiter::Driver)
     }
 
     /// Runs `f` with the portal to itself: it may send several commands, through
@@ -154,7 +147,10 @@ impl Portal {
     fn expect_answer(&self) -> Result {
         let task: &Task = current!();
         let mut answers = self.answers.lock();
-        if let Some(own) = answers.iter_mut().find(|a| a.task.as_ptr() == task.as_ptr()) {
+        if let Some(own) = answers
+            .iter_mut()
+            .find(|a| a.task.as_ptr() == task.as_ptr())
+        {
             own.words = None;
             return Ok(());
         }

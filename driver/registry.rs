@@ -80,7 +80,10 @@ pub(crate) fn insert(container: Arc<Container>) -> Result {
 
 pub(crate) fn remove(container: &Arc<Container>) {
     let mut registry = REGISTRY.lock();
-    let position = registry.containers.iter().position(|c| Arc::ptr_eq(c, container));
+    let position = registry
+        .containers
+        .iter()
+        .position(|c| Arc::ptr_eq(c, container));
     let removed = position.map(|at| registry.containers.remove(at));
     drop(registry);
     drop(removed);
@@ -88,7 +91,9 @@ pub(crate) fn remove(container: &Arc<Container>) {
 
 /// Binds a device that the bus has added to a bound container.
 pub(crate) fn bind_pending(device: &fsl_mc::Device) {
-    let bound = device.set_driver_override(NAME).and_then(|()| device.attach());
+    let bound = device
+        .set_driver_override(NAME)
+        .and_then(|()| device.attach());
     match bound {
         Ok(true) => {}
         Ok(false) => dev_err!(device.as_ref(), "vfio-fsl-mc did not take the object\n"),

@@ -72,7 +72,7 @@ impl Handler for OwnHandler {
             counters.interrupts.count();
             eventfd.signal();
         }
-        self.container.clone().interrupted();
+        self.container.interrupted(self.user.is_some());
     }
 }
 
@@ -89,16 +89,22 @@ impl Vectors {
         self.set = None;
     }
 
-    /// Frees the vectors of objects, of which none is open. The container's own line comes
-    /// back with [`Vectors::own_line`].
-    pub(crate) fn shrink(&mut self) {
-        if self.set.as_ref().is_some_and(Set::is_for_all) {
-            self.set = None;
-        }
+    /// Frees vectors that were made for another domain than this one, or for objects, of which
+    /// none is open. Whether there were such. The container's own line comes back with
+    /// [`Vectors::own_line`].
+    pub(crate) fn retire(&mut self, home: Option<usize>) -> bool {
+        let is_foreign = |set: &mut Set| set.is_for_all() || set.domain != home;
+        self.set.take_if(is_foreign).is_some()
     }
 
-    pub(crate) fn listen_again(&mut self) {
+    /// The container's own interrupt may have been disabled.
+    pub(crate) fn must_enable(&mut self) {
         self.must_enable = true;
+    }
+
+    /// Whether the container's own interrupt reaches this driver.
+    pub(crate) fn has_own_line(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| set.own.is_some())
     }
 
     /// Whether a user gets the container's own interrupt.
@@ -108,26 +114,31 @@ impl Vectors {
     }
 
     /// Sees to it that the container's own line works in `domain`. Whether it has to be
-    /// enabled in the MC now.
+    /// enabled in the MC, which the caller does now if it `can_enable`.
     pub(crate) fn own_line(
         &mut self,
         container: &Arc<Container>,
         domain: Option<usize>,
+        can_enable: bool,
     ) -> Result<bool> {
         if container.device().irq_count() == 0 {
             return Ok(false);
         }
-        let is_good = match &self.set {
+        match &mut self.set {
             // A user's lines are made where the user's domain is: they stay.
-            Some(set) => set.is_for_all() || (set.domain == domain && set.own.is_some()),
-            None => false,
-        };
-        if !is_good {
-            self.set = None;
-            self.set = Some(Set::new(container, 1, domain)?);
-            self.must_enable = true;
+            Some(set) if set.is_for_all() || set.domain == domain => {
+                if set.own.is_none() {
+                    set.request_own(container, None)?;
+                    self.must_enable = true;
+                }
+            }
+            set => {
+                *set = None;
+                *set = Some(Set::new(container, 1, domain)?);
+                self.must_enable = true;
+            }
         }
-        let must_enable = self.must_enable && !self.is_own_armed_by_user();
+        let must_enable = self.must_enable && can_enable;
         self.must_enable &= !must_enable;
         Ok(must_enable)
     }
@@ -147,7 +158,7 @@ impl Vectors {
         };
         set.request_own(container, user)?;
         // Messages that came while no line was requested are lost.
-        container.clone().interrupted();
+        container.interrupted(false);
         Ok(())
     }
 
@@ -170,7 +181,8 @@ impl Vectors {
     ) -> Result<u32> {
         let set = self.for_all(container)?;
         let range = vectors::reserve(&mut set.owners, object, irq_count.into()).ok_or(ENOSPC)?;
-        set.block.virq(range.start.checked_add(index.into()).ok_or(EINVAL)?)
+        set.block
+            .virq(range.start.checked_add(index.into()).ok_or(EINVAL)?)
     }
 
     /// Takes the vectors of an object back, whose lines have been freed.
@@ -184,11 +196,11 @@ impl Vectors {
     fn for_all(&mut self, container: &Arc<Container>) -> Result<&mut Set> {
         let domain = container.device().iommu_domain();
         let is_good = match &self.set {
-            Some(set) => set.is_for_all() && (set.domain == domain || set.is_used()),
+            Some(set) => set.is_for_all() && (set.domain == domain || set.is_used(container.id())),
             None => false,
         };
         if !is_good {
-            let count = vectors::pool_size(container.irq_counts()?);
+            let count = vectors::pool_size([container.irqs()]);
             // The vector more makes a set for all differ from one for the container alone.
             let count = count.max(2);
             self.set = None;
@@ -212,12 +224,8 @@ impl Set {
             domain,
         };
         if container.device().irq_count() > 0 {
-            let own = ObjectId {
-                kind: container.device().type_name(),
-                id: container.device().id(),
-            };
-            let irqs = container.device().irq_count().min(1);
-            vectors::reserve(&mut this.owners, own, irqs.into()).ok_or(ENOSPC)?;
+            let irqs = u32::from(container.device().irq_count()).min(count);
+            vectors::reserve(&mut this.owners, container.id(), irqs).ok_or(ENOSPC)?;
             this.request_own(container, None)?;
         }
         Ok(this)
@@ -227,10 +235,11 @@ impl Set {
         self.owners.len() > 1
     }
 
-    /// Whether a vector besides the container's own is in use.
-    fn is_used(&self) -> bool {
-        let own_user = self.own.as_ref().is_some_and(|own| own.handler().user.is_some());
-        own_user || self.owners.iter().flatten().count() > 1
+    /// Whether a user may have a line of the set.
+    fn is_used(&self, own: ObjectId) -> bool {
+        let own_line = self.own.as_ref();
+        own_line.is_some_and(|own| own.handler().user.is_some())
+            || self.owners.iter().flatten().any(|owner| *owner != own)
     }
 
     /// Requests the container's own line anew, and programs it.
@@ -260,5 +269,5 @@ impl Set {
 
 /// The name of a user's line. DPDK looks for the object's name in `/proc/interrupts`.
 pub(crate) fn line_name(virq: u32, object: &CStr) -> Result<CString> {
-    Ok(CString::try_from_fmt(fmt!("vfio-irq[{virq}]({object})"))?)
+    CString::try_from_fmt(fmt!("vfio-irq[{virq}]({object})"))
 }

@@ -26,6 +26,7 @@ use kernel::{
         to_result, //
     },
     prelude::*,
+    str::CString,
     sync::aref::{
         ARef,
         AlwaysRefCounted, //
@@ -93,7 +94,7 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
 
     /// The type as the MC names it, padded with zeros.
     pub(crate) fn type_name(&self) -> [u8; 16] {
-        self.descriptor().type_.map(|c| c as u8)
+        self.descriptor().type_
     }
 
     pub(crate) fn kind(&self) -> ObjectKind {
@@ -155,12 +156,16 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         self.as_raw() == other.as_raw()
     }
 
+    /// Replaces the token that the bus uses for this container when it uses its portal.
+    pub(crate) fn set_token(&self, token: u16) {
+        // SAFETY: The device is valid. The bus reads the field as a whole.
+        unsafe { (&raw mut (*self.as_raw()).mc_handle).write_volatile(token) };
+    }
+
     /// Names the only driver that may take the device from now on.
     pub(crate) fn set_driver_override(&self, name: &CStr) -> Result {
         // SAFETY: Valid device and string; the string is copied.
-        to_result(unsafe {
-            ext::vfm_device_set_driver_override(self.as_dev(), name.as_char_ptr())
-        })
+        to_result(unsafe { ext::vfm_device_set_driver_override(self.as_dev(), name.as_char_ptr()) })
     }
 
     /// Looks for a driver and binds it. Whether one was found.
@@ -218,6 +223,11 @@ impl OpenContainer {
     pub(crate) fn new(device: &Device) -> Result<Self> {
         // SAFETY: A valid device; the call looks itself whether it is a container.
         to_result(unsafe { ext::dprc_setup(device.as_raw()) })?;
+        if device.container().is_some() {
+            // SAFETY: `dprc_setup` has made the portal's structure, which nobody uses yet. The
+            // root container's is older, and its maker's.
+            unsafe { ext::vfm_mc_io_may_sleep((*device.as_raw()).mc_io) };
+        }
         // INVARIANT: Just opened.
         Ok(Self(device.into()))
     }
@@ -242,17 +252,21 @@ impl OpenContainer {
     }
 
     /// Adds a device for an object that the container has. The bus uses the portal.
+    ///
+    /// `EEXIST` while the bus still has a device of that name: an object that was moved from
+    /// another container is there until that one has been scanned.
     pub(crate) fn add(&self, object: &Object) -> Result<ARef<Device>> {
+        let name = name_of(object)?;
+        // The bus would refuse it, too, and print a backtrace.
+        // SAFETY: Valid bus and string.
+        if unsafe { ext::vfm_bus_has_device(bus_type(), name.as_char_ptr()) } {
+            return Err(EEXIST);
+        }
         let mut desc = descriptor_of(object);
         let mut new = core::ptr::null_mut();
         // SAFETY: All pointers are valid; the parent is an open container.
         to_result(unsafe {
-            ext::fsl_mc_device_add(
-                &mut desc,
-                core::ptr::null_mut(),
-                self.0.as_dev(),
-                &mut new,
-            )
+            ext::fsl_mc_device_add(&mut desc, core::ptr::null_mut(), self.0.as_dev(), &mut new)
         })?;
         // SAFETY: On success `new` is a device on the bus. It may only be removed by
         // `remove_all_but`, which the caller does not run at the same time.
@@ -294,11 +308,7 @@ impl OpenContainer {
         }
         // SAFETY: `visit` fits the data that it is given.
         unsafe {
-            bindings::device_for_each_child(
-                self.0.as_dev(),
-                (&raw mut f).cast(),
-                Some(visit::<F>),
-            )
+            bindings::device_for_each_child(self.0.as_dev(), (&raw mut f).cast(), Some(visit::<F>))
         };
     }
 
@@ -328,9 +338,16 @@ impl Drop for OpenContainer {
     }
 }
 
+/// The name of an object's device.
+fn name_of(object: &Object) -> Result<CString> {
+    let kind = object.kind.split(|c| *c == 0).next().unwrap_or(&[]);
+    let kind = core::str::from_utf8(kind).map_err(|_| EINVAL)?;
+    CString::try_from_fmt(fmt!("{kind}.{}", object.id))
+}
+
 fn descriptor_of(object: &Object) -> ext::fsl_mc_obj_desc {
     ext::fsl_mc_obj_desc {
-        type_: object.kind.map(|c| c as c_char),
+        type_: object.kind,
         id: object.id,
         vendor: object.vendor,
         ver_major: object.version_major,
@@ -338,7 +355,7 @@ fn descriptor_of(object: &Object) -> ext::fsl_mc_obj_desc {
         irq_count: object.irq_count,
         region_count: object.region_count,
         state: object.state,
-        label: object.label.map(|c| c as c_char),
+        label: object.label,
         flags: object.flags,
     }
 }
@@ -362,10 +379,7 @@ pub(crate) trait Driver {
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
 
     /// Lets go of a device. `data` is dropped afterwards.
-    fn unbind<'bound>(
-        device: &'bound Device<device::Core<'_>>,
-        data: Pin<&Self::Data<'bound>>,
-    );
+    fn unbind<'bound>(device: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
 }
 
 /// Adapts a [`Driver`] to [`driver::Registration`].

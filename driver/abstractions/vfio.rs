@@ -24,8 +24,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings,
-    device,
+    bindings, device,
     error::{
         from_err_ptr,
         from_result,
@@ -76,8 +75,9 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// The driver's name.
     const NAME: &'static CStr;
 
-    /// The first file descriptor is about to be given out.
-    fn open(&self) -> Result;
+    /// The first file descriptor is about to be given out. `has_address_space`: the device's
+    /// IOMMU domain is the holder's now, and stays so until the device is closed.
+    fn open(&self, has_address_space: bool) -> Result;
 
     /// The last file descriptor and the last mapping have gone.
     fn close(&self);
@@ -88,8 +88,8 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 
     fn irq_info(&self, index: u32) -> Result<IrqInfo>;
 
-    /// `data` reads what follows the header.
-    fn set_irqs(&self, set: &IrqSet, data: UserSliceReader) -> Result;
+    /// `data` reads what follows the header. `has_address_space`: as for `open`, now.
+    fn set_irqs(&self, set: &IrqSet, data: UserSliceReader, has_address_space: bool) -> Result;
 
     fn reset(&self) -> Result;
 
@@ -121,7 +121,7 @@ struct Device<T: Operations> {
 
 impl<T: Operations> Device<T> {
     const OPERATIONS: ext::vfio_device_ops = ext::vfio_device_ops {
-        name: T::NAME.as_ptr().cast_mut().cast(),
+        name: T::NAME.to_bytes_with_nul().as_ptr().cast_mut(),
         release: Some(Self::release_callback),
         #[cfg(CONFIG_IOMMUFD)]
         bind_iommufd: Some(ext::vfio_iommufd_physical_bind),
@@ -167,7 +167,7 @@ impl<T: Operations> Device<T> {
     extern "C" fn open_callback(vdev: *mut ext::vfio_device) -> c_int {
         // SAFETY: The core calls this for a registered device, whose data is initialised.
         let data = unsafe { Self::data(vdev) };
-        from_result(|| data.open().map(|()| 0))
+        from_result(|| data.open(has_address_space(vdev)).map(|()| 0))
     }
 
     extern "C" fn close_callback(vdev: *mut ext::vfio_device) {
@@ -175,14 +175,12 @@ impl<T: Operations> Device<T> {
         unsafe { Self::data(vdev) }.close();
     }
 
-    extern "C" fn ioctl_callback(
-        vdev: *mut ext::vfio_device,
-        cmd: c_uint,
-        arg: c_ulong,
-    ) -> c_long {
+    extern "C" fn ioctl_callback(vdev: *mut ext::vfio_device, cmd: c_uint, arg: c_ulong) -> c_long {
         // SAFETY: As in `open_callback`.
         let data = unsafe { Self::data(vdev) };
-        match ioctl(data, cmd, UserPtr::from_addr(arg)) {
+        match ioctl(data, cmd, UserPtr::from_addr(arg), || {
+            has_address_space(vdev)
+        }) {
             Ok(()) => 0,
             Err(e) => e.to_errno() as c_long,
         }
@@ -289,6 +287,12 @@ fn memory_type(kind: MemoryKind) -> ext::vfm_memory {
     }
 }
 
+/// An index that is below `length`, for which the processor does not speculate otherwise.
+pub(crate) fn bound_index(index: usize, length: usize) -> usize {
+    // SAFETY: Computes with numbers.
+    unsafe { ext::vfm_index_nospec(index, length) }
+}
+
 /// Whether KVM on this machine takes cacheable mappings of device memory.
 pub(crate) fn guests_map_cacheable() -> bool {
     // SAFETY: Looks at features of the machine that do not change.
@@ -302,7 +306,18 @@ fn to_size(result: Result<usize>) -> isize {
     }
 }
 
-fn ioctl<T: Operations>(data: &T, cmd: u32, arg: UserPtr) -> Result {
+/// Whether the device's IOMMU domain is its holder's.
+fn has_address_space(vdev: *mut ext::vfio_device) -> bool {
+    // SAFETY: Called from callbacks, for the device that they are for.
+    unsafe { ext::vfm_vfio_has_address_space(vdev) }
+}
+
+fn ioctl<T: Operations>(
+    data: &T,
+    cmd: u32,
+    arg: UserPtr,
+    has_address_space: impl FnOnce() -> bool,
+) -> Result {
     match cmd {
         ext::VFIO_DEVICE_GET_INFO => {
             const SIZE: usize = offset_of!(ext::vfio_device_info, cap_offset);
@@ -322,8 +337,9 @@ fn ioctl<T: Operations>(data: &T, cmd: u32, arg: UserPtr) -> Result {
         }
         ext::VFIO_DEVICE_SET_IRQS => {
             const HEADER: usize = offset_of!(ext::vfio_irq_set, data);
-            let [argsz, flags, index, start, count] =
-                UserSlice::new(arg, HEADER).reader().read::<[u32; HEADER / 4]>()?;
+            let [argsz, flags, index, start, count] = UserSlice::new(arg, HEADER)
+                .reader()
+                .read::<[u32; HEADER / 4]>()?;
             let set = IrqSet {
                 argsz,
                 flags,
@@ -333,7 +349,7 @@ fn ioctl<T: Operations>(data: &T, cmd: u32, arg: UserPtr) -> Result {
             };
             // A plan never asks for more than one eventfd.
             let data_reader = UserSlice::new(arg.wrapping_byte_add(HEADER), 4).reader();
-            data.set_irqs(&set, data_reader)
+            data.set_irqs(&set, data_reader, has_address_space())
         }
         ext::VFIO_DEVICE_RESET => data.reset(),
         _ => Err(ENOTTY),

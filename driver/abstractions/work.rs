@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 
-//! Ending work items that the `kernel` crate's `workqueue` can only start.
+//! Queues, and ending work items that the `kernel` crate's `workqueue` can only start.
 //!
 //! C header: `include/linux/workqueue.h`
 
@@ -10,24 +10,21 @@ use kernel::{
     workqueue::{
         HasDelayedWork,
         HasWork,
+        Queue,
         Work,
         WorkItem, //
     },
 };
 
-/// Takes the work item of `owner` out of its queue, or waits until it has run. Unless it is
-/// queued again meanwhile, it neither runs nor is queued afterwards.
-pub(crate) fn cancel_sync<T, const ID: u64>(owner: &Arc<T>)
-where
-    T: HasWork<T, ID> + WorkItem<ID, Pointer = Arc<T>>,
-{
-    let raw = raw_work::<T, ID>(owner);
-    // SAFETY: The item was initialised with its owner.
-    let was_queued = unsafe { bindings::cancel_work_sync(raw) };
-    forget_queued(owner, was_queued);
+/// The queue for work that may take long, on whatever processor has time.
+pub(crate) fn queue() -> &'static Queue {
+    // SAFETY: The kernel makes the queue at boot, and never takes it away. The `kernel` crate's
+    // `system_unbound` is the same one by its old name, of which the kernel complains.
+    unsafe { Queue::from_raw(bindings::system_dfl_wq) }
 }
 
-/// As [`cancel_sync`], for an item that may still wait for its time.
+/// Takes the work item of `owner` out of its queue, or waits until it has run. Unless it is
+/// queued again meanwhile, it neither runs nor is queued afterwards.
 pub(crate) fn cancel_delayed_sync<T, const ID: u64>(owner: &Arc<T>)
 where
     T: HasDelayedWork<T, ID> + WorkItem<ID, Pointer = Arc<T>>,

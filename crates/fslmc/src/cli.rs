@@ -122,6 +122,11 @@ pub struct MachineArgs {
     #[arg(long, value_name = "MODEL", default_value = "cortex-a72")]
     pub cpu: String,
 
+    /// Give the processors a hypervisor's exception level, so that the guest has
+    /// KVM.
+    #[arg(long)]
+    pub virtualization: bool,
+
     /// Add to the kernel's command line. May be repeated.
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub append: Vec<String>,

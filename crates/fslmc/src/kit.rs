@@ -51,7 +51,8 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// Finds all parts; fetches and builds what is missing.
+    /// Finds all parts; fetches and builds what is missing. The kernel is Debian's,
+    /// or the one that was built in the folder that `FSLMC_KERNEL` names.
     ///
     /// # Errors
     /// [`KitError`].
@@ -59,7 +60,7 @@ impl Kit {
         let cache = Cache::from_env()?;
         let parts = cache.ensure(&[Need::Board, Need::Cross], progress)?;
         let program = guest_program(&parts, cache.folder())?;
-        Ok(Self { kernel: parts.kernel()?, busybox: parts.busybox()?, program, parts })
+        Ok(Self { kernel: kernel(&parts)?, busybox: parts.busybox()?, program, parts })
     }
 
     /// The bytes of a file of the kit.
@@ -77,6 +78,14 @@ impl Kit {
 /// [`KitError::Setup`].
 pub fn board_parts(progress: &dyn Progress) -> Result<Parts, KitError> {
     Ok(Cache::from_env()?.ensure(&[Need::Board], progress)?)
+}
+
+/// Debian's kernel, or the user's own.
+fn kernel(parts: &Parts) -> setup::Result<Kernel> {
+    match std::env::var_os("FSLMC_KERNEL") {
+        Some(folder) => Kernel::built_in(Path::new(&folder)),
+        None => parts.kernel(),
+    }
 }
 
 /// The checkout that this program was built from.

@@ -12,7 +12,6 @@
 //! | [`region`] | what may be read, written and mapped, and how |
 //! | [`irq_set`] | what an interrupt request asks for |
 //! | [`portal`] | when a portal takes a command, and how long to wait for it |
-//! | [`answers`] | which answer a task reads |
 //! | [`vectors`] | how many interrupt vectors a container takes, and who has which |
 #![no_std]
 #![forbid(unsafe_code)]

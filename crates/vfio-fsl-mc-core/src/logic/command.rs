@@ -41,7 +41,7 @@ pub mod number {
     pub const DPRC_SET_OBJECT_IRQ: u16 = 0x15f;
     /// Closes an object.
     pub const CLOSE: u16 = 0x800;
-    /// The old number of [`DPRC_CREATE_CONTAINER`].
+    /// Place of a container among the create commands; of old headers.
     pub const DPRC_CREATE: u16 = 0x905;
     /// Asks for the version of the container's commands.
     pub const DPRC_GET_API_VERSION: u16 = 0xa05;
@@ -197,7 +197,7 @@ impl Command {
 
     const fn ready(number: u16, version: u8, token: u16) -> u64 {
         let id = (number << 4) | (version & 0xf) as u16;
-        (id as u64) << 48 | (token as u64) << 32 | (Status::Ready.byte() as u64) << 16
+        ((id as u64) << 48) | ((token as u64) << 32) | ((Status::Ready.byte() as u64) << 16)
     }
 
     /// The words of 64 bytes.
@@ -212,7 +212,7 @@ impl Command {
     }
 
     /// The bytes of the words.
-    pub fn to_bytes(&self) -> [u8; SIZE] {
+    pub fn to_bytes(self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
         for (bytes, word) in bytes.chunks_exact_mut(8).zip(self.0) {
             bytes.copy_from_slice(&word.to_le_bytes());
@@ -233,7 +233,7 @@ impl Command {
     /// The same with another status.
     #[must_use]
     pub const fn with_status(mut self, status: Status) -> Self {
-        self.0[0] = self.0[0] & !(0xff << 16) | (status.byte() as u64) << 16;
+        self.0[0] = (self.0[0] & !(0xff << 16)) | ((status.byte() as u64) << 16);
         self
     }
 
@@ -353,7 +353,7 @@ fn text_words(name: &TypeName) -> (u64, u64) {
 
 /// A text out of two words; what follows its first zero is none of it.
 fn text(low: u64, high: u64) -> [u8; 16] {
-    let mut text = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
+    let mut text = ((u128::from(high) << 64) | u128::from(low)).to_le_bytes();
     let mut ended = false;
     for byte in &mut text {
         ended |= *byte == 0;
@@ -366,7 +366,7 @@ fn text(low: u64, high: u64) -> [u8; 16] {
 
 /// Two halves of a word.
 const fn word(low: u32, high: u32) -> u64 {
-    (high as u64) << 32 | low as u64
+    ((high as u64) << 32) | low as u64
 }
 
 /// Opens an object; the answer's header has the token.
@@ -375,7 +375,7 @@ const fn word(low: u32, high: u32) -> u64 {
 /// [`Errno::NoDev`] for a type that has no open command.
 pub const fn open(kind: &TypeName, id: i32) -> Result<Command, Errno> {
     match family(kind) {
-        Some(family) => Ok(Command::new(0x800 + family, 1, 0).with_word(word(id as u32, 0))),
+        Some(family) => Ok(Command::new(0x800 | family, 1, 0).with_word(word(id as u32, 0))),
         None => Err(Errno::NoDev),
     }
 }
@@ -450,7 +450,7 @@ pub fn dprc_set_obj_irq(
     irq_number: i32,
 ) -> Command {
     let header = Command::ready(number::DPRC_SET_OBJECT_IRQ, 1, token);
-    let first = word(value, index as u32);
+    let first = word(value, u32::from(index));
     let third = word(irq_number as u32, object_id as u32);
     let (low, high) = text_words(kind);
     Command([header, first, address, third, low, high, 0, 0])

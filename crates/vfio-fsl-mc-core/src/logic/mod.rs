@@ -5,7 +5,6 @@
 //! Nothing here panics, whatever it is given: the kernel turns an arithmetic
 //! overflow or an index out of bounds into a crash.
 
-pub mod answers;
 pub mod command;
 pub mod errno;
 pub mod irq_set;

@@ -8,10 +8,10 @@
 //! | number | command | why |
 //! |---|---|---|
 //! | 0x800 | CLOSE of the driver's own token, on the container's portal | with it the reset at the last close fails, and the next user finds what this one left |
-//! | 0x010 | SET_IRQ of any object | an interrupt is a write of the MC's choosing to an address of the sender's: the host's own message is lost, and what is written where no interrupt controller listens is the sender's guess. Interrupts are asked for by `VFIO_DEVICE_SET_IRQS` |
+//! | 0x010 | SET_IRQ of any object | the MC writes a message to the address in it: the host's own setting is lost, and the sender picks what is written where. Interrupts are asked for by `VFIO_DEVICE_SET_IRQS` |
 //! | 0x15f | DPRC_SET_OBJ_IRQ | the same for an object in the container |
 //! | 0x151 | DPRC_CREATE_CONT | a container below has an isolation id of its own, of the sender's choice: what is moved to it does DMA past the address space that was set up for this container, until the host gives it one |
-//! | 0x905 | DPRC_CREATE | the number that reference headers before version 6 have for the same |
+//! | 0x905 | DPRC_CREATE | has the place of a container among the create commands; a reference header of version 5 names it, none says what it takes |
 //!
 //! # Allowed, and why
 //! - OPEN, RESET, ENABLE, DISABLE, the attribute and version commands, the
@@ -19,8 +19,9 @@
 //!   objects (0x90n, 0x98n but 0x905): they act on what the container holds. DMA
 //!   goes under the container's isolation id whatever they say.
 //! - CLOSE of any other token: it is user space that opened it. So does DPDK.
-//! - RESET (0x005) of the container: what `VFIO_DEVICE_RESET` does. The driver's
-//!   token lives through it.
+//! - RESET (0x005) of the container: what `VFIO_DEVICE_RESET` does. The stock
+//!   driver goes on using its token after one that leaves the containers below
+//!   alone; whether the firmware keeps the token through any other is not known.
 //! - SET_IRQ_ENABLE, SET_IRQ_MASK, GET and CLEAR_IRQ_STATUS (0x012, 0x014,
 //!   0x016, 0x017): DPDK and guests gate the events of their objects with them.
 //!   None of them chooses an address. For the container's own interrupt they can
@@ -39,10 +40,9 @@
 //! - DPAIOP_LOAD and DPAIOP_RUN (0x280, 0x281): the program runs under the
 //!   isolation id of the container that the tile was made for. The numbers are
 //!   those of `dpni` commands too.
-//! - Numbers that no reference knows: the firmware has them or answers that it
-//!   does not. Firmware of the first years had commands to load a program into
-//!   the packet processor at 0x832 to 0x834; from version 10 on they are gone,
-//!   and 0x832 asks for the chip's version.
+//! - Numbers that no reference of today has: the firmware answers that it does
+//!   not know them. A header of 2014 has 0x832 to 0x835 for loading the packet
+//!   processor and for resetting a portal; today 0x832 asks for the chip.
 //!
 //! # What this is not
 //! The boundary itself: that is the isolation id with the IOMMU, the interrupt

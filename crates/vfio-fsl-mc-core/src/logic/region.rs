@@ -79,11 +79,14 @@ pub enum MemoryKind {
 }
 
 /// What of the processor matters for mappings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Cpu {
     /// Whether KVM gives a guest a mapping of memory that is no RAM of the
     /// host's: with FEAT_S2FWB and CTR_EL0.DIC. Without them it refuses.
     pub can_map_cacheable_into_guest: bool,
+    /// Gives an index below a length back so that the processor does not
+    /// speculate with one that is not below it: the kernel's array_index_nospec.
+    pub bound_index: fn(index: usize, length: usize) -> usize,
 }
 
 /// What a mapping is asked to be.
@@ -237,7 +240,11 @@ fn map(
     if !request.shared {
         return None;
     }
-    let region = regions.get(usize::try_from(index).ok()?)?;
+    let index = usize::try_from(index).ok()?;
+    if index >= regions.len() {
+        return None;
+    }
+    let region = regions.get((cpu.bound_index)(index, regions.len()))?;
     let flags = region.info_flags(kind, page_size);
     if flags & FLAG_MMAP == 0
         || (request.read && flags & FLAG_READ == 0)

@@ -55,9 +55,13 @@ pub fn reserve(owners: &mut [Owner], object: ObjectId, irq_count: u32) -> Option
     if length == 0 {
         return Some(Range { start: 0, count: 0 });
     }
-    let start = owners
-        .windows(length)
-        .position(|window| window.iter().all(Option::is_none))?;
+    let is_free = |start: &usize| {
+        let window = start
+            .checked_add(length)
+            .and_then(|end| owners.get(*start..end));
+        window.is_some_and(|window| window.iter().all(Option::is_none))
+    };
+    let start = (0..owners.len()).find(is_free)?;
     for owner in owners.iter_mut().skip(start).take(length) {
         *owner = Some(object);
     }
@@ -71,10 +75,10 @@ pub fn reserve(owners: &mut [Owner], object: ObjectId, irq_count: u32) -> Option
 pub fn range_of(owners: &[Owner], object: ObjectId) -> Option<Range> {
     let is_its = |owner: &Owner| *owner == Some(object);
     let start = owners.iter().position(is_its)?;
-    let count = owners.iter().skip(start).take_while(|o| is_its(o)).count();
+    let its = owners.iter().skip(start).take_while(|owner| is_its(owner));
     Some(Range {
         start: u32::try_from(start).ok()?,
-        count: u32::try_from(count).ok()?,
+        count: its.fold(0, |count: u32, _| count.saturating_add(1)),
     })
 }
 
