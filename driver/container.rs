@@ -12,6 +12,7 @@ use crate::{
             self,
             OpenContainer, //
         },
+        msi::Message,
         work, //
     },
     logic::{
@@ -21,11 +22,11 @@ use crate::{
             Command,
             Object, //
         },
-        region::ObjectKind,
         vectors::ObjectId, //
     },
     portal::{
         to_error,
+        Exclusive,
         Portal, //
     },
     registry,
@@ -46,11 +47,8 @@ use kernel::{
     time::msecs_to_jiffies,
     workqueue::{
         impl_has_delayed_work,
-        impl_has_work,
         new_delayed_work,
-        new_work,
         DelayedWork,
-        Work,
         WorkItem, //
     },
 };
@@ -66,6 +64,9 @@ const SETTLE_SOON: u32 = 20;
 /// How often to look then, at most.
 const SETTLE_LATER: u32 = 1000;
 
+/// How long to wait for more events where each one makes a scan: milliseconds.
+const SCAN_LATER: u32 = 50;
+
 /// The index of the container's own interrupt that tells of objects.
 pub(crate) const OWN_IRQ: u8 = 0;
 
@@ -73,8 +74,9 @@ pub(crate) const OWN_IRQ: u8 = 0;
 #[pin_data]
 pub(crate) struct Container {
     device: ARef<fsl_mc::Device>,
-    /// The driver's token: it stands for the container in commands.
-    token: u16,
+    /// The driver's token: it stands for the container in commands. Written with the portal's
+    /// lock held.
+    token: Atomic<u32>,
     #[pin]
     portal: Portal,
     /// The container on the bus, until it is unbound. Held while devices are added or removed,
@@ -85,6 +87,10 @@ pub(crate) struct Container {
     vectors: Mutex<Vectors>,
     /// Objects that are open, the container itself included.
     open_objects: Atomic<i32>,
+    /// Whether the container itself is open: its interrupt's settings are the holder's then.
+    is_open: Atomic<bool>,
+    /// Interrupts of the container and its objects.
+    irqs: Atomic<i32>,
     /// Whether the IOMMU domain is the holder's until the last object is closed.
     has_address_space: Atomic<bool>,
     /// Objects that another driver has.
@@ -93,17 +99,16 @@ pub(crate) struct Container {
     home_domain: Option<usize>,
     /// Set once, when the container is unbound.
     unbinding: Atomic<bool>,
+    /// The next scan is for objects, whatever the MC says of events.
+    must_scan: Atomic<bool>,
     #[pin]
-    scan: Work<Self, SCAN>,
+    scan: DelayedWork<Self, SCAN>,
     #[pin]
     settle: DelayedWork<Self, SETTLE>,
 }
 
-impl_has_work! {
-    impl HasWork<Self, 0> for Container { self.scan }
-}
-
 impl_has_delayed_work! {
+    impl HasDelayedWork<Self, 0> for Container { self.scan }
     impl HasDelayedWork<Self, 1> for Container { self.settle }
 }
 
@@ -138,16 +143,19 @@ impl Container {
         let this = Arc::pin_init(
             try_pin_init!(Self {
                 device: device.into(),
-                token: bus.token(),
+                token: Atomic::new(bus.token().into()),
                 portal <- Portal::new(bus.portal_address()),
                 bus <- new_mutex!(Some(bus), "Container::bus"),
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
                 open_objects: Atomic::new(0),
+                is_open: Atomic::new(false),
+                irqs: Atomic::new(0),
                 has_address_space: Atomic::new(false),
                 escaped_objects: Atomic::new(0),
                 home_domain: device.iommu_domain(),
                 unbinding: Atomic::new(false),
-                scan <- new_work!("Container::scan"),
+                must_scan: Atomic::new(false),
+                scan <- new_delayed_work!("Container::scan"),
                 settle <- new_delayed_work!("Container::settle"),
             }? Error),
             GFP_KERNEL,
@@ -169,7 +177,7 @@ impl Container {
         // Nobody has anything of the container open now, and no interrupt comes any more.
         self.vectors.lock().free();
         work::cancel_delayed_sync::<_, SETTLE>(self);
-        work::cancel_sync::<_, SCAN>(self);
+        work::cancel_delayed_sync::<_, SCAN>(self);
         registry::remove(self);
         let bus = self.bus.lock().take();
         // The bus closes the container by a command.
@@ -195,7 +203,8 @@ impl Container {
     }
 
     pub(crate) fn token(&self) -> u16 {
-        self.token
+        // Tokens have 16 bits.
+        self.token.load(Relaxed) as u16
     }
 
     pub(crate) fn portal(&self) -> &Portal {
@@ -216,9 +225,25 @@ impl Container {
         self.escaped_objects.add(-1, Relaxed);
     }
 
+    /// Counts the interrupts of an object that is bound, or negative of one that is not any more.
+    pub(crate) fn add_irqs(&self, count: i32) {
+        self.irqs.add(count, Relaxed);
+    }
+
+    /// How many interrupts the container and its bound objects have.
+    pub(crate) fn irqs(&self) -> u32 {
+        u32::try_from(self.irqs.load(Relaxed)).unwrap_or(0)
+    }
+
     /// An object is about to be opened. `EBUSY` while another driver has one of the others: all
     /// of them share the address space that the user is about to fill.
-    pub(crate) fn object_opens(self: &Arc<Self>, has_address_space: bool) -> Result {
+    ///
+    /// Openings and closings of a container's objects come one at a time.
+    pub(crate) fn object_opens(
+        self: &Arc<Self>,
+        object: &fsl_mc::Device,
+        has_address_space: bool,
+    ) -> Result {
         if self.escaped_objects.load(Relaxed) > 0 {
             dev_err!(
                 self.dev(),
@@ -226,67 +251,60 @@ impl Container {
             );
             return Err(EBUSY);
         }
-        // Openings and closings of a container's objects come one at a time.
         if has_address_space {
             self.has_address_space.store(true, Relaxed);
         }
-        if self.open_objects.fetch_add(1, Relaxed) == 0 {
+        self.open_objects.add(1, Relaxed);
+        if self.device.is(object) {
+            // Before the holder can change the interrupt's settings.
+            self.follow_domain();
+            self.is_open.store(true, Relaxed);
+        } else {
             self.settle_within(SETTLE_SOON);
         }
         Ok(())
     }
 
     /// An object was closed, and has freed its vectors.
-    pub(crate) fn object_closed(self: &Arc<Self>) {
+    pub(crate) fn object_closed(self: &Arc<Self>, object: &fsl_mc::Device) {
+        if self.device.is(object) {
+            self.is_open.store(false, Relaxed);
+            self.vectors.lock().must_enable();
+        }
         if self.open_objects.fetch_sub(1, Relaxed) == 1 {
             // The domain is the holder's as long as this lock is waited for.
             let mut vectors = self.vectors.lock();
             self.has_address_space.store(false, Relaxed);
             self.retire(&mut vectors);
-            drop(vectors);
-            self.settle_within(SETTLE_SOON);
         }
+        self.settle_within(SETTLE_SOON);
     }
 
     /// Has the container's own interrupt requested and enabled soon.
     pub(crate) fn listen(self: &Arc<Self>) {
-        self.vectors.lock().listen_again();
         self.settle_within(0);
     }
 
-    /// Called in interrupt context: something happened to the container.
-    pub(crate) fn interrupted(self: Arc<Self>) {
-        // Queued already is as good: the work looks for everything.
-        let _ = work::queue().enqueue::<_, SCAN>(self);
-    }
-
-    /// How many interrupts the container and its objects have, one number for each.
-    pub(crate) fn irq_counts(&self) -> Result<KVec<u32>> {
-        let count = self
-            .portal
-            .command(&command::get_object_count(self.token))
-            .map(|answer| command::object_count(&answer))?;
-        let mut irqs = KVec::new();
-        irqs.push(self.device.irq_count().into(), GFP_KERNEL)?;
-        for index in 0..count {
-            let answer = self
-                .portal
-                .command(&command::get_object(self.token, index))?;
-            irqs.push(command::object(&answer).irq_count.into(), GFP_KERNEL)?;
+    /// Something happened to the container. Callable in interrupt context.
+    ///
+    /// With `is_acknowledged`, who acknowledges events is the holder, who may have done it
+    /// already: then only a scan tells what has changed. It waits a little for more to happen.
+    pub(crate) fn interrupted(self: &Arc<Self>, is_acknowledged: bool) {
+        if is_acknowledged {
+            self.must_scan.store(true, Relaxed);
+            self.scan_within(SCAN_LATER);
+        } else {
+            self.scan_within(0);
         }
-        Ok(irqs)
     }
 
     /// Resets an object of the container, or the container.
     pub(crate) fn reset(self: &Arc<Self>, device: &fsl_mc::Device) -> Result {
-        if device.kind() == ObjectKind::Dprc {
+        if device.is(&self.device) {
             let options = command::RESET_NON_RECURSIVE;
-            let reset =
-                command::reset_container(self.token, device.id(), options, device.version());
-            self.portal.command(&reset)?;
-            // The container may have forgotten what its interrupt is for.
-            self.listen();
-            return Ok(());
+            let (id, version) = (device.id(), device.version());
+            self.command(|token| command::reset_container(token, id, options, version))?;
+            return self.enable_own_irq_unless_used();
         }
         let open = command::open(&device.type_name(), device.id()).map_err(to_error)?;
         self.portal.exclusively(|mut portal| {
@@ -302,19 +320,45 @@ impl Container {
         &self,
         device: &fsl_mc::Device,
         index: u8,
-        message: crate::abstractions::msi::Message,
+        message: Message,
         virq: u32,
     ) -> Result {
         // The MC keeps the number and gives it back, no more.
         let number = i32::try_from(virq).unwrap_or(0);
-        let (address, data) = (message.address, message.data);
-        let command = if device.is(&self.device) {
-            command::dprc_set_irq(self.token, index, address, data, number)
+        let Message { address, data } = message;
+        if device.is(&self.device) {
+            self.command(|token| command::dprc_set_irq(token, index, address, data, number))?;
         } else {
             let (kind, id) = (device.type_name(), device.id());
-            command::dprc_set_obj_irq(self.token, &kind, id, index, address, data, number)
-        };
-        self.portal.command(&command).map(|_| ())
+            self.command(|token| {
+                command::dprc_set_obj_irq(token, &kind, id, index, address, data, number)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sends a command to the container.
+    fn command(&self, command: impl Fn(u16) -> Command) -> Result<Command> {
+        self.with_token(|portal, token| portal.command(&command(token)))
+    }
+
+    /// Sends commands to the container. Where the MC does not know the driver's token, user
+    /// space has closed it past the policy, through a portal that it has mapped: then the
+    /// container is opened anew.
+    fn with_token<R>(&self, f: impl Fn(&mut Exclusive<'_>, u16) -> Result<R>) -> Result<R> {
+        self.portal.exclusively(|mut portal| {
+            let result = f(&mut portal, self.token());
+            if !matches!(result, Err(e) if e == EACCES) {
+                return result;
+            }
+            dev_warn!(self.dev(), "was closed by its user: it is opened again\n");
+            let id = self.id();
+            let open = command::open(&id.kind, id.id).map_err(to_error)?;
+            let token = portal.command(&open)?.token();
+            self.token.store(token.into(), Relaxed);
+            self.device.set_token(token);
+            f(&mut portal, token)
+        })
     }
 
     /// Binds the objects that the container has when it is bound itself.
@@ -336,7 +380,7 @@ impl Container {
     }
 
     /// Binds the objects that came, and lets those go that went.
-    fn rescan(&self) -> Result {
+    fn rescan(self: &Arc<Self>) -> Result {
         let guard = self.bus.lock();
         let Some(bus) = guard.as_ref() else {
             return Ok(());
@@ -344,8 +388,10 @@ impl Container {
         if self.unbinding.load(Relaxed) {
             return Ok(());
         }
-        if !self.vectors.lock().is_own_armed_by_user() {
-            self.acknowledge();
+        let must_scan = self.must_scan.xchg(false, Relaxed);
+        let events = self.pending_events()?;
+        if !must_scan && events & event::OBJECTS == 0 {
+            return Ok(());
         }
         let objects = self.objects()?;
         for object in &objects {
@@ -354,6 +400,10 @@ impl Container {
             }
             match self.portal.exclusively(|_| bus.add(object)) {
                 Ok(device) => registry::bind_pending(&device),
+                Err(e) if e == EEXIST => {
+                    self.must_scan.store(true, Relaxed);
+                    self.scan_within(SCAN_LATER);
+                }
                 Err(e) => dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n"),
             }
         }
@@ -362,48 +412,64 @@ impl Container {
 
     /// The objects that the MC says are in the container, all from one moment.
     fn objects(&self) -> Result<KVec<Object>> {
-        self.portal.exclusively(|mut portal| {
-            let answer = portal.command(&command::get_object_count(self.token))?;
+        self.with_token(|portal, token| {
+            let answer = portal.command(&command::get_object_count(token))?;
             let count = command::object_count(&answer);
             let mut objects = KVec::new();
             for index in 0..count {
-                let answer = portal.command(&command::get_object(self.token, index))?;
+                let answer = portal.command(&command::get_object(token, index))?;
                 objects.push(command::object(&answer), GFP_KERNEL)?;
             }
             Ok(objects)
         })
     }
 
-    /// Takes the events back that have been told.
-    fn acknowledge(&self) {
-        let status = command::get_irq_status(self.token, OWN_IRQ, 0);
-        let acknowledged = self.portal.command(&status).and_then(|answer| {
-            let status = command::irq_status(&answer);
-            self.portal
-                .command(&command::clear_irq_status(self.token, OWN_IRQ, status))
-        });
-        if let Err(e) = acknowledged {
-            dev_warn!(self.dev(), "cannot acknowledge an interrupt: {e:?}\n");
+    /// The events that the container's interrupt has told, and not been told to be known. They
+    /// are now, unless the holder has a use for the interrupt.
+    fn pending_events(&self) -> Result<u32> {
+        if self.device.irq_count() == 0 {
+            return Ok(0);
         }
+        let is_used = self.vectors.lock().is_own_armed_by_user();
+        self.with_token(|portal, token| {
+            let answer = portal.command(&command::get_irq_status(token, OWN_IRQ, 0))?;
+            let events = command::irq_status(&answer);
+            if events != 0 && !is_used {
+                portal.command(&command::clear_irq_status(token, OWN_IRQ, events))?;
+            }
+            Ok(events)
+        })
     }
 
     /// Has the MC raise the container's interrupt for every change of its objects.
     fn enable_own_irq(&self) -> Result {
-        let commands: [Command; 3] = [
-            command::set_irq_mask(self.token, OWN_IRQ, event::OBJECTS),
-            command::clear_irq_status(self.token, OWN_IRQ, u32::MAX),
-            command::set_irq_enable(self.token, OWN_IRQ, true),
-        ];
-        self.portal.exclusively(|mut portal| {
-            commands
-                .iter()
-                .try_for_each(|c| portal.command(c).map(|_| ()))
+        self.with_token(|portal, token| {
+            portal.command(&command::set_irq_mask(token, OWN_IRQ, event::OBJECTS))?;
+            portal.command(&command::clear_irq_status(token, OWN_IRQ, u32::MAX))?;
+            portal.command(&command::set_irq_enable(token, OWN_IRQ, true))?;
+            Ok(())
         })
     }
 
-    /// Looks after the container's own interrupt when there is time for it.
-    pub(crate) fn settle_soon(self: &Arc<Self>) {
-        self.settle_within(0);
+    /// For after a reset, which may have disabled the interrupt. A holder that uses it enables
+    /// it as it likes.
+    fn enable_own_irq_unless_used(&self) -> Result {
+        let vectors = self.vectors.lock();
+        let is_used = !vectors.has_own_line() || vectors.is_own_armed_by_user();
+        drop(vectors);
+        if is_used {
+            Ok(())
+        } else {
+            self.enable_own_irq()
+        }
+    }
+
+    fn scan_within(self: &Arc<Self>, ms: u32) {
+        if !self.unbinding.load(Relaxed) {
+            let delay = msecs_to_jiffies(ms);
+            // Queued already is as good: the work looks for everything.
+            let _ = work::queue().enqueue_delayed::<_, SCAN>(self.clone(), delay);
+        }
     }
 
     /// Looks after the IOMMU domain within some milliseconds.
@@ -420,8 +486,8 @@ impl Container {
             return;
         }
         // A message that finds no doorbell is a fault of the IOMMU, which complains.
-        let disable = command::set_irq_enable(self.token, OWN_IRQ, false);
-        if let Err(e) = self.portal.command(&disable) {
+        let disabled = self.command(|token| command::set_irq_enable(token, OWN_IRQ, false));
+        if let Err(e) = disabled {
             dev_warn!(self.dev(), "cannot disable its interrupt: {e:?}\n");
         }
     }
@@ -447,13 +513,14 @@ impl Container {
             }
             return;
         }
-        let must_enable = vectors.own_line(self, domain);
+        let must_enable = vectors.own_line(self, domain, !self.is_open.load(Relaxed));
         drop(vectors);
         let listening = must_enable.and_then(|must_enable| {
             if must_enable {
                 self.enable_own_irq()?;
                 // What happened while no interrupt could come.
-                self.clone().interrupted();
+                self.must_scan.store(true, Relaxed);
+                self.scan_within(0);
             }
             Ok(())
         });

@@ -39,6 +39,14 @@ int vfm_device_set_driver_override(struct device *dev, const char *name)
 	return device_set_driver_override(dev, name);
 }
 
+bool vfm_bus_has_device(const struct bus_type *bus, const char *name)
+{
+	struct device *dev = bus_find_device_by_name(bus, NULL, name);
+
+	put_device(dev);
+	return dev;
+}
+
 void vfm_eventfd_signal(struct eventfd_ctx *ctx)
 {
 	eventfd_signal(ctx);

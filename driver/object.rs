@@ -97,8 +97,25 @@ pub(crate) struct Object {
     #[pin]
     lines: Mutex<KVec<Option<Line<Trigger>>>>,
     counters: Arc<Counters>,
-    /// Goes before the counters that it shows.
     _file: Option<counters::File>,
+    _share: Share,
+}
+
+/// An object's part in its container.
+struct Share(Arc<Container>, i32);
+
+impl Share {
+    fn new(container: &Arc<Container>, device: &fsl_mc::Device) -> Self {
+        let irqs = device.irq_count().into();
+        container.add_irqs(irqs);
+        Self(container.clone(), irqs)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.add_irqs(-self.1);
+    }
 }
 
 type OwnPortal = Option<Pin<KBox<Portal>>>;
@@ -154,6 +171,7 @@ impl Object {
             Some(folder) => Some(counters::show(&folder, name, &counters)?),
             None => None,
         };
+        let share = Share::new(&container, device);
         let device = device.into();
         Ok(try_pin_init!(Self {
             device,
@@ -164,6 +182,7 @@ impl Object {
             lines <- new_mutex!(lines, "Object::lines"),
             counters,
             _file: file,
+            _share: share,
         }))
     }
 
@@ -292,7 +311,8 @@ impl Operations for Object {
     const NAME: &'static CStr = NAME;
 
     fn open(&self, has_address_space: bool) -> Result {
-        self.container.object_opens(has_address_space)?;
+        self.container
+            .object_opens(&self.device, has_address_space)?;
         self.counters.opens.count();
         Ok(())
     }
@@ -313,7 +333,7 @@ impl Operations for Object {
         if let Some((portal, _)) = self.portal() {
             portal.forget_answers();
         }
-        self.container.object_closed();
+        self.container.object_closed(&self.device);
     }
 
     fn info(&self) -> DeviceInfo {

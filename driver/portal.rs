@@ -92,12 +92,6 @@ impl Portal {
         })
     }
 
-    /// Sends a command of the driver's own. `Err` also where the MC refuses it.
-    pub(crate) fn command(&self, command: &Command) -> Result<Command> {
-        let mut state = self.state.lock();
-        self.exchange(&mut state, command, Waiter::Driver)
-    }
-
     /// Runs `f` with the portal to itself: it may send several commands, through
     /// [`Exclusive`] or by calls into the bus, which uses the portal without knowing of the
     /// lock.

@@ -72,7 +72,7 @@ impl Handler for OwnHandler {
             counters.interrupts.count();
             eventfd.signal();
         }
-        self.container.clone().interrupted();
+        self.container.interrupted(self.user.is_some());
     }
 }
 
@@ -97,8 +97,14 @@ impl Vectors {
         self.set.take_if(is_foreign).is_some()
     }
 
-    pub(crate) fn listen_again(&mut self) {
+    /// The container's own interrupt may have been disabled.
+    pub(crate) fn must_enable(&mut self) {
         self.must_enable = true;
+    }
+
+    /// Whether the container's own interrupt reaches this driver.
+    pub(crate) fn has_own_line(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| set.own.is_some())
     }
 
     /// Whether a user gets the container's own interrupt.
@@ -108,11 +114,12 @@ impl Vectors {
     }
 
     /// Sees to it that the container's own line works in `domain`. Whether it has to be
-    /// enabled in the MC now.
+    /// enabled in the MC, which the caller does now if it `can_enable`.
     pub(crate) fn own_line(
         &mut self,
         container: &Arc<Container>,
         domain: Option<usize>,
+        can_enable: bool,
     ) -> Result<bool> {
         if container.device().irq_count() == 0 {
             return Ok(false);
@@ -131,7 +138,7 @@ impl Vectors {
                 self.must_enable = true;
             }
         }
-        let must_enable = self.must_enable && !self.is_own_armed_by_user();
+        let must_enable = self.must_enable && can_enable;
         self.must_enable &= !must_enable;
         Ok(must_enable)
     }
@@ -149,15 +156,9 @@ impl Vectors {
             Some(_) => self.for_all(container)?,
             None => self.set.as_mut().ok_or(EINVAL)?,
         };
-        let is_taken_back = user.is_none();
         set.request_own(container, user)?;
-        if is_taken_back {
-            // The user may have disabled it.
-            self.must_enable = true;
-            container.settle_soon();
-        }
         // Messages that came while no line was requested are lost.
-        container.clone().interrupted();
+        container.interrupted(false);
         Ok(())
     }
 
@@ -199,7 +200,7 @@ impl Vectors {
             None => false,
         };
         if !is_good {
-            let count = vectors::pool_size(container.irq_counts()?);
+            let count = vectors::pool_size([container.irqs()]);
             // The vector more makes a set for all differ from one for the container alone.
             let count = count.max(2);
             self.set = None;

@@ -26,6 +26,7 @@ use kernel::{
         to_result, //
     },
     prelude::*,
+    str::CString,
     sync::aref::{
         ARef,
         AlwaysRefCounted, //
@@ -155,6 +156,12 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         self.as_raw() == other.as_raw()
     }
 
+    /// Replaces the token that the bus uses for this container when it uses its portal.
+    pub(crate) fn set_token(&self, token: u16) {
+        // SAFETY: The device is valid. The bus reads the field as a whole.
+        unsafe { (&raw mut (*self.as_raw()).mc_handle).write_volatile(token) };
+    }
+
     /// Names the only driver that may take the device from now on.
     pub(crate) fn set_driver_override(&self, name: &CStr) -> Result {
         // SAFETY: Valid device and string; the string is copied.
@@ -245,7 +252,16 @@ impl OpenContainer {
     }
 
     /// Adds a device for an object that the container has. The bus uses the portal.
+    ///
+    /// `EEXIST` while the bus still has a device of that name: an object that was moved from
+    /// another container is there until that one has been scanned.
     pub(crate) fn add(&self, object: &Object) -> Result<ARef<Device>> {
+        let name = name_of(object)?;
+        // The bus would refuse it, too, and print a backtrace.
+        // SAFETY: Valid bus and string.
+        if unsafe { ext::vfm_bus_has_device(bus_type(), name.as_char_ptr()) } {
+            return Err(EEXIST);
+        }
         let mut desc = descriptor_of(object);
         let mut new = core::ptr::null_mut();
         // SAFETY: All pointers are valid; the parent is an open container.
@@ -320,6 +336,13 @@ impl Drop for OpenContainer {
         // SAFETY: Opened by the type invariant. What fails is told by the call itself.
         unsafe { ext::dprc_cleanup(self.0.as_raw()) };
     }
+}
+
+/// The name of an object's device.
+fn name_of(object: &Object) -> Result<CString> {
+    let kind = object.kind.split(|c| *c == 0).next().unwrap_or(&[]);
+    let kind = core::str::from_utf8(kind).map_err(|_| EINVAL)?;
+    CString::try_from_fmt(fmt!("{kind}.{}", object.id))
 }
 
 fn descriptor_of(object: &Object) -> ext::fsl_mc_obj_desc {

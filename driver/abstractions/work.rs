@@ -25,17 +25,6 @@ pub(crate) fn queue() -> &'static Queue {
 
 /// Takes the work item of `owner` out of its queue, or waits until it has run. Unless it is
 /// queued again meanwhile, it neither runs nor is queued afterwards.
-pub(crate) fn cancel_sync<T, const ID: u64>(owner: &Arc<T>)
-where
-    T: HasWork<T, ID> + WorkItem<ID, Pointer = Arc<T>>,
-{
-    let raw = raw_work::<T, ID>(owner);
-    // SAFETY: The item was initialised with its owner.
-    let was_queued = unsafe { bindings::cancel_work_sync(raw) };
-    forget_queued(owner, was_queued);
-}
-
-/// As [`cancel_sync`], for an item that may still wait for its time.
 pub(crate) fn cancel_delayed_sync<T, const ID: u64>(owner: &Arc<T>)
 where
     T: HasDelayedWork<T, ID> + WorkItem<ID, Pointer = Arc<T>>,

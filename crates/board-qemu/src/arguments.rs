@@ -32,11 +32,23 @@ pub struct Machine {
     /// Whether the processors have the hypervisor's exception level (for KVM in
     /// the guest).
     pub virtualization: bool,
+    /// Whether the guest's clocks count its instructions, one a nanosecond, instead
+    /// of following the host's. All processors then take turns on one thread. While
+    /// all are idle, the clocks go on with the host's. What the guest measures is
+    /// exact: PMU event 8 (INST_RETIRED) and the cycle counter count instructions,
+    /// none for the time that a device takes.
+    pub icount: bool,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { cpus: 2, memory: 1 << 30, cpu: "cortex-a72".into(), virtualization: false }
+        Self {
+            cpus: 2,
+            memory: 1 << 30,
+            cpu: "cortex-a72".into(),
+            virtualization: false,
+            icount: false,
+        }
     }
 }
 
@@ -138,7 +150,12 @@ impl Arguments<'_> {
                 "-object",
                 &format!("memory-backend-memfd,id=ram,size={},share=on", self.machine.memory),
             ])
-            .args(["-accel", "tcg,thread=multi", "-no-reboot", "-S"])
+            .args(if self.machine.icount {
+                &["-accel", "tcg,thread=single", "-icount", "shift=0"][..]
+            } else {
+                &["-accel", "tcg,thread=multi"]
+            })
+            .args(["-no-reboot", "-S"])
             .args(["-run-with", "exit-with-parent=on"])
             .arg("-kernel")
             .arg(self.kernel)
@@ -240,5 +257,24 @@ mod tests {
         assert_eq!(first["socket"]["path"], "/run/a,b/04.0");
         assert_eq!(first["multifunction"], true);
         assert!(arguments.iter().any(|a| a == "-S") && arguments.iter().any(|a| a == "-no-reboot"));
+        assert!(line.contains("-accel tcg,thread=multi") && !line.contains("-icount"), "{line}");
+    }
+
+    #[test]
+    fn instructions_are_counted_on_one_thread() {
+        let machine = Machine { icount: true, ..Machine::default() };
+        let paths = Paths::new("/run/x".into());
+        let mut command = Command::new("qemu");
+        Arguments {
+            machine: &machine,
+            paths: &paths,
+            kernel: Path::new("/boot/Image"),
+            append: "",
+            functions: &[],
+            shared: None,
+        }
+        .add_to(&mut command);
+        let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy()).collect();
+        assert!(arguments.join(" ").contains("-accel tcg,thread=single -icount shift=0 "));
     }
 }

@@ -6,7 +6,7 @@ use crate::interrupt::{EventFd, Interrupt, IrqAction, IrqData, irq_request};
 use crate::ioctl;
 use crate::memory::MappedRegion;
 use crate::portal::{BlockPortal, McPortal};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 use vfio_bindings::bindings::vfio as abi;
@@ -66,20 +66,10 @@ pub struct IrqInfo {
 
 impl Device {
     pub(crate) fn new(name: &str, file: OwnedFd) -> Result<Self> {
-        let info = ioctl::device_info(file.as_fd()).map_err(refused(
-            "VFIO_DEVICE_GET_INFO",
-            name,
-            |_| "",
-        ))?;
+        let info = ask_info(name, &file)?;
         if info.flags & abi::VFIO_DEVICE_FLAGS_FSL_MC == 0 {
             return Err(Error::NotFslMc { device: name.to_owned(), flags: info.flags });
         }
-        let info = DeviceInfo {
-            resettable: info.flags & abi::VFIO_DEVICE_FLAGS_RESET != 0,
-            flags: info.flags,
-            regions: info.num_regions,
-            irqs: info.num_irqs,
-        };
         Ok(Self { name: name.to_owned(), file: Arc::new(file), info })
     }
 
@@ -91,6 +81,14 @@ impl Device {
     /// What the kernel said when the device was opened.
     pub fn info(&self) -> DeviceInfo {
         self.info
+    }
+
+    /// What the kernel says of the device now.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub fn ask_info(&self) -> Result<DeviceInfo> {
+        ask_info(&self.name, &self.file)
     }
 
     /// Asks about a region.
@@ -239,4 +237,22 @@ impl Device {
             },
         ))
     }
+}
+
+/// The device's file, for calls that this crate does not wrap.
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn ask_info(name: &str, file: &OwnedFd) -> Result<DeviceInfo> {
+    let info =
+        ioctl::device_info(file.as_fd()).map_err(refused("VFIO_DEVICE_GET_INFO", name, |_| ""))?;
+    Ok(DeviceInfo {
+        resettable: info.flags & abi::VFIO_DEVICE_FLAGS_RESET != 0,
+        flags: info.flags,
+        regions: info.num_regions,
+        irqs: info.num_irqs,
+    })
 }

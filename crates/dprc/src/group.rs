@@ -146,6 +146,13 @@ impl AttachedGroup {
     }
 }
 
+/// The group's file, for calls that this crate does not wrap.
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 /// The group's file, for KVM: `KVM_DEV_VFIO_FILE_ADD` makes the guest known to the
 /// driver of each device that is opened afterwards.
 impl AsFd for AttachedGroup {

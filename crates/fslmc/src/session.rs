@@ -59,6 +59,7 @@ pub fn boot(request: Request<'_>) -> Result<Machine> {
             memory: args.memory,
             cpu: args.cpu.clone(),
             virtualization: args.virtualization,
+            icount: false,
         },
         ports,
         containers: args.containers,

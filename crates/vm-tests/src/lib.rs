@@ -5,6 +5,7 @@
 
 mod bed;
 mod console;
+pub mod fuzz;
 mod talk;
 
 pub use bed::{Bed, BedBuilder, Output, kit, layout, layout_of};

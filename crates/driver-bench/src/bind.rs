@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What it costs to bind a container and to take it back.
+
+use crate::{
+    Row,
+    held::{self, Bound, Error},
+    meter::{Meter, Scope, row},
+};
+use driver_bench::Unit;
+
+/// Binds and unbinds a container so many times. It ends up unbound.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn run(container: &str, unit: Unit, rounds: u32) -> Result<Vec<Row>, Error> {
+    let mut meter = Meter::new(unit, Scope::Thread)?;
+    let bound = Bound::bind(container)?;
+    let devices = held::bound_devices()?;
+    let container = bound.name();
+    held::unbind(container)?;
+    let (mut binds, mut unbinds) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let begin = meter.now()?;
+        held::bind(container)?;
+        binds.push(meter.since(begin)?);
+        let now = held::bound_devices()?;
+        if now != devices {
+            return Err(format!("{now} devices are bound, {devices} before").into());
+        }
+        let begin = meter.now()?;
+        held::unbind(container)?;
+        unbinds.push(meter.since(begin)?);
+    }
+    held::bind(container)?;
+    bound.unbind()?;
+    let objects = devices.saturating_sub(1);
+    Ok(vec![
+        row(format!("bind of a container with {objects} objects"), binds),
+        row(format!("unbind of a container with {objects} objects"), unbinds),
+    ])
+}

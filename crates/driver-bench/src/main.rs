@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Measures the driver `vfio-fsl-mc` that is loaded, in the guest, and prints a
+//! [`Report`] as JSON. `cargo xtask bench driver` runs it once for each driver.
+#![deny(unsafe_code)]
+
+mod bind;
+mod calls;
+mod commands;
+mod held;
+mod memory;
+mod meter;
+mod spin;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use driver_bench::{Outcome, Report, Row, Unit};
+use held::{Bound, Error};
+use std::process::ExitCode;
+
+/// Measures the vfio-fsl-mc that is loaded; prints JSON.
+#[derive(Debug, Parser)]
+#[command(disable_help_subcommand = true)]
+struct Cli {
+    /// What to count
+    #[arg(long, global = true, default_value = "nanoseconds")]
+    unit: CliUnit,
+    /// How often each thing is done
+    #[arg(long, global = true, default_value_t = 100)]
+    rounds: u32,
+    /// The container on the bus; it is bound for the run, and unbound after it
+    #[arg(long, global = true, default_value = "dprc.2")]
+    container: String,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CliUnit {
+    Instructions,
+    Nanoseconds,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Each call of a device
+    Calls,
+    /// MC commands, of one thread and of several
+    Commands {
+        /// What the MC is like, for the names
+        #[arg(long)]
+        label: String,
+    },
+    /// Binding and unbinding
+    Bind,
+    /// The kernel's memory after many cycles
+    Memory {
+        /// How many
+        #[arg(long, default_value_t = 10_000)]
+        cycles: u32,
+        /// With an interrupt of the container armed all the time
+        #[arg(long)]
+        another: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vfio-fsl-mc-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Error> {
+    let unit = match cli.unit {
+        CliUnit::Instructions => Unit::Instructions,
+        CliUnit::Nanoseconds => Unit::Nanoseconds,
+    };
+    let check = meter::check(unit)?;
+    let rows = if let What::Bind = cli.what {
+        bind::run(&cli.container, unit, cli.rounds)?
+    } else {
+        let bound = Bound::bind(&cli.container)?;
+        let rows = match &cli.what {
+            What::Calls => calls::run(&cli.container, unit, cli.rounds),
+            What::Commands { label } => commands::run(&cli.container, unit, cli.rounds, label),
+            What::Memory { cycles, another } => memory::run(&cli.container, *cycles, *another),
+            What::Bind => Ok(Vec::new()),
+        };
+        bound.unbind()?;
+        rows?
+    };
+    println!("{}", serde_json::to_string(&Report { unit, check, rows })?);
+    Ok(())
+}

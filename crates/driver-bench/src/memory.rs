@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the kernel keeps of devices that were opened and closed again.
+
+use crate::{
+    Outcome, Row,
+    held::{Error, Held},
+};
+use dprc::{EventFd, IrqAction, IrqData};
+use rustix::fd::AsFd;
+use std::{fs, thread, time::Duration};
+
+/// Cycles before the count begins.
+const WARM_UP: u32 = 200;
+/// What the kernel frees late is gone by then.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Cycles of open, enabling of an interrupt, close. With `another` an interrupt of the
+/// container is armed all the time, without which not every driver gets far.
+///
+/// # Errors
+/// When the kernel refuses something that every driver can do.
+pub fn run(container: &str, cycles: u32, another: bool) -> Result<Vec<Row>, Error> {
+    let held = Held::take(container)?;
+    let pool = held.first("dpbp")?;
+    let itself = held.container()?;
+    let events = EventFd::new()?;
+    let mut name = format!("bytes kept of {cycles} open/irq/close");
+    if another {
+        let files = [Some(events.as_fd())];
+        itself.set_irqs(0, 0, IrqAction::Trigger, &IrqData::EventFds(&files))?;
+        name += ", another irq in use";
+    }
+    Ok(vec![Row { name, outcome: grow(cycles, || cycle(&held, &pool)) }])
+}
+
+fn cycle(held: &Held, name: &str) -> dprc::Result<()> {
+    let interrupt = held.device(name)?.enable_interrupt(0)?;
+    interrupt.simulate()
+}
+
+/// How the kernel's memory grows by so many turns.
+fn grow(cycles: u32, mut work: impl FnMut() -> dprc::Result<()>) -> Outcome {
+    let mut turns = |count: u32, before: u32| -> Result<(), String> {
+        (0..count).try_for_each(|turn| {
+            work().map_err(|error| format!("fails at cycle {}: {error}", before + turn + 1))
+        })
+    };
+    let mut measure = || -> Result<i64, String> {
+        turns(WARM_UP, 0)?;
+        let before = kernel_memory().map_err(|error| error.to_string())?;
+        turns(cycles, WARM_UP)?;
+        let after = kernel_memory().map_err(|error| error.to_string())?;
+        Ok(after - before)
+    };
+    match measure() {
+        Ok(bytes) => Outcome::Number(bytes),
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+/// Bytes of the kernel's own memory: what cannot be reclaimed of the slabs, vmalloc and
+/// per-CPU memory.
+fn kernel_memory() -> Result<i64, Error> {
+    thread::sleep(SETTLE);
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let mut bytes = 0;
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(name), Some(count)) = (words.next(), words.next()) else { continue };
+        if ["SUnreclaim:", "VmallocUsed:", "Percpu:"].contains(&name) {
+            bytes += count.parse::<i64>()? * 1024;
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The stock driver vfio-fsl-mc and this project's, side by side in the same boot:
+//! `cargo xtask bench driver`.
+#![forbid(unsafe_code)]
+
+mod layout;
+mod runs;
+mod table;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use std::{fs, path::PathBuf};
+
+/// Measures two builds of vfio-fsl-mc side by side; prints a table of ratios.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench driver")]
+struct Args {
+    /// The module that is measured
+    #[arg(long, value_name = "FILE")]
+    module: PathBuf,
+    /// The module that it is measured against [default: the kernel's own]
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Also write all numbers to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// How often each driver is measured in each boot
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    passes: u8,
+    /// Cycles of open, interrupt and close after which memory is looked at
+    #[arg(long, default_value_t = 10_000)]
+    cycles: u32,
+    /// Only the boot that counts instructions, or only the one that takes times
+    #[arg(long, value_enum)]
+    only: Option<Only>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Only {
+    Instructions,
+    Times,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let plan = runs::Plan::new(&args)?;
+    let mut results = Vec::new();
+    if args.only != Some(Only::Times) {
+        results.push(plan.instructions()?);
+    }
+    if args.only != Some(Only::Instructions) {
+        results.push(plan.times()?);
+    }
+    table::print(&results);
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&results)?;
+        fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}

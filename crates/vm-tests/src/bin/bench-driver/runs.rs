@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The boots: in each the drivers take turns.
+
+use crate::{Args, layout};
+use anyhow::{Context, Result, ensure};
+use board::faults::{Action, Faults, Rule};
+use driver_bench::{Check, Report, Row, Unit};
+use serde::Serialize;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use vm_tests::{Bed, kit};
+
+/// Package and name of the guest's program.
+const PACKAGE: &str = "driver-bench";
+const PROGRAM: &str = "vfio-fsl-mc-bench";
+/// Where the guest sees it.
+const SHARED: &str = "/host";
+/// The whole of a boot.
+const LIMIT: Duration = Duration::from_secs(3600);
+/// How long the MC takes for a command, in microseconds of the host's clock.
+const DELAYS: [u64; 4] = [0, 20, 100, 1000];
+
+/// Which of the two drivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seat {
+    /// What is measured against.
+    Old,
+    /// What is measured.
+    New,
+}
+
+impl Seat {
+    const BOTH: [Self; 2] = [Self::Old, Self::New];
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Old => "old.ko",
+            Self::New => "new.ko",
+        }
+    }
+}
+
+/// One driver, once.
+#[derive(Debug, Serialize)]
+pub struct Pass {
+    /// The driver.
+    pub seat: Seat,
+    /// What the guest says of its counter.
+    pub check: Check,
+    /// What was measured.
+    pub rows: Vec<Row>,
+}
+
+/// One boot.
+#[derive(Debug, Serialize)]
+pub struct Boot {
+    /// What was counted.
+    pub unit: Unit,
+    /// In the order of measuring.
+    pub passes: Vec<Pass>,
+}
+
+/// What all boots have in common.
+pub struct Plan {
+    shared: TempDir,
+    passes: u8,
+    cycles: u32,
+}
+
+impl Plan {
+    /// Builds the guest's program and collects the modules.
+    ///
+    /// # Errors
+    /// What is missing or does not build.
+    pub fn new(args: &Args) -> Result<Self> {
+        let kit = kit()?;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folder = setup::build_guest_programs(&root, &kit.parts, PACKAGE)?;
+        let shared = tempfile::tempdir().context("making a folder for the guest")?;
+        copy(&folder.join(PROGRAM), &shared.path().join(PROGRAM))?;
+        let own = kit.kernel.modules(&["vfio-fsl-mc"])?.pop();
+        let own = own.context("the kernel has no module vfio-fsl-mc")?.bytes;
+        let old = match &args.against {
+            Some(path) => read(path)?,
+            None => own,
+        };
+        let new = read(&args.module)?;
+        for (seat, bytes) in [(Seat::Old, old), (Seat::New, new)] {
+            let path = shared.path().join(seat.file());
+            fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(Self { shared, passes: args.passes, cycles: args.cycles })
+    }
+
+    /// The boot that counts instructions.
+    ///
+    /// # Errors
+    /// What fails in it.
+    pub fn instructions(&self) -> Result<Boot> {
+        // One processor: the counter counts what any of them executes.
+        self.boot(Unit::Instructions, 1, |guest, _| {
+            guest.calls(40)?;
+            guest.commands(0, 40)?;
+            // A driver that spins takes half a second of the host for each command.
+            guest.commands(20, 4)?;
+            guest.bind(5)
+        })
+    }
+
+    /// The boot that takes times.
+    ///
+    /// # Errors
+    /// What fails in it.
+    pub fn times(&self) -> Result<Boot> {
+        self.boot(Unit::Nanoseconds, 2, |guest, pass| {
+            guest.calls(100)?;
+            for delay in DELAYS {
+                guest.commands(delay, 200)?;
+            }
+            guest.bind(7)?;
+            // The same each time, and slow.
+            if pass == 0 {
+                guest.memory(self.cycles)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn boot(
+        &self,
+        unit: Unit,
+        cpus: u8,
+        work: impl Fn(&mut Guest<'_>, u8) -> Result<()>,
+    ) -> Result<Boot> {
+        let mut boot = Boot { unit, passes: Vec::new() };
+        let change = |options: &mut fslmc::machine::Options| {
+            options.machine.cpus = cpus;
+            options.machine.icount = unit == Unit::Instructions;
+        };
+        let bed = Bed::with_layout(layout::layout()?).options(change).limit(LIMIT);
+        // The stock driver's interrupts work once per bind, which memory.rs of the
+        // guest's program shows.
+        let bed = bed.expect_complaint("msi_create_device_irq_domain");
+        bed.share(self.shared.path()).run(|bed| {
+            bed.load(&["vfio_iommu_type1"])?;
+            for pass in 0..self.passes {
+                for seat in Seat::BOTH {
+                    eprintln!("{unit:?}, pass {} of {}: {seat:?}", pass + 1, self.passes);
+                    bed.sh(&format!("insmod {SHARED}/{}", seat.file()))?;
+                    let pass_ = Pass { seat, check: Check::default(), rows: Vec::new() };
+                    let mut guest = Guest { bed, unit, pass: pass_ };
+                    let done = work(&mut guest, pass);
+                    boot.passes.push(guest.pass);
+                    done.with_context(|| format!("the driver in {}", seat.file()))?;
+                    bed.sh("rmmod vfio_fsl_mc")?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(boot)
+    }
+}
+
+/// A guest with a driver loaded.
+struct Guest<'a> {
+    bed: &'a mut Bed,
+    unit: Unit,
+    pass: Pass,
+}
+
+impl Guest<'_> {
+    fn calls(&mut self, rounds: u32) -> Result<()> {
+        self.run(&format!("calls --rounds {rounds}"))
+    }
+
+    fn commands(&mut self, delay: u64, rounds: u32) -> Result<()> {
+        let mut faults = Faults::default();
+        if delay > 0 {
+            let action = Action::Delay(Duration::from_micros(delay));
+            faults.add(Rule { kind: None, number: None, action, times: None });
+        }
+        let board = self.bed.board()?;
+        board.mc().set_faults(faults);
+        let done = self.run(&format!("commands --rounds {rounds} --label 'delay {delay} us'"));
+        board.mc().set_faults(Faults::default());
+        done
+    }
+
+    fn bind(&mut self, rounds: u32) -> Result<()> {
+        // Whatever driver has it, the program starts with it unbound.
+        let many = format!("dprc.{}", layout::MANY);
+        self.run(&format!("bind --rounds {rounds} --container {many}"))
+    }
+
+    fn memory(&mut self, cycles: u32) -> Result<()> {
+        self.run(&format!("memory --cycles {cycles} --another"))?;
+        self.run(&format!("memory --cycles {cycles}"))
+    }
+
+    fn run(&mut self, arguments: &str) -> Result<()> {
+        let unit = match self.unit {
+            Unit::Instructions => "instructions",
+            Unit::Nanoseconds => "nanoseconds",
+        };
+        let begin = Instant::now();
+        let printed = self.bed.sh(&format!("{SHARED}/{PROGRAM} --unit {unit} {arguments}"))?;
+        let report: Report = serde_json::from_str(&printed)
+            .with_context(|| format!("what it printed: {printed}"))?;
+        ensure!(report.unit == self.unit, "{PROGRAM} measured {:?}", report.unit);
+        eprintln!("  {arguments}: {:.1} s", begin.elapsed().as_secs_f64());
+        self.pass.check = report.check;
+        self.pass.rows.extend(report.rows);
+        Ok(())
+    }
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to)
+        .with_context(|| format!("copying {} to {}", from.display(), to.display()))
+        .map(drop)
+}

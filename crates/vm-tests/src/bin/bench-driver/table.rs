@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The table: medians, ratios, what is wanted of them.
+
+use crate::runs::{Boot, Seat};
+use driver_bench::{LOOP_INSTRUCTIONS, Outcome, Unit};
+
+/// Wanted: at most this share of the other driver's instructions.
+const INSTRUCTIONS_WANTED: f64 = 0.8;
+/// Wanted: at most this share of its latency above the floor ...
+const LATENCY_WANTED: f64 = 0.1;
+/// ... when the MC takes this long.
+const LATENCY_AT: &str = "delay 20 us";
+
+/// What the guest's program calls a measurement that the driver has little part in.
+const FLOOR: &str = "(floor)";
+/// What the kernel does for a system call that the driver refuses, and how often that is in
+/// which rows.
+const FLOORS: [(&str, &str, f64); 8] = [
+    ("GET_", "unknown ioctl (floor)", 1.0),
+    ("RESET", "unknown ioctl (floor)", 1.0),
+    ("SET_IRQS", "unknown ioctl (floor)", 1.0),
+    ("portal write", "refused read (floor)", 1.0),
+    ("portal read", "refused read (floor)", 1.0),
+    ("command (", "refused read (floor)", 2.0),
+    (COMMAND, "refused read (floor)", 2.0),
+    ("irq to eventfd", "quiet machine (floor)", 1.0),
+];
+/// The command that the driver has a part in, and the one that it has none in.
+const COMMAND: &str = "command by the dprc, ";
+const MAPPED: &str = "command by a mapped dpmcp (floor), ";
+
+/// Prints all boots.
+pub fn print(boots: &[Boot]) {
+    for boot in boots {
+        head(boot);
+        let table = Table { boot };
+        for name in table.names() {
+            println!("{}", table.line(name));
+        }
+        if boot.unit == Unit::Nanoseconds {
+            table.above_floor();
+        }
+    }
+    println!(
+        "\nspread  how far the passes of one driver are apart, at most\n\
+         own     ratio of what is above the floor: above the same call when the driver refuses it\n\
+         miss    above the target of {INSTRUCTIONS_WANTED} (instructions) or {LATENCY_WANTED} \
+         (latency above the floor at 20 us)\n\
+         floor   above the target, and so is the floor alone: no driver can reach it"
+    );
+}
+
+fn head(boot: &Boot) {
+    match boot.unit {
+        Unit::Instructions => {
+            let exact = |pass: &crate::runs::Pass| {
+                // What comes before and after the loop counts, too.
+                pass.check.counted_loop.abs_diff(LOOP_INSTRUCTIONS) <= 8
+            };
+            println!(
+                "\nInstructions of the kernel, one processor (-icount shift=0, INST_RETIRED). \
+                 MMIO costs none but its own.\nDelays run by the host's clock: while a driver \
+                 waits for the MC, its count depends on the host."
+            );
+            for pass in boot.passes.iter().filter(|pass| !exact(pass)) {
+                println!("the counter is not exact with {:?}: {:?}", pass.seat, pass.check);
+            }
+        }
+        Unit::Nanoseconds => println!(
+            "\nTimes in microseconds, two processors, by the host's clock. Emulated MMIO takes \
+             most of them: see the floor."
+        ),
+    }
+    println!("{:<58}{:>11}{:>11}{:>8}{:>8}{:>8}", "", "old", "new", "ratio", "spread", "own");
+}
+
+struct Table<'a> {
+    boot: &'a Boot,
+}
+
+impl Table<'_> {
+    /// Names of the rows, each once.
+    fn names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for row in self.boot.passes.iter().flat_map(|pass| &pass.rows) {
+            if !names.contains(&row.name.as_str()) {
+                names.push(&row.name);
+            }
+        }
+        names
+    }
+
+    fn outcomes(&self, seat: Seat, name: &str) -> impl Iterator<Item = &Outcome> {
+        let passes = self.boot.passes.iter().filter(move |pass| pass.seat == seat);
+        let rows = passes.flat_map(|pass| &pass.rows);
+        rows.filter(move |row| row.name == name).map(|row| &row.outcome)
+    }
+
+    /// The medians of a driver's passes.
+    fn medians(&self, seat: Seat, name: &str) -> Vec<f64> {
+        let spread = |outcome: &Outcome| match outcome {
+            Outcome::Spread(spread) => Some(spread.median as f64),
+            _ => None,
+        };
+        let mut medians: Vec<f64> = self.outcomes(seat, name).filter_map(spread).collect();
+        medians.sort_by(f64::total_cmp);
+        medians
+    }
+
+    /// The lowest of them: what disturbs a measurement makes it longer.
+    fn best(&self, seat: Seat, name: &str) -> Option<f64> {
+        self.medians(seat, name).first().copied()
+    }
+
+    /// How far the passes are apart, as a share.
+    fn spread(&self, name: &str) -> f64 {
+        let of = |seat| {
+            let medians = self.medians(seat, name);
+            match (medians.first(), medians.last()) {
+                (Some(least), Some(most)) if *least > 0.0 => most / least - 1.0,
+                _ => 0.0,
+            }
+        };
+        of(Seat::Old).max(of(Seat::New))
+    }
+
+    fn line(&self, name: &str) -> String {
+        let (old, new) = (self.best(Seat::Old, name), self.best(Seat::New, name));
+        let ratio = old.zip(new).filter(|(old, _)| *old > 0.0).map(|(old, new)| new / old);
+        let mut line = format!("{name:<58}");
+        for seat in [Seat::Old, Seat::New] {
+            line += &format!("{:>11}", self.cell(seat, name));
+        }
+        if let Some(ratio) = ratio {
+            line += &format!("{ratio:>8.2}{:>7.1}%", 100.0 * self.spread(name));
+            if self.boot.unit == Unit::Instructions && !name.contains(FLOOR) {
+                line += &self.judge(name, ratio);
+            }
+        }
+        for (seat, who) in [(Seat::Old, "old"), (Seat::New, "new")] {
+            for outcome in self.outcomes(seat, name).take(1) {
+                if let Outcome::Failed(words) = outcome {
+                    line += &format!("\n    {who}: {words}");
+                }
+            }
+        }
+        line
+    }
+
+    /// Ratio of what is above the floor, and the mark of the whole.
+    fn judge(&self, name: &str, ratio: f64) -> String {
+        let plain = format!("{:>8}{}", "", mark(ratio, INSTRUCTIONS_WANTED));
+        let Some((_, floor, times)) = FLOORS.iter().find(|(start, ..)| name.starts_with(start))
+        else {
+            return plain;
+        };
+        let floors = [Seat::Old, Seat::New].map(|seat| self.best(seat, floor));
+        let [Some(one), Some(other)] = floors else { return plain };
+        let floor = one.min(other) * times;
+        let (Some(old), Some(new)) = (self.best(Seat::Old, name), self.best(Seat::New, name))
+        else {
+            return plain;
+        };
+        if old <= floor {
+            return plain;
+        }
+        let own = (new - floor).max(0.0) / (old - floor);
+        let mark = match mark(ratio, INSTRUCTIONS_WANTED) {
+            "  miss" if floor > INSTRUCTIONS_WANTED * old => "  floor",
+            mark => mark,
+        };
+        format!("{own:>8.2}{mark}")
+    }
+
+    fn cell(&self, seat: Seat, name: &str) -> String {
+        match self.outcomes(seat, name).next() {
+            None => "-".to_owned(),
+            Some(Outcome::Failed(_)) => "fails".to_owned(),
+            Some(Outcome::Number(number)) => number.to_string(),
+            Some(Outcome::Spread(_)) => {
+                let best = self.best(seat, name).unwrap_or_default();
+                match self.boot.unit {
+                    Unit::Instructions => format!("{best:.0}"),
+                    Unit::Nanoseconds => format!("{:.1}", best / 1000.0),
+                }
+            }
+        }
+    }
+
+    /// What the way through the driver adds to a command.
+    fn above_floor(&self) {
+        println!("\nWhat the driver adds to a command by a mapped portal, microseconds");
+        for name in self.names() {
+            let Some(label) = name.strip_prefix(COMMAND) else { continue };
+            let floor = format!("{MAPPED}{label}");
+            // Each driver's own floor: measured side by side with its command.
+            let added = |seat| Some(self.best(seat, name)? - self.best(seat, &floor)?);
+            let (Some(old), Some(new)) = (added(Seat::Old), added(Seat::New)) else { continue };
+            let mut line = format!("{label:<58}{:>11.1}{:>11.1}", old / 1000.0, new / 1000.0);
+            if old > 0.0 {
+                // Less than the floor is possible within the noise.
+                let ratio = new.max(0.0) / old;
+                line += &format!("{ratio:>8.2}{:>8}", "");
+                if label == LATENCY_AT {
+                    line += mark(ratio, LATENCY_WANTED);
+                }
+            }
+            println!("{line}");
+        }
+    }
+}
+
+fn mark(ratio: f64, wanted: f64) -> &'static str {
+    if ratio <= wanted { "  ok" } else { "  miss" }
+}
