@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Fuzzing with libFuzzer on stable Rust: the compiler's own coverage pass, no
-//! sanitizer (the targets have no unsafe code).
+//! Fuzzing. The board's parts with libFuzzer on stable Rust: the compiler's own
+//! coverage pass, no sanitizer (the targets have no unsafe code). The Linux driver by
+//! random calls in a guest.
 
 use anyhow::Result;
 use xshell::{Shell, cmd};
@@ -16,6 +17,18 @@ pub(crate) struct Args {
     /// Run this input once, and no others.
     #[arg(long)]
     input: Option<std::path::PathBuf>,
+    /// For the driver: how many calls, about.
+    #[arg(long, default_value_t = 10_000_000)]
+    calls: u64,
+    /// For the driver: the module's file, instead of the kernel's own.
+    #[arg(long)]
+    module: Option<std::path::PathBuf>,
+    /// For the driver: the first seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// For the driver: options of the guest's program.
+    #[arg(last = true)]
+    more: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -26,6 +39,8 @@ enum Target {
     Layout,
     /// Page tables and registers of the SMMU.
     Smmu,
+    /// The Linux driver, by random system calls in a guest.
+    Driver,
 }
 
 impl Target {
@@ -34,6 +49,7 @@ impl Target {
             Self::Commands => "commands",
             Self::Layout => "layout",
             Self::Smmu => "smmu",
+            Self::Driver => "driver",
         }
     }
 }
@@ -47,6 +63,27 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Ccodegen-units=1 -Cdebug-assertions=yes -Coverflow-checks=yes";
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
+    match args.target {
+        Target::Driver => driver(shell, args),
+        Target::Commands | Target::Layout | Target::Smmu => library(shell, args),
+    }
+}
+
+/// Random calls in a guest, over several boots.
+fn driver(shell: &Shell, args: &Args) -> Result<()> {
+    let (calls, seed) = (args.calls.to_string(), args.seed.to_string());
+    let module = args.module.iter().flat_map(|file| ["--module".as_ref(), file.as_os_str()]);
+    let more = &args.more;
+    let package = ["--package", "vm-tests", "--bin", "fuzz-driver"];
+    cmd!(
+        shell,
+        "cargo run --release --locked {package...} -- --calls {calls} --seed {seed} {module...} -- {more...}"
+    )
+    .run()?;
+    Ok(())
+}
+
+fn library(shell: &Shell, args: &Args) -> Result<()> {
     let name = args.target.name();
     let seconds = args.seconds.to_string();
     let corpus = format!("fuzz/corpus/{name}");

@@ -6,7 +6,7 @@ use crate::dma::{Access, DmaBuffer, MapError, Mapped};
 use crate::error::{Error, Result, refused};
 use crate::group::AttachedGroup;
 use crate::ioctl;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::fs::OpenOptions;
 use std::sync::Arc;
@@ -158,6 +158,13 @@ impl Iommu {
         access: Access,
     ) -> std::result::Result<Mapped, Box<MapError>> {
         Mapped::map(Arc::clone(&self.file), buffer, iova, access)
+    }
+}
+
+/// The container's file, for calls that this crate does not wrap.
+impl AsFd for Container {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -239,7 +239,7 @@ impl Device {
     }
 }
 
-/// The device's file, for system calls that this crate has no function for.
+/// The device's file, for calls that this crate does not wrap.
 impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

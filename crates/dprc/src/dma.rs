@@ -57,6 +57,11 @@ impl DmaBuffer {
         self.memory.length()
     }
 
+    /// Where it is in this process, for a memory slot of a guest.
+    pub fn address(&self) -> u64 {
+        self.memory.address()
+    }
+
     /// The word at a byte offset, or `None` outside or when misaligned.
     pub fn load<W: Word>(&self, offset: usize) -> Option<W> {
         self.memory.load(offset)

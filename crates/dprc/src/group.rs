@@ -5,7 +5,7 @@ use crate::container::{Container, Iommu, open_vfio};
 use crate::device::Device;
 use crate::error::{Error, Result, refused};
 use crate::ioctl;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::path::Path;
@@ -143,6 +143,21 @@ impl AttachedGroup {
                 }
             }))?;
         Device::new(name, file)
+    }
+}
+
+/// The group's file, for calls that this crate does not wrap.
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The group's file, for KVM: `KVM_DEV_VFIO_FILE_ADD` makes the guest known to the
+/// driver of each device that is opened afterwards.
+impl AsFd for AttachedGroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

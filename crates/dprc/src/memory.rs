@@ -172,6 +172,11 @@ impl MappedRegion {
         self.mapping.length()
     }
 
+    /// Where it is in this process, for a memory slot of a guest.
+    pub fn address(&self) -> u64 {
+        self.mapping.address()
+    }
+
     /// Reads the word at a byte offset, in one access.
     ///
     /// # Errors

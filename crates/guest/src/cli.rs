@@ -48,6 +48,23 @@ pub enum Program {
         #[command(subcommand)]
         action: Vfio,
     },
+    /// Let a small guest of KVM use a region of an object as memory, and print what
+    /// came of it as one JSON value
+    Kvm(Kvm),
+}
+
+#[derive(Debug, Args)]
+pub struct Kvm {
+    /// The container that is bound to vfio-fsl-mc
+    pub container: String,
+    /// The object whose region it is, such as dpio.2
+    pub object: String,
+    /// Which region
+    #[arg(long, default_value_t = 2)]
+    pub region: u32,
+    /// Do not tell VFIO of the guest, as user space that has none
+    #[arg(long)]
+    pub unattached: bool,
 }
 
 #[derive(Debug, Args)]

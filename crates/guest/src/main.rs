@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Program::Load { modules } => probe::bus::load(&modules),
         Program::Mgmt(mgmt) => probe::mgmt::run(&mgmt),
         Program::Vfio { action } => probe::vfio::run(&action),
+        Program::Kvm(options) => probe::kvm::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,6 +29,33 @@ impl Kernel {
         Ok(Self { image, release, modules })
     }
 
+    /// A kernel that was built by hand, in its build folder (`make O=<folder>`, with
+    /// the targets `Image` and `modules`), for instance one with the kernel's own
+    /// checks switched on.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the folder lacks the image or the list of modules.
+    pub fn built_in(folder: &Path) -> Result<Self> {
+        let missing = |what: &str| Error::Malformed {
+            path: folder.to_owned(),
+            what: format!(
+                "is no folder in which an arm64 kernel was built: it has no {what} (make \
+                     the targets Image and modules)"
+            ),
+        };
+        let image = folder.join("arch/arm64/boot/Image");
+        if !image.is_file() {
+            return Err(missing("arch/arm64/boot/Image"));
+        }
+        let modules = folder.to_owned();
+        if !modules.join("modules.order").is_file() {
+            return Err(missing("modules.order"));
+        }
+        let release = std::fs::read_to_string(folder.join("include/config/kernel.release"))
+            .map_err(|_| missing("include/config/kernel.release"))?;
+        Ok(Self { image, release: release.trim().to_owned(), modules })
+    }
+
     /// The image, uncompressed: what QEMU's `-kernel` takes.
     pub fn image(&self) -> &Path {
         &self.image
@@ -68,4 +95,30 @@ pub(crate) fn vmlinuz(root: &Path) -> Result<PathBuf> {
 /// Where the plain image is put if vmlinuz is a compressed one.
 pub(crate) fn unwrapped_image(root: &Path) -> PathBuf {
     root.join("boot/Image")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_build_folder_must_be_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            ("arch/arm64/boot/Image", ""),
+            ("modules.order", ""),
+            ("include/config/kernel.release", "7.3.4-test\n"),
+        ];
+        for (file, contents) in files {
+            let error = Kernel::built_in(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(file), "{error}");
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, contents).unwrap();
+        }
+        let kernel = Kernel::built_in(folder.path()).unwrap();
+        assert_eq!(kernel.release(), "7.3.4-test");
+        assert!(kernel.image().ends_with("arch/arm64/boot/Image"));
+    }
 }

@@ -5,8 +5,10 @@
 
 mod bed;
 mod console;
+pub mod fuzz;
 mod talk;
 
 pub use bed::{Bed, BedBuilder, Output, kit, layout, layout_of};
 pub use console::complaints;
+pub use fslmc::kit::Driver;
 pub use talk::Talk;

@@ -2,6 +2,25 @@
 //! Small clients for people and for tests, one thing each.
 
 pub mod bus;
+#[cfg(target_arch = "aarch64")]
+pub mod kvm;
 pub mod mgmt;
 pub mod session;
 pub mod vfio;
+
+/// KVM of the guest's processor only.
+#[cfg(not(target_arch = "aarch64"))]
+pub mod kvm {
+    use crate::cli::Kvm;
+    use crate::failure::Failure;
+
+    /// Says that this is no machine for it.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn run(options: &Kvm) -> Result<(), Failure> {
+        let Kvm { container, object, region, unattached: _ } = options;
+        let place = format!("{container}, {object}, region {region}");
+        Err(Failure::new("the small guest is a program for arm64", place, "Run it on the board"))
+    }
+}

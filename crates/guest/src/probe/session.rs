@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use dprc::{Access, Device, DmaBuffer, Interrupt, Mapped, McPortal};
 use mc_abi::common::{ClearIrqStatus, GetIrqStatus, SetIrqEnable, SetIrqMask};
 use mc_abi::{ObjectId, Token, dpbp, dpmng};
+use rustix::fd::AsFd;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::time::Duration;
@@ -82,6 +83,11 @@ enum Request {
     Seen { object: String },
     /// Reset an object
     Reset { object: String },
+    /// Start a process that has the object's file, too, for so many seconds
+    Lend { object: String, seconds: u64 },
+    /// Print the attributes of a dpbp while its device is reset, which is a command of
+    /// the kernel's through the same portal
+    ShowWhileReset { object: ObjectId },
     /// Ask an object for the firmware's version, through its mapped portal
     Ask { object: String },
     /// Print the attributes of a dpbp, asked for through its container's portal
@@ -231,17 +237,31 @@ impl Session {
                 self.around(&object)?.device(&object)?.reset()?;
                 done()
             }
+            Request::Lend { object, seconds } => {
+                let device = self.around(&object)?.device(&object)?;
+                lend(&device, seconds)?;
+                done()
+            }
             Request::Ask { object } => {
                 let device = self.around(&object)?.device(&object)?;
                 let version = device.mapped_portal()?.call(Token::NONE, &dpmng::GetVersion {})?;
                 Ok(format!("{}.{}.{}", version.major, version.minor, version.revision))
             }
-            Request::Show { object } => {
-                let portal = &mut self.around(&object.to_string())?.portal;
-                let reply = with_open(portal, object, |portal, open| {
-                    portal.call(open, &dpbp::GetAttributes {})
-                })?;
-                Ok(format!("{reply:?}"))
+            Request::Show { object } => show(&mut self.around(&object.to_string())?.portal, object),
+            Request::ShowWhileReset { object } => {
+                let open = self.around(&object.to_string())?;
+                let device = open.device(&object.to_string())?;
+                let portal = &mut open.portal;
+                std::thread::scope(|scope| {
+                    let showing = scope.spawn(|| show(portal, object));
+                    std::thread::sleep(Duration::from_millis(500));
+                    let reset = device.reset();
+                    let shown = showing.join().map_err(|_| {
+                        Failure::new("the thread has panicked", "this dialogue", "")
+                    })?;
+                    reset?;
+                    shown
+                })
             }
         }
     }
@@ -326,6 +346,29 @@ impl Open {
             None => Err(not_mapped(iova)),
         }
     }
+}
+
+fn show(portal: &mut McPortal, object: ObjectId) -> Result<String, Failure> {
+    let reply =
+        with_open(portal, object, |portal, open| portal.call(open, &dpbp::GetAttributes {}))?;
+    Ok(format!("{reply:?}"))
+}
+
+/// A process has the device as its standard input and sleeps.
+fn lend(device: &Device, seconds: u64) -> Result<(), Failure> {
+    let program = std::path::Path::new("/bin/busybox");
+    let start = || {
+        let file = device.as_fd().try_clone_to_owned()?;
+        std::process::Command::new(program)
+            .args(["sleep", &seconds.to_string()])
+            .stdin(file)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+    };
+    // It outlives this program, which does not wait for it.
+    let started = start().map(drop);
+    started.map_err(|error| Failure::io("starting it", program, &error, "The image has it"))
 }
 
 fn done() -> Result<String, Failure> {

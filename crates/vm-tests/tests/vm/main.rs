@@ -2,12 +2,16 @@
 //! Tests that boot a guest. They are ignored unless asked for:
 //! `cargo xtask vm [NAME...]`.
 
+mod conformance;
 mod faults;
+mod fuzzing;
 mod guest;
 mod hotplug;
 mod interrupts;
+mod kvm;
 mod layouts;
 mod management;
+mod recovery;
 mod run;
 mod vfio;
 
@@ -23,6 +27,10 @@ fn main() {
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),
+        recovery::trials(),
+        conformance::trials(),
+        kvm::trials(),
+        fuzzing::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

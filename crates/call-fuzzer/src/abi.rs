@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Numbers of the user API (`linux/vfio.h`), and the bytes of its structures.
+
+use vfio_bindings::bindings::vfio::{VFIO_BASE, VFIO_TYPE};
+pub use vfio_bindings::bindings::vfio::{
+    VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_PROBE, VFIO_DEVICE_FEATURE_SET,
+    VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE, VFIO_DMA_UNMAP_FLAG_ALL,
+    VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK,
+    VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE,
+    VFIO_REGION_INFO_FLAG_MMAP, VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU,
+};
+
+/// `_IO(VFIO_TYPE, VFIO_BASE + offset)`.
+const fn vfio(offset: u32) -> u64 {
+    ((VFIO_TYPE as u64) << 8) | (VFIO_BASE + offset) as u64
+}
+
+pub const GET_API_VERSION: u64 = vfio(0);
+pub const CHECK_EXTENSION: u64 = vfio(1);
+pub const SET_IOMMU: u64 = vfio(2);
+pub const GROUP_GET_STATUS: u64 = vfio(3);
+pub const GROUP_SET_CONTAINER: u64 = vfio(4);
+pub const GROUP_UNSET_CONTAINER: u64 = vfio(5);
+pub const GROUP_GET_DEVICE_FD: u64 = vfio(6);
+pub const DEVICE_GET_INFO: u64 = vfio(7);
+pub const DEVICE_GET_REGION_INFO: u64 = vfio(8);
+pub const DEVICE_GET_IRQ_INFO: u64 = vfio(9);
+pub const DEVICE_SET_IRQS: u64 = vfio(10);
+pub const DEVICE_RESET: u64 = vfio(11);
+pub const IOMMU_GET_INFO: u64 = vfio(12);
+pub const IOMMU_MAP_DMA: u64 = vfio(13);
+pub const IOMMU_UNMAP_DMA: u64 = vfio(14);
+pub const DEVICE_FEATURE: u64 = vfio(17);
+
+/// The highest number of VFIO that a device file knows, and a few more.
+pub const LAST: u64 = vfio(24);
+
+/// Where a region begins in a device file.
+pub const fn region_offset(index: u64) -> u64 {
+    index << 40
+}
+
+/// A structure on its way to the kernel.
+#[derive(Clone, Copy)]
+pub struct Bytes {
+    data: [u8; Self::CAPACITY],
+    length: usize,
+}
+
+impl Bytes {
+    /// Longer than any structure here.
+    pub const CAPACITY: usize = 256;
+
+    /// No bytes.
+    pub const fn new() -> Self {
+        Self { data: [0; Self::CAPACITY], length: 0 }
+    }
+
+    /// These bytes; what does not fit is left out.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::new().raw(bytes)
+    }
+
+    /// With 4 bytes more.
+    #[must_use]
+    pub fn u32(self, value: u32) -> Self {
+        self.raw(&value.to_ne_bytes())
+    }
+
+    /// With 8 bytes more.
+    #[must_use]
+    pub fn u64(self, value: u64) -> Self {
+        self.raw(&value.to_ne_bytes())
+    }
+
+    /// With these bytes more; what does not fit is left out.
+    #[must_use]
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        for (slot, byte) in self.data[self.length..].iter_mut().zip(bytes) {
+            *slot = *byte;
+            self.length += 1;
+        }
+        self
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.data[..self.length]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_the_user_api() {
+        assert_eq!(GET_API_VERSION, 0x3b64);
+        assert_eq!(DEVICE_SET_IRQS, 0x3b6e);
+        assert_eq!(DEVICE_FEATURE, 0x3b75);
+    }
+
+    #[test]
+    fn bytes_end_at_their_capacity() {
+        let bytes = Bytes::new().u32(1).raw(&[7; 300]);
+        assert_eq!(bytes.as_slice().len(), Bytes::CAPACITY);
+        assert_eq!(bytes.as_slice()[..5], [1, 0, 0, 0, 7]);
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Random system calls on all that a vfio-fsl-mc driver gives to user space.
+//!
+//! A supervisor starts worker processes with several threads each; all of them work
+//! on one bound container at once. Every choice comes from the seed: a thread makes
+//! the same choices again with the same seed, process number and thread number, as
+//! far as the kernel gives it the same files. How threads interleave is up to the
+//! kernel.
+//!
+//! The process exits with 0 when all is well, 1 when it cannot begin, 3 with a
+//! finding; seed and last calls of all threads are on standard error and on the
+//! kernel's console then.
+#![deny(unsafe_code)]
+
+mod abi;
+mod caller;
+mod kernel_log;
+mod kind;
+mod memory;
+mod report;
+mod shared;
+mod steps;
+mod supervisor;
+mod worker;
+
+use caller::{Commands, Setup};
+use clap::Parser;
+use mc_abi::ObjectId;
+use report::Asked;
+use shared::{OBJECTS, PROCESSES, Shared, THREADS};
+use std::ffi::CString;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use supervisor::{Limits, Supervisor};
+
+/// Where Linux shows the devices of the bus.
+const DEVICES: &str = "/sys/bus/fsl-mc/devices";
+
+/// Random system calls on a container that is bound to vfio-fsl-mc.
+#[derive(Debug, Parser)]
+#[command(name = "vfio-fsl-mc-fuzz", version)]
+struct Options {
+    /// The container
+    #[arg(long, default_value = "dprc.2")]
+    container: ObjectId,
+    /// Calls to make, about
+    #[arg(long, default_value_t = 100_000)]
+    calls: u64,
+    /// Stop after this time
+    #[arg(long, default_value_t = 3600)]
+    seconds: u64,
+    /// What all choices come from; without it, the clock says
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Worker processes
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=PROCESSES as i64))]
+    processes: u8,
+    /// Threads of each
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=THREADS as i64))]
+    threads: u8,
+    /// Commands that are written to the MC
+    #[arg(long, value_enum, default_value_t = Commands::Harmless)]
+    commands: Commands,
+    /// Write none: the same as --commands none
+    #[arg(long)]
+    no_commands: bool,
+    /// Unbind and bind the container every so many seconds
+    #[arg(long)]
+    rebind_every: Option<u64>,
+    /// How long a call may take, in seconds
+    #[arg(long, default_value_t = 20)]
+    hang: u64,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(3),
+        Err(error) => {
+            eprintln!("vfio-fsl-mc-fuzz: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<bool, String> {
+    let commands = if options.no_commands { Commands::None } else { options.commands };
+    let setup = Setup {
+        seed: options.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
+        threads: options.threads.into(),
+        processes: options.processes.into(),
+        group: group(options.container)?,
+        objects: objects(options.container)?,
+        commands,
+        table: steps::table(commands),
+    };
+    let shared = Shared::new().map_err(|error| format!("no shared memory: {error}"))?;
+    let limits = Limits {
+        calls: options.calls,
+        time: Duration::from_secs(options.seconds),
+        hang: Duration::from_secs(options.hang),
+        rebind: options.rebind_every.map(Duration::from_secs),
+    };
+    let mut supervisor = Supervisor::new(&setup, shared, &options.container.to_string(), limits);
+    let finding = supervisor.run().map_err(|error| format!("starting a process: {error}"))?;
+    let elapsed = supervisor.elapsed();
+    let mut findings: Vec<_> = finding.into_iter().collect();
+    if findings.is_empty() {
+        // A run that was cut short has no say in what never succeeded.
+        findings = report::verdict(shared, Asked { commands, rebinds: limits.rebind.is_some() });
+    }
+    print!("{}", report::table(shared));
+    for finding in &findings {
+        println!("finding: {finding}");
+    }
+    println!(
+        "summary: {}",
+        report::summary(shared, setup.seed, elapsed, &findings, report::memory())
+    );
+    Ok(findings.is_empty())
+}
+
+/// `/dev/vfio/N` of the container's group.
+fn group(container: ObjectId) -> Result<CString, String> {
+    let link = Path::new(DEVICES).join(container.to_string()).join("iommu_group");
+    let target = std::fs::read_link(&link)
+        .map_err(|error| format!("{} names no group: {error}", link.display()))?;
+    let number = target.file_name().unwrap_or_default().to_string_lossy();
+    let path = format!("/dev/vfio/{number}");
+    if !Path::new(&path).exists() {
+        return Err(format!("no {path}: bind {container} to vfio-fsl-mc first"));
+    }
+    CString::new(path).map_err(|error| error.to_string())
+}
+
+/// The container and what is in it, by name.
+fn objects(container: ObjectId) -> Result<Vec<(CString, ObjectId)>, String> {
+    let directory = Path::new(DEVICES).join(container.to_string());
+    // The devices of a container lie in its own directory.
+    let entries = std::fs::read_dir(&directory)
+        .map_err(|error| format!("listing {}: {error}", directory.display()))?;
+    let mut ids: Vec<ObjectId> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    ids.sort();
+    ids.insert(0, container);
+    ids.truncate(OBJECTS);
+    ids.into_iter()
+        .map(|id| Ok((CString::new(id.to_string()).map_err(|error| error.to_string())?, id)))
+        .collect()
+}

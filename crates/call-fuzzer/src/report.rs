@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What a run comes to.
+
+use crate::caller::Commands;
+use crate::kind::{Kind, Success, errno_name};
+use crate::shared::Shared;
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The kernel complains.
+    Kernel(String),
+    /// A call does not return.
+    Hang(String),
+    /// A worker process ended as none should.
+    Died(String),
+    /// A call succeeded that must not.
+    Wrong(Kind),
+    /// A kind of calls never succeeded.
+    Never(Kind),
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kernel(line) => write!(f, "the kernel says: {line}"),
+            Self::Hang(what) => write!(f, "hang: {what}"),
+            Self::Died(how) => write!(f, "a worker died: {how}"),
+            Self::Wrong(kind) => write!(f, "a call succeeded that must not: {}", kind.name()),
+            Self::Never(kind) => write!(f, "no call ever succeeded: {}", kind.name()),
+        }
+    }
+}
+
+/// What a run was asked to do, as far as the verdict goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// Commands to the MC.
+    pub commands: Commands,
+    /// Whether the container was unbound and bound.
+    pub rebinds: bool,
+}
+
+/// What the counters alone say is wrong.
+pub fn verdict(shared: &Shared, asked: Asked) -> Vec<Finding> {
+    let judge = |kind: &Kind| {
+        let succeeded = shared.succeeded(*kind) > 0;
+        let needed = match kind.success() {
+            Success::Needed => true,
+            Success::NeededWithCommands => asked.commands != Commands::None,
+            Success::NeededWithRebind => asked.rebinds,
+            Success::Possible => false,
+            Success::Wrong if succeeded => return Some(Finding::Wrong(*kind)),
+            Success::Wrong => false,
+        };
+        (needed && !succeeded).then_some(Finding::Never(*kind))
+    };
+    Kind::ALL.iter().filter_map(judge).collect()
+}
+
+/// Calls, successes, time of a call and refusals, one kind a line.
+pub fn table(shared: &Shared) -> String {
+    let mut text =
+        format!("{:<32} {:>10} {:>10} {:>9}  errors\n", "kind", "calls", "succeeded", "microsec.");
+    for kind in Kind::ALL {
+        let (succeeded, refused) = (shared.succeeded(*kind), shared.refused(*kind));
+        let calls = succeeded + refused.iter().map(|(_, count)| count).sum::<u64>();
+        let mut refused = refused;
+        refused.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let errors: Vec<String> = refused
+            .iter()
+            .map(|(errno, count)| format!("{} {count}", errno_name(*errno)))
+            .collect();
+        let each = shared.spent(*kind).as_secs_f64() * 1e6 / (calls as f64).max(1.0);
+        let _ = writeln!(
+            text,
+            "{:<32} {calls:>10} {succeeded:>10} {each:>9.1}  {}",
+            kind.name(),
+            errors.join(", ")
+        );
+    }
+    text
+}
+
+/// The same and the rest, as one line of JSON.
+pub fn summary(
+    shared: &Shared,
+    seed: u64,
+    elapsed: Duration,
+    findings: &[Finding],
+    memory: Value,
+) -> Value {
+    let mut kinds = Map::new();
+    for kind in Kind::ALL {
+        let errors: Map<String, Value> = shared
+            .refused(*kind)
+            .into_iter()
+            .map(|(errno, count)| (errno_name(errno), count.into()))
+            .collect();
+        kinds.insert(
+            kind.name().into(),
+            json!({"succeeded": shared.succeeded(*kind), "errors": errors}),
+        );
+    }
+    let calls = shared.calls();
+    json!({
+        "seed": seed,
+        "calls": calls,
+        "seconds": elapsed.as_secs_f64(),
+        "calls_per_second": (calls as f64 / elapsed.as_secs_f64().max(0.001)).round(),
+        "findings": findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "memory": memory,
+        "kinds": kinds,
+    })
+}
+
+/// Memory and interrupts that the kernel has in use, after it has dropped what it
+/// can do without.
+pub fn memory() -> Value {
+    let _ = std::fs::write("/proc/sys/vm/drop_caches", "3");
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = |name: &str| -> u64 {
+        let line = meminfo.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+    };
+    let interrupts = std::fs::read_to_string("/proc/interrupts").unwrap_or_default();
+    let areas = std::fs::read_to_string("/proc/vmallocinfo").unwrap_or_default();
+    // Areas that are free but for a flush to come, and stacks of threads that ended, are
+    // kept as long as there is room.
+    let is_kept = |line: &&str| line.contains("unpurged") || line.contains("clone");
+    json!({
+        "available_kb": kilobytes("MemAvailable:"),
+        "slab_kb": kilobytes("SUnreclaim:"),
+        "percpu_kb": kilobytes("Percpu:"),
+        "vmalloc_areas": areas.lines().filter(|line| !is_kept(line)).count(),
+        "io_maps": areas.lines().filter(|line| line.contains("ioremap")).count(),
+        "vfio_interrupts": interrupts.lines().filter(|line| line.contains("vfio")).count(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_without_successes_fails_and_one_with_wrong_ones_too() {
+        let shared = Shared::new().unwrap();
+        let asked = Asked { commands: Commands::None, rebinds: false };
+        let none = verdict(shared, asked);
+        assert!(none.contains(&Finding::Never(Kind::SetIrqsEventFd)));
+        assert!(!none.contains(&Finding::Never(Kind::SendCommand)));
+        assert!(!none.contains(&Finding::Never(Kind::Unbind)));
+        let asked = Asked { commands: Commands::All, rebinds: true };
+        let all = verdict(shared, asked);
+        assert!(all.contains(&Finding::Never(Kind::SendCommand)));
+        assert!(all.contains(&Finding::Never(Kind::Unbind)));
+        for kind in Kind::ALL {
+            shared.slots[0].begin(*kind, [0; 6]);
+            shared.slots[0].end(*kind, 0);
+        }
+        assert_eq!(verdict(shared, asked), [Finding::Wrong(Kind::UnknownIoctl)]);
+    }
+
+    #[test]
+    fn the_table_has_every_kind_and_its_errors() {
+        let shared = Shared::new().unwrap();
+        shared.slots[0].begin(Kind::Map, [0; 6]);
+        shared.slots[0].end(Kind::Map, -i64::from(libc::ENODEV));
+        let table = table(shared);
+        assert_eq!(table.lines().count(), Kind::ALL.len() + 1);
+        assert!(
+            table.lines().any(|line| line.contains("mmap region") && line.contains("ENODEV 1"))
+        );
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Users that go without a word: what they had is given back, whenever they went.
+
+use crate::actors::{Act, Actor, All, is_clean};
+use crate::check::{Check, Outcome, Stop, fail, is};
+use crate::context::Context;
+use crate::kernel::{self, Log};
+use crate::mc::Armed;
+use std::time::Duration;
+
+const fn check(name: &'static str, rule: &'static str, run: fn(&Context) -> Outcome) -> Check {
+    Check::new("close", name, rule, "kernel: a process that ends closes its files", run)
+}
+
+/// The checks.
+pub const CHECKS: &[Check] = &[
+    check(
+        "exit-with-everything",
+        "What a process had that exits with everything open is given back.",
+        exit_with_everything,
+    )
+    .interrupts()
+    .seconds(60),
+    check(
+        "interrupts-after-exit",
+        "Interrupts work after a process that had them has exited.",
+        interrupts_after_exit,
+    )
+    .interrupts()
+    .defect(2)
+    .seconds(60),
+    check(
+        "kill-with-everything",
+        "What a process had that is killed with everything open is given back, and all can be had \
+         again.",
+        kill_with_everything,
+    )
+    .interrupts()
+    .defect(2)
+    .seconds(120),
+    check(
+        "kill-in-commands",
+        "A process that is killed among commands leaves a clean container.",
+        |context| kill_in(context, Act::Command),
+    )
+    .seconds(240),
+    check(
+        "kill-in-interrupts",
+        "A process that is killed among interrupts leaves a clean container.",
+        |context| kill_in(context, Act::Interrupt),
+    )
+    .interrupts()
+    .defect(2)
+    .seconds(240),
+    check(
+        "kill-in-mappings",
+        "A process that is killed among mappings of regions leaves a clean container.",
+        |context| kill_in(context, Act::Map),
+    )
+    .seconds(240),
+    check(
+        "kill-in-dma",
+        "A process that is killed among mappings for DMA leaves a clean container.",
+        |context| kill_in(context, Act::Dma),
+    )
+    .seconds(240),
+    check(
+        "kill-in-open",
+        "A process that is killed among opens and closes leaves a clean container.",
+        |context| kill_in(context, Act::Open),
+    )
+    .seconds(240),
+    check(
+        "kill-in-reset",
+        "A process that is killed among resets leaves a clean container.",
+        |context| kill_in(context, Act::Reset),
+    )
+    .seconds(240),
+    check(
+        "keeps-memory",
+        "Opening and closing all devices of a container costs no memory for ever.",
+        keeps_memory,
+    )
+    .seconds(120),
+];
+
+fn exit_with_everything(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    Actor::start(Act::HoldAll, &[&context.container])?.finish()?;
+    is_clean(&context.container)?;
+    log.is_calm()
+}
+
+fn interrupts_after_exit(context: &Context) -> Outcome {
+    Actor::start(Act::HoldAll, &[&context.container])?.finish()?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    Armed::new(&dprc)?.ring_once()
+}
+
+fn kill_with_everything(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    for _ in 0..context.times(10) {
+        Actor::start(Act::HoldAll, &[&context.container])?.kill()?;
+        is_clean(&context.container)?;
+        let all = All::of(&context.container)?;
+        for (name, device, events) in &all.devices {
+            let Some(events) = events else { continue };
+            let once = dprc::IrqData::None(1);
+            device.set_irqs(0, 0, dprc::IrqAction::Trigger, &once)?;
+            is(&format!("signals of {name}"), events.take()?, 1)?;
+        }
+    }
+    log.is_calm()
+}
+
+/// Numbers without a pattern, from a seed (Marsaglia's xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+fn kill_in(context: &Context, act: Act) -> Outcome {
+    let mut log = Log::from_here()?;
+    let mut random = Random(u64::from(std::process::id()) << 20 | 0x9e37);
+    for round in 0..context.times(40) {
+        let actor = Actor::start(act, &[&context.container])?;
+        std::thread::sleep(Duration::from_micros(random.below(20_000)));
+        actor.kill()?;
+        is_clean(&context.container).map_err(|stop| in_round(stop, round))?;
+    }
+    if act == Act::Interrupt {
+        let held = context.hold()?;
+        let dprc = held.dprc()?;
+        Armed::new(&dprc)?.ring_once()?;
+    }
+    log.is_calm()
+}
+
+fn in_round(stop: Stop, round: u32) -> Stop {
+    match stop {
+        Stop::Fail { expected, got } => {
+            Stop::Fail { expected, got: format!("{got} (round {round})") }
+        }
+        skip => skip,
+    }
+}
+
+fn keeps_memory(context: &Context) -> Outcome {
+    let names = context.devices()?;
+    kernel::keeps_memory(context.times(320), |_| {
+        let held = context.hold()?;
+        for name in &names {
+            let device = held.device(name)?;
+            if device.info().flags == 0 {
+                return fail("flags of a device", "none");
+            }
+        }
+        Ok(())
+    })
+}

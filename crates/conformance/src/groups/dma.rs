@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Memory that the devices of a container reach. That they reach no other takes a bus
+//! master to find out: the tests of the emulated board have one.
+
+use crate::actors::{Act, Actor, IOVA, MEMORY};
+use crate::bus;
+use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
+use crate::context::{Context, Held};
+use crate::kernel;
+use crate::mc::PATIENCE;
+use dprc::{Access, DmaBuffer, Mapped};
+use rustix::io::Errno;
+use std::fs;
+
+const fn check(
+    name: &'static str,
+    rule: &'static str,
+    source: &'static str,
+    run: fn(&Context) -> Outcome,
+) -> Check {
+    Check::new("dma", name, rule, source, run)
+}
+
+const USER_API: &str = "linux/vfio.h: VFIO_IOMMU_MAP_DMA";
+
+/// The checks.
+pub const CHECKS: &[Check] = &[
+    check(
+        "pins-while-mapped",
+        "Memory that is mapped for DMA is pinned, and no longer when it is unmapped.",
+        USER_API,
+        pins_while_mapped,
+    ),
+    check(
+        "exit-unpins",
+        "What a process has mapped that ends without unmapping it is unpinned.",
+        USER_API,
+        exit_unpins,
+    )
+    .seconds(60),
+    check(
+        "kill-unpins",
+        "What a process has mapped that is killed is unpinned.",
+        USER_API,
+        kill_unpins,
+    )
+    .seconds(60),
+    check(
+        "one-mapping-an-address",
+        "An address that is mapped cannot be mapped again before it is unmapped.",
+        USER_API,
+        one_mapping_an_address,
+    ),
+    check(
+        "not-where-messages-go",
+        "The addresses of interrupt messages cannot be mapped.",
+        "kernel: reserved regions of an IOMMU group",
+        not_where_messages_go,
+    ),
+    check(
+        "outlives-devices",
+        "Mappings stay when a device is reset, and when all devices of the container are closed.",
+        USER_API,
+        outlives_devices,
+    ),
+    check(
+        "with-interrupts",
+        "Memory can be mapped before and after interrupts are enabled, and unmapped while they are.",
+        USER_API,
+        with_interrupts,
+    )
+    .interrupts(),
+    check(
+        "two-containers",
+        "Two containers have the same address mapped for different memory; what one unmaps or \
+         closes, the other keeps.",
+        USER_API,
+        two_containers,
+    ),
+];
+
+fn map(held: &Held, iova: u64, pages: usize) -> Result<Mapped, Stop> {
+    let buffer = DmaBuffer::allocate(pages * rustix::param::page_size())?;
+    held.iommu
+        .map(buffer, iova, Access::ReadWrite)
+        .or_else(|error| fail(format!("memory can be mapped at {iova:#x}"), error.to_string()))
+}
+
+fn locked() -> Result<u64, Stop> {
+    Ok(kernel::own_status("VmLck")? * 1024)
+}
+
+fn pins_while_mapped(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let _dprc = held.dprc()?;
+    let before = locked()?;
+    for pages in [1, 16, 1024] {
+        let mapped = map(&held, IOVA, pages)?;
+        is("bytes that are pinned", locked()? - before, mapped.size())?;
+        mapped.unmap()?;
+        is("bytes that are pinned after unmapping", locked()?, before)?;
+    }
+    Ok(())
+}
+
+fn unpinned_after(context: &Context, end: fn(Actor) -> Outcome) -> Outcome {
+    // The kernel counts pins on each processor and adds them up now and then, so that
+    // the numbers are right within a few dozens.
+    const SLACK: u64 = MEMORY as u64 / 2;
+    let before = kernel::pinned_pages()?;
+    for _ in 0..context.times(10) {
+        let actor = Actor::start(Act::HoldMemory, &[&context.container])?;
+        let during = || kernel::pinned_pages().unwrap_or(0);
+        let pinned = bus::wait_until(PATIENCE, || during() >= before + SLACK);
+        ensure(pinned, format!("{MEMORY} pages are pinned"), || {
+            format!("{} more than before", during().saturating_sub(before))
+        })?;
+        end(actor)?;
+        let gone = bus::wait_until(PATIENCE, || during() <= before + SLACK);
+        ensure(gone, "no page more is pinned than before", || {
+            format!("{} pages more", during().saturating_sub(before))
+        })?;
+    }
+    Ok(())
+}
+
+fn exit_unpins(context: &Context) -> Outcome {
+    unpinned_after(context, Actor::finish)
+}
+
+fn kill_unpins(context: &Context) -> Outcome {
+    unpinned_after(context, Actor::kill)
+}
+
+fn refused_with(held: &Held, iova: u64, pages: usize, errno: Errno) -> Outcome {
+    let buffer = DmaBuffer::allocate(pages * rustix::param::page_size())?;
+    let what = || format!("mapping {pages} pages at {iova:#x} is refused with {errno:?}");
+    match held.iommu.map(buffer, iova, Access::ReadWrite) {
+        Ok(_) => fail(what(), "they are mapped"),
+        Err(error) => match &error.error {
+            dprc::Error::Kernel { errno: got, .. } if *got == errno => Ok(()),
+            error => fail(what(), error.to_string()),
+        },
+    }
+}
+
+fn one_mapping_an_address(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let page = rustix::param::page_size() as u64;
+    let mapped = map(&held, IOVA, 4)?;
+    refused_with(&held, IOVA, 4, Errno::EXIST)?;
+    refused_with(&held, IOVA + 3 * page, 4, Errno::EXIST)?;
+    refused_with(&held, IOVA - page, 2, Errno::EXIST)?;
+    mapped.unmap()?;
+    map(&held, IOVA - page, 2)?.unmap()?;
+    map(&held, IOVA, 4)?.unmap()?;
+    Ok(())
+}
+
+fn not_where_messages_go(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let group = held.group.number();
+    let path = format!("/sys/kernel/iommu_groups/{group}/reserved_regions");
+    let text = fs::read_to_string(path)?;
+    let number = |word: Option<&str>| {
+        word.and_then(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok())
+    };
+    let mut found = false;
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let (first, last) = (number(words.next()), number(words.next()));
+        let (Some(first), Some(last), Some("msi")) = (first, last, words.next()) else { continue };
+        found = true;
+        let page = rustix::param::page_size() as u64;
+        refused_with(&held, first, 1, Errno::INVAL)?;
+        refused_with(&held, (last + 1).saturating_sub(page), 1, Errno::INVAL)?;
+    }
+    if found { Ok(()) } else { skip(format!("group {group} has no region for messages")) }
+}
+
+fn outlives_devices(context: &Context) -> Outcome {
+    let before = locked()?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mapped = map(&held, IOVA, 64)?;
+    dprc.reset()?;
+    is("bytes that are pinned after a reset", locked()? - before, mapped.size())?;
+    drop(dprc);
+    is("bytes that are pinned with no device open", locked()? - before, mapped.size())?;
+    let _dprc = held.dprc()?;
+    refused_with(&held, IOVA, 1, Errno::EXIST)?;
+    mapped.unmap()?;
+    is("bytes that are pinned after unmapping", locked()?, before)
+}
+
+fn with_interrupts(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let first = map(&held, IOVA, 64)?;
+    let mut armed = crate::mc::Armed::new(&dprc)?;
+    armed.ring_once()?;
+    let second = map(&held, 2 * IOVA, 64)?;
+    armed.ring_once()?;
+    first.unmap()?;
+    armed.ring_once()?;
+    second.unmap()?;
+    armed.ring_once()
+}
+
+fn two_containers(context: &Context) -> Outcome {
+    let before = locked()?;
+    let (one, other) = (context.hold()?, context.hold_second()?);
+    ensure(one.group.number() != other.group.number(), "two IOMMU groups", || "one".into())?;
+    let (near, far) = (map(&one, IOVA, 16)?, map(&other, IOVA, 32)?);
+    let (near_size, far_size) = (near.size(), far.size());
+    is("bytes that are pinned", locked()? - before, near_size + far_size)?;
+    near.unmap()?;
+    is("bytes that are pinned after one unmaps", locked()? - before, far_size)?;
+    refused_with(&other, IOVA, 1, Errno::EXIST)?;
+    map(&one, IOVA, 1)?.unmap()?;
+    drop(one);
+    is("bytes that are pinned after one closes", locked()? - before, far_size)?;
+    far.unmap()?;
+    is("bytes that are pinned after all is unmapped", locked()?, before)
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Objects of a bound container that another driver has: they have the container's
+//! isolation id, so nobody may have the container in user space meanwhile.
+
+use crate::actors::is_clean;
+use crate::bus::{self, DRIVER, ROOT};
+use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
+use crate::context::{Context, hold};
+use crate::kernel::Log;
+use crate::mc::{Armed, Manager, container_of};
+use std::path::{Path, PathBuf};
+
+const fn check(
+    name: &'static str,
+    rule: &'static str,
+    source: &'static str,
+    run: fn(&Context) -> Outcome,
+) -> Check {
+    Check::new("escape", name, rule, source, run).seconds(30)
+}
+
+const VIABLE: &str = "kernel: a group is user space's as a whole only";
+const NOTIFIER: &str = "C driver: sets driver_override of what is added";
+
+/// The checks.
+pub const CHECKS: &[Check] = &[
+    check(
+        "no-taking",
+        "A container of which another driver has an object cannot be taken until it is back.",
+        VIABLE,
+        no_taking,
+    ),
+    check(
+        "no-escape-while-open",
+        "Another driver is not given an object of a container that is open, and the user goes on.",
+        VIABLE,
+        no_escape_while_open,
+    )
+    .interrupts(),
+    check(
+        "override-is-set",
+        "All objects of a bound container have driver_override set to the driver.",
+        NOTIFIER,
+        override_is_set,
+    ),
+    check(
+        "probe-brings-back",
+        "An object that was unbound is the driver's again, and no other's, when the bus looks for \
+         a driver.",
+        NOTIFIER,
+        probe_brings_back,
+    ),
+    check(
+        "override-of-later-ones",
+        "An object that comes to the container while it is unbound is the driver's after the bind, \
+         also where the host has a driver for it.",
+        NOTIFIER,
+        override_of_later_ones,
+    ),
+];
+
+const ALLOCATOR: &str = "fsl_mc_allocator";
+
+fn driver(name: &str) -> PathBuf {
+    Path::new(ROOT).join("drivers").join(name)
+}
+
+/// An object of the container that the host's allocator would take; back in the hands
+/// of the driver when dropped.
+struct Escaping(String);
+
+impl Escaping {
+    fn from(context: &Context) -> Result<Self, Stop> {
+        if !driver(ALLOCATOR).is_dir() {
+            return skip(format!("there is no driver {ALLOCATOR}"));
+        }
+        let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
+        bus::unbind(&name)?;
+        Ok(Self(name))
+    }
+
+    /// Gives it to the host's allocator.
+    fn go(&self) -> std::io::Result<()> {
+        bus::write(&bus::device(&self.0).join("driver_override"), "\n")?;
+        bus::write(&driver(ALLOCATOR).join("bind"), &self.0)
+    }
+
+    fn back(&self) -> std::io::Result<()> {
+        match bus::driver_of(&self.0).as_deref() {
+            Some(DRIVER) => Ok(()),
+            Some(other) => {
+                bus::write(&driver(other).join("unbind"), &self.0)?;
+                bus::bind(&self.0)
+            }
+            None => bus::bind(&self.0),
+        }
+    }
+}
+
+impl Drop for Escaping {
+    fn drop(&mut self) {
+        // What does not work is noticed by the checks that follow.
+        let _ = self.back();
+    }
+}
+
+fn no_taking(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let escaping = Escaping::from(context)?;
+    escaping.go()?;
+    is("driver of the object", bus::driver_of(&escaping.0).as_deref(), Some(ALLOCATOR))?;
+    // Refused at the group or at the device: both are fine.
+    let taken = hold(&context.container).and_then(|held| held.dprc());
+    if let Ok(device) = taken {
+        return fail(
+            format!("no device opens while {} is {ALLOCATOR}'s", escaping.0),
+            format!("{} opens", device.name()),
+        );
+    }
+    escaping.back()?;
+    is_clean(&context.container)?;
+    log.is_calm()
+}
+
+fn no_escape_while_open(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut armed = Armed::new(&dprc)?;
+    let escaping = Escaping::from(context)?;
+    let gone = escaping.go();
+    let now = bus::driver_of(&escaping.0);
+    ensure(
+        gone.is_err() && now.is_none(),
+        format!("{ALLOCATOR} does not get {} while the container is open", escaping.0),
+        || format!("bind: {gone:?}, driver {now:?}"),
+    )?;
+    armed.ring_once()?;
+    let number = container_of(&mut dprc.portal()?)?;
+    is("number of the portal's container", number, bus::number(&context.container))?;
+    escaping.back()?;
+    held.device(&escaping.0)?.reset()?;
+    log.is_calm()
+}
+
+fn override_of(name: &str) -> Result<String, Stop> {
+    let text = std::fs::read_to_string(bus::device(name).join("driver_override"))?;
+    Ok(text.trim_end().to_owned())
+}
+
+fn override_is_set(context: &Context) -> Outcome {
+    for name in context.objects()? {
+        is(&format!("driver_override of {name}"), override_of(&name)?.as_str(), DRIVER)?;
+    }
+    Ok(())
+}
+
+fn probe_brings_back(context: &Context) -> Outcome {
+    for name in context.objects()? {
+        if bus::family(&name) == "dprc" {
+            continue;
+        }
+        bus::unbind(&name)?;
+        let looked = bus::write(&Path::new(ROOT).join("drivers_probe"), &name);
+        let found = bus::driver_of(&name);
+        if found.as_deref() != Some(DRIVER) {
+            // So that the next check has it.
+            let _ = bus::bind(&name);
+        }
+        looked?;
+        is(&format!("driver of {name}"), found.as_deref(), Some(DRIVER))?;
+    }
+    is_clean(&context.container)
+}
+
+fn override_of_later_ones(context: &Context) -> Outcome {
+    let mut manager = Manager::around(&context.container)?;
+    bus::unbind(&context.container)?;
+    let added = manager.add_pool(&context.container);
+    let bound = bus::bind(&context.container);
+    let added = added?;
+    let found = (bus::driver_of(&added.to_string()), override_of(&added.to_string()));
+    manager.remove(added, &context.container)?;
+    bus::bind_again(&context.container)?;
+    bound?;
+    is("driver of the object", found.0.as_deref(), Some(DRIVER))?;
+    is("driver_override of the object", found.1?.as_str(), DRIVER)
+}

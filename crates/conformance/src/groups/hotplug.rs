@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Objects that come to a container which the driver has, and go.
+
+use crate::bus::{self, DRIVER};
+use crate::check::{Check, Outcome, Stop, ensure, fail, is};
+use crate::context::Context;
+use crate::kernel::Log;
+use crate::mc::{self, Armed, Gate, Manager, container_of, object, settle, with_open};
+use dprc::McPortal;
+use mc_abi::ObjectId;
+use mc_abi::dprc::event;
+use std::time::Duration;
+
+const fn check(name: &'static str, rule: &'static str, run: fn(&Context) -> Outcome) -> Check {
+    let source = "restool and the MC's own events: a container's contents change at run time";
+    Check::new("hotplug", name, rule, source, run).seconds(120)
+}
+
+/// The checks.
+pub const CHECKS: &[Check] = &[
+    check(
+        "added",
+        "An object that is added to a bound container appears there within seconds, in the \
+         driver's hands and the container's group.",
+        added,
+    )
+    .defect(17),
+    check(
+        "removed",
+        "An object that is taken from a bound container vanishes there within seconds.",
+        removed,
+    )
+    .defect(17),
+    check(
+        "added-while-open",
+        "An object that is added while the container is open appears, and can be opened.",
+        added_while_open,
+    )
+    .defect(17),
+    check(
+        "added-with-interrupt",
+        "An object that is added while the user has the container's interrupt appears, and the \
+         user is told once and finds the event.",
+        added_with_interrupt,
+    )
+    .interrupts()
+    .defect(17),
+    check(
+        "added-while-gate-is-shut",
+        "An object that is added while the user has shut the container's interrupt does not \
+         signal, and appears when the user has given the interrupt up.",
+        added_while_gate_is_shut,
+    )
+    .interrupts()
+    .defect(17),
+    check(
+        "made-by-the-user",
+        "An object that the user makes in the container appears, and vanishes when the user \
+         destroys it.",
+        made_by_the_user,
+    )
+    .defect(17),
+    check(
+        "removed-while-open",
+        "An object that is taken away while its device is open vanishes when that is closed, and \
+         the container goes on.",
+        removed_while_open,
+    )
+    .defect(17),
+    check(
+        "burst",
+        "Objects that are added at once all appear, and vanish when they are taken away at once.",
+        burst,
+    )
+    .defect(17),
+    check(
+        "again-and-again",
+        "Objects come and go many times, and nothing is left of them.",
+        again_and_again,
+    )
+    .defect(17),
+    check(
+        "added-before-bind",
+        "An object that was added while the container was unbound is there after the bind, and \
+         one that was taken away is not.",
+        added_before_bind,
+    ),
+    check(
+        "missing-object-is-refused",
+        "What the kernel still shows of an object that is gone does no harm: opening, resetting \
+         and closing it ends.",
+        missing_object_is_refused,
+    )
+    .interrupts(),
+];
+
+/// How long an object may take to appear or vanish.
+const SECONDS: Duration = Duration::from_secs(5);
+
+/// An object that is added to a container, and taken away when dropped.
+struct Added<'a> {
+    manager: Manager,
+    id: ObjectId,
+    container: &'a str,
+    there: bool,
+}
+
+impl<'a> Added<'a> {
+    fn to(context: &'a Context) -> Result<Self, Stop> {
+        let container = &context.container;
+        let mut manager = Manager::around(container)?;
+        let id = manager.add_pool(container)?;
+        Ok(Self { manager, id, container, there: true })
+    }
+
+    fn take_away(&mut self) -> Outcome {
+        self.there = false;
+        self.manager.remove(self.id, self.container)
+    }
+}
+
+impl Drop for Added<'_> {
+    fn drop(&mut self) {
+        if self.there {
+            // What does not work is noticed by the checks that follow.
+            let _ = self.take_away();
+        }
+    }
+}
+
+fn appears(name: &str, container: &str) -> Outcome {
+    let there = || bus::driver_of(name).as_deref() == Some(DRIVER);
+    if !bus::wait_until(SECONDS, there) {
+        let state = if !bus::device(name).exists() {
+            "it is not on the bus".to_owned()
+        } else {
+            format!("its driver is {:?}", bus::driver_of(name))
+        };
+        return fail(format!("{name} has {DRIVER} within {SECONDS:?}"), state);
+    }
+    is(&format!("container of {name}"), bus::parent(name).as_deref(), Some(container))?;
+    is(&format!("IOMMU group of {name}"), bus::group_of(name), bus::group_of(container))
+}
+
+fn vanishes(name: &str) -> Outcome {
+    let gone = bus::wait_until(SECONDS, || !bus::device(name).exists());
+    ensure(gone, format!("{name} vanishes within {SECONDS:?}"), || "it stays".into())
+}
+
+fn added(context: &Context) -> Outcome {
+    let added = Added::to(context)?;
+    let name = added.id.to_string();
+    appears(&name, &context.container)?;
+    let held = context.hold()?;
+    held.device(&name)?.reset()?;
+    is("state of the object", mc::enabled(&mut held.dprc()?.portal()?, added.id)?, false)
+}
+
+fn removed(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let mut added = Added::to(context)?;
+    let name = added.id.to_string();
+    appears(&name, &context.container)?;
+    added.take_away()?;
+    vanishes(&name)?;
+    log.is_calm()
+}
+
+fn added_while_open(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut added = Added::to(context)?;
+    let name = added.id.to_string();
+    appears(&name, &context.container)?;
+    held.device(&name)?.reset()?;
+    added.take_away()?;
+    vanishes(&name)?;
+    let number = container_of(&mut dprc.portal()?)?;
+    is("number of the portal's container", number, bus::number(&context.container))
+}
+
+fn added_with_interrupt(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let interrupt = dprc.enable_interrupt(0)?;
+    let mut gate = Gate::open(dprc.portal()?, object(&held.name)?, event::OBJ_ADDED)?;
+    settle(interrupt.events())?;
+    for _ in 0..3 {
+        let added = Added::to(context)?;
+        mc::expect_count(interrupt.events(), 1, "an object is added")?;
+        appears(&added.id.to_string(), &context.container)?;
+        let events = gate.events()? & event::OBJ_ADDED;
+        is("the event that the user finds", events, event::OBJ_ADDED)?;
+        gate.forget()?;
+    }
+    // What the user does not want to know is not told: the objects have gone.
+    mc::expect_count(interrupt.events(), 0, "objects have been taken away")
+}
+
+fn added_while_gate_is_shut(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    for _ in 0..3 {
+        let mut armed = Armed::new(&dprc)?;
+        armed.ring_once()?;
+        let Armed { interrupt, bell } = armed;
+        // Shuts the gate.
+        drop(bell);
+        let mut added = Added::to(context)?;
+        let name = added.id.to_string();
+        mc::expect_count(interrupt.events(), 0, "an object has come, with the gate shut")?;
+        interrupt.disable()?;
+        appears(&name, &context.container)?;
+        added.take_away()?;
+        vanishes(&name)?;
+    }
+    Ok(())
+}
+
+fn made_by_the_user(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut portal = dprc.portal()?;
+    let container = object(&held.name)?;
+    for _ in 0..3 {
+        let made = with_open(&mut portal, container, mc::make_pool)?;
+        let seen = appears(&made.to_string(), &held.name);
+        destroy(&mut portal, container, made)?;
+        seen?;
+        vanishes(&made.to_string())?;
+    }
+    Ok(())
+}
+
+fn destroy(portal: &mut McPortal, container: ObjectId, made: ObjectId) -> Outcome {
+    Ok(with_open(portal, container, |portal, open| mc::destroy(portal, open, made))?)
+}
+
+fn removed_while_open(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut added = Added::to(context)?;
+    let name = added.id.to_string();
+    appears(&name, &context.container)?;
+    let device = held.device(&name)?;
+    added.take_away()?;
+    std::thread::sleep(Duration::from_millis(500));
+    // The object is no more; what comes back is an error, and comes back.
+    if device.reset().is_ok() {
+        return fail("an object that is gone cannot be reset", "it was reset");
+    }
+    let number = container_of(&mut dprc.portal()?)?;
+    is("number of the portal's container", number, bus::number(&context.container))?;
+    drop(device);
+    vanishes(&name)?;
+    let after = Added::to(context)?;
+    appears(&after.id.to_string(), &context.container)?;
+    log.is_calm()
+}
+
+fn burst(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let held = context.hold()?;
+    let _dprc = held.dprc()?;
+    let before = context.objects()?;
+    let mut manager = Manager::around(&context.container)?;
+    let mut all = Vec::new();
+    let mut seen = Ok(());
+    for _ in 0..8 {
+        all.push(manager.add_pool(&context.container)?);
+    }
+    for id in &all {
+        seen = seen.and_then(|()| appears(&id.to_string(), &context.container));
+    }
+    for id in &all {
+        manager.remove(*id, &context.container)?;
+    }
+    seen?;
+    all.iter().try_for_each(|id| vanishes(&id.to_string()))?;
+    is("objects of the container", context.objects()?, before)?;
+    log.is_calm()
+}
+
+fn again_and_again(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let before = context.objects()?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut portal = dprc.portal()?;
+    for round in 0..context.times(30) {
+        let mut added = Added::to(context)?;
+        let name = added.id.to_string();
+        appears(&name, &context.container)?;
+        if round % 2 == 0 {
+            mc::switch_on(&mut portal, added.id)?;
+            drop(held.device(&name)?);
+        }
+        added.take_away()?;
+        vanishes(&name)?;
+    }
+    is("objects of the container", context.objects()?, before)?;
+    log.is_calm()
+}
+
+fn added_before_bind(context: &Context) -> Outcome {
+    let before = context.objects()?;
+    let mut added = Added::to(context)?;
+    let name = added.id.to_string();
+    bus::bind_again(&context.container)?;
+    appears(&name, &context.container)?;
+    added.take_away()?;
+    bus::bind_again(&context.container)?;
+    vanishes(&name)?;
+    is("objects of the container", context.objects()?, before)
+}
+
+fn missing_object_is_refused(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let mut added = Added::to(context)?;
+    let name = added.id.to_string();
+    bus::bind_again(&context.container)?;
+    appears(&name, &context.container)?;
+    {
+        let held = context.hold()?;
+        let dprc = held.dprc()?;
+        let _kept = dprc.enable_interrupt(0)?;
+        let device = held.device(&name)?;
+        let interrupt = device.enable_interrupt(0)?;
+        added.take_away()?;
+        // Either is fine, so long as it ends.
+        let _ = device.reset();
+        let _ = interrupt.simulate();
+        let _ = interrupt.disable();
+        drop(device);
+        if let Ok(again) = held.device(&name) {
+            let _ = again.reset();
+            let _ = again.enable_interrupt(0);
+        }
+        let number = container_of(&mut dprc.portal()?)?;
+        is("number of the portal's container", number, bus::number(&context.container))?;
+    }
+    bus::bind_again(&context.container)?;
+    vanishes(&name)?;
+    log.is_calm()
+}

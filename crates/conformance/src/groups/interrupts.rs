@@ -1,0 +1,646 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Interrupts on their way from the Management Complex to an eventfd: all of them,
+//! no others, again and again, and at no cost.
+
+use crate::bus;
+use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
+use crate::context::{Context, Held};
+use crate::kernel::{self, Log};
+use crate::mc::{Armed, Bell, Gate, QUIET, expect_count, object, settle, with_open};
+use dprc::{Device, EventFd, Interrupt, IrqAction, IrqData};
+use mc_abi::common::{Disable, Enable};
+use mc_abi::dprc::{GetConnection, event};
+use mc_abi::{ObjectId, ObjectType, Token, dpmng, dpni};
+use rustix::fd::AsFd;
+use std::collections::BTreeMap;
+
+const fn check(
+    name: &'static str,
+    rule: &'static str,
+    source: &'static str,
+    run: fn(&Context) -> Outcome,
+) -> Check {
+    Check::new("interrupts", name, rule, source, run).interrupts()
+}
+
+const USER_API: &str = "linux/vfio.h: VFIO_DEVICE_SET_IRQS";
+
+/// The checks.
+pub const CHECKS: &[Check] = &[
+    check(
+        "reaches-eventfd",
+        "An event of the container signals the eventfd of its interrupt.",
+        USER_API,
+        reaches_eventfd,
+    ),
+    check(
+        "count-is-exact",
+        "The eventfd counts as many as there are events that interrupt, and /proc/interrupts too.",
+        USER_API,
+        count_is_exact,
+    ),
+    check(
+        "gate-is-the-users",
+        "What the user masks or shuts off in the MC does not signal, and what waits comes when \
+         it is let through.",
+        "MC commands SetIrqMask, SetIrqEnable",
+        gate_is_the_users,
+    ),
+    check(
+        "gate-before-enable",
+        "What the user has set of an interrupt in the MC holds when it enables the interrupt \
+         later.",
+        "MC commands SetIrqMask, SetIrqEnable",
+        gate_before_enable,
+    ),
+    check(
+        "status-before-enable",
+        "A user who has not enabled an interrupt can read and forget its events all the same.",
+        "MC commands GetIrqStatus, ClearIrqStatus",
+        status_before_enable,
+    ),
+    check(
+        "status-is-the-users",
+        "The events of an interrupt stay for the user to read until the user forgets them.",
+        "MC commands GetIrqStatus, ClearIrqStatus",
+        status_is_the_users,
+    ),
+    check(
+        "of-a-portal",
+        "A dpmcp interrupts when a command through its mapped portal is done.",
+        USER_API,
+        of_a_portal,
+    ),
+    check("of-an-interface", "A dpni interrupts when its link changes.", USER_API, of_an_interface),
+    check(
+        "of-all-objects",
+        "All devices of a container have interrupts at once, and each signals its own eventfd.",
+        USER_API,
+        of_all_objects,
+    ),
+    check(
+        "name-has-object",
+        "The line of an enabled interrupt in /proc/interrupts has the object's name as a word.",
+        "DPDK: dpaa2_hw_dpio.c searches it for dpio.N",
+        name_has_object,
+    ),
+    check(
+        "name-goes",
+        "A disabled interrupt of an object has no line in /proc/interrupts.",
+        "C driver: free_irq",
+        name_goes,
+    ),
+    check(
+        "enable-again",
+        "Enabling again with another eventfd signals that one and not the one of before.",
+        USER_API,
+        enable_again,
+    ),
+    check(
+        "disable-by-count",
+        "DATA_NONE with ACTION_TRIGGER and count 0 ends the signals.",
+        "linux/vfio.h: VFIO_IRQ_SET_DATA_NONE",
+        disable_by_count,
+    ),
+    check(
+        "disable-by-fd",
+        "DATA_EVENTFD with -1 ends the signals.",
+        "linux/vfio.h: VFIO_IRQ_SET_DATA_EVENTFD",
+        disable_by_fd,
+    ),
+    check(
+        "eventfd-closed",
+        "Events after the user has closed the eventfd itself do no harm.",
+        "kernel: an eventfd lives as long as who signals it",
+        eventfd_closed,
+    ),
+    check(
+        "after-close",
+        "Events after the last close of a device signal nothing and do no harm.",
+        "C driver: close frees the interrupts",
+        after_close,
+    ),
+    check(
+        "others-stay",
+        "Closing a device leaves the interrupts of the container's other devices alone.",
+        "C driver: close",
+        others_stay,
+    ),
+    check(
+        "enable-under-fire",
+        "Enabling again and again while events come loses no later event and does no harm.",
+        USER_API,
+        enable_under_fire,
+    )
+    .seconds(60),
+    check(
+        "again-after-close",
+        "Interrupts work after the container has been closed and opened again.",
+        "C driver: close cleans the interrupt pool",
+        again_after_close,
+    )
+    .defect(2),
+    check(
+        "again-for-all",
+        "Interrupts of all devices can be enabled after all of them have been closed.",
+        "C driver: close cleans the interrupt pool",
+        again_for_all,
+    )
+    .defect(2),
+    check(
+        "thousand-cycles",
+        "Open, enable, interrupt, close: a thousand times.",
+        "C driver: close cleans the interrupt pool",
+        thousand_cycles,
+    )
+    .defect(2)
+    .seconds(300),
+    check(
+        "keeps-memory-of-object",
+        "Enabling interrupts of a device and closing it costs no memory for ever.",
+        "kernel: what open takes, close gives back",
+        keeps_memory_of_object,
+    )
+    .defect(3)
+    .seconds(300),
+    check(
+        "keeps-memory-of-container",
+        "Opening a container, enabling its interrupt and closing it costs no memory for ever.",
+        "kernel: what open takes, close gives back",
+        keeps_memory_of_container,
+    )
+    .defect(2)
+    .seconds(300),
+    check(
+        "vectors-as-needed",
+        "A container takes as many interrupts of the system as its devices have, not 256.",
+        "kernel: interrupts are scarce; ITS tables",
+        vectors_as_needed,
+    )
+    .defect(14),
+];
+
+fn open(held: &Held) -> Result<(Device, Armed), Stop> {
+    let dprc = held.dprc()?;
+    let armed = Armed::new(&dprc)?;
+    Ok((dprc, armed))
+}
+
+fn enable(device: &Device, events: &EventFd) -> Outcome {
+    let files = [Some(events.as_fd())];
+    Ok(device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::EventFds(&files))?)
+}
+
+fn reaches_eventfd(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let (_dprc, mut armed) = open(&held)?;
+    armed.ring_once()
+}
+
+fn count_is_exact(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let (_dprc, mut armed) = open(&held)?;
+    let seen = || -> Result<u64, Stop> {
+        Ok(kernel::interrupts_of(&held.name)?.iter().map(|line| line.count).sum())
+    };
+    let before = seen()?;
+    let rings = context.times(50);
+    for _ in 0..rings {
+        armed.ring_once()?;
+    }
+    expect_count(armed.interrupt.events(), 0, "the last event")?;
+    is("interrupts that the kernel has seen", seen()? - before, rings.into())
+}
+
+fn gate_is_the_users(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let interrupt = dprc.enable_interrupt(0)?;
+    let name = object(&held.name)?;
+    // Nothing passes that is not chosen.
+    let mut gate = Gate::open(dprc.portal()?, name, event::OBJ_DESTROYED)?;
+    settle(interrupt.events())?;
+    let mut portal = dprc.portal()?;
+    let made = with_open(&mut portal, name, crate::mc::make_pool)?;
+    expect_count(interrupt.events(), 0, "an event that is masked")?;
+    with_open(&mut portal, name, |portal, open| crate::mc::destroy(portal, open, made))?;
+    expect_count(interrupt.events(), 1, "an event that is not masked")?;
+    gate.forget()?;
+    drop(gate);
+    let mut shut = Gate::open(dprc.portal()?, name, 0)?;
+    with_open(&mut portal, name, |portal, open| {
+        let made = crate::mc::make_pool(portal, open)?;
+        crate::mc::destroy(portal, open, made)
+    })?;
+    expect_count(interrupt.events(), 0, "events that are masked")?;
+    let kept = shut.events()? & (event::OBJ_CREATED | event::OBJ_DESTROYED);
+    is("events that have waited", kept, event::OBJ_CREATED | event::OBJ_DESTROYED)?;
+    with_open(&mut portal, name, |portal, open| {
+        let mask = event::OBJ_CREATED;
+        portal.call(open, &mc_abi::common::SetIrqMask { mask, index: 0 })
+    })?;
+    expect_count(interrupt.events(), 1, "the mask is taken away")
+}
+
+fn gate_before_enable(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut bell = Bell::new(dprc.portal()?, &held.name)?;
+    // Long enough for a kernel that would set something else.
+    std::thread::sleep(10 * QUIET);
+    let events = EventFd::new()?;
+    enable(&dprc, &events)?;
+    settle(&events)?;
+    for _ in 0..3 {
+        bell.ring()?;
+        // The destruction, which is an event too, was not asked for.
+        expect_count(&events, 1, "an event")?;
+    }
+    Ok(())
+}
+
+fn status_before_enable(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut bell = Bell::new(dprc.portal()?, &held.name)?;
+    bell.ring()?;
+    std::thread::sleep(10 * QUIET);
+    let events = bell.events()? & (event::OBJ_CREATED | event::OBJ_DESTROYED);
+    is("events to be read", events, event::OBJ_CREATED | event::OBJ_DESTROYED)
+}
+
+fn status_is_the_users(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let (_dprc, mut armed) = open(&held)?;
+    for _ in 0..5 {
+        armed.ring_once()?;
+        // Long enough for a kernel that would look at the container, too.
+        std::thread::sleep(QUIET);
+        let events = armed.bell.events()? & (event::OBJ_CREATED | event::OBJ_DESTROYED);
+        is("events to be read", events, event::OBJ_CREATED | event::OBJ_DESTROYED)?;
+    }
+    Ok(())
+}
+
+fn of_a_portal(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let name = context.first("dpmcp")?;
+    let device = held.device(&name)?;
+    if device.info().irqs == 0 {
+        return skip(format!("{name} has no interrupt"));
+    }
+    let dprc = held.dprc()?;
+    let interrupt = device.enable_interrupt(0)?;
+    let mut gate = Gate::open(dprc.portal()?, object(&name)?, u32::MAX)?;
+    settle(interrupt.events())?;
+    let mut portal = device.mapped_portal()?;
+    for _ in 0..10 {
+        portal.call(Token::NONE, &dpmng::GetVersion {})?;
+        expect_count(interrupt.events(), 1, "a command of the portal")?;
+        gate.forget()?;
+    }
+    Ok(())
+}
+
+/// An interface that is connected to another of the container.
+fn interface_pair(held: &Held, dprc: &Device) -> Result<(ObjectId, ObjectId), Stop> {
+    let mut portal = dprc.portal()?;
+    let names = bus::objects(&held.name)?;
+    let interfaces: Vec<ObjectId> = names
+        .iter()
+        .filter(|name| bus::family(name) == "dpni")
+        .map(|name| object(name))
+        .collect::<Result<_, _>>()?;
+    let open = portal.open(object(&held.name)?)?;
+    for one in &interfaces {
+        let ask = GetConnection { id: one.id, interface: 0, kind: ObjectType::Dpni };
+        // One without a connection is refused.
+        let Ok(peer) = portal.call(open, &ask) else { continue };
+        let other = interfaces.iter().find(|other| other.id == peer.id && *other != one);
+        if let (Some(other), true) = (other, peer.kind.as_bytes() == b"dpni") {
+            return Ok((*one, *other));
+        }
+    }
+    skip("no two dpni of the container are connected to each other")
+}
+
+fn of_an_interface(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let (near, far) = interface_pair(&held, &dprc)?;
+    let device = held.device(&near.to_string())?;
+    let interrupt = device.enable_interrupt(0)?;
+    let mut gate = Gate::open(dprc.portal()?, near, dpni::events::LINK_CHANGED)?;
+    let mut portal = dprc.portal()?;
+    with_open(&mut portal, near, |portal, open| portal.call(open, &Enable {}))?;
+    settle(interrupt.events())?;
+    for _ in 0..5 {
+        gate.forget()?;
+        with_open(&mut portal, far, |portal, open| portal.call(open, &Enable {}))?;
+        expect_count(interrupt.events(), 1, "the link has come up")?;
+        gate.forget()?;
+        with_open(&mut portal, far, |portal, open| portal.call(open, &Disable {}))?;
+        expect_count(interrupt.events(), 1, "the link has gone down")?;
+    }
+    Ok(())
+}
+
+fn all_enabled(context: &Context, held: &Held) -> Result<Vec<(Device, Interrupt)>, Stop> {
+    let mut all = Vec::new();
+    for name in context.devices()? {
+        let device = held.device(&name)?;
+        if device.info().irqs > 0 {
+            let interrupt = device.enable_interrupt(0)?;
+            all.push((device, interrupt));
+        }
+    }
+    Ok(all)
+}
+
+fn of_all_objects(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let all = all_enabled(context, &held)?;
+    // Each another number of times, mixed.
+    for round in 0..all.len() {
+        for (_, interrupt) in all.iter().skip(round) {
+            interrupt.simulate()?;
+        }
+    }
+    for (index, (device, interrupt)) in all.iter().enumerate() {
+        is(&format!("signals of {}", device.name()), interrupt.events().take()?, index as u64 + 1)?;
+    }
+    // A true one among them.
+    let Some((dprc, interrupt)) = all.first() else { return skip("no interrupts") };
+    let mut bell = Bell::new(dprc.portal()?, dprc.name())?;
+    settle(interrupt.events())?;
+    bell.ring()?;
+    expect_count(interrupt.events(), 1, "an event of the container")?;
+    for (device, interrupt) in all.iter().skip(1) {
+        is(&format!("signals of {}", device.name()), interrupt.events().take()?, 0)?;
+    }
+    Ok(())
+}
+
+fn name_has_object(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    for (device, _interrupt) in all_enabled(context, &held)? {
+        let lines = kernel::interrupts_of(device.name())?;
+        is(&format!("lines of /proc/interrupts with {}", device.name()), lines.len(), 1)?;
+    }
+    Ok(())
+}
+
+fn name_goes(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let has_line =
+        |name: &str| -> Result<bool, Stop> { Ok(!kernel::interrupts_of(name)?.is_empty()) };
+    let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
+    let other = context.first("dpio")?;
+    let other_device = held.device(&other)?;
+    let _kept = other_device.enable_interrupt(0)?;
+    let device = held.device(&name)?;
+    let interrupt = device.enable_interrupt(0)?;
+    ensure(has_line(&name)?, "a line while enabled", || "none".into())?;
+    interrupt.disable()?;
+    ensure(!has_line(&name)?, "no line after disabling", || "one".into())?;
+    let again = EventFd::new()?;
+    enable(&device, &again)?;
+    ensure(has_line(&name)?, "a line when enabled again", || "none".into())?;
+    drop(device);
+    ensure(!has_line(&name)?, "no line after the close", || "one".into())?;
+    ensure(has_line(&other)?, "another device's line stays", || "it is gone".into())
+}
+
+fn enable_again(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let (first, second) = (EventFd::new()?, EventFd::new()?);
+    enable(&dprc, &first)?;
+    let mut bell = Bell::new(dprc.portal()?, &held.name)?;
+    settle(&first)?;
+    for (events, other) in [(&first, &second), (&second, &first), (&first, &second)] {
+        enable(&dprc, events)?;
+        bell.ring()?;
+        expect_count(events, 1, "an event, at the eventfd that was given last")?;
+        expect_count(other, 0, "an event, at the eventfd of before")?;
+    }
+    Ok(())
+}
+
+fn disabled_by(context: &Context, disable: fn(&Device) -> Outcome) -> Outcome {
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let events = EventFd::new()?;
+    enable(&dprc, &events)?;
+    let mut bell = Bell::new(dprc.portal()?, &held.name)?;
+    settle(&events)?;
+    for _ in 0..3 {
+        bell.ring()?;
+        expect_count(&events, 1, "an event")?;
+        disable(&dprc)?;
+        bell.ring()?;
+        expect_count(&events, 0, "an event when disabled")?;
+        // To disable twice is no mistake.
+        disable(&dprc)?;
+        enable(&dprc, &events)?;
+        settle(&events)?;
+    }
+    Ok(())
+}
+
+fn disable_by_count(context: &Context) -> Outcome {
+    disabled_by(context, |device| {
+        Ok(device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::None(0))?)
+    })
+}
+
+fn disable_by_fd(context: &Context) -> Outcome {
+    disabled_by(context, |device| {
+        Ok(device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::EventFds(&[None]))?)
+    })
+}
+
+fn eventfd_closed(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let events = EventFd::new()?;
+    enable(&dprc, &events)?;
+    let mut bell = Bell::new(dprc.portal()?, &held.name)?;
+    drop(events);
+    for _ in 0..10 {
+        bell.ring()?;
+    }
+    let fresh = EventFd::new()?;
+    enable(&dprc, &fresh)?;
+    settle(&fresh)?;
+    bell.ring()?;
+    expect_count(&fresh, 1, "an event, at a new eventfd")?;
+    log.is_calm()
+}
+
+fn after_close(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let held = context.hold()?;
+    // This one stays open, and its portal rings.
+    let portal = held.device(&context.first("dpmcp")?)?;
+    let events = EventFd::new()?;
+    let dprc = held.dprc()?;
+    enable(&dprc, &events)?;
+    let mut bell = Bell::new(portal.mapped_portal()?, &held.name)?;
+    settle(&events)?;
+    bell.ring()?;
+    expect_count(&events, 1, "an event")?;
+    drop(dprc);
+    for _ in 0..10 {
+        bell.ring()?;
+    }
+    expect_count(&events, 0, "events after the close")?;
+    // The container can be had again meanwhile.
+    let number = crate::mc::container_of(&mut held.dprc()?.portal()?)?;
+    is("number of the portal's container", number, bus::number(&held.name))?;
+    log.is_calm()
+}
+
+fn others_stay(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let (_dprc, mut armed) = open(&held)?;
+    let mut rest: BTreeMap<String, (Device, EventFd)> = BTreeMap::new();
+    for name in context.objects()? {
+        let device = held.device(&name)?;
+        if device.info().irqs > 0 {
+            let events = EventFd::new()?;
+            enable(&device, &events)?;
+            rest.insert(name, (device, events));
+        }
+    }
+    while let Some((name, (device, _events))) = rest.pop_first() {
+        drop(device);
+        armed.ring_once().map_err(|stop| with(stop, &format!("after the close of {name}")))?;
+        for (other, (device, events)) in &rest {
+            device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::None(1))?;
+            is(&format!("signals of {other}"), events.take()?, 1)?;
+        }
+    }
+    Ok(())
+}
+
+fn with(stop: Stop, when: &str) -> Stop {
+    match stop {
+        Stop::Fail { expected, got } => Stop::Fail { expected: format!("{expected}, {when}"), got },
+        skip => skip,
+    }
+}
+
+fn enable_under_fire(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let events = EventFd::new()?;
+    enable(&dprc, &events)?;
+    let portal = held.device(&context.first("dpmcp")?)?;
+    let mut bell = Bell::new(portal.mapped_portal()?, &held.name)?;
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let turns = context.times(300);
+    let fired = std::thread::scope(|scope| {
+        let firing = scope.spawn(|| {
+            let mut bell = Bell::new(portal.mapped_portal()?, &held.name)?;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                bell.ring()?;
+            }
+            Ok::<_, Stop>(())
+        });
+        let turned = (0..turns).try_for_each(|turn| {
+            if turn % 3 == 0 {
+                dprc.set_irqs(0, 0, IrqAction::Trigger, &IrqData::None(0))?;
+            }
+            enable(&dprc, &events)
+        });
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        let fired = firing.join();
+        turned?;
+        fired.unwrap_or_else(|_| fail("events", "the thread that causes them has panicked"))
+    });
+    fired?;
+    settle(&events)?;
+    // The gate of the thread was shut at its end: this opens it again.
+    drop(bell);
+    bell = Bell::new(dprc.portal()?, &held.name)?;
+    settle(&events)?;
+    bell.ring()?;
+    expect_count(&events, 1, "an event when all is quiet again")?;
+    log.is_calm()
+}
+
+fn again_after_close(context: &Context) -> Outcome {
+    for _ in 0..3 {
+        let held = context.hold()?;
+        let (_dprc, mut armed) = open(&held)?;
+        armed.ring_once()?;
+    }
+    Ok(())
+}
+
+fn again_for_all(context: &Context) -> Outcome {
+    for _ in 0..3 {
+        let held = context.hold()?;
+        for (device, interrupt) in all_enabled(context, &held)? {
+            interrupt.simulate()?;
+            is(&format!("signals of {}", device.name()), interrupt.events().take()?, 1)?;
+        }
+    }
+    Ok(())
+}
+
+fn thousand_cycles(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    for _ in 0..context.times(1000) {
+        let held = context.hold()?;
+        let (_dprc, mut armed) = open(&held)?;
+        armed.ring_once()?;
+    }
+    log.is_calm()
+}
+
+fn keeps_memory_of_object(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    // The container keeps its own interrupt, so that only those of the object come
+    // and go.
+    let dprc = held.dprc()?;
+    let _kept = dprc.enable_interrupt(0)?;
+    let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
+    kernel::keeps_memory(context.times(2000), |_| {
+        held.device(&name)?.enable_interrupt(0)?;
+        Ok(())
+    })
+}
+
+fn keeps_memory_of_container(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    kernel::keeps_memory(context.times(1000), |_| {
+        held.dprc()?.enable_interrupt(0)?;
+        Ok(())
+    })
+}
+
+fn vectors_as_needed(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let mut needed = 0;
+    for name in context.devices()? {
+        needed += held.device(&name)?.info().irqs as usize;
+    }
+    let before = kernel::interrupt_descriptions()?;
+    let _all = all_enabled(context, &held)?;
+    let taken = kernel::interrupt_descriptions()?.saturating_sub(before);
+    // Some to spare for objects that are added later is fine, as is a power of two.
+    let most = (needed + 32).next_power_of_two();
+    ensure(
+        taken <= most,
+        format!("at most {most} interrupts are taken for {needed} of the devices"),
+        || format!("{taken} are"),
+    )?;
+    if most >= 256 {
+        return skip(format!("the container needs {needed}: no difference from 256 can be seen"));
+    }
+    Ok(())
+}

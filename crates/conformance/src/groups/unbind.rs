@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Taking a container or an object from the driver, also while somebody has it.
+
+use crate::actors::{Act, Actor, IOVA, is_clean};
+use crate::bus::{self, DRIVER, ROOT};
+use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
+use crate::context::Context;
+use crate::kernel::{self, Log};
+use crate::mc::{Armed, Bell, PATIENCE, container_of, settle};
+use dprc::{Access, DmaBuffer, EventFd, IrqAction, IrqData};
+use rustix::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const fn check(
+    name: &'static str,
+    rule: &'static str,
+    source: &'static str,
+    run: fn(&Context) -> Outcome,
+) -> Check {
+    Check::new("unbind", name, rule, source, run).seconds(60)
+}
+
+const CORE: &str = "kernel: vfio_unregister_group_dev waits for users";
+const REQUEST: &str = "kernel: the request operation of VFIO's drivers";
+const BUS: &str = "kernel: Documentation of driver binding";
+
+/// The checks.
+pub const CHECKS: &[Check] = &[
+    check(
+        "waits-for-holder",
+        "Unbinding a container that is open waits until it is closed, and then ends at once.",
+        CORE,
+        waits_for_holder,
+    ),
+    check(
+        "waits-for-holder-of-object",
+        "Unbinding a container waits for who has an object of it, and unbinding an object too.",
+        CORE,
+        waits_for_holder_of_object,
+    ),
+    check(
+        "waits-for-mapping",
+        "Unbinding waits for who has a region mapped, when no file is open any more.",
+        CORE,
+        waits_for_mapping,
+    ),
+    check(
+        "holder-killed",
+        "An unbind that waits ends when the holder is killed.",
+        CORE,
+        holder_killed,
+    ),
+    check(
+        "holder-goes-on",
+        "While an unbind waits, the holder's commands and interrupts work.",
+        CORE,
+        holder_goes_on,
+    )
+    .interrupts(),
+    check(
+        "no-new-holder",
+        "While an unbind waits, the device cannot be opened once more.",
+        CORE,
+        no_new_holder,
+    ),
+    check(
+        "holder-is-told",
+        "An unbind of a device that is open signals the eventfds of its interrupts.",
+        REQUEST,
+        holder_is_told,
+    )
+    .interrupts()
+    .defect(12),
+    check(
+        "holder-of-object-is-told",
+        "An unbind of an object that is open signals the eventfds of its interrupts.",
+        REQUEST,
+        holder_of_object_is_told,
+    )
+    .interrupts()
+    .defect(12),
+    check(
+        "log-says-who-waits",
+        "An unbind of a device that is open leaves a line in the kernel's log that names it.",
+        REQUEST,
+        log_says_who_waits,
+    )
+    .defect(12),
+    check(
+        "bind-again",
+        "After an unbind and a bind, commands, memory and interrupts work.",
+        BUS,
+        bind_again,
+    )
+    .interrupts(),
+    check(
+        "bind-again-with-interrupts",
+        "A container that is unbound while its interrupts are enabled, and closed then, works when \
+         it is bound again.",
+        BUS,
+        bind_again_with_interrupts,
+    )
+    .interrupts(),
+    check(
+        "hundred-times",
+        "A container can be unbound and bound a hundred times, with the same objects each time.",
+        BUS,
+        hundred_times,
+    )
+    .seconds(300),
+    check(
+        "keeps-memory",
+        "Unbinding and binding a container costs no memory for ever.",
+        "kernel: what probe takes, remove gives back",
+        keeps_memory,
+    )
+    .seconds(300),
+    check(
+        "object-alone",
+        "An object that is unbound and bound alone can be used as before.",
+        BUS,
+        object_alone,
+    ),
+    check(
+        "dpmcp-to-allocator",
+        "A dpmcp can be given to the host's allocator, and back.",
+        BUS,
+        dpmcp_to_allocator,
+    ),
+    check(
+        "dpmcp-is-allocated",
+        "A dpmcp that was given to the host's allocator is allocated to the host's drivers.",
+        "kernel: fsl_mc_io_set_dpmcp refuses one that has a portal",
+        dpmcp_is_allocated,
+    )
+    .defect(16),
+];
+
+fn driver(name: &str) -> PathBuf {
+    Path::new(ROOT).join("drivers").join(name)
+}
+
+/// Sees to it that the container has its driver when the check is over, however that
+/// ends. To be made before what holds devices.
+struct Restored<'a>(&'a str);
+
+impl Drop for Restored<'_> {
+    fn drop(&mut self) {
+        // The unbind may still be on its way. What does not work is noticed by the
+        // checks that follow.
+        if bus::driver_of(self.0).as_deref() == Some(DRIVER) {
+            bus::wait_until(Duration::from_millis(200), || bus::driver_of(self.0).is_none());
+        }
+        if bus::driver_of(self.0).is_none() {
+            let _ = bus::bind(self.0);
+        }
+    }
+}
+
+/// A process that unbinds a device of the bus. A thread would keep the files open that
+/// it waits for.
+fn unbind(name: &str) -> Result<Actor, Stop> {
+    let path = driver(DRIVER).join("unbind");
+    Actor::start(Act::Write, &[&path.to_string_lossy(), name])
+}
+
+fn still_waits(actor: &mut Actor) -> Outcome {
+    match actor.wait(Duration::from_millis(500))? {
+        None => Ok(()),
+        Some(_) => fail("the unbind waits while the device is open", "it does not"),
+    }
+}
+
+fn ends(mut actor: Actor) -> Outcome {
+    match actor.wait(PATIENCE)? {
+        Some(_) => actor.finish(),
+        None => fail("the unbind ends when nobody has the device", format!("not in {PATIENCE:?}")),
+    }
+}
+
+fn unbound(name: &str) -> Outcome {
+    is(&format!("driver of {name} after the unbind"), bus::driver_of(name), None)
+}
+
+fn bound(name: &str) -> Outcome {
+    is(&format!("driver of {name}"), bus::driver_of(name).as_deref(), Some(DRIVER))
+}
+
+/// Binds the container again and uses it.
+fn works_again(context: &Context) -> Outcome {
+    bus::bind(&context.container)?;
+    bound(&context.container)?;
+    is_clean(&context.container)
+}
+
+fn waits_for_holder(context: &Context) -> Outcome {
+    let _restored = Restored(&context.container);
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut actor = unbind(&context.container)?;
+    still_waits(&mut actor)?;
+    drop((dprc, held));
+    ends(actor)?;
+    unbound(&context.container)?;
+    works_again(context)
+}
+
+fn waits_for_holder_of_object(context: &Context) -> Outcome {
+    let _restored = Restored(&context.container);
+    let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
+    for target in [&name, &context.container] {
+        let held = context.hold()?;
+        let device = held.device(&name)?;
+        let mut actor = unbind(target)?;
+        still_waits(&mut actor)?;
+        drop((device, held));
+        ends(actor)?;
+        if *target == name {
+            unbound(&name)?;
+            bus::bind(&name)?;
+            is_clean(&context.container)?;
+        }
+    }
+    unbound(&context.container)?;
+    works_again(context)
+}
+
+fn waits_for_mapping(context: &Context) -> Outcome {
+    let _restored = Restored(&context.container);
+    let held = context.hold()?;
+    let mapping = held.device(&context.first("dpmcp")?)?.map_region(0)?;
+    drop(held);
+    let mut actor = unbind(&context.container)?;
+    still_waits(&mut actor)?;
+    // What the mapping shows is still the portal.
+    mapping.load::<u64>(0)?;
+    drop(mapping);
+    ends(actor)?;
+    works_again(context)
+}
+
+fn holder_killed(context: &Context) -> Outcome {
+    let _restored = Restored(&context.container);
+    for act in [Act::Hold, Act::Command] {
+        let container = context.container.as_str();
+        let arguments: &[&str] =
+            if act == Act::Hold { &[container, container] } else { &[container] };
+        let holder = Actor::start(act, arguments)?;
+        let mut actor = unbind(container)?;
+        still_waits(&mut actor)?;
+        holder.kill()?;
+        ends(actor)?;
+        works_again(context)?;
+    }
+    Ok(())
+}
+
+fn holder_goes_on(context: &Context) -> Outcome {
+    let _restored = Restored(&context.container);
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut armed = Armed::new(&dprc)?;
+    let mut actor = unbind(&context.container)?;
+    still_waits(&mut actor)?;
+    // By then it may have been told.
+    settle(armed.interrupt.events())?;
+    armed.bell.ring()?;
+    ensure(
+        armed.interrupt.events().wait(PATIENCE)? > 0,
+        "an event signals while the unbind waits",
+        || "nothing comes".into(),
+    )?;
+    let number = container_of(&mut dprc.portal()?)?;
+    is("number of the portal's container", number, bus::number(&context.container))?;
+    drop((armed, dprc, held));
+    ends(actor)?;
+    works_again(context)
+}
+
+fn no_new_holder(context: &Context) -> Outcome {
+    let _restored = Restored(&context.container);
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut actor = unbind(&context.container)?;
+    still_waits(&mut actor)?;
+    if held.group.device(&held.iommu, &context.container).is_ok() {
+        return fail("the device cannot be opened while it is unbound", "it is open once more");
+    }
+    drop((dprc, held));
+    ends(actor)?;
+    works_again(context)
+}
+
+fn told(context: &Context, name: &str) -> Outcome {
+    let _restored = Restored(&context.container);
+    let held = context.hold()?;
+    let device = held.device(name)?;
+    let interrupt = device.enable_interrupt(0)?;
+    settle(interrupt.events())?;
+    let actor = unbind(&context.container)?;
+    let told = interrupt.events().wait(PATIENCE)?;
+    drop((interrupt, device, held));
+    ends(actor)?;
+    works_again(context)?;
+    ensure(told > 0, format!("the eventfd of {name}'s interrupt is signalled"), || {
+        format!("nothing in {PATIENCE:?}")
+    })
+}
+
+fn holder_is_told(context: &Context) -> Outcome {
+    told(context, &context.container)
+}
+
+fn holder_of_object_is_told(context: &Context) -> Outcome {
+    told(context, &context.first("dpbp").or_else(|_| context.first("dpmcp"))?)
+}
+
+fn log_says_who_waits(context: &Context) -> Outcome {
+    let _restored = Restored(&context.container);
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut log = Log::from_here()?;
+    let actor = unbind(&context.container)?;
+    let said = log.wait_for(&[&context.container], PATIENCE)?;
+    drop((dprc, held));
+    ends(actor)?;
+    works_again(context)?;
+    ensure(said, format!("a line with {} in the kernel's log", context.container), || {
+        format!("none in {PATIENCE:?}")
+    })
+}
+
+fn all_works(context: &Context) -> Outcome {
+    is_clean(&context.container)?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    Armed::new(&dprc)?.ring_once()?;
+    let buffer = DmaBuffer::allocate(rustix::param::page_size())?;
+    match held.iommu.map(buffer, IOVA, Access::ReadWrite) {
+        Ok(mapped) => mapped.unmap().map(drop)?,
+        Err(error) => return fail("memory can be mapped", error.to_string()),
+    }
+    Ok(())
+}
+
+fn bind_again(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let _restored = Restored(&context.container);
+    for _ in 0..context.times(3) {
+        bus::bind_again(&context.container)?;
+        all_works(context)?;
+    }
+    log.is_calm()
+}
+
+fn bind_again_with_interrupts(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let _restored = Restored(&context.container);
+    for _ in 0..context.times(3) {
+        let held = context.hold()?;
+        let dprc = held.dprc()?;
+        let portal = held.device(&context.first("dpmcp")?)?;
+        let mut bell = Bell::new(portal.mapped_portal()?, &context.container)?;
+        let events = EventFd::new()?;
+        let files = [Some(events.as_fd())];
+        dprc.set_irqs(0, 0, IrqAction::Trigger, &IrqData::EventFds(&files))?;
+        let mut actor = unbind(&context.container)?;
+        still_waits(&mut actor)?;
+        // Events until the last moment, and beyond.
+        bell.ring()?;
+        drop(dprc);
+        bell.ring()?;
+        drop(bell);
+        drop((portal, held));
+        ends(actor)?;
+        works_again(context)?;
+        all_works(context)?;
+        bus::bind_again(&context.container)?;
+    }
+    log.is_calm()
+}
+
+fn hundred_times(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let _restored = Restored(&context.container);
+    let before = context.objects()?;
+    let group = bus::group_of(&context.container);
+    for _ in 0..context.times(100) {
+        bus::bind_again(&context.container)?;
+        bound(&context.container)?;
+        is("objects of the container", context.objects()?, before.clone())?;
+        for name in before.iter().filter(|name| bus::family(name) != "dprc") {
+            bound(name)?;
+            is(&format!("IOMMU group of {name}"), bus::group_of(name), group)?;
+        }
+    }
+    is_clean(&context.container)?;
+    log.is_calm()
+}
+
+fn keeps_memory(context: &Context) -> Outcome {
+    let _restored = Restored(&context.container);
+    kernel::keeps_memory(context.times(320), |_| Ok(bus::bind_again(&context.container)?))
+}
+
+fn object_alone(context: &Context) -> Outcome {
+    let mut log = Log::from_here()?;
+    let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
+    for _ in 0..context.times(10) {
+        bus::unbind(&name)?;
+        unbound(&name)?;
+        {
+            // The others can be used meanwhile.
+            let held = context.hold()?;
+            let number = container_of(&mut held.dprc()?.portal()?)?;
+            is("number of the portal's container", number, bus::number(&context.container))?;
+            if held.group.device(&held.iommu, &name).is_ok() {
+                return fail("an object without the driver cannot be opened", "it is open");
+            }
+        }
+        bus::bind(&name)?;
+        bound(&name)?;
+    }
+    is_clean(&context.container)?;
+    log.is_calm()
+}
+
+const ALLOCATOR: &str = "fsl_mc_allocator";
+const DPIO_DRIVER: &str = "fsl_mc_dpio";
+
+/// Takes an object from whoever has it and gives it to a driver.
+fn give(name: &str, to: &str) -> Result<(), std::io::Error> {
+    if let Some(from) = bus::driver_of(name) {
+        bus::write(&driver(&from).join("unbind"), name)?;
+    }
+    let wanted = if to == DRIVER { DRIVER } else { "\n" };
+    bus::write(&bus::device(name).join("driver_override"), wanted)?;
+    bus::write(&driver(to).join("bind"), name)
+}
+
+/// Gives an object back to the driver that is judged, however the check ends.
+struct GivenBack<'a>(&'a str);
+
+impl Drop for GivenBack<'_> {
+    fn drop(&mut self) {
+        if bus::driver_of(self.0).as_deref() != Some(DRIVER) {
+            // What does not work is noticed by the checks that follow.
+            let _ = give(self.0, DRIVER);
+        }
+    }
+}
+
+fn dpmcp_to_allocator(context: &Context) -> Outcome {
+    if !driver(ALLOCATOR).is_dir() {
+        return skip(format!("there is no driver {ALLOCATOR}"));
+    }
+    let mut log = Log::from_here()?;
+    let name = context.first("dpmcp")?;
+    let _back = GivenBack(&name);
+    for _ in 0..context.times(3) {
+        give(&name, ALLOCATOR)?;
+        is(&format!("driver of {name}"), bus::driver_of(&name).as_deref(), Some(ALLOCATOR))?;
+        give(&name, DRIVER)?;
+        bound(&name)?;
+        let held = context.hold()?;
+        let number = container_of(&mut held.device(&name)?.mapped_portal()?)?;
+        is("number of the portal's container", number, bus::number(&context.container))?;
+    }
+    is_clean(&context.container)?;
+    log.is_calm()
+}
+
+fn dpmcp_is_allocated(context: &Context) -> Outcome {
+    if !driver(ALLOCATOR).is_dir() || !driver(DPIO_DRIVER).is_dir() {
+        return skip(format!("there is no driver {ALLOCATOR} or {DPIO_DRIVER}"));
+    }
+    let (portal, user) = (context.first("dpmcp")?, context.first("dpio")?);
+    let _portal_back = GivenBack(&portal);
+    let _user_back = GivenBack(&user);
+    give(&portal, ALLOCATOR)?;
+    // The host's driver takes a dpmcp first. What it takes then, such as interrupts, it
+    // may not find in a container that is none of the host's.
+    match give(&user, DPIO_DRIVER) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => fail(
+            format!("{DPIO_DRIVER} is given {portal} for {user}"),
+            "it waits for another dpmcp (EPROBE_DEFER)",
+        ),
+        Err(_) => Ok(()),
+    }
+}

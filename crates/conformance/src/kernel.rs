@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the kernel tells of itself: its table of interrupts, its memory, its log.
+
+use crate::check::{Outcome, Stop, fail, skip};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, SeekFrom};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// A line of `/proc/interrupts`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Linux's number.
+    pub number: String,
+    /// How often on all processors.
+    pub count: u64,
+}
+
+/// The lines of `/proc/interrupts` whose handler has a name as one of the words of its
+/// own name.
+///
+/// # Errors
+/// The check fails.
+pub fn interrupts_of(name: &str) -> Result<Vec<Line>, Stop> {
+    Ok(lines_of(&fs::read_to_string("/proc/interrupts")?, name))
+}
+
+fn lines_of(table: &str, name: &str) -> Vec<Line> {
+    let line = |line: &str| {
+        let (number, rest) = line.split_once(':')?;
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let counts: Vec<u64> = words.iter().map_while(|word| word.parse().ok()).collect();
+        // Behind the counts: controller, number there, trigger; the name of the
+        // controller has the container's name in it.
+        let handler = words.get(counts.len() + 3..)?.join(" ");
+        let mut words = handler.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.'));
+        words.find(|word| *word == name)?;
+        Some(Line { number: number.trim().to_owned(), count: counts.iter().sum() })
+    };
+    table.lines().filter_map(line).collect()
+}
+
+/// How many interrupts the kernel has descriptions of, handlers or not.
+///
+/// # Errors
+/// The check does not apply where the kernel does not show it.
+pub fn interrupt_descriptions() -> Result<usize, Stop> {
+    match fs::read_dir("/sys/kernel/irq") {
+        Ok(entries) => Ok(entries.count()),
+        Err(error) => skip(format!("no /sys/kernel/irq: {error}")),
+    }
+}
+
+/// A number of `/proc/meminfo`, in KiB.
+fn meminfo(name: &str) -> Result<u64, Stop> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    field(&text, name).map_or_else(|| skip(format!("/proc/meminfo has no {name}")), Ok)
+}
+
+/// A number of `/proc/self/status`, in KiB.
+///
+/// # Errors
+/// The check does not apply where the kernel does not show it.
+pub fn own_status(name: &str) -> Result<u64, Stop> {
+    let text = fs::read_to_string("/proc/self/status")?;
+    field(&text, name).map_or_else(|| skip(format!("/proc/self/status has no {name}")), Ok)
+}
+
+/// Pages that are pinned for devices, in the whole system.
+///
+/// # Errors
+/// The check does not apply where the kernel does not show it.
+pub fn pinned_pages() -> Result<u64, Stop> {
+    let text = fs::read_to_string("/proc/vmstat")?;
+    let word = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse::<u64>().ok()
+    };
+    match (word("nr_foll_pin_acquired "), word("nr_foll_pin_released ")) {
+        (Some(acquired), Some(released)) => Ok(acquired.saturating_sub(released)),
+        _ => skip("/proc/vmstat does not count pins"),
+    }
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// KiB of the kernel's own memory that it cannot give up, once it has come to rest.
+///
+/// # Errors
+/// The check fails.
+pub fn memory() -> Result<u64, Stop> {
+    let mut last = meminfo("SUnreclaim")?;
+    // What is freed later (RCU, work queues) is given the time for it.
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = meminfo("SUnreclaim")?;
+        if now >= last {
+            return Ok(last);
+        }
+        last = now;
+    }
+    Ok(last)
+}
+
+/// Objects in use of each cache of the kernel's allocator, where the kernel tells.
+///
+/// Caches of files' names and contents are left out: they keep what may be of use and
+/// give it up when memory is short.
+fn caches() -> BTreeMap<String, u64> {
+    let text = fs::read_to_string("/proc/slabinfo").unwrap_or_default();
+    let keeps = |name: &str| name.contains("inode") || name == "dentry";
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (name, used) = (words.next()?, words.next()?.parse().ok()?);
+        (!keeps(name)).then(|| (name.to_owned(), used))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Bytes that a cycle may seem to cost, by whole pages: what other parts of the system
+/// take meanwhile is in it.
+const ALLOWED: u64 = 256;
+
+/// Objects of one cache by which it may grow in any number of cycles.
+const OBJECTS: u64 = 256;
+
+/// Repeats `cycle` and measures what of the kernel's memory each repetition takes for
+/// ever: one object of any kind is noticed, and any number of pages. A first part of the
+/// cycles fills what the kernel keeps in store.
+///
+/// # Errors
+/// The check fails with what has grown.
+pub fn keeps_memory(cycles: u32, mut cycle: impl FnMut(u32) -> Result<(), Stop>) -> Outcome {
+    let warm = cycles / 4;
+    for index in 0..warm {
+        cycle(index)?;
+    }
+    let (before, caches_before) = (memory()?, caches());
+    for index in warm..warm + cycles {
+        cycle(index)?;
+    }
+    let (after, caches_after) = (memory()?, caches());
+    let most = OBJECTS.max(u64::from(cycles) * 4 / 5);
+    let grown: Vec<String> = caches_after
+        .iter()
+        .filter_map(|(name, used)| {
+            let more = used.saturating_sub(*caches_before.get(name)?);
+            (more > most).then(|| format!("{more} objects of {name}"))
+        })
+        .collect();
+    let bytes = after.saturating_sub(before) * 1024;
+    if grown.is_empty() && bytes <= ALLOWED * u64::from(cycles) {
+        return Ok(());
+    }
+    fail(
+        format!("{cycles} cycles take no memory for ever"),
+        format!(
+            "{} KiB more, {}",
+            bytes / 1024,
+            if grown.is_empty() { "spread over all caches".to_owned() } else { grown.join(", ") }
+        ),
+    )
+}
+
+/// A place in the kernel's log; what comes after it can be read.
+#[derive(Debug)]
+pub struct Log {
+    file: OwnedFd,
+    seen: Vec<String>,
+}
+
+/// Words that open a complaint of the kernel about itself.
+const COMPLAINTS: [&str; 10] = [
+    "WARNING: ",
+    "BUG: ",
+    "kernel BUG at",
+    "Oops",
+    "Unable to handle kernel",
+    "Internal error:",
+    "refcount_t:",
+    "hard LOCKUP",
+    "nobody cared",
+    "blocked for more than",
+];
+
+impl Log {
+    /// The end of the log as it is now.
+    ///
+    /// # Errors
+    /// The check does not apply to who may not read it.
+    pub fn from_here() -> Result<Self, Stop> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open("/dev/kmsg", flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(errno) => return skip(format!("the kernel's log cannot be read: {errno}")),
+        };
+        rustix::fs::seek(&file, SeekFrom::End(0)).map_err(std::io::Error::from)?;
+        Ok(Self { file, seen: Vec::new() })
+    }
+
+    /// All lines since the beginning.
+    ///
+    /// # Errors
+    /// The check fails.
+    pub fn lines(&mut self) -> Result<&[String], Stop> {
+        // A read gives one record; longer ones do not exist.
+        let mut record = vec![0; 16 << 10];
+        loop {
+            match rustix::io::read(&self.file, &mut record) {
+                Ok(length) => {
+                    let text = String::from_utf8_lossy(record.get(..length).unwrap_or_default());
+                    let text = text.split_once(';').map_or("", |(_, text)| text);
+                    self.seen.push(text.lines().next().unwrap_or_default().to_owned());
+                }
+                Err(Errno::AGAIN) => return Ok(&self.seen),
+                // The log has wrapped over the record; the next read goes on.
+                Err(Errno::PIPE | Errno::INTR) => {}
+                Err(errno) => return fail("the kernel's log can be read", errno.to_string()),
+            }
+        }
+    }
+
+    /// Waits for a line with all the words.
+    ///
+    /// # Errors
+    /// The check fails.
+    pub fn wait_for(&mut self, words: &[&str], patience: Duration) -> Result<bool, Stop> {
+        let end = Instant::now() + patience;
+        loop {
+            let has = |line: &String| words.iter().all(|word| line.contains(word));
+            if self.lines()?.iter().any(has) {
+                return Ok(true);
+            }
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The kernel must not have complained about itself.
+    ///
+    /// # Errors
+    /// The check fails with the first complaint.
+    pub fn is_calm(&mut self) -> Outcome {
+        let complains = |line: &&String| COMPLAINTS.iter().any(|word| line.contains(word));
+        match self.lines()?.iter().find(complains) {
+            None => Ok(()),
+            Some(line) => fail("no complaint in the kernel's log", line.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interrupts_are_found_by_whole_names() {
+        let table = "           CPU0       CPU1\n\
+                     20:          3          4  fMSI-dprc.2 1 Edge      vfio-irq[20](dpbp.4)\n\
+                     21:          9          9  fMSI-dprc.2 2 Edge      vfio-irq[21](dpbp.41)\n\
+                     22:          0          0  fMSI-dprc.2 3 Edge\n";
+        assert_eq!(lines_of(table, "dpbp.4"), [Line { number: "20".into(), count: 7 }]);
+        assert_eq!(lines_of(table, "dpbp.5"), []);
+        assert_eq!(lines_of(table, "dprc.2"), []);
+    }
+
+    #[test]
+    fn fields_are_found_by_whole_names() {
+        let text = "VmLck:\t      16 kB\nVmLckX: 3 kB\n";
+        assert_eq!(field(text, "VmLck"), Some(16));
+        assert_eq!(field(text, "VmL"), None);
+    }
+}

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What checks do by commands to the Management Complex: objects that are switched on
+//! and looked at, made and destroyed, and events that cause interrupts.
+
+use crate::bus;
+use crate::check::{Stop, fail, skip};
+use dprc::{Device, EventFd, Interrupt, Management, McPortal, OpenObject, PortalError};
+use mc_abi::common::{
+    ClearIrqStatus, DESTROY, Destroy, Enable, GetIrqStatus, IsEnabled, SetIrqEnable, SetIrqMask,
+};
+use mc_abi::dprc::event;
+use mc_abi::{ObjectId, ObjectType, ResourceType, Status, Token, dpbp, dpmng, dprc as container};
+use std::time::Duration;
+
+/// How long an interrupt may take.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to wait for what must not come.
+pub const QUIET: Duration = Duration::from_millis(100);
+
+/// The object of a name on the bus.
+///
+/// # Errors
+/// The check fails where the name is none.
+pub fn object(name: &str) -> Result<ObjectId, Stop> {
+    name.parse().or_else(|error| fail(format!("{name} is an object's name"), format!("{error}")))
+}
+
+/// Runs `work` with an object open and closes it again, also when the work fails.
+///
+/// # Errors
+/// What the MC or the kernel refuses.
+pub fn with_open<T>(
+    portal: &mut McPortal,
+    object: ObjectId,
+    work: impl FnOnce(&mut McPortal, OpenObject) -> Result<T, PortalError>,
+) -> Result<T, PortalError> {
+    let open = portal.open(object)?;
+    let outcome = work(portal, open);
+    let closed = portal.close(open);
+    let value = outcome?;
+    closed?;
+    Ok(value)
+}
+
+/// The number of the container that a portal belongs to.
+///
+/// # Errors
+/// What the MC or the kernel refuses.
+pub fn container_of(portal: &mut McPortal) -> Result<u32, PortalError> {
+    Ok(portal.call(Token::NONE, &dpmng::GetContainerId {})?.id)
+}
+
+/// Switches an object on.
+///
+/// # Errors
+/// What the MC or the kernel refuses.
+pub fn enable(portal: &mut McPortal, object: ObjectId) -> Result<(), PortalError> {
+    with_open(portal, object, |portal, open| portal.call(open, &Enable {}))
+}
+
+/// Whether an object is on.
+///
+/// # Errors
+/// What the MC or the kernel refuses.
+pub fn enabled(portal: &mut McPortal, object: ObjectId) -> Result<bool, PortalError> {
+    with_open(portal, object, |portal, open| Ok(portal.call(open, &IsEnabled {})?.enabled))
+}
+
+/// Whether an object of a family is off when it is made, and after a reset. A
+/// demultiplexer is on.
+pub fn starts_off(family: &str) -> bool {
+    !matches!(family, "dprc" | "dpdmux")
+}
+
+/// Switches an object on and sees that it is. Says whether it has a switch.
+///
+/// # Errors
+/// The check fails.
+pub fn switch_on(portal: &mut McPortal, object: ObjectId) -> Result<bool, Stop> {
+    match enable(portal, object) {
+        Err(error) if error.status() == Some(Status::UnsupportedOperation) => return Ok(false),
+        other => other?,
+    }
+    if enabled(portal, object)? {
+        Ok(true)
+    } else {
+        fail(format!("{object} is on after it was switched on"), "it is off")
+    }
+}
+
+/// Makes a buffer pool in an open container.
+///
+/// # Errors
+/// What the MC or the kernel refuses.
+pub fn make_pool(portal: &mut McPortal, container: OpenObject) -> Result<ObjectId, PortalError> {
+    let id = portal.call(container, &dpbp::Create {})?.id;
+    Ok(ObjectId::new(ObjectType::Dpbp, id))
+}
+
+/// Destroys an object of an open container.
+///
+/// # Errors
+/// What the MC or the kernel refuses.
+pub fn destroy(
+    portal: &mut McPortal,
+    container: OpenObject,
+    object: ObjectId,
+) -> Result<(), PortalError> {
+    let request = Destroy { id: object.id };
+    portal.call_family("Destroy", DESTROY, object.kind, container, &request)
+}
+
+/// Events of one object's interrupt, chosen and let through: the MC's half of an
+/// interrupt. Shut when dropped.
+pub struct Gate {
+    portal: McPortal,
+    open: OpenObject,
+}
+
+impl Gate {
+    /// Lets the events of `mask` through. What has happened before is forgotten.
+    ///
+    /// # Errors
+    /// The check fails.
+    pub fn open(mut portal: McPortal, object: ObjectId, mask: u32) -> Result<Self, Stop> {
+        let open = portal.open(object)?;
+        let mut gate = Self { portal, open };
+        gate.portal.call(open, &SetIrqEnable { enable: false, index: 0 })?;
+        gate.forget()?;
+        gate.portal.call(open, &SetIrqMask { mask, index: 0 })?;
+        gate.portal.call(open, &SetIrqEnable { enable: true, index: 0 })?;
+        Ok(gate)
+    }
+
+    /// The events that have happened.
+    ///
+    /// # Errors
+    /// The check fails.
+    pub fn events(&mut self) -> Result<u32, Stop> {
+        let ask = GetIrqStatus { status: u32::MAX, index: 0 };
+        Ok(self.portal.call(self.open, &ask)?.status)
+    }
+
+    /// Forgets the events that have happened, so that the next one interrupts.
+    ///
+    /// # Errors
+    /// The check fails.
+    pub fn forget(&mut self) -> Result<(), Stop> {
+        let all = ClearIrqStatus { status: u32::MAX, index: 0 };
+        Ok(self.portal.call(self.open, &all)?)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // The check has ended; a portal that works no more has been noticed by it.
+        let _ = self.portal.call(self.open, &SetIrqEnable { enable: false, index: 0 });
+        let _ = self.forget();
+        let _ = self.portal.close(self.open);
+    }
+}
+
+/// What causes interrupts of a container: an object that is made in it, and destroyed.
+pub struct Bell {
+    gate: Gate,
+}
+
+impl Bell {
+    /// A bell that is rung through a portal of the container. Takes the events of the
+    /// container for itself: only those of its ringing interrupt.
+    ///
+    /// # Errors
+    /// The check does not apply where no objects can be made.
+    pub fn new(portal: McPortal, container: &str) -> Result<Self, Stop> {
+        let gate = Gate::open(portal, object(container)?, event::OBJ_CREATED)?;
+        Ok(Self { gate })
+    }
+
+    /// Causes one interrupt. It has left the MC when this returns.
+    ///
+    /// # Errors
+    /// The check does not apply where no objects can be made.
+    pub fn ring(&mut self) -> Result<(), Stop> {
+        self.gate.forget()?;
+        let (portal, open) = (&mut self.gate.portal, self.gate.open);
+        let made = match make_pool(portal, open) {
+            Err(error) if error.status() == Some(Status::NoPrivilege) => {
+                return skip("the container may not make objects, which would interrupt");
+            }
+            Err(error) if error.status() == Some(Status::NoResource) => {
+                return skip("no object is left to be made, which would interrupt");
+            }
+            made => made?,
+        };
+        Ok(destroy(portal, open, made)?)
+    }
+
+    /// The events that have happened since the last ringing.
+    ///
+    /// # Errors
+    /// The check fails.
+    pub fn events(&mut self) -> Result<u32, Stop> {
+        self.gate.events()
+    }
+}
+
+/// A container's interrupt, enabled, and the bell that causes it.
+pub struct Armed {
+    /// What the kernel signals.
+    pub interrupt: Interrupt,
+    /// What causes it.
+    pub bell: Bell,
+}
+
+impl Armed {
+    /// Enables the interrupt of a container that is open.
+    ///
+    /// # Errors
+    /// The check fails.
+    pub fn new(container: &Device) -> Result<Self, Stop> {
+        let interrupt = container.enable_interrupt(0)?;
+        let bell = Bell::new(container.portal()?, container.name())?;
+        settle(interrupt.events())?;
+        Ok(Self { interrupt, bell })
+    }
+
+    /// Causes one interrupt and takes it.
+    ///
+    /// # Errors
+    /// The check fails where not exactly one comes.
+    pub fn ring_once(&mut self) -> Result<(), Stop> {
+        self.bell.ring()?;
+        expect_count(self.interrupt.events(), 1, "an event of the container")
+    }
+}
+
+/// Lets interrupts of events before come, and forgets them.
+///
+/// # Errors
+/// The check fails.
+pub fn settle(events: &EventFd) -> Result<(), Stop> {
+    events.wait(Duration::from_millis(20))?;
+    events.take()?;
+    Ok(())
+}
+
+/// An eventfd must count exactly so many more.
+///
+/// # Errors
+/// The check fails.
+pub fn expect_count(events: &EventFd, wanted: u64, after: &str) -> Result<(), Stop> {
+    let mut count = 0;
+    while count < wanted {
+        match events.wait(PATIENCE)? {
+            0 => break,
+            more => count += more,
+        }
+    }
+    // Not one more.
+    count += events.wait(if wanted == 0 { QUIET } else { Duration::from_millis(5) })?;
+    if count == wanted {
+        Ok(())
+    } else {
+        fail(format!("the eventfd counts {wanted} after {after}"), format!("it counts {count}"))
+    }
+}
+
+/// The container around a container, as a manager of containers sees it.
+pub struct Manager {
+    portal: McPortal,
+    root: ObjectId,
+}
+
+impl Manager {
+    /// The manager of the container around `child`.
+    ///
+    /// # Errors
+    /// The check does not apply where that is not a root container whose management
+    /// interface may be used.
+    pub fn around(child: &str) -> Result<Self, Stop> {
+        let Some(root) = bus::parent(child) else {
+            return skip(format!("{child} lies in no other container"));
+        };
+        match Management::open(&root) {
+            Ok(portal) => Ok(Self { portal, root: object(&root)? }),
+            Err(error) => skip(format!("no management of {root}: {error}")),
+        }
+    }
+
+    /// Makes a buffer pool and gives it to a child, plugged.
+    ///
+    /// # Errors
+    /// The check fails.
+    pub fn add_pool(&mut self, to: &str) -> Result<ObjectId, Stop> {
+        let to = object(to)?;
+        let made = with_open(&mut self.portal, self.root, |portal, root| {
+            let made = make_pool(portal, root)?;
+            let request = container::Assign {
+                container: to.id,
+                options: PLUGGED,
+                count: 1,
+                base_or_align: made.id,
+                kind: ResourceType::new(made.kind.name()),
+            };
+            match portal.call(root, &request) {
+                Ok(()) => Ok(made),
+                Err(error) => {
+                    destroy(portal, root, made)?;
+                    Err(error)
+                }
+            }
+        })?;
+        Ok(made)
+    }
+
+    /// Takes an object from a child.
+    ///
+    /// # Errors
+    /// The check fails.
+    pub fn take(&mut self, made: ObjectId, from: &str) -> Result<(), Stop> {
+        let from = object(from)?;
+        let kind = ResourceType::new(made.kind.name());
+        // The MC lets go of what is unplugged only.
+        with_open(&mut self.portal, from, |portal, child| {
+            let request = container::Assign {
+                container: from.id,
+                options: EXPLICIT,
+                count: 1,
+                base_or_align: made.id,
+                kind,
+            };
+            portal.call(child, &request)
+        })?;
+        Ok(with_open(&mut self.portal, self.root, |portal, root| {
+            let request = container::Unassign {
+                child: from.id,
+                options: EXPLICIT,
+                count: 1,
+                base_or_align: made.id,
+                kind,
+            };
+            portal.call(root, &request)
+        })?)
+    }
+
+    /// Takes an object from a child and destroys it.
+    ///
+    /// # Errors
+    /// The check fails.
+    pub fn remove(&mut self, made: ObjectId, from: &str) -> Result<(), Stop> {
+        self.take(made, from)?;
+        Ok(with_open(&mut self.portal, self.root, |portal, root| destroy(portal, root, made))?)
+    }
+}
+
+const EXPLICIT: u32 = container::request::EXPLICIT;
+const PLUGGED: u32 = EXPLICIT | container::request::PLUGGED;

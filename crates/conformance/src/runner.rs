@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Runs checks, each in a process of its own with a time limit, so that one that
+//! hangs or crashes is a failure and the others go on.
+
+use crate::bus;
+use crate::check::{Check, Stop};
+use crate::context::Context;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// The first argument of a process that runs one check; the check's path and the
+/// context follow.
+pub const CHILD: &str = "--run-one-check";
+
+/// How long a process may take to vanish that was killed.
+const BURIAL: Duration = Duration::from_secs(10);
+
+/// How a check ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "lowercase")]
+pub enum Verdict {
+    /// The driver keeps the rule.
+    Pass,
+    /// The check does not apply.
+    Skip {
+        /// Why.
+        reason: String,
+    },
+    /// The driver breaks the rule.
+    Fail {
+        /// What the rule wants.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+}
+
+/// Runs a check in a process of its own; also says how long it took. With
+/// `bind_again`, the containers are bound again where Linux's own driver needs it.
+pub fn run(check: &Check, context: &Context, bind_again: bool) -> (Verdict, Duration) {
+    if bind_again && (check.interrupts || check.spoils) {
+        if let Err(error) = bind_all_again(context) {
+            let expected = "the containers can be bound again before the check".to_owned();
+            return (Verdict::Fail { expected, got: error.to_string() }, Duration::ZERO);
+        }
+    }
+    // What is repeated more often takes longer.
+    let limit = check.limit.saturating_mul(context.stress);
+    let begin = Instant::now();
+    let verdict = start(check, context).and_then(|child| follow(limit, child));
+    let verdict = verdict.unwrap_or_else(|error| Verdict::Fail {
+        expected: "a process for the check".into(),
+        got: error.to_string(),
+    });
+    let took = begin.elapsed();
+    if bind_again && check.spoils {
+        if let Err(error) = bind_all_again(context) {
+            let expected = "the containers can be bound again after the check".to_owned();
+            return (Verdict::Fail { expected, got: error.to_string() }, took);
+        }
+    }
+    (verdict, took)
+}
+
+fn bind_all_again(context: &Context) -> io::Result<()> {
+    let containers = [Some(&context.container), context.second.as_ref()];
+    containers.into_iter().flatten().try_for_each(|container| bus::bind_again(container))
+}
+
+fn start(check: &Check, context: &Context) -> io::Result<Child> {
+    Command::new("/proc/self/exe")
+        .arg(CHILD)
+        .arg(check.path())
+        .arg(serde_json::to_string(context)?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // What the check starts is killed with it.
+        .process_group(0)
+        .spawn()
+}
+
+fn follow(limit: Duration, mut child: Child) -> io::Result<Verdict> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let Some(pid) = pid else { return Err(io::Error::other("the process has no number")) };
+    let watch = pidfd_open(pid, PidfdFlags::empty())?;
+    let ended = |patience| ends_within(&watch, patience);
+    let in_time = ended(limit)?;
+    // Also what it has left behind; there may be nothing.
+    let _ = kill_process_group(pid, Signal::KILL);
+    if !in_time {
+        let buried = ended(BURIAL)?;
+        if buried {
+            child.wait()?;
+        }
+        let got = format!(
+            "no end after {} s; the process {}",
+            limit.as_secs(),
+            if buried { "was killed" } else { "cannot be killed" }
+        );
+        return Ok(Verdict::Fail { expected: "an end in time".into(), got });
+    }
+    let status = child.wait()?;
+    let said = child.stdout.take().map(what_is_there).unwrap_or_default();
+    let errors = child.stderr.take().map(what_is_there).unwrap_or_default();
+    if let (Some(0), Ok(verdict)) = (status.code(), serde_json::from_slice(&said)) {
+        return Ok(verdict);
+    }
+    let end = match status.signal() {
+        Some(signal) => format!("killed by signal {signal}"),
+        None => format!("exit code {}", status.code().unwrap_or(-1)),
+    };
+    let errors = String::from_utf8_lossy(&errors);
+    let got = format!("the check's process ended early: {end} {}", errors.trim());
+    Ok(Verdict::Fail { expected: "a verdict".into(), got: got.trim_end().to_owned() })
+}
+
+fn ends_within(process: &rustix::fd::OwnedFd, patience: Duration) -> io::Result<bool> {
+    let end = Instant::now() + patience;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left)) {
+            Ok(count) => return Ok(count > 0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// What a pipe holds, without waiting for a writer that may live on.
+fn what_is_there<P: Read + rustix::fd::AsFd>(mut pipe: P) -> Vec<u8> {
+    let mut all = Vec::new();
+    if rustix::fs::fcntl_setfl(&pipe, rustix::fs::OFlags::NONBLOCK).is_ok() {
+        // It ends at the end or where nothing is there.
+        let _ = pipe.read_to_end(&mut all);
+    }
+    all
+}
+
+/// The life of a process that runs one check.
+pub fn child(path: &str, context: &str) -> ExitCode {
+    let Some(check) = crate::groups::find(path) else {
+        eprintln!("there is no check {path}");
+        return ExitCode::from(2);
+    };
+    let context: Context = match serde_json::from_str(context) {
+        Ok(context) => context,
+        Err(error) => {
+            eprintln!("the context makes no sense: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let verdict = match (check.run)(&context) {
+        Ok(()) => Verdict::Pass,
+        Err(Stop::Skip(reason)) => Verdict::Skip { reason },
+        Err(Stop::Fail { expected, got }) => Verdict::Fail { expected, got },
+    };
+    let told = serde_json::to_vec(&verdict).map_err(io::Error::from);
+    match told.and_then(|text| io::stdout().write_all(&text)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the verdict cannot be told: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

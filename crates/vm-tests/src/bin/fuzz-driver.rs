@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Random calls on a driver for as long as it takes, in several boots:
+//! `cargo xtask fuzz driver`.
+#![forbid(unsafe_code)]
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+use vm_tests::{
+    Bed,
+    fuzz::{Driver, Luggage, Report, Slice, fuzz, no_growth, still_works},
+};
+
+/// Makes random calls on a vfio-fsl-mc driver.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Calls in all, about
+    #[arg(long, default_value_t = 10_000_000)]
+    calls: u64,
+    /// Calls of a boot: two runs of half as many each
+    #[arg(long, default_value_t = 2_000_000)]
+    calls_per_boot: u64,
+    /// Seed of the first run; each run takes the next one
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Module to test instead of the stock driver
+    #[arg(long)]
+    module: Option<PathBuf>,
+    /// Unbind and bind every so many seconds
+    #[arg(long, default_value_t = 20)]
+    rebind_every: u64,
+    /// Boot with the allocator's checks of freed and foreign memory in every second
+    /// boot; this leaves them out
+    #[arg(long)]
+    no_memory_checks: bool,
+    /// More options for the guest's program
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+/// Freed memory is filled and looked at, and some allocations lie beside a page that
+/// is not there.
+const MEMORY_CHECKS: &str = "slub_debug=FZPU kfence.sample_interval=20";
+
+/// Longest time of a run in the guest, in seconds.
+const LONGEST: u64 = 3000;
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let driver = options.module.clone().map_or(Driver::Stock, Driver::Module);
+    let luggage = Luggage::pack(&driver)?;
+    let begun = Instant::now();
+    let (mut done, mut seed, mut boot) = (0, options.seed, 0);
+    while done < options.calls {
+        let calls = options.calls_per_boot.min(options.calls - done) / 2;
+        ensure!(calls > 0, "fewer than two calls make no boot");
+        let checks = boot % 2 == 1 && !options.no_memory_checks;
+        println!("boot {boot}: seeds {seed} and {}, memory checks: {checks}", seed + 1);
+        let reports = one_boot(&options, &luggage, calls, seed, checks)?;
+        done += reports.iter().map(Report::calls).sum::<u64>();
+        (seed, boot) = (seed + 2, boot + 1);
+        println!("{done} calls in {boot} boots, {:.0} s", begun.elapsed().as_secs_f64());
+    }
+    println!("nothing found");
+    Ok(())
+}
+
+fn one_boot(
+    options: &Options,
+    luggage: &Luggage,
+    calls: u64,
+    seed: u64,
+    checks: bool,
+) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    let bed = Bed::with("default")?.share(luggage.folder());
+    let bed = bed.limit(Duration::from_secs(2 * LONGEST + 300)).options(|machine| {
+        if checks {
+            machine.append = MEMORY_CHECKS.into();
+        }
+    });
+    bed.run(|bed| {
+        luggage.unpack(bed, "dprc.2")?;
+        for seed in [seed, seed + 1] {
+            let mut more = vec!["--rebind-every".into(), options.rebind_every.to_string()];
+            more.extend(options.more.iter().cloned());
+            let slice = Slice { calls, seconds: LONGEST, seed, options: more };
+            let report = fuzz(bed, "dprc.2", &slice)?;
+            println!("{}", report.text);
+            report.clean()?;
+            reports.push(report);
+        }
+        if let [first, second] = reports.as_slice() {
+            no_growth(first, second)?;
+        }
+        still_works(bed, "dprc.2", "dpbp.4")
+    })?;
+    Ok(reports)
+}

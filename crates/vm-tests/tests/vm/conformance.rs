@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The conformance suite against the drivers there are.
+
+use crate::trial;
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use std::{fs, path::Path, time::Duration};
+use vm_tests::{Bed, BedBuilder, kit, layout_of};
+
+/// Package of the program, and its name.
+const PROGRAM: &str = "vfio-fsl-mc-conformance";
+
+/// The program in the guest, with the containers of the layout.
+const COMMAND: &str =
+    "/host/vfio-fsl-mc-conformance --kernel-log --container dprc.2 --second-container dprc.3";
+
+/// How long a machine may take from boot to power-off.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// A driver to be judged.
+#[derive(Clone, Copy)]
+struct Driver {
+    /// In the tests' names.
+    name: &'static str,
+    /// More of the command line.
+    arguments: &'static str,
+    /// What is different about the machine.
+    prepare: fn(BedBuilder) -> BedBuilder,
+}
+
+/// Linux's own driver. Checks that can crash it run in machines of their own.
+const STOCK: Driver = Driver {
+    name: "stock",
+    arguments: "--expect-defects",
+    // Interrupts of a container work once per bind, and the kernel says so.
+    prepare: |bed| bed.expect_complaint("msi_"),
+};
+
+/// The groups of the suite, in parts that run in machines of their own.
+const PARTS: [(&str, &[&str]); 3] = [
+    ("calls", &["info", "irqset", "mmap", "portal", "concurrency", "policy"]),
+    ("interrupts", &["interrupts", "reset", "dma", "containers"]),
+    ("life", &["close", "hotplug", "escape", "unbind"]),
+];
+
+/// The drivers.
+const DRIVERS: [Driver; 1] = [STOCK];
+
+/// What can crash or wedge a kernel with Linux's own driver, and what the kernel
+/// complains of then.
+const DANGEROUS: [(&str, &[&str]); 2] = [
+    (
+        "irqset/disarm-never-armed",
+        &["NULL pointer dereference", "Internal error: Oops", "Call trace", "vfio_set_trigger"],
+    ),
+    // The driver spins in the kernel, for so long that watchdogs may notice.
+    ("portal/write-of-no-portal-is-quick", &["soft lockup", "rcu: INFO:", "blocked for more than"]),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let judge_all = |driver: Driver| {
+        PARTS.map(|(part, groups)| {
+            trial(format!("conformance::{}::{part}", driver.name), move || judge(driver, groups))
+        })
+    };
+    let judge_one = |(check, complaints): (&'static str, &'static [&'static str])| {
+        let name = check.replace(['/', '-'], "_");
+        trial(format!("conformance::dangerous::{name}"), move || dangerous(check, complaints))
+    };
+    DRIVERS.into_iter().flat_map(judge_all).chain(DANGEROUS.map(judge_one)).collect()
+}
+
+/// Runs the checks of some groups; the program says by its exit code whether the driver
+/// is as it should be.
+fn judge(driver: Driver, groups: &[&str]) -> Result<()> {
+    with_program(driver.prepare, |bed| {
+        let list = bed.sh("/host/vfio-fsl-mc-conformance --list")?;
+        // Those that only run with `--dangerous` are not forgotten here.
+        let known: Vec<&str> = DANGEROUS.iter().map(|(check, _)| *check).collect();
+        let marked = list.lines().filter(|line| line.contains("dangerous "));
+        let marked: Vec<&str> = marked.filter_map(|line| line.split_whitespace().next()).collect();
+        ensure!(marked == known, "dangerous checks are {marked:?}, tested are {known:?}");
+        // Nor is any group.
+        let in_parts = |line: &&str| {
+            let group = line.split('/').next().unwrap_or_default();
+            PARTS.iter().any(|(_, groups)| groups.contains(&group))
+        };
+        ensure!(list.lines().all(|line| in_parts(&line)), "a group is in no part:\n{list}");
+
+        let chosen: Vec<String> = groups.iter().map(|group| format!("--group {group}")).collect();
+        let output = bed.try_sh(&format!("{COMMAND} {} {}", driver.arguments, chosen.join(" ")))?;
+        let last = output.stdout.lines().last().unwrap_or_default();
+        ensure!(
+            output.code == 0 && list.lines().count() > 100,
+            "exit code {}: {last}\n{}\n{}",
+            output.code,
+            output.stdout,
+            output.stderr
+        );
+        Ok(())
+    })
+}
+
+/// Runs one check that Linux's own driver fails at the cost of the machine.
+fn dangerous(check: &str, complaints: &[&'static str]) -> Result<()> {
+    let expect = |bed| complaints.iter().fold(bed, |bed: BedBuilder, c| bed.expect_complaint(c));
+    with_program(expect, |bed| {
+        let output =
+            bed.try_sh(&format!("{COMMAND} --expect-defects --dangerous --check {check}"))?;
+        let failed = output.stdout.contains(&format!("not ok 1 - {check} # TODO defect"));
+        ensure!(
+            output.code == 0 && failed,
+            "exit code {}:\n{}\n{}",
+            output.code,
+            output.stdout,
+            output.stderr
+        );
+        Ok(())
+    })
+}
+
+/// A machine with the program in it and two containers bound.
+fn with_program(
+    prepare: impl FnOnce(BedBuilder) -> BedBuilder,
+    test: impl FnOnce(&mut Bed) -> Result<()>,
+) -> Result<()> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let built = setup::build_guest_programs(&here.join("../.."), &kit()?.parts, PROGRAM)?;
+    let shared = tempfile::tempdir()?;
+    fs::copy(built.join(PROGRAM), shared.path().join(PROGRAM)).context("copying the program")?;
+    let layout = layout_of(&here.join("tests/vm/conformance.dts"))?;
+    prepare(Bed::with_layout(layout).share(shared.path()).limit(LIMIT)).run(|bed| {
+        bed.bind(&["dprc.2", "dprc.3"])?;
+        // A driver of the host for objects that a check gives it.
+        bed.load(&["fsl-mc-dpio"])?;
+        test(bed)
+    })
+}

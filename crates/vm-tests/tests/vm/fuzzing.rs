@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Random calls on a container that user space has.
+
+use crate::trial;
+use anyhow::{Context, Result, bail, ensure};
+use libtest_mimic::Trial;
+use std::time::Duration;
+use vm_tests::{
+    Bed,
+    fuzz::{Driver, Luggage, Report, Slice, fuzz, no_growth, still_works},
+};
+
+/// A module to be tested besides the stock one.
+const MODULE: &str = "FSLMC_DRIVER_MODULE";
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials =
+        vec![trial("fuzzing::finds_what_is_wrong_with_the_stock_driver", finds_the_stock_defect)];
+    if let Some(module) = std::env::var_os(MODULE) {
+        let driver = Driver::Module(module.into());
+        trials.push(trial("fuzzing::the_driver_holds_up", move || the_driver_holds_up(&driver)));
+    }
+    trials
+}
+
+/// The fuzzer can fail: the stock driver dereferences a null pointer when interrupts
+/// are switched off that were never on. The machine is not switched off but stopped,
+/// since a kernel that has oopsed with a lock held may not end by itself.
+fn finds_the_stock_defect() -> Result<()> {
+    const STOPPED: &str = "the machine is stopped on purpose";
+    let luggage = Luggage::pack(&Driver::Stock)?;
+    let mut found = None;
+    let ended =
+        Bed::with("default")?.share(luggage.folder()).limit(Duration::from_secs(150)).run(|bed| {
+            luggage.unpack(bed, "dprc.2")?;
+            let slice = Slice { calls: 50_000, seconds: 60, seed: 1, options: Vec::new() };
+            found = Some(fuzz(bed, "dprc.2", &slice)?);
+            bail!(STOPPED)
+        });
+    let report: Report = match (found, ended) {
+        (Some(report), _) => report,
+        (None, ended) => return ended.and(Err(anyhow::anyhow!("no report"))),
+    };
+    let findings = report.findings();
+    let expected = findings.iter().any(|f| f.contains("Unable to handle kernel NULL pointer"));
+    ensure!(expected, "the fuzzer found {findings:?}\n{}", report.text);
+    let guilty = report
+        .details
+        .lines()
+        .find(|line| line.contains("has not returned") && line.contains("SET_IRQS"))
+        .with_context(|| format!("the call is not told:\n{}", report.details))?;
+    ensure!(guilty.contains("0x3b6e"), "{guilty}");
+    Ok(())
+}
+
+/// A slice for every day: two equal runs, the second of which must not cost the
+/// kernel more memory, then everything that a container is for.
+fn the_driver_holds_up(driver: &Driver) -> Result<()> {
+    let luggage = Luggage::pack(driver)?;
+    Bed::with("default")?.share(luggage.folder()).limit(Duration::from_secs(240)).run(|bed| {
+        luggage.unpack(bed, "dprc.2")?;
+        let mut reports = Vec::new();
+        for seed in [1, 2] {
+            let slice = Slice {
+                calls: 150_000,
+                seconds: 25,
+                seed,
+                options: vec!["--rebind-every".into(), "6".into()],
+            };
+            let report = fuzz(bed, "dprc.2", &slice)?;
+            report.clean()?;
+            reports.push(report);
+        }
+        if let [first, second] = reports.as_slice() {
+            no_growth(first, second)?;
+        }
+        still_works(bed, "dprc.2", "dpbp.4")
+    })
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! A command of user space that the MC answers late or never: who waits, how, for how
+//! long, and what becomes of the portal.
+//!
+//! The rules are those of the project's driver; Linux's own breaks them, and the tests
+//! say in which way, so that they run with either.
+
+use crate::{guest::SESSION, trial};
+use anyhow::{Context, Result, ensure};
+use board::faults::{Action, Faults, Rule};
+use libtest_mimic::Trial;
+use mc_abi::ObjectType;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+use vm_tests::{Bed, Talk};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("recovery::never_answered", never_answered),
+        trial("recovery::answered_late", answered_late),
+        trial("recovery::slow_is_not_late", slow_is_not_late),
+        trial("recovery::others_wait_their_turn", others_wait_their_turn),
+        trial("recovery::kill", kill),
+        trial("recovery::waits_asleep", waits_asleep),
+        trial("recovery::after_the_users_end", after_the_users_end),
+    ]
+}
+
+/// How long a driver waits for an answer.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What is at once, on a busy host.
+const AT_ONCE: Duration = Duration::from_millis(2500);
+
+const GET_ATTRIBUTES: u16 = 0x004;
+
+/// Whose driver is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Driver {
+    /// The project's.
+    Own,
+    /// The one that comes with the kernel.
+    Linux,
+}
+
+impl Driver {
+    /// The project's driver can be told how long to wait.
+    fn of(bed: &mut Bed) -> Result<Self> {
+        let parameter = "/sys/module/vfio_fsl_mc/parameters/command_timeout_ms";
+        let found = bed.try_sh(&format!("test -e {parameter}"))?.code == 0;
+        Ok(if found { Self::Own } else { Self::Linux })
+    }
+}
+
+/// What happens to the next question for a dpbp's attributes.
+fn next(bed: &mut Bed, action: Action) -> Result<()> {
+    let mut faults = Faults::default();
+    let kind = Some(ObjectType::Dpbp);
+    faults.add(Rule { kind, number: Some(GET_ATTRIBUTES), action, times: Some(1) });
+    bed.board()?.mc().set_faults(faults);
+    Ok(())
+}
+
+fn works(talk: &mut Talk) -> Result<()> {
+    let said = talk.say("show dpbp.4")?;
+    ensure!(said.contains("id: 4"), "attributes of dpbp.4: {said}");
+    Ok(())
+}
+
+/// The command that was given up is still the MC's: the next one must not be written
+/// over it.
+fn is_busy(talk: &mut Talk) -> Result<()> {
+    let begin = Instant::now();
+    talk.refused("show dpbp.4", &["errno 16"])?;
+    ensure!(begin.elapsed() < AT_ONCE, "it is refused after {:?}", begin.elapsed());
+    Ok(())
+}
+
+fn times_out(talk: &mut Talk) -> Result<Instant> {
+    let begin = Instant::now();
+    talk.refused("show dpbp.4", &["GetAttributes", "errno 110"])?;
+    let waited = begin.elapsed();
+    ensure!(waited >= LIMIT.mul_f32(0.9), "it is given up after {waited:?}");
+    ensure!(waited < LIMIT * 3, "it is given up after {waited:?} only");
+    Ok(begin)
+}
+
+/// Waits as long as the limit and no longer; then the portal is busy, for ever.
+fn never_answered() -> Result<()> {
+    Bed::with("default")?.run(|bed| {
+        bed.bind(&["dprc.2"])?;
+        let driver = Driver::of(bed)?;
+        next(bed, Action::Hang)?;
+        bed.talk(&SESSION, |talk| {
+            talk.say("open dprc.2")?;
+            times_out(talk)?;
+            if driver == Driver::Linux {
+                // The next command is written over the one in flight.
+                return works(talk);
+            }
+            for _ in 0..3 {
+                is_busy(talk)?;
+            }
+            // Another portal of the container is none the worse.
+            ensure!(talk.say("ask dpmcp.17")?.starts_with("10."), "the mapped portal");
+            Ok(())
+        })
+    })
+}
+
+/// Late, but answered: the portal works again, and the late answer is nobody's.
+fn answered_late() -> Result<()> {
+    let delay = LIMIT + Duration::from_secs(4);
+    Bed::with("default")?.run(|bed| {
+        bed.bind(&["dprc.2"])?;
+        let driver = Driver::of(bed)?;
+        bed.talk(&SESSION, |talk| talk.say("open dprc.2").map(drop))?;
+        next(bed, Action::Delay(delay))?;
+        bed.talk(&SESSION, |talk| {
+            talk.say("open dprc.2")?;
+            let begin = times_out(talk)?;
+            if driver == Driver::Own {
+                is_busy(talk)?;
+            } else {
+                works(talk)?;
+            }
+            thread::sleep((delay + AT_ONCE).saturating_sub(begin.elapsed()));
+            for _ in 0..20 {
+                works(talk)?;
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Below the limit, a command takes as long as it takes, again and again.
+fn slow_is_not_late() -> Result<()> {
+    let delay = Duration::from_millis(1500);
+    Bed::with("default")?.run(|bed| {
+        bed.bind(&["dprc.2"])?;
+        for _ in 0..3 {
+            next(bed, Action::Delay(delay))?;
+            bed.talk(&SESSION, |talk| {
+                talk.say("open dprc.2")?;
+                let begin = Instant::now();
+                works(talk)?;
+                ensure!(begin.elapsed() >= delay, "answered after {:?}", begin.elapsed());
+                works(talk)
+            })?;
+        }
+        Ok(())
+    })
+}
+
+/// Says lines to a program in the background and leaves its answers in a file.
+const BACKGROUND: &str = "mkdir -p /tmp; rm -f /tmp/in /tmp/out; mkfifo /tmp/in
+fslmc-guest vfio session </tmp/in >/tmp/out 2>&1 & pid=$!
+exec 3>/tmp/in
+say() { echo \"$*\" >&3; }
+answers() { n=0; while [ $(wc -l </tmp/out) -lt $1 ]; do
+  n=$((n + 1)); [ $n -gt 600 ] && { cat /tmp/out; exit 9; }; sleep 0.1; done; }
+now() { cut -d' ' -f1 /proc/uptime; }
+ticks() { cut -d' ' -f14,15 /proc/$1/stat; }
+";
+
+/// While user space waits for its answer, a command of the kernel through the same
+/// portal waits, too.
+fn others_wait_their_turn() -> Result<()> {
+    Bed::with("default")?.run(|bed| {
+        bed.bind(&["dprc.2"])?;
+        let driver = Driver::of(bed)?;
+        next(bed, Action::Delay(Duration::from_secs(3)))?;
+        bed.talk(&SESSION, |talk| {
+            talk.say("open dprc.2")?;
+            let said = talk.try_say("show-while-reset dpbp.4")?;
+            let good = said.starts_with("ok") && said.contains("id: 4");
+            // Linux's own driver writes the kernel's command over that of user space,
+            // which finds an answer that is not its own.
+            ensure!(good == (driver == Driver::Own), "{driver:?}: {said}");
+            works(talk)
+        })
+    })
+}
+
+/// SIGKILL ends the wait; another process has the device open, so that this is not its
+/// last close, which resets it.
+fn kill() -> Result<()> {
+    Bed::with("default")?.run(|bed| {
+        bed.bind(&["dprc.2"])?;
+        let driver = Driver::of(bed)?;
+        next(bed, Action::Delay(LIMIT.mul_f32(0.9)))?;
+        let script = format!(
+            "{BACKGROUND}say open dprc.2; say lend dprc.2 20; answers 2; say show dpbp.4; sleep 1
+from=$(now); kill -9 $pid; wait $pid; echo $from $(now)"
+        );
+        let said = bed.sh(&script)?;
+        let took = difference(&said)?;
+        match driver {
+            Driver::Own => ensure!(took < 1.0, "it takes {took} s"),
+            // It spins on, until the answer comes.
+            Driver::Linux => ensure!(took > 2.0, "it takes {took} s only"),
+        }
+        // The board has answered by then.
+        thread::sleep(LIMIT);
+        bed.talk(&SESSION, |talk| {
+            // The sleeper's file keeps the group.
+            let end = Instant::now() + 4 * LIMIT;
+            while let Err(error) = talk.say("open dprc.2") {
+                ensure!(Instant::now() < end, "{error:#}");
+                thread::sleep(Duration::from_millis(500));
+            }
+            works(talk)
+        })
+    })
+}
+
+/// The difference of the two numbers on the last line.
+fn difference(text: &str) -> Result<f64> {
+    let line = text.lines().last().with_context(|| format!("no line in {text:?}"))?;
+    let numbers: Vec<f64> = line
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .context(text.to_owned())?;
+    let [from, to] = numbers.as_slice() else { anyhow::bail!("two numbers in {text:?}") };
+    Ok(to - from)
+}
+
+/// Who waits does not use the processor.
+fn waits_asleep() -> Result<()> {
+    let delay = LIMIT.mul_f32(0.9);
+    Bed::with("default")?.run(|bed| {
+        bed.bind(&["dprc.2"])?;
+        let driver = Driver::of(bed)?;
+        next(bed, Action::Delay(delay))?;
+        let script = format!(
+            "{BACKGROUND}say open dprc.2; answers 1; from=$(ticks $pid)
+say show dpbp.4; answers 2; echo $from $(ticks $pid)"
+        );
+        let said = bed.sh(&script)?;
+        let numbers: Vec<u64> = said
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .with_context(|| said.clone())?;
+        let [user, kernel, user_then, kernel_then] = numbers.as_slice() else {
+            anyhow::bail!("four numbers in {said:?}")
+        };
+        // Hundredths of a second.
+        let used = user_then + kernel_then - user - kernel;
+        match driver {
+            Driver::Own => ensure!(used < 100, "{used} ticks in {delay:?}"),
+            Driver::Linux => ensure!(used > 200, "{used} ticks in {delay:?} only"),
+        }
+        Ok(())
+    })
+}
+
+/// The user ends while the MC still owes an answer. Once it has come, the next user
+/// finds a container that works.
+fn after_the_users_end() -> Result<()> {
+    let delay = LIMIT + Duration::from_secs(6);
+    Bed::with("default")?.limit(Duration::from_secs(180)).run(|bed| {
+        bed.bind(&["dprc.2"])?;
+        next(bed, Action::Delay(delay))?;
+        let begin = Instant::now();
+        bed.talk(&SESSION, |talk| {
+            talk.say("open dprc.2")?;
+            talk.say("irq dpbp.5")?;
+            times_out(talk).map(drop)
+        })?;
+        thread::sleep((delay + 2 * AT_ONCE).saturating_sub(begin.elapsed()));
+        bed.talk(&SESSION, |talk| {
+            talk.say("open dprc.2")?;
+            works(talk)?;
+            talk.say("reset dprc.2")?;
+            works(talk)
+        })?;
+        bed.sh("fslmc-guest release dprc.2")?;
+        bed.bind(&["dprc.2"])?;
+        bed.talk(&SESSION, |talk| {
+            talk.say("open dprc.2")?;
+            works(talk)
+        })
+    })
+}

@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+
+//! A container that is bound to the driver.
+//!
+//! The container is opened in the MC through its own portal, with a token that is the driver's;
+//! its objects are devices on the bus, all of which this driver takes. What the host adds or
+//! removes later is told by the container's interrupt.
+
+use crate::{
+    abstractions::{
+        fsl_mc::{
+            self,
+            OpenContainer, //
+        },
+        msi::Message,
+        work, //
+    },
+    logic::{
+        command::{
+            self,
+            event,
+            Command,
+            Object, //
+        },
+        vectors::ObjectId, //
+    },
+    portal::{
+        to_error,
+        Exclusive,
+        Portal, //
+    },
+    registry,
+    vectors::Vectors, //
+};
+use kernel::{
+    device, new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
+    time::msecs_to_jiffies,
+    workqueue::{
+        impl_has_delayed_work,
+        new_delayed_work,
+        DelayedWork,
+        WorkItem, //
+    },
+};
+
+/// The work that looks for objects that came or went.
+const SCAN: u64 = 0;
+/// The work that sees to the container's interrupt, or looks for events where there is none.
+const SETTLE: u64 = 1;
+
+/// How soon after an object was opened the container's interrupt is there: milliseconds. Who
+/// opens an object often opens the others, too, and is not to wait for it.
+const SETTLE_SOON: u32 = 20;
+/// How often to look for events while there is no interrupt: milliseconds.
+const POLL: u32 = 1000;
+
+/// How long to wait for more events where each one makes a scan: milliseconds.
+const SCAN_LATER: u32 = 50;
+
+/// The index of the container's own interrupt that tells of objects.
+pub(crate) const OWN_IRQ: u8 = 0;
+
+/// A bound container.
+#[pin_data]
+pub(crate) struct Container {
+    device: ARef<fsl_mc::Device>,
+    /// The driver's token: it stands for the container in commands. Written with the portal's
+    /// lock held.
+    token: Atomic<u32>,
+    #[pin]
+    portal: Portal,
+    /// The container on the bus, until it is unbound. Held while devices are added or removed,
+    /// which can take as long as a user holds on to one.
+    #[pin]
+    bus: Mutex<Option<OpenContainer>>,
+    #[pin]
+    vectors: Mutex<Vectors>,
+    /// Objects that are open, the container itself included.
+    open_objects: Atomic<i32>,
+    /// Whether the container itself is open: its interrupt's settings are the holder's then.
+    is_open: Atomic<bool>,
+    /// Interrupts of the container and its objects.
+    irqs: Atomic<i32>,
+    /// Whether the IOMMU domain is the holder's until the last object is closed.
+    has_address_space: Atomic<bool>,
+    /// Objects that another driver has.
+    escaped_objects: Atomic<i32>,
+    /// How many objects the MC said that there are, last time.
+    known_objects: Atomic<i32>,
+    /// Set once, when the container is unbound.
+    unbinding: Atomic<bool>,
+    is_scan_failing: Atomic<bool>,
+    /// The next scan is for objects, whatever the MC says of events.
+    must_scan: Atomic<bool>,
+    #[pin]
+    scan: DelayedWork<Self, SCAN>,
+    #[pin]
+    settle: DelayedWork<Self, SETTLE>,
+}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self, 0> for Container { self.scan }
+    impl HasDelayedWork<Self, 1> for Container { self.settle }
+}
+
+impl WorkItem<SCAN> for Container {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let result = this.rescan();
+        // Looked at every second, a container that does not answer says so once.
+        let was_failing = this.is_scan_failing.xchg(result.is_err(), Relaxed);
+        if let (Err(e), false) = (result, was_failing) {
+            dev_err!(
+                this.dev(),
+                "cannot look for objects that came or went: {e:?}\n"
+            );
+        }
+    }
+}
+
+impl WorkItem<SETTLE> for Container {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.see_to_interrupt(false);
+        this.settle_within(POLL);
+    }
+}
+
+impl Container {
+    /// Opens a container and binds its objects.
+    pub(crate) fn bind(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Arc<Self>> {
+        let device: &fsl_mc::Device = device;
+        let bus = OpenContainer::new(device).inspect_err(|e| {
+            dev_err!(device.as_ref(), "cannot be opened in the MC: {e:?}\n");
+        })?;
+        let this = Arc::pin_init(
+            try_pin_init!(Self {
+                device: device.into(),
+                token: Atomic::new(bus.token().into()),
+                portal <- Portal::new(bus.portal_address()),
+                bus <- new_mutex!(Some(bus), "Container::bus"),
+                vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
+                open_objects: Atomic::new(0),
+                is_open: Atomic::new(false),
+                irqs: Atomic::new(0),
+                has_address_space: Atomic::new(false),
+                escaped_objects: Atomic::new(0),
+                known_objects: Atomic::new(0),
+                unbinding: Atomic::new(false),
+                is_scan_failing: Atomic::new(false),
+                must_scan: Atomic::new(false),
+                scan <- new_delayed_work!("Container::scan"),
+                settle <- new_delayed_work!("Container::settle"),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        registry::insert(this.clone())?;
+        this.bind_objects().inspect_err(|e| {
+            dev_err!(this.dev(), "its objects cannot be listed: {e:?}\n");
+            this.unbind();
+        })?;
+        Ok(this)
+    }
+
+    /// Lets the objects go, waits for who has them open, and closes the container.
+    pub(crate) fn unbind(self: &Arc<Self>) {
+        self.unbinding.store(true, Relaxed);
+        if let Some(bus) = &*self.bus.lock() {
+            bus.remove_all();
+        }
+        // Nobody has anything of the container open now, and no interrupt comes any more.
+        let _ = self.vectors.lock().free();
+        work::cancel_delayed_sync::<_, SETTLE>(self);
+        work::cancel_delayed_sync::<_, SCAN>(self);
+        registry::remove(self);
+        let bus = self.bus.lock().take();
+        // The bus closes the container by a command.
+        let _ = self.portal.exclusively(|_| {
+            drop(bus);
+            Ok(())
+        });
+    }
+
+    pub(crate) fn device(&self) -> &fsl_mc::Device {
+        &self.device
+    }
+
+    pub(crate) fn dev(&self) -> &device::Device {
+        (*self.device).as_ref()
+    }
+
+    pub(crate) fn id(&self) -> ObjectId {
+        ObjectId {
+            kind: self.device.type_name(),
+            id: self.device.id(),
+        }
+    }
+
+    pub(crate) fn token(&self) -> u16 {
+        // Tokens have 16 bits.
+        self.token.load(Relaxed) as u16
+    }
+
+    pub(crate) fn portal(&self) -> &Portal {
+        &self.portal
+    }
+
+    pub(crate) fn vectors(&self) -> &Mutex<Vectors> {
+        &self.vectors
+    }
+
+    /// An object of the container was bound by another driver.
+    pub(crate) fn object_escaped(&self) {
+        self.escaped_objects.add(1, Relaxed);
+    }
+
+    /// The other driver lets go of it.
+    pub(crate) fn object_returned(&self) {
+        self.escaped_objects.add(-1, Relaxed);
+    }
+
+    /// Counts the interrupts of an object that is bound, or negative of one that is not any more.
+    pub(crate) fn add_irqs(&self, count: i32) {
+        self.irqs.add(count, Relaxed);
+    }
+
+    /// How many interrupts the container and its bound objects have.
+    pub(crate) fn irqs(&self) -> u32 {
+        u32::try_from(self.irqs.load(Relaxed)).unwrap_or(0)
+    }
+
+    /// An object is about to be opened. `EBUSY` while another driver has one of the others: all
+    /// of them share the address space that the user is about to fill.
+    ///
+    /// Openings and closings of a container's objects come one at a time.
+    pub(crate) fn object_opens(
+        self: &Arc<Self>,
+        object: &fsl_mc::Device,
+        has_address_space: bool,
+    ) -> Result {
+        if self.escaped_objects.load(Relaxed) > 0 {
+            dev_err!(
+                self.dev(),
+                "cannot be opened: one of its objects is with another driver\n"
+            );
+            return Err(EBUSY);
+        }
+        if has_address_space {
+            self.has_address_space.store(true, Relaxed);
+        }
+        self.open_objects.add(1, Relaxed);
+        if self.device.is(object) {
+            self.see_to_interrupt(true);
+        } else {
+            self.settle_within(SETTLE_SOON);
+        }
+        Ok(())
+    }
+
+    /// An object was closed, and has freed its vectors.
+    pub(crate) fn object_closed(self: &Arc<Self>, object: &fsl_mc::Device) {
+        if self.device.is(object) {
+            self.is_open.store(false, Relaxed);
+            self.vectors.lock().must_enable();
+        }
+        if self.open_objects.fetch_sub(1, Relaxed) == 1 {
+            self.has_address_space.store(false, Relaxed);
+            self.give_up_interrupt();
+        }
+        self.settle_within(SETTLE_SOON);
+    }
+
+    /// Begins to look for objects that come and go.
+    pub(crate) fn listen(self: &Arc<Self>) {
+        self.settle_within(0);
+    }
+
+    /// Something happened to the container. Callable in interrupt context.
+    ///
+    /// With `is_acknowledged`, who acknowledges events is the holder, who may have done it
+    /// already: then only a scan tells what has changed. It waits a little for more to happen.
+    pub(crate) fn interrupted(self: &Arc<Self>, is_acknowledged: bool) {
+        if is_acknowledged {
+            self.must_scan.store(true, Relaxed);
+            self.scan_within(SCAN_LATER);
+        } else {
+            self.scan_within(0);
+        }
+    }
+
+    /// Resets an object of the container, or the container.
+    pub(crate) fn reset(self: &Arc<Self>, device: &fsl_mc::Device) -> Result {
+        if device.is(&self.device) {
+            let options = command::RESET_NON_RECURSIVE;
+            let (id, version) = (device.id(), device.version());
+            self.command(|token| command::reset_container(token, id, options, version))?;
+            return self.enable_own_irq_unless_used();
+        }
+        let open = command::open(&device.type_name(), device.id()).map_err(to_error)?;
+        self.portal.exclusively(|mut portal| {
+            let token = portal.command(&open)?.token();
+            let reset = portal.command(&command::reset(token));
+            let close = portal.command(&command::close(token));
+            reset.and(close).map(|_| ())
+        })
+    }
+
+    /// Tells the MC where an interrupt of the container or of an object of it goes.
+    pub(crate) fn program_irq(
+        &self,
+        device: &fsl_mc::Device,
+        index: u8,
+        message: Message,
+        virq: u32,
+    ) -> Result {
+        // The MC keeps the number and gives it back, no more.
+        let number = i32::try_from(virq).unwrap_or(0);
+        let Message { address, data } = message;
+        if device.is(&self.device) {
+            self.command(|token| command::dprc_set_irq(token, index, address, data, number))?;
+        } else {
+            let (kind, id) = (device.type_name(), device.id());
+            self.command(|token| {
+                command::dprc_set_obj_irq(token, &kind, id, index, address, data, number)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sends a command to the container.
+    fn command(&self, command: impl Fn(u16) -> Command) -> Result<Command> {
+        self.with_token(|portal, token| portal.command(&command(token)))
+    }
+
+    /// Sends commands to the container. Where the MC does not know the driver's token, user
+    /// space has closed it past the policy, through a portal that it has mapped: then the
+    /// container is opened anew.
+    fn with_token<R>(&self, f: impl Fn(&mut Exclusive<'_>, u16) -> Result<R>) -> Result<R> {
+        self.portal.exclusively(|mut portal| {
+            let result = f(&mut portal, self.token());
+            if !matches!(result, Err(e) if e == EACCES) {
+                return result;
+            }
+            dev_warn!(self.dev(), "was closed by its user: it is opened again\n");
+            let id = self.id();
+            let open = command::open(&id.kind, id.id).map_err(to_error)?;
+            let token = portal.command(&open)?.token();
+            self.token.store(token.into(), Relaxed);
+            self.device.set_token(token);
+            f(&mut portal, token)
+        })
+    }
+
+    /// Binds the objects that the container has when it is bound itself.
+    fn bind_objects(&self) -> Result {
+        let guard = self.bus.lock();
+        let bus = guard.as_ref().ok_or(ENODEV)?;
+        self.portal.exclusively(|_| bus.scan())?;
+        let mut objects: KVec<ARef<fsl_mc::Device>> = KVec::new();
+        let mut result = Ok(());
+        bus.for_each(|device| {
+            if let Err(e) = objects.push(device.into(), GFP_KERNEL) {
+                result = Err(e);
+            }
+        });
+        let count = i32::try_from(objects.len()).unwrap_or(i32::MAX);
+        self.known_objects.store(count, Relaxed);
+        for object in &objects {
+            registry::bind_pending(object);
+        }
+        Ok(result?)
+    }
+
+    /// Binds the objects that came, and lets those go that went.
+    fn rescan(self: &Arc<Self>) -> Result {
+        let guard = self.bus.lock();
+        let Some(bus) = guard.as_ref() else {
+            return Ok(());
+        };
+        if self.unbinding.load(Relaxed) {
+            return Ok(());
+        }
+        let must_scan = self.must_scan.xchg(false, Relaxed);
+        let (events, count) = self.pending_events()?;
+        let is_known = count == self.known_objects.xchg(count, Relaxed);
+        if !must_scan && is_known && events & event::OBJECTS == 0 {
+            return Ok(());
+        }
+        let objects = self.objects()?;
+        for object in &objects {
+            if bus.find(object).is_some() {
+                continue;
+            }
+            match self.portal.exclusively(|_| bus.add(object)) {
+                Ok(device) => registry::bind_pending(&device),
+                Err(e) if e == EEXIST => {
+                    self.must_scan.store(true, Relaxed);
+                    self.scan_within(SCAN_LATER);
+                }
+                Err(e) => dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n"),
+            }
+        }
+        bus.remove_all_but(&objects)
+    }
+
+    /// The objects that the MC says are in the container, all from one moment.
+    fn objects(&self) -> Result<KVec<Object>> {
+        self.with_token(|portal, token| {
+            let answer = portal.command(&command::get_object_count(token))?;
+            let count = command::object_count(&answer);
+            let mut objects = KVec::new();
+            for index in 0..count {
+                let answer = portal.command(&command::get_object(token, index))?;
+                objects.push(command::object(&answer), GFP_KERNEL)?;
+            }
+            Ok(objects)
+        })
+    }
+
+    /// The events that the container's interrupt tells, and how many objects there are. The
+    /// events are acknowledged, unless the holder has a use for the interrupt.
+    fn pending_events(&self) -> Result<(u32, i32)> {
+        let is_used = self.vectors.lock().is_own_armed_by_user();
+        self.with_token(|portal, token| {
+            let answer = portal.command(&command::get_object_count(token))?;
+            let count = i32::try_from(command::object_count(&answer)).unwrap_or(i32::MAX);
+            if self.device.irq_count() == 0 {
+                return Ok((0, count));
+            }
+            let answer = portal.command(&command::get_irq_status(token, OWN_IRQ, 0))?;
+            let events = command::irq_status(&answer);
+            if events != 0 && !is_used {
+                portal.command(&command::clear_irq_status(token, OWN_IRQ, events))?;
+            }
+            Ok((events, count))
+        })
+    }
+
+    /// Has the MC raise the container's interrupt for every change of its objects.
+    fn enable_own_irq(&self) -> Result {
+        self.with_token(|portal, token| {
+            portal.command(&command::set_irq_mask(token, OWN_IRQ, event::OBJECTS))?;
+            portal.command(&command::clear_irq_status(token, OWN_IRQ, u32::MAX))?;
+            portal.command(&command::set_irq_enable(token, OWN_IRQ, true))?;
+            Ok(())
+        })
+    }
+
+    /// For after a reset, which may have disabled the interrupt. A holder that uses it enables
+    /// it as it likes.
+    fn enable_own_irq_unless_used(&self) -> Result {
+        let vectors = self.vectors.lock();
+        if !vectors.has_own_line() || vectors.is_own_armed_by_user() {
+            return Ok(());
+        }
+        self.enable_own_irq()
+    }
+
+    fn scan_within(self: &Arc<Self>, ms: u32) {
+        if !self.unbinding.load(Relaxed) {
+            let delay = msecs_to_jiffies(ms);
+            // Queued already is as good: the work looks for everything.
+            let _ = work::queue().enqueue_delayed::<_, SCAN>(self.clone(), delay);
+        }
+    }
+
+    /// Looks after the IOMMU domain within some milliseconds.
+    fn settle_within(self: &Arc<Self>, ms: u32) {
+        if !self.unbinding.load(Relaxed) {
+            let delay = msecs_to_jiffies(ms);
+            let _ = work::queue().enqueue_delayed::<_, SETTLE>(self.clone(), delay);
+        }
+    }
+
+    /// Frees all vectors: the domain that their messages go to is about to go.
+    fn give_up_interrupt(&self) {
+        let mut vectors = self.vectors.lock();
+        if !vectors.free() {
+            return;
+        }
+        // A message that finds no doorbell is a fault of the IOMMU, which complains.
+        let disabled = self.command(|token| command::set_irq_enable(token, OWN_IRQ, false));
+        if let Err(e) = disabled {
+            dev_warn!(self.dev(), "cannot disable its interrupt: {e:?}\n");
+        }
+    }
+
+    /// Interrupt messages go through the IOMMU, and reach the interrupt controller in the domain
+    /// only that they were made for. While the container is open the domain is the holder's, and
+    /// stays. While it is closed, VFIO may take the domain away at any moment, and vectors that
+    /// are reserved just then are lost for good: then there is no interrupt.
+    ///
+    /// The driver looks for events from time to time, too: there may be no interrupt, and a
+    /// holder may disable it. Nobody waits for them.
+    ///
+    /// With `is_opening` the container itself is about to be opened, after which the settings of
+    /// its interrupt are the holder's.
+    fn see_to_interrupt(self: &Arc<Self>, is_opening: bool) {
+        // The last closing waits for this lock before it lets the domain go.
+        let mut vectors = self.vectors.lock();
+        if self.open_objects.load(Relaxed) > 0 && self.has_address_space.load(Relaxed) {
+            let can_enable = !self.is_open.load(Relaxed);
+            let must_enable = vectors.own_line(self, self.device.iommu_domain(), can_enable);
+            // Before the lock is released: nothing may change the holder's settings.
+            let enabled =
+                must_enable.and_then(|must| if must { self.enable_own_irq() } else { Ok(()) });
+            if let Err(e) = enabled {
+                dev_warn!(self.dev(), "its interrupt is not there: {e:?}\n");
+            }
+        }
+        if is_opening {
+            self.is_open.store(true, Relaxed);
+        }
+        drop(vectors);
+        // What happened while no interrupt could come.
+        self.scan_within(0);
+    }
+}

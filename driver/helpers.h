@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause */
+/*
+ * Symbols for what the kernel's headers have as macros and inline functions only,
+ * and the C compiler's view of the structures that Rust reaches into.
+ */
+#ifndef VFIO_FSL_MC_HELPERS_H
+#define VFIO_FSL_MC_HELPERS_H
+
+#include <linux/eventfd.h>
+#include <linux/fsl/mc.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/vfio.h>
+
+/* Memory types of a user mapping. */
+enum vfm_memory {
+	VFM_MEMORY_DEVICE,
+	VFM_MEMORY_CACHED,
+	VFM_MEMORY_WRITE_COMBINED,
+};
+
+/* Values of the parameter command_policy. */
+enum vfm_policy {
+	VFM_POLICY_STRICT,
+	VFM_POLICY_LOG,
+	VFM_POLICY_OFF,
+};
+
+/*
+ * Exported by the bus for drivers that manage a container; its declaration is in a header
+ * beside the bus driver, out of reach of modules built outside the kernel's tree.
+ */
+int fsl_mc_device_add(struct fsl_mc_obj_desc *obj_desc, struct fsl_mc_io *mc_io,
+		      struct device *parent_dev, struct fsl_mc_device **new_mc_dev);
+
+void vfm_vfio_put_device(struct vfio_device *vdev);
+bool vfm_vfio_has_address_space(struct vfio_device *vdev);
+int vfm_device_set_driver_override(struct device *dev, const char *name);
+bool vfm_bus_has_device(const struct bus_type *bus, const char *name);
+void vfm_eventfd_signal(struct eventfd_ctx *ctx);
+
+int vfm_mutex_lock_killable(struct mutex *lock);
+bool vfm_fatal_signal_pending(void);
+bool vfm_task_has_exited(struct task_struct *task);
+void vfm_sleep_killable(u64 min_us, u64 max_us);
+
+void vfm_mc_io_may_sleep(struct fsl_mc_io *mc_io);
+
+int vfm_msi_alloc(struct device *dev, unsigned int count);
+void vfm_msi_free(struct device *dev);
+unsigned int vfm_msi_virq(struct device *dev, unsigned int vector);
+void vfm_msi_message(unsigned int virq, u64 *address, u32 *data);
+
+void vfm_portal_submit(void __iomem *portal, const u64 *words);
+u64 vfm_portal_header(const void __iomem *portal);
+void vfm_portal_parameters(const void __iomem *portal, u64 *words);
+
+int vfm_map_io(struct vm_area_struct *vma, phys_addr_t start, unsigned long size,
+	       enum vfm_memory memory);
+bool vfm_kvm_maps_cacheable(void);
+
+enum vfm_policy vfm_command_policy(void);
+u32 vfm_command_timeout_ms(void);
+bool vfm_may_print(void);
+unsigned long vfm_index_nospec(unsigned long index, unsigned long size);
+
+void vfm_trace_bind(struct device *dev, bool bound);
+void vfm_trace_command(struct device *dev, u64 command, u64 answer, int result);
+void vfm_trace_irq(struct device *dev, u32 index, u32 virq);
+void vfm_trace_reset(struct device *dev, int result);
+
+extern const size_t vfm_layout[];
+extern const size_t vfm_layout_entries;
+
+#endif

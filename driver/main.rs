@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+
+//! VFIO for the fsl-mc bus: hands a container (DPRC) of the DPAA2 Management Complex to user
+//! space, or to a virtual machine.
+//!
+//! - [`abstractions`]: kernel interfaces that the `kernel` crate lacks.
+//! - [`logic`]: what the driver decides, without the kernel; the same source is tested on any
+//!   machine as the crate `vfio-fsl-mc-core`.
+//! - [`container`]: a container that is bound, its portal, its objects on the bus.
+//! - [`vectors`]: the interrupt vectors that a container and its objects share.
+//! - [`object`]: an object as user space sees it, a VFIO device.
+//! - [`portal`]: commands, answers, and the one lock around both.
+//!
+//! `docs/driver-internals.md` has the locks, the life cycle and the invariants.
+
+use kernel::{
+    device,
+    driver,
+    prelude::*,
+    sync::Arc, //
+};
+
+mod abstractions;
+mod container;
+mod counters;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../crates/vfio-fsl-mc-core/src/logic/mod.rs"]
+mod logic;
+mod object;
+mod parameters;
+mod portal;
+mod registry;
+mod trace;
+mod vectors;
+
+use abstractions::{
+    fsl_mc,
+    layout,
+    notifier::BusNotifier,
+    vfio, //
+};
+use container::Container;
+use object::Object;
+
+/// The name of the driver on the bus, which is written to `driver_override`.
+const NAME: &CStr = c"vfio-fsl-mc";
+
+module! {
+    type: VfioFslMc,
+    name: "vfio_fsl_mc",
+    authors: ["The vfio-fsl-mc developers"],
+    description: "VFIO for containers of the DPAA2 Management Complex",
+    license: "Dual BSD/GPL",
+    alias: ["fsl-mc:v00001957ddprc"],
+}
+
+/// What is there while the module is loaded. The driver goes first: its devices use the rest.
+#[pin_data]
+struct VfioFslMc {
+    #[pin]
+    _driver: driver::Registration<fsl_mc::Adapter<Driver>>,
+    #[pin]
+    _notifier: BusNotifier<registry::Children>,
+    _registry: registry::Ready,
+}
+
+impl kernel::InPlaceModule for VfioFslMc {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _: { layout::check()? },
+            _registry: registry::Ready::new(module),
+            _notifier <- BusNotifier::new(),
+            _driver <- driver::Registration::new(NAME, module),
+        })
+    }
+}
+
+/// The driver of containers and of all that is in them.
+struct Driver;
+
+/// What the driver keeps for a device while it is bound.
+struct Bound {
+    registration: vfio::Registration<Object>,
+    /// For a container: itself.
+    container: Option<Arc<Container>>,
+}
+
+impl fsl_mc::Driver for Driver {
+    type Data<'bound> = Bound;
+
+    const MANAGED_DMA: bool = true;
+
+    fn probe<'bound>(
+        device: &'bound fsl_mc::Device<device::Core<'_>>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        bind(device)
+    }
+
+    fn unbind<'bound>(
+        device: &'bound fsl_mc::Device<device::Core<'_>>,
+        bound: Pin<&Self::Data<'bound>>,
+    ) {
+        // The holder's last commands go through the container, which therefore goes last.
+        bound.registration.unregister();
+        if let Some(container) = &bound.container {
+            container.unbind();
+        }
+        trace::bind(device, false);
+    }
+}
+
+fn bind(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
+    let bound = match device.kind() {
+        logic::region::ObjectKind::Dprc => bind_container(device)?,
+        _ => bind_object(device)?,
+    };
+    trace::bind(device, true);
+    Ok(bound)
+}
+
+/// The objects are bound first: user space gets at the portal when the bus is done with it.
+fn bind_container(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
+    let container = Container::bind(device)?;
+    let registration = Object::register(device, container.clone()).inspect_err(|_| {
+        container.unbind();
+    })?;
+    container.listen();
+    Ok(Bound {
+        registration,
+        container: Some(container),
+    })
+}
+
+fn bind_object(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
+    let container = device.container().and_then(registry::find).ok_or_else(|| {
+        dev_err!(
+            device.as_ref(),
+            "is not in a container that is bound to vfio-fsl-mc: bind the container instead\n"
+        );
+        EINVAL
+    })?;
+    Ok(Bound {
+        registration: Object::register(device, container)?,
+        container: None,
+    })
+}

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+
+//! An object of a bound container, as user space sees it: a VFIO device.
+
+use crate::{
+    abstractions::{
+        eventfd::EventFd,
+        fsl_mc,
+        irq::{
+            Handler,
+            Line, //
+        },
+        msi::Message,
+        vfio::{
+            self,
+            DeviceInfo,
+            IrqInfo,
+            Operations,
+            RegionInfo, //
+        }, //
+    },
+    container::{
+        Container,
+        OWN_IRQ, //
+    },
+    counters::{
+        self,
+        Counters, //
+    },
+    logic::{
+        command::{
+            Command,
+            SIZE, //
+        },
+        irq_set::{
+            self,
+            IrqSet,
+            Plan, //
+        },
+        policy::{
+            self,
+            Verdict, //
+        },
+        region::{
+            self,
+            Cpu,
+            MapRequest,
+            Mapping,
+            ObjectKind,
+            Region, //
+        },
+        vectors::ObjectId, //
+    },
+    parameters,
+    portal::{
+        to_error,
+        Portal, //
+    },
+    registry,
+    trace,
+    vectors,
+    NAME, //
+};
+use kernel::{
+    device, new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice,
+        UserSliceReader, //
+    },
+};
+
+/// `VFIO_DEVICE_FLAGS_RESET` and `VFIO_DEVICE_FLAGS_FSL_MC`.
+const DEVICE_FLAGS: u32 = 1 << 0 | 1 << 6;
+/// `VFIO_IRQ_INFO_EVENTFD`.
+const IRQ_FLAGS: u32 = 1 << 0;
+
+/// An object.
+#[pin_data]
+pub(crate) struct Object {
+    device: ARef<fsl_mc::Device>,
+    container: Arc<Container>,
+    kind: ObjectKind,
+    regions: KVec<Region>,
+    /// The portal of a `dpmcp`. A container's is its [`Container`]'s.
+    #[pin]
+    portal: OwnPortal,
+    /// The lines that the holder has armed, by index. The container's own is with its
+    /// [`vectors::Vectors`].
+    #[pin]
+    lines: Mutex<KVec<Option<Line<Trigger>>>>,
+    counters: Arc<Counters>,
+    _file: Option<counters::File>,
+    _share: Share,
+}
+
+/// An object's part in its container.
+struct Share(Arc<Container>, i32);
+
+impl Share {
+    fn new(container: &Arc<Container>, device: &fsl_mc::Device) -> Self {
+        let irqs = device.irq_count().into();
+        container.add_irqs(irqs);
+        Self(container.clone(), irqs)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.add_irqs(-self.1);
+    }
+}
+
+type OwnPortal = Option<Pin<KBox<Portal>>>;
+
+/// What an interrupt of an object does.
+struct Trigger {
+    device: ARef<fsl_mc::Device>,
+    index: u8,
+    virq: u32,
+    eventfd: EventFd,
+    counters: Arc<Counters>,
+}
+
+impl Handler for Trigger {
+    fn handle(&self) {
+        trace::irq(&self.device, self.index.into(), self.virq);
+        self.counters.interrupts.count();
+        self.eventfd.signal();
+    }
+}
+
+impl Object {
+    /// Lets user space open an object.
+    pub(crate) fn register(
+        device: &fsl_mc::Device<device::Core<'_>>,
+        container: Arc<Container>,
+    ) -> Result<vfio::Registration<Self>> {
+        let bound: &fsl_mc::Device<device::Bound> = device;
+        let device: &fsl_mc::Device = device;
+        // Devices of a container are opened, closed and given away together.
+        let set = container.clone();
+        vfio::Registration::new(bound.as_ref(), set.dev(), Self::new(device, container)?)
+            .inspect_err(|e| dev_err!(device.as_ref(), "cannot be a VFIO device: {e:?}\n"))
+    }
+
+    fn new(
+        device: &fsl_mc::Device,
+        container: Arc<Container>,
+    ) -> Result<impl PinInit<Self, Error>> {
+        let kind = device.kind();
+        let regions = (0..device.region_count()).filter_map(|index| device.region(index));
+        let regions = collect(regions)?;
+        let portal = match (kind, regions.first()) {
+            (ObjectKind::Dpmcp, Some(region)) if region.size >= SIZE as u64 => {
+                Some(KBox::pin_init(Portal::new(region.base), GFP_KERNEL)?)
+            }
+            _ => None,
+        };
+        let lines = collect((0..device.irq_count()).map(|_| None))?;
+        let counters = Arc::new(Counters::default(), GFP_KERNEL)?;
+        let name = device.as_ref().name();
+        let file = match registry::folder() {
+            Some(folder) => Some(counters::show(&folder, name, &counters)?),
+            None => None,
+        };
+        let share = Share::new(&container, device);
+        let device = device.into();
+        Ok(try_pin_init!(Self {
+            device,
+            container,
+            kind,
+            regions,
+            portal,
+            lines <- new_mutex!(lines, "Object::lines"),
+            counters,
+            _file: file,
+            _share: share,
+        }))
+    }
+
+    fn dev(&self) -> &device::Device {
+        (*self.device).as_ref()
+    }
+
+    fn id(&self) -> ObjectId {
+        ObjectId {
+            kind: self.device.type_name(),
+            id: self.device.id(),
+        }
+    }
+
+    /// The portal that reads and writes of the object go to, and how the policy sees it.
+    fn portal(&self) -> Option<(&Portal, policy::Portal)> {
+        match self.kind {
+            ObjectKind::Dprc => {
+                let kernel_token = self.container.token();
+                let how = policy::Portal::Container { kernel_token };
+                Some((self.container.portal(), how))
+            }
+            _ => Some((self.portal.as_deref()?, policy::Portal::Dpmcp)),
+        }
+    }
+
+    /// Whether an index is that of the interrupt which the driver has a use for, too.
+    fn is_own(&self, index: u8) -> bool {
+        self.kind == ObjectKind::Dprc && index == OWN_IRQ
+    }
+
+    fn arm(&self, index: u8, fd: i32) -> Result {
+        let mut lines = self.lines.lock();
+        self.disarm_locked(&mut lines, index)?;
+        let eventfd = EventFd::from_fd(fd)?;
+        let mut vectors = self.container.vectors().lock();
+        if self.is_own(index) {
+            let user = Some((eventfd, self.counters.clone()));
+            return vectors.arm_own(&self.container, user);
+        }
+        let irqs = self.device.irq_count();
+        let virq = vectors.virq(&self.container, self.id(), irqs, index)?;
+        let trigger = Trigger {
+            device: self.device.clone(),
+            index,
+            virq,
+            eventfd,
+            counters: self.counters.clone(),
+        };
+        let name = vectors::line_name(virq, self.dev().name())?;
+        let line = Line::request(virq, name, trigger)?;
+        self.container
+            .program_irq(&self.device, index, Message::of(virq), virq)?;
+        if let Some(slot) = lines.get_mut(usize::from(index)) {
+            *slot = Some(line);
+        }
+        Ok(())
+    }
+
+    fn disarm(&self, index: u8) -> Result {
+        self.disarm_locked(&mut self.lines.lock(), index)
+    }
+
+    fn disarm_locked(&self, lines: &mut [Option<Line<Trigger>>], index: u8) -> Result {
+        if self.is_own(index) {
+            return self
+                .container
+                .vectors()
+                .lock()
+                .arm_own(&self.container, None);
+        }
+        if let Some(slot) = lines.get_mut(usize::from(index)) {
+            *slot = None;
+        }
+        Ok(())
+    }
+
+    /// Tells the holder of an interrupt as if it had come. Nothing, if it is not armed.
+    fn fire(&self, index: u8) {
+        if self.is_own(index) {
+            return self.container.vectors().lock().fire_own();
+        }
+        let lines = self.lines.lock();
+        if let Some(Some(line)) = lines.get(usize::from(index)) {
+            line.handler().eventfd.signal();
+        }
+    }
+
+    fn reset_and_count(&self) -> Result {
+        self.counters.resets.count();
+        let result = self.container.reset(&self.device);
+        trace::reset(&self.device, &result);
+        result
+    }
+
+    /// A command of user space's, unless it would take the container from the host.
+    fn send(&self, portal: &Portal, how: &policy::Portal, command: &Command) -> Result<u64> {
+        self.counters.commands.count();
+        match policy::decide(parameters::command_policy(), command, how) {
+            Verdict::Send => portal.write(command),
+            Verdict::SendAndLog(refusal) => {
+                if parameters::may_print() {
+                    let (number, reason) = (command.number(), refusal.reason);
+                    dev_warn!(self.dev(), "passes on command {number:#05x}: {reason}\n");
+                }
+                portal.write(command)
+            }
+            Verdict::Refuse(_) => {
+                self.counters.refused.count();
+                let answer = policy::answer(command);
+                portal.answer_instead(&answer)?;
+                Ok(answer.header())
+            }
+        }
+    }
+
+    fn check_access(&self, position: u64, count: usize, write: bool) -> Result {
+        let (index, offset) = region::split(position);
+        let count = count as u64;
+        region::check_access(&self.regions, self.kind, index, offset, count, write)
+            .map_err(to_error)
+    }
+}
+
+impl Operations for Object {
+    const NAME: &'static CStr = NAME;
+
+    fn open(&self, has_address_space: bool) -> Result {
+        self.container
+            .object_opens(&self.device, has_address_space)?;
+        self.counters.opens.count();
+        Ok(())
+    }
+
+    /// The reset comes first: it keeps the object from raising interrupts that are about to go.
+    fn close(&self) {
+        if let Err(e) = self.reset_and_count() {
+            dev_warn!(self.dev(), "cannot be reset after its last use: {e:?}\n");
+        }
+        for index in 0..self.device.irq_count() {
+            if let Err(e) = self.disarm(index) {
+                dev_warn!(self.dev(), "interrupt {index} stays with its user: {e:?}\n");
+            }
+        }
+        if self.kind != ObjectKind::Dprc {
+            self.container.vectors().lock().release(self.id());
+        }
+        if let Some((portal, _)) = self.portal() {
+            portal.forget_answers();
+        }
+        self.container.object_closed(&self.device);
+    }
+
+    fn info(&self) -> DeviceInfo {
+        DeviceInfo {
+            flags: DEVICE_FLAGS,
+            regions: self.device.region_count().into(),
+            irqs: self.device.irq_count().into(),
+        }
+    }
+
+    fn region_info(&self, index: u32) -> Result<RegionInfo> {
+        let at = index as usize;
+        if at >= self.regions.len() {
+            return Err(EINVAL);
+        }
+        let at = vfio::bound_index(at, self.regions.len());
+        let region = self.regions.get(at).ok_or(EINVAL)?;
+        Ok(RegionInfo {
+            flags: region.info_flags(self.kind, PAGE_SIZE as u64),
+            size: region.size,
+            offset: region::position(index),
+        })
+    }
+
+    fn irq_info(&self, index: u32) -> Result<IrqInfo> {
+        if index >= self.device.irq_count().into() {
+            return Err(EINVAL);
+        }
+        Ok(IrqInfo {
+            flags: IRQ_FLAGS,
+            count: 1,
+        })
+    }
+
+    fn set_irqs(&self, set: &IrqSet, mut data: UserSliceReader, has_address_space: bool) -> Result {
+        let plan = irq_set::validate(set, self.device.irq_count().into()).map_err(to_error)?;
+        // Below the number of interrupts, by the plan.
+        let index = vfio::bound_index(set.index as usize, self.device.irq_count().into());
+        let index = u8::try_from(index)?;
+        match plan {
+            Plan::Disable => self.disarm(index),
+            Plan::ArmEventfd => match data.read::<i32>()? {
+                fd if fd < 0 => self.disarm(index),
+                // Interrupt messages need the holder's address space.
+                _ if !has_address_space => Err(EINVAL),
+                fd => self.arm(index, fd),
+            },
+            Plan::FireNone => {
+                self.fire(index);
+                Ok(())
+            }
+            Plan::FireBool => {
+                if data.read::<u8>()? != 0 {
+                    self.fire(index);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn reset(&self) -> Result {
+        self.reset_and_count()
+    }
+
+    fn read(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
+        self.check_access(position, count, false)?;
+        let (portal, _) = self.portal().ok_or(EINVAL)?;
+        let bytes = Command(portal.read()).to_bytes();
+        UserSlice::new(buffer, count).writer().write_slice(&bytes)?;
+        Ok(count)
+    }
+
+    fn write(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
+        self.check_access(position, count, true)?;
+        let (portal, how) = self.portal().ok_or(EINVAL)?;
+        let bytes = UserSlice::new(buffer, count)
+            .reader()
+            .read::<[u8; SIZE]>()?;
+        let command = Command::from_bytes(&bytes);
+        let result = self.send(portal, &how, &command);
+        match result {
+            Err(e) if e == ETIMEDOUT => self.counters.timeouts.count(),
+            Err(e) if e == EBUSY => self.counters.busy.count(),
+            _ => {}
+        }
+        trace::command(&self.device, &command, &result);
+        result.map(|_| count)
+    }
+
+    fn map(&self, request: &MapRequest, for_guest: bool) -> Result<Mapping> {
+        let cpu = Cpu {
+            can_map_cacheable_into_guest: vfio::guests_map_cacheable(),
+            bound_index: vfio::bound_index,
+        };
+        let page = PAGE_SIZE as u64;
+        region::check_map(&self.regions, self.kind, request, page, cpu, for_guest).map_err(to_error)
+    }
+
+    fn request(&self, count: u32) {
+        // The call comes every ten seconds.
+        if count % 6 == 0 {
+            dev_notice!(
+                self.dev(),
+                "is to be unbound, which waits until it is closed: its interrupts tell the holder\n"
+            );
+        }
+        for index in 0..self.device.irq_count() {
+            self.fire(index);
+        }
+    }
+}
+
+fn collect<T>(items: impl Iterator<Item = T>) -> Result<KVec<T>> {
+    let mut all = KVec::new();
+    for item in items {
+        all.push(item, GFP_KERNEL)?;
+    }
+    Ok(all)
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+
+//! Which containers are bound, for the bus to be asked when a device turns up in one.
+
+use crate::{
+    abstractions::{
+        fsl_mc,
+        notifier::Listener, //
+    },
+    container::Container,
+    NAME, //
+};
+use kernel::{
+    debugfs,
+    prelude::*,
+    sync::{
+        global_lock,
+        Arc, //
+    },
+    ThisModule, //
+};
+
+/// The driver override of a device between the moment that the bus adds it and the moment that
+/// it is bound. No driver has this name.
+///
+/// The bus adds devices with the container's portal in use, whose lock must not be held while a
+/// device is bound: see the order of locks in the documentation.
+const PENDING: &CStr = c"vfio-fsl-mc:pending";
+
+struct Registry {
+    containers: KVec<Arc<Container>>,
+    folder: Option<debugfs::Dir>,
+}
+
+global_lock! {
+    // SAFETY: `Ready::new` initialises it before anything else of the module runs.
+    unsafe(uninit) static REGISTRY: Mutex<Registry> = Registry {
+        containers: KVec::new(),
+        folder: None,
+    };
+}
+
+/// The registry, ready to be used.
+pub(crate) struct Ready(());
+
+impl Ready {
+    /// For the module's initialisation, once.
+    pub(crate) fn new(_module: &'static ThisModule) -> Self {
+        // SAFETY: Called once, before the lock is used.
+        unsafe { REGISTRY.init() };
+        REGISTRY.lock().folder = Some(debugfs::Dir::new(NAME));
+        Self(())
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        // A static is never dropped.
+        let folder = REGISTRY.lock().folder.take();
+        drop(folder);
+    }
+}
+
+/// The folder for what is shown to developers.
+pub(crate) fn folder() -> Option<debugfs::Dir> {
+    REGISTRY.lock().folder.clone()
+}
+
+/// The bound container that is this device.
+pub(crate) fn find(device: &fsl_mc::Device) -> Option<Arc<Container>> {
+    let registry = REGISTRY.lock();
+    let mut containers = registry.containers.iter();
+    containers.find(|c| c.device().is(device)).cloned()
+}
+
+pub(crate) fn insert(container: Arc<Container>) -> Result {
+    REGISTRY.lock().containers.push(container, GFP_KERNEL)?;
+    Ok(())
+}
+
+pub(crate) fn remove(container: &Arc<Container>) {
+    let mut registry = REGISTRY.lock();
+    let position = registry
+        .containers
+        .iter()
+        .position(|c| Arc::ptr_eq(c, container));
+    let removed = position.map(|at| registry.containers.remove(at));
+    drop(registry);
+    drop(removed);
+}
+
+/// Binds a device that the bus has added to a bound container.
+pub(crate) fn bind_pending(device: &fsl_mc::Device) {
+    let bound = device
+        .set_driver_override(NAME)
+        .and_then(|()| device.attach());
+    match bound {
+        Ok(true) => {}
+        Ok(false) => dev_err!(device.as_ref(), "vfio-fsl-mc did not take the object\n"),
+        Err(e) => dev_err!(device.as_ref(), "cannot be bound to vfio-fsl-mc: {e:?}\n"),
+    }
+}
+
+/// Listens for devices in bound containers.
+pub(crate) struct Children;
+
+impl Listener for Children {
+    fn added(device: &fsl_mc::Device) {
+        if device.container().and_then(find).is_none() {
+            return;
+        }
+        if let Err(e) = device.set_driver_override(PENDING) {
+            // Another driver may take it now, which `bound` notices.
+            dev_err!(device.as_ref(), "cannot be kept for vfio-fsl-mc: {e:?}\n");
+        }
+    }
+
+    fn bound(device: &fsl_mc::Device) {
+        let Some(container) = escaped_from(device) else {
+            return;
+        };
+        container.object_escaped();
+        dev_warn!(
+            device.as_ref(),
+            "is with another driver, its container with vfio-fsl-mc: \
+             the container cannot be opened until the object is back\n"
+        );
+    }
+
+    fn unbinding(device: &fsl_mc::Device) {
+        if let Some(container) = escaped_from(device) {
+            container.object_returned();
+        }
+    }
+}
+
+/// The bound container of a device that another driver has.
+fn escaped_from(device: &fsl_mc::Device) -> Option<Arc<Container>> {
+    let container = device.container().and_then(find)?;
+    device.has_other_driver(NAME).then_some(container)
+}

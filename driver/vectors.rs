@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+
+//! The interrupt vectors of a container.
+//!
+//! The container and its objects are one device to the interrupt controller. While the
+//! container is closed, there are no vectors. When it is opened, there is one, for the
+//! container's own interrupt, which tells of objects that come and go. When a user asks for the
+//! first interrupt, vectors for all objects replace it; all go when the last object is closed.
+
+use crate::{
+    abstractions::{
+        eventfd::EventFd,
+        irq::{
+            Handler,
+            Line, //
+        },
+        msi::{
+            Block,
+            Message, //
+        }, //
+    },
+    container::{
+        Container,
+        OWN_IRQ, //
+    },
+    counters::Counters,
+    logic::vectors::{
+        self,
+        ObjectId,
+        Owner, //
+    },
+    trace, //
+};
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
+
+/// The vector of the container's own interrupt, in every set.
+const OWN_VECTOR: u32 = 0;
+
+/// The vectors of a container.
+pub(crate) struct Vectors {
+    set: Option<Set>,
+    /// The container's interrupt has to be enabled in the MC, again.
+    must_enable: bool,
+}
+
+/// Vectors that were made for one IOMMU domain. Lines go before the block that they are in.
+struct Set {
+    /// The container's own line.
+    own: Option<Line<OwnHandler>>,
+    /// Who has which vector; longer than one if the set has vectors for all objects.
+    owners: KVec<Owner>,
+    block: Block,
+    domain: Option<usize>,
+}
+
+/// The container's own interrupt: the driver looks for objects, and the user is told if it
+/// asked for it.
+struct OwnHandler {
+    container: Arc<Container>,
+    virq: u32,
+    user: Option<(EventFd, Arc<Counters>)>,
+}
+
+impl Handler for OwnHandler {
+    fn handle(&self) {
+        trace::irq(self.container.device(), OWN_IRQ.into(), self.virq);
+        if let Some((eventfd, counters)) = &self.user {
+            counters.interrupts.count();
+            eventfd.signal();
+        }
+        self.container.interrupted(self.user.is_some());
+    }
+}
+
+impl Vectors {
+    pub(crate) fn new() -> Self {
+        Self {
+            set: None,
+            must_enable: true,
+        }
+    }
+
+    /// Frees everything. Whether there was anything. No line of an object may be left.
+    pub(crate) fn free(&mut self) -> bool {
+        self.set.take().is_some()
+    }
+
+    /// The container's own interrupt may have been disabled.
+    pub(crate) fn must_enable(&mut self) {
+        self.must_enable = true;
+    }
+
+    /// Whether the container's own interrupt reaches this driver.
+    pub(crate) fn has_own_line(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| set.own.is_some())
+    }
+
+    /// Whether a user gets the container's own interrupt.
+    pub(crate) fn is_own_armed_by_user(&self) -> bool {
+        let own = self.set.as_ref().and_then(|set| set.own.as_ref());
+        own.is_some_and(|line| line.handler().user.is_some())
+    }
+
+    /// Sees to it that the container's own line works in `domain`. Whether it has to be
+    /// enabled in the MC, which the caller does now if it `can_enable`.
+    pub(crate) fn own_line(
+        &mut self,
+        container: &Arc<Container>,
+        domain: Option<usize>,
+        can_enable: bool,
+    ) -> Result<bool> {
+        if container.device().irq_count() == 0 {
+            return Ok(false);
+        }
+        match &mut self.set {
+            // A user's lines are made where the user's domain is: they stay.
+            Some(set) if set.is_for_all() || set.domain == domain => {
+                if set.own.is_none() {
+                    set.request_own(container, None)?;
+                    self.must_enable = true;
+                }
+            }
+            set => {
+                *set = None;
+                *set = Some(Set::new(container, 1, domain)?);
+                self.must_enable = true;
+            }
+        }
+        let must_enable = self.must_enable && can_enable;
+        self.must_enable &= !must_enable;
+        Ok(must_enable)
+    }
+
+    /// Gives the container's own interrupt to a user, or takes it back.
+    pub(crate) fn arm_own(
+        &mut self,
+        container: &Arc<Container>,
+        user: Option<(EventFd, Arc<Counters>)>,
+    ) -> Result {
+        if user.is_none() && !self.is_own_armed_by_user() {
+            return Ok(());
+        }
+        let set = match user {
+            Some(_) => self.for_all(container)?,
+            None => self.set.as_mut().ok_or(EINVAL)?,
+        };
+        set.request_own(container, user)?;
+        // Messages that came while no line was requested are lost.
+        container.interrupted(false);
+        Ok(())
+    }
+
+    /// Tells the user of the container's own interrupt as if it had come.
+    pub(crate) fn fire_own(&self) {
+        let own = self.set.as_ref().and_then(|set| set.own.as_ref());
+        if let Some((eventfd, _)) = own.and_then(|line| line.handler().user.as_ref()) {
+            eventfd.signal();
+        }
+    }
+
+    /// The Linux number of an interrupt of an object. `ENOSPC` if the container has got so many
+    /// objects since its vectors were reserved that there is none left.
+    pub(crate) fn virq(
+        &mut self,
+        container: &Arc<Container>,
+        object: ObjectId,
+        irq_count: u8,
+        index: u8,
+    ) -> Result<u32> {
+        let set = self.for_all(container)?;
+        let range = vectors::reserve(&mut set.owners, object, irq_count.into()).ok_or(ENOSPC)?;
+        set.block
+            .virq(range.start.checked_add(index.into()).ok_or(EINVAL)?)
+    }
+
+    /// Takes the vectors of an object back, whose lines have been freed.
+    pub(crate) fn release(&mut self, object: ObjectId) {
+        if let Some(set) = &mut self.set {
+            let _ = vectors::release(&mut set.owners, object);
+        }
+    }
+
+    /// The set that has vectors for all objects, made now if there is none.
+    fn for_all(&mut self, container: &Arc<Container>) -> Result<&mut Set> {
+        let domain = container.device().iommu_domain();
+        let is_good = match &self.set {
+            Some(set) => set.is_for_all() && (set.domain == domain || set.is_used(container.id())),
+            None => false,
+        };
+        if !is_good {
+            let count = vectors::pool_size([container.irqs()]);
+            // The vector more makes a set for all differ from one for the container alone.
+            let count = count.max(2);
+            self.set = None;
+            self.set = Some(Set::new(container, count, domain)?);
+        }
+        self.set.as_mut().ok_or(EINVAL)
+    }
+}
+
+impl Set {
+    fn new(container: &Arc<Container>, count: u32, domain: Option<usize>) -> Result<Self> {
+        let block = Block::new(container.dev(), count)?;
+        let mut owners = KVec::with_capacity(block.count() as usize, GFP_KERNEL)?;
+        for _ in 0..block.count() {
+            owners.push(None, GFP_KERNEL)?;
+        }
+        let mut this = Self {
+            own: None,
+            owners,
+            block,
+            domain,
+        };
+        if container.device().irq_count() > 0 {
+            let irqs = u32::from(container.device().irq_count()).min(count);
+            vectors::reserve(&mut this.owners, container.id(), irqs).ok_or(ENOSPC)?;
+            this.request_own(container, None)?;
+        }
+        Ok(this)
+    }
+
+    fn is_for_all(&self) -> bool {
+        self.owners.len() > 1
+    }
+
+    /// Whether a user may have a line of the set.
+    fn is_used(&self, own: ObjectId) -> bool {
+        let own_line = self.own.as_ref();
+        own_line.is_some_and(|own| own.handler().user.is_some())
+            || self.owners.iter().flatten().any(|owner| *owner != own)
+    }
+
+    /// Requests the container's own line anew, and programs it.
+    fn request_own(
+        &mut self,
+        container: &Arc<Container>,
+        user: Option<(EventFd, Arc<Counters>)>,
+    ) -> Result {
+        let virq = self.block.virq(OWN_VECTOR)?;
+        let name = match user {
+            Some(_) => line_name(virq, container.dev().name())?,
+            None => CString::try_from_fmt(fmt!("vfio-fsl-mc({})", container.dev().name()))?,
+        };
+        self.own = None;
+        let handler = OwnHandler {
+            container: container.clone(),
+            virq,
+            user,
+        };
+        let line = Line::request(virq, name, handler)?;
+        let device = container.device();
+        container.program_irq(device, OWN_IRQ, Message::of(virq), virq)?;
+        self.own = Some(line);
+        Ok(())
+    }
+}
+
+/// The name of a user's line. DPDK looks for the object's name in `/proc/interrupts`.
+pub(crate) fn line_name(virq: u32, object: &CStr) -> Result<CString> {
+    CString::try_from_fmt(fmt!("vfio-irq[{virq}]({object})"))
+}
