@@ -15,9 +15,9 @@ use std::{fs, path::PathBuf};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench driver")]
 struct Args {
-    /// The module that is measured
+    /// The module that is measured [default: the checkout's]
     #[arg(long, value_name = "FILE")]
-    module: PathBuf,
+    module: Option<PathBuf>,
     /// The module that it is measured against [default: the kernel's own]
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,

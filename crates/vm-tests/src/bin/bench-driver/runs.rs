@@ -8,6 +8,7 @@ use board::{
     mc::Tracer,
 };
 use driver_bench::{Check, Report, Row, Unit};
+use fslmc::kit::{Driver, Kit};
 use serde::Serialize;
 use std::{
     fs,
@@ -91,13 +92,20 @@ impl Plan {
         let folder = setup::build_guest_programs(&root, &kit.parts, PACKAGE)?;
         let shared = tempfile::tempdir().context("making a folder for the guest")?;
         copy(&folder.join(PROGRAM), &shared.path().join(PROGRAM))?;
-        let own = kit.kernel.modules(&["vfio-fsl-mc"])?.pop();
-        let own = own.context("the kernel has no module vfio-fsl-mc")?.bytes;
         let old = match &args.against {
             Some(path) => read(path)?,
-            None => own,
+            None => {
+                let stock = kit.kernel.modules(&["vfio-fsl-mc"])?.pop();
+                stock.context("the kernel has no module vfio-fsl-mc")?.bytes
+            }
         };
-        let new = read(&args.module)?;
+        let new = match &args.module {
+            Some(path) => read(path)?,
+            None => {
+                let kit = Kit::prepare(Driver::Rust, &*fslmc::progress())?;
+                kit.driver.context("the driver was not built")?.module.bytes
+            }
+        };
         for (seat, bytes) in [(Seat::Old, old), (Seat::New, new)] {
             let path = shared.path().join(seat.file());
             fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
