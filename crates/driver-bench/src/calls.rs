@@ -4,7 +4,7 @@
 use crate::{
     Outcome, Row,
     held::{Error, Held},
-    meter::{AFTERWARDS, Kind, Meter, Scope, row},
+    meter::{Kind, Meter, Scope, row},
     spin,
 };
 use dprc::{Device, EventFd, IrqAction, IrqData, McPortal};
@@ -13,7 +13,7 @@ use mc_abi::common::{ClearIrqStatus, SetIrqEnable, SetIrqMask};
 use mc_abi::{Message, ObjectId, Request, Token, dpmcp::EVENT_COMMAND_DONE, dpmng};
 use rustix::fd::AsFd;
 use rustix::io::{Errno, pread, pwrite};
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 /// How long an interrupt may take to come.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -122,24 +122,7 @@ impl Bench<'_> {
 
     fn open_and_close(&mut self, held: &Held) -> Result<(), Error> {
         let name = held.objects("dpbp")?.pop().unwrap_or_default();
-        self.measure("open+close of a dpbp", || held.device(&name).map(drop))?;
-        if self.kind.unit == Unit::Instructions && self.kind.only.is_none() {
-            let mut meter = Meter::new(self.kind, Scope::Machine)?;
-            let mut all = |name: &str, work: &mut dyn FnMut() -> Result<(), Error>| {
-                let samples = meter.repeat(self.rounds.div_ceil(4), || {
-                    work()?;
-                    thread::sleep(AFTERWARDS);
-                    Ok::<(), Error>(())
-                })?;
-                self.rows.push(row(name, samples));
-                Ok::<(), Error>(())
-            };
-            all("60 ms of sleep, whole machine (floor)", &mut || Ok(()))?;
-            all("open+close of a dpbp, whole machine, 60 ms", &mut || {
-                Ok(held.device(&name).map(drop)?)
-            })?;
-        }
-        Ok(())
+        self.measure("open+close of a dpbp", || held.device(&name).map(drop))
     }
 
     /// The container's own interrupt stays armed all the time: drivers may give up

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf, thread, time::Duration};
 
 /// What a driver has put off is done by then: it waits 20 ms for more to come.
-pub const AFTERWARDS: Duration = Duration::from_millis(60);
+const AFTERWARDS: Duration = Duration::from_millis(60);
 
 /// What to count, and how.
 #[derive(Debug, Clone)]
