@@ -45,9 +45,21 @@ enum Task {
         /// Leave out what boots a guest.
         #[arg(long)]
         no_vm: bool,
+        #[command(subcommand)]
+        of: Option<BenchOf>,
     },
     /// Feeds a fuzz target for a while.
     Fuzz(fuzz::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchOf {
+    /// The driver against the kernel's own: instructions, commands, times.
+    Driver {
+        /// `--help` tells them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -70,7 +82,12 @@ fn run(task: Task) -> Result<()> {
         Task::Check => check(&shell),
         Task::Driver(args) => driver::run(&root()?, &args),
         Task::Vm { names, list } => vm(&shell, &names, list),
-        Task::Bench { no_vm } => bench(&shell, no_vm),
+        Task::Bench { no_vm, of: None } => bench(&shell, no_vm),
+        Task::Bench { of: Some(BenchOf::Driver { arguments }), .. } => {
+            let bench = ["--package", "vm-tests", "--bin", "bench-driver"];
+            cmd!(shell, "cargo run --release --locked {bench...} -- {arguments...}").run()?;
+            Ok(())
+        }
         Task::Fuzz(args) => fuzz::run(&shell, &args),
     }
 }
