@@ -55,14 +55,14 @@ use kernel::{
 
 /// The work that looks for objects that came or went.
 const SCAN: u64 = 0;
-/// The work that follows the container from one IOMMU domain to another.
+/// The work that sees to the container's interrupt, or looks for events where there is none.
 const SETTLE: u64 = 1;
 
-/// After the container was opened or closed, its IOMMU domain changes within this time, or
-/// much later: milliseconds.
+/// How soon after an object was opened the container's interrupt is there: milliseconds. Who
+/// opens an object often opens the others, too, and is not to wait for it.
 const SETTLE_SOON: u32 = 20;
-/// How often to look then, at most.
-const SETTLE_LATER: u32 = 1000;
+/// How often to look for events while there is no interrupt: milliseconds.
+const POLL: u32 = 1000;
 
 /// How long to wait for more events where each one makes a scan: milliseconds.
 const SCAN_LATER: u32 = 50;
@@ -95,10 +95,11 @@ pub(crate) struct Container {
     has_address_space: Atomic<bool>,
     /// Objects that another driver has.
     escaped_objects: Atomic<i32>,
-    /// The IOMMU domain while nobody has the container open.
-    home_domain: Option<usize>,
+    /// How many objects the MC said that there are, last time.
+    known_objects: Atomic<i32>,
     /// Set once, when the container is unbound.
     unbinding: Atomic<bool>,
+    is_scan_failing: Atomic<bool>,
     /// The next scan is for objects, whatever the MC says of events.
     must_scan: Atomic<bool>,
     #[pin]
@@ -116,7 +117,10 @@ impl WorkItem<SCAN> for Container {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        if let Err(e) = this.rescan() {
+        let result = this.rescan();
+        // Looked at every second, a container that does not answer says so once.
+        let was_failing = this.is_scan_failing.xchg(result.is_err(), Relaxed);
+        if let (Err(e), false) = (result, was_failing) {
             dev_err!(
                 this.dev(),
                 "cannot look for objects that came or went: {e:?}\n"
@@ -129,7 +133,8 @@ impl WorkItem<SETTLE> for Container {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.follow_domain();
+        this.see_to_interrupt(false);
+        this.settle_within(POLL);
     }
 }
 
@@ -152,8 +157,9 @@ impl Container {
                 irqs: Atomic::new(0),
                 has_address_space: Atomic::new(false),
                 escaped_objects: Atomic::new(0),
-                home_domain: device.iommu_domain(),
+                known_objects: Atomic::new(0),
                 unbinding: Atomic::new(false),
+                is_scan_failing: Atomic::new(false),
                 must_scan: Atomic::new(false),
                 scan <- new_delayed_work!("Container::scan"),
                 settle <- new_delayed_work!("Container::settle"),
@@ -175,7 +181,7 @@ impl Container {
             bus.remove_all();
         }
         // Nobody has anything of the container open now, and no interrupt comes any more.
-        self.vectors.lock().free();
+        let _ = self.vectors.lock().free();
         work::cancel_delayed_sync::<_, SETTLE>(self);
         work::cancel_delayed_sync::<_, SCAN>(self);
         registry::remove(self);
@@ -256,9 +262,7 @@ impl Container {
         }
         self.open_objects.add(1, Relaxed);
         if self.device.is(object) {
-            // Before the holder can change the interrupt's settings.
-            self.follow_domain();
-            self.is_open.store(true, Relaxed);
+            self.see_to_interrupt(true);
         } else {
             self.settle_within(SETTLE_SOON);
         }
@@ -272,15 +276,13 @@ impl Container {
             self.vectors.lock().must_enable();
         }
         if self.open_objects.fetch_sub(1, Relaxed) == 1 {
-            // The domain is the holder's as long as this lock is waited for.
-            let mut vectors = self.vectors.lock();
             self.has_address_space.store(false, Relaxed);
-            self.retire(&mut vectors);
+            self.give_up_interrupt();
         }
         self.settle_within(SETTLE_SOON);
     }
 
-    /// Has the container's own interrupt requested and enabled soon.
+    /// Begins to look for objects that come and go.
     pub(crate) fn listen(self: &Arc<Self>) {
         self.settle_within(0);
     }
@@ -373,6 +375,8 @@ impl Container {
                 result = Err(e);
             }
         });
+        let count = i32::try_from(objects.len()).unwrap_or(i32::MAX);
+        self.known_objects.store(count, Relaxed);
         for object in &objects {
             registry::bind_pending(object);
         }
@@ -389,8 +393,9 @@ impl Container {
             return Ok(());
         }
         let must_scan = self.must_scan.xchg(false, Relaxed);
-        let events = self.pending_events()?;
-        if !must_scan && events & event::OBJECTS == 0 {
+        let (events, count) = self.pending_events()?;
+        let is_known = count == self.known_objects.xchg(count, Relaxed);
+        if !must_scan && is_known && events & event::OBJECTS == 0 {
             return Ok(());
         }
         let objects = self.objects()?;
@@ -424,20 +429,22 @@ impl Container {
         })
     }
 
-    /// The events that the container's interrupt has told, and not been told to be known. They
-    /// are now, unless the holder has a use for the interrupt.
-    fn pending_events(&self) -> Result<u32> {
-        if self.device.irq_count() == 0 {
-            return Ok(0);
-        }
+    /// The events that the container's interrupt tells, and how many objects there are. The
+    /// events are acknowledged, unless the holder has a use for the interrupt.
+    fn pending_events(&self) -> Result<(u32, i32)> {
         let is_used = self.vectors.lock().is_own_armed_by_user();
         self.with_token(|portal, token| {
+            let answer = portal.command(&command::get_object_count(token))?;
+            let count = i32::try_from(command::object_count(&answer)).unwrap_or(i32::MAX);
+            if self.device.irq_count() == 0 {
+                return Ok((0, count));
+            }
             let answer = portal.command(&command::get_irq_status(token, OWN_IRQ, 0))?;
             let events = command::irq_status(&answer);
             if events != 0 && !is_used {
                 portal.command(&command::clear_irq_status(token, OWN_IRQ, events))?;
             }
-            Ok(events)
+            Ok((events, count))
         })
     }
 
@@ -455,13 +462,10 @@ impl Container {
     /// it as it likes.
     fn enable_own_irq_unless_used(&self) -> Result {
         let vectors = self.vectors.lock();
-        let is_used = !vectors.has_own_line() || vectors.is_own_armed_by_user();
-        drop(vectors);
-        if is_used {
-            Ok(())
-        } else {
-            self.enable_own_irq()
+        if !vectors.has_own_line() || vectors.is_own_armed_by_user() {
+            return Ok(());
         }
+        self.enable_own_irq()
     }
 
     fn scan_within(self: &Arc<Self>, ms: u32) {
@@ -480,9 +484,10 @@ impl Container {
         }
     }
 
-    /// Frees vectors that are not for the domain that the container has while it is closed.
-    fn retire(&self, vectors: &mut Vectors) {
-        if !vectors.retire(self.home_domain) {
+    /// Frees all vectors: the domain that their messages go to is about to go.
+    fn give_up_interrupt(&self) {
+        let mut vectors = self.vectors.lock();
+        if !vectors.free() {
             return;
         }
         // A message that finds no doorbell is a fault of the IOMMU, which complains.
@@ -493,39 +498,33 @@ impl Container {
     }
 
     /// Interrupt messages go through the IOMMU, and reach the interrupt controller in the domain
-    /// only that they were made for. Nobody tells a driver that its devices' domain changes:
-    /// it does before the container is opened, or later for a device that is opened by itself,
-    /// and after it was closed. So this looks, until the domain is the one that it must be. In
-    /// between, there is none that takes messages.
-    fn follow_domain(self: &Arc<Self>) {
+    /// only that they were made for. While the container is open the domain is the holder's, and
+    /// stays. While it is closed, VFIO may take the domain away at any moment, and vectors that
+    /// are reserved just then are lost for good: then there is no interrupt.
+    ///
+    /// The driver looks for events from time to time, too: there may be no interrupt, and a
+    /// holder may disable it. Nobody waits for them.
+    ///
+    /// With `is_opening` the container itself is about to be opened, after which the settings of
+    /// its interrupt are the holder's.
+    fn see_to_interrupt(self: &Arc<Self>, is_opening: bool) {
+        // The last closing waits for this lock before it lets the domain go.
         let mut vectors = self.vectors.lock();
-        if self.unbinding.load(Relaxed) {
-            return;
-        }
-        let domain = self.device.iommu_domain();
-        let is_open = self.open_objects.load(Relaxed) > 0;
-        let is_home = domain == self.home_domain;
-        if !self.has_address_space.load(Relaxed) && (is_open || !is_home) {
-            self.retire(&mut vectors);
-            drop(vectors);
-            if !is_open {
-                self.settle_within(SETTLE_LATER);
+        if self.open_objects.load(Relaxed) > 0 && self.has_address_space.load(Relaxed) {
+            let can_enable = !self.is_open.load(Relaxed);
+            let must_enable = vectors.own_line(self, self.device.iommu_domain(), can_enable);
+            // Before the lock is released: nothing may change the holder's settings.
+            let enabled =
+                must_enable.and_then(|must| if must { self.enable_own_irq() } else { Ok(()) });
+            if let Err(e) = enabled {
+                dev_warn!(self.dev(), "its interrupt is not there: {e:?}\n");
             }
-            return;
         }
-        let must_enable = vectors.own_line(self, domain, !self.is_open.load(Relaxed));
+        if is_opening {
+            self.is_open.store(true, Relaxed);
+        }
         drop(vectors);
-        let listening = must_enable.and_then(|must_enable| {
-            if must_enable {
-                self.enable_own_irq()?;
-                // What happened while no interrupt could come.
-                self.must_scan.store(true, Relaxed);
-                self.scan_within(0);
-            }
-            Ok(())
-        });
-        if let Err(e) = listening {
-            dev_warn!(self.dev(), "objects that come or go are not seen: {e:?}\n");
-        }
+        // What happened while no interrupt could come.
+        self.scan_within(0);
     }
 }

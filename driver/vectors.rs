@@ -2,10 +2,10 @@
 
 //! The interrupt vectors of a container.
 //!
-//! The container and its objects are one device to the interrupt controller. While nobody uses
-//! interrupts, one vector is there, for the container's own, which tells of objects that come
-//! and go. When a user asks for the first interrupt, vectors for all objects replace it; they
-//! go when the last object is closed.
+//! The container and its objects are one device to the interrupt controller. While the
+//! container is closed, there are no vectors. When it is opened, there is one, for the
+//! container's own interrupt, which tells of objects that come and go. When a user asks for the
+//! first interrupt, vectors for all objects replace it; all go when the last object is closed.
 
 use crate::{
     abstractions::{
@@ -84,17 +84,9 @@ impl Vectors {
         }
     }
 
-    /// Frees everything. No line of an object may be left.
-    pub(crate) fn free(&mut self) {
-        self.set = None;
-    }
-
-    /// Frees vectors that were made for another domain than this one, or for objects, of which
-    /// none is open. Whether there were such. The container's own line comes back with
-    /// [`Vectors::own_line`].
-    pub(crate) fn retire(&mut self, home: Option<usize>) -> bool {
-        let is_foreign = |set: &mut Set| set.is_for_all() || set.domain != home;
-        self.set.take_if(is_foreign).is_some()
+    /// Frees everything. Whether there was anything. No line of an object may be left.
+    pub(crate) fn free(&mut self) -> bool {
+        self.set.take().is_some()
     }
 
     /// The container's own interrupt may have been disabled.

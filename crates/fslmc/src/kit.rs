@@ -2,7 +2,7 @@
 //! What a machine is started with: emulator, kernel, guest programs.
 
 use miette::Diagnostic;
-use setup::{Cache, Kernel, Need, Parts, Progress};
+use setup::{BuiltDriver, Cache, Kernel, Need, Parts, Progress};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -16,6 +16,27 @@ const GUEST_PACKAGE: &str = "fslmc-guest";
 const GUEST_SOURCES: [&str; 5] =
     ["crates/guest", "crates/dprc", "crates/mc-abi", "Cargo.toml", "Cargo.lock"];
 
+/// A vfio-fsl-mc driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Driver {
+    /// The one of this project, built from the checkout.
+    Rust,
+    /// The C module that comes with the kernel.
+    Stock,
+    /// None.
+    None,
+}
+
+impl Driver {
+    /// The sets of packages that a machine with this driver needs.
+    pub fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Rust => &[Need::Board, Need::Cross, Need::KernelBuild],
+            Self::Stock | Self::None => &[Need::Board, Need::Cross],
+        }
+    }
+}
+
 /// Why a machine has not all that it needs.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum KitError {
@@ -26,6 +47,19 @@ pub enum KitError {
     #[error("the sources of the guest's programs are not at {0}")]
     #[diagnostic(help("run fslmc from a checkout, or set FSLMC_SOURCE to one"))]
     NoSource(PathBuf),
+    /// There is no checkout to build the driver from.
+    #[error("the sources of the driver are not at {0}")]
+    #[diagnostic(help(
+        "run fslmc from a checkout, or set FSLMC_SOURCE to one; --driver stock takes the kernel's own driver"
+    ))]
+    NoDriverSource(PathBuf),
+    /// The driver does not build here.
+    #[error(transparent)]
+    #[diagnostic(help("--driver stock takes the kernel's own driver"))]
+    Driver(setup::Error),
+    /// A machine is to have a driver that was not built.
+    #[error("the driver in Rust was not built: the kit was prepared for another driver")]
+    NotBuilt,
     /// A file that must be there cannot be read.
     #[error("reading {path}: {cause}")]
     #[diagnostic(help("`fslmc setup --verify` finds damaged files"))]
@@ -48,19 +82,26 @@ pub struct Kit {
     pub program: PathBuf,
     /// The guest's shell and applets.
     pub busybox: PathBuf,
+    /// The driver in Rust, if the kit was prepared for it.
+    pub driver: Option<BuiltDriver>,
 }
 
 impl Kit {
     /// Finds all parts; fetches and builds what is missing. The kernel is Debian's,
-    /// or the one that was built in the folder that `FSLMC_KERNEL` names.
+    /// or the one that was built in the folder that `FSLMC_KERNEL` names. The driver
+    /// in Rust is built only for [`Driver::Rust`]; the stock one is there in any case.
     ///
     /// # Errors
     /// [`KitError`].
-    pub fn prepare(progress: &dyn Progress) -> Result<Self, KitError> {
+    pub fn prepare(driver: Driver, progress: &dyn Progress) -> Result<Self, KitError> {
         let cache = Cache::from_env()?;
-        let parts = cache.ensure(&[Need::Board, Need::Cross], progress)?;
+        let parts = cache.ensure(driver.needs(), progress)?;
         let program = guest_program(&parts, cache.folder())?;
-        Ok(Self { kernel: kernel(&parts)?, busybox: parts.busybox()?, program, parts })
+        let driver = match driver {
+            Driver::Rust => Some(rust_driver(&parts, progress)?),
+            Driver::Stock | Driver::None => None,
+        };
+        Ok(Self { kernel: kernel(&parts)?, busybox: parts.busybox()?, program, driver, parts })
     }
 
     /// The bytes of a file of the kit.
@@ -88,12 +129,21 @@ fn kernel(parts: &Parts) -> setup::Result<Kernel> {
     }
 }
 
-/// The checkout that this program was built from.
+fn rust_driver(parts: &Parts, progress: &dyn Progress) -> Result<BuiltDriver, KitError> {
+    setup::build_driver(&checkout(), parts, progress).map_err(|error| match error {
+        setup::Error::NoDriverSource(path) => KitError::NoDriverSource(path),
+        other => KitError::Driver(other),
+    })
+}
+
+/// Where the sources are: in the checkout that this program was built from.
+fn checkout() -> PathBuf {
+    std::env::var_os("FSLMC_SOURCE")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")), PathBuf::from)
+}
+
 fn source() -> Result<PathBuf, KitError> {
-    let root = std::env::var_os("FSLMC_SOURCE").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")),
-        PathBuf::from,
-    );
+    let root = checkout();
     if root.join(GUEST_SOURCES[0]).is_dir() { Ok(root) } else { Err(KitError::NoSource(root)) }
 }
 

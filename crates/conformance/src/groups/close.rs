@@ -154,7 +154,7 @@ fn in_round(stop: Stop, round: u32) -> Stop {
 
 fn keeps_memory(context: &Context) -> Outcome {
     let names = context.devices()?;
-    kernel::keeps_memory(context.times(200), 24 * names.len() as u64, |_| {
+    kernel::keeps_memory(context.times(320), |_| {
         let held = context.hold()?;
         for name in &names {
             let device = held.device(name)?;
