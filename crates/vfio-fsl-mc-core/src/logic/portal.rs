@@ -114,10 +114,7 @@ impl Backoff {
 
     /// Waits at most `limit_us` microseconds.
     pub const fn new(limit_us: u64) -> Self {
-        Self {
-            limit_us,
-            spins: 0,
-        }
+        Self { limit_us, spins: 0 }
     }
 
     /// What to do, `elapsed_us` microseconds after the command was written. A
