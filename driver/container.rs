@@ -306,7 +306,7 @@ impl Container {
             let options = command::RESET_NON_RECURSIVE;
             let (id, version) = (device.id(), device.version());
             self.command(|token| command::reset_container(token, id, options, version))?;
-            return self.enable_own_irq_unless_used();
+            return Ok(());
         }
         let open = command::open(&device.type_name(), device.id()).map_err(to_error)?;
         self.portal.exclusively(|mut portal| {
@@ -456,16 +456,6 @@ impl Container {
             portal.command(&command::set_irq_enable(token, OWN_IRQ, true))?;
             Ok(())
         })
-    }
-
-    /// For after a reset, which may have disabled the interrupt. A holder that uses it enables
-    /// it as it likes.
-    fn enable_own_irq_unless_used(&self) -> Result {
-        let vectors = self.vectors.lock();
-        if !vectors.has_own_line() || vectors.is_own_armed_by_user() {
-            return Ok(());
-        }
-        self.enable_own_irq()
     }
 
     fn scan_within(self: &Arc<Self>, ms: u32) {

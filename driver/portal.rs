@@ -165,7 +165,7 @@ impl Portal {
             words: Some(*words),
         };
         if answers.push(answer, GFP_KERNEL_ACCOUNT).is_err() {
-            pr_warn_once!("no memory for answers of the Management Complex\n");
+            kernel::pr_warn_once!("no memory for answers of the Management Complex\n");
         }
     }
 
