@@ -133,7 +133,8 @@ impl WorkItem<SETTLE> for Container {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.see_to_interrupt();
+        this.see_to_interrupt(false);
+        this.settle_within(POLL);
     }
 }
 
@@ -261,9 +262,7 @@ impl Container {
         }
         self.open_objects.add(1, Relaxed);
         if self.device.is(object) {
-            // Before the holder can change the interrupt's settings.
-            self.see_to_interrupt();
-            self.is_open.store(true, Relaxed);
+            self.see_to_interrupt(true);
         } else {
             self.settle_within(SETTLE_SOON);
         }
@@ -307,7 +306,7 @@ impl Container {
             let options = command::RESET_NON_RECURSIVE;
             let (id, version) = (device.id(), device.version());
             self.command(|token| command::reset_container(token, id, options, version))?;
-            return self.enable_own_irq_unless_used();
+            return Ok(());
         }
         let open = command::open(&device.type_name(), device.id()).map_err(to_error)?;
         self.portal.exclusively(|mut portal| {
@@ -459,19 +458,6 @@ impl Container {
         })
     }
 
-    /// For after a reset, which may have disabled the interrupt. A holder that uses it enables
-    /// it as it likes.
-    fn enable_own_irq_unless_used(&self) -> Result {
-        let vectors = self.vectors.lock();
-        let is_used = !vectors.has_own_line() || vectors.is_own_armed_by_user();
-        drop(vectors);
-        if is_used {
-            Ok(())
-        } else {
-            self.enable_own_irq()
-        }
-    }
-
     fn scan_within(self: &Arc<Self>, ms: u32) {
         if !self.unbinding.load(Relaxed) {
             let delay = msecs_to_jiffies(ms);
@@ -504,34 +490,31 @@ impl Container {
     /// Interrupt messages go through the IOMMU, and reach the interrupt controller in the domain
     /// only that they were made for. While the container is open the domain is the holder's, and
     /// stays. While it is closed, VFIO may take the domain away at any moment, and vectors that
-    /// are reserved just then are lost for good: then there is no interrupt, and the driver looks
-    /// for events from time to time. Nobody waits for them.
-    fn see_to_interrupt(self: &Arc<Self>) {
+    /// are reserved just then are lost for good: then there is no interrupt.
+    ///
+    /// The driver looks for events from time to time, too: there may be no interrupt, and a
+    /// holder may disable it. Nobody waits for them.
+    ///
+    /// With `is_opening` the container itself is about to be opened, after which the settings of
+    /// its interrupt are the holder's.
+    fn see_to_interrupt(self: &Arc<Self>, is_opening: bool) {
         // The last closing waits for this lock before it lets the domain go.
         let mut vectors = self.vectors.lock();
-        if self.unbinding.load(Relaxed) {
-            return;
-        }
-        let is_open = self.open_objects.load(Relaxed) > 0;
-        if !is_open || !self.has_address_space.load(Relaxed) {
-            drop(vectors);
-            self.scan_within(0);
-            self.settle_within(POLL);
-            return;
-        }
-        let domain = self.device.iommu_domain();
-        let must_enable = vectors.own_line(self, domain, !self.is_open.load(Relaxed));
-        drop(vectors);
-        let listening = must_enable.and_then(|must_enable| {
-            if must_enable {
-                self.enable_own_irq()?;
-                // What happened while no interrupt could come.
-                self.scan_within(0);
+        if self.open_objects.load(Relaxed) > 0 && self.has_address_space.load(Relaxed) {
+            let can_enable = !self.is_open.load(Relaxed);
+            let must_enable = vectors.own_line(self, self.device.iommu_domain(), can_enable);
+            // Before the lock is released: nothing may change the holder's settings.
+            let enabled =
+                must_enable.and_then(|must| if must { self.enable_own_irq() } else { Ok(()) });
+            if let Err(e) = enabled {
+                dev_warn!(self.dev(), "its interrupt is not there: {e:?}\n");
             }
-            Ok(())
-        });
-        if let Err(e) = listening {
-            dev_warn!(self.dev(), "objects that come or go are not seen: {e:?}\n");
         }
+        if is_opening {
+            self.is_open.store(true, Relaxed);
+        }
+        drop(vectors);
+        // What happened while no interrupt could come.
+        self.scan_within(0);
     }
 }

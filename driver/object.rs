@@ -293,7 +293,7 @@ impl Object {
             Verdict::Refuse(_) => {
                 self.counters.refused.count();
                 let answer = policy::answer(command);
-                portal.answer_instead(&answer)?;
+                portal.answer_instead(&answer);
                 Ok(answer.header())
             }
         }
@@ -401,18 +401,16 @@ impl Operations for Object {
     fn read(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, false)?;
         let (portal, _) = self.portal().ok_or(EINVAL)?;
-        let bytes = Command(portal.read()).to_bytes();
-        UserSlice::new(buffer, count).writer().write_slice(&bytes)?;
+        let words = portal.read().map(u64::to_le);
+        UserSlice::new(buffer, count).writer().write(&words)?;
         Ok(count)
     }
 
     fn write(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, true)?;
         let (portal, how) = self.portal().ok_or(EINVAL)?;
-        let bytes = UserSlice::new(buffer, count)
-            .reader()
-            .read::<[u8; SIZE]>()?;
-        let command = Command::from_bytes(&bytes);
+        let reader = &mut UserSlice::new(buffer, count).reader();
+        let command = Command(reader.read::<[u64; SIZE / 8]>()?.map(u64::from_le));
         let result = self.send(portal, &how, &command);
         match result {
             Err(e) if e == ETIMEDOUT => self.counters.timeouts.count(),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! What developers run: `cargo xtask test`, `check`, `vm`, `bench`, `fuzz`.
+//! What developers run: `cargo xtask test`, `check`, `driver`, `vm`, `bench`, `fuzz`.
 #![forbid(unsafe_code)]
 
+mod driver;
 mod fuzz;
 
 use anyhow::{Context, Result};
@@ -26,8 +27,10 @@ enum Task {
         #[arg(long)]
         no_vm: bool,
     },
-    /// Formatting, lints, documentation and dependencies.
+    /// Formatting, lints, documentation and dependencies, of the driver too.
     Check,
+    /// Builds the driver for the board's kernel.
+    Driver(driver::Args),
     /// The tests that boot a guest, or those whose name contains one of the
     /// words.
     Vm {
@@ -42,9 +45,21 @@ enum Task {
         /// Leave out what boots a guest.
         #[arg(long)]
         no_vm: bool,
+        #[command(subcommand)]
+        of: Option<BenchOf>,
     },
     /// Feeds a fuzz target for a while.
     Fuzz(fuzz::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchOf {
+    /// The driver against the kernel's own: instructions, commands, times.
+    Driver {
+        /// `--help` tells them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -65,8 +80,14 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Test { no_vm } => test(&shell, no_vm),
         Task::Check => check(&shell),
+        Task::Driver(args) => driver::run(&root()?, &args),
         Task::Vm { names, list } => vm(&shell, &names, list),
-        Task::Bench { no_vm } => bench(&shell, no_vm),
+        Task::Bench { no_vm, of: None } => bench(&shell, no_vm),
+        Task::Bench { of: Some(BenchOf::Driver { arguments }), .. } => {
+            let bench = ["--package", "vm-tests", "--bin", "bench-driver"];
+            cmd!(shell, "cargo run --release --locked {bench...} -- {arguments...}").run()?;
+            Ok(())
+        }
         Task::Fuzz(args) => fuzz::run(&shell, &args),
     }
 }
@@ -104,6 +125,7 @@ fn check(shell: &Shell) -> Result<()> {
     cmd!(shell, "cargo doc --workspace --no-deps --locked --document-private-items")
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()?;
+    driver::lint(&root()?)?;
     deny(shell)
 }
 
@@ -123,6 +145,10 @@ fn deny(shell: &Shell) -> Result<()> {
 
 /// The runner takes one word a run, so each word gets a run of its own.
 fn vm(shell: &Shell, names: &[String], list: bool) -> Result<()> {
+    if !list {
+        // A test has a time limit, the set-up has none.
+        driver::build(&root()?)?;
+    }
     let list = list.then_some("--list");
     let targets = ["--package", "vm-tests", "--package", "fslmc", "--test", "vm", "--test", "cli"];
     let words: Vec<Option<&String>> =

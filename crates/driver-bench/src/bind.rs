@@ -4,32 +4,31 @@
 use crate::{
     Row,
     held::{self, Bound, Error},
-    meter::{Meter, Scope, row},
+    meter::{Kind, Meter, Scope, row},
 };
-use driver_bench::Unit;
 
 /// Binds and unbinds a container so many times. It ends up unbound.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn run(container: &str, unit: Unit, rounds: u32) -> Result<Vec<Row>, Error> {
-    let mut meter = Meter::new(unit, Scope::Thread)?;
+pub fn run(container: &str, kind: &Kind, rounds: u32) -> Result<Vec<Row>, Error> {
+    let mut meter = Meter::new(kind, Scope::Thread)?;
     let bound = Bound::bind(container)?;
     let devices = held::bound_devices()?;
     let container = bound.name();
     held::unbind(container)?;
     let (mut binds, mut unbinds) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let begin = meter.now()?;
+        let begin = meter.begin()?;
         held::bind(container)?;
-        binds.push(meter.since(begin)?);
+        binds.push(meter.end(begin)?);
         let now = held::bound_devices()?;
         if now != devices {
             return Err(format!("{now} devices are bound, {devices} before").into());
         }
-        let begin = meter.now()?;
+        let begin = meter.begin()?;
         held::unbind(container)?;
-        unbinds.push(meter.since(begin)?);
+        unbinds.push(meter.end(begin)?);
     }
     held::bind(container)?;
     bound.unbind()?;

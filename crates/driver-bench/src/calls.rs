@@ -4,7 +4,7 @@
 use crate::{
     Outcome, Row,
     held::{Error, Held},
-    meter::{Meter, Scope, row},
+    meter::{Kind, Meter, Scope, row},
     spin,
 };
 use dprc::{Device, EventFd, IrqAction, IrqData, McPortal};
@@ -22,15 +22,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// instruction is a nanosecond, and some on a host's clock.
 const INTERRUPT_TURNS: u64 = 250_000;
 
+const FIRST_OF_ALL: &str = "SET_IRQS, first of the container";
+const FIRST: &str = "SET_IRQS, first of a dpbp";
+const ARM: &str = "SET_IRQS arm";
+const DISARM: &str = "SET_IRQS disarm";
+
 /// Measures all calls of a container's devices.
 ///
 /// # Errors
 /// When the kernel refuses something that every driver can do.
-pub fn run(container: &str, unit: Unit, rounds: u32) -> Result<Vec<Row>, Error> {
+pub fn run(container: &str, kind: &Kind, rounds: u32) -> Result<Vec<Row>, Error> {
     let held = Held::take(container)?;
-    let mut bench = Bench { meter: Meter::new(unit, Scope::Thread)?, unit, rounds, rows: vec![] };
+    let meter = Meter::new(kind, Scope::Thread)?;
+    let mut bench = Bench { meter, kind, rounds, rows: vec![] };
+    let pool = held.first("dpbp")?;
+    bench.measure("open+close of a dpbp, nothing else open", || held.device(&pool).map(drop))?;
     let itself = held.container()?;
-    let pool = held.device(&held.first("dpbp")?)?;
+    let pool = held.device(&pool)?;
     bench.questions(&pool)?;
     bench.portal(&itself)?;
     bench.map(&held)?;
@@ -43,14 +51,14 @@ pub fn run(container: &str, unit: Unit, rounds: u32) -> Result<Vec<Row>, Error> 
     Ok(bench.rows)
 }
 
-struct Bench {
+struct Bench<'a> {
     meter: Meter,
-    unit: Unit,
+    kind: &'a Kind,
     rounds: u32,
     rows: Vec<Row>,
 }
 
-impl Bench {
+impl Bench<'_> {
     fn measure<E: Into<Error>>(
         &mut self,
         name: &str,
@@ -58,7 +66,8 @@ impl Bench {
     ) -> Result<(), Error> {
         // Once unmeasured: the first time takes memory and fills caches.
         work().map_err(Into::into)?;
-        let samples = self.meter.repeat(self.rounds, || work().map_err(Into::into))?;
+        let rounds = self.meter.rounds(self.rounds, name);
+        let samples = self.meter.repeat(rounds, || work().map_err(Into::into))?;
         self.rows.push(row(name, samples));
         Ok(())
     }
@@ -120,20 +129,20 @@ impl Bench {
     /// the container's vectors with the last of them.
     fn set_irqs(&mut self, held: &Held, container: &Device) -> Result<(), Error> {
         let events = [EventFd::new()?, EventFd::new()?];
-        let begin = self.meter.now()?;
+        let begin = self.meter.begin()?;
         arm(container, &events[0])?;
-        let first = self.meter.since(begin)?;
-        self.rows.push(row("SET_IRQS, first of the container", vec![first]));
+        let first = self.meter.end(begin)?;
+        self.rows.push(row(FIRST_OF_ALL, vec![first]));
 
         let name = held.objects("dpbp")?.pop().unwrap_or_default();
         let mut samples = Vec::new();
-        for _ in 0..self.rounds {
+        for _ in 0..self.meter.rounds(self.rounds, FIRST) {
             let device = held.device(&name)?;
-            let begin = self.meter.now()?;
+            let begin = self.meter.begin()?;
             arm(&device, &events[0])?;
-            samples.push(self.meter.since(begin)?);
+            samples.push(self.meter.end(begin)?);
         }
-        self.rows.push(row("SET_IRQS, first of a dpbp", samples));
+        self.rows.push(row(FIRST, samples));
 
         let device = held.device(&name)?;
         arm(&device, &events[0])?;
@@ -149,16 +158,18 @@ impl Bench {
             device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::None(1))
         })?;
         let (mut armed, mut disarmed) = (Vec::new(), Vec::new());
-        for _ in 0..self.rounds {
-            let begin = self.meter.now()?;
+        let rounds =
+            self.meter.rounds(self.rounds, ARM).max(self.meter.rounds(self.rounds, DISARM));
+        for _ in 0..rounds {
+            let begin = self.meter.begin()?;
             device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::None(0))?;
-            disarmed.push(self.meter.since(begin)?);
-            let begin = self.meter.now()?;
+            disarmed.push(self.meter.end(begin)?);
+            let begin = self.meter.begin()?;
             arm(&device, &events[0])?;
-            armed.push(self.meter.since(begin)?);
+            armed.push(self.meter.end(begin)?);
         }
-        self.rows.push(row("SET_IRQS arm", armed));
-        self.rows.push(row("SET_IRQS disarm", disarmed));
+        self.rows.push(row(ARM, armed));
+        self.rows.push(row(DISARM, disarmed));
         Ok(())
     }
 
@@ -175,9 +186,11 @@ impl Bench {
         manager.call(open, &SetIrqMask { mask: status, index: 0 })?;
         manager.call(open, &SetIrqEnable { enable: true, index: 0 })?;
         let mut portal = device.mapped_portal()?;
-        match self.unit {
+        match self.kind.unit {
+            _ if self.kind.only.is_some() => {}
             Unit::Instructions => self.interrupt_instructions(&mut portal, interrupt.events())?,
             Unit::Nanoseconds => self.interrupt_latency(&mut portal, interrupt.events())?,
+            Unit::Commands => {}
         }
         manager.call(open, &SetIrqEnable { enable: false, index: 0 })?;
         manager.call(open, &ClearIrqStatus { status, index: 0 })?;
@@ -192,14 +205,14 @@ impl Bench {
         portal: &mut McPortal,
         events: &EventFd,
     ) -> Result<(), Error> {
-        let mut meter = Meter::new(self.unit, Scope::Machine)?;
+        let mut meter = Meter::new(self.kind, Scope::Machine)?;
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             events.take()?;
-            let begin = meter.now()?;
+            let begin = meter.begin()?;
             ask(portal)?;
             spin::turns(INTERRUPT_TURNS);
-            let sample = meter.since(begin)?;
+            let sample = meter.end(begin)?;
             match events.take()? {
                 1 => with.push(sample),
                 // It comes late: no sample.
@@ -208,9 +221,9 @@ impl Bench {
                 }
                 _ => {}
             }
-            let begin = meter.now()?;
+            let begin = meter.begin()?;
             spin::turns(INTERRUPT_TURNS);
-            without.push(meter.since(begin)?);
+            without.push(meter.end(begin)?);
         }
         self.rows.push(row("quiet machine (floor)", without));
         self.rows.push(row("irq to eventfd, nobody waits", with));
@@ -223,12 +236,12 @@ impl Bench {
         let mut samples = Vec::new();
         for _ in 0..self.rounds {
             events.take()?;
-            let begin = self.meter.now()?;
+            let begin = self.meter.begin()?;
             ask(portal)?;
             if events.wait(PATIENCE)? != 1 {
                 return Err("an interrupt has not come in 5 s".into());
             }
-            samples.push(self.meter.since(begin)?);
+            samples.push(self.meter.end(begin)?);
         }
         self.rows.push(row("mapped command and its irq by eventfd", samples));
         Ok(())

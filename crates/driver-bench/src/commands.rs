@@ -5,7 +5,7 @@
 use crate::{
     Outcome, Row,
     held::{Error, Held},
-    meter::{Meter, Scope, row},
+    meter::{Kind, Meter, Scope, row},
 };
 use dprc::{Device, McPortal};
 use driver_bench::Unit;
@@ -25,13 +25,13 @@ pub const THREADS: usize = 4;
 ///
 /// # Errors
 /// When the kernel or the MC refuses.
-pub fn run(container: &str, unit: Unit, rounds: u32, label: &str) -> Result<Vec<Row>, Error> {
+pub fn run(container: &str, kind: &Kind, rounds: u32, label: &str) -> Result<Vec<Row>, Error> {
     let held = Held::take(container)?;
     let itself = held.container()?;
     let portals: Vec<Device> =
         held.objects("dpmcp")?.iter().map(|name| held.device(name)).collect::<Result<_, _>>()?;
     let mut rows = Vec::new();
-    let mut meter = Meter::new(unit, Scope::Thread)?;
+    let mut meter = Meter::new(kind, Scope::Thread)?;
     let name = |what: &str| format!("{what}, {label}");
 
     let mapped = portals.first().ok_or("the container has no dpmcp")?.mapped_portal();
@@ -40,7 +40,7 @@ pub fn run(container: &str, unit: Unit, rounds: u32, label: &str) -> Result<Vec<
         portal.call(Token::NONE, &dpmng::GetVersion {}).map(drop).map_err(Error::from)
     };
     ask(&mut mapped)?;
-    if unit == Unit::Nanoseconds {
+    if kind.unit == Unit::Nanoseconds {
         let samples = meter.repeat(rounds, || ask(&mut mapped))?;
         rows.push(row(name("command by a mapped dpmcp (floor)"), samples));
     }
@@ -62,7 +62,7 @@ pub fn run(container: &str, unit: Unit, rounds: u32, label: &str) -> Result<Vec<
     let several: Vec<&Device> = std::iter::once(&itself).chain(&portals).take(THREADS).collect();
     for (what, devices) in [("one portal", &one[..]), ("several portals", &several)] {
         let each = rounds / devices.len() as u32;
-        let result = crowd(&held, unit, devices, each)?;
+        let result = crowd(&held, kind, devices, each)?;
         let threads = devices.len();
         rows.push(row(name(&format!("{threads} threads, {what}, a command")), result.each));
         rows.push(Row {
@@ -85,7 +85,7 @@ struct Crowd {
 const TRIES: usize = 5;
 
 /// A thread for each of the devices asks for the attributes of an object of its own.
-fn crowd(held: &Held, unit: Unit, devices: &[&Device], each: u32) -> Result<Crowd, Error> {
+fn crowd(held: &Held, kind: &Kind, devices: &[&Device], each: u32) -> Result<Crowd, Error> {
     let mut questions = Vec::new();
     for (device, name) in devices.iter().zip(held.objects("dpbp")?) {
         let object: ObjectId = name.parse().map_err(|e| format!("{name}: {e}"))?;
@@ -94,10 +94,10 @@ fn crowd(held: &Held, unit: Unit, devices: &[&Device], each: u32) -> Result<Crow
     let (wrong, asked) = (AtomicU64::new(0), AtomicU64::new(0));
     let mut samples = Vec::new();
     for _ in 0..TRIES {
-        let mut meter = Meter::new(unit, Scope::Threads)?;
+        let mut meter = Meter::new(kind, Scope::Threads)?;
         // Threads that do nothing, to be taken off.
         let mut start = |count: u32| -> Result<u64, Error> {
-            let begin = meter.now()?;
+            let begin = meter.begin()?;
             thread::scope(|scope| -> Result<(), Error> {
                 let threads: Vec<_> = questions
                     .iter()
@@ -116,7 +116,7 @@ fn crowd(held: &Held, unit: Unit, devices: &[&Device], each: u32) -> Result<Crow
                 }
                 Ok(())
             })?;
-            Ok(meter.since(begin)?)
+            Ok(meter.end(begin)?)
         };
         let nothing = start(0)?;
         let all = start(each)?;

@@ -13,6 +13,8 @@ pub enum Unit {
     Instructions,
     /// Nanoseconds of CLOCK_MONOTONIC.
     Nanoseconds,
+    /// Commands that the MC executes, whoever sends them.
+    Commands,
 }
 
 /// What a run measured.
@@ -31,8 +33,8 @@ pub struct Report {
 pub struct Check {
     /// Reading the counter twice in a row; taken off every sample.
     pub empty: u64,
-    /// What a loop of [`LOOP_INSTRUCTIONS`] came to, `empty` taken off; 0 where time
-    /// is measured.
+    /// What a loop of [`LOOP_INSTRUCTIONS`] came to, `empty` taken off; 0 where no
+    /// instructions are counted.
     pub counted_loop: u64,
     /// How many numbers came of 100 identical system calls: 1 is exact.
     pub different: u64,

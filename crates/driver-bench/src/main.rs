@@ -14,7 +14,8 @@ mod spin;
 use clap::{Parser, Subcommand, ValueEnum};
 use driver_bench::{Outcome, Report, Row, Unit};
 use held::{Bound, Error};
-use std::process::ExitCode;
+use meter::Kind;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Measures the vfio-fsl-mc that is loaded; prints JSON.
 #[derive(Debug, Parser)]
@@ -29,6 +30,12 @@ struct Cli {
     /// The container on the bus; it is bound for the run, and unbound after it
     #[arg(long, global = true, default_value = "dprc.2")]
     container: String,
+    /// The file in which the host counts commands
+    #[arg(long, global = true)]
+    commands: Option<PathBuf>,
+    /// Does all but one row of `calls` only once, for whoever looks at that one
+    #[arg(long, global = true, value_name = "ROW")]
+    only: Option<String>,
     #[command(subcommand)]
     what: What,
 }
@@ -37,6 +44,7 @@ struct Cli {
 enum CliUnit {
     Instructions,
     Nanoseconds,
+    Commands,
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,16 +84,19 @@ fn run(cli: &Cli) -> Result<(), Error> {
     let unit = match cli.unit {
         CliUnit::Instructions => Unit::Instructions,
         CliUnit::Nanoseconds => Unit::Nanoseconds,
+        CliUnit::Commands => Unit::Commands,
     };
-    let check = meter::check(unit)?;
+    let kind = Kind { unit, commands: cli.commands.clone(), only: cli.only.clone() };
+    let check = meter::check(&kind)?;
+    let (container, rounds) = (&cli.container, cli.rounds);
     let rows = if let What::Bind = cli.what {
-        bind::run(&cli.container, unit, cli.rounds)?
+        bind::run(container, &kind, rounds)?
     } else {
-        let bound = Bound::bind(&cli.container)?;
+        let bound = Bound::bind(container)?;
         let rows = match &cli.what {
-            What::Calls => calls::run(&cli.container, unit, cli.rounds),
-            What::Commands { label } => commands::run(&cli.container, unit, cli.rounds, label),
-            What::Memory { cycles, another } => memory::run(&cli.container, *cycles, *another),
+            What::Calls => calls::run(container, &kind, rounds),
+            What::Commands { label } => commands::run(container, &kind, rounds, label),
+            What::Memory { cycles, another } => memory::run(container, *cycles, *another),
             What::Bind => Ok(Vec::new()),
         };
         bound.unbind()?;

@@ -1,11 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! What counts: instructions of the kernel, or time.
+//! What counts: instructions of the kernel, time, or commands to the MC.
 
 use crate::{Outcome, Row};
 use driver_bench::{Check, LOOP_INSTRUCTIONS, Spread, Unit};
 use perf_event::{Builder, Counter, events::Hardware};
 use rustix::time::{ClockId, clock_gettime};
-use std::io;
+use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf, thread, time::Duration};
+
+/// What a driver has put off is done by then: it waits 20 ms for more to come.
+const AFTERWARDS: Duration = Duration::from_millis(60);
+
+/// What to count, and how.
+#[derive(Debug, Clone)]
+pub struct Kind {
+    /// What.
+    pub unit: Unit,
+    /// The file in which the host counts commands: 8 bytes, little-endian.
+    pub commands: Option<PathBuf>,
+    /// The row that is meant; all others are done once.
+    pub only: Option<String>,
+}
 
 /// Whose instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +37,13 @@ pub enum Scope {
 pub struct Meter {
     source: Source,
     empty: u64,
+    only: Option<String>,
 }
 
 enum Source {
     Instructions(Counter),
     Clock,
+    Commands(File),
 }
 
 impl Meter {
@@ -35,22 +51,49 @@ impl Meter {
     ///
     /// # Errors
     /// When the kernel has no such counter.
-    pub fn new(unit: Unit, scope: Scope) -> io::Result<Self> {
-        let source = match unit {
-            Unit::Instructions => Source::Instructions(kernel_instructions(scope)?),
-            Unit::Nanoseconds => Source::Clock,
+    pub fn new(kind: &Kind, scope: Scope) -> io::Result<Self> {
+        let source = match (kind.unit, &kind.commands) {
+            (Unit::Instructions, _) => Source::Instructions(kernel_instructions(scope)?),
+            (Unit::Nanoseconds, _) => Source::Clock,
+            (Unit::Commands, Some(path)) => Source::Commands(File::open(path)?),
+            (Unit::Commands, None) => {
+                return Err(io::Error::other("commands are counted in a file: --commands FILE"));
+            }
         };
-        let mut meter = Self { source, empty: 0 };
+        let mut meter = Self { source, empty: 0, only: kind.only.clone() };
+        if kind.unit == Unit::Commands {
+            return Ok(meter);
+        }
         let samples = meter.repeat(101, || Ok::<(), io::Error>(()))?;
         meter.empty = Spread::of(samples).map_or(0, |spread| spread.median);
         Ok(meter)
     }
 
-    /// The count up to now.
+    /// How often to do what is measured for a row: once, where another row is meant.
+    pub fn rounds(&self, rounds: u32, row: &str) -> u32 {
+        if self.only.as_ref().is_none_or(|only| only == row) { rounds } else { 1 }
+    }
+
+    /// Begins something: what [`Meter::end`] wants to know.
     ///
     /// # Errors
-    /// When the kernel does not give it.
-    pub fn now(&mut self) -> io::Result<u64> {
+    /// When the kernel does not give the count.
+    pub fn begin(&mut self) -> io::Result<u64> {
+        self.now()
+    }
+
+    /// What has been counted since `begin`, without the reading itself.
+    ///
+    /// # Errors
+    /// When the kernel does not give the count.
+    pub fn end(&mut self, begin: u64) -> io::Result<u64> {
+        if let Source::Commands(_) = self.source {
+            thread::sleep(AFTERWARDS);
+        }
+        Ok(self.now()?.saturating_sub(begin).saturating_sub(self.empty))
+    }
+
+    fn now(&mut self) -> io::Result<u64> {
         match &mut self.source {
             Source::Instructions(counter) => counter.read(),
             Source::Clock => {
@@ -58,15 +101,12 @@ impl Meter {
                 let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
                 Ok(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
             }
+            Source::Commands(file) => {
+                let mut count = [0; 8];
+                file.read_exact_at(&mut count, 0)?;
+                Ok(u64::from_le_bytes(count))
+            }
         }
-    }
-
-    /// What has been counted since `begin`, without the reading itself.
-    ///
-    /// # Errors
-    /// When the kernel does not give it.
-    pub fn since(&mut self, begin: u64) -> io::Result<u64> {
-        Ok(self.now()?.saturating_sub(begin).saturating_sub(self.empty))
     }
 
     /// Does something so many times; what each took.
@@ -80,9 +120,9 @@ impl Meter {
     ) -> Result<Vec<u64>, E> {
         let mut samples = Vec::with_capacity(times as usize);
         for _ in 0..times {
-            let begin = self.now()?;
+            let begin = self.begin()?;
             work()?;
-            samples.push(self.since(begin)?);
+            samples.push(self.end(begin)?);
         }
         Ok(samples)
     }
@@ -105,18 +145,21 @@ fn kernel_instructions(scope: Scope) -> io::Result<Counter> {
 ///
 /// # Errors
 /// When the kernel has no such counter.
-pub fn check(unit: Unit) -> io::Result<Check> {
-    let mut meter = Meter::new(unit, Scope::Thread)?;
+pub fn check(kind: &Kind) -> io::Result<Check> {
+    if kind.unit == Unit::Commands {
+        return Ok(Check::default());
+    }
+    let mut meter = Meter::new(kind, Scope::Thread)?;
     let mut calls = meter.repeat(100, || {
         std::hint::black_box(rustix::process::getppid());
         Ok::<(), io::Error>(())
     })?;
     calls.sort_unstable();
     calls.dedup();
-    let counted_loop = match unit {
-        // The first calls translate code and fault pages in.
+    let counted_loop = match kind.unit {
+        // The first calls have code translated and pages faulted in.
         Unit::Instructions => count_loop().and_then(|_| count_loop())?,
-        Unit::Nanoseconds => 0,
+        _ => 0,
     };
     Ok(Check { empty: meter.empty, counted_loop, different: calls.len() as u64 })
 }

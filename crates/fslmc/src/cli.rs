@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The command line.
 
-use crate::faults;
+use crate::{faults, kit::Driver};
 use board::faults::Rule;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// DPAA2 without hardware: an emulated Layerscape board under unmodified Linux.
@@ -51,6 +51,10 @@ pub struct Setup {
     /// Compare every unpacked file with what the packages had.
     #[arg(long, conflicts_with = "refresh")]
     pub verify: bool,
+    /// Which vfio-fsl-mc driver the other commands are to use: what builds modules is
+    /// needed for the one in Rust only.
+    #[arg(long, value_enum, env = "FSLMC_DRIVER", default_value_t = Driver::Rust)]
+    pub driver: Driver,
 }
 
 /// The demonstration.
@@ -59,6 +63,10 @@ pub struct Demo {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
+
+    /// Which vfio-fsl-mc driver hands the container over.
+    #[arg(long, value_enum, env = "FSLMC_DRIVER", default_value_t = Driver::Rust)]
+    pub driver: Driver,
 }
 
 /// Boots the board and runs a command in it.
@@ -68,9 +76,8 @@ pub struct Run {
     #[command(flatten)]
     pub machine: MachineArgs,
 
-    /// Which vfio-fsl-mc driver to load: the one that comes with the kernel, or
-    /// none.
-    #[arg(long, value_enum, default_value_t = Driver::Stock)]
+    /// Which vfio-fsl-mc driver the board has.
+    #[arg(long, value_enum, env = "FSLMC_DRIVER", default_value_t = Driver::Rust)]
     pub driver: Driver,
 
     /// Bind this container to vfio-fsl-mc before COMMAND runs. May be repeated.
@@ -151,15 +158,6 @@ pub struct MachineArgs {
     /// Write the guest's console to FILE, or to standard error.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub console: Option<PathBuf>,
-}
-
-/// A vfio-fsl-mc driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Driver {
-    /// The C module that comes with the kernel.
-    Stock,
-    /// None.
-    None,
 }
 
 fn container(text: &str) -> Result<String, String> {

@@ -5,11 +5,12 @@ use crate::{
     agent::Streams,
     cli,
     interrupt::Interrupts,
+    kit::Driver,
     session::{self, Request},
 };
 use board_qemu::StopHandle;
 use fslmc_guest::protocol::Run;
-use miette::{IntoDiagnostic, Result};
+use miette::{IntoDiagnostic, Result, miette};
 use std::{io, time::Instant};
 
 /// Boots and runs the demonstration in the guest, which tells its own story.
@@ -18,12 +19,19 @@ use std::{io, time::Instant};
 /// # Errors
 /// What kept it from running.
 pub fn demo(args: &cli::Demo) -> Result<i32> {
+    if args.driver == Driver::None {
+        return Err(miette!(
+            help = "leave out --driver none",
+            "the demonstration hands a container over, which takes a vfio-fsl-mc driver"
+        ));
+    }
     let stop = StopHandle::new();
     let _interrupts = Interrupts::catch(stop.clone()).into_diagnostic()?;
     let start = Instant::now();
     println!("Booting unmodified Linux on an emulated DPAA2 board ...");
     let mut machine = session::boot(Request {
         machine: &args.machine,
+        driver: args.driver,
         shared: None,
         modules: Vec::new(),
         stop,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The guest's initial file system: the agent, busybox, kernel modules.
 
-use crate::kit::{Kit, KitError};
+use crate::kit::{Driver, Kit, KitError};
 use board_qemu::{EntryError, Initramfs};
+use fslmc_guest::module_list::same_name;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -15,12 +16,17 @@ const SHARED: [&str; 2] = ["9pnet_virtio", "9p"];
 /// The IOMMU of the board has no interrupt remapping of its own (the ITS
 /// isolates), which the kernel cannot know: without the parameter
 /// VFIO_SET_IOMMU is refused.
-const DEMAND: [(&str, &str); 4] = [
-    ("vfio_iommu_type1", "allow_unsafe_interrupts=1"),
-    ("vfio-fsl-mc", ""),
-    ("fsl-mc-dpio", ""),
-    ("fsl-dpaa2-eth", ""),
-];
+const DEMAND: [(&str, &str); 3] =
+    [("vfio_iommu_type1", "allow_unsafe_interrupts=1"), ("fsl-mc-dpio", ""), ("fsl-dpaa2-eth", "")];
+
+/// The driver that a container is handed over by: there are two of the name.
+const VFIO_FSL_MC: &str = "vfio-fsl-mc";
+
+/// Where the guest has the kernel's own vfio-fsl-mc, whichever one is loaded on
+/// demand.
+pub const STOCK_DRIVER: &str = "/lib/modules/stock/vfio-fsl-mc.ko";
+/// Where the guest has the one in Rust, if the kit has it.
+pub const RUST_DRIVER: &str = "/lib/modules/rust/vfio-fsl-mc.ko";
 
 /// Why no image can be made.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -37,11 +43,17 @@ pub enum ImageError {
     Entry(#[from] EntryError),
 }
 
-/// Makes the archive.
+/// Makes the archive. Of the two vfio-fsl-mc drivers, `driver` is the one that is
+/// loaded on demand.
 ///
 /// # Errors
 /// [`ImageError`].
-pub fn build(kit: &Kit, shared: bool, more_modules: &[String]) -> Result<Vec<u8>, ImageError> {
+pub fn build(
+    kit: &Kit,
+    shared: bool,
+    driver: Driver,
+    more_modules: &[String],
+) -> Result<Vec<u8>, ImageError> {
     let mut image = Initramfs::new();
     image.file("/init", 0o755, &Kit::read(&kit.program)?)?;
     image.file("/bin/busybox", 0o755, &Kit::read(&kit.busybox)?)?;
@@ -50,8 +62,14 @@ pub fn build(kit: &Kit, shared: bool, more_modules: &[String]) -> Result<Vec<u8>
     for name in EARLY.iter().chain(if shared { &SHARED[..] } else { &[] }) {
         modules.add(kit, &mut image, "early", name, "")?;
     }
+    modules.add_driver(kit, &mut image, driver)?;
     for (name, parameters) in DEMAND {
-        modules.add(kit, &mut image, "demand", name, parameters)?;
+        match modules.add(kit, &mut image, "demand", name, parameters) {
+            // A kernel that was built by hand may do without. Who asks for it in the
+            // guest is told that it is not there.
+            Err(ImageError::Module(setup::Error::NoSuchModule { wanted_by: None, .. })) => {}
+            other => other?,
+        }
     }
     for name in more_modules {
         modules.add(kit, &mut image, "demand", name, "")?;
@@ -82,13 +100,50 @@ impl Modules {
             if self.seen.insert(module.name.clone()) {
                 let path = format!("/lib/modules/{}.ko", module.name);
                 image.file(&path, 0o644, &module.bytes)?;
-                let own = module.name.replace('_', "-") == name.replace('_', "-");
-                let parameters = if own { parameters } else { "" };
-                let needs = if needs.is_empty() { "-".into() } else { needs.join(",") };
-                let _ = writeln!(self.list, "{stage} {} {path} {needs} {parameters}", module.name);
+                let parameters = if same_name(&module.name, name) { parameters } else { "" };
+                self.note(stage, &module.name, &path, &needs, parameters);
             }
             needs.push(module.name);
         }
         Ok(())
+    }
+
+    /// Puts both vfio-fsl-mc drivers in, with all that they need, and lists one.
+    fn add_driver(
+        &mut self,
+        kit: &Kit,
+        image: &mut Initramfs,
+        driver: Driver,
+    ) -> Result<(), ImageError> {
+        let stock = kit.kernel.modules(&[VFIO_FSL_MC])?;
+        let stock = stock.iter().find(|module| same_name(&module.name, VFIO_FSL_MC));
+        let rust = kit.driver.as_ref().map(|built| &built.module);
+        let (chosen, path) = match driver {
+            Driver::Rust => (Some(rust.ok_or(KitError::NotBuilt)?), RUST_DRIVER),
+            Driver::Stock | Driver::None => (stock, STOCK_DRIVER),
+        };
+        for (module, path) in [(stock, STOCK_DRIVER), (rust, RUST_DRIVER)] {
+            let Some(module) = module else { continue };
+            image.file(path, 0o644, &module.bytes)?;
+            for need in module.dependencies()? {
+                self.add(kit, image, "demand", &need, "")?;
+            }
+        }
+        // A kernel may have it built in.
+        if let Some(module) = chosen {
+            let mut needs = Vec::new();
+            for need in module.dependencies()? {
+                needs.extend(kit.kernel.modules(&[&need])?.into_iter().map(|module| module.name));
+            }
+            self.seen.insert(module.name.clone());
+            self.note("demand", &module.name, path, &needs, "");
+        }
+        Ok(())
+    }
+
+    /// Adds a line to the list.
+    fn note(&mut self, stage: &str, name: &str, path: &str, needs: &[String], parameters: &str) {
+        let needs = if needs.is_empty() { "-".into() } else { needs.join(",") };
+        let _ = writeln!(self.list, "{stage} {name} {path} {needs} {parameters}");
     }
 }

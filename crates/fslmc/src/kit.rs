@@ -2,7 +2,7 @@
 //! What a machine is started with: emulator, kernel, guest programs.
 
 use miette::Diagnostic;
-use setup::{Cache, Kernel, Need, Parts, Progress};
+use setup::{BuiltDriver, Cache, Kernel, Need, Parts, Progress};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -16,6 +16,33 @@ const GUEST_PACKAGE: &str = "fslmc-guest";
 const GUEST_SOURCES: [&str; 5] =
     ["crates/guest", "crates/dprc", "crates/mc-abi", "Cargo.toml", "Cargo.lock"];
 
+/// A vfio-fsl-mc driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Driver {
+    /// The one of this project, built from the checkout.
+    Rust,
+    /// The C module that comes with the kernel.
+    Stock,
+    /// None.
+    None,
+}
+
+impl Driver {
+    /// The sets of packages that a machine with this driver needs.
+    pub fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Rust => &[Need::Board, Need::Cross, Need::KernelBuild],
+            Self::Stock | Self::None => &[Need::Board, Need::Cross],
+        }
+    }
+}
+
+/// Names the folder of a kernel that was built by hand.
+const KERNEL: &str = "FSLMC_KERNEL";
+
+/// Names a driver in Rust that was built by hand.
+const MODULE: &str = "FSLMC_DRIVER_MODULE";
+
 /// Why a machine has not all that it needs.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum KitError {
@@ -26,6 +53,23 @@ pub enum KitError {
     #[error("the sources of the guest's programs are not at {0}")]
     #[diagnostic(help("run fslmc from a checkout, or set FSLMC_SOURCE to one"))]
     NoSource(PathBuf),
+    /// There is no checkout to build the driver from.
+    #[error("the sources of the driver are not at {0}")]
+    #[diagnostic(help(
+        "run fslmc from a checkout, or set FSLMC_SOURCE to one; --driver stock takes the kernel's own driver"
+    ))]
+    NoDriverSource(PathBuf),
+    /// The driver does not build here.
+    #[error(transparent)]
+    #[diagnostic(help("--driver stock takes the kernel's own driver"))]
+    Driver(setup::Error),
+    /// The set-up builds the driver for Debian's kernel alone.
+    #[error("there is no driver in Rust for the kernel that {KERNEL} names")]
+    #[diagnostic(help("build it (docs/debug-kernel.md) and set {MODULE} to the module"))]
+    NoModule,
+    /// A machine is to have a driver that was not built.
+    #[error("the driver in Rust was not built: the kit was prepared for another driver")]
+    NotBuilt,
     /// A file that must be there cannot be read.
     #[error("reading {path}: {cause}")]
     #[diagnostic(help("`fslmc setup --verify` finds damaged files"))]
@@ -48,19 +92,39 @@ pub struct Kit {
     pub program: PathBuf,
     /// The guest's shell and applets.
     pub busybox: PathBuf,
+    /// The driver in Rust, if the kit was prepared for it.
+    pub driver: Option<BuiltDriver>,
 }
 
 impl Kit {
-    /// Finds all parts; fetches and builds what is missing. The kernel is Debian's,
-    /// or the one that was built in the folder that `FSLMC_KERNEL` names.
+    /// Finds all parts; fetches and builds what is missing. The driver in Rust is
+    /// built only for [`Driver::Rust`]; the stock one is there in any case.
+    ///
+    /// The kernel is Debian's, or the one that was built in the folder that
+    /// `FSLMC_KERNEL` names. `FSLMC_DRIVER_MODULE` names a driver in Rust that was
+    /// built by hand; for a kernel other than Debian's there must be one.
     ///
     /// # Errors
     /// [`KitError`].
-    pub fn prepare(progress: &dyn Progress) -> Result<Self, KitError> {
+    pub fn prepare(driver: Driver, progress: &dyn Progress) -> Result<Self, KitError> {
         let cache = Cache::from_env()?;
-        let parts = cache.ensure(&[Need::Board, Need::Cross], progress)?;
+        let module = std::env::var_os(MODULE).map(PathBuf::from);
+        // What is built already needs nothing to build it.
+        let needs = if module.is_some() { Driver::Stock.needs() } else { driver.needs() };
+        let parts = cache.ensure(needs, progress)?;
         let program = guest_program(&parts, cache.folder())?;
-        Ok(Self { kernel: kernel(&parts)?, busybox: parts.busybox()?, program, parts })
+        let own = std::env::var_os(KERNEL).map(PathBuf::from);
+        let kernel = match &own {
+            Some(folder) => Kernel::built_in(folder)?,
+            None => parts.kernel()?,
+        };
+        let driver = match (driver, module) {
+            (Driver::Stock | Driver::None, _) => None,
+            (Driver::Rust, Some(file)) => Some(BuiltDriver::of_file(&file, &kernel)?),
+            (Driver::Rust, None) if own.is_some() => return Err(KitError::NoModule),
+            (Driver::Rust, None) => Some(rust_driver(&parts, progress)?),
+        };
+        Ok(Self { kernel, busybox: parts.busybox()?, program, driver, parts })
     }
 
     /// The bytes of a file of the kit.
@@ -80,20 +144,21 @@ pub fn board_parts(progress: &dyn Progress) -> Result<Parts, KitError> {
     Ok(Cache::from_env()?.ensure(&[Need::Board], progress)?)
 }
 
-/// Debian's kernel, or the user's own.
-fn kernel(parts: &Parts) -> setup::Result<Kernel> {
-    match std::env::var_os("FSLMC_KERNEL") {
-        Some(folder) => Kernel::built_in(Path::new(&folder)),
-        None => parts.kernel(),
-    }
+fn rust_driver(parts: &Parts, progress: &dyn Progress) -> Result<BuiltDriver, KitError> {
+    setup::build_driver(&checkout(), parts, progress).map_err(|error| match error {
+        setup::Error::NoDriverSource(path) => KitError::NoDriverSource(path),
+        other => KitError::Driver(other),
+    })
 }
 
-/// The checkout that this program was built from.
+/// Where the sources are: in the checkout that this program was built from.
+fn checkout() -> PathBuf {
+    std::env::var_os("FSLMC_SOURCE")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")), PathBuf::from)
+}
+
 fn source() -> Result<PathBuf, KitError> {
-    let root = std::env::var_os("FSLMC_SOURCE").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")),
-        PathBuf::from,
-    );
+    let root = checkout();
     if root.join(GUEST_SOURCES[0]).is_dir() { Ok(root) } else { Err(KitError::NoSource(root)) }
 }
 

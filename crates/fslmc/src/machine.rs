@@ -4,7 +4,7 @@
 use crate::{
     agent::{Agent, AgentError, Hello, Ports, Step},
     image::{self, ImageError},
-    kit::{Kit, KitError},
+    kit::{Driver, Kit, KitError},
 };
 use board::{
     Board, BoardConfig,
@@ -48,6 +48,8 @@ pub struct Options {
     pub append: String,
     /// A directory that the guest sees.
     pub shared: Option<SharedDirectory>,
+    /// Which vfio-fsl-mc the machine gets when it asks for it.
+    pub driver: Driver,
     /// Modules for the image beyond the usual ones.
     pub modules: Vec<String>,
     /// Receives all that the console prints.
@@ -61,7 +63,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual machine with a layout.
+    /// The usual machine with a layout, and with the driver that each kit has: the
+    /// stock one.
     pub fn new(layout: Dpl) -> Self {
         Self {
             machine: board_qemu::Machine::default(),
@@ -72,6 +75,7 @@ impl Options {
             tracer: None,
             append: String::new(),
             shared: None,
+            driver: Driver::Stock,
             modules: Vec::new(),
             console_file: None,
             console_hook: None,
@@ -129,7 +133,8 @@ impl Machine {
     /// # Errors
     /// [`MachineError`]; nothing is left behind.
     pub fn start(kit: &Kit, options: Options) -> Result<Self, MachineError> {
-        let initramfs = image::build(kit, options.shared.is_some(), &options.modules)?;
+        let initramfs =
+            image::build(kit, options.shared.is_some(), options.driver, &options.modules)?;
         let parts = &kit.parts;
         // Fails here, not in QEMU's thread, where the emulator is not there.
         parts.command("qemu-system-aarch64").map_err(KitError::from)?;

@@ -43,21 +43,22 @@ fn main() -> Result<ExitCode> {
 }
 
 fn set_up(args: &cli::Setup) -> Result<()> {
-    use setup::{Cache, Need};
+    use setup::Cache;
     let cache = Cache::from_env().into_diagnostic()?;
-    let needs = [Need::Board, Need::Cross];
+    let needs = args.driver.needs();
     let progress = progress();
     if args.verify {
-        cache.verify(&needs, &*progress).into_diagnostic()?;
+        cache.verify(needs, &*progress).into_diagnostic()?;
         println!("Everything in {} is as the packages had it.", cache.folder().display());
         return Ok(());
     }
     if args.refresh {
-        cache.refresh(&needs, &*progress).into_diagnostic()?;
+        cache.refresh(needs, &*progress).into_diagnostic()?;
     }
-    let kit = kit::Kit::prepare(&*progress)?;
+    let kit = kit::Kit::prepare(args.driver, &*progress)?;
+    let driver = if kit.driver.is_some() { ", the driver built for it," } else { "" };
     println!(
-        "Ready: Linux {} and its board in {}.",
+        "Ready: Linux {}{driver} and its board in {}.",
         kit.kernel.release(),
         cache.folder().display()
     );

@@ -3,8 +3,9 @@
 
 use crate::{
     agent::Streams,
-    cli::{self, Driver},
+    cli,
     interrupt::Interrupts,
+    kit::Driver,
     machine::SHARED_PATH,
     session::{self, Request},
     terminal::RawTerminal,
@@ -31,6 +32,7 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     let cwd = if shared.is_some() { SHARED_PATH } else { "/" };
     let mut machine = session::boot(Request {
         machine: &args.machine,
+        driver: args.driver,
         shared,
         modules: args.modules.clone(),
         stop,
@@ -40,7 +42,7 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     })?;
     // Containers for user space first: the portals that remain are those that
     // the kernel's own driver spreads over the processors.
-    if args.driver == Driver::Stock && !args.bind.is_empty() {
+    if !args.bind.is_empty() {
         machine.bind(&args.bind)?;
     }
     machine.load(&["fsl-mc-dpio"])?;

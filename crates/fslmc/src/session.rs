@@ -4,7 +4,7 @@
 use crate::{
     agent::Step,
     cli::MachineArgs,
-    kit::Kit,
+    kit::{Driver, Kit},
     machine::{self, Machine, Options},
     progress::progress,
 };
@@ -29,6 +29,8 @@ use std::{
 pub struct Request<'a> {
     /// The machine.
     pub machine: &'a MachineArgs,
+    /// Its vfio-fsl-mc.
+    pub driver: Driver,
     /// A directory that the guest sees.
     pub shared: Option<SharedDirectory>,
     /// Modules for the image beyond the usual ones.
@@ -44,7 +46,7 @@ pub struct Request<'a> {
 /// # Errors
 /// What is wrong, and where.
 pub fn boot(request: Request<'_>) -> Result<Machine> {
-    let kit = Kit::prepare(&*progress())?;
+    let kit = Kit::prepare(request.driver, &*progress())?;
     let args = request.machine;
     let (layout, ports) = layouts(&kit.parts, args)?;
     let mut faults = Faults::default();
@@ -67,6 +69,7 @@ pub fn boot(request: Request<'_>) -> Result<Machine> {
         tracer: args.trace.as_deref().map(tracer).transpose()?,
         append: args.append.join(" "),
         shared: request.shared,
+        driver: request.driver,
         modules: request.modules,
         console_file,
         console_hook,

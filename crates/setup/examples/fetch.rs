@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Brings in the sets that are named and tells what is there.
 //!
-//! `cargo run -p setup --example fetch -- board cross [refresh|verify|reinstall]`
+//! `cargo run -p setup --example fetch -- board cross kernel-build [refresh|verify|reinstall]`
 
 use setup::{Cache, Need, Terminal};
 
@@ -18,8 +18,7 @@ fn main() -> std::process::ExitCode {
 fn run() -> setup::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let given = |name: &str| words.iter().any(|word| word == name);
-    let needs: Vec<Need> =
-        [Need::Board, Need::Cross].into_iter().filter(|need| given(need.name())).collect();
+    let needs: Vec<Need> = Need::ALL.into_iter().filter(|need| given(need.name())).collect();
     let progress = Terminal::new();
     let cache = Cache::from_env()?;
     if given("verify") {

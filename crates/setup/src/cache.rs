@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::apt::Apt;
+use crate::build_tree::Headers;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::install::{self, Why};
+use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::need::{Need, Set};
 use crate::package::Package;
@@ -108,7 +110,25 @@ impl Cache {
         Some(manifest.packages)
     }
 
+    /// Opens or brings in the sets. Modules are built for the kernel that the board
+    /// boots: if one of the two sets is of a later day than the other, both are
+    /// brought to the present.
     fn parts(&self, needs: &[Need], why: Why, progress: &dyn Progress) -> Result<Parts> {
+        let parts = self.sets(needs, why, progress)?;
+        let Some((kernel, headers)) = two_kernels(&parts)? else { return Ok(parts) };
+        progress.message(&format!(
+            "the board's kernel is {kernel}, but modules would be built for {headers}: looking for newer packages"
+        ));
+        drop(parts);
+        self.sets(&[Need::Board, Need::KernelBuild], Why::Refresh, progress)?;
+        let parts = self.sets(needs, Why::Missing, progress)?;
+        match two_kernels(&parts)? {
+            None => Ok(parts),
+            Some((kernel, headers)) => Err(Error::OtherKernel { kernel, headers }),
+        }
+    }
+
+    fn sets(&self, needs: &[Need], why: Why, progress: &dyn Progress) -> Result<Parts> {
         let open = |need: &Need| {
             let set = need.set();
             if why == Why::Missing
@@ -146,6 +166,22 @@ impl Cache {
     pub(crate) fn trees(&self) -> PathBuf {
         self.folder.join("trees")
     }
+}
+
+/// The release of the board's kernel and that of the headers, if both sets are open
+/// and the releases differ.
+fn two_kernels(parts: &Parts) -> Result<Option<(String, String)>> {
+    let open = |need| match parts.tree(need) {
+        Ok(tree) => Ok(Some(tree)),
+        Err(Error::NotOpened(_)) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let (Some(board), Some(build)) = (open(Need::Board)?, open(Need::KernelBuild)?) else {
+        return Ok(None);
+    };
+    let kernel = Kernel::in_tree(board)?.release().to_owned();
+    let headers = Headers::in_tree(build)?.release;
+    Ok((kernel != headers).then_some((kernel, headers)))
 }
 
 /// Compares a tree with its manifest.

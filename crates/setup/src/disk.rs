@@ -75,6 +75,17 @@ pub(crate) fn remove_folder(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a file, a link or a folder with all it holds.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+        return remove_folder(path);
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(Error::file("cannot remove", path)),
+    }
+}
+
 fn make_writable(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     // A failure shows when the removal is tried again.

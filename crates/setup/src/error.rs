@@ -36,7 +36,7 @@ pub enum Error {
     /// There is no place for the cache.
     #[error(
         "no place for the cache: neither FSLMC_CACHE nor XDG_CACHE_HOME nor HOME is set to an absolute path; \
-         set FSLMC_CACHE to a folder that may grow by 1 GB"
+         set FSLMC_CACHE to a folder that may grow by 5 GB"
     )]
     NoCacheFolder,
     /// The path of the cache folder would be misread.
@@ -178,6 +178,90 @@ pub enum Error {
         name: String,
         /// The module that depends on it, if it was not asked for directly.
         wanted_by: Option<String>,
+    },
+    /// Nobody here may have a room of its own.
+    #[error(
+        "building for the kernel needs a place where other files are `/`, and this machine gives none: {refusal}\n\
+         Either run as root (in a container: with CAP_SYS_ADMIN), or let users make namespaces: \
+         `sysctl -w user.max_user_namespaces=10000`, and, where the kernel has them, \
+         `kernel.unprivileged_userns_clone=1` and `kernel.apparmor_restrict_unprivileged_userns=0`"
+    )]
+    NoRoom {
+        /// What came of trying.
+        refusal: String,
+    },
+    /// The archive has headers of one kernel and sources of another.
+    #[error(
+        "the archive offers the kernel's headers in version {headers}, but its sources in version \
+         {source_version}: the mirror is being updated. Try again in some hours, or with another mirror \
+         (FSLMC_MIRROR=http://deb.debian.org/debian)"
+    )]
+    SourceVersion {
+        /// Version of the headers package.
+        headers: String,
+        /// Version of the source package.
+        source_version: String,
+    },
+    /// With the tools of the set, the kernel would be another one than Debian's.
+    #[error(
+        "the sources of Linux {release} cannot be configured as Debian has it: where Debian has `{wanted}`, \
+         here it is `{found}`. The compilers in the archive are not those that Debian built this kernel \
+         with; a newer kernel may be there already (`fslmc setup --refresh`)"
+    )]
+    Configuration {
+        /// The kernel.
+        release: String,
+        /// The first line of Debian's configuration that differs.
+        wanted: String,
+        /// The line that is in its place.
+        found: String,
+    },
+    /// The kernel's own parts do not build.
+    #[error("{what} (Linux {release}) did not succeed ({status}).\n{output}{}", on_new_line(.advice))]
+    KernelBuild {
+        /// What was attempted.
+        what: &'static str,
+        /// The kernel.
+        release: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// The end of what was said.
+        output: String,
+        /// What to do about it, where that is known.
+        advice: Option<&'static str>,
+    },
+    /// Kernel and headers are of different versions.
+    #[error(
+        "the board boots Linux {kernel}, but what modules are built with is for Linux {headers}, \
+         and the archive does not have both in one version: the mirror is being updated. Try again in \
+         some hours (`fslmc setup --refresh`)"
+    )]
+    OtherKernel {
+        /// The kernel that is booted.
+        kernel: String,
+        /// The kernel that the headers are of.
+        headers: String,
+    },
+    /// There is no driver to build.
+    #[error("the sources of the driver are not at {}: it is built from a checkout of this project", .0.display())]
+    NoDriverSource(PathBuf),
+    /// The driver does not build, or not without warnings.
+    #[error("{what} did not succeed ({status}).\n{output}")]
+    DriverBuild {
+        /// What was attempted.
+        what: &'static str,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What the compilers say.
+        output: String,
+    },
+    /// The kernel would refuse the module.
+    #[error("the kernel would not load {}: {what}", module.display())]
+    DoesNotFit {
+        /// The module.
+        module: PathBuf,
+        /// Why not.
+        what: String,
     },
     /// The guest's programs do not build.
     #[error("the guest's programs (package {package}) do not build: cargo ended with {status}")]

@@ -167,7 +167,7 @@ fn shell_word(word: &OsStr) -> String {
 }
 
 /// Two checkouts must not build into each other's folder.
-fn workspace_key(workspace: &Path) -> String {
+pub(crate) fn workspace_key(workspace: &Path) -> String {
     use sha2::{Digest, Sha256};
     let path = fs::canonicalize(workspace).unwrap_or_else(|_| workspace.to_owned());
     let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());

@@ -5,12 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::build_tree;
 use crate::cache::{Cache, lock_path, manifest_path};
 use crate::compression;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
-use crate::need::Set;
+use crate::need::{Finish, Set};
 use crate::package::Package;
 use crate::parts::{OpenTree, Parts};
 use crate::progress::Progress;
@@ -96,7 +97,8 @@ fn check_space(
     packages: &[Package],
 ) -> Result<()> {
     let download: u64 = packages.iter().map(|package| package.size).sum();
-    let needed = download.saturating_add(archive.installed_size(packages)?) >> 20;
+    let unpacked = archive.installed_size(packages)?;
+    let needed = download.saturating_add(unpacked).saturating_add(set.room) >> 20;
     let available = disk::free_bytes(cache.folder())? >> 20;
     if available < needed {
         let folder = cache.folder().to_owned();
@@ -134,11 +136,14 @@ fn unpack(
     let partial = cache.trees().join(format!(".{}.partial", set.name));
     let files: Vec<_> = packages.iter().map(|package| archive.file(package)).collect();
     tree::unpack(&files, &partial, progress).inspect_err(discard_damaged)?;
-    if set.kernel {
-        compression::unwrap_kernel(&partial)?;
-    }
     let candidate = OpenTree { set, root: partial.clone(), _lock: None };
-    Parts::new(cache.folder().to_owned(), vec![candidate]).try_programs()?;
+    let parts = Parts::new(cache.folder().to_owned(), vec![candidate]);
+    parts.try_programs()?;
+    match set.finish {
+        Finish::AsItIs => {}
+        Finish::Kernel => compression::unwrap_kernel(&partial)?,
+        Finish::BuildTree(_) => build_tree::complete(&parts, &partial, packages, progress)?,
+    }
     let manifest = Manifest::of(&partial, packages.to_vec(), progress)?;
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stamp = Stamp::of(set, &partial, name, packages)?;

@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Fetches and unpacks what a machine lacks: the emulator, an arm64 kernel
-//! with its modules, and what it takes to build programs for the guest.
+//! with its modules, and what it takes to build programs for the guest and modules
+//! for its kernel.
 //!
 //! Everything comes from Debian packages (trixie and trixie-backports). The
 //! machine's own `apt-get` resolves, downloads and authenticates them, with a
 //! configuration and a state of our own, so that nothing of the machine's
 //! package management changes; `dpkg-deb` unpacks them into a tree below a
-//! cache folder. No root, no chroot and no mount is needed: programs of a tree
-//! run through the tree's own dynamic loader ([`Parts::command`]).
+//! cache folder. No root is needed: programs of a tree run through the tree's own
+//! dynamic loader ([`Parts::command`]); only what is built for the kernel takes a
+//! place where the tree is `/`, which bubblewrap makes ([`build_driver`]).
 //!
 //! # The cache folder
 //! `$FSLMC_CACHE`, else `$XDG_CACHE_HOME/fslmc`, else `~/.cache/fslmc`:
 //!
 //! | path | holds |
 //! |---|---|
-//! | `board.json`, `cross.json` | the stamp of a set: which tree is current. Written last |
+//! | `board.json`, `cross.json`, `kernel-build.json` | the stamp of a set: which tree is current. Written last |
 //! | `trees/<set>-<id>/` | the unpacked packages; the id names set, packages and versions |
 //! | `trees/<set>-<id>.json` | the manifest: packages, every file with size and hash |
 //! | `trees/<set>-<id>.lock` | held shared by each process that uses the tree |
 //! | `lock` | held by the one process that changes the cache |
 //! | `apt/` | package lists and half-done downloads; packages go once they are unpacked |
 //! | `guest/` | wrappers and the target folder of the guest's programs |
+//! | `driver/` | for each checkout, the driver and the folders that it is built in |
 //!
 //! Any of it may be removed at any time that nothing runs; the next run fetches
 //! what is missing.
@@ -40,9 +43,11 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod build_tree;
 mod cache;
 mod compression;
 mod disk;
+mod driver;
 mod error;
 mod guest;
 mod host;
@@ -50,15 +55,18 @@ mod install;
 mod kernel;
 mod lock;
 mod mirror;
+mod module_check;
 mod modules;
 mod need;
 mod package;
 mod parts;
 mod progress;
+mod room;
 mod stamp;
 mod tree;
 
 pub use cache::Cache;
+pub use driver::{BuiltDriver, build_driver, lint_driver};
 pub use error::{Error, Result};
 pub use guest::{GUEST_TARGET, build_guest_programs};
 pub use kernel::Kernel;

@@ -84,7 +84,7 @@ fn listed(path: &Path) -> Result<HashMap<String, PathBuf>> {
 }
 
 /// Names differ from file names in this alone.
-fn canonical(name: &str) -> String {
+pub(crate) fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }
 
@@ -103,8 +103,36 @@ fn read(plain: &Path) -> Result<(PathBuf, Vec<u8>)> {
     Err(Error::file("cannot read", plain)(std::io::ErrorKind::NotFound.into()))
 }
 
-/// The `depends=` entry of the section `.modinfo`: names divided by commas.
+impl Module {
+    /// What the module says of itself (the section `.modinfo`): pairs as `license`
+    /// and `GPL`, in the order in which they stand there.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is no module.
+    pub fn information(&self) -> Result<Vec<(String, String)>> {
+        information(&self.path, &self.bytes)
+    }
+
+    /// The modules that it needs.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is no module.
+    pub fn dependencies(&self) -> Result<Vec<String>> {
+        dependencies(&self.path, &self.bytes)
+    }
+}
+
+/// The `depends` entry: names divided by commas.
 fn dependencies(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
+    let entries = information(path, bytes)?.into_iter().filter(|(key, _)| key == "depends");
+    let names = entries.flat_map(|(_, names)| {
+        names.split(',').filter(|name| !name.is_empty()).map(canonical).collect::<Vec<_>>()
+    });
+    Ok(names.collect())
+}
+
+/// The entries of the section `.modinfo`.
+pub(crate) fn information(path: &Path, bytes: &[u8]) -> Result<Vec<(String, String)>> {
     let malformed = |reason: object::Error| Error::Malformed {
         path: path.to_owned(),
         what: format!("is no kernel module: {reason}"),
@@ -116,18 +144,13 @@ fn dependencies(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
             what: "is no kernel module: it has no section .modinfo".to_owned(),
         });
     };
-    Ok(depends(section.data().map_err(malformed)?))
-}
-
-/// The section is a row of `key=value` strings that end with a zero byte.
-fn depends(modinfo: &[u8]) -> Vec<String> {
-    modinfo
-        .split(|byte| *byte == 0)
-        .filter_map(|entry| std::str::from_utf8(entry).ok()?.strip_prefix("depends="))
-        .flat_map(|names| names.split(','))
-        .filter(|name| !name.is_empty())
-        .map(canonical)
-        .collect()
+    // A row of `key=value` strings that end with a zero byte.
+    let entries = section.data().map_err(malformed)?.split(|byte| *byte == 0);
+    let pair = |entry: &[u8]| {
+        let (key, value) = std::str::from_utf8(entry).ok()?.split_once('=')?;
+        Some((key.to_owned(), value.to_owned()))
+    };
+    Ok(entries.filter_map(pair).collect())
 }
 
 #[cfg(test)]

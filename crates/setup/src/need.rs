@@ -10,6 +10,9 @@ pub enum Need {
     /// To build the guest's programs: a Rust compiler with the standard library
     /// for host and guest, and a linker and C library for the guest.
     Cross,
+    /// To build modules for the board's kernel: compilers, kbuild, the kernel's
+    /// headers, and what Debian's headers lack to build modules in Rust.
+    KernelBuild,
 }
 
 /// What a set consists of.
@@ -31,8 +34,22 @@ pub(crate) struct Set {
     /// Other files without which the set is of no use. A `*` stands for any
     /// part of one name.
     pub files: &'static [&'static str],
-    /// Whether a kernel is among it, to be made ready for booting.
-    pub kernel: bool,
+    /// What is done with the unpacked packages.
+    pub finish: Finish,
+    /// Bytes that this takes on the disk while it works, beside the packages.
+    pub room: u64,
+}
+
+/// What is done with a tree before it is of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// Nothing.
+    AsItIs,
+    /// The kernel is made ready for booting.
+    Kernel,
+    /// The kernel's own Rust crates are built, and what only this needs is
+    /// removed. The number counts up when the result changes.
+    BuildTree(u32),
 }
 
 /// A package that is never fetched though others depend on it.
@@ -59,6 +76,9 @@ const fn absent(name: &'static str) -> Absent {
 }
 
 impl Need {
+    /// All sets.
+    pub const ALL: [Self; 3] = [Self::Board, Self::Cross, Self::KernelBuild];
+
     /// The set's name, in file names and messages.
     pub fn name(self) -> &'static str {
         self.set().name
@@ -68,6 +88,7 @@ impl Need {
         match self {
             Need::Board => &BOARD,
             Need::Cross => &CROSS,
+            Need::KernelBuild => &KERNEL_BUILD,
         }
     }
 }
@@ -93,7 +114,8 @@ static BOARD: Set = Set {
     at_least: Some(("qemu-system-arm", "11.1")),
     programs: &["qemu-system-aarch64", "dtc"],
     files: &["usr/bin/busybox", "usr/lib/modules/*/modules.order"],
-    kernel: true,
+    finish: Finish::Kernel,
+    room: 0,
 };
 
 /// rustc comes without gcc: the host's own linker links what runs on the host
@@ -131,5 +153,108 @@ static CROSS: Set = Set {
         "usr/lib/gcc-cross/aarch64-linux-gnu/14/libgcc_eh.a",
         "usr/lib/rustlib/aarch64-unknown-linux-gnu/lib/libstd-*.rlib",
     ],
-    kernel: false,
+    finish: Finish::AsItIs,
+    room: 0,
+};
+
+/// The configuration of the kernel records what the tools can do and which
+/// versions they have: it comes out as Debian's own only with all of the tools
+/// that Debian builds with, those for 32-bit programs and for signatures
+/// included. `linux-source` and `linux-headers-arm64` depend on those of the
+/// current kernel.
+///
+/// libclang is here without the static libraries of `libclang-dev`. The sanitizers
+/// and other run-time libraries that a C compiler comes with are of no use to a
+/// kernel.
+static KERNEL_BUILD: Set = Set {
+    name: "kernel-build",
+    install: &[
+        "linux-headers-arm64:arm64",
+        "linux-source",
+        "rustc",
+        "rust-src",
+        "rust-clippy",
+        "rustfmt",
+        "bindgen",
+        "libclang1-19",
+        "libclang-common-19-dev",
+        "gcc-14",
+        "libc6-dev",
+        "gcc-14-aarch64-linux-gnu",
+        "libc6-dev-arm64-cross",
+        "gcc-14-arm-linux-gnueabihf",
+        "make",
+        "flex",
+        "bison",
+        "bc",
+        "libelf-dev",
+        "libssl-dev",
+        "openssl",
+        "pahole",
+        "python3-minimal",
+        "perl-base",
+        "bash",
+        "dash",
+        "coreutils",
+        "findutils",
+        "diffutils",
+        "sed",
+        "grep",
+        "mawk",
+        "tar",
+        "gzip",
+        "xz-utils",
+        "bubblewrap",
+    ],
+    absent: &[
+        absent("gcc"),
+        absent("gcc-14-for-host"),
+        absent("libclang-dev"),
+        absent("linux-base"),
+        absent("dpkg"),
+        absent("debianutils"),
+        absent("debconf"),
+        absent("base-files"),
+        absent("libsystemd0"),
+        absent("openssl-provider-legacy"),
+        absent("rpcsvc-proto"),
+        absent("libgprofng0"),
+        absent("libcc1-0"),
+        absent("libgomp1"),
+        absent("libitm1"),
+        absent("libatomic1"),
+        absent("libasan8"),
+        absent("liblsan0"),
+        absent("libtsan2"),
+        absent("libubsan1"),
+        absent("libhwasan0"),
+        absent("libquadmath0"),
+        absent("libgomp1-arm64-cross"),
+        absent("libitm1-arm64-cross"),
+        absent("libatomic1-arm64-cross"),
+        absent("libasan8-arm64-cross"),
+        absent("liblsan0-arm64-cross"),
+        absent("libtsan2-arm64-cross"),
+        absent("libubsan1-arm64-cross"),
+        absent("libhwasan0-arm64-cross"),
+        absent("libgomp1-armhf-cross"),
+        absent("libatomic1-armhf-cross"),
+        absent("libasan8-armhf-cross"),
+        absent("libubsan1-armhf-cross"),
+    ],
+    at_least: Some(("linux-source", "7.3")),
+    programs: &["rustc", "bindgen", "make", "bwrap"],
+    files: &[
+        "usr/src/linux-headers-*/Module.symvers",
+        "usr/src/linux-headers-*/rust/libkernel.rmeta",
+        "usr/src/linux-headers-*/rust/libmacros.so",
+        "usr/src/linux-headers-*-common/rust/bindgen_parameters",
+        "usr/src/linux-headers-*-common/.rustfmt.toml",
+        "usr/bin/clippy-driver",
+        "usr/bin/rustfmt",
+        "usr/bin/aarch64-linux-gnu-gcc-14",
+        "usr/bin/aarch64-linux-gnu-strip",
+    ],
+    finish: Finish::BuildTree(1),
+    room: 1 << 30,
 };

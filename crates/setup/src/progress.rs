@@ -9,13 +9,18 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 /// Hears what the set-up does.
 ///
-/// One step runs at a time: `started`, any number of `advanced`, `finished`.
+/// One step runs at a time: `started`, any number of `advanced`, `finished`; or
+/// `busy`, any number of `doing`, `finished`.
 /// `message` may come at any time.
 pub trait Progress: Sync {
     /// A step begins that will handle `total` bytes.
     fn started(&self, step: &str, total: u64);
+    /// A step begins of which nobody knows how long it is.
+    fn busy(&self, step: &str);
     /// Of the current step, `done` bytes are behind us (not a difference).
     fn advanced(&self, done: u64);
+    /// What a step of unknown length is at.
+    fn doing(&self, what: &str);
     /// The current step has ended well.
     fn finished(&self);
     /// One line worth knowing.
@@ -28,7 +33,9 @@ pub struct Silent;
 
 impl Progress for Silent {
     fn started(&self, _step: &str, _total: u64) {}
+    fn busy(&self, _step: &str) {}
     fn advanced(&self, _done: u64) {}
+    fn doing(&self, _what: &str) {}
     fn finished(&self) {}
     fn message(&self, _text: &str) {}
 }
@@ -87,6 +94,37 @@ impl Progress for Terminal {
         }
     }
 
+    fn busy(&self, step: &str) {
+        match &self.style {
+            Style::Bar(slot) => *locked(slot) = Some(spinner(step)),
+            Style::Lines(slot) => {
+                eprintln!("{step}");
+                let now = Instant::now();
+                let line = Line { step: step.into(), total: 0, begun: now, last_said: now };
+                *locked(slot) = Some(line);
+            }
+        }
+    }
+
+    fn doing(&self, what: &str) {
+        match &self.style {
+            Style::Bar(slot) => {
+                if let Some(bar) = &*locked(slot) {
+                    bar.set_prefix(what.to_owned());
+                    bar.tick();
+                }
+            }
+            Style::Lines(slot) => {
+                if let Some(line) = &mut *locked(slot)
+                    && line.last_said.elapsed() >= LINE_EVERY
+                {
+                    eprintln!("{}: {what}", line.step);
+                    line.last_said = Instant::now();
+                }
+            }
+        }
+    }
+
     fn advanced(&self, done: u64) {
         match &self.style {
             Style::Bar(slot) => {
@@ -137,6 +175,12 @@ fn bar(step: &str, total: u64) -> ProgressBar {
     )
     .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style).with_message(step.to_owned())
+}
+
+fn spinner(step: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {spinner} {elapsed:>4} {prefix:.dim}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    ProgressBar::new_spinner().with_style(style).with_message(step.to_owned())
 }
 
 /// A thread that died while it told of progress spoils nothing.

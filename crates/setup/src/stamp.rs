@@ -12,7 +12,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::host::host;
 use crate::kernel::Kernel;
-use crate::need::Set;
+use crate::need::{Finish, Set};
 use crate::package::Package;
 use crate::tree;
 
@@ -70,8 +70,12 @@ fn recipe(set: &Set) -> Result<String> {
     /// Counts up when trees are laid out in another way.
     const LAYOUT: u32 = 1;
     let absent: Vec<_> = set.absent.iter().map(|absent| absent.name).collect();
+    let finish = match set.finish {
+        Finish::AsItIs | Finish::Kernel => String::new(),
+        Finish::BuildTree(version) => format!(" then build {version}"),
+    };
     Ok(format!(
-        "{LAYOUT} {} {} without {}",
+        "{LAYOUT} {} {} without {}{finish}",
         host()?.architecture,
         set.install.join(" "),
         absent.join(" ")
@@ -93,7 +97,7 @@ fn key_files(set: &Set, root: &Path) -> Result<Vec<(PathBuf, u64)>> {
         let missing = || Error::NotInTree { what: pattern.clone(), tree: root.to_owned() };
         found.push(disk::find(root, &pattern).ok_or_else(missing)?);
     }
-    if set.kernel {
+    if set.finish == Finish::Kernel {
         found.push(Kernel::in_tree(root)?.image().to_owned());
     }
     let recorded = found.into_iter().map(|path| {

@@ -13,7 +13,7 @@ use board::{
 use board_qemu::{SharedDirectory, StopHandle};
 use fslmc::{
     agent::Streams,
-    kit::Kit,
+    kit::{Driver, Kit},
     machine::{Machine, Options},
     session,
 };
@@ -36,14 +36,24 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a guest may take to answer that is likely not well.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// The parts, set up once for all tests of a run.
+/// The parts, set up once for all tests of a run, without the driver in Rust.
 ///
 /// # Errors
 /// What is missing.
 pub fn kit() -> Result<&'static Kit> {
-    static KIT: OnceLock<Result<Kit, String>> = OnceLock::new();
-    let kit = KIT.get_or_init(|| {
-        Kit::prepare(&*fslmc::progress()).map_err(|e| format!("{:?}", miette_text(&e)))
+    kit_with(Driver::Stock)
+}
+
+/// The parts for machines with a certain driver.
+fn kit_with(driver: Driver) -> Result<&'static Kit> {
+    static STOCK: OnceLock<Result<Kit, String>> = OnceLock::new();
+    static RUST: OnceLock<Result<Kit, String>> = OnceLock::new();
+    let place = match driver {
+        Driver::Rust => &RUST,
+        Driver::Stock | Driver::None => &STOCK,
+    };
+    let kit = place.get_or_init(|| {
+        Kit::prepare(driver, &*fslmc::progress()).map_err(|e| format!("{:?}", miette_text(&e)))
     });
     kit.as_ref().map_err(|e| anyhow!("setting up: {e}"))
 }
@@ -134,6 +144,15 @@ impl BedBuilder {
         self
     }
 
+    /// Which vfio-fsl-mc the guest loads when it needs one; the stock one where
+    /// nothing is said. With [`Driver::Rust`], the image has both: see
+    /// [`fslmc::image::STOCK_DRIVER`] and [`fslmc::image::RUST_DRIVER`].
+    #[must_use]
+    pub fn driver(mut self, driver: Driver) -> Self {
+        self.options.driver = driver;
+        self
+    }
+
     /// Another time limit than two minutes, from boot to power-off.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
@@ -177,7 +196,7 @@ impl BedBuilder {
                 stop.stop();
             }
         });
-        let machine = Machine::start(kit()?, self.options)
+        let machine = Machine::start(kit_with(self.options.driver)?, self.options)
             .map_err(|error| anyhow!("{}{}", miette_text(&error), help(&error)))?;
         let expected = self.expected;
         Ok(Bed { machine: Some(machine), expected, overdue, limit, _alive: alive })

@@ -2,7 +2,7 @@
 //! What a kernel that is well does not print.
 
 /// Words that open a complaint of the kernel about itself.
-const COMPLAINTS: [&str; 12] = [
+const COMPLAINTS: [&str; 15] = [
     "WARNING: ",
     "BUG: ",
     "kernel BUG at",
@@ -15,6 +15,10 @@ const COMPLAINTS: [&str; 12] = [
     "rcu: INFO:",
     "hard LOCKUP",
     "blocked for more than",
+    // Kernels with more checks.
+    "UBSAN: ",
+    "ODEBUG: ",
+    "new suspected memory leaks",
 ];
 
 /// Begins the part of a complaint that says how the kernel came there.
@@ -51,11 +55,15 @@ mod tests {
             "[    1.0] fsl_mc_bus 10000000.fsl-mc: MC firmware version",
             "[    2.0] WARNING: CPU: 0 PID: 1 at drivers/vfio/x.c:1 vfio_x+0x1",
             "[    3.0] Unable to handle kernel NULL pointer dereference",
+            "[    0.0] kmemleak: Kernel memory leak detector initialized",
+            "[    0.0] KernelAddressSanitizer initialized (generic)",
+            "[    4.0] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+            "[    5.0] BUG: KASAN: slab-use-after-free in vfio_y+0x1",
         ]
         .map(String::from)
         .into();
-        assert_eq!(complaints(&lines, &[]).len(), 2);
-        assert_eq!(complaints(&lines, &["vfio_x"]), [lines[2].as_str()]);
+        assert_eq!(complaints(&lines, &[]).len(), 4);
+        assert_eq!(complaints(&lines, &["vfio_x", "vfio_y", "memory leaks"]), [lines[2].as_str()]);
     }
 
     #[test]

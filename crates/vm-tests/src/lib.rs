@@ -10,4 +10,5 @@ mod talk;
 
 pub use bed::{Bed, BedBuilder, Output, kit, layout, layout_of};
 pub use console::complaints;
+pub use fslmc::kit::Driver;
 pub use talk::Talk;

@@ -47,21 +47,29 @@ fn container(caller: &mut Caller<'_>) -> Option<i32> {
     caller.process.containers.any(pick).map(|(_, descriptor)| descriptor)
 }
 
+/// The group. Where another process has it, that one's, or nothing for now.
 fn group(caller: &mut Caller<'_>) -> Option<i32> {
     let pick = caller.pick();
-    if caller.process.groups.any(pick).is_none() {
-        open_group(caller);
+    if let Some((_, descriptor)) = caller.process.groups.any(pick) {
+        return Some(descriptor);
     }
-    if caller.process.groups.any(pick).is_none() && caller.once_in(4) {
-        // Another process has it.
-        super::processes::pass_group(caller);
+    match caller.random.u32(..8) {
+        0..=2 => open_group(caller),
+        3 => super::processes::pass_group(caller),
+        4..=5 => super::processes::pass(caller),
+        // Nobody has it, but for devices that are still open here.
+        6 if caller.once_in(2) => {
+            super::maps::unmap_all(caller);
+            super::files::close_all_devices(caller);
+        }
+        _ => {}
     }
-    if caller.process.groups.any(pick).is_none() && caller.once_in(32) {
-        // Or nobody has, but for devices that are still open here.
-        super::maps::unmap_all(caller);
-        super::files::close_all_devices(caller);
+    let found = caller.process.groups.any(pick).map(|(_, descriptor)| descriptor);
+    let has_device = caller.process.devices.any(pick).is_some();
+    if found.is_none() && !has_device {
+        caller.nap();
     }
-    caller.process.groups.any(pick).map(|(_, descriptor)| descriptor)
+    found
 }
 
 pub fn api_version(caller: &mut Caller<'_>) {

@@ -15,10 +15,10 @@ use std::{
 /// How long a program that boots a guest may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The program under test.
+/// The program under test, with the kernel's own driver where it is not told another.
 pub fn fslmc(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fslmc"));
-    command.args(arguments);
+    command.args(arguments).env("FSLMC_DRIVER", "stock");
     command
 }
 

@@ -16,7 +16,8 @@ static SET: Set = Set {
     at_least: None,
     programs: &[],
     files: &["usr/lib/probe/one-*", "lib/two"],
-    kernel: false,
+    finish: Finish::AsItIs,
+    room: 0,
 };
 
 /// Packages in a folder, that come into another folder when downloaded.

@@ -3,9 +3,10 @@
 
 use crate::trial;
 use anyhow::{Context, Result, ensure};
+use fslmc::kit;
 use libtest_mimic::Trial;
 use std::{fs, path::Path, time::Duration};
-use vm_tests::{Bed, BedBuilder, kit, layout_of};
+use vm_tests::{Bed, BedBuilder, layout_of};
 
 /// Package of the program, and its name.
 const PROGRAM: &str = "vfio-fsl-mc-conformance";
@@ -36,6 +37,13 @@ const STOCK: Driver = Driver {
     prepare: |bed| bed.expect_complaint("msi_"),
 };
 
+/// The project's driver: it passes every check.
+const RUST: Driver = Driver {
+    name: "rust",
+    arguments: "--dangerous",
+    prepare: |bed| bed.driver(kit::Driver::Rust),
+};
+
 /// The groups of the suite, in parts that run in machines of their own.
 const PARTS: [(&str, &[&str]); 3] = [
     ("calls", &["info", "irqset", "mmap", "portal", "concurrency", "policy"]),
@@ -44,7 +52,7 @@ const PARTS: [(&str, &[&str]); 3] = [
 ];
 
 /// The drivers.
-const DRIVERS: [Driver; 1] = [STOCK];
+const DRIVERS: [Driver; 2] = [STOCK, RUST];
 
 /// What can crash or wedge a kernel with Linux's own driver, and what the kernel
 /// complains of then.
@@ -125,7 +133,7 @@ fn with_program(
     test: impl FnOnce(&mut Bed) -> Result<()>,
 ) -> Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built = setup::build_guest_programs(&here.join("../.."), &kit()?.parts, PROGRAM)?;
+    let built = setup::build_guest_programs(&here.join("../.."), &vm_tests::kit()?.parts, PROGRAM)?;
     let shared = tempfile::tempdir()?;
     fs::copy(built.join(PROGRAM), shared.path().join(PROGRAM)).context("copying the program")?;
     let layout = layout_of(&here.join("tests/vm/conformance.dts"))?;

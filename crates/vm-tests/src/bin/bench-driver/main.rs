@@ -15,9 +15,9 @@ use std::{fs, path::PathBuf};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench driver")]
 struct Args {
-    /// The module that is measured
+    /// The module that is measured [default: the checkout's]
     #[arg(long, value_name = "FILE")]
-    module: PathBuf,
+    module: Option<PathBuf>,
     /// The module that it is measured against [default: the kernel's own]
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
@@ -30,7 +30,7 @@ struct Args {
     /// Cycles of open, interrupt and close after which memory is looked at
     #[arg(long, default_value_t = 10_000)]
     cycles: u32,
-    /// Only the boot that counts instructions, or only the one that takes times
+    /// Only one of the three boots
     #[arg(long, value_enum)]
     only: Option<Only>,
 }
@@ -38,17 +38,22 @@ struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Only {
     Instructions,
+    Commands,
     Times,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
     let plan = runs::Plan::new(&args)?;
+    let wanted = |boot| args.only.is_none_or(|only| only == boot);
     let mut results = Vec::new();
-    if args.only != Some(Only::Times) {
+    if wanted(Only::Instructions) {
         results.push(plan.instructions()?);
     }
-    if args.only != Some(Only::Instructions) {
+    if wanted(Only::Commands) {
+        results.push(plan.commands()?);
+    }
+    if wanted(Only::Times) {
         results.push(plan.times()?);
     }
     table::print(&results);

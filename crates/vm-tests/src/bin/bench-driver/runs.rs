@@ -3,12 +3,18 @@
 
 use crate::{Args, layout};
 use anyhow::{Context, Result, ensure};
-use board::faults::{Action, Faults, Rule};
+use board::{
+    faults::{Action, Faults, Rule},
+    mc::Tracer,
+};
 use driver_bench::{Check, Report, Row, Unit};
+use fslmc::kit::{Driver, Kit};
 use serde::Serialize;
 use std::{
     fs,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -19,6 +25,8 @@ const PACKAGE: &str = "driver-bench";
 const PROGRAM: &str = "vfio-fsl-mc-bench";
 /// Where the guest sees it.
 const SHARED: &str = "/host";
+/// The file in the shared folder in which commands are counted.
+const COMMANDS: &str = "commands";
 /// The whole of a boot.
 const LIMIT: Duration = Duration::from_secs(3600);
 /// How long the MC takes for a command, in microseconds of the host's clock.
@@ -35,7 +43,8 @@ pub enum Seat {
 }
 
 impl Seat {
-    const BOTH: [Self; 2] = [Self::Old, Self::New];
+    /// In the order of measuring.
+    pub const BOTH: [Self; 2] = [Self::Old, Self::New];
 
     fn file(self) -> &'static str {
         match self {
@@ -83,13 +92,20 @@ impl Plan {
         let folder = setup::build_guest_programs(&root, &kit.parts, PACKAGE)?;
         let shared = tempfile::tempdir().context("making a folder for the guest")?;
         copy(&folder.join(PROGRAM), &shared.path().join(PROGRAM))?;
-        let own = kit.kernel.modules(&["vfio-fsl-mc"])?.pop();
-        let own = own.context("the kernel has no module vfio-fsl-mc")?.bytes;
         let old = match &args.against {
             Some(path) => read(path)?,
-            None => own,
+            None => {
+                let stock = kit.kernel.modules(&["vfio-fsl-mc"])?.pop();
+                stock.context("the kernel has no module vfio-fsl-mc")?.bytes
+            }
         };
-        let new = read(&args.module)?;
+        let new = match &args.module {
+            Some(path) => read(path)?,
+            None => {
+                let kit = Kit::prepare(Driver::Rust, &*fslmc::progress())?;
+                kit.driver.context("the driver was not built")?.module.bytes
+            }
+        };
         for (seat, bytes) in [(Seat::Old, old), (Seat::New, new)] {
             let path = shared.path().join(seat.file());
             fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
@@ -112,6 +128,18 @@ impl Plan {
         })
     }
 
+    /// The boot that counts commands to the MC: how long each takes is the MC's
+    /// affair, so that on a board these are most of what a call takes.
+    ///
+    /// # Errors
+    /// What fails in it.
+    pub fn commands(&self) -> Result<Boot> {
+        self.boot(Unit::Commands, 1, |guest, _| {
+            guest.calls(3)?;
+            guest.bind(3)
+        })
+    }
+
     /// The boot that takes times.
     ///
     /// # Errors
@@ -131,6 +159,21 @@ impl Plan {
         })
     }
 
+    /// Counts commands in a file that the guest sees.
+    fn counter(&self) -> Result<Tracer> {
+        let path = self.shared.path().join(COMMANDS);
+        fs::write(&path, 0_u64.to_le_bytes())?;
+        let file = fs::OpenOptions::new().write(true).open(&path)?;
+        // Held for the write, so that no older count overwrites a newer one.
+        let count = Mutex::new(0_u64);
+        Ok(Arc::new(move |_| {
+            let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+            *count += 1;
+            // Without it, the rows say 0 for both drivers, which is seen.
+            let _ = file.write_all_at(&count.to_le_bytes(), 0);
+        }))
+    }
+
     fn boot(
         &self,
         unit: Unit,
@@ -138,7 +181,9 @@ impl Plan {
         work: impl Fn(&mut Guest<'_>, u8) -> Result<()>,
     ) -> Result<Boot> {
         let mut boot = Boot { unit, passes: Vec::new() };
+        let tracer = self.counter()?;
         let change = |options: &mut fslmc::machine::Options| {
+            options.tracer = (unit == Unit::Commands).then_some(tracer);
             options.machine.cpus = cpus;
             options.machine.icount = unit == Unit::Instructions;
         };
@@ -206,9 +251,11 @@ impl Guest<'_> {
         let unit = match self.unit {
             Unit::Instructions => "instructions",
             Unit::Nanoseconds => "nanoseconds",
+            Unit::Commands => "commands",
         };
+        let options = format!("--unit {unit} --commands {SHARED}/{COMMANDS}");
         let begin = Instant::now();
-        let printed = self.bed.sh(&format!("{SHARED}/{PROGRAM} --unit {unit} {arguments}"))?;
+        let printed = self.bed.sh(&format!("{SHARED}/{PROGRAM} {options} {arguments}"))?;
         let report: Report = serde_json::from_str(&printed)
             .with_context(|| format!("what it printed: {printed}"))?;
         ensure!(report.unit == self.unit, "{PROGRAM} measured {:?}", report.unit);
