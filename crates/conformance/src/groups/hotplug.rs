@@ -122,8 +122,10 @@ impl<'a> Added<'a> {
 impl Drop for Added<'_> {
     fn drop(&mut self) {
         if self.there {
-            // What does not work is noticed by the checks that follow.
+            // What does not work is noticed by the checks that follow, which find the
+            // bus as it was.
             let _ = self.take_away();
+            let _ = vanishes(&self.id.to_string());
         }
     }
 }
