@@ -38,11 +38,8 @@ const STOCK: Driver = Driver {
 };
 
 /// The project's driver: it passes every check.
-const RUST: Driver = Driver {
-    name: "rust",
-    arguments: "--dangerous",
-    prepare: |bed| bed.driver(kit::Driver::Rust),
-};
+const RUST: Driver =
+    Driver { name: "rust", arguments: "--dangerous", prepare: |bed| bed.driver(kit::Driver::Rust) };
 
 /// The groups of the suite, in parts that run in machines of their own.
 const PARTS: [(&str, &[&str]); 3] = [
