@@ -94,17 +94,22 @@ fn field(text: &str, name: &str) -> Option<u64> {
 /// # Errors
 /// The check fails.
 pub fn memory() -> Result<u64, Stop> {
-    let mut last = meminfo("SUnreclaim")?;
-    // What is freed later (RCU, work queues) is given the time for it.
-    for _ in 0..20 {
-        std::thread::sleep(Duration::from_millis(100));
+    // What is freed later (RCU, work queues) is given the time for it: until nothing has
+    // been freed for a while.
+    let (mut least, mut since) = (meminfo("SUnreclaim")?, 0);
+    for _ in 0..60 {
+        std::thread::sleep(Duration::from_millis(250));
         let now = meminfo("SUnreclaim")?;
-        if now >= last {
-            return Ok(last);
+        if now < least {
+            (least, since) = (now, 0);
+        } else {
+            since += 1;
         }
-        last = now;
+        if since == 12 {
+            break;
+        }
     }
-    Ok(last)
+    Ok(least)
 }
 
 /// Objects in use of each cache of the kernel's allocator, and mappings of devices into
