@@ -306,7 +306,7 @@ impl Container {
             let options = command::RESET_NON_RECURSIVE;
             let (id, version) = (device.id(), device.version());
             self.command(|token| command::reset_container(token, id, options, version))?;
-            return self.enable_own_irq_unless_used();
+            return Ok(());
         }
         let open = command::open(&device.type_name(), device.id()).map_err(to_error)?;
         self.portal.exclusively(|mut portal| {
@@ -430,9 +430,10 @@ impl Container {
     }
 
     /// The events that the container's interrupt tells, and how many objects there are. The
-    /// events are acknowledged, unless the holder has a use for the interrupt.
+    /// events are acknowledged, unless somebody has the container itself open: then they are
+    /// that holder's.
     fn pending_events(&self) -> Result<(u32, i32)> {
-        let is_used = self.vectors.lock().is_own_armed_by_user();
+        let is_used = self.is_open.load(Relaxed) || self.vectors.lock().is_own_armed_by_user();
         self.with_token(|portal, token| {
             let answer = portal.command(&command::get_object_count(token))?;
             let count = i32::try_from(command::object_count(&answer)).unwrap_or(i32::MAX);
@@ -456,16 +457,6 @@ impl Container {
             portal.command(&command::set_irq_enable(token, OWN_IRQ, true))?;
             Ok(())
         })
-    }
-
-    /// For after a reset, which may have disabled the interrupt. A holder that uses it enables
-    /// it as it likes.
-    fn enable_own_irq_unless_used(&self) -> Result {
-        let vectors = self.vectors.lock();
-        if !vectors.has_own_line() || vectors.is_own_armed_by_user() {
-            return Ok(());
-        }
-        self.enable_own_irq()
     }
 
     fn scan_within(self: &Arc<Self>, ms: u32) {

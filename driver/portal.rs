@@ -108,19 +108,18 @@ impl Portal {
     /// word, or `EINTR` where the task was killed, `ETIMEDOUT` where the MC did not answer,
     /// `EBUSY` where it still owes an answer to an earlier command.
     pub(crate) fn write(&self, command: &Command) -> Result<u64> {
-        self.expect_answer()?;
-        let mut state = self.state.lock_killable()?;
-        let answer = self.send(&mut state, command, Waiter::User)?;
-        drop(state);
-        self.keep_answer(&answer);
-        Ok(answer[0])
+        let result = self
+            .state
+            .lock_killable()
+            .and_then(|mut state| self.send(&mut state, command, Waiter::User));
+        // Where there was none, an earlier answer is not taken for it.
+        self.keep_answer(result.as_ref().ok());
+        result.map(|answer| answer[0])
     }
 
     /// Keeps an answer for the current task that the MC did not give.
-    pub(crate) fn answer_instead(&self, answer: &Command) -> Result {
-        self.expect_answer()?;
-        self.keep_answer(&answer.0);
-        Ok(())
+    pub(crate) fn answer_instead(&self, answer: &Command) {
+        self.keep_answer(Some(&answer.0));
     }
 
     /// What the current task reads.
@@ -143,35 +142,30 @@ impl Portal {
         drop(answers);
     }
 
-    /// Makes room for an answer to the current task before the command is sent.
-    fn expect_answer(&self) -> Result {
+    /// Keeps what the current task has to read, or that there is nothing. Without memory for it
+    /// the answer is in the portal still, for who reads the portal as it stands.
+    fn keep_answer(&self, words: Option<&[u64; 8]>) {
         let task: &Task = current!();
         let mut answers = self.answers.lock();
         if let Some(own) = answers
             .iter_mut()
             .find(|a| a.task.as_ptr() == task.as_ptr())
         {
-            own.words = None;
-            return Ok(());
+            own.words = words.copied();
+            return;
         }
+        let Some(words) = words else {
+            return;
+        };
         if answers.len() == answers.capacity() {
             answers.retain(|a| !killable::has_exited(&a.task));
         }
-        answers.push(
-            Answer {
-                task: ARef::from(task),
-                words: None,
-            },
-            GFP_KERNEL_ACCOUNT,
-        )?;
-        Ok(())
-    }
-
-    fn keep_answer(&self, words: &[u64; 8]) {
-        let task = current!().as_ptr();
-        let mut answers = self.answers.lock();
-        if let Some(own) = answers.iter_mut().find(|a| a.task.as_ptr() == task) {
-            own.words = Some(*words);
+        let answer = Answer {
+            task: ARef::from(task),
+            words: Some(*words),
+        };
+        if answers.push(answer, GFP_KERNEL_ACCOUNT).is_err() {
+            kernel::pr_warn_once!("no memory for answers of the Management Complex\n");
         }
     }
 

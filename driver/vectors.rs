@@ -94,11 +94,6 @@ impl Vectors {
         self.must_enable = true;
     }
 
-    /// Whether the container's own interrupt reaches this driver.
-    pub(crate) fn has_own_line(&self) -> bool {
-        self.set.as_ref().is_some_and(|set| set.own.is_some())
-    }
-
     /// Whether a user gets the container's own interrupt.
     pub(crate) fn is_own_armed_by_user(&self) -> bool {
         let own = self.set.as_ref().and_then(|set| set.own.as_ref());

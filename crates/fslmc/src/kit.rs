@@ -37,6 +37,12 @@ impl Driver {
     }
 }
 
+/// Names the folder of a kernel that was built by hand.
+const KERNEL: &str = "FSLMC_KERNEL";
+
+/// Names a driver in Rust that was built by hand.
+const MODULE: &str = "FSLMC_DRIVER_MODULE";
+
 /// Why a machine has not all that it needs.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum KitError {
@@ -57,6 +63,10 @@ pub enum KitError {
     #[error(transparent)]
     #[diagnostic(help("--driver stock takes the kernel's own driver"))]
     Driver(setup::Error),
+    /// The set-up builds the driver for Debian's kernel alone.
+    #[error("there is no driver in Rust for the kernel that {KERNEL} names")]
+    #[diagnostic(help("build it (docs/debug-kernel.md) and set {MODULE} to the module"))]
+    NoModule,
     /// A machine is to have a driver that was not built.
     #[error("the driver in Rust was not built: the kit was prepared for another driver")]
     NotBuilt,
@@ -87,21 +97,34 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// Finds all parts; fetches and builds what is missing. The kernel is Debian's,
-    /// or the one that was built in the folder that `FSLMC_KERNEL` names. The driver
-    /// in Rust is built only for [`Driver::Rust`]; the stock one is there in any case.
+    /// Finds all parts; fetches and builds what is missing. The driver in Rust is
+    /// built only for [`Driver::Rust`]; the stock one is there in any case.
+    ///
+    /// The kernel is Debian's, or the one that was built in the folder that
+    /// `FSLMC_KERNEL` names. `FSLMC_DRIVER_MODULE` names a driver in Rust that was
+    /// built by hand; for a kernel other than Debian's there must be one.
     ///
     /// # Errors
     /// [`KitError`].
     pub fn prepare(driver: Driver, progress: &dyn Progress) -> Result<Self, KitError> {
         let cache = Cache::from_env()?;
-        let parts = cache.ensure(driver.needs(), progress)?;
+        let module = std::env::var_os(MODULE).map(PathBuf::from);
+        // What is built already needs nothing to build it.
+        let needs = if module.is_some() { Driver::Stock.needs() } else { driver.needs() };
+        let parts = cache.ensure(needs, progress)?;
         let program = guest_program(&parts, cache.folder())?;
-        let driver = match driver {
-            Driver::Rust => Some(rust_driver(&parts, progress)?),
-            Driver::Stock | Driver::None => None,
+        let own = std::env::var_os(KERNEL).map(PathBuf::from);
+        let kernel = match &own {
+            Some(folder) => Kernel::built_in(folder)?,
+            None => parts.kernel()?,
         };
-        Ok(Self { kernel: kernel(&parts)?, busybox: parts.busybox()?, program, driver, parts })
+        let driver = match (driver, module) {
+            (Driver::Stock | Driver::None, _) => None,
+            (Driver::Rust, Some(file)) => Some(BuiltDriver::of_file(&file, &kernel)?),
+            (Driver::Rust, None) if own.is_some() => return Err(KitError::NoModule),
+            (Driver::Rust, None) => Some(rust_driver(&parts, progress)?),
+        };
+        Ok(Self { kernel, busybox: parts.busybox()?, program, driver, parts })
     }
 
     /// The bytes of a file of the kit.
@@ -119,14 +142,6 @@ impl Kit {
 /// [`KitError::Setup`].
 pub fn board_parts(progress: &dyn Progress) -> Result<Parts, KitError> {
     Ok(Cache::from_env()?.ensure(&[Need::Board], progress)?)
-}
-
-/// Debian's kernel, or the user's own.
-fn kernel(parts: &Parts) -> setup::Result<Kernel> {
-    match std::env::var_os("FSLMC_KERNEL") {
-        Some(folder) => Kernel::built_in(Path::new(&folder)),
-        None => parts.kernel(),
-    }
 }
 
 fn rust_driver(parts: &Parts, progress: &dyn Progress) -> Result<BuiltDriver, KitError> {

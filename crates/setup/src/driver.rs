@@ -11,6 +11,7 @@ use crate::build_tree::Headers;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::guest::workspace_key;
+use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::module_check;
 use crate::modules::{self, Module};
@@ -54,6 +55,26 @@ pub struct BuiltDriver {
     pub with_symbols: PathBuf,
     /// The kernel that it is for.
     pub release: String,
+}
+
+impl BuiltDriver {
+    /// A module that was built by hand for `kernel`.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be read, [`Error::Malformed`] if it is no module,
+    /// [`Error::DoesNotFit`] if it is for another kernel.
+    pub fn of_file(file: &Path, kernel: &Kernel) -> Result<Self> {
+        let bytes = fs::read(file).map_err(Error::file("cannot read", file))?;
+        let magic = module_check::version_magic(file, &bytes)?;
+        if magic.split_whitespace().next() != Some(kernel.release()) {
+            return Err(Error::DoesNotFit {
+                module: file.to_owned(),
+                what: format!("it is for `{magic}`, and the kernel is {}", kernel.release()),
+            });
+        }
+        let module = Module { name: modules::canonical(NAME), path: file.to_owned(), bytes };
+        Ok(Self { module, with_symbols: file.to_owned(), release: kernel.release().to_owned() })
+    }
 }
 
 /// What is remembered of a build.

@@ -58,7 +58,7 @@ fn group(caller: &mut Caller<'_>) -> Option<i32> {
         3 => super::processes::pass_group(caller),
         4..=5 => super::processes::pass(caller),
         // Nobody has it, but for devices that are still open here.
-        6 if caller.once_in(8) => {
+        6 if caller.once_in(2) => {
             super::maps::unmap_all(caller);
             super::files::close_all_devices(caller);
         }

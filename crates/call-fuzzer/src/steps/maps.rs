@@ -68,13 +68,22 @@ fn remove(caller: &mut Caller<'_>, map: DeviceMap) {
     };
 }
 
-/// Unmaps all maps of the thread.
+/// Unmaps all maps of the thread, and the rests of those that others were put over.
 pub fn unmap_all(caller: &mut Caller<'_>) {
+    let window = caller.memory.window;
+    let whole = DeviceMap {
+        start: window.start(),
+        length: window.end() - window.start(),
+        offset: 0,
+        object: 0,
+        fixed: true,
+    };
     for place in 0..MAPS {
-        if let Some(map) = caller.maps[place].take() {
+        if let Some(map) = caller.maps[place].take().filter(|map| !map.fixed) {
             remove(caller, map);
         }
     }
+    remove(caller, whole);
 }
 
 pub fn map(caller: &mut Caller<'_>) {

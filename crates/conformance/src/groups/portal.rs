@@ -112,6 +112,13 @@ pub const CHECKS: &[Check] = &[
     .defect(6)
     .danger(),
     check(
+        "refused-access-maps-nothing",
+        "A read that is refused for its size costs the kernel no mapping of the region.",
+        "arguments are checked before anything is done",
+        refused_access_maps_nothing,
+    )
+    .defect(5),
+    check(
         "bad-pointer-of-write",
         "A write from memory that is not accessible, in part or at all, is answered with EFAULT, \
          and no command is sent.",
@@ -370,6 +377,26 @@ fn write_of_no_portal_is_quick(context: &Context) -> Outcome {
             format!("{} after {} ms", answer(got), took.as_millis())
         })
     })
+}
+
+fn refused_access_maps_nothing(context: &Context) -> Outcome {
+    for_each_other_region(context, |device, index| {
+        let before = kernel_mappings()?;
+        let mut short = [0; SIZE - 1];
+        let got = rustix::io::pread(device, &mut short, offset_of(index));
+        let what = format!("a read of {} bytes of region {index}", short.len());
+        refused(&what, got, Errno::INVAL)?;
+        is("the driver's mappings of device memory", kernel_mappings()?, before)
+    })
+}
+
+/// How many mappings of device memory the driver's module has made.
+fn kernel_mappings() -> Result<usize, Stop> {
+    let Ok(text) = std::fs::read_to_string("/proc/vmallocinfo") else {
+        return skip("/proc/vmallocinfo cannot be read");
+    };
+    let of_driver = |line: &&str| line.contains("vfio_fsl_mc") && line.contains("ioremap");
+    Ok(text.lines().filter(of_driver).count())
 }
 
 fn bad_pointer_of_write(context: &Context) -> Outcome {

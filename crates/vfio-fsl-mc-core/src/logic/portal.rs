@@ -97,27 +97,24 @@ pub enum Step {
 ///
 /// Most commands are answered within microseconds, for which a few short waits
 /// are cheaper than a sleep; the others may take milliseconds, and who waits for
-/// those sleeps twice as long each time, to half a millisecond.
+/// those sleeps a quarter of the time that it has waited already, to ten
+/// milliseconds: so an answer is noticed late by a quarter at most, and a look at
+/// the portal, which is slow, is rare where the answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     limit_us: u64,
     spins: u32,
-    sleep_us: u32,
 }
 
 impl Backoff {
     const SPINS: u32 = 10;
     const SHORT_SPINS: u32 = 2;
-    const FIRST_SLEEP_US: u32 = 10;
-    const LAST_SLEEP_US: u32 = 500;
+    const SHORTEST_SLEEP_US: u64 = 10;
+    const LONGEST_SLEEP_US: u64 = 10_000;
 
     /// Waits at most `limit_us` microseconds.
     pub const fn new(limit_us: u64) -> Self {
-        Self {
-            limit_us,
-            spins: 0,
-            sleep_us: Self::FIRST_SLEEP_US,
-        }
+        Self { limit_us, spins: 0 }
     }
 
     /// What to do, `elapsed_us` microseconds after the command was written. A
@@ -133,8 +130,8 @@ impl Backoff {
             self.spins = self.spins.saturating_add(1);
             return Step::Spin(us.min(left));
         }
-        let max = self.sleep_us.min(left);
-        self.sleep_us = self.sleep_us.saturating_mul(2).min(Self::LAST_SLEEP_US);
+        let part = (elapsed_us / 4).clamp(Self::SHORTEST_SLEEP_US, Self::LONGEST_SLEEP_US);
+        let max = u32::try_from(part).unwrap_or(u32::MAX).min(left);
         Step::Sleep {
             min: max.div_ceil(2),
             max,

@@ -8,6 +8,7 @@
 
 use crate::trial;
 use anyhow::{Context, Result, ensure};
+use fslmc::kit::Driver;
 use libtest_mimic::Trial;
 use serde::Deserialize;
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("kvm::stock_refuses_without_fwb", stock_refuses_without_fwb),
         trial("kvm::stock_works_with_fwb", stock_works_with_fwb),
+        trial("kvm::rust_works_without_fwb", rust_works_without_fwb),
+        trial("kvm::rust_works_with_fwb", rust_works_with_fwb),
     ]
 }
 
@@ -96,4 +99,38 @@ fn stock_works_with_fwb() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// A guest that VFIO knows of gets the region past the cache; without one the mapping is
+/// what the kernel's own driver makes, which KVM refuses.
+fn rust_works_without_fwb() -> Result<()> {
+    bed("cortex-a72")?.driver(Driver::Rust).run(|bed| {
+        bed.bind(&["dprc.2"])?;
+        let report = attempt(bed, "")?;
+        ensure!(!report.cacheable_slots, "{report:x?}");
+        report.expect_done()?;
+        attempt(bed, "--unattached")?.expect_no_slot()?;
+        registers_are_no_memory(bed)
+    })
+}
+
+fn rust_works_with_fwb() -> Result<()> {
+    bed("neoverse-n2")?.driver(Driver::Rust).run(|bed| {
+        bed.bind(&["dprc.2"])?;
+        for words in ["", "--unattached"] {
+            let report = attempt(bed, words)?;
+            ensure!(report.cacheable_slots, "{report:x?}");
+            report.expect_done()?;
+        }
+        registers_are_no_memory(bed)
+    })
+}
+
+/// The region of registers stays a device's for a guest too: it can be in a slot, but
+/// takes no store without alignment.
+fn registers_are_no_memory(bed: &mut Bed) -> Result<()> {
+    let report = attempt(bed, "--region 1")?;
+    let fault = report.error.as_deref().is_some_and(|error| error.starts_with("EFAULT"));
+    ensure!(report.stage == "run" && fault, "{report:x?}");
+    Ok(())
 }

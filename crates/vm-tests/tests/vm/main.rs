@@ -3,6 +3,7 @@
 //! `cargo xtask vm [NAME...]`.
 
 mod conformance;
+mod defects;
 mod faults;
 mod fuzzing;
 mod guest;
@@ -29,6 +30,7 @@ fn main() {
         faults::trials(),
         recovery::trials(),
         conformance::trials(),
+        defects::trials(),
         kvm::trials(),
         fuzzing::trials(),
     ];

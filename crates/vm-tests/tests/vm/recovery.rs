@@ -8,24 +8,30 @@
 use crate::{guest::SESSION, trial};
 use anyhow::{Context, Result, ensure};
 use board::faults::{Action, Faults, Rule};
+use fslmc::kit;
 use libtest_mimic::Trial;
 use mc_abi::ObjectType;
 use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm_tests::{Bed, Talk};
+use vm_tests::{Bed, BedBuilder, Talk};
 
 pub fn trials() -> Vec<Trial> {
-    vec![
-        trial("recovery::never_answered", never_answered),
-        trial("recovery::answered_late", answered_late),
-        trial("recovery::slow_is_not_late", slow_is_not_late),
-        trial("recovery::others_wait_their_turn", others_wait_their_turn),
-        trial("recovery::kill", kill),
-        trial("recovery::waits_asleep", waits_asleep),
-        trial("recovery::after_the_users_end", after_the_users_end),
-    ]
+    type Test = fn(Driver) -> Result<()>;
+    let tests: [(&str, Test); 7] = [
+        ("never_answered", never_answered),
+        ("answered_late", answered_late),
+        ("slow_is_not_late", slow_is_not_late),
+        ("others_wait_their_turn", others_wait_their_turn),
+        ("kill", kill),
+        ("waits_asleep", waits_asleep),
+        ("after_the_users_end", after_the_users_end),
+    ];
+    let each = |driver: Driver, name: &'static str| {
+        tests.map(|(test, run)| trial(format!("recovery::{name}::{test}"), move || run(driver)))
+    };
+    each(Driver::Own, "rust").into_iter().chain(each(Driver::Linux, "stock")).collect()
 }
 
 /// How long a driver waits for an answer.
@@ -46,11 +52,11 @@ enum Driver {
 }
 
 impl Driver {
-    /// The project's driver can be told how long to wait.
-    fn of(bed: &mut Bed) -> Result<Self> {
-        let parameter = "/sys/module/vfio_fsl_mc/parameters/command_timeout_ms";
-        let found = bed.try_sh(&format!("test -e {parameter}"))?.code == 0;
-        Ok(if found { Self::Own } else { Self::Linux })
+    fn bed(self) -> Result<BedBuilder> {
+        Ok(Bed::with("default")?.driver(match self {
+            Self::Own => kit::Driver::Rust,
+            Self::Linux => kit::Driver::Stock,
+        }))
     }
 }
 
@@ -88,10 +94,9 @@ fn times_out(talk: &mut Talk) -> Result<Instant> {
 }
 
 /// Waits as long as the limit and no longer; then the portal is busy, for ever.
-fn never_answered() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
+fn never_answered(driver: Driver) -> Result<()> {
+    driver.bed()?.run(|bed| {
         bed.bind(&["dprc.2"])?;
-        let driver = Driver::of(bed)?;
         next(bed, Action::Hang)?;
         bed.talk(&SESSION, |talk| {
             talk.say("open dprc.2")?;
@@ -111,11 +116,10 @@ fn never_answered() -> Result<()> {
 }
 
 /// Late, but answered: the portal works again, and the late answer is nobody's.
-fn answered_late() -> Result<()> {
+fn answered_late(driver: Driver) -> Result<()> {
     let delay = LIMIT + Duration::from_secs(4);
-    Bed::with("default")?.run(|bed| {
+    driver.bed()?.run(|bed| {
         bed.bind(&["dprc.2"])?;
-        let driver = Driver::of(bed)?;
         bed.talk(&SESSION, |talk| talk.say("open dprc.2").map(drop))?;
         next(bed, Action::Delay(delay))?;
         bed.talk(&SESSION, |talk| {
@@ -136,9 +140,9 @@ fn answered_late() -> Result<()> {
 }
 
 /// Below the limit, a command takes as long as it takes, again and again.
-fn slow_is_not_late() -> Result<()> {
+fn slow_is_not_late(driver: Driver) -> Result<()> {
     let delay = Duration::from_millis(1500);
-    Bed::with("default")?.run(|bed| {
+    driver.bed()?.run(|bed| {
         bed.bind(&["dprc.2"])?;
         for _ in 0..3 {
             next(bed, Action::Delay(delay))?;
@@ -167,10 +171,9 @@ ticks() { cut -d' ' -f14,15 /proc/$1/stat; }
 
 /// While user space waits for its answer, a command of the kernel through the same
 /// portal waits, too.
-fn others_wait_their_turn() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
+fn others_wait_their_turn(driver: Driver) -> Result<()> {
+    driver.bed()?.run(|bed| {
         bed.bind(&["dprc.2"])?;
-        let driver = Driver::of(bed)?;
         next(bed, Action::Delay(Duration::from_secs(3)))?;
         bed.talk(&SESSION, |talk| {
             talk.say("open dprc.2")?;
@@ -186,10 +189,9 @@ fn others_wait_their_turn() -> Result<()> {
 
 /// SIGKILL ends the wait; another process has the device open, so that this is not its
 /// last close, which resets it.
-fn kill() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
+fn kill(driver: Driver) -> Result<()> {
+    driver.bed()?.run(|bed| {
         bed.bind(&["dprc.2"])?;
-        let driver = Driver::of(bed)?;
         next(bed, Action::Delay(LIMIT.mul_f32(0.9)))?;
         let script = format!(
             "{BACKGROUND}say open dprc.2; say lend dprc.2 20; answers 2; say show dpbp.4; sleep 1
@@ -229,11 +231,10 @@ fn difference(text: &str) -> Result<f64> {
 }
 
 /// Who waits does not use the processor.
-fn waits_asleep() -> Result<()> {
+fn waits_asleep(driver: Driver) -> Result<()> {
     let delay = LIMIT.mul_f32(0.9);
-    Bed::with("default")?.run(|bed| {
+    driver.bed()?.run(|bed| {
         bed.bind(&["dprc.2"])?;
-        let driver = Driver::of(bed)?;
         next(bed, Action::Delay(delay))?;
         let script = format!(
             "{BACKGROUND}say open dprc.2; answers 1; from=$(ticks $pid)
@@ -260,9 +261,9 @@ say show dpbp.4; answers 2; echo $from $(ticks $pid)"
 
 /// The user ends while the MC still owes an answer. Once it has come, the next user
 /// finds a container that works.
-fn after_the_users_end() -> Result<()> {
+fn after_the_users_end(driver: Driver) -> Result<()> {
     let delay = LIMIT + Duration::from_secs(6);
-    Bed::with("default")?.limit(Duration::from_secs(180)).run(|bed| {
+    driver.bed()?.limit(Duration::from_secs(180)).run(|bed| {
         bed.bind(&["dprc.2"])?;
         next(bed, Action::Delay(delay))?;
         let begin = Instant::now();
