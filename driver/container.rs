@@ -430,9 +430,10 @@ impl Container {
     }
 
     /// The events that the container's interrupt tells, and how many objects there are. The
-    /// events are acknowledged, unless the holder has a use for the interrupt.
+    /// events are acknowledged, unless somebody has the container itself open: then they are
+    /// that holder's.
     fn pending_events(&self) -> Result<(u32, i32)> {
-        let is_used = self.vectors.lock().is_own_armed_by_user();
+        let is_used = self.is_open.load(Relaxed) || self.vectors.lock().is_own_armed_by_user();
         self.with_token(|portal, token| {
             let answer = portal.command(&command::get_object_count(token))?;
             let count = i32::try_from(command::object_count(&answer)).unwrap_or(i32::MAX);

@@ -68,7 +68,8 @@ use kernel::{
     sync::{
         aref::ARef,
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
     uaccess::{
         UserPtr,
@@ -89,9 +90,8 @@ pub(crate) struct Object {
     container: Arc<Container>,
     kind: ObjectKind,
     regions: KVec<Region>,
-    /// The portal of a `dpmcp`. A container's is its [`Container`]'s.
-    #[pin]
-    portal: OwnPortal,
+    /// The portal of a `dpmcp`, from its first use on. A container's is its [`Container`]'s.
+    portal: SetOnce<Pin<KBox<Portal>>>,
     /// The lines that the holder has armed, by index. The container's own is with its
     /// [`vectors::Vectors`].
     #[pin]
@@ -117,8 +117,6 @@ impl Drop for Share {
         self.0.add_irqs(-self.1);
     }
 }
-
-type OwnPortal = Option<Pin<KBox<Portal>>>;
 
 /// What an interrupt of an object does.
 struct Trigger {
@@ -158,12 +156,6 @@ impl Object {
         let kind = device.kind();
         let regions = (0..device.region_count()).filter_map(|index| device.region(index));
         let regions = collect(regions)?;
-        let portal = match (kind, regions.first()) {
-            (ObjectKind::Dpmcp, Some(region)) if region.size >= SIZE as u64 => {
-                Some(KBox::pin_init(Portal::new(region.base), GFP_KERNEL)?)
-            }
-            _ => None,
-        };
         let lines = collect((0..device.irq_count()).map(|_| None))?;
         let counters = Arc::new(Counters::default(), GFP_KERNEL)?;
         let name = device.as_ref().name();
@@ -178,7 +170,7 @@ impl Object {
             container,
             kind,
             regions,
-            portal,
+            portal: SetOnce::new(),
             lines <- new_mutex!(lines, "Object::lines"),
             counters,
             _file: file,
@@ -197,16 +189,31 @@ impl Object {
         }
     }
 
-    /// The portal that reads and writes of the object go to, and how the policy sees it.
-    fn portal(&self) -> Option<(&Portal, policy::Portal)> {
-        match self.kind {
-            ObjectKind::Dprc => {
-                let kernel_token = self.container.token();
-                let how = policy::Portal::Container { kernel_token };
-                Some((self.container.portal(), how))
-            }
-            _ => Some((self.portal.as_deref()?, policy::Portal::Dpmcp)),
+    /// The portal that reads and writes of the object go to, and how the policy sees it. That
+    /// the object has one is checked before.
+    fn portal(&self) -> Result<(&Portal, policy::Portal)> {
+        if self.kind == ObjectKind::Dprc {
+            let kernel_token = self.container.token();
+            let how = policy::Portal::Container { kernel_token };
+            return Ok((self.container.portal(), how));
         }
+        let portal = match self.portal.as_ref() {
+            Some(portal) => portal,
+            None => self.map_portal()?,
+        };
+        Ok((portal, policy::Portal::Dpmcp))
+    }
+
+    fn map_portal(&self) -> Result<&Portal> {
+        // Two first uses at once make one portal.
+        let lines = self.lines.lock();
+        if self.portal.as_ref().is_none() {
+            let region = self.regions.first().ok_or(EINVAL)?;
+            let portal = KBox::pin_init(Portal::new(region.base), GFP_KERNEL)?;
+            self.portal.populate(portal);
+        }
+        drop(lines);
+        Ok(self.portal.as_ref().ok_or(EINVAL)?)
     }
 
     /// Whether an index is that of the interrupt which the driver has a use for, too.
@@ -330,7 +337,9 @@ impl Operations for Object {
         if self.kind != ObjectKind::Dprc {
             self.container.vectors().lock().release(self.id());
         }
-        if let Some((portal, _)) = self.portal() {
+        if self.kind == ObjectKind::Dprc {
+            self.container.portal().forget_answers();
+        } else if let Some(portal) = self.portal.as_ref() {
             portal.forget_answers();
         }
         self.container.object_closed(&self.device);
@@ -400,7 +409,7 @@ impl Operations for Object {
 
     fn read(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, false)?;
-        let (portal, _) = self.portal().ok_or(EINVAL)?;
+        let (portal, _) = self.portal()?;
         let words = portal.read().map(u64::to_le);
         UserSlice::new(buffer, count).writer().write(&words)?;
         Ok(count)
@@ -408,7 +417,7 @@ impl Operations for Object {
 
     fn write(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, true)?;
-        let (portal, how) = self.portal().ok_or(EINVAL)?;
+        let (portal, how) = self.portal()?;
         let reader = &mut UserSlice::new(buffer, count).reader();
         let command = Command(reader.read::<[u64; SIZE / 8]>()?.map(u64::from_le));
         let result = self.send(portal, &how, &command);

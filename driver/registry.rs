@@ -55,9 +55,12 @@ impl Ready {
 
 impl Drop for Ready {
     fn drop(&mut self) {
-        // A static is never dropped.
-        let folder = REGISTRY.lock().folder.take();
-        drop(folder);
+        // A static is never dropped, nor is the memory of an empty list in it.
+        let mut registry = REGISTRY.lock();
+        let folder = registry.folder.take();
+        let containers = core::mem::take(&mut registry.containers);
+        drop(registry);
+        drop((folder, containers));
     }
 }
 

@@ -69,7 +69,7 @@ const USED_UP: [&str; 16] = [
     "usr/bin/arm-linux-gnueabihf-*",
     "usr/libexec/gcc-cross/aarch64-linux-gnu/*/lto1",
     "usr/lib/gcc-cross/aarch64-linux-gnu/*/*.a",
-    "usr/bin/*-lto-dump-*",
+    "usr/bin/*-lto-dump-14",
     "usr/bin/rustdoc",
     "usr/lib/modules",
     "usr/lib/*-linux-gnu/*.a",

@@ -211,3 +211,39 @@ fn beside(root: &Path, extension: &str) -> PathBuf {
     path.push(extension);
     path.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn tree(need: Need, root: &Path, files: &[&str]) -> OpenTree {
+        for file in files {
+            let path = root.join(file);
+            disk::make_folder(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        OpenTree { set: need.set(), root: root.to_owned(), _lock: None }
+    }
+
+    #[test]
+    fn a_kernel_and_headers_of_another_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let board = || {
+            let modules = "usr/lib/modules/7.3.4-arm64";
+            let files = [format!("{modules}/modules.order"), format!("{modules}/vmlinuz")];
+            tree(Need::Board, &folder.path().join("board"), &files.each_ref().map(String::as_str))
+        };
+        let headers = |release: &str| {
+            let own = format!("usr/src/linux-headers-{release}/Module.symvers");
+            let files = [own.as_str(), "usr/src/linux-headers-7-common/Makefile"];
+            tree(Need::KernelBuild, &folder.path().join(release), &files)
+        };
+        let compare = |trees| two_kernels(&Parts::new(folder.path().to_owned(), trees)).unwrap();
+        assert_eq!(compare(vec![board(), headers("7.3.4-arm64")]), None);
+        let both = ("7.3.4-arm64".to_owned(), "7.3.5-arm64".to_owned());
+        assert_eq!(compare(vec![board(), headers("7.3.5-arm64")]), Some(both));
+        assert_eq!(compare(vec![board()]), None);
+        assert_eq!(compare(vec![headers("7.3.5-arm64")]), None);
+    }
+}

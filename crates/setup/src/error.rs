@@ -36,7 +36,7 @@ pub enum Error {
     /// There is no place for the cache.
     #[error(
         "no place for the cache: neither FSLMC_CACHE nor XDG_CACHE_HOME nor HOME is set to an absolute path; \
-         set FSLMC_CACHE to a folder that may grow by 5 GB"
+         set FSLMC_CACHE to a folder that may grow by 4 GB"
     )]
     NoCacheFolder,
     /// The path of the cache folder would be misread.

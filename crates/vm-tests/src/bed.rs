@@ -45,7 +45,10 @@ pub fn kit() -> Result<&'static Kit> {
 }
 
 /// The parts for machines with a certain driver.
-fn kit_with(driver: Driver) -> Result<&'static Kit> {
+///
+/// # Errors
+/// What is missing.
+pub fn kit_with(driver: Driver) -> Result<&'static Kit> {
     static STOCK: OnceLock<Result<Kit, String>> = OnceLock::new();
     static RUST: OnceLock<Result<Kit, String>> = OnceLock::new();
     let place = match driver {

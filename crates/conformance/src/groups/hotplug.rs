@@ -122,14 +122,22 @@ impl<'a> Added<'a> {
 impl Drop for Added<'_> {
     fn drop(&mut self) {
         if self.there {
-            // What does not work is noticed by the checks that follow.
+            // What does not work is noticed by the checks that follow, which find the
+            // bus as it was.
             let _ = self.take_away();
+            let _ = vanishes(&self.id.to_string());
         }
     }
 }
 
 fn appears(name: &str, container: &str) -> Outcome {
-    let there = || bus::driver_of(name).as_deref() == Some(DRIVER);
+    // The kernel names the driver while it still probes. Kernels from 6.1 on show when
+    // the device can be opened, too.
+    let shows = bus::device(container).join("vfio-dev").exists();
+    let there = || {
+        bus::driver_of(name).as_deref() == Some(DRIVER)
+            && (!shows || bus::device(name).join("vfio-dev").exists())
+    };
     if !bus::wait_until(SECONDS, there) {
         let state = if !bus::device(name).exists() {
             "it is not on the bus".to_owned()

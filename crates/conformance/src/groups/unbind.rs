@@ -401,7 +401,7 @@ fn hundred_times(context: &Context) -> Outcome {
 
 fn keeps_memory(context: &Context) -> Outcome {
     let _restored = Restored(&context.container);
-    kernel::keeps_memory(context.times(320), |_| Ok(bus::bind_again(&context.container)?))
+    kernel::keeps_memory(context.times(800), |_| Ok(bus::bind_again(&context.container)?))
 }
 
 fn object_alone(context: &Context) -> Outcome {

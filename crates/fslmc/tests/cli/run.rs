@@ -20,6 +20,8 @@ pub fn trials() -> Vec<Trial> {
         trial("run::the_current_directory_is_visible", the_current_directory_is_visible),
         trial("run::a_shell_on_a_terminal", a_shell_on_a_terminal),
         trial("run::a_container_is_bound", a_container_is_bound),
+        trial("run::either_driver_can_be_loaded", either_driver_can_be_loaded),
+        trial("run::what_is_no_module_is_refused", what_is_no_module),
         trial("run::commands_are_traced", commands_are_traced),
         trial("demo::every_step_happens", every_step_happens),
     ]
@@ -104,6 +106,34 @@ fn a_container_is_bound() -> Result<()> {
     let ended = run(&mut fslmc(&["run", "--bind", "dprc.9", "--", "true"]), b"")?;
     ensure!(ended.code() != Some(0) && ended.stderr.contains("dprc.9"), "{ended:?}");
     Ok(())
+}
+
+/// The one in Rust is not from the kernel's tree, which the kernel notes.
+fn either_driver_can_be_loaded() -> Result<()> {
+    let script = "grep vfio_fsl_mc /proc/modules; rmmod vfio_fsl_mc; \
+        insmod /lib/modules/stock/vfio-fsl-mc.ko; grep vfio_fsl_mc /proc/modules";
+    let words = ["run", "--driver", "rust", "--bind", "dprc.2", "--", "sh", "-c", script];
+    let ended = run(&mut fslmc(&words), b"")?;
+    ensure!(ended.code() == Some(0), "{ended:?}");
+    let loaded = |line: &str| line.starts_with("vfio_fsl_mc ").then(|| line.contains("O"));
+    let lines: Vec<_> = ended.stdout.lines().filter_map(loaded).collect();
+    ensure!(lines == [true, false], "{ended:?}");
+    Ok(())
+}
+
+fn what_is_no_module() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let words = ["run", "--driver", "rust", "--", "true"];
+    let refused = |name: &str, value: &std::path::Path, part: &str| -> Result<()> {
+        let ended = run(fslmc(&words).env(name, value), b"")?;
+        ensure!(ended.code() != Some(0) && ended.stderr.contains(part), "{ended:?}");
+        Ok(())
+    };
+    let file = folder.path().join("vfio-fsl-mc.ko");
+    refused("FSLMC_DRIVER_MODULE", &file, "cannot read")?;
+    std::fs::write(&file, "no module")?;
+    refused("FSLMC_DRIVER_MODULE", &file, "is no kernel module")?;
+    refused("FSLMC_KERNEL", folder.path(), "is no folder in which an arm64 kernel was built")
 }
 
 fn commands_are_traced() -> Result<()> {

@@ -38,11 +38,8 @@ const STOCK: Driver = Driver {
 };
 
 /// The project's driver: it passes every check.
-const RUST: Driver = Driver {
-    name: "rust",
-    arguments: "--dangerous",
-    prepare: |bed| bed.driver(kit::Driver::Rust),
-};
+const RUST: Driver =
+    Driver { name: "rust", arguments: "--dangerous", prepare: |bed| bed.driver(kit::Driver::Rust) };
 
 /// The groups of the suite, in parts that run in machines of their own.
 const PARTS: [(&str, &[&str]); 3] = [
@@ -98,15 +95,35 @@ fn judge(driver: Driver, groups: &[&str]) -> Result<()> {
         let chosen: Vec<String> = groups.iter().map(|group| format!("--group {group}")).collect();
         let output = bed.try_sh(&format!("{COMMAND} {} {}", driver.arguments, chosen.join(" ")))?;
         let last = output.stdout.lines().last().unwrap_or_default();
+        let again = if output.code == 0 { Vec::new() } else { failed(&output.stdout) };
         ensure!(
-            output.code == 0 && list.lines().count() > 100,
+            (output.code == 0 || !again.is_empty()) && list.lines().count() > 100,
             "exit code {}: {last}\n{}\n{}",
             output.code,
             output.stdout,
             output.stderr
         );
+        // On a host with more to do than it can, an event can be later than a check waits.
+        // What is broken fails when it has the machine to itself, too.
+        for check in again {
+            eprintln!("{check} is not as expected: it runs again, alone");
+            let alone = bed.try_sh(&format!("{COMMAND} {} --check {check}", driver.arguments))?;
+            ensure!(
+                alone.code == 0,
+                "{check} again, exit code {}:\n{}\nbefore:\n{}",
+                alone.code,
+                alone.stdout,
+                output.stdout
+            );
+        }
         Ok(())
     })
+}
+
+/// The checks that a report says are not as expected.
+fn failed(report: &str) -> Vec<String> {
+    let name = |line: &str| line.strip_prefix("# not as expected: ").map(str::to_owned);
+    report.lines().filter_map(name).collect()
 }
 
 /// Runs one check that Linux's own driver fails at the cost of the machine.

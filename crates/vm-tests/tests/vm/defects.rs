@@ -16,9 +16,7 @@ pub fn trials() -> Vec<Trial> {
         trial("defects::stock_registers_before_the_scan", || {
             opens_during_scan(Driver::Stock, true)
         }),
-        trial("defects::rust_registers_after_the_scan", || {
-            opens_during_scan(Driver::Rust, false)
-        }),
+        trial("defects::rust_registers_after_the_scan", || opens_during_scan(Driver::Rust, false)),
     ]
 }
 
@@ -38,16 +36,14 @@ fn opens_during_scan(driver: Driver, expected: bool) -> Result<()> {
             times: None,
         });
         bed.board()?.mc().set_faults(slow);
-        let said = bed.sh(
-            "cd /sys/bus/fsl-mc/devices
+        let said = bed.sh("cd /sys/bus/fsl-mc/devices
              echo vfio-fsl-mc > dprc.2/driver_override
              echo dprc.2 > dprc.2/driver/unbind
              (echo dprc.2 > /sys/bus/fsl-mc/drivers/vfio-fsl-mc/bind; touch /tmp/bound) &
              until [ -d dprc.2/vfio-dev ]; do usleep 1000; done
              ls -d dprc.2/dp*.* 2>/dev/null | wc -l
              wait
-             [ -e /tmp/bound ] && ls -d dprc.2/dp*.* | wc -l",
-        )?;
+             [ -e /tmp/bound ] && ls -d dprc.2/dp*.* | wc -l")?;
         let counts: Vec<u32> = said.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         let [first, all] = counts.as_slice() else { anyhow::bail!("two numbers in {said:?}") };
         ensure!(*all > 10, "{all} objects");

@@ -3,24 +3,33 @@
 
 use crate::trial;
 use anyhow::{Context, Result, bail, ensure};
+use fslmc::kit;
 use libtest_mimic::Trial;
 use std::time::Duration;
 use vm_tests::{
     Bed,
     fuzz::{Driver, Luggage, Report, Slice, fuzz, no_growth, still_works},
+    kit_with,
 };
 
-/// A module to be tested besides the stock one.
+/// Another module to be tested than the project's.
 const MODULE: &str = "FSLMC_DRIVER_MODULE";
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials =
-        vec![trial("fuzzing::finds_what_is_wrong_with_the_stock_driver", finds_the_stock_defect)];
-    if let Some(module) = std::env::var_os(MODULE) {
-        let driver = Driver::Module(module.into());
-        trials.push(trial("fuzzing::the_driver_holds_up", move || the_driver_holds_up(&driver)));
-    }
-    trials
+    let holds_up = || {
+        let module = match std::env::var_os(MODULE) {
+            Some(module) => module.into(),
+            None => {
+                let kit = kit_with(kit::Driver::Rust)?;
+                kit.driver.as_ref().context("the driver was built")?.with_symbols.clone()
+            }
+        };
+        the_driver_holds_up(&Driver::Module(module))
+    };
+    vec![
+        trial("fuzzing::finds_what_is_wrong_with_the_stock_driver", finds_the_stock_defect),
+        trial("fuzzing::the_driver_holds_up", holds_up),
+    ]
 }
 
 /// The fuzzer can fail: the stock driver dereferences a null pointer when interrupts

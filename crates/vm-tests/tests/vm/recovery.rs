@@ -18,7 +18,8 @@ use std::{
 use vm_tests::{Bed, BedBuilder, Talk};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn(Driver) -> Result<()>); 7] = [
+    type Test = fn(Driver) -> Result<()>;
+    let tests: [(&str, Test); 7] = [
         ("never_answered", never_answered),
         ("answered_late", answered_late),
         ("slow_is_not_late", slow_is_not_late),
