@@ -6,7 +6,8 @@ use crate::bus;
 use crate::check::{Stop, fail, skip};
 use dprc::{Device, EventFd, Interrupt, Management, McPortal, OpenObject, PortalError};
 use mc_abi::common::{
-    ClearIrqStatus, DESTROY, Destroy, Enable, GetIrqStatus, IsEnabled, SetIrqEnable, SetIrqMask,
+    ClearIrqStatus, DESTROY, Destroy, Enable, GetIrq, GetIrqEnable, GetIrqMask, GetIrqStatus,
+    IsEnabled, SetIrqEnable, SetIrqMask,
 };
 use mc_abi::dprc::event;
 use mc_abi::{ObjectId, ObjectType, ResourceType, Status, Token, dpbp, dpmng, dprc as container};
@@ -133,6 +134,18 @@ impl Gate {
         Ok(gate)
     }
 
+    /// What the MC and the kernel know of the interrupt, for who looks for one that is
+    /// lost.
+    fn state(&mut self) -> String {
+        let (portal, open) = (&mut self.portal, self.open);
+        let enabled = portal.call(open, &GetIrqEnable { index: 0 });
+        let mask = portal.call(open, &GetIrqMask { index: 0 });
+        let status = portal.call(open, &GetIrqStatus { status: u32::MAX, index: 0 });
+        let message = portal.call(open, &GetIrq { index: 0 });
+        let lines = crate::kernel::interrupts_of(&open.object.to_string());
+        format!("MC: {enabled:x?}, {mask:x?}, {status:x?}, {message:x?}; kernel: {lines:?}")
+    }
+
     /// The events that have happened.
     ///
     /// # Errors
@@ -231,7 +244,13 @@ impl Armed {
     /// The check fails where not exactly one comes.
     pub fn ring_once(&mut self) -> Result<(), Stop> {
         self.bell.ring()?;
-        expect_count(self.interrupt.events(), 1, "an event of the container")
+        let counted = expect_count(self.interrupt.events(), 1, "an event of the container");
+        counted.map_err(|stop| match stop {
+            Stop::Fail { expected, got } => {
+                Stop::Fail { expected, got: format!("{got}; {}", self.bell.gate.state()) }
+            }
+            skip => skip,
+        })
     }
 }
 
