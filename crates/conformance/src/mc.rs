@@ -99,6 +99,28 @@ pub fn make_pool(portal: &mut McPortal, container: OpenObject) -> Result<ObjectI
     Ok(ObjectId::new(ObjectType::Dpbp, id))
 }
 
+/// The objects of a family that the MC says are in a container.
+///
+/// # Errors
+/// What the MC or the kernel refuses.
+pub fn objects_of(
+    portal: &mut McPortal,
+    of: ObjectId,
+    kind: ObjectType,
+) -> Result<Vec<ObjectId>, PortalError> {
+    with_open(portal, of, |portal, open| {
+        let count = portal.call(open, &container::GetObjectCount {})?.count;
+        let mut found = Vec::new();
+        for index in 0..count {
+            let object = portal.call(open, &container::GetObject { index })?;
+            if object.kind == kind {
+                found.push(ObjectId::new(kind, object.id));
+            }
+        }
+        Ok(found)
+    })
+}
+
 /// Destroys an object of an open container.
 ///
 /// # Errors

@@ -5,7 +5,8 @@ use crate::actors::{Act, Actor, All, is_clean};
 use crate::check::{Check, Outcome, Stop, fail, is};
 use crate::context::Context;
 use crate::kernel::{self, Log};
-use crate::mc::Armed;
+use crate::mc::{self, Armed};
+use mc_abi::{ObjectId, ObjectType};
 use std::time::Duration;
 
 const fn check(name: &'static str, rule: &'static str, run: fn(&Context) -> Outcome) -> Check {
@@ -128,6 +129,7 @@ impl Random {
 
 fn kill_in(context: &Context, act: Act) -> Outcome {
     let mut log = Log::from_here()?;
+    let before = pools(context)?;
     let mut random = Random(u64::from(std::process::id()) << 20 | 0x9e37);
     for round in 0..context.times(40) {
         let actor = Actor::start(act, &[&context.container])?;
@@ -135,12 +137,33 @@ fn kill_in(context: &Context, act: Act) -> Outcome {
         actor.kill()?;
         is_clean(&context.container).map_err(|stop| in_round(stop, round))?;
     }
+    destroy_pools_but(&before, context)?;
     if act == Act::Interrupt {
         let held = context.hold()?;
         let dprc = held.dprc()?;
         Armed::new(&dprc)?.ring_once()?;
     }
     log.is_calm()
+}
+
+fn pools(context: &Context) -> Result<Vec<ObjectId>, Stop> {
+    let held = context.hold()?;
+    let mut portal = held.dprc()?.portal()?;
+    Ok(mc::objects_of(&mut portal, mc::object(&held.name)?, ObjectType::Dpbp)?)
+}
+
+/// Who is killed between making an object and destroying it leaves the object: it is the
+/// container's, not the process's.
+fn destroy_pools_but(kept: &[ObjectId], context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let container = mc::object(&held.name)?;
+    let mut portal = held.dprc()?.portal()?;
+    for pool in mc::objects_of(&mut portal, container, ObjectType::Dpbp)? {
+        if !kept.contains(&pool) {
+            mc::with_open(&mut portal, container, |portal, open| mc::destroy(portal, open, pool))?;
+        }
+    }
+    Ok(())
 }
 
 fn in_round(stop: Stop, round: u32) -> Stop {
