@@ -15,6 +15,7 @@ mod management;
 mod recovery;
 mod run;
 mod vfio;
+mod watching;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -32,6 +33,7 @@ fn main() {
         conformance::trials(),
         defects::trials(),
         kvm::trials(),
+        watching::trials(),
         fuzzing::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
