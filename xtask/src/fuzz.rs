@@ -20,9 +20,12 @@ pub(crate) struct Args {
     /// For the driver: how many calls, about.
     #[arg(long, default_value_t = 10_000_000)]
     calls: u64,
-    /// For the driver: the module's file, instead of the kernel's own.
+    /// For the driver: a module's file, instead of the checkout's driver.
     #[arg(long)]
     module: Option<std::path::PathBuf>,
+    /// For the driver: the one that comes with the kernel.
+    #[arg(long, conflicts_with = "module")]
+    stock: bool,
     /// For the driver: the first seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -73,11 +76,12 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
 fn driver(shell: &Shell, args: &Args) -> Result<()> {
     let (calls, seed) = (args.calls.to_string(), args.seed.to_string());
     let module = args.module.iter().flat_map(|file| ["--module".as_ref(), file.as_os_str()]);
+    let stock = args.stock.then_some("--stock");
     let more = &args.more;
     let package = ["--package", "vm-tests", "--bin", "fuzz-driver"];
     cmd!(
         shell,
-        "cargo run --release --locked {package...} -- --calls {calls} --seed {seed} {module...} -- {more...}"
+        "cargo run --release --locked {package...} -- --calls {calls} --seed {seed} {module...} {stock...} -- {more...}"
     )
     .run()?;
     Ok(())

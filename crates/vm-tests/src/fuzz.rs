@@ -2,7 +2,7 @@
 //! Random calls on a bound container: the guest's fuzzer in a machine, and what is
 //! looked at after it.
 
-use crate::{Bed, kit};
+use crate::{Bed, kit, kit_with};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
@@ -31,6 +31,18 @@ pub enum Driver {
     Stock,
     /// A module in a file.
     Module(PathBuf),
+}
+
+impl Driver {
+    /// The project's own, as the checkout has it.
+    ///
+    /// # Errors
+    /// It does not compile.
+    pub fn of_checkout() -> Result<Self> {
+        let kit = kit_with(fslmc::kit::Driver::Rust)?;
+        let built = kit.driver.as_ref().context("the driver was built")?;
+        Ok(Self::Module(built.with_symbols.clone()))
+    }
 }
 
 /// Files that the guest needs: the fuzzer, and the driver if it is not the stock one.

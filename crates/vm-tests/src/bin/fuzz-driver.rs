@@ -26,9 +26,12 @@ struct Options {
     /// Seed of the first run; each run takes the next one
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Module to test instead of the stock driver
-    #[arg(long)]
+    /// Module to test [default: the checkout's]
+    #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
+    /// Tests the driver that comes with the kernel, which does not hold up
+    #[arg(long, conflicts_with = "module")]
+    stock: bool,
     /// Unbind and bind every so many seconds
     #[arg(long, default_value_t = 20)]
     rebind_every: u64,
@@ -50,7 +53,11 @@ const LONGEST: u64 = 3000;
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let driver = options.module.clone().map_or(Driver::Stock, Driver::Module);
+    let driver = match &options.module {
+        _ if options.stock => Driver::Stock,
+        Some(module) => Driver::Module(module.clone()),
+        None => Driver::of_checkout()?,
+    };
     let luggage = Luggage::pack(&driver)?;
     let begun = Instant::now();
     let (mut done, mut seed, mut boot) = (0, options.seed, 0);
