@@ -107,7 +107,9 @@ impl Vectors {
         match &self.set {
             // A user's lines are made where the user's domain is: they stay.
             Some(set) if set.is_for_all() || set.domain == domain => {}
-            _ => self.make(container, 1, domain)?.program_own(container)?,
+            _ => {
+                self.make(container, 1, domain)?;
+            }
         }
         let must_enable = self.must_enable && can_enable;
         self.must_enable &= !must_enable;
@@ -119,14 +121,13 @@ impl Vectors {
         let (set, is_new) = self.for_all(container)?;
         let line = set.own.as_mut().ok_or(EINVAL)?;
         line.set_eventfd(Some(user));
+        if is_new {
+            return Ok(());
+        }
         // Each time: the container may have been reset since.
         let programmed = set.program_own(container);
         if programmed.is_err() {
             self.disarm_own();
-        }
-        if is_new {
-            // Messages that came while no line was requested are lost.
-            container.interrupted(false);
         }
         programmed
     }
@@ -154,11 +155,7 @@ impl Vectors {
         irq_count: u8,
         index: u8,
     ) -> Result<u32> {
-        let (set, is_new) = self.for_all(container)?;
-        if is_new && set.own.is_some() {
-            set.program_own(container)?;
-            container.interrupted(false);
-        }
+        let (set, _) = self.for_all(container)?;
         let range = vectors::reserve(&mut set.owners, object, irq_count.into()).ok_or(ENOSPC)?;
         set.block
             .virq(range.start.checked_add(index.into()).ok_or(EINVAL)?)
@@ -176,8 +173,7 @@ impl Vectors {
         self.set.as_ref()?.own.as_ref()
     }
 
-    /// The set that has vectors for all objects, and whether it was made now: then the
-    /// container's own interrupt has to be programmed.
+    /// The set that has vectors for all objects, and whether it was made now.
     fn for_all(&mut self, container: &Arc<Container>) -> Result<(&mut Set, bool)> {
         let domain = container.device().iommu_domain();
         let is_good = match &self.set {
@@ -202,7 +198,13 @@ impl Vectors {
         // The device has one block at a time.
         self.set = None;
         self.must_enable = true;
-        Ok(self.set.insert(Set::new(container, count, domain)?))
+        let set = Set::new(container, count, domain)?;
+        if set.own.is_some() {
+            set.program_own(container)?;
+            // Messages that came while no line was requested are lost.
+            container.interrupted(false);
+        }
+        Ok(self.set.insert(set))
     }
 }
 
