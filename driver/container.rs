@@ -15,10 +15,16 @@ use crate::{
         msi::Message,
         work, //
     },
+    counters::{
+        self,
+        Counters,
+        Table, //
+    },
     logic::{
         command::{
             self,
             event,
+            token_of,
             Command,
             Object, //
         },
@@ -102,6 +108,11 @@ pub(crate) struct Container {
     is_scan_failing: Atomic<bool>,
     /// The next scan is for objects, whatever the MC says of events.
     must_scan: Atomic<bool>,
+    /// Of the container itself.
+    counters: Arc<Counters>,
+    /// Of all objects.
+    table: Arc<Table>,
+    _file: Option<counters::File>,
     #[pin]
     scan: DelayedWork<Self, SCAN>,
     #[pin]
@@ -145,8 +156,17 @@ impl Container {
         let bus = OpenContainer::new(device).inspect_err(|e| {
             dev_err!(device.as_ref(), "cannot be opened in the MC: {e:?}\n");
         })?;
+        let name = device.as_ref().name();
+        let table = Arc::pin_init(Table::new(), GFP_KERNEL)?;
+        let file = match registry::folder() {
+            Some(folder) => Some(counters::show(&folder, name, &table)?),
+            None => None,
+        };
         let this = Arc::pin_init(
             try_pin_init!(Self {
+                counters: table.add(name)?,
+                table,
+                _file: file,
                 device: device.into(),
                 token: Atomic::new(bus.token().into()),
                 portal <- Portal::new(bus.portal_address()),
@@ -219,6 +239,16 @@ impl Container {
 
     pub(crate) fn vectors(&self) -> &Mutex<Vectors> {
         &self.vectors
+    }
+
+    /// Counters of the container itself.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Counters of all objects.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
     }
 
     /// An object of the container was bound by another driver.
@@ -305,14 +335,13 @@ impl Container {
         if device.is(&self.device) {
             let options = command::RESET_NON_RECURSIVE;
             let (id, version) = (device.id(), device.version());
-            self.command(|token| command::reset_container(token, id, options, version))?;
-            return Ok(());
+            return self.order(|token| command::reset_container(token, id, options, version));
         }
         let open = command::open(&device.type_name(), device.id()).map_err(to_error)?;
         self.portal.exclusively(|mut portal| {
-            let token = portal.command(&open)?.token();
-            let reset = portal.command(&command::reset(token));
-            let close = portal.command(&command::close(token));
+            let token = token_of(portal.order(&open)?);
+            let reset = portal.order(&command::reset(token));
+            let close = portal.order(&command::close(token));
             reset.and(close).map(|_| ())
         })
     }
@@ -329,19 +358,17 @@ impl Container {
         let number = i32::try_from(virq).unwrap_or(0);
         let Message { address, data } = message;
         if device.is(&self.device) {
-            self.command(|token| command::dprc_set_irq(token, index, address, data, number))?;
-        } else {
-            let (kind, id) = (device.type_name(), device.id());
-            self.command(|token| {
-                command::dprc_set_obj_irq(token, &kind, id, index, address, data, number)
-            })?;
+            return self.order(|token| command::dprc_set_irq(token, index, address, data, number));
         }
-        Ok(())
+        let (kind, id) = (device.type_name(), device.id());
+        self.order(|token| {
+            command::dprc_set_obj_irq(token, &kind, id, index, address, data, number)
+        })
     }
 
-    /// Sends a command to the container.
-    fn command(&self, command: impl Fn(u16) -> Command) -> Result<Command> {
-        self.with_token(|portal, token| portal.command(&command(token)))
+    /// Sends a command to the container whose answer has no parameters.
+    fn order(&self, command: impl Fn(u16) -> Command) -> Result {
+        self.with_token(|portal, token| portal.order(&command(token)).map(|_| ()))
     }
 
     /// Sends commands to the container. Where the MC does not know the driver's token, user
@@ -356,7 +383,7 @@ impl Container {
             dev_warn!(self.dev(), "was closed by its user: it is opened again\n");
             let id = self.id();
             let open = command::open(&id.kind, id.id).map_err(to_error)?;
-            let token = portal.command(&open)?.token();
+            let token = token_of(portal.order(&open)?);
             self.token.store(token.into(), Relaxed);
             self.device.set_token(token);
             f(&mut portal, token)
@@ -392,6 +419,22 @@ impl Container {
         if self.unbinding.load(Relaxed) {
             return Ok(());
         }
+        let result = self.follow(bus);
+        if result.is_err() {
+            // What told of a change is told once.
+            self.must_scan.store(true, Relaxed);
+        }
+        match result {
+            Err(e) if e == EAGAIN => {
+                self.scan_within(SCAN_LATER);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Makes the bus's devices those that the MC says there are. `EAGAIN` while that changes.
+    fn follow(&self, bus: &OpenContainer) -> Result {
         let must_scan = self.must_scan.xchg(false, Relaxed);
         let (events, count) = self.pending_events()?;
         let is_known = count == self.known_objects.xchg(count, Relaxed);
@@ -399,30 +442,48 @@ impl Container {
             return Ok(());
         }
         let objects = self.objects()?;
+        let mut result = Ok(());
         for object in &objects {
             if bus.find(object).is_some() {
                 continue;
             }
             match self.portal.exclusively(|_| bus.add(object)) {
                 Ok(device) => registry::bind_pending(&device),
-                Err(e) if e == EEXIST => {
-                    self.must_scan.store(true, Relaxed);
-                    self.scan_within(SCAN_LATER);
-                }
+                Err(e) if e == EEXIST => result = Err(EAGAIN),
                 Err(e) => dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n"),
             }
         }
-        bus.remove_all_but(&objects)
+        bus.remove_all_but(&objects)?;
+        result
     }
 
-    /// The objects that the MC says are in the container, all from one moment.
+    /// The objects that the MC says are in the container.
+    ///
+    /// The host may change the container through another portal while its objects are listed
+    /// one by one; then one that stays can be missing. Two lists that are equal are good.
     fn objects(&self) -> Result<KVec<Object>> {
+        let first = self.list()?;
+        let second = self.list()?;
+        let is_same =
+            first.len() == second.len() && first.iter().zip(&second).all(|(a, b)| a.is_same(b));
+        if is_same {
+            Ok(second)
+        } else {
+            Err(EAGAIN)
+        }
+    }
+
+    fn list(&self) -> Result<KVec<Object>> {
         self.with_token(|portal, token| {
-            let answer = portal.command(&command::get_object_count(token))?;
+            let answer = portal.ask(&command::get_object_count(token))?;
             let count = command::object_count(&answer);
             let mut objects = KVec::new();
             for index in 0..count {
-                let answer = portal.command(&command::get_object(token, index))?;
+                let answer = match portal.ask(&command::get_object(token, index)) {
+                    // There are less by now.
+                    Err(e) if e == ENXIO => return Err(EAGAIN),
+                    answer => answer?,
+                };
                 objects.push(command::object(&answer), GFP_KERNEL)?;
             }
             Ok(objects)
@@ -435,15 +496,15 @@ impl Container {
     fn pending_events(&self) -> Result<(u32, i32)> {
         let is_used = self.is_open.load(Relaxed) || self.vectors.lock().is_own_armed_by_user();
         self.with_token(|portal, token| {
-            let answer = portal.command(&command::get_object_count(token))?;
+            let answer = portal.ask(&command::get_object_count(token))?;
             let count = i32::try_from(command::object_count(&answer)).unwrap_or(i32::MAX);
             if self.device.irq_count() == 0 {
                 return Ok((0, count));
             }
-            let answer = portal.command(&command::get_irq_status(token, OWN_IRQ, 0))?;
+            let answer = portal.ask(&command::get_irq_status(token, OWN_IRQ, 0))?;
             let events = command::irq_status(&answer);
             if events != 0 && !is_used {
-                portal.command(&command::clear_irq_status(token, OWN_IRQ, events))?;
+                portal.order(&command::clear_irq_status(token, OWN_IRQ, events))?;
             }
             Ok((events, count))
         })
@@ -452,9 +513,9 @@ impl Container {
     /// Has the MC raise the container's interrupt for every change of its objects.
     fn enable_own_irq(&self) -> Result {
         self.with_token(|portal, token| {
-            portal.command(&command::set_irq_mask(token, OWN_IRQ, event::OBJECTS))?;
-            portal.command(&command::clear_irq_status(token, OWN_IRQ, u32::MAX))?;
-            portal.command(&command::set_irq_enable(token, OWN_IRQ, true))?;
+            portal.order(&command::set_irq_mask(token, OWN_IRQ, event::OBJECTS))?;
+            portal.order(&command::clear_irq_status(token, OWN_IRQ, u32::MAX))?;
+            portal.order(&command::set_irq_enable(token, OWN_IRQ, true))?;
             Ok(())
         })
     }
@@ -482,7 +543,7 @@ impl Container {
             return;
         }
         // A message that finds no doorbell is a fault of the IOMMU, which complains.
-        let disabled = self.command(|token| command::set_irq_enable(token, OWN_IRQ, false));
+        let disabled = self.order(|token| command::set_irq_enable(token, OWN_IRQ, false));
         if let Err(e) = disabled {
             dev_warn!(self.dev(), "cannot disable its interrupt: {e:?}\n");
         }

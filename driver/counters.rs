@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 
-//! What happened to an object since it was bound: `/sys/kernel/debug/vfio-fsl-mc/<object>`.
+//! What happened to the objects of a container since they were bound:
+//! `/sys/kernel/debug/vfio-fsl-mc/<container>`, a line each.
 
 use kernel::{
-    debugfs, fmt,
+    debugfs, fmt, new_mutex,
     prelude::*,
+    str::CString,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        Mutex, //
     },
 };
 
@@ -49,29 +52,74 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    const NAMES: &'static str = "opens commands refused timeouts busy interrupts resets";
+
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, counter) in [
-            ("opens", &self.opens),
-            ("commands", &self.commands),
-            ("refused", &self.refused),
-            ("timeouts", &self.timeouts),
-            ("busy", &self.busy),
-            ("interrupts", &self.interrupts),
-            ("resets", &self.resets),
+        for counter in [
+            &self.opens,
+            &self.commands,
+            &self.refused,
+            &self.timeouts,
+            &self.busy,
+            &self.interrupts,
+            &self.resets,
         ] {
-            f.write_fmt(fmt!("{name} {}\n", counter.0.load(Relaxed)))?;
+            f.write_fmt(fmt!(" {}", counter.0.load(Relaxed)))?;
+        }
+        Ok(())
+    }
+}
+
+/// The counters of a container's objects.
+#[pin_data]
+pub(crate) struct Table {
+    #[pin]
+    objects: Mutex<KVec<(CString, Arc<Counters>)>>,
+}
+
+impl Table {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            objects <- new_mutex!(KVec::new(), "Table::objects"),
+        })
+    }
+
+    /// Counters for an object.
+    pub(crate) fn add(&self, object: &CStr) -> Result<Arc<Counters>> {
+        let counters = Arc::new(Counters::default(), GFP_KERNEL)?;
+        let name = CString::try_from(object)?;
+        let mut objects = self.objects.lock();
+        objects.push((name, counters.clone()), GFP_KERNEL)?;
+        Ok(counters)
+    }
+
+    /// Forgets an object by its counters.
+    pub(crate) fn remove(&self, counters: &Arc<Counters>) {
+        let mut objects = self.objects.lock();
+        let mut all = objects.iter();
+        if let Some(at) = all.position(|(_, of)| Arc::ptr_eq(of, counters)) {
+            let _ = objects.remove(at);
+        }
+    }
+
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_fmt(fmt!("object {}\n", Counters::NAMES))?;
+        for (name, counters) in &*self.objects.lock() {
+            f.write_fmt(fmt!("{}", &**name))?;
+            counters.fmt(f)?;
+            f.write_str("\n")?;
         }
         Ok(())
     }
 }
 
 /// The file that shows counters; it goes when it is dropped.
-pub(crate) type File = Pin<KBox<debugfs::File<Arc<Counters>>>>;
+pub(crate) type File = Pin<KBox<debugfs::File<Arc<Table>>>>;
 
-/// Makes the file of an object.
-pub(crate) fn show(folder: &debugfs::Dir, name: &CStr, counters: &Arc<Counters>) -> Result<File> {
-    let file = folder.read_callback_file(name, counters.clone(), &|counters: &Arc<Counters>, f| {
-        Counters::fmt(counters, f)
+/// Makes the file of a container.
+pub(crate) fn show(folder: &debugfs::Dir, name: &CStr, table: &Arc<Table>) -> Result<File> {
+    let file = folder.read_callback_file(name, table.clone(), &|table: &Arc<Table>, f| {
+        Table::fmt(table, f)
     });
     KBox::pin_init(file, GFP_KERNEL)
 }

@@ -52,7 +52,14 @@ void vfm_msi_free(struct device *dev);
 unsigned int vfm_msi_virq(struct device *dev, unsigned int vector);
 void vfm_msi_message(unsigned int virq, u64 *address, u32 *data);
 
-void vfm_portal_submit(void __iomem *portal, const u64 *words);
+int vfm_user_read_u8(u8 *to, const u8 __user *from);
+int vfm_user_read_u32(u32 *to, const u32 __user *from);
+int vfm_user_read_4_u32(u32 *to, const u32 __user *from);
+int vfm_user_write_4_u32(u32 __user *to, const u32 *from);
+int vfm_user_read_8_u64(u64 *to, const u64 __user *from);
+int vfm_user_write_8_u64(u64 __user *to, const u64 *from);
+
+u64 vfm_portal_submit(void __iomem *portal, const u64 *words);
 u64 vfm_portal_header(const void __iomem *portal);
 void vfm_portal_parameters(const void __iomem *portal, u64 *words);
 

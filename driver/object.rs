@@ -11,6 +11,7 @@ use crate::{
             Line, //
         },
         msi::Message,
+        user,
         vfio::{
             self,
             DeviceInfo,
@@ -23,10 +24,7 @@ use crate::{
         Container,
         OWN_IRQ, //
     },
-    counters::{
-        self,
-        Counters, //
-    },
+    counters::Counters,
     logic::{
         command::{
             Command,
@@ -56,13 +54,13 @@ use crate::{
         to_error,
         Portal, //
     },
-    registry,
     trace,
     vectors,
     NAME, //
 };
 use kernel::{
-    device, new_mutex,
+    device,
+    new_mutex,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -71,11 +69,7 @@ use kernel::{
         Mutex,
         SetOnce, //
     },
-    uaccess::{
-        UserPtr,
-        UserSlice,
-        UserSliceReader, //
-    },
+    uaccess::UserPtr, //
 };
 
 /// `VFIO_DEVICE_FLAGS_RESET` and `VFIO_DEVICE_FLAGS_FSL_MC`.
@@ -90,6 +84,8 @@ pub(crate) struct Object {
     container: Arc<Container>,
     kind: ObjectKind,
     regions: KVec<Region>,
+    /// What user space is told of them.
+    region_infos: KVec<RegionInfo>,
     /// The portal of a `dpmcp`, from its first use on. A container's is its [`Container`]'s.
     portal: SetOnce<Pin<KBox<Portal>>>,
     /// The lines that the holder has armed, by index. The container's own is with its
@@ -97,41 +93,53 @@ pub(crate) struct Object {
     #[pin]
     lines: Mutex<KVec<Option<Line<Trigger>>>>,
     counters: Arc<Counters>,
-    _file: Option<counters::File>,
     _share: Share,
 }
 
 /// An object's part in its container.
-struct Share(Arc<Container>, i32);
+struct Share {
+    container: Arc<Container>,
+    irqs: i32,
+    counters: Arc<Counters>,
+}
 
 impl Share {
-    fn new(container: &Arc<Container>, device: &fsl_mc::Device) -> Self {
+    fn new(container: &Arc<Container>, device: &fsl_mc::Device) -> Result<Self> {
+        let counters = match device.kind() {
+            ObjectKind::Dprc => container.counters().clone(),
+            _ => container.table().add(device.as_ref().name())?,
+        };
         let irqs = device.irq_count().into();
         container.add_irqs(irqs);
-        Self(container.clone(), irqs)
+        Ok(Self {
+            container: container.clone(),
+            irqs,
+            counters,
+        })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.0.add_irqs(-self.1);
+        self.container.add_irqs(-self.irqs);
+        self.container.table().remove(&self.counters);
     }
 }
 
-/// What an interrupt of an object does.
+/// What an interrupt of an object does. The line stays requested until the object is closed:
+/// enabling the interrupt again, or disabling it, changes only who is told.
 struct Trigger {
     device: ARef<fsl_mc::Device>,
     index: u8,
-    virq: u32,
-    eventfd: EventFd,
     counters: Arc<Counters>,
 }
 
 impl Handler for Trigger {
-    fn handle(&self) {
-        trace::irq(&self.device, self.index.into(), self.virq);
-        self.counters.interrupts.count();
-        self.eventfd.signal();
+    fn handle(&self, virq: u32, signalled: bool) {
+        trace::irq(&self.device, self.index.into(), virq);
+        if signalled {
+            self.counters.interrupts.count();
+        }
     }
 }
 
@@ -156,24 +164,24 @@ impl Object {
         let kind = device.kind();
         let regions = (0..device.region_count()).filter_map(|index| device.region(index));
         let regions = collect(regions)?;
+        let region_infos = collect((0..).zip(&regions).map(|(index, region)| RegionInfo {
+            flags: region.info_flags(kind, PAGE_SIZE as u64),
+            size: region.size,
+            offset: region::position(index),
+        }))?;
         let lines = collect((0..device.irq_count()).map(|_| None))?;
-        let counters = Arc::new(Counters::default(), GFP_KERNEL)?;
-        let name = device.as_ref().name();
-        let file = match registry::folder() {
-            Some(folder) => Some(counters::show(&folder, name, &counters)?),
-            None => None,
-        };
-        let share = Share::new(&container, device);
+        let share = Share::new(&container, device)?;
+        let counters = share.counters.clone();
         let device = device.into();
         Ok(try_pin_init!(Self {
             device,
             container,
             kind,
             regions,
+            region_infos,
             portal: SetOnce::new(),
             lines <- new_mutex!(lines, "Object::lines"),
             counters,
-            _file: file,
             _share: share,
         }))
     }
@@ -191,6 +199,7 @@ impl Object {
 
     /// The portal that reads and writes of the object go to, and how the policy sees it. That
     /// the object has one is checked before.
+    #[inline]
     fn portal(&self) -> Result<(&Portal, policy::Portal)> {
         if self.kind == ObjectKind::Dprc {
             let kernel_token = self.container.token();
@@ -204,6 +213,7 @@ impl Object {
         Ok((portal, policy::Portal::Dpmcp))
     }
 
+    #[cold]
     fn map_portal(&self) -> Result<&Portal> {
         // Two first uses at once make one portal.
         let lines = self.lines.lock();
@@ -222,49 +232,62 @@ impl Object {
     }
 
     fn arm(&self, index: u8, fd: i32) -> Result {
-        let mut lines = self.lines.lock();
-        self.disarm_locked(&mut lines, index)?;
-        let eventfd = EventFd::from_fd(fd)?;
-        let mut vectors = self.container.vectors().lock();
         if self.is_own(index) {
-            let user = Some((eventfd, self.counters.clone()));
-            return vectors.arm_own(&self.container, user);
+            let mut vectors = self.container.vectors().lock();
+            let eventfd = EventFd::from_fd(fd).inspect_err(|_| vectors.disarm_own())?;
+            return vectors.arm_own(&self.container, eventfd);
         }
+        let mut lines = self.lines.lock();
+        let slot = lines.get_mut(usize::from(index)).ok_or(EINVAL)?;
+        // Without another eventfd, the interrupt is disabled all the same.
+        let eventfd = EventFd::from_fd(fd).inspect_err(|_| disarm(slot))?;
+        let virq = match slot {
+            Some(line) => {
+                line.set_eventfd(Some(eventfd));
+                line.virq()
+            }
+            None => {
+                let line = self.request(index, eventfd)?;
+                slot.insert(line).virq()
+            }
+        };
+        // Each time: the object may have been reset since.
+        self.container
+            .program_irq(&self.device, index, Message::of(virq), virq)
+            .inspect_err(|_| *slot = None)
+    }
+
+    fn request(&self, index: u8, eventfd: EventFd) -> Result<Line<Trigger>> {
         let irqs = self.device.irq_count();
+        let mut vectors = self.container.vectors().lock();
         let virq = vectors.virq(&self.container, self.id(), irqs, index)?;
+        let name = vectors::line_name(virq, self.dev().name())?;
         let trigger = Trigger {
             device: self.device.clone(),
             index,
-            virq,
-            eventfd,
             counters: self.counters.clone(),
         };
-        let name = vectors::line_name(virq, self.dev().name())?;
-        let line = Line::request(virq, name, trigger)?;
-        self.container
-            .program_irq(&self.device, index, Message::of(virq), virq)?;
-        if let Some(slot) = lines.get_mut(usize::from(index)) {
-            *slot = Some(line);
-        }
-        Ok(())
+        Line::request(virq, name, trigger, Some(eventfd))
     }
 
-    fn disarm(&self, index: u8) -> Result {
-        self.disarm_locked(&mut self.lines.lock(), index)
-    }
-
-    fn disarm_locked(&self, lines: &mut [Option<Line<Trigger>>], index: u8) -> Result {
+    fn disarm(&self, index: u8) {
         if self.is_own(index) {
-            return self
-                .container
-                .vectors()
-                .lock()
-                .arm_own(&self.container, None);
+            self.container.vectors().lock().disarm_own();
+        } else if let Some(slot) = self.lines.lock().get_mut(usize::from(index)) {
+            disarm(slot);
         }
-        if let Some(slot) = lines.get_mut(usize::from(index)) {
-            *slot = None;
+    }
+
+    /// Takes all interrupts from the holder.
+    fn free_lines(&self) {
+        let mut lines = self.lines.lock();
+        lines.iter_mut().for_each(|line| *line = None);
+        let mut vectors = self.container.vectors().lock();
+        if self.kind == ObjectKind::Dprc {
+            vectors.disarm_own();
+        } else {
+            vectors.release(self.id());
         }
-        Ok(())
     }
 
     /// Tells the holder of an interrupt as if it had come. Nothing, if it is not armed.
@@ -274,7 +297,7 @@ impl Object {
         }
         let lines = self.lines.lock();
         if let Some(Some(line)) = lines.get(usize::from(index)) {
-            line.handler().eventfd.signal();
+            line.signal();
         }
     }
 
@@ -289,21 +312,27 @@ impl Object {
     fn send(&self, portal: &Portal, how: &policy::Portal, command: &Command) -> Result<u64> {
         self.counters.commands.count();
         match policy::decide(parameters::command_policy(), command, how) {
-            Verdict::Send => portal.write(command),
-            Verdict::SendAndLog(refusal) => {
-                if parameters::may_print() {
-                    let (number, reason) = (command.number(), refusal.reason);
-                    dev_warn!(self.dev(), "passes on command {number:#05x}: {reason}\n");
-                }
-                portal.write(command)
-            }
-            Verdict::Refuse(_) => {
-                self.counters.refused.count();
-                let answer = policy::answer(command);
-                portal.answer_instead(&answer);
-                Ok(answer.header())
-            }
+            Verdict::Send => {}
+            Verdict::SendAndLog(refusal) => self.log(command, refusal.reason),
+            Verdict::Refuse(_) => return Ok(self.refuse(portal, command)),
         }
+        portal.write(command)
+    }
+
+    #[cold]
+    fn log(&self, command: &Command, reason: &str) {
+        if parameters::may_print() {
+            let number = command.number();
+            dev_warn!(self.dev(), "passes on command {number:#05x}: {reason}\n");
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, portal: &Portal, command: &Command) -> u64 {
+        self.counters.refused.count();
+        let answer = policy::answer(command);
+        portal.answer_instead(&answer);
+        answer.header()
     }
 
     fn check_access(&self, position: u64, count: usize, write: bool) -> Result {
@@ -329,14 +358,7 @@ impl Operations for Object {
         if let Err(e) = self.reset_and_count() {
             dev_warn!(self.dev(), "cannot be reset after its last use: {e:?}\n");
         }
-        for index in 0..self.device.irq_count() {
-            if let Err(e) = self.disarm(index) {
-                dev_warn!(self.dev(), "interrupt {index} stays with its user: {e:?}\n");
-            }
-        }
-        if self.kind != ObjectKind::Dprc {
-            self.container.vectors().lock().release(self.id());
-        }
+        self.free_lines();
         if self.kind == ObjectKind::Dprc {
             self.container.portal().forget_answers();
         } else if let Some(portal) = self.portal.as_ref() {
@@ -355,16 +377,11 @@ impl Operations for Object {
 
     fn region_info(&self, index: u32) -> Result<RegionInfo> {
         let at = index as usize;
-        if at >= self.regions.len() {
+        if at >= self.region_infos.len() {
             return Err(EINVAL);
         }
-        let at = vfio::bound_index(at, self.regions.len());
-        let region = self.regions.get(at).ok_or(EINVAL)?;
-        Ok(RegionInfo {
-            flags: region.info_flags(self.kind, PAGE_SIZE as u64),
-            size: region.size,
-            offset: region::position(index),
-        })
+        let at = vfio::bound_index(at, self.region_infos.len());
+        self.region_infos.get(at).copied().ok_or(EINVAL)
     }
 
     fn irq_info(&self, index: u32) -> Result<IrqInfo> {
@@ -377,30 +394,27 @@ impl Operations for Object {
         })
     }
 
-    fn set_irqs(&self, set: &IrqSet, mut data: UserSliceReader, has_address_space: bool) -> Result {
+    fn set_irqs(&self, set: &IrqSet, data: UserPtr, has_address_space: bool) -> Result {
         let plan = irq_set::validate(set, self.device.irq_count().into()).map_err(to_error)?;
         // Below the number of interrupts, by the plan.
         let index = vfio::bound_index(set.index as usize, self.device.irq_count().into());
         let index = u8::try_from(index)?;
         match plan {
             Plan::Disable => self.disarm(index),
-            Plan::ArmEventfd => match data.read::<i32>()? {
+            Plan::ArmEventfd => match user::read_u32(data)? as i32 {
                 fd if fd < 0 => self.disarm(index),
                 // Interrupt messages need the holder's address space.
-                _ if !has_address_space => Err(EINVAL),
-                fd => self.arm(index, fd),
+                _ if !has_address_space => return Err(EINVAL),
+                fd => self.arm(index, fd)?,
             },
-            Plan::FireNone => {
-                self.fire(index);
-                Ok(())
-            }
+            Plan::FireNone => self.fire(index),
             Plan::FireBool => {
-                if data.read::<u8>()? != 0 {
+                if user::read_u8(data)? != 0 {
                     self.fire(index);
                 }
-                Ok(())
             }
         }
+        Ok(())
     }
 
     fn reset(&self) -> Result {
@@ -410,16 +424,20 @@ impl Operations for Object {
     fn read(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, false)?;
         let (portal, _) = self.portal()?;
-        let words = portal.read().map(u64::to_le);
-        UserSlice::new(buffer, count).writer().write(&words)?;
+        let mut words = [0; SIZE / 8];
+        portal.read(&mut words);
+        words.iter_mut().for_each(|word| *word = word.to_le());
+        user::write_8_u64(buffer, &words)?;
         Ok(count)
     }
 
     fn write(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, true)?;
         let (portal, how) = self.portal()?;
-        let reader = &mut UserSlice::new(buffer, count).reader();
-        let command = Command(reader.read::<[u64; SIZE / 8]>()?.map(u64::from_le));
+        let mut command = Command([0; SIZE / 8]);
+        user::read_8_u64(buffer, &mut command.0)?;
+        let words = command.0.iter_mut();
+        words.for_each(|word| *word = u64::from_le(*word));
         let result = self.send(portal, &how, &command);
         match result {
             Err(e) if e == ETIMEDOUT => self.counters.timeouts.count(),
@@ -450,6 +468,13 @@ impl Operations for Object {
         for index in 0..self.device.irq_count() {
             self.fire(index);
         }
+    }
+}
+
+/// Tells nobody of an interrupt any more.
+fn disarm(slot: &mut Option<Line<Trigger>>) {
+    if let Some(line) = slot {
+        line.set_eventfd(None);
     }
 }
 

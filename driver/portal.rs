@@ -66,11 +66,13 @@ pub(crate) struct Portal {
     answers: Mutex<KVec<Answer>>,
 }
 
-/// The answer to the last command of a task; none while there is none.
+/// The answer to the last command of a task.
 struct Answer {
     /// Held, so that no other task can be taken for this one.
     task: ARef<Task>,
-    words: Option<[u64; 8]>,
+    /// The task's last command was answered; where not, it reads the portal as it stands.
+    is_there: bool,
+    words: [u64; 8],
 }
 
 /// Who waits for an answer.
@@ -107,32 +109,33 @@ impl Portal {
     /// Sends a command of the current task's and keeps the answer for it. The answer's first
     /// word, or `EINTR` where the task was killed, `ETIMEDOUT` where the MC did not answer,
     /// `EBUSY` where it still owes an answer to an earlier command.
+    #[inline]
     pub(crate) fn write(&self, command: &Command) -> Result<u64> {
-        let result = self
-            .state
-            .lock_killable()
-            .and_then(|mut state| self.send(&mut state, command, Waiter::User));
-        // Where there was none, an earlier answer is not taken for it.
-        self.keep_answer(result.as_ref().ok());
-        result.map(|answer| answer[0])
+        let sent = self.state.lock_killable().and_then(|mut state| {
+            let header = self.send(&mut state, command, Waiter::User)?;
+            // Before the lock is released, after which the next command overwrites the answer.
+            self.keep_answer(|words| self.io.read_with_header(header, words));
+            Ok(header)
+        });
+        if sent.is_err() {
+            // An earlier answer is not taken for one to this command.
+            self.drop_answer();
+        }
+        sent
     }
 
     /// Keeps an answer for the current task that the MC did not give.
     pub(crate) fn answer_instead(&self, answer: &Command) {
-        self.keep_answer(Some(&answer.0));
+        self.keep_answer(|words| *words = answer.0);
     }
 
-    /// What the current task reads.
-    pub(crate) fn read(&self) -> [u64; 8] {
+    /// Reads what the current task has to read.
+    pub(crate) fn read(&self, words: &mut [u64; 8]) {
         let task = current!().as_ptr();
         let answers = self.answers.lock();
-        let own = answers.iter().find(|a| a.task.as_ptr() == task);
-        match own.and_then(|a| a.words) {
-            Some(words) => words,
-            None => {
-                drop(answers);
-                self.io.with_parameters(self.io.header())
-            }
+        match answers.iter().find(|a| a.task.as_ptr() == task) {
+            Some(own) if own.is_there => *words = own.words,
+            _ => self.io.read_with_header(self.io.header(), words),
         }
     }
 
@@ -142,51 +145,61 @@ impl Portal {
         drop(answers);
     }
 
-    /// Keeps what the current task has to read, or that there is nothing. Without memory for it
-    /// the answer is in the portal still, for who reads the portal as it stands.
-    fn keep_answer(&self, words: Option<&[u64; 8]>) {
+    /// Keeps what the current task has to read, as `fill` writes it. Without memory for it the
+    /// answer is in the portal still, for who reads the portal as it stands.
+    fn keep_answer(&self, fill: impl FnOnce(&mut [u64; 8])) {
         let task: &Task = current!();
         let mut answers = self.answers.lock();
-        if let Some(own) = answers
-            .iter_mut()
-            .find(|a| a.task.as_ptr() == task.as_ptr())
-        {
-            own.words = words.copied();
+        if let Some(own) = own_answer(&mut answers, task) {
+            fill(&mut own.words);
+            own.is_there = true;
             return;
         }
-        let Some(words) = words else {
-            return;
-        };
-        if answers.len() == answers.capacity() {
-            answers.retain(|a| !killable::has_exited(&a.task));
-        }
-        let answer = Answer {
-            task: ARef::from(task),
-            words: Some(*words),
-        };
-        if answers.push(answer, GFP_KERNEL_ACCOUNT).is_err() {
+        let mut words = [0; 8];
+        fill(&mut words);
+        if add_answer(&mut answers, task, &words).is_err() {
             kernel::pr_warn_once!("no memory for answers of the Management Complex\n");
         }
     }
 
-    /// A command and its answer, with the MC's status as the result.
-    fn exchange(&self, state: &mut State, command: &Command, who: Waiter) -> Result<Command> {
-        let answer = Command(self.send(state, command, who)?);
-        answer.result().map_err(to_error)?;
-        Ok(answer)
+    /// The current task has no answer to read.
+    fn drop_answer(&self) {
+        if let Some(own) = own_answer(&mut self.answers.lock(), current!()) {
+            own.is_there = false;
+        }
     }
 
-    /// A command and its answer, whatever the MC says.
-    fn send(&self, state: &mut State, command: &Command, who: Waiter) -> Result<[u64; 8]> {
+    /// A command and the first word of its answer, where the MC has done what it says.
+    fn order(&self, state: &mut State, command: &Command, who: Waiter) -> Result<u64> {
+        let header = self.send(state, command, who)?;
+        let answer = Command([header, 0, 0, 0, 0, 0, 0, 0]);
+        answer.result().map_err(to_error)?;
+        Ok(header)
+    }
+
+    /// A command and the first word of its answer, whatever the MC says.
+    #[inline]
+    fn send(&self, state: &mut State, command: &Command, who: Waiter) -> Result<u64> {
         self.make_idle(state, who)?;
-        self.io.submit(&command.0);
-        let header = self.wait(state, who)?;
-        Ok(self.io.with_parameters(header))
+        let header = self.io.submit(&command.0);
+        if in_flight(status_of(header)) {
+            return self.wait(state, who);
+        }
+        Ok(header)
     }
 
     /// Sees to it that no command is in flight.
+    #[inline]
     fn make_idle(&self, state: &mut State, who: Waiter) -> Result {
         // The common case needs no look at the portal.
+        if *state == State::Idle {
+            return Ok(());
+        }
+        self.settle(state, who)
+    }
+
+    #[cold]
+    fn settle(&self, state: &mut State, who: Waiter) -> Result {
         while *state != State::Idle {
             match state.before_command(status_of(self.io.header())) {
                 Next::Go => {}
@@ -200,12 +213,8 @@ impl Portal {
     }
 
     /// Waits for the answer to the command in flight; its first word.
+    #[inline(never)]
     fn wait(&self, state: &mut State, who: Waiter) -> Result<u64> {
-        let header = self.io.header();
-        if !in_flight(status_of(header)) {
-            state.after(Outcome::Answered);
-            return Ok(header);
-        }
         let start = Instant::<Monotonic>::now();
         let mut backoff = Backoff::new(parameters::command_timeout_us());
         loop {
@@ -241,10 +250,40 @@ pub(crate) struct Exclusive<'a> {
 }
 
 impl Exclusive<'_> {
-    /// Sends a command. `Err` also where the MC refuses it.
-    pub(crate) fn command(&mut self, command: &Command) -> Result<Command> {
-        self.portal.exchange(self.state, command, Waiter::Driver)
+    /// Sends a command whose answer has no parameters. The first word of the answer; `Err` also
+    /// where the MC refuses the command.
+    pub(crate) fn order(&mut self, command: &Command) -> Result<u64> {
+        self.portal.order(self.state, command, Waiter::Driver)
     }
+
+    /// Sends a command. Its answer; `Err` also where the MC refuses the command.
+    pub(crate) fn ask(&mut self, command: &Command) -> Result<Command> {
+        let header = self.order(command)?;
+        let mut answer = Command([0; 8]);
+        self.portal.io.read_with_header(header, &mut answer.0);
+        Ok(answer)
+    }
+}
+
+/// The answer that a task has, there or not.
+fn own_answer<'a>(answers: &'a mut KVec<Answer>, task: &Task) -> Option<&'a mut Answer> {
+    answers
+        .iter_mut()
+        .find(|a| a.task.as_ptr() == task.as_ptr())
+}
+
+/// The first answer of a task.
+#[cold]
+fn add_answer(answers: &mut KVec<Answer>, task: &Task, words: &[u64; 8]) -> Result {
+    if answers.len() == answers.capacity() {
+        answers.retain(|a| !killable::has_exited(&a.task));
+    }
+    let answer = Answer {
+        task: ARef::from(task),
+        is_there: true,
+        words: *words,
+    };
+    Ok(answers.push(answer, GFP_KERNEL_ACCOUNT)?)
 }
 
 /// The kernel's form of an error.

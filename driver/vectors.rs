@@ -23,7 +23,6 @@ use crate::{
         Container,
         OWN_IRQ, //
     },
-    counters::Counters,
     logic::vectors::{
         self,
         ObjectId,
@@ -57,22 +56,17 @@ struct Set {
     domain: Option<usize>,
 }
 
-/// The container's own interrupt: the driver looks for objects, and the user is told if it
-/// asked for it.
-struct OwnHandler {
-    container: Arc<Container>,
-    virq: u32,
-    user: Option<(EventFd, Arc<Counters>)>,
-}
+/// The container's own interrupt: the driver looks for objects, whether or not a user is told.
+struct OwnHandler(Arc<Container>);
 
 impl Handler for OwnHandler {
-    fn handle(&self) {
-        trace::irq(self.container.device(), OWN_IRQ.into(), self.virq);
-        if let Some((eventfd, counters)) = &self.user {
-            counters.interrupts.count();
-            eventfd.signal();
+    fn handle(&self, virq: u32, signalled: bool) {
+        let Self(container) = self;
+        trace::irq(container.device(), OWN_IRQ.into(), virq);
+        if signalled {
+            container.counters().interrupts.count();
         }
-        self.container.interrupted(self.user.is_some());
+        container.interrupted(signalled);
     }
 }
 
@@ -96,8 +90,7 @@ impl Vectors {
 
     /// Whether a user gets the container's own interrupt.
     pub(crate) fn is_own_armed_by_user(&self) -> bool {
-        let own = self.set.as_ref().and_then(|set| set.own.as_ref());
-        own.is_some_and(|line| line.handler().user.is_some())
+        self.own().is_some_and(Line::has_eventfd)
     }
 
     /// Sees to it that the container's own line works in `domain`. Whether it has to be
@@ -111,49 +104,44 @@ impl Vectors {
         if container.device().irq_count() == 0 {
             return Ok(false);
         }
-        match &mut self.set {
+        match &self.set {
             // A user's lines are made where the user's domain is: they stay.
-            Some(set) if set.is_for_all() || set.domain == domain => {
-                if set.own.is_none() {
-                    set.request_own(container, None)?;
-                    self.must_enable = true;
-                }
-            }
-            set => {
-                *set = None;
-                *set = Some(Set::new(container, 1, domain)?);
-                self.must_enable = true;
-            }
+            Some(set) if set.is_for_all() || set.domain == domain => {}
+            _ => self.make(container, 1, domain)?.program_own(container)?,
         }
         let must_enable = self.must_enable && can_enable;
         self.must_enable &= !must_enable;
         Ok(must_enable)
     }
 
-    /// Gives the container's own interrupt to a user, or takes it back.
-    pub(crate) fn arm_own(
-        &mut self,
-        container: &Arc<Container>,
-        user: Option<(EventFd, Arc<Counters>)>,
-    ) -> Result {
-        if user.is_none() && !self.is_own_armed_by_user() {
-            return Ok(());
+    /// Gives the container's own interrupt to a user.
+    pub(crate) fn arm_own(&mut self, container: &Arc<Container>, user: EventFd) -> Result {
+        let (set, is_new) = self.for_all(container)?;
+        let line = set.own.as_mut().ok_or(EINVAL)?;
+        line.set_eventfd(Some(user));
+        // Each time: the container may have been reset since.
+        let programmed = set.program_own(container);
+        if programmed.is_err() {
+            self.disarm_own();
         }
-        let set = match user {
-            Some(_) => self.for_all(container)?,
-            None => self.set.as_mut().ok_or(EINVAL)?,
-        };
-        set.request_own(container, user)?;
-        // Messages that came while no line was requested are lost.
-        container.interrupted(false);
-        Ok(())
+        if is_new {
+            // Messages that came while no line was requested are lost.
+            container.interrupted(false);
+        }
+        programmed
+    }
+
+    /// Takes the container's own interrupt back from its user.
+    pub(crate) fn disarm_own(&mut self) {
+        if let Some(line) = self.set.as_mut().and_then(|set| set.own.as_mut()) {
+            line.set_eventfd(None);
+        }
     }
 
     /// Tells the user of the container's own interrupt as if it had come.
     pub(crate) fn fire_own(&self) {
-        let own = self.set.as_ref().and_then(|set| set.own.as_ref());
-        if let Some((eventfd, _)) = own.and_then(|line| line.handler().user.as_ref()) {
-            eventfd.signal();
+        if let Some(line) = self.own() {
+            line.signal();
         }
     }
 
@@ -166,7 +154,11 @@ impl Vectors {
         irq_count: u8,
         index: u8,
     ) -> Result<u32> {
-        let set = self.for_all(container)?;
+        let (set, is_new) = self.for_all(container)?;
+        if is_new && set.own.is_some() {
+            set.program_own(container)?;
+            container.interrupted(false);
+        }
         let range = vectors::reserve(&mut set.owners, object, irq_count.into()).ok_or(ENOSPC)?;
         set.block
             .virq(range.start.checked_add(index.into()).ok_or(EINVAL)?)
@@ -179,8 +171,14 @@ impl Vectors {
         }
     }
 
-    /// The set that has vectors for all objects, made now if there is none.
-    fn for_all(&mut self, container: &Arc<Container>) -> Result<&mut Set> {
+    /// The container's own line.
+    fn own(&self) -> Option<&Line<OwnHandler>> {
+        self.set.as_ref()?.own.as_ref()
+    }
+
+    /// The set that has vectors for all objects, and whether it was made now: then the
+    /// container's own interrupt has to be programmed.
+    fn for_all(&mut self, container: &Arc<Container>) -> Result<(&mut Set, bool)> {
         let domain = container.device().iommu_domain();
         let is_good = match &self.set {
             Some(set) => set.is_for_all() && (set.domain == domain || set.is_used(container.id())),
@@ -189,11 +187,22 @@ impl Vectors {
         if !is_good {
             let count = vectors::pool_size([container.irqs()]);
             // The vector more makes a set for all differ from one for the container alone.
-            let count = count.max(2);
-            self.set = None;
-            self.set = Some(Set::new(container, count, domain)?);
+            self.make(container, count.max(2), domain)?;
         }
-        self.set.as_mut().ok_or(EINVAL)
+        Ok((self.set.as_mut().ok_or(EINVAL)?, !is_good))
+    }
+
+    /// Makes another set in place of the one that is there, of which no object has a line.
+    fn make(
+        &mut self,
+        container: &Arc<Container>,
+        count: u32,
+        domain: Option<usize>,
+    ) -> Result<&mut Set> {
+        // The device has one block at a time.
+        self.set = None;
+        self.must_enable = true;
+        Ok(self.set.insert(Set::new(container, count, domain)?))
     }
 }
 
@@ -213,7 +222,7 @@ impl Set {
         if container.device().irq_count() > 0 {
             let irqs = u32::from(container.device().irq_count()).min(count);
             vectors::reserve(&mut this.owners, container.id(), irqs).ok_or(ENOSPC)?;
-            this.request_own(container, None)?;
+            this.own = Some(this.request_own(container)?);
         }
         Ok(this)
     }
@@ -225,36 +234,25 @@ impl Set {
     /// Whether a user may have a line of the set.
     fn is_used(&self, own: ObjectId) -> bool {
         let own_line = self.own.as_ref();
-        own_line.is_some_and(|own| own.handler().user.is_some())
+        own_line.is_some_and(|own| own.has_eventfd())
             || self.owners.iter().flatten().any(|owner| *owner != own)
     }
 
-    /// Requests the container's own line anew, and programs it.
-    fn request_own(
-        &mut self,
-        container: &Arc<Container>,
-        user: Option<(EventFd, Arc<Counters>)>,
-    ) -> Result {
+    /// Requests the container's own line. It stays while users come and go.
+    fn request_own(&self, container: &Arc<Container>) -> Result<Line<OwnHandler>> {
         let virq = self.block.virq(OWN_VECTOR)?;
-        let name = match user {
-            Some(_) => line_name(virq, container.dev().name())?,
-            None => CString::try_from_fmt(fmt!("vfio-fsl-mc({})", container.dev().name()))?,
-        };
-        self.own = None;
-        let handler = OwnHandler {
-            container: container.clone(),
-            virq,
-            user,
-        };
-        let line = Line::request(virq, name, handler)?;
-        let device = container.device();
-        container.program_irq(device, OWN_IRQ, Message::of(virq), virq)?;
-        self.own = Some(line);
-        Ok(())
+        let name = line_name(virq, container.dev().name())?;
+        Line::request(virq, name, OwnHandler(container.clone()), None)
+    }
+
+    /// Tells the MC where the container's own interrupt goes.
+    fn program_own(&self, container: &Container) -> Result {
+        let virq = self.own.as_ref().ok_or(EINVAL)?.virq();
+        container.program_irq(container.device(), OWN_IRQ, Message::of(virq), virq)
     }
 }
 
-/// The name of a user's line. DPDK looks for the object's name in `/proc/interrupts`.
+/// The name of a line. DPDK looks for the object's name in `/proc/interrupts`.
 pub(crate) fn line_name(virq: u32, object: &CStr) -> Result<CString> {
     CString::try_from_fmt(fmt!("vfio-irq[{virq}]({object})"))
 }

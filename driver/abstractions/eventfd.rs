@@ -5,11 +5,20 @@
 //! C header: `include/linux/eventfd.h`
 
 use super::bindings as ext;
-use core::ptr::NonNull;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     error::from_err_ptr,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed, //
+    }, //
 };
 
 /// A reference to an eventfd.
@@ -34,17 +43,69 @@ impl EventFd {
         // INVARIANT: The call gave us a reference.
         NonNull::new(ctx).map(Self).ok_or(EBADF)
     }
-
-    /// Adds one to the counter. Callable in any context.
-    pub(crate) fn signal(&self) {
-        // SAFETY: Valid by the type invariant.
-        unsafe { ext::vfm_eventfd_signal(self.0.as_ptr()) }
-    }
 }
 
 impl Drop for EventFd {
     fn drop(&mut self) {
         // SAFETY: Gives back the reference of the type invariant.
         unsafe { bindings::eventfd_ctx_put(self.0.as_ptr()) }
+    }
+}
+
+/// A place for an eventfd that is signalled without a lock.
+///
+/// # Invariants
+///
+/// `ctx` is null, or a reference to a valid `struct eventfd_ctx` which the slot owns.
+pub(super) struct Slot {
+    ctx: Atomic<*mut bindings::eventfd_ctx>,
+}
+
+impl Slot {
+    pub(super) fn new(eventfd: Option<EventFd>) -> Self {
+        // INVARIANT: The slot takes the reference over.
+        Self {
+            ctx: Atomic::new(into_raw(eventfd)),
+        }
+    }
+
+    /// Puts another eventfd, or none, in place of the one that is there.
+    pub(super) fn replace(&self, eventfd: Option<EventFd>) -> Option<EventFd> {
+        // INVARIANT: One reference for the other.
+        let old = self.ctx.xchg(into_raw(eventfd), Full);
+        // INVARIANT: The reference was the slot's.
+        NonNull::new(old).map(EventFd)
+    }
+
+    pub(super) fn is_filled(&self) -> bool {
+        !self.ctx.load(Relaxed).is_null()
+    }
+
+    /// Adds one to the counter of the eventfd that is there. Whether one is. Callable in any
+    /// context.
+    ///
+    /// # Safety
+    ///
+    /// What [`Slot::replace`] returns is not dropped before this has returned.
+    pub(super) unsafe fn signal(&self) -> bool {
+        let ctx = self.ctx.load(Acquire);
+        if !ctx.is_null() {
+            // SAFETY: Valid by the type invariant, or since by the requirement.
+            unsafe { ext::vfm_eventfd_signal(ctx) }
+        }
+        !ctx.is_null()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        drop(self.replace(None));
+    }
+}
+
+fn into_raw(eventfd: Option<EventFd>) -> *mut bindings::eventfd_ctx {
+    match eventfd {
+        Some(eventfd) => ManuallyDrop::new(eventfd).0.as_ptr(),
+        None => core::ptr::null_mut(),
     }
 }

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 
-//! Interrupt lines with a Linux number that the `kernel` crate's `irq` cannot be given.
+//! Interrupt lines with a Linux number that the `kernel` crate's `irq` cannot be given, and
+//! that signal an eventfd.
 //!
 //! C header: `include/linux/interrupt.h`
 
+use super::eventfd::{
+    EventFd,
+    Slot, //
+};
 use kernel::{
     bindings,
     error::to_result,
@@ -11,10 +16,11 @@ use kernel::{
     str::CString, //
 };
 
-/// What to do when an interrupt comes.
+/// What to do when an interrupt has come.
 pub(crate) trait Handler: Send + Sync {
-    /// Called in interrupt context: no sleeping, no sleeping locks.
-    fn handle(&self);
+    /// Called in interrupt context: no sleeping, no sleeping locks. `signalled`: there was an
+    /// eventfd to be signalled.
+    fn handle(&self, virq: u32, signalled: bool);
 }
 
 /// A requested line. Dropping it waits for a handler that runs, and frees the line.
@@ -25,6 +31,7 @@ pub(crate) trait Handler: Send + Sync {
 pub(crate) struct Line<H: Handler>(KBox<Inner<H>>);
 
 struct Inner<H: Handler> {
+    eventfd: Slot,
     handler: H,
     virq: u32,
     /// The name in `/proc/interrupts`, which keeps the pointer.
@@ -33,9 +40,15 @@ struct Inner<H: Handler> {
 
 impl<H: Handler> Line<H> {
     /// Requests `virq`, to appear as `name` in `/proc/interrupts`.
-    pub(crate) fn request(virq: u32, name: CString, handler: H) -> Result<Self> {
+    pub(crate) fn request(
+        virq: u32,
+        name: CString,
+        handler: H,
+        eventfd: Option<EventFd>,
+    ) -> Result<Self> {
         let inner = KBox::new(
             Inner {
+                eventfd: Slot::new(eventfd),
                 handler,
                 virq,
                 name,
@@ -59,8 +72,32 @@ impl<H: Handler> Line<H> {
         Ok(Self(inner))
     }
 
-    pub(crate) fn handler(&self) -> &H {
-        &self.0.handler
+    pub(crate) fn virq(&self) -> u32 {
+        self.0.virq
+    }
+
+    /// Has the line signal another eventfd, or none. After it, the one of before is not
+    /// signalled.
+    pub(crate) fn set_eventfd(&mut self, eventfd: Option<EventFd>) {
+        let old = self.0.eventfd.replace(eventfd);
+        if old.is_some() {
+            // SAFETY: The line is requested, by the type invariant. This may sleep, as the
+            // caller may who frees a line.
+            unsafe { bindings::synchronize_irq(self.0.virq) };
+        }
+        // Nobody uses it any more: handlers that found it have returned, and others need `self`.
+        drop(old);
+    }
+
+    /// Whether there is an eventfd to be signalled.
+    pub(crate) fn has_eventfd(&self) -> bool {
+        self.0.eventfd.is_filled()
+    }
+
+    /// Signals the eventfd as if an interrupt had come.
+    pub(crate) fn signal(&self) {
+        // SAFETY: `set_eventfd` takes the eventfd away, for which it needs `self` alone.
+        let _ = unsafe { self.0.eventfd.signal() };
     }
 }
 
@@ -74,6 +111,10 @@ impl<H: Handler> Drop for Line<H> {
 
 extern "C" fn callback<H: Handler>(_irq: c_int, cookie: *mut c_void) -> bindings::irqreturn_t {
     // SAFETY: `Line::request` gave this cookie, which lives until `free_irq` has returned.
-    unsafe { &*cookie.cast::<Inner<H>>() }.handler.handle();
+    let inner = unsafe { &*cookie.cast::<Inner<H>>() };
+    // SAFETY: Who takes the eventfd away waits with `synchronize_irq` before dropping it; the
+    // line's end waits in `free_irq`.
+    let signalled = unsafe { inner.eventfd.signal() };
+    inner.handler.handle(inner.virq, signalled);
     bindings::irqreturn::IRQ_HANDLED
 }

@@ -14,7 +14,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    error::to_result,
     prelude::*,
     sync::LockClassKey,
     task::Task,
@@ -63,7 +62,9 @@ impl<T> KillableMutex<T> {
     /// Waits until the lock is free or the task is killed: `EINTR`.
     pub(crate) fn lock_killable(&self) -> Result<Guard<'_, T>> {
         // SAFETY: As in `lock`.
-        to_result(unsafe { ext::vfm_mutex_lock_killable(self.lock.get()) })?;
+        if unsafe { ext::vfm_mutex_lock_killable(self.lock.get()) } != 0 {
+            return Err(EINTR);
+        }
         // INVARIANT: The lock is ours.
         Ok(Guard(self, NotThreadSafe))
     }

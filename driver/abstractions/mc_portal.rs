@@ -36,8 +36,9 @@ impl McPortal {
         NonNull::new(base).map(|base| Self { base }).ok_or(ENOMEM)
     }
 
-    /// Stores the words, the first one last: that store submits the command.
-    pub(crate) fn submit(&self, words: &[u64; 8]) {
+    /// Stores the words, the first one last: that store submits the command. The first word as
+    /// it is then, with the answer's status if there is one already.
+    pub(crate) fn submit(&self, words: &[u64; 8]) -> u64 {
         // SAFETY: Mapped by the type invariant; the array has the eight words that are read.
         unsafe { ext::vfm_portal_submit(self.base.as_ptr(), words.as_ptr()) }
     }
@@ -48,13 +49,11 @@ impl McPortal {
         unsafe { ext::vfm_portal_header(self.base.as_ptr()) }
     }
 
-    /// All words, with the given one as the first.
-    pub(crate) fn with_parameters(&self, header: u64) -> [u64; 8] {
-        let mut words = [0; 8];
-        // SAFETY: Mapped by the type invariant; the array has the eight words' room.
+    /// Reads all words but the first one, which becomes `header`.
+    pub(crate) fn read_with_header(&self, header: u64, words: &mut [u64; 8]) {
+        // SAFETY: Mapped by the type invariant; the array has room for eight words.
         unsafe { ext::vfm_portal_parameters(self.base.as_ptr(), words.as_mut_ptr()) };
         words[0] = header;
-        words
     }
 }
 

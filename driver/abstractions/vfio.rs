@@ -4,7 +4,10 @@
 //!
 //! C header: `include/linux/vfio.h`
 
-use super::bindings as ext;
+use super::{
+    bindings as ext,
+    user, //
+};
 use crate::logic::{
     irq_set::IrqSet,
     region::{
@@ -24,7 +27,8 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings, device,
+    bindings,
+    device,
     error::{
         from_err_ptr,
         from_result,
@@ -40,11 +44,7 @@ use kernel::{
         Relaxed, //
     },
     types::Opaque,
-    uaccess::{
-        UserPtr,
-        UserSlice,
-        UserSliceReader, //
-    },
+    uaccess::UserPtr, //
 };
 
 /// The answer to `VFIO_DEVICE_GET_INFO`.
@@ -55,6 +55,7 @@ pub(crate) struct DeviceInfo {
 }
 
 /// The answer to `VFIO_DEVICE_GET_REGION_INFO`.
+#[derive(Clone, Copy)]
 pub(crate) struct RegionInfo {
     pub(crate) flags: u32,
     pub(crate) size: u64,
@@ -88,8 +89,8 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 
     fn irq_info(&self, index: u32) -> Result<IrqInfo>;
 
-    /// `data` reads what follows the header. `has_address_space`: as for `open`, now.
-    fn set_irqs(&self, set: &IrqSet, data: UserSliceReader, has_address_space: bool) -> Result;
+    /// `data` is where what follows the header is. `has_address_space`: as for `open`, now.
+    fn set_irqs(&self, set: &IrqSet, data: UserPtr, has_address_space: bool) -> Result;
 
     fn reset(&self) -> Result;
 
@@ -320,55 +321,51 @@ fn ioctl<T: Operations>(
 ) -> Result {
     match cmd {
         ext::VFIO_DEVICE_GET_INFO => {
-            const SIZE: usize = offset_of!(ext::vfio_device_info, cap_offset);
-            exchange::<SIZE, { SIZE / 4 }>(arg, |words| {
+            const_assert!(offset_of!(ext::vfio_device_info, cap_offset) == SIZE);
+            exchange(arg, |words| {
                 let info = data.info();
-                *words = [words[0], info.flags, info.regions, info.irqs];
+                [words[1], words[2], words[3]] = [info.flags, info.regions, info.irqs];
                 Ok(())
             })
         }
         ext::VFIO_DEVICE_GET_IRQ_INFO => {
-            const SIZE: usize = size_of::<ext::vfio_irq_info>();
-            exchange::<SIZE, { SIZE / 4 }>(arg, |words| {
+            const_assert!(size_of::<ext::vfio_irq_info>() == SIZE);
+            exchange(arg, |words| {
                 let info = data.irq_info(words[2])?;
-                *words = [words[0], info.flags, words[2], info.count];
+                [words[1], words[3]] = [info.flags, info.count];
                 Ok(())
             })
         }
         ext::VFIO_DEVICE_SET_IRQS => {
-            const HEADER: usize = offset_of!(ext::vfio_irq_set, data);
-            let [argsz, flags, index, start, count] = UserSlice::new(arg, HEADER)
-                .reader()
-                .read::<[u32; HEADER / 4]>()?;
+            const_assert!(offset_of!(ext::vfio_irq_set, data) == SIZE + size_of::<u32>());
+            let [argsz, flags, index, start] = user::read_4_u32(arg)?;
             let set = IrqSet {
                 argsz,
                 flags,
                 index,
                 start,
-                count,
+                count: user::read_u32(arg.wrapping_byte_add(SIZE))?,
             };
-            // A plan never asks for more than one eventfd.
-            let data_reader = UserSlice::new(arg.wrapping_byte_add(HEADER), 4).reader();
-            data.set_irqs(&set, data_reader, has_address_space())
+            let rest = arg.wrapping_byte_add(offset_of!(ext::vfio_irq_set, data));
+            data.set_irqs(&set, rest, has_address_space())
         }
         ext::VFIO_DEVICE_RESET => data.reset(),
         _ => Err(ENOTTY),
     }
 }
 
-/// Reads a structure of 32-bit fields, whose first one says how much of it the user knows,
-/// lets `fill` change it, and writes it back.
-fn exchange<const SIZE: usize, const WORDS: usize>(
-    arg: UserPtr,
-    fill: impl FnOnce(&mut [u32; WORDS]) -> Result,
-) -> Result {
-    let (mut reader, mut writer) = UserSlice::new(arg, SIZE).reader_writer();
-    let mut words = reader.read::<[u32; WORDS]>()?;
+/// Bytes of the structures that are exchanged, four 32-bit fields each.
+const SIZE: usize = 16;
+
+/// Reads a structure whose first field says how much of it the user knows, lets `fill` change
+/// it, and writes it back.
+fn exchange(arg: UserPtr, fill: impl FnOnce(&mut [u32; 4]) -> Result) -> Result {
+    let mut words = user::read_4_u32(arg)?;
     if (words[0] as usize) < SIZE {
         return Err(EINVAL);
     }
     fill(&mut words)?;
-    writer.write(&words)
+    user::write_4_u32(arg, &words)
 }
 
 /// A VFIO device that user space can open. Dropping it waits until nobody has it open.

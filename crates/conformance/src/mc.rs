@@ -335,8 +335,11 @@ impl Manager {
     /// The check fails.
     pub fn add_pool(&mut self, to: &str) -> Result<ObjectId, Stop> {
         let to = object(to)?;
-        let made = with_open(&mut self.portal, self.root, |portal, root| {
-            let made = make_pool(portal, root)?;
+        let made = with_open(&mut self.portal, self.root, make_pool)?;
+        // The bus driver of the container around may have listed the object for itself,
+        // and would find it taken.
+        bus::wait_until(SEEN, || bus::device(&made.to_string()).exists());
+        with_open(&mut self.portal, self.root, |portal, root| {
             let request = container::Assign {
                 container: to.id,
                 options: PLUGGED,
@@ -351,38 +354,8 @@ impl Manager {
                     Err(error)
                 }
             }
-        })?;
-        Ok(made)
-    }
-
-    /// Takes an object from a child.
-    ///
-    /// # Errors
-    /// The check fails.
-    pub fn take(&mut self, made: ObjectId, from: &str) -> Result<(), Stop> {
-        let from = object(from)?;
-        let kind = ResourceType::new(made.kind.name());
-        // The MC lets go of what is unplugged only.
-        with_open(&mut self.portal, from, |portal, child| {
-            let request = container::Assign {
-                container: from.id,
-                options: EXPLICIT,
-                count: 1,
-                base_or_align: made.id,
-                kind,
-            };
-            portal.call(child, &request)
-        })?;
-        Ok(with_open(&mut self.portal, self.root, |portal, root| {
-            let request = container::Unassign {
-                child: from.id,
-                options: EXPLICIT,
-                count: 1,
-                base_or_align: made.id,
-                kind,
-            };
-            portal.call(root, &request)
-        })?)
+        })
+        .map_err(Stop::from)
     }
 
     /// Takes an object from a child and destroys it.
@@ -390,10 +363,35 @@ impl Manager {
     /// # Errors
     /// The check fails.
     pub fn remove(&mut self, made: ObjectId, from: &str) -> Result<(), Stop> {
-        self.take(made, from)?;
-        Ok(with_open(&mut self.portal, self.root, |portal, root| destroy(portal, root, made))?)
+        let from = object(from)?;
+        with_open(&mut self.portal, from, |portal, child| portal.call(child, &unplug(made, from)))?;
+        Ok(with_open(&mut self.portal, self.root, |portal, root| {
+            let request = container::Unassign {
+                child: from.id,
+                options: EXPLICIT,
+                count: 1,
+                base_or_align: made.id,
+                kind: ResourceType::new(made.kind.name()),
+            };
+            portal.call(root, &request)?;
+            destroy(portal, root, made)
+        })?)
     }
 }
+
+/// The MC lets go of what is unplugged only.
+fn unplug(object: ObjectId, of: ObjectId) -> container::Assign {
+    container::Assign {
+        container: of.id,
+        options: EXPLICIT,
+        count: 1,
+        base_or_align: object.id,
+        kind: ResourceType::new(object.kind.name()),
+    }
+}
+
+/// How long the kernel may take to show an object that was made.
+const SEEN: Duration = Duration::from_secs(2);
 
 const EXPLICIT: u32 = container::request::EXPLICIT;
 const PLUGGED: u32 = EXPLICIT | container::request::PLUGGED;

@@ -157,6 +157,11 @@ pub const fn status_of(header: u64) -> u8 {
     (header >> 16) as u8
 }
 
+/// The token of a header; in the answer to an open command, the new one.
+pub const fn token_of(header: u64) -> u16 {
+    (header >> 32) as u16
+}
+
 /// A command or an answer: the eight words of a portal, in the order of the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Command(pub [u64; 8]);
@@ -184,6 +189,13 @@ pub struct Object {
     pub flags: u16,
     /// Its name, padded with zeros.
     pub label: [u8; 16],
+}
+
+impl Object {
+    /// Whether both are about one object, in whatever state.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.kind == other.kind
+    }
 }
 
 impl Command {
@@ -268,7 +280,7 @@ impl Command {
 
     /// The token; in the answer to an open command, the new one.
     pub const fn token(&self) -> u16 {
-        (self.0[0] >> 32) as u16
+        token_of(self.0[0])
     }
 
     /// Whether the command has high priority.

@@ -22,13 +22,13 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Lets one event of an object happen.
-fn raise(board: &Board, object: &str) -> Result<()> {
+pub(crate) fn raise(board: &Board, object: &str) -> Result<()> {
     let id: ObjectId = object.parse()?;
     board.mc().raise(id, 0, 1).map_err(|status| anyhow::anyhow!("raising {object}: {status}"))
 }
 
 /// Makes sure that an interrupt comes so often, and no more.
-fn expect_count(talk: &mut Talk, object: &str, wanted: u64) -> Result<()> {
+pub(crate) fn expect_count(talk: &mut Talk, object: &str, wanted: u64) -> Result<()> {
     let mut count = 0;
     while count < wanted {
         let more = talk.number(&format!("wait {object} 5000"))?;

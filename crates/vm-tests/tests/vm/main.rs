@@ -15,6 +15,7 @@ mod management;
 mod recovery;
 mod run;
 mod vfio;
+mod watching;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
@@ -42,6 +43,7 @@ fn main() {
         interrupts::trials(),
         faults::trials(),
         defects::trials(),
+        watching::trials(),
     ];
     let boots = (arguments.include_ignored || arguments.ignored) && !arguments.list;
     if boots && let Err(error) = vm_tests::guest_programs() {

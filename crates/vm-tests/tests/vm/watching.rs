@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the driver in Rust shows of itself: counters and tracepoints.
+
+use crate::{
+    guest::SESSION,
+    interrupts::{expect_count, raise},
+    trial,
+};
+use anyhow::{Context, Result, ensure};
+use fslmc::kit::Driver;
+use libtest_mimic::Trial;
+use std::collections::BTreeMap;
+use vm_tests::Bed;
+
+pub fn trials() -> Vec<Trial> {
+    vec![trial("watching::counters_and_tracepoints", counters_and_tracepoints)]
+}
+
+/// The counters of a container's objects, by object and name.
+fn counters(bed: &mut Bed) -> Result<BTreeMap<String, BTreeMap<String, u64>>> {
+    let text = bed.sh("cat /sys/kernel/debug/vfio-fsl-mc/dprc.2")?;
+    let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let names = lines.next().context("an empty file")?;
+    let mut all = BTreeMap::new();
+    for line in lines {
+        ensure!(line.len() == names.len(), "a line unlike the first one in\n{text}");
+        let (object, values) = line.split_first().context("an empty line")?;
+        let mut of_object = BTreeMap::new();
+        for (name, value) in names.iter().skip(1).zip(values) {
+            of_object.insert((*name).to_owned(), value.parse()?);
+        }
+        ensure!(all.insert((*object).to_owned(), of_object).is_none(), "twice {object}");
+    }
+    Ok(all)
+}
+
+fn counters_and_tracepoints() -> Result<()> {
+    Bed::with("default")?.driver(Driver::Rust).run(|bed| {
+        bed.load(&["vfio_iommu_type1", "vfio-fsl-mc"])?;
+        bed.sh("mount -t debugfs none /sys/kernel/debug 2> /dev/null
+                mount -t tracefs none /sys/kernel/tracing 2> /dev/null
+                echo 1 > /sys/kernel/tracing/events/vfio_fsl_mc/enable")?;
+        bed.bind(&["dprc.2"])?;
+        let objects = bed.sh("ls -d /sys/bus/fsl-mc/devices/dprc.2/dp*.* | wc -l")?;
+        let objects: usize = objects.trim().parse()?;
+        let before = counters(bed)?;
+        ensure!(before.len() == objects + 1, "{} lines for {objects} objects", before.len());
+        let zero = before.values().flat_map(BTreeMap::values).all(|value| *value == 0);
+        ensure!(zero, "not all zero after the bind: {before:?}");
+
+        bed.sh("fslmc-guest vfio command dprc.2 --count 3")?;
+        let board = bed.board()?;
+        bed.talk(&SESSION, |talk| {
+            talk.say("open dprc.2")?;
+            talk.say("irq dpbp.4")?;
+            talk.say("gate dpbp.4 ffffffff open")?;
+            for _ in 0..2 {
+                raise(&board, "dpbp.4")?;
+                expect_count(talk, "dpbp.4", 1)?;
+            }
+            talk.say("close dprc.2")?;
+            Ok(())
+        })?;
+        let after = counters(bed)?;
+        let of = |object: &str, name: &str| after.get(object).and_then(|of| of.get(name)).copied();
+        ensure!(of("dprc.2", "commands") >= Some(3), "{after:?}");
+        ensure!(of("dprc.2", "opens") >= Some(2), "{after:?}");
+        ensure!(of("dpbp.4", "opens") == Some(1), "{after:?}");
+        ensure!(of("dpbp.4", "interrupts") == Some(2), "{after:?}");
+        ensure!(of("dpbp.4", "resets") == Some(1), "{after:?}");
+        let nothing_bad = ["refused", "timeouts", "busy"];
+        let is_bad = |object: &str| nothing_bad.iter().any(|name| of(object, name) != Some(0));
+        ensure!(!after.keys().any(|object| is_bad(object)), "{after:?}");
+
+        bed.sh("fslmc-guest release dprc.2")?;
+        ensure!(bed.sh("ls /sys/kernel/debug/vfio-fsl-mc")?.is_empty(), "a file is left");
+        let trace = bed.sh("cat /sys/kernel/tracing/trace")?;
+        for expected in [
+            "vfio_fsl_mc_bind: dprc.2 bound",
+            "vfio_fsl_mc_bind: dpbp.4 bound",
+            "vfio_fsl_mc_command: dprc.2 command=",
+            "vfio_fsl_mc_irq: dpbp.4 index=0",
+            "vfio_fsl_mc_reset: dpbp.4 result=0",
+            "vfio_fsl_mc_bind: dprc.2 unbound",
+        ] {
+            ensure!(trace.contains(expected), "no {expected:?} in\n{trace}");
+        }
+        Ok(())
+    })
+}
