@@ -50,6 +50,13 @@ pub(crate) fn build(checkout: &Path) -> Result<BuiltDriver> {
     Ok(setup::build_driver(checkout, &parts()?, &Terminal::new())?)
 }
 
+/// Brings in what it takes, and builds what runs in every guest.
+pub(crate) fn build_agent(checkout: &Path) -> Result<()> {
+    let parts = Cache::from_env()?.ensure(&[Need::Cross], &Terminal::new())?;
+    setup::build_guest_programs(checkout, &parts, &["fslmc-guest"])?;
+    Ok(())
+}
+
 /// Says nothing where all is well.
 pub(crate) fn lint(checkout: &Path) -> Result<()> {
     Ok(setup::lint_driver(checkout, &parts()?, &Terminal::new())?)

@@ -8,7 +8,7 @@ mod fuzz;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use setup::{Cache, Need, Terminal};
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 use xshell::{Shell, cmd};
 
 /// Runs the project's tests, benches and checks.
@@ -99,10 +99,20 @@ fn root() -> Result<PathBuf> {
 }
 
 fn test(shell: &Shell, no_vm: bool) -> Result<()> {
-    let dtc = device_tree_compiler(shell)?;
+    let dtc = step("fetching the board's parts", || device_tree_compiler(shell))?;
     check(shell)?;
-    cmd!(shell, "cargo test --workspace --locked").env("DTC", dtc).run()?;
+    step("host tests", || {
+        Ok(cmd!(shell, "cargo test --workspace --locked").env("DTC", dtc).run()?)
+    })?;
     if no_vm { Ok(()) } else { vm(shell, &[], false) }
+}
+
+/// Tells how long something took.
+fn step<T>(name: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    let begin = Instant::now();
+    let done = run()?;
+    eprintln!("xtask: {name}: {:.0} s", begin.elapsed().as_secs_f64());
+    Ok(done)
 }
 
 /// A program that runs the set-up's device tree compiler, whether or not the
@@ -121,11 +131,14 @@ fn device_tree_compiler(shell: &Shell) -> Result<PathBuf> {
 
 fn check(shell: &Shell) -> Result<()> {
     cmd!(shell, "cargo fmt --all --check").run()?;
-    cmd!(shell, "cargo clippy --workspace --all-targets --locked -- -D warnings").run()?;
-    cmd!(shell, "cargo doc --workspace --no-deps --locked --document-private-items")
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .run()?;
-    driver::lint(&root()?)?;
+    step("lints", || {
+        Ok(cmd!(shell, "cargo clippy --workspace --all-targets --locked -- -D warnings").run()?)
+    })?;
+    step("documentation", || {
+        let doc = cmd!(shell, "cargo doc --workspace --no-deps --locked --document-private-items");
+        Ok(doc.env("RUSTDOCFLAGS", "-D warnings").run()?)
+    })?;
+    step("the driver's lints", || driver::lint(&root()?))?;
     deny(shell)
 }
 
@@ -147,18 +160,22 @@ fn deny(shell: &Shell) -> Result<()> {
 fn vm(shell: &Shell, names: &[String], list: bool) -> Result<()> {
     if !list {
         // A test has a time limit, the set-up has none.
-        driver::build(&root()?)?;
+        step("building the driver", || driver::build(&root()?))?;
+        step("building the guest's program", || driver::build_agent(&root()?))?;
     }
     let list = list.then_some("--list");
-    let targets = ["--package", "vm-tests", "--package", "fslmc", "--test", "vm", "--test", "cli"];
+    // Of the whole workspace, as in `test`: what is chosen has a say in the features that
+    // things are built with.
+    let targets = ["--workspace", "--test", "vm", "--test", "cli"];
     let words: Vec<Option<&String>> =
         if names.is_empty() { vec![None] } else { names.iter().map(Some).collect() };
+    let begin = Instant::now();
     for word in words {
-        cmd!(
-            shell,
-            "cargo test --release --locked {targets...} -- --include-ignored {list...} {word...}"
-        )
-        .run()?;
+        cmd!(shell, "cargo test --locked {targets...} -- --include-ignored {list...} {word...}")
+            .run()?;
+    }
+    if list.is_none() {
+        eprintln!("xtask: tests that boot a guest: {:.0} s", begin.elapsed().as_secs_f64());
     }
     Ok(())
 }

@@ -129,6 +129,14 @@ impl Slot {
         self.busy.load(Relaxed)
     }
 
+    /// Whether the last call never came back: it is under way, or its caller ended in it.
+    pub fn is_in_call(&self) -> bool {
+        let last = self.sequence().checked_sub(1);
+        last.is_some_and(|last| {
+            self.ring[(last % RING as u64) as usize].result.load(Relaxed) == RUNNING
+        })
+    }
+
     /// The last calls in words, oldest first.
     pub fn history(&self, count: usize) -> Vec<String> {
         let end = self.sequence();
@@ -375,8 +383,13 @@ mod tests {
         let slot = &shared.slots[3];
         slot.begin(Kind::Poll, [1, 2, 3, 0, 0, 0]);
         assert!(slot.is_busy());
+        assert!(slot.is_in_call());
         assert!(slot.history(9)[0].contains("has not returned"));
+        slot.vacate();
+        assert!(!slot.is_busy());
+        assert!(slot.is_in_call());
         slot.end(Kind::Poll, -i64::from(libc::EINVAL));
+        assert!(!slot.is_in_call());
         slot.begin(Kind::Poll, [0; 6]);
         slot.end(Kind::Poll, 1);
         assert!(!slot.is_busy());

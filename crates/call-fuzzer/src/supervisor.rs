@@ -336,11 +336,13 @@ impl<'a> Supervisor<'a> {
             format!("finding with seed {}: {finding}", self.setup.seed),
             format!("after {} calls, in process {}", self.shared.calls(), self.generation),
         ];
-        let there = |slot: &crate::shared::Slot| slot.process.load(Relaxed) != 0 || slot.is_busy();
+        // A child whose call ended it may be gone by now, its parent having waited for it.
+        let there =
+            |slot: &crate::shared::Slot| slot.process.load(Relaxed) != 0 || slot.is_in_call();
         let mut parties: Vec<_> =
             self.shared.slots.iter().enumerate().filter(|(_, slot)| there(slot)).collect();
         // Those that are in a call first: the console may not get further.
-        parties.sort_by_key(|(_, slot)| !slot.is_busy());
+        parties.sort_by_key(|(_, slot)| (!slot.is_busy(), !slot.is_in_call()));
         for (number, slot) in parties {
             lines.push(format!("last calls of {}:", self.shared.name(number)));
             lines.extend(slot.history(HISTORY).into_iter().map(|call| format!("  {call}")));

@@ -174,7 +174,7 @@ fn guest_program(parts: &Parts, cache: &Path) -> Result<PathBuf, KitError> {
     {
         return Ok(path.into());
     }
-    let folder = setup::build_guest_programs(&root, parts, GUEST_PACKAGE)?;
+    let folder = setup::build_guest_programs(&root, parts, &[GUEST_PACKAGE])?;
     let program = folder.join(GUEST_PACKAGE);
     let text = format!("{}\n{}", identity(parts, &root), program.display());
     // Without the stamp, the next start asks cargo again: slower, not wrong.

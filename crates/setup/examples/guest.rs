@@ -15,7 +15,7 @@ fn main() -> std::process::ExitCode {
     };
     let built = Cache::from_env()
         .and_then(|cache| cache.ensure(&[Need::Cross], &Terminal::new()))
-        .and_then(|parts| build_guest_programs(Path::new(workspace), &parts, package));
+        .and_then(|parts| build_guest_programs(Path::new(workspace), &parts, &[package]));
     match built {
         Ok(folder) => {
             println!("{}", folder.display());

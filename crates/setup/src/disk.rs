@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,8 +20,11 @@ pub(crate) fn make_folder(path: &Path) -> Result<()> {
 /// Writes a file so that it is there as a whole or not at all, even if the
 /// machine stops in between.
 pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
+    // Two threads may write the same file: each has a partial one of its own.
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
     let mut partial = path.as_os_str().to_owned();
-    partial.push(format!(".{}.new", std::process::id()));
+    partial.push(format!(".{}.{number}.new", std::process::id()));
     let partial = PathBuf::from(partial);
     let written = (|| {
         let mut file = File::create(&partial)?;
@@ -144,6 +148,19 @@ pub(crate) fn free_bytes(folder: &Path) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_may_write_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10).for_each(|_| write_whole(&path, b"all of it").unwrap()));
+            }
+        });
+        assert_eq!(fs::read(&path).unwrap(), b"all of it");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn finds_by_pattern() {

@@ -264,10 +264,10 @@ pub enum Error {
         what: String,
     },
     /// The guest's programs do not build.
-    #[error("the guest's programs (package {package}) do not build: cargo ended with {status}")]
+    #[error("the guest's programs ({packages}) do not build: cargo ended with {status}")]
     GuestBuild {
-        /// The cargo package.
-        package: String,
+        /// The cargo packages.
+        packages: String,
         /// How cargo ended. It has told the reasons on stderr.
         status: std::process::ExitStatus,
     },

@@ -21,9 +21,11 @@ use crate::parts::Parts;
 /// The target that the guest's programs are built for.
 pub const GUEST_TARGET: &str = "aarch64-unknown-linux-gnu";
 
-/// Builds the programs of cargo package `package` for the guest, as static arm64
+/// Builds the programs of some cargo packages for the guest, as static arm64
 /// programs with optimisation, and gives the folder that holds them. Cargo tells
 /// on stderr what it does; a build without changes takes a fraction of a second.
+/// Packages that are built in one call share what they depend on; in calls of their
+/// own, each has it with the features that it asks for itself.
 ///
 /// `workspace` is the folder with the workspace's `Cargo.toml`. The target folder
 /// is in the cache, so that it stays apart from builds for the machine itself.
@@ -31,7 +33,7 @@ pub const GUEST_TARGET: &str = "aarch64-unknown-linux-gnu";
 /// # Errors
 /// [`Error::NotOpened`] without [`Need::Cross`], [`Error::NoProgram`] without
 /// cargo, [`Error::GuestBuild`] if it does not compile.
-pub fn build_guest_programs(workspace: &Path, parts: &Parts, package: &str) -> Result<PathBuf> {
+pub fn build_guest_programs(workspace: &Path, parts: &Parts, packages: &[&str]) -> Result<PathBuf> {
     let tools = parts.tree(Need::Cross)?;
     let target = parts.cache().join("guest").join("target").join(workspace_key(workspace));
     let wrappers = parts.cache().join("guest").join(tools.file_name().unwrap_or_default());
@@ -44,7 +46,8 @@ pub fn build_guest_programs(workspace: &Path, parts: &Parts, package: &str) -> R
     forget_outer_build(&mut cargo);
     cargo
         .current_dir(workspace)
-        .args(["build", "--release", "--package", package, "--target", GUEST_TARGET])
+        .args(["build", "--release", "--target", GUEST_TARGET])
+        .args(packages.iter().flat_map(|package| ["--package", package]))
         .arg("--target-dir")
         .arg(&target)
         .env("RUSTC", rustc)
@@ -52,14 +55,16 @@ pub fn build_guest_programs(workspace: &Path, parts: &Parts, package: &str) -> R
         .env("RUSTC_WRAPPER", "")
         .env("RUSTC_WORKSPACE_WRAPPER", "")
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", linker)
-        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags());
+        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags())
+        // The flags strip it.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
     let status = cargo.status().map_err(|reason| Error::NoProgram {
         program: "cargo",
         package: "cargo (or https://rustup.rs)",
         reason,
     })?;
     if !status.success() {
-        return Err(Error::GuestBuild { package: package.to_owned(), status });
+        return Err(Error::GuestBuild { packages: packages.join(", "), status });
     }
     Ok(target.join(GUEST_TARGET).join("release"))
 }

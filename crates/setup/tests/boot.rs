@@ -84,7 +84,7 @@ fn built(scratch: &Path, parts: &Parts) -> std::path::PathBuf {
     fs::create_dir(scratch.join("src")).unwrap();
     fs::write(scratch.join("Cargo.toml"), manifest).unwrap();
     fs::write(scratch.join("src/main.rs"), PROGRAM).unwrap();
-    let release = build_guest_programs(scratch, parts, "probe").unwrap();
+    let release = build_guest_programs(scratch, parts, &["probe"]).unwrap();
     let program = scratch.join("probe");
     fs::copy(release.join("probe"), &program).unwrap();
     // The folder is this checkout's own, which will not be seen again.

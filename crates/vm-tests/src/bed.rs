@@ -20,7 +20,7 @@ use fslmc::{
 use fslmc_guest::protocol::{Answer, Ask, BusDevice, Run, Status};
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -32,6 +32,9 @@ use std::{
 
 /// How long Linux may take to notice what the board tells it.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The packages of programs that tests run in the guest.
+const GUEST_PACKAGES: [&str; 2] = ["vfio-fsl-mc-conformance", "call-fuzzer"];
 
 /// How long a guest may take to answer that is likely not well.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -59,6 +62,22 @@ pub fn kit_with(driver: Driver) -> Result<&'static Kit> {
         Kit::prepare(driver, &*fslmc::progress()).map_err(|e| format!("{:?}", miette_text(&e)))
     });
     kit.as_ref().map_err(|e| anyhow!("setting up: {e}"))
+}
+
+/// Builds what tests run in the guest besides the agent, once for all tests of a run and
+/// in one call of cargo, and gives the folder that holds it.
+///
+/// # Errors
+/// It does not compile.
+pub fn guest_programs() -> Result<&'static Path> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let parts = &kit().map_err(|error| format!("{error:#}"))?.parts;
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        setup::build_guest_programs(&workspace, parts, &GUEST_PACKAGES)
+            .map_err(|error| miette_text(&error))
+    });
+    built.as_deref().map_err(|error| anyhow!("building the guest's programs: {error}"))
 }
 
 fn miette_text(error: &dyn std::error::Error) -> String {

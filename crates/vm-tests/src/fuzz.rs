@@ -2,7 +2,7 @@
 //! Random calls on a bound container: the guest's fuzzer in a machine, and what is
 //! looked at after it.
 
-use crate::{Bed, kit, kit_with};
+use crate::{Bed, guest_programs, kit_with};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
@@ -11,9 +11,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The package of the fuzzer.
-const PACKAGE: &str = "call-fuzzer";
-/// The program in it.
+/// The fuzzer.
 const PROGRAM: &str = "vfio-fsl-mc-fuzz";
 /// A driver's module, as the guest sees it.
 const MODULE: &str = "vfio-fsl-mc.ko";
@@ -58,8 +56,7 @@ impl Luggage {
     /// # Errors
     /// It does not compile, or there is no such module.
     pub fn pack(driver: &Driver) -> Result<Self> {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let built = setup::build_guest_programs(&workspace, &kit()?.parts, PACKAGE)?;
+        let built = guest_programs()?;
         let folder = tempfile::tempdir()?;
         let copy = |from: &Path, name: &str| {
             fs::copy(from, folder.path().join(name))

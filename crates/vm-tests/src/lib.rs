@@ -8,7 +8,7 @@ mod console;
 pub mod fuzz;
 mod talk;
 
-pub use bed::{Bed, BedBuilder, Output, kit, kit_with, layout, layout_of};
+pub use bed::{Bed, BedBuilder, Output, guest_programs, kit, kit_with, layout, layout_of};
 pub use console::complaints;
 pub use fslmc::kit::Driver;
 pub use talk::Talk;

@@ -8,6 +8,7 @@ mod program;
 mod run;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::time::Instant;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -15,8 +16,13 @@ fn main() {
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }
 
-/// A test that needs the parts of a machine, or boots one.
-fn trial(name: &str, test: fn() -> anyhow::Result<()>) -> Trial {
-    let run = move || test().map_err(|error| Failed::from(format!("{error:#}")));
+/// A test that needs the parts of a machine, or boots one, and tells how long that took.
+fn trial(name: &'static str, test: fn() -> anyhow::Result<()>) -> Trial {
+    let run = move || {
+        let begin = Instant::now();
+        let outcome = test().map_err(|error| Failed::from(format!("{error:#}")));
+        eprintln!("{:6.1} s  {name}", begin.elapsed().as_secs_f64());
+        outcome
+    };
     Trial::test(name, run).with_ignored_flag(true)
 }

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, ensure};
 use fslmc::kit;
 use libtest_mimic::Trial;
 use std::{fs, path::Path, time::Duration};
-use vm_tests::{Bed, BedBuilder, layout_of};
+use vm_tests::{Bed, BedBuilder, guest_programs, layout_of};
 
-/// Package of the program, and its name.
+/// The program.
 const PROGRAM: &str = "vfio-fsl-mc-conformance";
 
 /// The program in the guest, with the containers of the layout.
@@ -48,11 +48,11 @@ const RUST: Driver = Driver {
     prepare: |bed| bed.driver(kit::Driver::Rust).expect_complaint(BOTH_HAVE_IT),
 };
 
-/// The groups of the suite, in parts that run in machines of their own.
+/// The groups of the suite, in parts that run in machines of their own; the longest first.
 const PARTS: [(&str, &[&str]); 3] = [
-    ("calls", &["info", "irqset", "mmap", "portal", "concurrency", "policy"]),
-    ("interrupts", &["interrupts", "reset", "dma", "containers"]),
     ("life", &["close", "hotplug", "escape", "unbind"]),
+    ("interrupts", &["interrupts", "reset", "dma", "containers"]),
+    ("calls", &["info", "irqset", "mmap", "portal", "concurrency", "policy"]),
 ];
 
 /// The drivers.
@@ -157,9 +157,9 @@ fn with_program(
     test: impl FnOnce(&mut Bed) -> Result<()>,
 ) -> Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built = setup::build_guest_programs(&here.join("../.."), &vm_tests::kit()?.parts, PROGRAM)?;
     let shared = tempfile::tempdir()?;
-    fs::copy(built.join(PROGRAM), shared.path().join(PROGRAM)).context("copying the program")?;
+    fs::copy(guest_programs()?.join(PROGRAM), shared.path().join(PROGRAM))
+        .context("copying the program")?;
     let layout = layout_of(&here.join("tests/vm/conformance.dts"))?;
     prepare(Bed::with_layout(layout).share(shared.path()).limit(LIMIT)).run(|bed| {
         bed.bind(&["dprc.2", "dprc.3"])?;

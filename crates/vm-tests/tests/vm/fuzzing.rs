@@ -40,9 +40,10 @@ fn finds_the_stock_defect() -> Result<()> {
     let luggage = Luggage::pack(&Driver::Stock)?;
     let mut found = None;
     let ended =
-        Bed::with("default")?.share(luggage.folder()).limit(Duration::from_secs(150)).run(|bed| {
+        Bed::with("default")?.share(luggage.folder()).limit(Duration::from_secs(300)).run(|bed| {
             luggage.unpack(bed, "dprc.2")?;
-            let slice = Slice { calls: 50_000, seconds: 60, seed: 1, options: Vec::new() };
+            // It ends with the finding, which takes a few hundred calls.
+            let slice = Slice { calls: 50_000, seconds: 120, seed: 1, options: Vec::new() };
             found = Some(fuzz(bed, "dprc.2", &slice)?);
             bail!(STOPPED)
         });

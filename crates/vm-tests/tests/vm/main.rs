@@ -18,32 +18,69 @@ mod vfio;
 mod watching;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Many a guest waits for time to pass: the processors take half as many again.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(processors + processors / 2);
+    // They begin in this order: what takes long comes first, so that none is left alone in
+    // the end.
     let trials = [
+        conformance::trials(),
+        fuzzing::trials(),
+        recovery::trials(),
+        kvm::trials(),
+        hotplug::trials(),
         layouts::trials(),
         run::trials(),
         management::trials(),
-        hotplug::trials(),
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),
-        recovery::trials(),
-        conformance::trials(),
         defects::trials(),
-        kvm::trials(),
         watching::trials(),
-        fuzzing::trials(),
     ];
-    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
+    let boots = (arguments.include_ignored || arguments.ignored) && !arguments.list;
+    if boots && let Err(error) = vm_tests::guest_programs() {
+        // Tests that need them fail and say so again.
+        eprintln!("{error:#}");
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
+    // Consoles fill the report; who sees only its end is to know as well.
+    for reason in REASONS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        eprintln!("{reason}");
+    }
+    conclusion.exit();
 }
 
-/// A test that boots a guest.
+/// Why tests failed, in a few words each.
+static REASONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Characters that are told of a failure in the end.
+const FEW: usize = 400;
+
+/// A test that boots a guest, and tells how long that took.
 fn trial(
     name: impl Into<String>,
     test: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
 ) -> Trial {
-    let run = move || test().map_err(|error| Failed::from(format!("{error:#}")));
+    let name = name.into();
+    let told = name.clone();
+    let run = move || {
+        let begin = Instant::now();
+        let outcome = test().map_err(|error| format!("{error:#}"));
+        eprintln!("{:6.1} s  {told}", begin.elapsed().as_secs_f64());
+        if let Err(error) = &outcome {
+            let few: String = error.chars().take(FEW).collect();
+            let reason = format!("{told} fails: {few}");
+            REASONS.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
+        }
+        outcome.map_err(Failed::from)
+    };
     Trial::test(name, run).with_ignored_flag(true)
 }

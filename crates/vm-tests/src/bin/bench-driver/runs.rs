@@ -89,7 +89,7 @@ impl Plan {
     pub fn new(args: &Args) -> Result<Self> {
         let kit = kit()?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let folder = setup::build_guest_programs(&root, &kit.parts, PACKAGE)?;
+        let folder = setup::build_guest_programs(&root, &kit.parts, &[PACKAGE])?;
         let shared = tempfile::tempdir().context("making a folder for the guest")?;
         copy(&folder.join(PROGRAM), &shared.path().join(PROGRAM))?;
         let old = match &args.against {
