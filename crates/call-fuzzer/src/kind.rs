@@ -65,6 +65,7 @@ kinds! {
     SetIrqsOdd "SET_IRQS, odd" Possible,
     Reset "DEVICE_RESET" Needed,
     Feature "DEVICE_FEATURE" Possible,
+    ForeignIoctl "ioctl of other VFIO files" Possible,
     UnknownIoctl "ioctl unknown to VFIO" Wrong,
     FileIoctl "ioctl of any file" Needed,
     SendCommand "write command" NeededWithCommands,

@@ -99,15 +99,20 @@ pub fn feature(caller: &mut Caller<'_>) {
 /// direction of other calls.
 pub fn unknown(caller: &mut Caller<'_>) {
     let Some((file, _)) = device(caller) else { return };
-    let request = match caller.random.u32(..4) {
-        0 => caller.random.u64(abi::IOMMU_GET_INFO..abi::DEVICE_FEATURE),
-        1 => caller.random.u64(abi::GET_API_VERSION..abi::DEVICE_GET_INFO),
-        2 => caller.random.u64(abi::LAST..abi::LAST + 64),
+    let (kind, request) = match caller.random.u32(..4) {
+        // These may succeed: another thread can have closed the device just now, and opened
+        // a group or a container of that number.
+        0 => (Kind::ForeignIoctl, caller.random.u64(abi::IOMMU_GET_INFO..abi::DEVICE_FEATURE)),
+        1 => (Kind::ForeignIoctl, caller.random.u64(abi::GET_API_VERSION..abi::DEVICE_GET_INFO)),
+        2 => (Kind::UnknownIoctl, caller.random.u64(abi::LAST..abi::LAST + 64)),
         // _IOWR of a known number.
-        _ => abi::DEVICE_GET_INFO | 0xc000_0000 | (caller.random.u64(1..1 << 14) << 16),
+        _ => {
+            let size = caller.random.u64(1..1 << 14) << 16;
+            (Kind::UnknownIoctl, abi::DEVICE_GET_INFO | 0xc000_0000 | size)
+        }
     };
     let at = caller.place(&Bytes::of(&[0xff; 64]));
-    let _ = caller.ioctl(Kind::UnknownIoctl, file, request, at);
+    let _ = caller.ioctl(kind, file, request, at);
 }
 
 /// Ioctls that the kernel answers for any file.
