@@ -494,7 +494,6 @@ impl Container {
     /// events are acknowledged, unless somebody has the container itself open: then they are
     /// that holder's.
     fn pending_events(&self) -> Result<(u32, i32)> {
-        let is_used = self.is_open.load(Relaxed) || self.vectors.lock().is_own_armed_by_user();
         self.with_token(|portal, token| {
             let answer = portal.ask(&command::get_object_count(token))?;
             let count = i32::try_from(command::object_count(&answer)).unwrap_or(i32::MAX);
@@ -503,7 +502,8 @@ impl Container {
             }
             let answer = portal.ask(&command::get_irq_status(token, OWN_IRQ, 0))?;
             let events = command::irq_status(&answer);
-            if events != 0 && !is_used {
+            // Set with the portal held: who opens the container finds all its events.
+            if events != 0 && !self.is_open.load(Relaxed) {
                 portal.order(&command::clear_irq_status(token, OWN_IRQ, events))?;
             }
             Ok((events, count))
@@ -573,7 +573,8 @@ impl Container {
             }
         }
         if is_opening {
-            self.is_open.store(true, Relaxed);
+            self.portal
+                .between_commands(|| self.is_open.store(true, Relaxed));
         }
         drop(vectors);
         // What happened while no interrupt could come.

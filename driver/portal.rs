@@ -106,6 +106,12 @@ impl Portal {
         })
     }
 
+    /// Runs `f` while nobody sends commands.
+    pub(crate) fn between_commands(&self, f: impl FnOnce()) {
+        let _state = self.state.lock();
+        f();
+    }
+
     /// Sends a command of the current task's and keeps the answer for it. The answer's first
     /// word, or `EINTR` where the task was killed, `ETIMEDOUT` where the MC did not answer,
     /// `EBUSY` where it still owes an answer to an earlier command.

@@ -88,11 +88,6 @@ impl Vectors {
         self.must_enable = true;
     }
 
-    /// Whether a user gets the container's own interrupt.
-    pub(crate) fn is_own_armed_by_user(&self) -> bool {
-        self.own().is_some_and(Line::has_eventfd)
-    }
-
     /// Sees to it that the container's own line works in `domain`. Whether it has to be
     /// enabled in the MC, which the caller does now if it `can_enable`.
     pub(crate) fn own_line(

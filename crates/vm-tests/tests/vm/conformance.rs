@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use fslmc::kit;
 use libtest_mimic::Trial;
 use std::{fs, path::Path, time::Duration};
-use vm_tests::{Bed, BedBuilder, guest_programs, layout_of};
+use vm_tests::{Bed, BedBuilder, Output, guest_programs, layout_of};
 
 /// The program.
 const PROGRAM: &str = "vfio-fsl-mc-conformance";
@@ -113,7 +113,10 @@ fn judge(driver: Driver, groups: &[&str]) -> Result<()> {
         // On a host with more to do than it can, an event can be later than a check waits.
         // What is broken fails when it has the machine to itself, too.
         for check in again {
-            eprintln!("{check} is not as expected: it runs again, alone");
+            eprintln!(
+                "{check} is not as expected: it runs again, alone\n{}",
+                told(&output, &check)
+            );
             let alone = bed.try_sh(&format!("{COMMAND} {} --check {check}", driver.arguments))?;
             ensure!(
                 alone.code == 0,
@@ -131,6 +134,15 @@ fn judge(driver: Driver, groups: &[&str]) -> Result<()> {
 fn failed(report: &str) -> Vec<String> {
     let name = |line: &str| line.strip_prefix("# not as expected: ").map(str::to_owned);
     report.lines().filter_map(name).collect()
+}
+
+/// What a report says of a check.
+fn told(output: &Output, check: &str) -> String {
+    let line = format!("- {check}");
+    let mut of_check = output.stdout.lines().skip_while(|said| !said.contains(&line));
+    let mut lines: Vec<&str> = of_check.next().into_iter().collect();
+    lines.extend(of_check.take_while(|said| said.starts_with("  ")));
+    lines.join("\n")
 }
 
 /// Runs one check that Linux's own driver fails at the cost of the machine.
