@@ -52,7 +52,7 @@ const RUST: Driver = Driver {
 const PARTS: [(&str, &[&str]); 3] = [
     ("calls", &["info", "irqset", "mmap", "portal", "concurrency", "policy"]),
     ("interrupts", &["interrupts", "reset", "dma", "containers"]),
-    ("life", &["close", "hotplug", "escape", "unbind"]),
+    ("life", &["close", "hotplug", "escape", "unbind", "cdev"]),
 ];
 
 /// The drivers.
