@@ -6,6 +6,7 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/msi.h>
+#include <linux/mutex.h>
 #include <linux/nospec.h>
 #include <linux/ratelimit.h>
 #include <linux/sched/signal.h>
@@ -23,15 +24,44 @@ void vfm_vfio_put_device(struct vfio_device *vdev)
 }
 
 /*
- * Whether the device's IOMMU domain is its holder's: a group has its domain before any of its
- * devices can be opened, a device opened by itself gets it later.
+ * Whether the device's IOMMU domain is its holder's. VFIO's own container gives a group its domain
+ * before any of its devices can be opened; an iommufd gives it to a device after it was opened.
+ * To be called with dev_set->lock held, as it is during the open callback.
  */
 bool vfm_vfio_has_address_space(struct vfio_device *vdev)
 {
 #if IS_ENABLED(CONFIG_IOMMUFD)
-	return !vfio_device_cdev_opened(vdev) || vdev->iommufd_attached;
+	return !vdev->iommufd_device || vdev->iommufd_attached;
 #else
 	return true;
+#endif
+}
+
+/*
+ * Keeps the holder's IOMMU domain, if there is one, until it is released: of a device that is
+ * bound to an iommufd, another thread could take it away at any moment. The device is open.
+ */
+bool vfm_vfio_hold_address_space(struct vfio_device *vdev)
+{
+#if IS_ENABLED(CONFIG_IOMMUFD)
+	if (!vdev->iommufd_device)
+		return true;
+	mutex_lock(&vdev->dev_set->lock);
+	if (vdev->iommufd_attached)
+		return true;
+	mutex_unlock(&vdev->dev_set->lock);
+	return false;
+#else
+	return true;
+#endif
+}
+
+void vfm_vfio_release_address_space(struct vfio_device *vdev)
+{
+#if IS_ENABLED(CONFIG_IOMMUFD)
+	/* The device is open still, and has had an iommufd from before it was, or never. */
+	if (vdev->iommufd_device)
+		mutex_unlock(&vdev->dev_set->lock);
 #endif
 }
 

@@ -36,6 +36,8 @@ int fsl_mc_device_add(struct fsl_mc_obj_desc *obj_desc, struct fsl_mc_io *mc_io,
 
 void vfm_vfio_put_device(struct vfio_device *vdev);
 bool vfm_vfio_has_address_space(struct vfio_device *vdev);
+bool vfm_vfio_hold_address_space(struct vfio_device *vdev);
+void vfm_vfio_release_address_space(struct vfio_device *vdev);
 int vfm_device_set_driver_override(struct device *dev, const char *name);
 bool vfm_bus_has_device(const struct bus_type *bus, const char *name);
 void vfm_eventfd_signal(struct eventfd_ctx *ctx);

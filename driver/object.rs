@@ -14,6 +14,7 @@ use crate::{
         user,
         vfio::{
             self,
+            AddressSpace,
             DeviceInfo,
             IrqInfo,
             Operations,
@@ -394,7 +395,7 @@ impl Operations for Object {
         })
     }
 
-    fn set_irqs(&self, set: &IrqSet, data: UserPtr, has_address_space: bool) -> Result {
+    fn set_irqs(&self, set: &IrqSet, data: UserPtr, space: &AddressSpace<'_>) -> Result {
         let plan = irq_set::validate(set, self.device.irq_count().into()).map_err(to_error)?;
         // Below the number of interrupts, by the plan.
         let index = vfio::bound_index(set.index as usize, self.device.irq_count().into());
@@ -403,9 +404,12 @@ impl Operations for Object {
             Plan::Disable => self.disarm(index),
             Plan::ArmEventfd => match user::read_u32(data)? as i32 {
                 fd if fd < 0 => self.disarm(index),
-                // Interrupt messages need the holder's address space.
-                _ if !has_address_space => return Err(EINVAL),
-                fd => self.arm(index, fd)?,
+                fd => {
+                    // Interrupt messages need the holder's address space, and vectors that are
+                    // reserved while there is none are lost for good.
+                    let _held = space.hold().ok_or(EINVAL)?;
+                    self.arm(index, fd)?;
+                }
             },
             Plan::FireNone => self.fire(index),
             Plan::FireBool => {

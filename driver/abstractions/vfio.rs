@@ -77,7 +77,8 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     const NAME: &'static CStr;
 
     /// The first file descriptor is about to be given out. `has_address_space`: the device's
-    /// IOMMU domain is the holder's now, and stays so until the device is closed.
+    /// IOMMU domain is the holder's now, and stays so until the device is closed. Otherwise it
+    /// may become the holder's later, and cease to be.
     fn open(&self, has_address_space: bool) -> Result;
 
     /// The last file descriptor and the last mapping have gone.
@@ -89,8 +90,8 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 
     fn irq_info(&self, index: u32) -> Result<IrqInfo>;
 
-    /// `data` is where what follows the header is. `has_address_space`: as for `open`, now.
-    fn set_irqs(&self, set: &IrqSet, data: UserPtr, has_address_space: bool) -> Result;
+    /// `data` is where what follows the header is.
+    fn set_irqs(&self, set: &IrqSet, data: UserPtr, space: &AddressSpace<'_>) -> Result;
 
     fn reset(&self) -> Result;
 
@@ -168,7 +169,9 @@ impl<T: Operations> Device<T> {
     extern "C" fn open_callback(vdev: *mut ext::vfio_device) -> c_int {
         // SAFETY: The core calls this for a registered device, whose data is initialised.
         let data = unsafe { Self::data(vdev) };
-        from_result(|| data.open(has_address_space(vdev)).map(|()| 0))
+        // SAFETY: As above; the core holds the device set's lock.
+        let has_address_space = unsafe { ext::vfm_vfio_has_address_space(vdev) };
+        from_result(|| data.open(has_address_space).map(|()| 0))
     }
 
     extern "C" fn close_callback(vdev: *mut ext::vfio_device) {
@@ -179,9 +182,9 @@ impl<T: Operations> Device<T> {
     extern "C" fn ioctl_callback(vdev: *mut ext::vfio_device, cmd: c_uint, arg: c_ulong) -> c_long {
         // SAFETY: As in `open_callback`.
         let data = unsafe { Self::data(vdev) };
-        match ioctl(data, cmd, UserPtr::from_addr(arg), || {
-            has_address_space(vdev)
-        }) {
+        // INVARIANT: The core calls this for a device that is open, and stays so meanwhile.
+        let space = AddressSpace(vdev, PhantomData);
+        match ioctl(data, cmd, UserPtr::from_addr(arg), &space) {
             Ok(()) => 0,
             Err(e) => e.to_errno() as c_long,
         }
@@ -307,18 +310,37 @@ fn to_size(result: Result<usize>) -> isize {
     }
 }
 
-/// Whether the device's IOMMU domain is its holder's.
-fn has_address_space(vdev: *mut ext::vfio_device) -> bool {
-    // SAFETY: Called from callbacks, for the device that they are for.
-    unsafe { ext::vfm_vfio_has_address_space(vdev) }
+/// The IOMMU domain that the holder of a device may have given to it.
+///
+/// # Invariants
+///
+/// The pointer is to a device that is open for as long as the value lives.
+pub(crate) struct AddressSpace<'a>(*mut ext::vfio_device, PhantomData<&'a ()>);
+
+impl AddressSpace<'_> {
+    /// Keeps it as it is until the result is dropped; `None` if there is none. Not to be asked for
+    /// a second time meanwhile, nor with a lock held that closing takes.
+    pub(crate) fn hold(&self) -> Option<HeldAddressSpace<'_>> {
+        // SAFETY: The device is open, by the invariant.
+        let held = unsafe { ext::vfm_vfio_hold_address_space(self.0) };
+        held.then(|| HeldAddressSpace(self))
+    }
 }
 
-fn ioctl<T: Operations>(
-    data: &T,
-    cmd: u32,
-    arg: UserPtr,
-    has_address_space: impl FnOnce() -> bool,
-) -> Result {
+/// An [`AddressSpace`] that is kept.
+#[must_use]
+pub(crate) struct HeldAddressSpace<'a>(&'a AddressSpace<'a>);
+
+impl Drop for HeldAddressSpace<'_> {
+    fn drop(&mut self) {
+        let Self(AddressSpace(vdev, _)) = self;
+        // SAFETY: The device is open, by the invariant, and its address space was held by this
+        // task: the value has a raw pointer and is not `Send`.
+        unsafe { ext::vfm_vfio_release_address_space(*vdev) };
+    }
+}
+
+fn ioctl<T: Operations>(data: &T, cmd: u32, arg: UserPtr, space: &AddressSpace<'_>) -> Result {
     match cmd {
         ext::VFIO_DEVICE_GET_INFO => {
             const_assert!(offset_of!(ext::vfio_device_info, cap_offset) == SIZE);
@@ -347,7 +369,7 @@ fn ioctl<T: Operations>(
                 count: user::read_u32(arg.wrapping_byte_add(SIZE))?,
             };
             let rest = arg.wrapping_byte_add(offset_of!(ext::vfio_irq_set, data));
-            data.set_irqs(&set, rest, has_address_space())
+            data.set_irqs(&set, rest, space)
         }
         ext::VFIO_DEVICE_RESET => data.reset(),
         _ => Err(ENOTTY),

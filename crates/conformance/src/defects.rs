@@ -24,7 +24,7 @@ const fn read(number: u8, text: &'static str) -> Defect {
 }
 
 /// All of them.
-pub const DEFECTS: [Defect; 18] = [
+pub const DEFECTS: [Defect; 19] = [
     seen(
         1,
         "SET_IRQS with DATA_NONE, ACTION_TRIGGER and count 0 dereferences a null pointer when no \
@@ -95,6 +95,11 @@ pub const DEFECTS: [Defect; 18] = [
          interrupt is not handled.",
     ),
     read(18, "Objects of the container that another driver takes raise a warning only."),
+    seen(
+        19,
+        "SET_IRQS on a device that an iommufd has given no address space loses vectors of the \
+         interrupt controller for good: the container has no interrupts until the next boot.",
+    ),
 ];
 
 /// All of them as a table in Markdown, with the checks that show them.

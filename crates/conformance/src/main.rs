@@ -62,6 +62,9 @@ struct Options {
     /// Repeat what is repeated this many times more often.
     #[arg(long, value_name = "FACTOR", default_value_t = 1)]
     stress: u32,
+    /// Give each check this many times its time, where the kernel is slow.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1)]
+    patience: u32,
     /// Write the name of each check to the kernel's log before it runs, so that what the
     /// kernel says can be told to belong to it.
     #[arg(long)]
@@ -138,7 +141,8 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 std::fs::write("/dev/kmsg", format!("conformance: {}\n", check.path()))
                     .map_err(|error| format!("writing to /dev/kmsg: {error}"))?;
             }
-            runner::run(check, &context, options.bind_again || options.expect_defects)
+            let bind_again = options.bind_again || options.expect_defects;
+            runner::run(check, &context, bind_again, options.patience.max(1))
         };
         let record = Record { check, verdict, took };
         say(&record.tap(records.len() + 1, options.expect_defects))?;

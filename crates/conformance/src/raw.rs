@@ -3,10 +3,10 @@
 //! All of this program's `unsafe` is here.
 #![allow(unsafe_code)]
 
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags};
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::ptr::NonNull;
 use vfio_bindings::bindings::vfio::{VFIO_BASE, VFIO_TYPE};
 
@@ -17,6 +17,8 @@ pub const fn vfio(offset: u32) -> u32 {
 
 /// VFIO_GROUP_GET_STATUS.
 pub const GROUP_GET_STATUS: u32 = vfio(3);
+/// VFIO_GROUP_SET_CONTAINER.
+pub const GROUP_SET_CONTAINER: u32 = vfio(4);
 /// VFIO_GROUP_GET_DEVICE_FD.
 pub const GROUP_GET_DEVICE_FD: u32 = vfio(6);
 /// VFIO_DEVICE_GET_INFO.
@@ -29,6 +31,15 @@ pub const DEVICE_GET_IRQ_INFO: u32 = vfio(9);
 pub const DEVICE_SET_IRQS: u32 = vfio(10);
 /// VFIO_DEVICE_RESET.
 pub const DEVICE_RESET: u32 = vfio(11);
+
+/// VFIO_DEVICE_BIND_IOMMUFD.
+pub const DEVICE_BIND_IOMMUFD: u32 = vfio(18);
+/// VFIO_DEVICE_ATTACH_IOMMUFD_PT.
+pub const DEVICE_ATTACH_IOMMUFD_PT: u32 = vfio(19);
+/// VFIO_DEVICE_DETACH_IOMMUFD_PT.
+pub const DEVICE_DETACH_IOMMUFD_PT: u32 = vfio(20);
+/// IOMMU_IOAS_ALLOC of `linux/iommufd.h`.
+pub const IOMMU_IOAS_ALLOC: u32 = (b';' as u32) << 8 | 0x81;
 
 /// What bytes hold that nobody wrote.
 pub const PATTERN: u32 = 0xa5c3_5a3c;
@@ -70,10 +81,22 @@ impl Block {
     pub fn ioctl(&mut self, file: impl AsFd, request: u32) -> Result<i32, Errno> {
         let argument = self.words.as_mut_ptr();
         // SAFETY: the pointer is to a page of plain numbers that is alive during the
-        // call. No structure of VFIO's device calls is longer, and what a kernel does
+        // call. No structure of VFIO's or iommufd's calls is longer, and what a kernel does
         // with a larger `argsz` than it needs is to read or write what it needs.
         answer(unsafe { libc::ioctl(file.as_fd().as_raw_fd(), request.into(), argument) })
     }
+}
+
+/// Opens a device of a group.
+///
+/// # Errors
+/// The kernel's.
+pub fn device_of_group(group: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    let group = group.as_fd().as_raw_fd();
+    // SAFETY: the call reads a string that ends with NUL, which `name` is.
+    let fd = answer(unsafe { libc::ioctl(group, GROUP_GET_DEVICE_FD.into(), name.as_ptr()) })?;
+    // SAFETY: the call answers with a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Calls with a number in place of an argument.
@@ -426,6 +449,8 @@ mod tests {
     fn the_numbers_are_those_of_the_user_api() {
         assert_eq!(GROUP_GET_STATUS, 0x3b67);
         assert_eq!(DEVICE_RESET, 0x3b6f);
+        assert_eq!(DEVICE_BIND_IOMMUFD, 0x3b76);
+        assert_eq!(IOMMU_IOAS_ALLOC, 0x3b81);
     }
 
     #[test]

@@ -42,8 +42,14 @@ pub enum Verdict {
 }
 
 /// Runs a check in a process of its own; also says how long it took. With
-/// `bind_again`, the containers are bound again where Linux's own driver needs it.
-pub fn run(check: &Check, context: &Context, bind_again: bool) -> (Verdict, Duration) {
+/// `bind_again`, the containers are bound again where Linux's own driver needs it. It may
+/// take `patience` times its time.
+pub fn run(
+    check: &Check,
+    context: &Context,
+    bind_again: bool,
+    patience: u32,
+) -> (Verdict, Duration) {
     if bind_again && (check.interrupts || check.spoils) {
         if let Err(error) = bind_all_again(context) {
             let expected = "the containers can be bound again before the check".to_owned();
@@ -51,7 +57,7 @@ pub fn run(check: &Check, context: &Context, bind_again: bool) -> (Verdict, Dura
         }
     }
     // What is repeated more often takes longer.
-    let limit = check.limit.saturating_mul(context.stress);
+    let limit = check.limit.saturating_mul(context.stress).saturating_mul(patience);
     let begin = Instant::now();
     let verdict = start(check, context).and_then(|child| follow(limit, child));
     let verdict = verdict.unwrap_or_else(|error| Verdict::Fail {

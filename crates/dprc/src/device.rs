@@ -65,6 +65,15 @@ pub struct IrqInfo {
 }
 
 impl Device {
+    /// A device that was opened in another way than by its group, such as by its device
+    /// file, which has been bound to an iommufd.
+    ///
+    /// # Errors
+    /// When the kernel does not answer, or the device is none of the fsl-mc bus.
+    pub fn of_file(name: &str, file: OwnedFd) -> Result<Self> {
+        Self::new(name, file)
+    }
+
     pub(crate) fn new(name: &str, file: OwnedFd) -> Result<Self> {
         let info = ask_info(name, &file)?;
         if info.flags & abi::VFIO_DEVICE_FLAGS_FSL_MC == 0 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The checks, in groups.
 
+mod cdev;
 mod close;
 mod concurrency;
 mod containers;
@@ -35,6 +36,7 @@ const GROUPS: &[&[Check]] = &[
     hotplug::CHECKS,
     escape::CHECKS,
     unbind::CHECKS,
+    cdev::CHECKS,
 ];
 
 /// All checks, in the order in which they run.

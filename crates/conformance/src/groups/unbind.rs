@@ -143,7 +143,7 @@ fn driver(name: &str) -> PathBuf {
 
 /// Sees to it that the container has its driver when the check is over, however that
 /// ends. To be made before what holds devices.
-struct Restored<'a>(&'a str);
+pub(super) struct Restored<'a>(pub(super) &'a str);
 
 impl Drop for Restored<'_> {
     fn drop(&mut self) {
@@ -160,19 +160,19 @@ impl Drop for Restored<'_> {
 
 /// A process that unbinds a device of the bus. A thread would keep the files open that
 /// it waits for.
-fn unbind(name: &str) -> Result<Actor, Stop> {
+pub(super) fn unbind(name: &str) -> Result<Actor, Stop> {
     let path = driver(DRIVER).join("unbind");
     Actor::start(Act::Write, &[&path.to_string_lossy(), name])
 }
 
-fn still_waits(actor: &mut Actor) -> Outcome {
+pub(super) fn still_waits(actor: &mut Actor) -> Outcome {
     match actor.wait(Duration::from_millis(500))? {
         None => Ok(()),
         Some(_) => fail("the unbind waits while the device is open", "it does not"),
     }
 }
 
-fn ends(mut actor: Actor) -> Outcome {
+pub(super) fn ends(mut actor: Actor) -> Outcome {
     match actor.wait(PATIENCE)? {
         Some(_) => actor.finish(),
         None => fail("the unbind ends when nobody has the device", format!("not in {PATIENCE:?}")),
@@ -188,7 +188,7 @@ fn bound(name: &str) -> Outcome {
 }
 
 /// Binds the container again and uses it.
-fn works_again(context: &Context) -> Outcome {
+pub(super) fn works_again(context: &Context) -> Outcome {
     bus::bind(&context.container)?;
     bound(&context.container)?;
     is_clean(&context.container)
