@@ -9,6 +9,7 @@ use crate::context::{Context, hold};
 use crate::kernel::Log;
 use crate::mc::{Armed, Manager, container_of};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const fn check(
     name: &'static str,
@@ -179,6 +180,9 @@ fn override_of_later_ones(context: &Context) -> Outcome {
     let added = manager.add_pool(&context.container);
     let bound = bus::bind(&context.container);
     let added = added?;
+    // The bus of the container around may have the object still; the driver tries again.
+    let is_bound = || bus::driver_of(&added.to_string()).as_deref() == Some(DRIVER);
+    bus::wait_until(Duration::from_secs(5), is_bound);
     let found = (bus::driver_of(&added.to_string()), override_of(&added.to_string()));
     manager.remove(added, &context.container)?;
     bus::bind_again(&context.container)?;

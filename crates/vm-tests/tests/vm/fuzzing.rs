@@ -33,7 +33,8 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// The fuzzer can fail: the stock driver dereferences a null pointer when interrupts
-/// are switched off that were never on. The machine is not switched off but stopped,
+/// are switched off that were never on, or makes an interrupt domain that is there already.
+/// The machine is not switched off but stopped,
 /// since a kernel that has oopsed with a lock held may not end by itself.
 fn finds_the_stock_defect() -> Result<()> {
     const STOPPED: &str = "the machine is stopped on purpose";
@@ -52,7 +53,12 @@ fn finds_the_stock_defect() -> Result<()> {
         (None, ended) => return ended.and(Err(anyhow::anyhow!("no report"))),
     };
     let findings = report.findings();
-    let expected = findings.iter().any(|f| f.contains("Unable to handle kernel NULL pointer"));
+    let has = |what: &str| findings.iter().any(|finding| finding.contains(what));
+    if has("WARNING") && has("msi_create_device_irq_domain") {
+        // Another defect of it, which some interleavings of the threads meet first.
+        return Ok(());
+    }
+    let expected = has("Unable to handle kernel NULL pointer");
     ensure!(expected, "the fuzzer found {findings:?}\n{}", report.text);
     let guilty = report
         .details

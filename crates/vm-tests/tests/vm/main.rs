@@ -25,9 +25,9 @@ use std::{
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // Many a guest waits for time to pass: the processors take half as many again.
+    // More of them at once would be slow, and tests of what takes how long would notice.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    arguments.test_threads.get_or_insert(processors + processors / 2);
+    arguments.test_threads.get_or_insert(processors);
     // They begin in this order: what takes long comes first, so that none is left alone in
     // the end.
     let trials = [

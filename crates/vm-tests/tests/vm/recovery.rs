@@ -29,9 +29,28 @@ pub fn trials() -> Vec<Trial> {
         ("after_the_users_end", after_the_users_end),
     ];
     let each = |driver: Driver, name: &'static str| {
-        tests.map(|(test, run)| trial(format!("recovery::{name}::{test}"), move || run(driver)))
+        tests.map(|(test, run)| {
+            trial(format!("recovery::{name}::{test}"), move || attempt(driver, run))
+        })
     };
     each(Driver::Own, "rust").into_iter().chain(each(Driver::Linux, "stock")).collect()
+}
+
+/// Linux's driver shows its defects where the right things happen at the same time, which a
+/// busy host can keep from happening: it has more than one chance. The project's has one.
+fn attempt(driver: Driver, test: fn(Driver) -> Result<()>) -> Result<()> {
+    let more = if driver == Driver::Linux { 2 } else { 0 };
+    for _ in 0..more {
+        match test(driver) {
+            Ok(()) => return Ok(()),
+            Err(error) => eprintln!("not shown: {}", first_line(&error)),
+        }
+    }
+    test(driver)
+}
+
+fn first_line(error: &anyhow::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// How long a driver waits for an answer.
