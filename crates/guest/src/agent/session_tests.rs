@@ -5,7 +5,7 @@ use super::*;
 use fslmc_guest::protocol::Terminal;
 use rustix::fd::OwnedFd;
 use rustix::process::Pid;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 
@@ -56,7 +56,11 @@ impl Host {
                 return report;
             }
             let mut bytes = [0; 4096];
-            let count = self.control.read(&mut bytes).unwrap();
+            let count = match self.control.read(&mut bytes) {
+                // The agent is a thread of this process, which gets its children's signals.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                count => count.unwrap(),
+            };
             assert!(count > 0, "the agent has gone");
             self.lines.push(&bytes[..count]);
         }
