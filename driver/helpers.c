@@ -12,6 +12,7 @@
 #include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <linux/unroll.h>
 
 #include "helpers.h"
 
@@ -171,73 +172,45 @@ int vfm_user_read_u32(u32 *to, const u32 __user *from)
 	return get_user(*to, from);
 }
 
-int vfm_user_read_4_u32(u32 *to, const u32 __user *from)
-{
-	if (!user_read_access_begin(from, 4 * sizeof(u32)))
-		return -EFAULT;
-	unsafe_get_user(to[0], from + 0, fault);
-	unsafe_get_user(to[1], from + 1, fault);
-	unsafe_get_user(to[2], from + 2, fault);
-	unsafe_get_user(to[3], from + 3, fault);
-	user_read_access_end();
-	return 0;
-fault:
-	user_read_access_end();
-	return -EFAULT;
+/* Each word has an instruction of its own: a loop would cost as much again. */
+#define VFM_DEFINE_USER_READ(type, count)						\
+int vfm_user_read_##count##_##type(type *to, const type __user *from)			\
+{											\
+	int i;										\
+											\
+	if (!user_read_access_begin(from, (count) * sizeof(type)))			\
+		return -EFAULT;								\
+	unrolled_count(count)								\
+	for (i = 0; i < (count); i++)							\
+		unsafe_get_user(to[i], from + i, fault);				\
+	user_read_access_end();								\
+	return 0;									\
+fault:											\
+	user_read_access_end();								\
+	return -EFAULT;									\
 }
 
-int vfm_user_write_4_u32(u32 __user *to, const u32 *from)
-{
-	if (!user_write_access_begin(to, 4 * sizeof(u32)))
-		return -EFAULT;
-	unsafe_put_user(from[0], to + 0, fault);
-	unsafe_put_user(from[1], to + 1, fault);
-	unsafe_put_user(from[2], to + 2, fault);
-	unsafe_put_user(from[3], to + 3, fault);
-	user_write_access_end();
-	return 0;
-fault:
-	user_write_access_end();
-	return -EFAULT;
+#define VFM_DEFINE_USER_WRITE(type, count)						\
+int vfm_user_write_##count##_##type(type __user *to, const type *from)			\
+{											\
+	int i;										\
+											\
+	if (!user_write_access_begin(to, (count) * sizeof(type)))			\
+		return -EFAULT;								\
+	unrolled_count(count)								\
+	for (i = 0; i < (count); i++)							\
+		unsafe_put_user(from[i], to + i, fault);				\
+	user_write_access_end();							\
+	return 0;									\
+fault:											\
+	user_write_access_end();							\
+	return -EFAULT;									\
 }
 
-int vfm_user_read_8_u64(u64 *to, const u64 __user *from)
-{
-	if (!user_read_access_begin(from, 8 * sizeof(u64)))
-		return -EFAULT;
-	unsafe_get_user(to[0], from + 0, fault);
-	unsafe_get_user(to[1], from + 1, fault);
-	unsafe_get_user(to[2], from + 2, fault);
-	unsafe_get_user(to[3], from + 3, fault);
-	unsafe_get_user(to[4], from + 4, fault);
-	unsafe_get_user(to[5], from + 5, fault);
-	unsafe_get_user(to[6], from + 6, fault);
-	unsafe_get_user(to[7], from + 7, fault);
-	user_read_access_end();
-	return 0;
-fault:
-	user_read_access_end();
-	return -EFAULT;
-}
-
-int vfm_user_write_8_u64(u64 __user *to, const u64 *from)
-{
-	if (!user_write_access_begin(to, 8 * sizeof(u64)))
-		return -EFAULT;
-	unsafe_put_user(from[0], to + 0, fault);
-	unsafe_put_user(from[1], to + 1, fault);
-	unsafe_put_user(from[2], to + 2, fault);
-	unsafe_put_user(from[3], to + 3, fault);
-	unsafe_put_user(from[4], to + 4, fault);
-	unsafe_put_user(from[5], to + 5, fault);
-	unsafe_put_user(from[6], to + 6, fault);
-	unsafe_put_user(from[7], to + 7, fault);
-	user_write_access_end();
-	return 0;
-fault:
-	user_write_access_end();
-	return -EFAULT;
-}
+VFM_DEFINE_USER_READ(u32, 4)
+VFM_DEFINE_USER_WRITE(u32, 4)
+VFM_DEFINE_USER_READ(u64, 8)
+VFM_DEFINE_USER_WRITE(u64, 8)
 
 /*
  * Stores the eight words of an MC portal; the store of the first one submits the command.
@@ -245,13 +218,11 @@ fault:
  */
 u64 vfm_portal_submit(void __iomem *portal, const u64 *words)
 {
-	writeq_relaxed(words[1], portal + 8);
-	writeq_relaxed(words[2], portal + 16);
-	writeq_relaxed(words[3], portal + 24);
-	writeq_relaxed(words[4], portal + 32);
-	writeq_relaxed(words[5], portal + 40);
-	writeq_relaxed(words[6], portal + 48);
-	writeq_relaxed(words[7], portal + 56);
+	int i;
+
+	unrolled_count(7)
+	for (i = 1; i < 8; i++)
+		writeq_relaxed(words[i], portal + i * sizeof(u64));
 	writeq(words[0], portal);
 	return readq_relaxed(portal);
 }
@@ -264,13 +235,11 @@ u64 vfm_portal_header(const void __iomem *portal)
 /* All words but the first one. */
 void vfm_portal_parameters(const void __iomem *portal, u64 *words)
 {
-	words[1] = readq_relaxed(portal + 8);
-	words[2] = readq_relaxed(portal + 16);
-	words[3] = readq_relaxed(portal + 24);
-	words[4] = readq_relaxed(portal + 32);
-	words[5] = readq_relaxed(portal + 40);
-	words[6] = readq_relaxed(portal + 48);
-	words[7] = readq_relaxed(portal + 56);
+	int i;
+
+	unrolled_count(7)
+	for (i = 1; i < 8; i++)
+		words[i] = readq_relaxed(portal + i * sizeof(u64));
 }
 
 int vfm_map_io(struct vm_area_struct *vma, phys_addr_t start, unsigned long size,

@@ -93,8 +93,7 @@ pub(crate) struct Object {
     /// [`vectors::Vectors`].
     #[pin]
     lines: Mutex<KVec<Option<Line<Trigger>>>>,
-    counters: Arc<Counters>,
-    _share: Share,
+    share: Share,
 }
 
 /// An object's part in its container.
@@ -172,7 +171,6 @@ impl Object {
         }))?;
         let lines = collect((0..device.irq_count()).map(|_| None))?;
         let share = Share::new(&container, device)?;
-        let counters = share.counters.clone();
         let device = device.into();
         Ok(try_pin_init!(Self {
             device,
@@ -182,8 +180,7 @@ impl Object {
             region_infos,
             portal: SetOnce::new(),
             lines <- new_mutex!(lines, "Object::lines"),
-            counters,
-            _share: share,
+            share,
         }))
     }
 
@@ -266,7 +263,7 @@ impl Object {
         let trigger = Trigger {
             device: self.device.clone(),
             index,
-            counters: self.counters.clone(),
+            counters: self.share.counters.clone(),
         };
         Line::request(virq, name, trigger, Some(eventfd))
     }
@@ -303,7 +300,7 @@ impl Object {
     }
 
     fn reset_and_count(&self) -> Result {
-        self.counters.resets.count();
+        self.share.counters.resets.count();
         let result = self.container.reset(&self.device);
         trace::reset(&self.device, &result);
         result
@@ -311,7 +308,7 @@ impl Object {
 
     /// A command of user space's, unless it would take the container from the host.
     fn send(&self, portal: &Portal, how: &policy::Portal, command: &Command) -> Result<u64> {
-        self.counters.commands.count();
+        self.share.counters.commands.count();
         match policy::decide(parameters::command_policy(), command, how) {
             Verdict::Send => {}
             Verdict::SendAndLog(refusal) => self.log(command, refusal.reason),
@@ -330,7 +327,7 @@ impl Object {
 
     #[cold]
     fn refuse(&self, portal: &Portal, command: &Command) -> u64 {
-        self.counters.refused.count();
+        self.share.counters.refused.count();
         let answer = policy::answer(command);
         portal.answer_instead(&answer);
         answer.header()
@@ -350,7 +347,7 @@ impl Operations for Object {
     fn open(&self, has_address_space: bool) -> Result {
         self.container
             .object_opens(&self.device, has_address_space)?;
-        self.counters.opens.count();
+        self.share.counters.opens.count();
         Ok(())
     }
 
@@ -444,8 +441,8 @@ impl Operations for Object {
         words.for_each(|word| *word = u64::from_le(*word));
         let result = self.send(portal, &how, &command);
         match result {
-            Err(e) if e == ETIMEDOUT => self.counters.timeouts.count(),
-            Err(e) if e == EBUSY => self.counters.busy.count(),
+            Err(e) if e == ETIMEDOUT => self.share.counters.timeouts.count(),
+            Err(e) if e == EBUSY => self.share.counters.busy.count(),
             _ => {}
         }
         trace::command(&self.device, &command, &result);

@@ -137,9 +137,7 @@ impl Portal {
 
     /// Reads what the current task has to read.
     pub(crate) fn read(&self, words: &mut [u64; 8]) {
-        let task = current!().as_ptr();
-        let answers = self.answers.lock();
-        match answers.iter().find(|a| a.task.as_ptr() == task) {
+        match own_answer(&mut self.answers.lock(), current!()) {
             Some(own) if own.is_there => *words = own.words,
             _ => self.io.read_with_header(self.io.header(), words),
         }

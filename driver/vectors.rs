@@ -99,12 +99,10 @@ impl Vectors {
         if container.device().irq_count() == 0 {
             return Ok(false);
         }
-        match &self.set {
-            // A user's lines are made where the user's domain is: they stay.
-            Some(set) if set.is_for_all() || set.domain == domain => {}
-            _ => {
-                self.make(container, 1, domain)?;
-            }
+        // A user's lines are made where the user's domain is: they stay.
+        let is_good = |set: &Set| set.is_for_all() || set.domain == domain;
+        if !self.set.as_ref().is_some_and(is_good) {
+            self.make(container, 1, domain)?;
         }
         let must_enable = self.must_enable && can_enable;
         self.must_enable &= !must_enable;
@@ -171,25 +169,19 @@ impl Vectors {
     /// The set that has vectors for all objects, and whether it was made now.
     fn for_all(&mut self, container: &Arc<Container>) -> Result<(&mut Set, bool)> {
         let domain = container.device().iommu_domain();
-        let is_good = match &self.set {
-            Some(set) => set.is_for_all() && (set.domain == domain || set.is_used(container.id())),
-            None => false,
-        };
-        if !is_good {
+        let is_good =
+            |set: &Set| set.is_for_all() && (set.domain == domain || set.is_used(container.id()));
+        let is_new = !self.set.as_ref().is_some_and(is_good);
+        if is_new {
             let count = vectors::pool_size([container.irqs()]);
             // The vector more makes a set for all differ from one for the container alone.
             self.make(container, count.max(2), domain)?;
         }
-        Ok((self.set.as_mut().ok_or(EINVAL)?, !is_good))
+        Ok((self.set.as_mut().ok_or(EINVAL)?, is_new))
     }
 
     /// Makes another set in place of the one that is there, of which no object has a line.
-    fn make(
-        &mut self,
-        container: &Arc<Container>,
-        count: u32,
-        domain: Option<usize>,
-    ) -> Result<&mut Set> {
+    fn make(&mut self, container: &Arc<Container>, count: u32, domain: Option<usize>) -> Result {
         // The device has one block at a time.
         self.set = None;
         self.must_enable = true;
@@ -199,7 +191,8 @@ impl Vectors {
             // Messages that came while no line was requested are lost.
             container.interrupted(false);
         }
-        Ok(self.set.insert(set))
+        self.set = Some(set);
+        Ok(())
     }
 }
 
