@@ -340,14 +340,7 @@ impl Manager {
         // and would find it taken.
         bus::wait_until(SEEN, || bus::device(&made.to_string()).exists());
         with_open(&mut self.portal, self.root, |portal, root| {
-            let request = container::Assign {
-                container: to.id,
-                options: PLUGGED,
-                count: 1,
-                base_or_align: made.id,
-                kind: ResourceType::new(made.kind.name()),
-            };
-            match portal.call(root, &request) {
+            match portal.call(root, &assign(made, to, PLUGGED)) {
                 Ok(()) => Ok(made),
                 Err(error) => {
                     destroy(portal, root, made)?;
@@ -364,7 +357,9 @@ impl Manager {
     /// The check fails.
     pub fn remove(&mut self, made: ObjectId, from: &str) -> Result<(), Stop> {
         let from = object(from)?;
-        with_open(&mut self.portal, from, |portal, child| portal.call(child, &unplug(made, from)))?;
+        // The MC lets go of what is unplugged only.
+        let unplug = assign(made, from, EXPLICIT);
+        with_open(&mut self.portal, from, |portal, child| portal.call(child, &unplug))?;
         Ok(with_open(&mut self.portal, self.root, |portal, root| {
             let request = container::Unassign {
                 child: from.id,
@@ -379,11 +374,10 @@ impl Manager {
     }
 }
 
-/// The MC lets go of what is unplugged only.
-fn unplug(object: ObjectId, of: ObjectId) -> container::Assign {
+fn assign(object: ObjectId, to: ObjectId, options: u32) -> container::Assign {
     container::Assign {
-        container: of.id,
-        options: EXPLICIT,
+        container: to.id,
+        options,
         count: 1,
         base_or_align: object.id,
         kind: ResourceType::new(object.kind.name()),

@@ -30,8 +30,8 @@ struct Driver {
 }
 
 /// What the bus driver of the container around complains of, when an object goes to a
-/// container below or comes from there while it lists its own: both have it for a moment. The
-/// suite sees to it that nobody else does that.
+/// container below or comes from there while it lists its own: both have it for a moment. In
+/// the suite, checks that look at the kernel's log see to it that nobody else does that.
 const BOTH_HAVE_IT: &str = "sysfs: cannot create duplicate filename '/";
 
 /// Linux's own driver. Checks that can crash it run in machines of their own.
