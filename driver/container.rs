@@ -207,7 +207,7 @@ impl Container {
         registry::remove(self);
         let bus = self.bus.lock().take();
         // The bus closes the container by a command.
-        let _ = self.portal.exclusively(|_| {
+        let _ = self.portal.lent_to_bus(|| {
             drop(bus);
             Ok(())
         });
@@ -333,10 +333,15 @@ impl Container {
     /// Resets an object of the container, or the container.
     pub(crate) fn reset(self: &Arc<Self>, device: &fsl_mc::Device) -> Result {
         if device.is(&self.device) {
-            let options = command::RESET_NON_RECURSIVE;
-            let (id, version) = (device.id(), device.version());
-            return self.order(|token| command::reset_container(token, id, options, version));
+            return self.order(|token| {
+                let options = command::RESET_NON_RECURSIVE;
+                command::reset_container(token, device.id(), options, device.version())
+            });
         }
+        self.reset_object(device)
+    }
+
+    fn reset_object(&self, device: &fsl_mc::Device) -> Result {
         let open = command::open(&device.type_name(), device.id()).map_err(to_error)?;
         self.portal.exclusively(|mut portal| {
             let token = token_of(portal.order(&open)?);
@@ -376,25 +381,36 @@ impl Container {
     /// container is opened anew.
     fn with_token<R>(&self, f: impl Fn(&mut Exclusive<'_>, u16) -> Result<R>) -> Result<R> {
         self.portal.exclusively(|mut portal| {
-            let result = f(&mut portal, self.token());
-            if !matches!(result, Err(e) if e == EACCES) {
-                return result;
+            let mut token = self.token();
+            let mut may_open_again = true;
+            loop {
+                match f(&mut portal, token) {
+                    Err(e) if e == EACCES && may_open_again => {}
+                    result => return result,
+                }
+                may_open_again = false;
+                token = self.open_again(&mut portal)?;
             }
-            dev_warn!(self.dev(), "was closed by its user: it is opened again\n");
-            let id = self.id();
-            let open = command::open(&id.kind, id.id).map_err(to_error)?;
-            let token = token_of(portal.order(&open)?);
-            self.token.store(token.into(), Relaxed);
-            self.device.set_token(token);
-            f(&mut portal, token)
         })
+    }
+
+    /// Opens the container that its user has closed. The token that stands for it now.
+    #[cold]
+    fn open_again(&self, portal: &mut Exclusive<'_>) -> Result<u16> {
+        dev_warn!(self.dev(), "was closed by its user: it is opened again\n");
+        let id = self.id();
+        let open = command::open(&id.kind, id.id).map_err(to_error)?;
+        let token = token_of(portal.order(&open)?);
+        self.token.store(token.into(), Relaxed);
+        self.device.set_token(token);
+        Ok(token)
     }
 
     /// Binds the objects that the container has when it is bound itself.
     fn bind_objects(&self) -> Result {
         let guard = self.bus.lock();
         let bus = guard.as_ref().ok_or(ENODEV)?;
-        self.portal.exclusively(|_| bus.scan())?;
+        self.portal.lent_to_bus(|| bus.scan())?;
         let mut objects: KVec<ARef<fsl_mc::Device>> = KVec::new();
         let mut result = Ok(());
         bus.for_each(|device| {
@@ -447,7 +463,7 @@ impl Container {
             if bus.find(object).is_some() {
                 continue;
             }
-            match self.portal.exclusively(|_| bus.add(object)) {
+            match self.portal.lent_to_bus(|| bus.add(object)) {
                 Ok(device) => registry::bind_pending(&device),
                 Err(e) if e == EEXIST => result = Err(EAGAIN),
                 Err(e) => dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n"),

@@ -94,16 +94,21 @@ impl Portal {
         })
     }
 
-    /// Runs `f` with the portal to itself: it may send several commands, through
-    /// [`Exclusive`] or by calls into the bus, which uses the portal without knowing of the
-    /// lock.
+    /// Runs `f` with the portal to itself: it may send several commands.
     pub(crate) fn exclusively<R>(&self, f: impl FnOnce(Exclusive<'_>) -> Result<R>) -> Result<R> {
         let mut state = self.state.lock();
-        self.make_idle(&mut state, Waiter::Driver)?;
         f(Exclusive {
             portal: self,
             state: &mut state,
         })
+    }
+
+    /// Runs `f` with the portal lent to the bus, which sends commands without knowing of the
+    /// lock, nor of one that is in flight.
+    pub(crate) fn lent_to_bus<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
+        let mut state = self.state.lock();
+        self.make_idle(&mut state, Waiter::Driver)?;
+        f()
     }
 
     /// Runs `f` while nobody sends commands.
