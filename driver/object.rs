@@ -195,20 +195,27 @@ impl Object {
         }
     }
 
-    /// The portal that reads and writes of the object go to, and how the policy sees it. That
-    /// the object has one is checked before.
+    /// The portal that reads and writes of the object go to. That the object has one is checked
+    /// before.
     #[inline]
-    fn portal(&self) -> Result<(&Portal, policy::Portal)> {
+    fn portal(&self) -> Result<&Portal> {
         if self.kind == ObjectKind::Dprc {
-            let kernel_token = self.container.token();
-            let how = policy::Portal::Container { kernel_token };
-            return Ok((self.container.portal(), how));
+            return Ok(self.container.portal());
         }
-        let portal = match self.portal.as_ref() {
-            Some(portal) => portal,
-            None => self.map_portal()?,
-        };
-        Ok((portal, policy::Portal::Dpmcp))
+        match self.portal.as_ref() {
+            Some(portal) => Ok(portal),
+            None => self.map_portal(),
+        }
+    }
+
+    /// How the policy sees that portal.
+    fn portal_for_policy(&self) -> policy::Portal {
+        match self.kind {
+            ObjectKind::Dprc => policy::Portal::Container {
+                kernel_token: self.container.token(),
+            },
+            _ => policy::Portal::Dpmcp,
+        }
     }
 
     #[cold]
@@ -307,9 +314,13 @@ impl Object {
     }
 
     /// A command of user space's, unless it would take the container from the host.
-    fn send(&self, portal: &Portal, how: &policy::Portal, command: &Command) -> Result<u64> {
+    fn send(&self, portal: &Portal, command: &Command) -> Result<u64> {
         self.share.counters.commands.count();
-        match policy::decide(parameters::command_policy(), command, how) {
+        match policy::decide(
+            parameters::command_policy(),
+            command,
+            &self.portal_for_policy(),
+        ) {
             Verdict::Send => {}
             Verdict::SendAndLog(refusal) => self.log(command, refusal.reason),
             Verdict::Refuse(_) => return Ok(self.refuse(portal, command)),
@@ -424,7 +435,7 @@ impl Operations for Object {
 
     fn read(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, false)?;
-        let (portal, _) = self.portal()?;
+        let portal = self.portal()?;
         let mut words = [0; SIZE / 8];
         portal.read(&mut words);
         words.iter_mut().for_each(|word| *word = word.to_le());
@@ -434,12 +445,12 @@ impl Operations for Object {
 
     fn write(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, true)?;
-        let (portal, how) = self.portal()?;
+        let portal = self.portal()?;
         let mut command = Command([0; SIZE / 8]);
         user::read_8_u64(buffer, &mut command.0)?;
         let words = command.0.iter_mut();
         words.for_each(|word| *word = u64::from_le(*word));
-        let result = self.send(portal, &how, &command);
+        let result = self.send(portal, &command);
         match result {
             Err(e) if e == ETIMEDOUT => self.share.counters.timeouts.count(),
             Err(e) if e == EBUSY => self.share.counters.busy.count(),

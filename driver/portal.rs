@@ -20,6 +20,7 @@ use crate::{
     logic::{
         command::{
             in_flight,
+            result_of,
             status_of,
             Command, //
         },
@@ -181,8 +182,7 @@ impl Portal {
     /// A command and the first word of its answer, where the MC has done what it says.
     fn order(&self, state: &mut State, command: &Command, who: Waiter) -> Result<u64> {
         let header = self.send(state, command, who)?;
-        let answer = Command([header, 0, 0, 0, 0, 0, 0, 0]);
-        answer.result().map_err(to_error)?;
+        result_of(header).map_err(to_error)?;
         Ok(header)
     }
 

@@ -162,6 +162,30 @@ pub const fn token_of(header: u64) -> u16 {
     (header >> 32) as u16
 }
 
+/// What the header of an answer says of its command.
+///
+/// # Errors
+/// [`Status::errno`]; [`Errno::Inval`] for a byte that stands for no status.
+pub const fn result_of(header: u64) -> Result<(), Errno> {
+    let status = status_of(header);
+    if status == Status::Ok.byte() {
+        Ok(())
+    } else {
+        Err(refusal(status))
+    }
+}
+
+#[cold]
+const fn refusal(status: u8) -> Errno {
+    match Status::from_byte(status) {
+        Some(status) => match status.errno() {
+            Some(errno) => errno,
+            None => Errno::Inval,
+        },
+        None => Errno::Inval,
+    }
+}
+
 /// A command or an answer: the eight words of a portal, in the order of the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Command(pub [u64; 8]);
@@ -247,20 +271,6 @@ impl Command {
     pub const fn with_status(mut self, status: Status) -> Self {
         self.0[0] = (self.0[0] & !(0xff << 16)) | ((status.byte() as u64) << 16);
         self
-    }
-
-    /// What an answer says of its command.
-    ///
-    /// # Errors
-    /// [`Status::errno`]; [`Errno::Inval`] for a byte that stands for no status.
-    pub const fn result(&self) -> Result<(), Errno> {
-        match Status::from_byte(self.status()) {
-            None => Err(Errno::Inval),
-            Some(status) => match status.errno() {
-                None => Ok(()),
-                Some(errno) => Err(errno),
-            },
-        }
     }
 
     /// The command id as it is on the wire: number and version.

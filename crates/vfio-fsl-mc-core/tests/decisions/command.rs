@@ -247,12 +247,8 @@ fn statuses_are_linuxs_errors() {
         _ => Err(22),
     };
     for byte in 0..=u8::MAX {
-        let answer = Command([u64::from(byte) << 16, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(
-            answer.result().map_err(Errno::number),
-            linux(byte),
-            "{byte:#x}"
-        );
+        let result = command::result_of(u64::from(byte) << 16);
+        assert_eq!(result.map_err(Errno::number), linux(byte), "{byte:#x}");
         assert_eq!(command::in_flight(byte), byte == 1);
         let known = mc_abi::Status::ALL
             .iter()
