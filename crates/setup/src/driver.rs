@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Building the Linux driver of a checkout for the board's kernel.
+//! Building the Linux driver of a checkout for the board's kernel, and the one that it is
+//! measured beside.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,12 +25,40 @@ use crate::tree::hexadecimal;
 /// The module's file without its suffix, as `Kbuild` has it.
 const NAME: &str = "vfio-fsl-mc";
 
-/// The driver's folder in a checkout, and its first source file.
-const FOLDER: &str = "driver";
-const ROOT_FILE: &str = "main.rs";
+/// A driver of a checkout.
+struct Recipe {
+    /// Its folder in a checkout, with its `Kbuild`.
+    folder: &'static str,
+    /// The first of its Rust files, in that folder.
+    root_file: Option<&'static str>,
+    /// What it is made of, below the checkout.
+    sources: &'static [&'static str],
+    /// Where the cache keeps it.
+    place: &'static str,
+    /// What is done, for the user.
+    building: &'static str,
+    checking: &'static str,
+}
 
-/// What the driver is made of, below the checkout.
-const SOURCES: [&str; 2] = [FOLDER, "crates/vfio-fsl-mc-core/src/logic"];
+/// The project's driver.
+const DRIVER: Recipe = Recipe {
+    folder: "driver",
+    root_file: Some("main.rs"),
+    sources: &["driver", "crates/vfio-fsl-mc-core/src/logic"],
+    place: "driver",
+    building: "building the driver",
+    checking: "checking the driver",
+};
+
+/// What any driver costs at least.
+const LEAST: Recipe = Recipe {
+    folder: "crates/driver-bench/least",
+    root_file: None,
+    sources: &["crates/driver-bench/least"],
+    place: "driver-least",
+    building: "building the least driver",
+    checking: "checking the least driver",
+};
 
 /// Names that only files of a build have: somebody may have built in the checkout.
 /// Hidden files are left out too.
@@ -99,7 +128,38 @@ pub fn build_driver(
     parts: &Parts,
     progress: &dyn Progress,
 ) -> Result<BuiltDriver> {
-    let work = Work::new(checkout, parts)?;
+    build(&DRIVER, checkout, parts, progress)
+}
+
+/// Builds the driver that does the least that any could do, which the bench of drivers
+/// measures beside them. It goes by the driver's name, and is of no other use.
+///
+/// # Errors
+/// As for [`build_driver`].
+pub fn build_least_driver(
+    checkout: &Path,
+    parts: &Parts,
+    progress: &dyn Progress,
+) -> Result<BuiltDriver> {
+    build(&LEAST, checkout, parts, progress)
+}
+
+/// Holds the sources of both drivers against the kernel's rules: clippy and the C compiler
+/// without a warning, and the kernel's format.
+///
+/// # Errors
+/// As for [`build_driver`].
+pub fn lint_driver(checkout: &Path, parts: &Parts, progress: &dyn Progress) -> Result<()> {
+    [&DRIVER, &LEAST].into_iter().try_for_each(|recipe| lint(recipe, checkout, parts, progress))
+}
+
+fn build(
+    recipe: &'static Recipe,
+    checkout: &Path,
+    parts: &Parts,
+    progress: &dyn Progress,
+) -> Result<BuiltDriver> {
+    let work = Work::new(recipe, checkout, parts)?;
     if let Some(built) = work.built()? {
         return Ok(built);
     }
@@ -108,11 +168,11 @@ pub fn build_driver(
         return Ok(built);
     }
     let build = work.folder("build")?;
-    work.make("building the driver", &build, &[], progress)?;
+    work.make(recipe.building, &build, &[], progress)?;
     let with_symbols = format!("/build/{NAME}.ko");
     let stripped = format!("/build/{NAME}.stripped");
     let strip = ["aarch64-linux-gnu-strip", "--strip-debug", "-o", &stripped, &with_symbols];
-    work.checked("building the driver", &work.room(&build)?.run(&strip, |_| ())?)?;
+    work.checked(recipe.building, &work.room(&build)?.run(&strip, |_| ())?)?;
     let path = build.join(format!("{NAME}.stripped"));
     let bytes = fs::read(&path).map_err(Error::file("cannot read", &path))?;
     work.check_fit(&bytes)?;
@@ -123,13 +183,13 @@ pub fn build_driver(
     work.built()?.ok_or_else(missing)
 }
 
-/// Holds the driver's sources against the kernel's rules: clippy and the C compiler
-/// without a warning, and the kernel's format.
-///
-/// # Errors
-/// As for [`build_driver`].
-pub fn lint_driver(checkout: &Path, parts: &Parts, progress: &dyn Progress) -> Result<()> {
-    let work = Work::new(checkout, parts)?;
+fn lint(
+    recipe: &'static Recipe,
+    checkout: &Path,
+    parts: &Parts,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let work = Work::new(recipe, checkout, parts)?;
     let stamp = work.place.join("lint.json");
     let clean = work.record(String::new());
     if disk::read_json::<Built>(&stamp).as_ref() == Some(&clean) {
@@ -137,17 +197,20 @@ pub fn lint_driver(checkout: &Path, parts: &Parts, progress: &dyn Progress) -> R
     }
     let _alone = work.lock(progress)?;
     let build = work.folder("lint")?;
-    let rules = format!("/usr/src/{}/.rustfmt.toml", file_name(&work.headers.common));
-    let root = format!("/source/{FOLDER}/{ROOT_FILE}");
-    let format = ["rustfmt", "--check", "--edition", "2021", "--config-path", &rules, &root];
-    work.checked("checking the driver's format", &work.room(&build)?.run(&format, |_| ())?)?;
+    if let Some(root_file) = recipe.root_file {
+        let rules = format!("/usr/src/{}/.rustfmt.toml", file_name(&work.headers.common));
+        let root = format!("/source/{}/{root_file}", recipe.folder);
+        let format = ["rustfmt", "--check", "--edition", "2021", "--config-path", &rules, &root];
+        work.checked(recipe.checking, &work.room(&build)?.run(&format, |_| ())?)?;
+    }
     let strict = ["CLIPPY=1", "KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror"];
-    work.make("checking the driver", &build, &strict, progress)?;
+    work.make(recipe.checking, &build, &strict, progress)?;
     disk::write_json(&stamp, &clean)
 }
 
 /// A checkout's sources, and the place in the cache where they are built.
 struct Work<'a> {
+    recipe: &'static Recipe,
     parts: &'a Parts,
     tree: &'a Path,
     headers: Headers,
@@ -159,9 +222,9 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(checkout: &Path, parts: &'a Parts) -> Result<Self> {
+    fn new(recipe: &'static Recipe, checkout: &Path, parts: &'a Parts) -> Result<Self> {
         let tree = parts.tree(Need::KernelBuild)?;
-        let files = sources(checkout)?;
+        let files = sources(recipe, checkout)?;
         let mut hash = Sha256::new();
         hash.update(file_name(tree));
         for (path, contents) in &files {
@@ -170,13 +233,14 @@ impl<'a> Work<'a> {
             hash.update(contents);
         }
         Ok(Self {
+            recipe,
             parts,
             tree,
             headers: Headers::in_tree(tree)?,
             checkout: fs::canonicalize(checkout).unwrap_or_else(|_| checkout.to_owned()),
             files,
             inputs: hexadecimal(&hash.finalize()),
-            place: parts.cache().join("driver").join(workspace_key(checkout)),
+            place: parts.cache().join(recipe.place).join(workspace_key(checkout)),
         })
     }
 
@@ -266,7 +330,7 @@ impl<'a> Work<'a> {
         progress: &dyn Progress,
     ) -> Result<()> {
         let headers = format!("/usr/src/{}", file_name(&self.headers.folder));
-        let (source, jobs) = (format!("M=/source/{FOLDER}"), room::jobs());
+        let (source, jobs) = (format!("M=/source/{}", self.recipe.folder), room::jobs());
         let make = ["make", "-C", &headers, &source, "MO=/build", &jobs];
         progress.busy(what);
         let words = [&make[..], options, &["modules"]].concat();
@@ -313,10 +377,10 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The files that the driver is made of, by their paths below the checkout, sorted.
-fn sources(checkout: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+/// The files that a driver is made of, by their paths below the checkout, sorted.
+fn sources(recipe: &Recipe, checkout: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut paths = Vec::new();
-    for folder in SOURCES {
+    for folder in recipe.sources {
         let path = checkout.join(folder);
         if !path.is_dir() {
             return Err(Error::NoDriverSource(path));
@@ -383,7 +447,7 @@ mod tests {
             "crates/vfio-fsl-mc-core/src/logic/mod.rs",
             "crates/vfio-fsl-mc-core/src/lib.rs",
         ]);
-        let found = sources(folder.path()).unwrap();
+        let found = sources(&DRIVER, folder.path()).unwrap();
         let names: Vec<_> = found.iter().map(|(path, _)| path.to_str().unwrap()).collect();
         assert_eq!(
             names,
@@ -400,7 +464,7 @@ mod tests {
     #[test]
     fn a_folder_without_a_driver_is_named() {
         let folder = checkout(&["driver/main.rs"]);
-        let error = sources(folder.path()).unwrap_err();
+        let error = sources(&DRIVER, folder.path()).unwrap_err();
         assert!(
             matches!(&error, Error::NoDriverSource(path) if path.ends_with("logic")),
             "{error}"

@@ -66,7 +66,7 @@ mod stamp;
 mod tree;
 
 pub use cache::Cache;
-pub use driver::{BuiltDriver, build_driver, lint_driver};
+pub use driver::{BuiltDriver, build_driver, build_least_driver, lint_driver};
 pub use error::{Error, Result};
 pub use guest::{GUEST_TARGET, build_guest_programs};
 pub use kernel::Kernel;
