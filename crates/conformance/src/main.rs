@@ -132,6 +132,7 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn std::error::Error>> {
     say(&format!("# kernel {}, driver's srcversion {driver}\n", place.kernel))?;
     say(&format!("# container {}\n", context.container))?;
     let mut records = Vec::new();
+    let mut stage = runner::Stage::new(&context);
     for check in chosen {
         let (verdict, took) = if check.danger && !options.dangerous {
             let reason = "can crash Linux's own driver; --dangerous runs it".to_owned();
@@ -141,6 +142,7 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 std::fs::write("/dev/kmsg", format!("conformance: {}\n", check.path()))
                     .map_err(|error| format!("writing to /dev/kmsg: {error}"))?;
             }
+            stage.clear();
             let bind_again = options.bind_again || options.expect_defects;
             runner::run(check, &context, bind_again, options.patience.max(1))
         };

@@ -21,6 +21,39 @@ pub const CHILD: &str = "--run-one-check";
 /// How long a process may take to vanish that was killed.
 const BURIAL: Duration = Duration::from_secs(10);
 
+/// How long an object that a check has made may take to vanish.
+const REST: Duration = Duration::from_secs(2);
+
+/// The containers between two checks. What a check has made or moved vanishes or comes back
+/// after its end, and the next one is not to take it for something that stays.
+pub struct Stage<'a> {
+    containers: Vec<&'a str>,
+    objects: Vec<Vec<String>>,
+}
+
+impl<'a> Stage<'a> {
+    /// The containers as they are now.
+    pub fn new(context: &'a Context) -> Self {
+        let containers = [Some(&context.container), context.second.as_ref()];
+        let containers: Vec<&str> = containers.into_iter().flatten().map(String::as_str).collect();
+        let objects = present(&containers);
+        Self { containers, objects }
+    }
+
+    /// Waits until the objects are those of before. Where that does not come, those that are
+    /// there are the ones of the next check.
+    pub fn clear(&mut self) {
+        if !bus::wait_until(REST, || present(&self.containers) == self.objects) {
+            self.objects = present(&self.containers);
+        }
+    }
+}
+
+/// The objects of containers; none where the bus does not tell, as the check will say.
+fn present(containers: &[&str]) -> Vec<Vec<String>> {
+    containers.iter().map(|name| bus::objects(name).unwrap_or_default()).collect()
+}
+
 /// How a check ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "lowercase")]

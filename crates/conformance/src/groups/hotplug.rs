@@ -3,10 +3,10 @@
 
 use crate::bus::{self, DRIVER};
 use crate::check::{Check, Outcome, Stop, ensure, fail, is};
-use crate::context::Context;
+use crate::context::{Context, Held};
 use crate::kernel::Log;
 use crate::mc::{self, Armed, Gate, Manager, container_of, object, settle, with_open};
-use dprc::McPortal;
+use dprc::{Device, McPortal};
 use mc_abi::ObjectId;
 use mc_abi::dprc::event;
 use std::time::Duration;
@@ -150,6 +150,19 @@ fn appears(name: &str, container: &str) -> Outcome {
     is(&format!("IOMMU group of {name}"), bus::group_of(name), bus::group_of(container))
 }
 
+/// Opens an object that has appeared. The kernel shows a VFIO device just before its group
+/// knows it.
+fn open(held: &Held, name: &str) -> Result<Device, Stop> {
+    let mut opened = held.device(name);
+    bus::wait_until(SECONDS, || {
+        if opened.is_err() {
+            opened = held.device(name);
+        }
+        opened.is_ok()
+    });
+    opened
+}
+
 fn vanishes(name: &str) -> Outcome {
     let gone = bus::wait_until(SECONDS, || !bus::device(name).exists());
     ensure(gone, format!("{name} vanishes within {SECONDS:?}"), || "it stays".into())
@@ -167,7 +180,7 @@ fn added(context: &Context) -> Outcome {
     let name = added.id.to_string();
     appears(&name, &context.container)?;
     let held = context.hold()?;
-    held.device(&name)?.reset()?;
+    open(&held, &name)?.reset()?;
     is("state of the object", mc::enabled(&mut held.dprc()?.portal()?, added.id)?, false)
 }
 
@@ -187,7 +200,7 @@ fn added_while_open(context: &Context) -> Outcome {
     let mut added = Added::to(context)?;
     let name = added.id.to_string();
     appears(&name, &context.container)?;
-    held.device(&name)?.reset()?;
+    open(&held, &name)?.reset()?;
     added.take_away()?;
     vanishes(&name)?;
     let number = container_of(&mut dprc.portal()?)?;
@@ -258,7 +271,7 @@ fn removed_while_open(context: &Context) -> Outcome {
     let mut added = Added::to(context)?;
     let name = added.id.to_string();
     appears(&name, &context.container)?;
-    let device = held.device(&name)?;
+    let device = open(&held, &name)?;
     added.take_away()?;
     std::thread::sleep(Duration::from_millis(500));
     // The object is no more; what comes back is an error, and comes back.
@@ -309,7 +322,7 @@ fn again_and_again(context: &Context) -> Outcome {
         appears(&name, &context.container)?;
         if round % 2 == 0 {
             mc::switch_on(&mut portal, added.id)?;
-            drop(held.device(&name)?);
+            drop(open(&held, &name)?);
         }
         added.take_away()?;
         vanishes(&name)?;
