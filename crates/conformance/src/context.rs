@@ -69,6 +69,11 @@ impl Context {
         }
     }
 
+    /// The names of the containers.
+    pub fn containers(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.container.as_str()).chain(self.second.as_deref())
+    }
+
     /// What is in the container.
     ///
     /// # Errors

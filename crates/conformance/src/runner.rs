@@ -34,8 +34,7 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// The containers as they are now.
     pub fn new(context: &'a Context) -> Self {
-        let containers = [Some(&context.container), context.second.as_ref()];
-        let containers: Vec<&str> = containers.into_iter().flatten().map(String::as_str).collect();
+        let containers: Vec<&str> = context.containers().collect();
         let objects = present(&containers);
         Self { containers, objects }
     }
@@ -108,8 +107,7 @@ pub fn run(
 }
 
 fn bind_all_again(context: &Context) -> io::Result<()> {
-    let containers = [Some(&context.container), context.second.as_ref()];
-    containers.into_iter().flatten().try_for_each(|container| bus::bind_again(container))
+    context.containers().try_for_each(bus::bind_again)
 }
 
 fn start(check: &Check, context: &Context) -> io::Result<Child> {

@@ -23,7 +23,7 @@
 /* Where the number of a region is in a position. */
 #define REGION_SHIFT 40
 
-/* Regions of an object, at most. */
+/* Regions of an object that are told of, at most. */
 #define REGIONS 2
 
 /* Interrupts of a container, as many as are measured and some more. */
@@ -35,6 +35,7 @@ struct least {
 	struct fsl_mc_device *container;
 	/* The container's. */
 	void __iomem *portal;
+	u32 regions;
 	u32 region_flags;
 	u64 region_sizes[REGIONS];
 	/* Of interrupt 0, the only one. */
@@ -150,6 +151,7 @@ static int request(struct least *least)
 
 static long set_irqs(struct least *least, struct vfio_irq_set __user *set)
 {
+	struct eventfd_ctx *trigger;
 	struct vfio_irq_set head;
 	s32 fd;
 	u8 yes;
@@ -162,11 +164,16 @@ static long set_irqs(struct least *least, struct vfio_irq_set __user *set)
 	if (head.flags & VFIO_IRQ_SET_DATA_EVENTFD) {
 		if (get_user(fd, (s32 __user *)set->data))
 			return -EFAULT;
+		trigger = eventfd_ctx_fdget(fd);
+		if (IS_ERR(trigger))
+			return PTR_ERR(trigger);
 		if (least->trigger)
 			eventfd_ctx_put(least->trigger);
-		least->trigger = eventfd_ctx_fdget(fd);
+		least->trigger = trigger;
 		return least->mc_dev->irqs ? 0 : request(least);
 	}
+	if (!least->trigger)
+		return 0;
 	if (!head.count) {
 		eventfd_ctx_put(least->trigger);
 		least->trigger = NULL;
@@ -199,7 +206,7 @@ static long least_ioctl(struct vfio_device *vdev, unsigned int number, unsigned 
 static int least_region_info(struct vfio_device *vdev, struct vfio_region_info *info,
 			     struct vfio_info_cap *caps)
 {
-	if (info->index >= of(vdev)->mc_dev->obj_desc.region_count)
+	if (info->index >= of(vdev)->regions)
 		return -EINVAL;
 	info->flags = of(vdev)->region_flags;
 	info->size = of(vdev)->region_sizes[info->index];
@@ -262,7 +269,7 @@ static int least_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 	u64 size = vma->vm_end - vma->vm_start;
 	struct resource *region;
 
-	if (index >= of(vdev)->mc_dev->obj_desc.region_count)
+	if (index >= of(vdev)->regions)
 		return -EINVAL;
 	region = &of(vdev)->mc_dev->regions[index];
 	if (size > resource_size(region))
@@ -281,7 +288,8 @@ static int least_init(struct vfio_device *vdev)
 	of(vdev)->region_flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 	if (!is_fsl_mc_bus_dprc(mc_dev))
 		of(vdev)->region_flags |= VFIO_REGION_INFO_FLAG_MMAP;
-	for (i = 0; i < min(mc_dev->obj_desc.region_count, REGIONS); i++)
+	of(vdev)->regions = min(mc_dev->obj_desc.region_count, REGIONS);
+	for (i = 0; i < of(vdev)->regions; i++)
 		of(vdev)->region_sizes[i] = resource_size(&mc_dev->regions[i]);
 	return vfio_assign_device_set(vdev, is_fsl_mc_bus_dprc(mc_dev) ? vdev->dev :
 									 vdev->dev->parent);
@@ -324,9 +332,13 @@ static int least_probe(struct fsl_mc_device *mc_dev)
 	if (ret)
 		goto close;
 	dev_set_drvdata(&mc_dev->dev, least);
-	if (is_fsl_mc_bus_dprc(mc_dev))
-		return dprc_scan_container(mc_dev, false);
-	return 0;
+	if (!is_fsl_mc_bus_dprc(mc_dev))
+		return 0;
+	ret = dprc_scan_container(mc_dev, false);
+	if (!ret)
+		return 0;
+	vfio_unregister_group_dev(&least->vdev);
+	dprc_remove_devices(mc_dev, NULL, 0);
 close:
 	if (is_fsl_mc_bus_dprc(mc_dev))
 		dprc_cleanup(mc_dev);
@@ -372,7 +384,12 @@ static int __init least_load(void)
 {
 	int ret = bus_register_notifier(&fsl_mc_bus_type, &follower);
 
-	return ret ?: fsl_mc_driver_register(&least_driver);
+	if (ret)
+		return ret;
+	ret = fsl_mc_driver_register(&least_driver);
+	if (ret)
+		bus_unregister_notifier(&fsl_mc_bus_type, &follower);
+	return ret;
 }
 module_init(least_load);
 

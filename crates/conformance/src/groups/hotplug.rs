@@ -9,6 +9,7 @@ use crate::mc::{self, Armed, Gate, Manager, container_of, object, settle, with_o
 use dprc::{Device, McPortal};
 use mc_abi::ObjectId;
 use mc_abi::dprc::event;
+use rustix::io::Errno;
 use std::time::Duration;
 
 const fn check(name: &'static str, rule: &'static str, run: fn(&Context) -> Outcome) -> Check {
@@ -151,16 +152,17 @@ fn appears(name: &str, container: &str) -> Outcome {
 }
 
 /// Opens an object that has appeared. The kernel shows a VFIO device just before its group
-/// knows it.
+/// knows it, and has no such device until then.
 fn open(held: &Held, name: &str) -> Result<Device, Stop> {
-    let mut opened = held.device(name);
+    let mut opened = held.group.device(&held.iommu, name);
     bus::wait_until(SECONDS, || {
-        if opened.is_err() {
-            opened = held.device(name);
+        if !matches!(opened, Err(dprc::Error::Kernel { errno: Errno::NODEV, .. })) {
+            return true;
         }
-        opened.is_ok()
+        opened = held.group.device(&held.iommu, name);
+        false
     });
-    opened
+    Ok(opened?)
 }
 
 fn vanishes(name: &str) -> Outcome {
