@@ -28,6 +28,7 @@ use crate::{
             Command,
             Object, //
         },
+        portal::State,
         vectors::ObjectId, //
     },
     portal::{
@@ -169,7 +170,7 @@ impl Container {
                 _file: file,
                 device: device.into(),
                 token: Atomic::new(bus.token().into()),
-                portal <- Portal::new(bus.portal_address()),
+                portal <- Portal::new(bus.portal_address(), State::Idle),
                 bus <- new_mutex!(Some(bus), "Container::bus"),
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
                 open_objects: Atomic::new(0),

@@ -40,6 +40,7 @@ use crate::{
             self,
             Verdict, //
         },
+        portal::State,
         region::{
             self,
             Cpu,
@@ -87,13 +88,21 @@ pub(crate) struct Object {
     regions: KVec<Region>,
     /// What user space is told of them.
     region_infos: KVec<RegionInfo>,
-    /// The portal of a `dpmcp`, from its first use on. A container's is its [`Container`]'s.
-    portal: SetOnce<Pin<KBox<Portal>>>,
+    /// How the last command through the portal of a `dpmcp` ended, as far as an earlier holder
+    /// sent it. Held while the portal is mapped.
+    #[pin]
+    last_command: Mutex<State>,
     /// The lines that the holder has armed, by index. The container's own is with its
     /// [`vectors::Vectors`].
     #[pin]
     lines: Mutex<KVec<Option<Line<Trigger>>>>,
     share: Share,
+}
+
+/// What an object keeps for its holder alone.
+pub(crate) struct Opened {
+    /// The portal of a `dpmcp`, from its first use on. A container's is its [`Container`]'s.
+    portal: SetOnce<Pin<KBox<Portal>>>,
 }
 
 /// An object's part in its container.
@@ -178,7 +187,7 @@ impl Object {
             kind,
             regions,
             region_infos,
-            portal: SetOnce::new(),
+            last_command <- new_mutex!(State::Idle, "Object::last_command"),
             lines <- new_mutex!(lines, "Object::lines"),
             share,
         }))
@@ -198,13 +207,13 @@ impl Object {
     /// The portal that reads and writes of the object go to. That the object has one is checked
     /// before.
     #[inline]
-    fn portal(&self) -> Result<&Portal> {
+    fn portal<'a>(&'a self, opened: &'a Opened) -> Result<&'a Portal> {
         if self.kind == ObjectKind::Dprc {
             return Ok(self.container.portal());
         }
-        match self.portal.as_ref() {
+        match opened.portal.as_ref() {
             Some(portal) => Ok(portal),
-            None => self.map_portal(),
+            None => self.map_portal(opened),
         }
     }
 
@@ -219,16 +228,16 @@ impl Object {
     }
 
     #[cold]
-    fn map_portal(&self) -> Result<&Portal> {
+    fn map_portal<'a>(&self, opened: &'a Opened) -> Result<&'a Portal> {
         // Two first uses at once make one portal.
-        let lines = self.lines.lock();
-        if self.portal.as_ref().is_none() {
+        let last_command = self.last_command.lock();
+        if opened.portal.as_ref().is_none() {
             let region = self.regions.first().ok_or(EINVAL)?;
-            let portal = KBox::pin_init(Portal::new(region.base), GFP_KERNEL)?;
-            self.portal.populate(portal);
+            let portal = KBox::pin_init(Portal::new(region.base, *last_command), GFP_KERNEL)?;
+            opened.portal.populate(portal);
         }
-        drop(lines);
-        Ok(self.portal.as_ref().ok_or(EINVAL)?)
+        drop(last_command);
+        Ok(opened.portal.as_ref().ok_or(EINVAL)?)
     }
 
     /// Whether an index is that of the interrupt which the driver has a use for, too.
@@ -355,23 +364,27 @@ impl Object {
 impl Operations for Object {
     const NAME: &'static CStr = NAME;
 
-    fn open(&self, has_address_space: bool) -> Result {
+    type Opened = Opened;
+
+    fn open(&self, has_address_space: bool) -> Result<Opened> {
         self.container
             .object_opens(&self.device, has_address_space)?;
         self.share.counters.opens.count();
-        Ok(())
+        Ok(Opened {
+            portal: SetOnce::new(),
+        })
     }
 
     /// The reset comes first: it keeps the object from raising interrupts that are about to go.
-    fn close(&self) {
+    fn close(&self, opened: Opened) {
         if let Err(e) = self.reset_and_count() {
             dev_warn!(self.dev(), "cannot be reset after its last use: {e:?}\n");
         }
         self.free_lines();
         if self.kind == ObjectKind::Dprc {
             self.container.portal().forget_answers();
-        } else if let Some(portal) = self.portal.as_ref() {
-            portal.forget_answers();
+        } else if let Some(portal) = opened.portal.as_ref() {
+            *self.last_command.lock() = portal.last_command();
         }
         self.container.object_closed(&self.device);
     }
@@ -433,9 +446,9 @@ impl Operations for Object {
         self.reset_and_count()
     }
 
-    fn read(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
+    fn read(&self, opened: &Opened, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, false)?;
-        let portal = self.portal()?;
+        let portal = self.portal(opened)?;
         let mut words = [0; SIZE / 8];
         portal.read(&mut words);
         words.iter_mut().for_each(|word| *word = word.to_le());
@@ -443,9 +456,15 @@ impl Operations for Object {
         Ok(count)
     }
 
-    fn write(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
+    fn write(
+        &self,
+        opened: &Opened,
+        buffer: UserPtr,
+        count: usize,
+        position: u64,
+    ) -> Result<usize> {
         self.check_access(position, count, true)?;
-        let portal = self.portal()?;
+        let portal = self.portal(opened)?;
         let mut command = Command([0; SIZE / 8]);
         user::read_8_u64(buffer, &mut command.0)?;
         let words = command.0.iter_mut();

@@ -86,11 +86,11 @@ enum Waiter {
 }
 
 impl Portal {
-    /// The portal at a physical address.
-    pub(crate) fn new(physical: u64) -> impl PinInit<Self, Error> {
+    /// The portal at a physical address, whose last command ended so.
+    pub(crate) fn new(physical: u64, last_command: State) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             io: McPortal::map(physical)?,
-            state <- KillableMutex::new(State::Idle, c"Portal::state", static_lock_class!()),
+            state <- KillableMutex::new(last_command, c"Portal::state", static_lock_class!()),
             answers <- new_mutex!(KVec::new(), "Portal::answers"),
         })
     }
@@ -116,6 +116,11 @@ impl Portal {
     pub(crate) fn between_commands(&self, f: impl FnOnce()) {
         let _state = self.state.lock();
         f();
+    }
+
+    /// How the last command ended.
+    pub(crate) fn last_command(&self) -> State {
+        *self.state.lock()
     }
 
     /// Sends a command of the current task's and keeps the answer for it. The answer's first

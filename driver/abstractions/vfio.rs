@@ -70,19 +70,23 @@ pub(crate) struct IrqInfo {
 
 /// What a driver does for the holder of its device.
 ///
-/// Opening and closing are serialised, for all devices of a set together. Everything else
-/// happens between an opening and a closing, at any time and in any number of threads.
+/// Opening and closing are serialised, for all devices of a set together. Everything else but
+/// [`Operations::request`] happens between an opening and a closing, at any time and in any
+/// number of threads.
 pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// The driver's name.
     const NAME: &'static CStr;
 
+    /// What the driver keeps from an opening to the closing.
+    type Opened: Send + Sync + 'static;
+
     /// The first file descriptor is about to be given out. `has_address_space`: the device's
     /// IOMMU domain is the holder's now, and stays so until the device is closed. Otherwise it
     /// may become the holder's later, and cease to be.
-    fn open(&self, has_address_space: bool) -> Result;
+    fn open(&self, has_address_space: bool) -> Result<Self::Opened>;
 
     /// The last file descriptor and the last mapping have gone.
-    fn close(&self);
+    fn close(&self, opened: Self::Opened);
 
     fn info(&self) -> DeviceInfo;
 
@@ -96,10 +100,22 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     fn reset(&self) -> Result;
 
     /// Reads `count` bytes at a position.
-    fn read(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize>;
+    fn read(
+        &self,
+        opened: &Self::Opened,
+        buffer: UserPtr,
+        count: usize,
+        position: u64,
+    ) -> Result<usize>;
 
     /// Writes `count` bytes at a position.
-    fn write(&self, buffer: UserPtr, count: usize, position: u64) -> Result<usize>;
+    fn write(
+        &self,
+        opened: &Self::Opened,
+        buffer: UserPtr,
+        count: usize,
+        position: u64,
+    ) -> Result<usize>;
 
     /// Says what a mapping shows. `for_guest`: a virtual machine will see it, too.
     fn map(&self, request: &MapRequest, for_guest: bool) -> Result<Mapping>;
@@ -113,12 +129,15 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `data` is initialised if `has_data`, which is written before registration only.
+/// - `data` is initialised if `has_data`, which is written before registration only.
+/// - `opened` is initialised while the device is open; only its opening and its closing, which
+///   the core serialises and between which all other uses of it come, write it.
 #[repr(C)]
 struct Device<T: Operations> {
     vdev: Opaque<ext::vfio_device>,
     has_data: UnsafeCell<bool>,
     data: UnsafeCell<MaybeUninit<T>>,
+    opened: UnsafeCell<MaybeUninit<T::Opened>>,
 }
 
 impl<T: Operations> Device<T> {
@@ -156,6 +175,18 @@ impl<T: Operations> Device<T> {
         unsafe { (*(*this).data.get()).assume_init_ref() }
     }
 
+    /// What is kept while the device is open.
+    ///
+    /// # Safety
+    ///
+    /// `vdev` is a device of this driver that is open, and stays so for `'a`.
+    unsafe fn opened<'a>(vdev: *mut ext::vfio_device) -> &'a T::Opened {
+        // CAST: `vdev` is the first field of `Device`.
+        let this = vdev.cast::<Self>();
+        // SAFETY: By the requirement and the type invariant.
+        unsafe { (*(*this).opened.get()).assume_init_ref() }
+    }
+
     extern "C" fn release_callback(vdev: *mut ext::vfio_device) {
         let this = vdev.cast::<Self>();
         // SAFETY: The core calls this once, when the last reference has gone.
@@ -171,12 +202,26 @@ impl<T: Operations> Device<T> {
         let data = unsafe { Self::data(vdev) };
         // SAFETY: As above; the core holds the device set's lock.
         let has_address_space = unsafe { ext::vfm_vfio_has_address_space(vdev) };
-        from_result(|| data.open(has_address_space).map(|()| 0))
+        from_result(|| {
+            let opened = data.open(has_address_space)?;
+            // CAST: `vdev` is the first field of `Device`.
+            let this = vdev.cast::<Self>();
+            // SAFETY: The device is not open yet, so that nobody else looks. INVARIANT: It is
+            // open when this callback succeeds.
+            unsafe { (*(*this).opened.get()).write(opened) };
+            Ok(0)
+        })
     }
 
     extern "C" fn close_callback(vdev: *mut ext::vfio_device) {
         // SAFETY: As in `open_callback`.
-        unsafe { Self::data(vdev) }.close();
+        let data = unsafe { Self::data(vdev) };
+        // CAST: `vdev` is the first field of `Device`.
+        let this = vdev.cast::<Self>();
+        // SAFETY: Initialised since the device was opened. INVARIANT: The core calls this once
+        // for each opening, after all other uses; the device is not open afterwards.
+        let opened = unsafe { (*(*this).opened.get()).assume_init_read() };
+        data.close(opened);
     }
 
     extern "C" fn ioctl_callback(vdev: *mut ext::vfio_device, cmd: c_uint, arg: c_ulong) -> c_long {
@@ -214,11 +259,13 @@ impl<T: Operations> Device<T> {
         count: usize,
         ppos: *mut bindings::loff_t,
     ) -> isize {
-        // SAFETY: As in `open_callback`.
-        let data = unsafe { Self::data(vdev) };
+        // SAFETY: As in `open_callback`. The core calls this for a device that is open, and stays
+        // so meanwhile.
+        let (data, opened) = unsafe { (Self::data(vdev), Self::opened(vdev)) };
         // SAFETY: The core passes a valid position.
         let position = unsafe { *ppos } as u64;
-        to_size(data.read(UserPtr::from_ptr(buf.cast()), count, position))
+        let buffer = UserPtr::from_ptr(buf.cast());
+        to_size(data.read(opened, buffer, count, position))
     }
 
     extern "C" fn write_callback(
@@ -227,12 +274,12 @@ impl<T: Operations> Device<T> {
         count: usize,
         ppos: *mut bindings::loff_t,
     ) -> isize {
-        // SAFETY: As in `open_callback`.
-        let data = unsafe { Self::data(vdev) };
+        // SAFETY: As in `read_callback`.
+        let (data, opened) = unsafe { (Self::data(vdev), Self::opened(vdev)) };
         // SAFETY: The core passes a valid position.
         let position = unsafe { *ppos } as u64;
         let buffer = UserPtr::from_ptr(buf.cast_mut().cast());
-        to_size(data.write(buffer, count, position))
+        to_size(data.write(opened, buffer, count, position))
     }
 
     extern "C" fn mmap_callback(

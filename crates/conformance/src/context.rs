@@ -47,6 +47,20 @@ impl Held {
     pub fn dprc(&self) -> Result<Device, Stop> {
         self.device(&self.name)
     }
+
+    /// Opens the container and all its command portals.
+    ///
+    /// # Errors
+    /// The check fails, or does not apply where there is no `dpmcp`.
+    pub fn portals(&self) -> Result<Vec<Device>, Stop> {
+        let mut all = vec![self.dprc()?];
+        for name in bus::objects(&self.name)? {
+            if bus::family(&name) == "dpmcp" {
+                all.push(self.device(&name)?);
+            }
+        }
+        if all.len() < 2 { skip("no dpmcp in the container") } else { Ok(all) }
+    }
 }
 
 impl Context {

@@ -136,9 +136,14 @@ fn caches() -> BTreeMap<String, u64> {
         let (name, used) = (words.next()?, words.next()?.parse().ok()?);
         (!keeps(name)).then(|| (name.to_owned(), used))
     };
-    let mappings = fs::read_to_string("/proc/vmallocinfo").unwrap_or_default();
-    let mappings = mappings.lines().filter(|line| line.contains(" ioremap")).count() as u64;
-    text.lines().filter_map(line).chain([("mappings of devices".to_owned(), mappings)]).collect()
+    let mappings = ("mappings of devices".to_owned(), device_mappings());
+    text.lines().filter_map(line).chain([mappings]).collect()
+}
+
+/// How many mappings of devices into the kernel there are; 0 where the kernel does not tell.
+pub fn device_mappings() -> u64 {
+    let text = fs::read_to_string("/proc/vmallocinfo").unwrap_or_default();
+    text.lines().filter(|line| line.contains(" ioremap")).count() as u64
 }
 
 /// Bytes that a cycle may seem to cost, by whole pages: what other parts of the system

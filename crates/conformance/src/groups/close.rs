@@ -2,7 +2,7 @@
 //! Users that go without a word: what they had is given back, whenever they went.
 
 use crate::actors::{Act, Actor, All, is_clean};
-use crate::check::{Check, Outcome, Stop, fail, is};
+use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
 use crate::context::Context;
 use crate::kernel::{self, Log};
 use crate::mc::{self, Armed};
@@ -83,6 +83,11 @@ pub const CHECKS: &[Check] = &[
         keeps_memory,
     )
     .seconds(120),
+    check(
+        "unmaps-portals",
+        "Portals that took commands are not mapped into the kernel any longer than they are open.",
+        unmaps_portals,
+    ),
 ];
 
 fn exit_with_everything(context: &Context) -> Outcome {
@@ -186,5 +191,19 @@ fn keeps_memory(context: &Context) -> Outcome {
             }
         }
         Ok(())
+    })
+}
+
+fn unmaps_portals(context: &Context) -> Outcome {
+    let before = kernel::device_mappings();
+    if before == 0 {
+        return skip("/proc/vmallocinfo does not tell");
+    }
+    for device in context.hold()?.portals()? {
+        mc::container_of(&mut device.portal()?)?;
+    }
+    let after = kernel::device_mappings();
+    ensure(after <= before, "no more mappings of devices than before", || {
+        format!("{after} after the close, {before} before the first open")
     })
 }

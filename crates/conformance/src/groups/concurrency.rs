@@ -6,7 +6,7 @@ use super::tools::{
 };
 use crate::bus;
 use crate::check::{Check, Outcome, Stop, done, ensure, fail, is, skip};
-use crate::context::{Context, Held};
+use crate::context::Context;
 use crate::raw::{DEVICE_RESET, in_a_fork, ioctl_number, start_fork, wait_for_fork};
 use dprc::{Device, McPortal};
 use mc_abi::{Message, ObjectType, Token, common, dpmng};
@@ -260,20 +260,9 @@ fn commands_arrive_whole(context: &Context) -> Outcome {
     Ok(portal.close(open)?)
 }
 
-/// The container and all its command portals, opened.
-fn portals(context: &Context, held: &Held) -> Result<Vec<Device>, Stop> {
-    let mut all = vec![held.dprc()?];
-    for name in context.objects()? {
-        if bus::family(&name) == "dpmcp" {
-            all.push(held.device(&name)?);
-        }
-    }
-    if all.len() < 2 { skip("no dpmcp in the container") } else { Ok(all) }
-}
-
 fn a_portal_each(context: &Context) -> Outcome {
     let held = context.hold()?;
-    let portals = portals(context, &held)?;
+    let portals = held.portals()?;
     let questions = questions(&held.dprc()?)?;
     let rounds = context.times(500);
     let pairs = portals.iter().zip(questions.iter().cycle());

@@ -526,20 +526,9 @@ fn no_sendfile(context: &Context) -> Outcome {
     })
 }
 
-/// The container and all its command portals, opened.
-fn portals(context: &Context, held: &Held) -> Result<Vec<Device>, Stop> {
-    let mut all = vec![held.dprc()?];
-    for name in context.objects()? {
-        if bus::family(&name) == "dpmcp" {
-            all.push(held.device(&name)?);
-        }
-    }
-    if all.len() < 2 { skip("no dpmcp in the container") } else { Ok(all) }
-}
-
 fn own_portal_each(context: &Context) -> Outcome {
     let held = context.hold()?;
-    let all = portals(context, &held)?;
+    let all = held.portals()?;
     // Commands of one number, told apart by the token of nobody that they carry.
     let command = |index: usize| {
         let token = Token(0xff00 | u16::try_from(index).unwrap_or(0xff));
@@ -558,7 +547,7 @@ fn own_portal_each(context: &Context) -> Outcome {
 
 fn tokens_are_the_containers(context: &Context) -> Outcome {
     let held = context.hold()?;
-    let all = portals(context, &held)?;
+    let all = held.portals()?;
     let Some((first, others)) = all.split_first() else { return skip("no portal") };
     let mut portal = first.portal()?;
     let open = open_container(&held, &mut portal)?;
