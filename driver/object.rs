@@ -217,14 +217,9 @@ impl Object {
         }
     }
 
-    /// How the policy sees that portal.
-    fn portal_for_policy(&self) -> policy::Portal {
-        match self.kind {
-            ObjectKind::Dprc => policy::Portal::Container {
-                kernel_token: self.container.token(),
-            },
-            _ => policy::Portal::Dpmcp,
-        }
+    /// The token by which the driver has the container open, where that portal is the container's.
+    fn own_token(&self) -> Option<u16> {
+        (self.kind == ObjectKind::Dprc).then(|| self.container.token())
     }
 
     #[cold]
@@ -325,11 +320,8 @@ impl Object {
     /// A command of user space's, unless it would take the container from the host.
     fn send(&self, portal: &Portal, command: &Command) -> Result<u64> {
         self.share.counters.commands.count();
-        match policy::decide(
-            parameters::command_policy(),
-            command,
-            &self.portal_for_policy(),
-        ) {
+        let own_token = || self.own_token();
+        match policy::decide(command, own_token, parameters::command_policy) {
             Verdict::Send => {}
             Verdict::SendAndLog(refusal) => self.log(command, refusal.reason),
             Verdict::Refuse(_) => return Ok(self.refuse(portal, command)),

@@ -89,18 +89,6 @@ impl Mode {
     }
 }
 
-/// The portal that a command is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Portal {
-    /// That of the container, which the driver uses as well.
-    Container {
-        /// The token by which the driver has the container open.
-        kernel_token: u16,
-    },
-    /// That of a `dpmcp`.
-    Dpmcp,
-}
-
 /// A rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
@@ -132,16 +120,15 @@ pub enum Verdict {
     Refuse(Refusal),
 }
 
-/// The rule that a command breaks, if any.
-pub const fn judge(command: &Command, portal: &Portal) -> Option<Refusal> {
+/// The rule that a command breaks, if any. `own_token` says by which token the
+/// driver has the container open, if the portal is the container's, and is asked
+/// only where the command is one that depends on it.
+pub fn judge(command: &Command, own_token: impl FnOnce() -> Option<u16>) -> Option<Refusal> {
     let (rule, reason) = match command.number() {
-        number::CLOSE => match portal {
-            Portal::Container { kernel_token } if command.token() == *kernel_token => (
-                Rule::DriverToken,
-                "closes the driver's own token: close only what was opened",
-            ),
-            _ => return None,
-        },
+        number::CLOSE if own_token() == Some(command.token()) => (
+            Rule::DriverToken,
+            "closes the driver's own token: close only what was opened",
+        ),
         number::SET_IRQ | number::DPRC_SET_OBJECT_IRQ => (
             Rule::InterruptAddress,
             "sets an interrupt's address: use VFIO_DEVICE_SET_IRQS",
@@ -155,12 +142,19 @@ pub const fn judge(command: &Command, portal: &Portal) -> Option<Refusal> {
     Some(Refusal { rule, reason })
 }
 
-/// What to do with a command under `mode`.
-pub const fn decide(mode: Mode, command: &Command, portal: &Portal) -> Verdict {
-    match (mode, judge(command, portal)) {
-        (Mode::Off, _) | (_, None) => Verdict::Send,
-        (Mode::Log, Some(refusal)) => Verdict::SendAndLog(refusal),
-        (Mode::Strict, Some(refusal)) => Verdict::Refuse(refusal),
+/// What to do with a command. The mode is asked for only where a rule is broken.
+pub fn decide(
+    command: &Command,
+    own_token: impl FnOnce() -> Option<u16>,
+    mode: impl FnOnce() -> Mode,
+) -> Verdict {
+    let Some(refusal) = judge(command, own_token) else {
+        return Verdict::Send;
+    };
+    match mode() {
+        Mode::Off => Verdict::Send,
+        Mode::Log => Verdict::SendAndLog(refusal),
+        Mode::Strict => Verdict::Refuse(refusal),
     }
 }
 

@@ -13,6 +13,13 @@ pub mod logic;
 pub fn pool_size(counts: &[u32]) -> u32 {
     logic::vectors::pool_size(counts.iter().copied())
 }
+pub fn decide(
+    command: &logic::command::Command,
+    own_token: &dyn Fn() -> Option<u16>,
+    mode: &dyn Fn() -> logic::policy::Mode,
+) -> logic::policy::Verdict {
+    logic::policy::decide(command, own_token, mode)
+}
 ";
 
 /// The code of `source` after optimisation, as the compiler's back end writes it.
@@ -55,7 +62,7 @@ fn the_logic_cannot_panic() {
     for function in [
         "check_map",
         "validate",
-        "judge",
+        "decide",
         "before_command",
         "reserve",
         "release",

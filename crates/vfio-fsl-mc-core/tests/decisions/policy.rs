@@ -5,7 +5,7 @@ use mc_abi::{commands, common, dpmng, CommandInfo, Message, ObjectType};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vfio_fsl_mc_core::command::{Command, Status};
-use vfio_fsl_mc_core::policy::{answer, decide, judge, Mode, Portal, Rule, Verdict};
+use vfio_fsl_mc_core::policy::{answer, decide, judge, Mode, Rule, Verdict};
 
 const KERNEL: u16 = 0x1234;
 
@@ -17,13 +17,9 @@ const REFUSED: [(u16, Rule); 4] = [
     (0x905, Rule::IsolationContext),
 ];
 
-fn documented(number: u16, token: u16, portal: &Portal) -> Option<Rule> {
+fn documented(number: u16, token: u16, own_token: Option<u16>) -> Option<Rule> {
     if number == 0x800 {
-        let own = *portal
-            == Portal::Container {
-                kernel_token: token,
-            };
-        return own.then_some(Rule::DriverToken);
+        return (own_token == Some(token)).then_some(Rule::DriverToken);
     }
     let listed = REFUSED.iter().find(|(refused, _)| *refused == number);
     listed.map(|(_, rule)| *rule)
@@ -31,12 +27,8 @@ fn documented(number: u16, token: u16, portal: &Portal) -> Option<Rule> {
 
 #[test]
 fn what_is_refused_is_what_is_documented() {
-    let portals = [
-        Portal::Container {
-            kernel_token: KERNEL,
-        },
-        Portal::Dpmcp,
-    ];
+    // A container's portal, and that of a dpmcp.
+    let own_tokens = [Some(KERNEL), None];
     let tokens = [
         KERNEL,
         0,
@@ -47,14 +39,14 @@ fn what_is_refused_is_what_is_documented() {
         u16::MAX,
     ];
     let mut refused = BTreeSet::new();
-    for portal in &portals {
+    for own_token in own_tokens {
         for number in 0..0x1000 {
             for version in 0..=15 {
                 for token in tokens {
                     let command = Command::new(number, version, token);
                     for command in [command, command.with_high_priority()] {
-                        let refusal = judge(&command, portal);
-                        let expected = documented(number, token, portal);
+                        let refusal = judge(&command, || own_token);
+                        let expected = documented(number, token, own_token);
                         assert_eq!(refusal.map(|r| r.rule), expected, "{number:#x} {token:#x}");
                         if let Some(refusal) = refusal {
                             assert!(refusal.reason.contains(": "), "says what to do instead");
@@ -107,14 +99,11 @@ const NEEDED: &[u16] = &[
 
 #[test]
 fn what_dpdk_and_guests_need_is_sent() {
-    let portal = Portal::Container {
-        kernel_token: KERNEL,
-    };
     for number in NEEDED {
         for version in 1..=6 {
             let command = Command::new(*number, version, KERNEL + 1);
             assert_eq!(
-                decide(Mode::Strict, &command, &portal),
+                decide(&command, || Some(KERNEL), || Mode::Strict),
                 Verdict::Send,
                 "{number:#x}"
             );
@@ -139,18 +128,13 @@ fn modes_have_names() {
 proptest! {
     #[test]
     fn the_mode_says_what_a_broken_rule_costs(words: [u64; 8], kernel_token: u16, own: bool) {
-        let portal = if own { Portal::Container { kernel_token } } else { Portal::Dpmcp };
+        let own_token = || own.then_some(kernel_token);
         let command = Command(words);
-        let refusal = judge(&command, &portal);
-        prop_assert_eq!(decide(Mode::Off, &command, &portal), Verdict::Send);
-        prop_assert_eq!(
-            decide(Mode::Log, &command, &portal),
-            refusal.map_or(Verdict::Send, Verdict::SendAndLog),
-        );
-        prop_assert_eq!(
-            decide(Mode::Strict, &command, &portal),
-            refusal.map_or(Verdict::Send, Verdict::Refuse),
-        );
+        let refusal = judge(&command, own_token);
+        let under = |mode| decide(&command, own_token, || mode);
+        prop_assert_eq!(under(Mode::Off), Verdict::Send);
+        prop_assert_eq!(under(Mode::Log), refusal.map_or(Verdict::Send, Verdict::SendAndLog));
+        prop_assert_eq!(under(Mode::Strict), refusal.map_or(Verdict::Send, Verdict::Refuse));
     }
 
     /// A refused command looks as if the MC had refused it: the same header with
