@@ -318,6 +318,7 @@ impl Object {
     }
 
     /// A command of user space's, unless it would take the container from the host.
+    #[inline]
     fn send(&self, portal: &Portal, command: &Command) -> Result<u64> {
         self.share.counters.commands.count();
         let own_token = || self.own_token();
@@ -438,6 +439,7 @@ impl Operations for Object {
         self.reset_and_count()
     }
 
+    #[inline]
     fn read(&self, opened: &Opened, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, false)?;
         let portal = self.portal(opened)?;
@@ -448,6 +450,7 @@ impl Operations for Object {
         Ok(count)
     }
 
+    #[inline]
     fn write(
         &self,
         opened: &Opened,

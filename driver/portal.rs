@@ -147,6 +147,7 @@ impl Portal {
     }
 
     /// Reads what the current task has to read.
+    #[inline]
     pub(crate) fn read(&self, words: &mut [u64; 8]) {
         match own_answer(&mut self.answers.lock(), current!()) {
             Some(own) if own.is_there => *words = own.words,
@@ -280,6 +281,7 @@ impl Exclusive<'_> {
 }
 
 /// The answer that a task has, there or not.
+#[inline]
 fn own_answer<'a>(answers: &'a mut KVec<Answer>, task: &Task) -> Option<&'a mut Answer> {
     answers
         .iter_mut()

@@ -52,6 +52,7 @@ impl<T> KillableMutex<T> {
     }
 
     /// Waits until the lock is free. Signals do not end it.
+    #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         // SAFETY: Initialised in `new`; sleeping is the caller's business as with any mutex.
         unsafe { bindings::mutex_lock(self.lock.get()) };
@@ -60,6 +61,7 @@ impl<T> KillableMutex<T> {
     }
 
     /// Waits until the lock is free or the task is killed: `EINTR`.
+    #[inline]
     pub(crate) fn lock_killable(&self) -> Result<Guard<'_, T>> {
         // SAFETY: As in `lock`.
         if unsafe { ext::vfm_mutex_lock_killable(self.lock.get()) } != 0 {

@@ -38,18 +38,21 @@ impl McPortal {
 
     /// Stores the words, the first one last: that store submits the command. The first word as
     /// it is then, with the answer's status if there is one already.
+    #[inline]
     pub(crate) fn submit(&self, words: &[u64; 8]) -> u64 {
         // SAFETY: Mapped by the type invariant; the array has the eight words that are read.
         unsafe { ext::vfm_portal_submit(self.base.as_ptr(), words.as_ptr()) }
     }
 
     /// The first word: its status says whether the command was answered.
+    #[inline]
     pub(crate) fn header(&self) -> u64 {
         // SAFETY: Mapped by the type invariant.
         unsafe { ext::vfm_portal_header(self.base.as_ptr()) }
     }
 
     /// Reads all words but the first one, which becomes `header`.
+    #[inline]
     pub(crate) fn read_with_header(&self, header: u64, words: &mut [u64; 8]) {
         // SAFETY: Mapped by the type invariant; the array has room for eight words.
         unsafe { ext::vfm_portal_parameters(self.base.as_ptr(), words.as_mut_ptr()) };
