@@ -84,6 +84,8 @@ pub mod layout {
     pub const GUARD: u64 = 4;
     /// Can be read only.
     pub const READ_ONLY: u64 = 5;
+    /// For calls that are none of the test's.
+    pub const QUIET: u64 = 6;
     /// For devices.
     pub const DMA: u64 = 8;
     /// Pages for devices.
@@ -171,7 +173,16 @@ impl Caller<'_> {
         self.slot.begin(kind, args);
         let result = unsafe_call(number, args);
         self.slot.end(kind, result);
-        u64::try_from(result).map_err(|_| -result as i32)
+        outcome(result)
+    }
+
+    /// Makes a system call that is none of the test's: neither remembered nor counted.
+    /// Its pointers are of the thread's [`Memory`].
+    ///
+    /// # Errors
+    /// The error number.
+    pub fn quietly(&self, number: libc::c_long, args: [u64; 6]) -> Result<u64, i32> {
+        outcome(unsafe_call(number, args))
     }
 
     /// An ioctl.
@@ -319,14 +330,19 @@ impl Caller<'_> {
 fn unsafe_call(number: libc::c_long, args: [u64; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
     // SAFETY: whatever the kernel reads or writes by way of the arguments is memory of
-    // an `Area`, a device's region, or not there; the callers of `Caller::call` keep
-    // to that. No Rust object lives in such memory.
+    // an `Area`, a device's region, or not there; the callers of `Caller::call` and
+    // `Caller::quietly` keep to that. No Rust object lives in such memory.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     if result == -1 {
         -i64::from(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
     } else {
         result
     }
+}
+
+/// What a system call returns, as a result.
+fn outcome(result: i64) -> Result<u64, i32> {
+    u64::try_from(result).map_err(|_| -result as i32)
 }
 
 #[cfg(test)]

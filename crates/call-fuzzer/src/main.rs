@@ -14,6 +14,7 @@
 
 mod abi;
 mod caller;
+mod gate;
 mod kernel_log;
 mod kind;
 mod memory;

@@ -6,6 +6,7 @@
 //! survives the processes: after a crash it is still there to be told.
 #![allow(unsafe_code)]
 
+use crate::gate::Gate;
 use crate::kind::{KINDS, Kind, errno_name};
 use std::fmt::Write as _;
 use std::io;
@@ -19,6 +20,8 @@ pub const THREADS: usize = 8;
 /// Threads of all processes, each with its child process, and the supervisor's
 /// helper.
 pub const SLOTS: usize = PROCESSES * THREADS * 2 + 1;
+/// The slot of the supervisor's helper.
+pub const HELPER: usize = SLOTS - 1;
 /// Calls that are remembered of each thread.
 pub const RING: usize = 64;
 /// One more than the largest error number of Linux that calls here meet.
@@ -113,7 +116,7 @@ impl Slot {
     }
 
     /// Forgets a call whose caller is gone.
-    pub fn vacate(&self) {
+    fn vacate(&self) {
         self.busy.store(false, Relaxed);
         self.process.store(0, Relaxed);
         self.thread.store(0, Relaxed);
@@ -298,6 +301,8 @@ pub struct Shared {
     pub processes: [Process; PROCESSES + SLOTS],
     /// Objects of the container.
     pub facts: [Facts; OBJECTS],
+    /// Keeps apart what VFIO does not.
+    pub gate: Gate,
 }
 
 impl Shared {
@@ -328,17 +333,21 @@ impl Shared {
 
     /// The slot of a thread, or of its child process.
     pub fn slot_of(&self, process: usize, thread: usize, child: bool) -> usize {
-        ((process * THREADS + thread) * 2 + usize::from(child)).min(SLOTS - 2)
+        ((process * THREADS + thread) * 2 + usize::from(child)).min(HELPER - 1)
     }
 
-    /// The supervisor's helper.
-    pub fn helper(&self) -> &Slot {
-        &self.slots[SLOTS - 1]
+    /// Forgets a party that is gone: its call, and its use of the gate. Only once nothing
+    /// of it can be in the kernel any more.
+    pub fn vacate(&self, number: usize) {
+        if let Some(slot) = self.slots.get(number) {
+            slot.vacate();
+        }
+        self.gate.leave(number);
     }
 
     /// How a slot is called: process, thread, whether a child.
     pub fn name(&self, slot: usize) -> String {
-        if slot == SLOTS - 1 {
+        if slot == HELPER {
             return "helper".into();
         }
         let child = if slot % 2 == 1 { " child" } else { "" };
@@ -437,7 +446,7 @@ mod tests {
                 assert!(seen.insert(shared.slot_of(process, thread, true)));
             }
         }
-        assert!(!seen.contains(&(SLOTS - 1)));
+        assert!(!seen.contains(&HELPER));
         assert_eq!(shared.name(shared.slot_of(2, 1, true)), "2.1 child");
     }
 }

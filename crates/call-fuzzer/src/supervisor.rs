@@ -4,10 +4,11 @@
 #![allow(unsafe_code)]
 
 use crate::caller::{Setup, mix};
+use crate::gate::Use;
 use crate::kernel_log::KernelLog;
 use crate::kind::Kind;
 use crate::report::Finding;
-use crate::shared::{SLOTS, Shared};
+use crate::shared::{HELPER, SLOTS, Shared};
 use crate::steps;
 use crate::worker::{self, Identity};
 use std::io;
@@ -20,6 +21,9 @@ const LOOK: Duration = Duration::from_millis(20);
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Calls of each party that are told with a finding.
 const HISTORY: usize = 8;
+/// How often the helper tries to begin, and how long it waits in between.
+const TRIES: u32 = 1000;
+const TRY: Duration = Duration::from_millis(1);
 /// The driver's directory.
 const DRIVER: &str = "/sys/bus/fsl-mc/drivers/vfio-fsl-mc";
 
@@ -257,9 +261,9 @@ impl<'a> Supervisor<'a> {
             if id <= 0 {
                 return None;
             }
-            for slot in &self.shared.slots {
-                if slot.process.load(Relaxed) == id {
-                    slot.vacate();
+            for number in 0..SLOTS {
+                if self.shared.slots[number].process.load(Relaxed) == id {
+                    self.shared.vacate(number);
                 }
             }
             if self.rebind.as_ref().is_some_and(|rebind| rebind.id == id) {
@@ -401,17 +405,33 @@ fn fork(child: impl FnOnce() -> i32) -> io::Result<i32> {
 
 /// The helper's life.
 fn rebind(shared: &'static Shared, container: &str) -> i32 {
-    let slot = shared.helper();
-    slot.enter();
-    for (kind, file) in [(Kind::Unbind, "unbind"), (Kind::Bind, "bind")] {
-        slot.begin(kind, [0; 6]);
-        let written = std::fs::write(format!("{DRIVER}/{file}"), container);
-        let errno = written.as_ref().err().and_then(io::Error::raw_os_error).unwrap_or(0);
-        slot.end(kind, -i64::from(errno));
-        if let Err(error) = written {
-            eprintln!("{file} of {container}: {error}");
-            return 1;
+    shared.slots[HELPER].enter();
+    // Unbinding takes the group from its VFIO container. Where no moment is found for it,
+    // the device stays bound until the next time.
+    let unbound = (0..TRIES).find_map(|_| {
+        let unbind = || write(shared, Kind::Unbind, "unbind", container);
+        let unbound = shared.gate.within(HELPER, Use::Change, unbind);
+        if unbound.is_none() {
+            std::thread::sleep(TRY);
+        }
+        unbound
+    });
+    let bind = || write(shared, Kind::Bind, "bind", container);
+    match unbound.map_or(Ok(()), |unbound| unbound.and_then(|()| bind())) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error}");
+            1
         }
     }
-    0
+}
+
+/// Writes a device's name to a file of its driver.
+fn write(shared: &Shared, kind: Kind, file: &str, container: &str) -> Result<(), String> {
+    let slot = &shared.slots[HELPER];
+    slot.begin(kind, [0; 6]);
+    let written = std::fs::write(format!("{DRIVER}/{file}"), container);
+    let errno = written.as_ref().err().and_then(io::Error::raw_os_error).unwrap_or(0);
+    slot.end(kind, -i64::from(errno));
+    written.map_err(|error| format!("{file} of {container}: {error}"))
 }

@@ -58,7 +58,7 @@ pub fn live(setup: &Setup, shared: &'static Shared, identity: Identity) -> io::R
         if own.bool() {
             steps::close_all(&mut caller);
         }
-        caller.slot.vacate();
+        shared.vacate(caller.slot_number);
     }
     Ok(())
 }

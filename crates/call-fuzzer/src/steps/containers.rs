@@ -3,12 +3,16 @@
 
 use crate::abi::{self, Bytes};
 use crate::caller::{Caller, layout};
+use crate::gate::Use;
 use crate::kind::Kind;
 use crate::memory::PAGE;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Where memory is mapped for devices: 64 places, a little apart.
 const IOVA: u64 = 0x1_0000_0000;
+/// The lowest number of a held group's descriptor: above those of all other files, so that
+/// no number of a file that was closed meanwhile comes to name it.
+const HELD: u64 = 256;
 
 fn open(caller: &mut Caller<'_>, kind: Kind, path: &[u8]) -> Result<i32, i32> {
     let path = caller.place_well(&Bytes::of(path));
@@ -95,7 +99,7 @@ pub fn set_iommu(caller: &mut Caller<'_>) {
             abi::VFIO_TYPE1v2_IOMMU
         })
     };
-    let _ = caller.ioctl(Kind::SetIommu, file, abi::SET_IOMMU, kind);
+    change(caller, Kind::SetIommu, file, abi::SET_IOMMU, kind);
 }
 
 pub fn group_status(caller: &mut Caller<'_>) {
@@ -125,7 +129,55 @@ pub fn set_container(caller: &mut Caller<'_>) {
 
 pub fn unset_container(caller: &mut Caller<'_>) {
     let Some(group) = group(caller) else { return };
-    let _ = caller.ioctl(Kind::UnsetContainer, group, abi::GROUP_UNSET_CONTAINER, 0);
+    change(caller, Kind::UnsetContainer, group, abi::GROUP_UNSET_CONTAINER, 0);
+}
+
+/// Makes an ioctl that gives a container its IOMMU driver or takes it away, unless
+/// somebody is calling that driver ([`crate::gate`]).
+fn change(caller: &mut Caller<'_>, kind: Kind, file: i32, request: u64, argument: u64) {
+    let (gate, party) = (&caller.shared.gate, caller.slot_number);
+    let _ = gate.within(party, Use::Change, || caller.ioctl(kind, file, request, argument));
+}
+
+/// Makes an ioctl that VFIO passes on to the IOMMU driver, unless that driver may go
+/// away meanwhile ([`crate::gate`]).
+fn pass_on(
+    caller: &mut Caller<'_>,
+    kind: Kind,
+    file: i32,
+    request: u64,
+    argument: u64,
+) -> Option<Result<u64, i32>> {
+    let (gate, party) = (&caller.shared.gate, caller.slot_number);
+    gate.within(party, Use::Call, || {
+        let held = hold_group(caller)?;
+        let result = caller.ioctl(kind, file, request, argument);
+        release(caller, held);
+        Some(result)
+    })?
+}
+
+/// A descriptor of the group's file that nobody else closes, if the process has one at
+/// all. Only within the gate: a group whose devices are unbound does not count, since
+/// the next ones are in a new group.
+fn hold_group(caller: &mut Caller<'_>) -> Option<u64> {
+    let pick = caller.pick();
+    let (_, group) = caller.process.groups.any(pick)?;
+    let duplicate = [group as u64, libc::F_DUPFD_CLOEXEC as u64, HELD, 0, 0, 0];
+    let held = caller.quietly(libc::SYS_fcntl, duplicate).ok()?;
+    // Another thread may have closed the group just now, and opened any file of that
+    // number. Only the file of a group that has devices says what state it is in.
+    let status = Bytes::new().u32(8).u32(0);
+    let at = caller.memory.own.store(layout::QUIET * PAGE, status.as_slice());
+    if caller.quietly(libc::SYS_ioctl, [held, abi::GROUP_GET_STATUS, at, 0, 0, 0]).is_ok() {
+        return Some(held);
+    }
+    release(caller, held);
+    None
+}
+
+fn release(caller: &Caller<'_>, held: u64) {
+    let _ = caller.quietly(libc::SYS_close, [held, 0, 0, 0, 0, 0]);
 }
 
 pub fn iommu_info(caller: &mut Caller<'_>) {
@@ -133,7 +185,7 @@ pub fn iommu_info(caller: &mut Caller<'_>) {
     let argsz = if caller.random.bool() { 24 } else { 200 };
     let bytes = Bytes::new().u32(caller.argsz(argsz)).raw(&[0; 20]);
     let at = caller.place(&bytes);
-    let _ = caller.ioctl(Kind::IommuInfo, file, abi::IOMMU_GET_INFO, at);
+    let _ = pass_on(caller, Kind::IommuInfo, file, abi::IOMMU_GET_INFO, at);
 }
 
 /// A place in the address space of devices.
@@ -157,7 +209,7 @@ pub fn map_dma(caller: &mut Caller<'_>) {
         .u64(iova(caller))
         .u64(pages * PAGE);
     let at = caller.place_well(&bytes);
-    if caller.ioctl(Kind::MapDma, file, abi::IOMMU_MAP_DMA, at) == Err(libc::EEXIST) {
+    if pass_on(caller, Kind::MapDma, file, abi::IOMMU_MAP_DMA, at) == Some(Err(libc::EEXIST)) {
         unmap_dma(caller);
     }
 }
@@ -179,7 +231,7 @@ pub fn map_dma_odd(caller: &mut Caller<'_>) {
     let size = if caller.random.bool() { PAGE } else { caller.edge(PAGE) };
     let bytes = Bytes::new().u32(caller.argsz(32)).u32(flags).u64(address).u64(iova).u64(size);
     let at = caller.place(&bytes);
-    let _ = caller.ioctl(Kind::MapDmaOdd, file, abi::IOMMU_MAP_DMA, at);
+    let _ = pass_on(caller, Kind::MapDmaOdd, file, abi::IOMMU_MAP_DMA, at);
 }
 
 pub fn unmap_dma(caller: &mut Caller<'_>) {
@@ -192,7 +244,7 @@ pub fn unmap_dma(caller: &mut Caller<'_>) {
     };
     let bytes = Bytes::new().u32(caller.argsz(24)).u32(flags).u64(iova).u64(size).raw(&[0; 16]);
     let at = caller.place(&bytes);
-    let _ = caller.ioctl(Kind::UnmapDma, file, abi::IOMMU_UNMAP_DMA, at);
+    let _ = pass_on(caller, Kind::UnmapDma, file, abi::IOMMU_UNMAP_DMA, at);
 }
 
 /// Makes the calls that lead to a device, in their order.
@@ -202,7 +254,7 @@ pub fn attach(caller: &mut Caller<'_>) {
     let at = caller.place_well(&Bytes::new().u32(container as u32));
     let _ = caller.ioctl(Kind::SetContainer, group, abi::GROUP_SET_CONTAINER, at);
     let kind = if caller.random.bool() { abi::VFIO_TYPE1_IOMMU } else { abi::VFIO_TYPE1v2_IOMMU };
-    let _ = caller.ioctl(Kind::SetIommu, container, abi::SET_IOMMU, kind.into());
+    change(caller, Kind::SetIommu, container, abi::SET_IOMMU, kind.into());
 }
 
 /// Opens a device, and learns what there is to know of it.

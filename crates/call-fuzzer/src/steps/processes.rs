@@ -96,9 +96,7 @@ pub fn reap(caller: &mut Caller<'_>) {
 
 fn forget(caller: &mut Caller<'_>) {
     caller.child = None;
-    if let Some(slot) = caller.shared.slots.get(caller.slot_number + 1) {
-        slot.vacate();
-    }
+    caller.shared.vacate(caller.slot_number + 1);
 }
 
 /// Ends the child and waits for it.
@@ -106,7 +104,9 @@ pub fn end_child(caller: &mut Caller<'_>) {
     let Some(child) = caller.child else { return };
     let kill = libc::SIGKILL as u64;
     let _ = caller.call(Kind::Kill, libc::SYS_kill, [child as u64, kill, 0, 0, 0, 0]);
-    let _ = caller.call(Kind::Reap, libc::SYS_wait4, [child as u64, 0, 0, 0, 0, 0]);
+    // A signal of another thread interrupts the wait; the child is still there then.
+    let wait = [child as u64, 0, 0, 0, 0, 0];
+    while caller.call(Kind::Reap, libc::SYS_wait4, wait) == Err(libc::EINTR) {}
     forget(caller);
 }
 
