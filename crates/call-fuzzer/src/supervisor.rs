@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The process that starts the workers, watches them and the kernel, and reports.
 //! It makes none of the calls that are tested, so that it survives what they do.
+//!
+//! Children of workers that were killed become its own. Until they have ended, they use
+//! the slots of children and hold files and memory: it waits for them as well, before
+//! it starts other workers and before it says that a run is over.
 #![allow(unsafe_code)]
 
 use crate::caller::{Setup, mix};
@@ -67,6 +71,10 @@ pub struct Supervisor<'a> {
     log: KernelLog,
     rebind: Option<Rebind>,
     rebound: Instant,
+    /// Whether there was no child process at all when it looked last.
+    alone: bool,
+    /// Since when there is nobody but processes that workers have left behind.
+    left: Option<Instant>,
     /// What each slot was doing when it was last seen doing something new.
     seen: Vec<(u64, Instant)>,
     begun: Instant,
@@ -86,6 +94,8 @@ impl<'a> Supervisor<'a> {
             log: KernelLog::open(),
             rebind: None,
             rebound: now,
+            alone: true,
+            left: None,
             seen: vec![(0, now); SLOTS],
             begun: now,
         }
@@ -134,7 +144,7 @@ impl<'a> Supervisor<'a> {
             }
             if stopped.is_none() {
                 self.renew()?;
-            } else if self.workers.iter().all(Option::is_none) && self.rebind.is_none() {
+            } else if self.alone {
                 // The kernel's last words come a little later.
                 std::thread::sleep(LOOK);
                 return Ok(self.log.complaint().map(Finding::Kernel));
@@ -172,9 +182,10 @@ impl<'a> Supervisor<'a> {
         self.say(&line);
     }
 
-    /// Starts what is missing: the helper, or a round of workers.
+    /// Starts what is missing: the helper, or a round of workers. Nothing as long as
+    /// somebody is there whom a worker has left behind.
     fn renew(&mut self) -> io::Result<()> {
-        if self.rebind.is_some() {
+        if self.rebind.is_some() || self.left.is_some() {
             return Ok(());
         }
         if let Some(every) = self.limits.rebind {
@@ -183,7 +194,10 @@ impl<'a> Supervisor<'a> {
             }
         }
         // All end before the next ones begin: now and then nobody has the group open.
-        if self.workers.iter().all(Option::is_none) {
+        if self.alone {
+            // A worker that is killed between waiting for its child and saying so leaves the
+            // child's slot taken.
+            (0..SLOTS).for_each(|number| self.shared.vacate(number));
             for index in 0..self.workers.len() {
                 let worker = self.start_worker(index)?;
                 self.workers[index] = Some(worker);
@@ -197,7 +211,7 @@ impl<'a> Supervisor<'a> {
         let identity = Identity { index, generation: self.generation };
         self.shared.processes[index].clear();
         let (setup, shared) = (self.setup, self.shared);
-        let id = fork(|| match worker::live(setup, shared, identity) {
+        let id = self.fork(|| match worker::live(setup, shared, identity) {
             Ok(()) => 0,
             Err(error) => {
                 eprintln!("worker {index}: {error}");
@@ -218,15 +232,22 @@ impl<'a> Supervisor<'a> {
             for index in 0..self.workers.len() {
                 self.kill(index);
             }
-            if self.workers.iter().any(Option::is_some) {
+            if !self.alone {
                 return Ok(());
             }
         }
         let (container, shared) = (self.container.clone(), self.shared);
-        let id = fork(|| rebind(shared, &container))?;
+        let id = self.fork(|| rebind(shared, &container))?;
         let kill = Instant::now() + Duration::from_millis(self.random.u64(..1500));
         self.rebind = Some(Rebind { id, kill });
         Ok(())
+    }
+
+    /// Runs `child` in a new process, and ends that with what it returns.
+    fn fork(&mut self, child: impl FnOnce() -> i32) -> io::Result<i32> {
+        let id = fork(child)?;
+        self.alone = false;
+        Ok(id)
     }
 
     fn kill(&mut self, index: usize) {
@@ -252,13 +273,15 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Collects processes that have ended.
+    /// Collects processes that have ended, and notes whether any are left.
     fn reap(&mut self) -> Option<Finding> {
         loop {
             let mut status = 0;
             // SAFETY: `status` is a live number.
             let id = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
             if id <= 0 {
+                let error = io::Error::last_os_error();
+                self.alone = id < 0 && error.raw_os_error() == Some(libc::ECHILD);
                 return None;
             }
             for number in 0..SLOTS {
@@ -320,9 +343,9 @@ impl<'a> Supervisor<'a> {
                 )));
             }
         }
+        // A call that hangs is the better story: it gets a little longer.
+        let patience = self.limits.hang + Duration::from_secs(3);
         for worker in self.workers.iter().flatten() {
-            // A call that hangs is the better story: it gets a little longer.
-            let patience = self.limits.hang + Duration::from_secs(3);
             if worker.ending.is_some_and(|since| now.duration_since(since) >= patience) {
                 return Some(Finding::Hang(format!(
                     "process {} does not end{}",
@@ -331,7 +354,31 @@ impl<'a> Supervisor<'a> {
                 )));
             }
         }
+        let has_others = self.rebind.is_some() || self.workers.iter().any(Option::is_some);
+        if self.alone || has_others {
+            self.left = None;
+        } else if now.duration_since(*self.left.get_or_insert(now)) >= patience {
+            return Some(Finding::Hang(format!(
+                "a process that a worker has left behind has not ended in {} s{}",
+                patience.as_secs(),
+                self.left_behind()
+            )));
+        }
         None
+    }
+
+    /// Where the processes are that workers have left behind, as far as slots name them.
+    fn left_behind(&self) -> String {
+        let mut text = String::new();
+        for (number, slot) in self.shared.slots.iter().enumerate() {
+            let process = slot.process.load(Relaxed);
+            if process != 0 {
+                let last = slot.history(1).join("");
+                let name = self.shared.name(number);
+                text += &format!("\n{name}, process {process}: {last}{}", stacks(process));
+            }
+        }
+        if text.is_empty() { "; no slot says which".into() } else { text }
     }
 
     /// Tells a finding, and what everybody did before it.
@@ -357,14 +404,16 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Ends all processes; those that the kernel does not let end are left behind.
+    /// Ends all processes and waits for them, and for their children; those that the
+    /// kernel does not let end are left behind.
     fn end(&mut self) {
         self.shared.stop.store(true, Relaxed);
         for index in 0..self.workers.len() {
             self.kill(index);
         }
         let limit = Instant::now() + Duration::from_secs(3);
-        while self.workers.iter().any(Option::is_some) && Instant::now() < limit {
+        while !self.alone && Instant::now() < limit {
+            // What is found now comes of the end.
             let _ = self.reap();
             std::thread::sleep(LOOK);
         }
@@ -383,7 +432,7 @@ fn stacks(process: i32) -> String {
     text
 }
 
-/// Runs `child` in a new process, and ends that with what it returns.
+/// Forks; the child ends with what `child` returns.
 fn fork(child: impl FnOnce() -> i32) -> io::Result<i32> {
     // SAFETY: the supervisor has one thread, so that the child finds no lock held by
     // threads that it does not have.
