@@ -89,7 +89,7 @@ pub(crate) struct Object {
     /// What user space is told of them.
     region_infos: KVec<RegionInfo>,
     /// How the last command through the portal of a `dpmcp` ended, as far as an earlier holder
-    /// sent it. Held while the portal is mapped.
+    /// sent it. Locked while the portal is being mapped.
     #[pin]
     last_command: Mutex<State>,
     /// The lines that the holder has armed, by index. The container's own is with its
@@ -228,7 +228,8 @@ impl Object {
         let last_command = self.last_command.lock();
         if opened.portal.as_ref().is_none() {
             let region = self.regions.first().ok_or(EINVAL)?;
-            let portal = KBox::pin_init(Portal::new(region.base, *last_command), GFP_KERNEL)?;
+            let portal =
+                KBox::pin_init(Portal::new(region.base, *last_command), GFP_KERNEL_ACCOUNT)?;
             opened.portal.populate(portal);
         }
         drop(last_command);
