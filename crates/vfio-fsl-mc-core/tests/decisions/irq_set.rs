@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Interrupt requests, against a model of what the stock driver does.
 
+use super::Cases;
 use proptest::prelude::*;
 use vfio_fsl_mc_core::irq_set::{self, validate, IrqSet, Plan};
 use vfio_fsl_mc_core::Errno;
@@ -93,6 +94,7 @@ fn every_request_is_judged_as_by_the_stock_driver_but_where_documented() {
     const MAX: u32 = u32::MAX;
     let mut plans = [0u64; 4];
     let mut deviations = [0u64; 2];
+    let mut cases = Cases::one_in_miri(101);
     for irq_count in [0u32, 1, 2, 3, 255] {
         let near = [irq_count.wrapping_sub(1), irq_count, irq_count + 1];
         let indexes = edges([0, 1, MAX].into_iter().chain(near));
@@ -108,6 +110,9 @@ fn every_request_is_judged_as_by_the_stock_driver_but_where_documented() {
                 for &index in &indexes {
                     for &start in &starts {
                         for &count in &counts {
+                            if !cases.take() {
+                                continue;
+                            }
                             for argsz in [0, 16, 19, 20, 21, 23, 24, 25, 28, MAX] {
                                 let set = IrqSet {
                                     argsz,
@@ -127,8 +132,11 @@ fn every_request_is_judged_as_by_the_stock_driver_but_where_documented() {
             }
         }
     }
-    assert!(plans.iter().all(|seen| *seen > 0), "{plans:?}");
-    assert!(deviations.iter().all(|seen| *seen > 0), "{deviations:?}");
+    // A part of the cases need not have each outcome.
+    if !cfg!(miri) {
+        assert!(plans.iter().all(|seen| *seen > 0), "{plans:?}");
+        assert!(deviations.iter().all(|seen| *seen > 0), "{deviations:?}");
+    }
 }
 
 #[test]
