@@ -10,6 +10,7 @@
 mod board;
 mod control;
 pub mod dpl;
+pub mod fabric;
 pub mod faults;
 pub mod mc;
 pub mod qbman;
