@@ -5,9 +5,9 @@
 use crate::{
     control::Control,
     dpl::{Dpc, Dpl},
+    fabric::Fabric,
     faults::Faults,
     mc::{self, Effect, LoadError, Mc},
-    qbman::Qbman,
     smmu::Smmu,
     surroundings::{GuestMemory, IrqLines},
 };
@@ -47,7 +47,7 @@ pub struct Board {
     mc: Arc<Mc>,
     control: Control,
     smmu: Arc<Smmu>,
-    qbman: Arc<Qbman>,
+    fabric: Arc<Fabric>,
 }
 
 impl Board {
@@ -60,13 +60,13 @@ impl Board {
         memory: Arc<dyn GuestMemory>,
         lines: Arc<dyn IrqLines>,
     ) -> Result<Self, LoadError> {
-        let mut state = mc::State::new(config.mc);
+        let fabric = Arc::new(Fabric::new(mc::SOFTWARE_PORTALS));
+        let mut state = mc::State::new(config.mc, fabric.clone());
         state.load(&config.layout, config.ports.as_ref())?;
         let smmu = Arc::new(Smmu::new(memory, lines));
-        let qbman = Arc::new(Qbman::new(mc::SOFTWARE_PORTALS));
-        let perform = performer(smmu.clone(), qbman.clone());
+        let perform = performer(smmu.clone());
         let mc = Mc::new(state, config.faults, config.tracer, perform);
-        Ok(Self { mc, control: Control::default(), smmu, qbman })
+        Ok(Self { mc, control: Control::default(), smmu, fabric })
     }
 
     /// Reads from a window.
@@ -74,7 +74,7 @@ impl Board {
         match window {
             Window::McPortals => self.mc.read(offset, data),
             Window::McControl => self.control.read(offset, data),
-            Window::Qbman => self.qbman.read(offset, data),
+            Window::Qbman => self.fabric.qbman().read(offset, data),
             Window::Smmu => self.smmu.read(offset, data),
         }
     }
@@ -85,7 +85,7 @@ impl Board {
         match window {
             Window::McPortals => self.mc.write(offset, data),
             Window::McControl => self.control.write(offset, data),
-            Window::Qbman => self.qbman.write(offset, data),
+            Window::Qbman => self.fabric.qbman().write(offset, data),
             Window::Smmu => self.smmu.write(offset, data),
         }
     }
@@ -103,13 +103,12 @@ impl Board {
 
 /// Performs what commands cause: interrupts leave through the SMMU with their
 /// container's isolation id, as everything that the board writes.
-fn performer(smmu: Arc<Smmu>, qbman: Arc<Qbman>) -> mc::Performer {
+fn performer(smmu: Arc<Smmu>) -> mc::Performer {
     Arc::new(move |effect| match effect {
         Effect::Message { icid, address, value } => {
             if let Err(fault) = smmu.message(icid, address, value) {
                 tracing::warn!(icid, address, value, %fault, "interrupt message lost");
             }
         }
-        Effect::ResetPortal { portal } => qbman.reset_portal(portal),
     })
 }

@@ -5,5 +5,33 @@
 mod dma;
 mod pass;
 
+use crate::qbman::Qbman;
+use std::sync::Arc;
+
 pub use dma::Dma;
 pub use pass::{Engine, Message, Pass};
+
+/// The data plane's tables and engines. All methods may be called from any
+/// thread.
+#[derive(Debug)]
+pub struct Fabric {
+    qbman: Qbman,
+}
+
+impl Fabric {
+    /// A data plane with nothing configured, in its power-on state.
+    pub fn new(portals: u32) -> Self {
+        Self { qbman: Qbman::new(portals) }
+    }
+
+    /// One that nothing can be reached from: for an MC that only tells what it
+    /// would make of a layout.
+    pub fn detached() -> Arc<Self> {
+        Arc::new(Self::new(crate::mc::SOFTWARE_PORTALS))
+    }
+
+    /// The queue and buffer manager.
+    pub fn qbman(&self) -> &Qbman {
+        &self.qbman
+    }
+}

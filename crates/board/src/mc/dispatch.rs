@@ -29,6 +29,7 @@ pub(crate) fn execute(
         None => (None, Err(Status::AuthenticationError)),
         Some(container) => route(state, container, message, traced, &mut object),
     };
+    state.program();
     let answer = call::answer_message(message, &outcome);
     let (status, reply) = match outcome {
         Ok(answer) => (Status::Ok, answer.text),

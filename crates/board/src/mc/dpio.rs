@@ -2,7 +2,7 @@
 //! Queuing portals: the software portals of the queue manager.
 
 use super::{
-    Answer, Call, Effect, Family, Region, State,
+    Answer, Call, Family, Region, State,
     object::RegionWindow,
     queue::{self, CORES},
 };
@@ -98,7 +98,7 @@ impl Family for QueuingPortal {
 
     fn destroy(self, state: &mut State, _id: u32) {
         // Whoever gets the portal next finds it as after power-on.
-        state.effects.push(Effect::ResetPortal { portal: self.portal });
+        state.fabric.qbman().reset_portal(self.portal);
         state.pools.swp.give(self.portal);
     }
 
@@ -155,7 +155,7 @@ impl Family for QueuingPortal {
         portal.stashing = Stashing::default();
         portal.channels = [None; STATIC_CHANNELS];
         let portal = portal.portal;
-        state.effects.push(Effect::ResetPortal { portal });
+        state.fabric.qbman().reset_portal(portal);
     }
 
     fn enabled(&mut self) -> Option<&mut bool> {
@@ -257,9 +257,16 @@ mod tests {
         bench.call(token, &dpio::SetStashingDestinationByCoreId { core_id: 15 }).expect("core");
         let get = dpio::GetStashingDestination {};
         assert_eq!(bench.call(token, &get).expect("sdest").sdest, 7);
-        bench.effects();
+        let enabled_interrupts = |bench: &Bench| {
+            const IER: u64 = 0xe40;
+            let mut value = [0; 4];
+            bench.state.fabric.qbman().read(qbman::CI_OFFSET + IER, &mut value);
+            u32::from_le_bytes(value)
+        };
+        bench.state.fabric.qbman().write(qbman::CI_OFFSET + 0xe40, &4u32.to_le_bytes());
+        assert_eq!(enabled_interrupts(&bench), 4);
         bench.call(token, &common::Reset {}).expect("reset");
-        assert_eq!(bench.effects(), [Effect::ResetPortal { portal: 0 }]);
+        assert_eq!(enabled_interrupts(&bench), 0);
         assert!(!bench.call(token, &common::IsEnabled {}).expect("switch").enabled);
         assert_eq!(bench.call(token, &get).expect("sdest").sdest, 0);
     }

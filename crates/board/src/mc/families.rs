@@ -82,6 +82,11 @@ pub(crate) trait Family: Variant + fmt::Debug {
     /// Called after an object was moved to another container.
     fn moved(_state: &mut State, _id: u32, _container: u32) {}
 
+    /// Writes what the object is now to the data plane's tables. Called at the
+    /// end of each command that may have changed it; takes what it changes back
+    /// in [`destroy`](Self::destroy).
+    fn program(_state: &State, _object: &Object) {}
+
     /// Called after an interface was connected to a peer, or lost it.
     fn connected(_state: &mut State, _id: u32, _interface: u16, _peer: Option<Endpoint>) {}
 }
@@ -136,6 +141,17 @@ macro_rules! families {
         pub(crate) fn destroy(state: &mut State, object: Object) {
             match object.kind {
                 $( Kind::$variant(body) => body.destroy(state, object.id.id), )*
+            }
+        }
+
+        /// Writes what an object is now to the data plane's tables. One that is
+        /// gone has taken its entries back when it was destroyed.
+        pub(crate) fn program(state: &State, id: ObjectId) {
+            let Some(object) = state.objects.get(&id) else { return };
+            match id.kind {
+                $( <$body>::TYPE => <$body>::program(state, object), )*
+                #[allow(unreachable_patterns)]
+                _ => {}
             }
         }
 

@@ -76,7 +76,7 @@ impl Inventory {
     /// # Errors
     /// [`LoadError`] where the MC cannot make what the layout asks for.
     pub fn of_layout(config: Config, layout: &Dpl, ports: Option<&Dpc>) -> Result<Self, LoadError> {
-        let mut state = State::new(config);
+        let mut state = State::new(config, crate::fabric::Fabric::detached());
         state.load(layout, ports)?;
         Ok(Self::of(&state))
     }

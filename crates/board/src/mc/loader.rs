@@ -46,6 +46,7 @@ impl State {
             }
         }
         self.effects.clear();
+        self.program();
         Ok(())
     }
 

@@ -9,8 +9,9 @@ use super::{
     portals::Portals,
     session::Sessions,
 };
+use crate::fabric::Fabric;
 use mc_abi::{ObjectId, ObjectType, Status, dprc::event};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What a board is made with.
 #[derive(Debug, Clone)]
@@ -41,11 +42,6 @@ pub enum Effect {
         /// Data.
         value: u32,
     },
-    /// A QBMan software portal returns to its power-on state.
-    ResetPortal {
-        /// Number of the portal.
-        portal: u32,
-    },
 }
 
 #[derive(Debug)]
@@ -60,10 +56,14 @@ pub(crate) struct State {
     pub ports: Vec<crate::dpl::Port>,
     /// Causes that wait for the state to be unlocked.
     pub effects: Vec<Effect>,
+    /// The data plane, whose tables the families write.
+    pub fabric: Arc<Fabric>,
+    /// Objects whose part of the data plane's tables may be out of date.
+    touched: Vec<ObjectId>,
 }
 
 impl State {
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, fabric: Arc<Fabric>) -> Self {
         let pools = Pools::new(config.first_icid, config.icids);
         Self {
             config,
@@ -74,7 +74,30 @@ impl State {
             connections: Connections::default(),
             ports: Vec::new(),
             effects: Vec::new(),
+            fabric,
+            touched: Vec::new(),
         }
+    }
+
+    /// Notes that an object is not what it was. What it is then is written to
+    /// the data plane's tables at the end of the command.
+    pub fn touch(&mut self, id: ObjectId) {
+        if self.touched.last() != Some(&id) {
+            self.touched.push(id);
+        }
+    }
+
+    /// Brings the data plane's tables up to date: the last step of every command,
+    /// under the state's lock, so that no later command finds old entries.
+    pub fn program(&mut self) {
+        // Taken, so that what is programmed may look at other objects.
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for id in touched.drain(..) {
+            families::program(self, id);
+        }
+        self.touched = touched;
     }
 
     /// An object that must be there.
@@ -87,6 +110,7 @@ impl State {
 
     /// The same, to be changed.
     pub fn object_mut(&mut self, id: ObjectId) -> Result<&mut Object, Status> {
+        self.touch(id);
         self.objects.get_mut(&id).ok_or(Status::NoResource)
     }
 
@@ -154,6 +178,7 @@ impl State {
                 kind: body.into_kind(),
             },
         );
+        self.touch(name);
         self.enter(name, container);
         self.raise(containers::name(container), 0, event::OBJ_CREATED);
         Ok(id)

@@ -24,7 +24,7 @@ impl Bench {
 
     /// The same with a certain configuration.
     pub fn with(config: Config) -> Self {
-        let mut state = State::new(config);
+        let mut state = State::new(config, crate::fabric::Fabric::detached());
         let request = dprc::CreateContainer {
             options: dprc::option::ALL & !dprc::option::AIOP,
             icid: dprc::ICID_FROM_POOL,

@@ -23,7 +23,7 @@ fn root(objects: Vec<Placement>) -> Container {
 }
 
 fn load(layout: &Dpl) -> Result<State, LoadError> {
-    let mut state = State::new(mc::Config::default());
+    let mut state = State::new(mc::Config::default(), crate::fabric::Fabric::detached());
     state.load(layout, None).map(|()| state)
 }
 

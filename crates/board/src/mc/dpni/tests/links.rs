@@ -205,7 +205,7 @@ fn a_layout_gives_addresses_and_a_configuration_ports() {
         }],
         ..Default::default()
     };
-    let mut state = State::new(Config::default());
+    let mut state = State::new(Config::default(), crate::fabric::Fabric::detached());
     state.load(&layout, Some(&configuration)).unwrap();
     let mut bench = Bench { state, root: Token::NONE };
     let address = |bench: &mut Bench, id| {
