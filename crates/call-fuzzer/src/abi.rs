@@ -35,7 +35,7 @@ pub const DEVICE_FEATURE: u64 = vfio(17);
 /// The highest number of VFIO that a device file knows, and a few more.
 pub const LAST: u64 = vfio(24);
 
-/// Where a region begins in a device file.
+/// Where a region starts in a device file.
 pub const fn region_offset(index: u64) -> u64 {
     index << 40
 }
@@ -58,24 +58,24 @@ impl Bytes {
 
     /// These bytes; what does not fit is left out.
     pub fn of(bytes: &[u8]) -> Self {
-        Self::new().raw(bytes)
+        Self::new().bytes(bytes)
     }
 
     /// With 4 bytes more.
     #[must_use]
     pub fn u32(self, value: u32) -> Self {
-        self.raw(&value.to_ne_bytes())
+        self.bytes(&value.to_ne_bytes())
     }
 
     /// With 8 bytes more.
     #[must_use]
     pub fn u64(self, value: u64) -> Self {
-        self.raw(&value.to_ne_bytes())
+        self.bytes(&value.to_ne_bytes())
     }
 
     /// With these bytes more; what does not fit is left out.
     #[must_use]
-    pub fn raw(mut self, bytes: &[u8]) -> Self {
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
         for (slot, byte) in self.data[self.length..].iter_mut().zip(bytes) {
             *slot = *byte;
             self.length += 1;
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn bytes_end_at_their_capacity() {
-        let bytes = Bytes::new().u32(1).raw(&[7; 300]);
+        let bytes = Bytes::new().u32(1).bytes(&[7; 300]);
         assert_eq!(bytes.as_slice().len(), Bytes::CAPACITY);
         assert_eq!(bytes.as_slice()[..5], [1, 0, 0, 0, 7]);
     }

@@ -48,11 +48,11 @@ pub struct Setup {
 /// A part of a device that is mapped.
 #[derive(Debug, Clone, Copy)]
 pub struct DeviceMap {
-    /// Where it begins.
+    /// Where it starts.
     pub start: u64,
     /// Bytes.
     pub length: u64,
-    /// Where it begins in its region.
+    /// Where it starts in its region.
     pub offset: u64,
     /// The object.
     pub object: usize,
@@ -170,7 +170,7 @@ impl Caller<'_> {
     /// # Errors
     /// The error number.
     pub fn call(&mut self, kind: Kind, number: libc::c_long, args: [u64; 6]) -> Result<u64, i32> {
-        self.slot.begin(kind, args);
+        self.slot.start(kind, args);
         let result = unsafe_call(number, args);
         self.slot.end(kind, result);
         outcome(result)
@@ -314,7 +314,7 @@ impl Caller<'_> {
 
     /// Touches an address of a device map.
     pub fn touch(&mut self, kind: Kind, touch: Touch, address: u64, value: u64) -> Option<u64> {
-        self.slot.begin(kind, [address, value, touch as u64, 0, 0, 0]);
+        self.slot.start(kind, [address, value, touch as u64, 0, 0, 0]);
         let touched = touch.at(address, value);
         self.slot.end(kind, touched.map_or(-i64::from(libc::EFAULT), |_| 0));
         touched.ok()

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// How our own lines begin.
+/// How our own lines start.
 pub const PREFIX: &str = "vfio-fsl-mc-fuzz:";
 
 /// Words that a kernel that is well does not print.
@@ -37,7 +37,7 @@ impl KernelLog {
     /// Opens the log at its end. A system without one (a test's) is one that never
     /// complains.
     pub fn open() -> Self {
-        // The kernel drops most of what comes in a burst unless it is told not to.
+        // The kernel drops most of what comes in a burst unless this is set.
         let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
         let read = OpenOptions::new()
             .read(true)

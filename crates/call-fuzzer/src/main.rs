@@ -7,17 +7,18 @@
 //! far as the kernel gives it the same files. How threads interleave is up to the
 //! kernel.
 //!
-//! The process exits with 0 when all is well, 1 when it cannot begin, 3 with a
+//! The process exits with 0 when all is well, 1 when it cannot start, 3 with a
 //! finding; seed and last calls of all threads are on standard error and on the
 //! kernel's console then.
 #![deny(unsafe_code)]
 
 mod abi;
 mod caller;
-mod gate;
+
 mod kernel_log;
 mod kind;
 mod memory;
+mod mode_lock;
 mod report;
 mod shared;
 mod steps;
@@ -51,7 +52,7 @@ struct Options {
     /// Stop after this time
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
-    /// What all choices come from; without it, the clock says
+    /// PRNG seed (default: random)
     #[arg(long)]
     seed: Option<u64>,
     /// Worker processes

@@ -45,7 +45,7 @@ impl Area {
         Ok(Self { start: start as u64, length })
     }
 
-    /// Where it begins.
+    /// Where it starts.
     pub fn start(self) -> u64 {
         self.start
     }

@@ -156,7 +156,7 @@ mod tests {
 
     fn make(shared: &Shared, kind: Kind, result: i64, times: u64) {
         for _ in 0..times {
-            shared.slots[0].begin(kind, [0; 6]);
+            shared.slots[0].start(kind, [0; 6]);
             shared.slots[0].end(kind, result);
         }
     }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn the_table_has_every_kind_and_its_errors() {
         let shared = Shared::new().unwrap();
-        shared.slots[0].begin(Kind::Map, [0; 6]);
+        shared.slots[0].start(Kind::Map, [0; 6]);
         shared.slots[0].end(Kind::Map, -i64::from(libc::ENODEV));
         let table = table(shared);
         assert_eq!(table.lines().count(), Kind::ALL.len() + 1);

@@ -3,11 +3,11 @@
 //! did last, and which files each process has open.
 //!
 //! All of it is numbers that one party writes and others look at, in memory that
-//! survives the processes: after a crash it is still there to be told.
+//! survives the processes: after a crash it is still there for the report.
 #![allow(unsafe_code)]
 
-use crate::gate::Gate;
 use crate::kind::{KINDS, Kind, errno_name};
+use crate::mode_lock::ModeLock;
 use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -46,7 +46,7 @@ const RUNNING: u64 = i64::MIN as u64;
 
 /// One party that makes calls: a thread, or the child process of a thread.
 pub struct Slot {
-    /// Calls that were begun.
+    /// Calls that were started.
     sequence: AtomicU64,
     /// Whether one is under way.
     busy: AtomicBool,
@@ -55,8 +55,8 @@ pub struct Slot {
     /// Its process.
     pub process: AtomicI32,
     ring: [Record; RING],
-    /// When the call under way began, in nanoseconds of some clock.
-    began: AtomicU64,
+    /// When the call under way was started, in nanoseconds of some clock.
+    started_at: AtomicU64,
     spent: [AtomicU64; KINDS],
     succeeded: [AtomicU64; KINDS],
     refused: [[AtomicU64; ERRNOS]; KINDS],
@@ -76,9 +76,9 @@ fn now() -> u64 {
 }
 
 impl Slot {
-    /// Remembers that a call begins.
-    pub fn begin(&self, kind: Kind, arguments: [u64; 6]) {
-        self.began.store(now(), Relaxed);
+    /// Remembers that a call is started.
+    pub fn start(&self, kind: Kind, arguments: [u64; 6]) {
+        self.started_at.store(now(), Relaxed);
         let sequence = self.sequence.load(Relaxed);
         let record = &self.ring[(sequence % RING as u64) as usize];
         record.sequence.store(sequence, Relaxed);
@@ -91,11 +91,11 @@ impl Slot {
         self.busy.store(true, Relaxed);
     }
 
-    /// Counts the call that began last. `result` is what a system call returns: a
+    /// Counts the call that was started last. `result` is what a system call returns: a
     /// negative error number, or a success.
     pub fn end(&self, kind: Kind, result: i64) {
         self.busy.store(false, Relaxed);
-        let spent = now().saturating_sub(self.began.load(Relaxed));
+        let spent = now().saturating_sub(self.started_at.load(Relaxed));
         add(&self.spent[kind as usize], spent);
         let sequence = self.sequence.load(Relaxed).wrapping_sub(1);
         self.ring[(sequence % RING as u64) as usize].result.store(result as u64, Relaxed);
@@ -108,7 +108,7 @@ impl Slot {
     }
 
     /// Says who makes the calls from here on: the calling thread.
-    pub fn enter(&self) {
+    pub fn try_lock(&self) {
         // SAFETY: takes nothing and returns a number.
         let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
         self.process.store(process, Relaxed);
@@ -122,7 +122,7 @@ impl Slot {
         self.thread.store(0, Relaxed);
     }
 
-    /// Calls that were begun.
+    /// Calls that were started.
     pub fn sequence(&self) -> u64 {
         self.sequence.load(Relaxed)
     }
@@ -302,7 +302,7 @@ pub struct Shared {
     /// Objects of the container.
     pub facts: [Facts; OBJECTS],
     /// Keeps apart what VFIO does not.
-    pub gate: Gate,
+    pub iommu_lock: ModeLock,
 }
 
 impl Shared {
@@ -336,13 +336,13 @@ impl Shared {
         ((process * THREADS + thread) * 2 + usize::from(child)).min(HELPER - 1)
     }
 
-    /// Forgets a party that is gone: its call, and its use of the gate. Only once nothing
+    /// Forgets a party that is gone: its call, and its use of the lock. Only once nothing
     /// of it can be in the kernel any more.
     pub fn vacate(&self, number: usize) {
         if let Some(slot) = self.slots.get(number) {
             slot.vacate();
         }
-        self.gate.leave(number);
+        self.iommu_lock.unlock(number);
     }
 
     /// How a slot is called: process, thread, whether a child.
@@ -354,7 +354,7 @@ impl Shared {
         format!("{}.{}{child}", slot / 2 / THREADS, slot / 2 % THREADS)
     }
 
-    /// Calls that were begun by all.
+    /// Calls that were started by all.
     pub fn calls(&self) -> u64 {
         self.slots.iter().map(Slot::sequence).sum()
     }
@@ -390,7 +390,7 @@ mod tests {
     fn calls_are_counted_and_remembered() {
         let shared = Shared::new().unwrap();
         let slot = &shared.slots[3];
-        slot.begin(Kind::Poll, [1, 2, 3, 0, 0, 0]);
+        slot.start(Kind::Poll, [1, 2, 3, 0, 0, 0]);
         assert!(slot.is_busy());
         assert!(slot.is_in_call());
         assert!(slot.history(9)[0].contains("has not returned"));
@@ -399,7 +399,7 @@ mod tests {
         assert!(slot.is_in_call());
         slot.end(Kind::Poll, -i64::from(libc::EINVAL));
         assert!(!slot.is_in_call());
-        slot.begin(Kind::Poll, [0; 6]);
+        slot.start(Kind::Poll, [0; 6]);
         slot.end(Kind::Poll, 1);
         assert!(!slot.is_busy());
         assert_eq!(slot.history(9)[0], "#0 poll(0x1, 0x2, 0x3, 0x0, 0x0, 0x0) = EINVAL");
@@ -413,7 +413,7 @@ mod tests {
         let shared = Shared::new().unwrap();
         let slot = &shared.slots[0];
         for _ in 0..RING + 5 {
-            slot.begin(Kind::Close, [0; 6]);
+            slot.start(Kind::Close, [0; 6]);
             slot.end(Kind::Close, 0);
         }
         let history = slot.history(RING + 5);

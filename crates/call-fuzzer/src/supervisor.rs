@@ -8,9 +8,9 @@
 #![allow(unsafe_code)]
 
 use crate::caller::{Setup, mix};
-use crate::gate::Use;
 use crate::kernel_log::KernelLog;
 use crate::kind::Kind;
+use crate::mode_lock::Mode;
 use crate::report::Finding;
 use crate::shared::{HELPER, SLOTS, Shared};
 use crate::steps;
@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(20);
 /// How often it says how far it has come.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// Calls of each party that are told with a finding.
+/// Calls of each party that are reported with a finding.
 const HISTORY: usize = 8;
-/// How often the helper tries to begin, and how long it waits in between.
+/// How often the helper tries to start, and how long it waits in between.
 const TRIES: u32 = 1000;
 const TRY: Duration = Duration::from_millis(1);
 /// The driver's directory.
@@ -77,7 +77,7 @@ pub struct Supervisor<'a> {
     left: Option<Instant>,
     /// What each slot was doing when it was last seen doing something new.
     seen: Vec<(u64, Instant)>,
-    begun: Instant,
+    started: Instant,
 }
 
 impl<'a> Supervisor<'a> {
@@ -97,11 +97,11 @@ impl<'a> Supervisor<'a> {
             alone: true,
             left: None,
             seen: vec![(0, now); SLOTS],
-            begun: now,
+            started: now,
         }
     }
 
-    /// Runs to the end. A finding ends it early; it has been told by then.
+    /// Runs to the end. A finding ends it early; it has been reported by then.
     ///
     /// # Errors
     /// No process can be made.
@@ -112,7 +112,7 @@ impl<'a> Supervisor<'a> {
         unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
         let finding = self.watch()?;
         if let Some(finding) = &finding {
-            self.tell(finding);
+            self.report(finding);
         }
         self.end();
         Ok(finding)
@@ -120,7 +120,7 @@ impl<'a> Supervisor<'a> {
 
     /// How long it took.
     pub fn elapsed(&self) -> Duration {
-        self.begun.elapsed()
+        self.started.elapsed()
     }
 
     fn watch(&mut self) -> io::Result<Option<Finding>> {
@@ -137,7 +137,7 @@ impl<'a> Supervisor<'a> {
                 return Ok(Some(finding));
             }
             let done = self.shared.calls() >= self.limits.calls
-                || self.begun.elapsed() >= self.limits.time;
+                || self.started.elapsed() >= self.limits.time;
             if done && stopped.is_none() {
                 self.shared.stop.store(true, Relaxed);
                 stopped = Some(Instant::now());
@@ -166,7 +166,7 @@ impl<'a> Supervisor<'a> {
     /// Seed, calls, and how far each thread is.
     fn progress(&mut self) {
         let calls = self.shared.calls();
-        let seconds = self.begun.elapsed().as_secs_f64();
+        let seconds = self.started.elapsed().as_secs_f64();
         let mut line = format!(
             "seed {}: {calls} calls in {seconds:.0} s, {:.0}/s, process {}; at",
             self.setup.seed,
@@ -193,7 +193,7 @@ impl<'a> Supervisor<'a> {
                 return self.start_rebind();
             }
         }
-        // All end before the next ones begin: now and then nobody has the group open.
+        // All end before the next ones start: now and then nobody has the group open.
         if self.alone {
             // A worker that is killed between waiting for its child and saying so leaves the
             // child's slot taken.
@@ -382,7 +382,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Tells a finding, and what everybody did before it.
-    fn tell(&mut self, finding: &Finding) {
+    fn report(&mut self, finding: &Finding) {
         let mut lines = vec![
             format!("finding with seed {}: {finding}", self.setup.seed),
             format!("after {} calls, in process {}", self.shared.calls(), self.generation),
@@ -454,12 +454,12 @@ fn fork(child: impl FnOnce() -> i32) -> io::Result<i32> {
 
 /// The helper's life.
 fn rebind(shared: &'static Shared, container: &str) -> i32 {
-    shared.slots[HELPER].enter();
+    shared.slots[HELPER].try_lock();
     // Unbinding takes the group from its VFIO container. Where no moment is found for it,
     // the device stays bound until the next time.
     let unbound = (0..TRIES).find_map(|_| {
         let unbind = || write(shared, Kind::Unbind, "unbind", container);
-        let unbound = shared.gate.within(HELPER, Use::Change, unbind);
+        let unbound = shared.iommu_lock.try_with(HELPER, Mode::Change, unbind);
         if unbound.is_none() {
             std::thread::sleep(TRY);
         }
@@ -478,7 +478,7 @@ fn rebind(shared: &'static Shared, container: &str) -> i32 {
 /// Writes a device's name to a file of its driver.
 fn write(shared: &Shared, kind: Kind, file: &str, container: &str) -> Result<(), String> {
     let slot = &shared.slots[HELPER];
-    slot.begin(kind, [0; 6]);
+    slot.start(kind, [0; 6]);
     let written = std::fs::write(format!("{DRIVER}/{file}"), container);
     let errno = written.as_ref().err().and_then(io::Error::raw_os_error).unwrap_or(0);
     slot.end(kind, -i64::from(errno));

@@ -72,7 +72,7 @@ pub const DEFECTS: [Defect; 19] = [
          in between.",
     ),
     read(11, "The device is taken down in its release, which may come after it is bound again."),
-    read(12, "An unbind waits for ever for the holder of a device and does not tell it."),
+    read(12, "An unbind waits for ever for the holder of a device and does not notify it."),
     read(
         13,
         "RESET is advertised for containers only, though it works for all objects, and is not \

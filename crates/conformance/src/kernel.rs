@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! What the kernel tells of itself: its table of interrupts, its memory, its log.
+//! What the kernel says of itself: its table of interrupts, its memory, its log.
 
 use crate::check::{Outcome, Stop, fail, skip};
 use rustix::fd::OwnedFd;
@@ -123,7 +123,7 @@ pub fn memory() -> Result<u64, Stop> {
 }
 
 /// Objects in use of each cache of the kernel's allocator, and mappings of devices into
-/// the kernel, where the kernel tells.
+/// the kernel, where it counts them.
 ///
 /// Caches of files' names and contents are left out: they keep what may be of use and
 /// give it up when memory is short. So is that of the descriptions of mappings, which
@@ -140,7 +140,7 @@ fn caches() -> BTreeMap<String, u64> {
     text.lines().filter_map(line).chain([mappings]).collect()
 }
 
-/// How many mappings of devices into the kernel there are; 0 where the kernel does not tell.
+/// How many mappings of devices into the kernel there are; 0 where the kernel does not count them.
 pub fn device_mappings() -> u64 {
     let text = fs::read_to_string("/proc/vmallocinfo").unwrap_or_default();
     text.lines().filter(|line| line.contains(" ioremap")).count() as u64
@@ -228,7 +228,7 @@ impl Log {
         Ok(Self { file, seen: Vec::new() })
     }
 
-    /// All lines since the beginning.
+    /// All lines since the start.
     ///
     /// # Errors
     /// The check fails.

@@ -8,17 +8,17 @@
 //! [known defect](defects).
 #![deny(unsafe_code)]
 
-mod actors;
 mod bus;
 mod check;
 mod context;
 mod defects;
 mod groups;
+mod helper;
 mod kernel;
 mod mc;
-mod raw;
 mod report;
 mod runner;
+mod sys;
 
 use check::Check;
 use clap::Parser;
@@ -66,7 +66,7 @@ struct Options {
     #[arg(long, value_name = "FACTOR", default_value_t = 1)]
     patience: u32,
     /// Write the name of each check to the kernel's log before it runs, so that what the
-    /// kernel says can be told to belong to it.
+    /// kernel says can be attributed to it.
     #[arg(long)]
     kernel_log: bool,
     /// Write the result as JSON to a file; `-` is standard output, in place of TAP.
@@ -87,9 +87,9 @@ fn main() -> ExitCode {
             return runner::child(path, context);
         }
     }
-    if let [_, first, act @ ..] = arguments.as_slice() {
-        if first == actors::ACT {
-            return actors::life(act);
+    if let [_, first, job @ ..] = arguments.as_slice() {
+        if first == helper::ARGUMENT {
+            return helper::run(job);
         }
     }
     match run(&Options::parse()) {

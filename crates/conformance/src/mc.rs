@@ -134,26 +134,26 @@ pub fn destroy(
     portal.call_family("Destroy", DESTROY, object.kind, container, &request)
 }
 
-/// Events of one object's interrupt, chosen and let through: the MC's half of an
-/// interrupt. Shut when dropped.
-pub struct Gate {
+/// An interrupt of an object as the MC has it, enabled for some events. Disabled when
+/// dropped.
+pub struct McIrq {
     portal: McPortal,
     open: OpenObject,
 }
 
-impl Gate {
-    /// Lets the events of `mask` through. What has happened before is forgotten.
+impl McIrq {
+    /// Enables the interrupt for the events of `mask`. Earlier events are cleared.
     ///
     /// # Errors
     /// The check fails.
-    pub fn open(mut portal: McPortal, object: ObjectId, mask: u32) -> Result<Self, Stop> {
+    pub fn enable(mut portal: McPortal, object: ObjectId, mask: u32) -> Result<Self, Stop> {
         let open = portal.open(object)?;
-        let mut gate = Self { portal, open };
-        gate.portal.call(open, &SetIrqEnable { enable: false, index: 0 })?;
-        gate.forget()?;
-        gate.portal.call(open, &SetIrqMask { mask, index: 0 })?;
-        gate.portal.call(open, &SetIrqEnable { enable: true, index: 0 })?;
-        Ok(gate)
+        let mut irq = Self { portal, open };
+        irq.portal.call(open, &SetIrqEnable { enable: false, index: 0 })?;
+        irq.clear()?;
+        irq.portal.call(open, &SetIrqMask { mask, index: 0 })?;
+        irq.portal.call(open, &SetIrqEnable { enable: true, index: 0 })?;
+        Ok(irq)
     }
 
     /// What the MC and the kernel know of the interrupt, for who looks for one that is
@@ -172,53 +172,53 @@ impl Gate {
     ///
     /// # Errors
     /// The check fails.
-    pub fn events(&mut self) -> Result<u32, Stop> {
+    pub fn status(&mut self) -> Result<u32, Stop> {
         let ask = GetIrqStatus { status: u32::MAX, index: 0 };
         Ok(self.portal.call(self.open, &ask)?.status)
     }
 
-    /// Forgets the events that have happened, so that the next one interrupts.
+    /// Clears the pending events, so that the next one interrupts.
     ///
     /// # Errors
     /// The check fails.
-    pub fn forget(&mut self) -> Result<(), Stop> {
+    pub fn clear(&mut self) -> Result<(), Stop> {
         let all = ClearIrqStatus { status: u32::MAX, index: 0 };
         Ok(self.portal.call(self.open, &all)?)
     }
 }
 
-impl Drop for Gate {
+impl Drop for McIrq {
     fn drop(&mut self) {
         // The check has ended; a portal that works no more has been noticed by it.
         let _ = self.portal.call(self.open, &SetIrqEnable { enable: false, index: 0 });
-        let _ = self.forget();
+        let _ = self.clear();
         let _ = self.portal.close(self.open);
     }
 }
 
 /// What causes interrupts of a container: an object that is made in it, and destroyed.
-pub struct Bell {
-    gate: Gate,
+pub struct EventSource {
+    irq: McIrq,
 }
 
-impl Bell {
-    /// A bell that is rung through a portal of the container. Takes the events of the
-    /// container for itself: only those of its ringing interrupt.
+impl EventSource {
+    /// A source that works through a portal of the container. It takes the events of the
+    /// container for itself: only its own interrupt.
     ///
     /// # Errors
     /// The check does not apply where no objects can be made.
     pub fn new(portal: McPortal, container: &str) -> Result<Self, Stop> {
-        let gate = Gate::open(portal, object(container)?, event::OBJ_CREATED)?;
-        Ok(Self { gate })
+        let irq = McIrq::enable(portal, object(container)?, event::OBJ_CREATED)?;
+        Ok(Self { irq })
     }
 
     /// Causes one interrupt. It has left the MC when this returns.
     ///
     /// # Errors
     /// The check does not apply where no objects can be made.
-    pub fn ring(&mut self) -> Result<(), Stop> {
-        self.gate.forget()?;
-        let (portal, open) = (&mut self.gate.portal, self.gate.open);
+    pub fn raise(&mut self) -> Result<(), Stop> {
+        self.irq.clear()?;
+        let (portal, open) = (&mut self.irq.portal, self.irq.open);
         let made = match make_pool(portal, open) {
             Err(error) if error.status() == Some(Status::NoPrivilege) => {
                 return skip("the container may not make objects, which would interrupt");
@@ -231,45 +231,45 @@ impl Bell {
         Ok(destroy(portal, open, made)?)
     }
 
-    /// The events that have happened since the last ringing.
+    /// The events since the last [`EventSource::raise`].
     ///
     /// # Errors
     /// The check fails.
-    pub fn events(&mut self) -> Result<u32, Stop> {
-        self.gate.events()
+    pub fn status(&mut self) -> Result<u32, Stop> {
+        self.irq.status()
     }
 }
 
-/// A container's interrupt, enabled, and the bell that causes it.
-pub struct Armed {
+/// A container's interrupt, enabled, and the source that causes it.
+pub struct EnabledInterrupt {
     /// What the kernel signals.
     pub interrupt: Interrupt,
     /// What causes it.
-    pub bell: Bell,
+    pub source: EventSource,
 }
 
-impl Armed {
+impl EnabledInterrupt {
     /// Enables the interrupt of a container that is open.
     ///
     /// # Errors
     /// The check fails.
     pub fn new(container: &Device) -> Result<Self, Stop> {
         let interrupt = container.enable_interrupt(0)?;
-        let bell = Bell::new(container.portal()?, container.name())?;
+        let source = EventSource::new(container.portal()?, container.name())?;
         settle(interrupt.events())?;
-        Ok(Self { interrupt, bell })
+        Ok(Self { interrupt, source })
     }
 
     /// Causes one interrupt and takes it.
     ///
     /// # Errors
     /// The check fails where not exactly one comes.
-    pub fn ring_once(&mut self) -> Result<(), Stop> {
-        self.bell.ring()?;
+    pub fn raise_once(&mut self) -> Result<(), Stop> {
+        self.source.raise()?;
         let counted = expect_count(self.interrupt.events(), 1, "an event of the container");
         counted.map_err(|stop| match stop {
             Stop::Fail { expected, got } => {
-                Stop::Fail { expected, got: format!("{got}; {}", self.bell.gate.state()) }
+                Stop::Fail { expected, got: format!("{got}; {}", self.source.irq.state()) }
             }
             skip => skip,
         })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! What is told of the checks: TAP version 14 line by line, JSON at the end.
+//! The report on the checks: TAP version 14 line by line, JSON at the end.
 
 use crate::check::Check;
 use crate::runner::Verdict;

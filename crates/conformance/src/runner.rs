@@ -48,7 +48,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// The objects of containers; none where the bus does not tell, as the check will say.
+/// The objects of containers; none where the bus does not list them, which the check reports.
 fn present(containers: &[&str]) -> Vec<Vec<String>> {
     containers.iter().map(|name| bus::objects(name).unwrap_or_default()).collect()
 }
@@ -90,13 +90,13 @@ pub fn run(
     }
     // What is repeated more often takes longer.
     let limit = check.limit.saturating_mul(context.stress).saturating_mul(patience);
-    let begin = Instant::now();
+    let started = Instant::now();
     let verdict = start(check, context).and_then(|child| follow(limit, child));
     let verdict = verdict.unwrap_or_else(|error| Verdict::Fail {
         expected: "a process for the check".into(),
         got: error.to_string(),
     });
-    let took = begin.elapsed();
+    let took = started.elapsed();
     if bind_again && check.spoils {
         if let Err(error) = bind_all_again(context) {
             let expected = "the containers can be bound again after the check".to_owned();
@@ -184,7 +184,7 @@ fn what_is_there<P: Read + rustix::fd::AsFd>(mut pipe: P) -> Vec<u8> {
     all
 }
 
-/// The life of a process that runs one check.
+/// The main function of a process that runs one check.
 pub fn child(path: &str, context: &str) -> ExitCode {
     let Some(check) = crate::groups::find(path) else {
         eprintln!("there is no check {path}");
@@ -193,7 +193,7 @@ pub fn child(path: &str, context: &str) -> ExitCode {
     let context: Context = match serde_json::from_str(context) {
         Ok(context) => context,
         Err(error) => {
-            eprintln!("the context makes no sense: {error}");
+            eprintln!("malformed context: {error}");
             return ExitCode::from(2);
         }
     };
@@ -202,11 +202,11 @@ pub fn child(path: &str, context: &str) -> ExitCode {
         Err(Stop::Skip(reason)) => Verdict::Skip { reason },
         Err(Stop::Fail { expected, got }) => Verdict::Fail { expected, got },
     };
-    let told = serde_json::to_vec(&verdict).map_err(io::Error::from);
-    match told.and_then(|text| io::stdout().write_all(&text)) {
+    let text = serde_json::to_vec(&verdict).map_err(io::Error::from);
+    match text.and_then(|text| io::stdout().write_all(&text)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("the verdict cannot be told: {error}");
+            eprintln!("the verdict cannot be written: {error}");
             ExitCode::from(2)
         }
     }

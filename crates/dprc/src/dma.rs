@@ -167,7 +167,7 @@ impl Mapped {
 impl Drop for Mapped {
     fn drop(&mut self) {
         if self.buffer.is_some() {
-            // Nobody is left to be told; the memory is kept when it fails.
+            // Nobody is left to report to; the memory is kept when it fails.
             let _ = self.take_back();
         }
     }

@@ -105,9 +105,9 @@ pub enum PortalError {
         /// What the MC says.
         status: Status,
     },
-    /// The answer has a field without meaning.
-    #[error("the MC's answer to {command} through {portal} makes no sense: {error}")]
-    Nonsense {
+    /// A field of the reply has no valid value.
+    #[error("the MC's reply to {command} through {portal} is malformed: {error}")]
+    Malformed {
         /// Name of the command.
         command: &'static str,
         /// The portal.

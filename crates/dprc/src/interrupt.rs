@@ -156,7 +156,7 @@ impl Interrupt {
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        // Nobody is left to be told; closing the device switches it off as well.
+        // Nobody is left to report to; closing the device switches it off as well.
         let _ = self.switch_off();
     }
 }

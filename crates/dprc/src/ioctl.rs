@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The system calls of VFIO and of the management interface, with their argument
 //! types. Everything here is a plain function of a file and values: what the calls
-//! mean is told where they are used.
+//! mean is documented where they are used.
 //!
 //! Numbers and structures: `linux/vfio.h` (by way of vfio-bindings) and
 //! `linux/fsl_mc.h` of the kernel's user API.

@@ -58,7 +58,7 @@ impl Transport for Management {
 const ENOTSUPP: Errno = Errno::from_raw_os_error(524);
 
 /// The kernel turns the status of a failed command into an errno (`mc-sys.c`,
-/// `mc_status_to_error`) and drops the answer; the errno tells the status again,
+/// `mc_status_to_error`) and drops the answer; the status follows from the errno,
 /// except where two share one.
 fn answer_of(errno: Errno, command: &Message) -> std::result::Result<Message, TransportError> {
     use mc_abi::Status;

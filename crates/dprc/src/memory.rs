@@ -87,7 +87,7 @@ impl Mapping {
     fn pointer<W: Word>(&self, offset: usize) -> Option<*mut W> {
         let size = size_of::<W>();
         let inside = offset.checked_add(size).is_some_and(|end| end <= self.length);
-        // The mapping begins at a page, so that the offset decides the alignment.
+        // The mapping starts at a page, so that the offset decides the alignment.
         if !inside || offset % size != 0 {
             return None;
         }

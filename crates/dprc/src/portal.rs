@@ -218,7 +218,7 @@ impl McPortal {
         answer: &Message,
         version: u8,
     ) -> Result<R, PortalError> {
-        R::decode(&answer.params, version).map_err(|error| PortalError::Nonsense {
+        R::decode(&answer.params, version).map_err(|error| PortalError::Malformed {
             command,
             portal: self.name.clone(),
             error,
@@ -272,14 +272,14 @@ impl Transport for MappedRegion {
         // processor from moving the header before the parameters elsewhere.
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         self.store(0, header).map_err(outside)?;
-        let begin = Instant::now();
+        let start = Instant::now();
         let mut looks = 0_u32;
         let answer = loop {
             let header: u64 = self.load(0).map_err(outside)?;
             if mc_abi::Header(header).status_byte() != Status::Ready.byte() {
                 break header;
             }
-            let waited = begin.elapsed();
+            let waited = start.elapsed();
             if waited > PATIENCE {
                 return Err(TransportError::Silent(waited));
             }

@@ -23,7 +23,7 @@
 /* Where the number of a region is in a position. */
 #define REGION_SHIFT 40
 
-/* Regions of an object that are told of, at most. */
+/* Regions of an object that are reported, at most. */
 #define REGIONS 2
 
 /* Interrupts of a container, as many as are measured and some more. */
@@ -220,7 +220,7 @@ static ssize_t least_read(struct vfio_device *vdev, char __user *to, size_t coun
 	u64 __user *words = (u64 __user *)to;
 	int i;
 
-	/* The only region that is read, at its beginning. */
+	/* The only region that is read, at its start. */
 	if (*at || count != MC_CMD_SIZE)
 		return -EINVAL;
 	if (!user_write_access_begin(words, MC_CMD_SIZE))

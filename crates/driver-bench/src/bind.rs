@@ -19,16 +19,16 @@ pub fn run(container: &str, kind: &Kind, rounds: u32) -> Result<Vec<Row>, Error>
     held::unbind(container)?;
     let (mut binds, mut unbinds) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let begin = meter.begin()?;
+        let start = meter.start()?;
         held::bind(container)?;
-        binds.push(meter.end(begin)?);
+        binds.push(meter.since(start)?);
         let now = held::bound_devices()?;
         if now != devices {
             return Err(format!("{now} devices are bound, {devices} before").into());
         }
-        let begin = meter.begin()?;
+        let start = meter.start()?;
         held::unbind(container)?;
-        unbinds.push(meter.end(begin)?);
+        unbinds.push(meter.since(start)?);
     }
     held::bind(container)?;
     bound.unbind()?;

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Turns of a loop that is long enough for an interrupt to come meanwhile, and short
 /// beside the 4 ms from one tick of the clock to the next: half a millisecond where an
 /// instruction is a nanosecond, and some on a host's clock.
-const INTERRUPT_TURNS: u64 = 250_000;
+const INTERRUPT_ITERATIONS: u64 = 250_000;
 
 const FIRST_OF_ALL: &str = "SET_IRQS, first of the container";
 const FIRST: &str = "SET_IRQS, first of a dpbp";
@@ -129,27 +129,27 @@ impl Bench<'_> {
     /// the container's vectors with the last of them.
     fn set_irqs(&mut self, held: &Held, container: &Device) -> Result<(), Error> {
         let events = [EventFd::new()?, EventFd::new()?];
-        let begin = self.meter.begin()?;
+        let start = self.meter.start()?;
         arm(container, &events[0])?;
-        let first = self.meter.end(begin)?;
+        let first = self.meter.since(start)?;
         self.rows.push(row(FIRST_OF_ALL, vec![first]));
 
         let name = held.objects("dpbp")?.pop().unwrap_or_default();
         let mut samples = Vec::new();
         for _ in 0..self.meter.rounds(self.rounds, FIRST) {
             let device = held.device(&name)?;
-            let begin = self.meter.begin()?;
+            let start = self.meter.start()?;
             arm(&device, &events[0])?;
-            samples.push(self.meter.end(begin)?);
+            samples.push(self.meter.since(start)?);
         }
         self.rows.push(row(FIRST, samples));
 
         let device = held.device(&name)?;
         arm(&device, &events[0])?;
-        let mut turn = 0;
+        let mut next = 0;
         self.measure("SET_IRQS re-arm", || {
-            turn ^= 1;
-            arm(&device, &events[turn])
+            next ^= 1;
+            arm(&device, &events[next])
         })?;
         self.measure("SET_IRQS trigger (bool)", || {
             device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::Bools(&[true]))
@@ -161,12 +161,12 @@ impl Bench<'_> {
         let rounds =
             self.meter.rounds(self.rounds, ARM).max(self.meter.rounds(self.rounds, DISARM));
         for _ in 0..rounds {
-            let begin = self.meter.begin()?;
+            let start = self.meter.start()?;
             device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::None(0))?;
-            disarmed.push(self.meter.end(begin)?);
-            let begin = self.meter.begin()?;
+            disarmed.push(self.meter.since(start)?);
+            let start = self.meter.start()?;
             arm(&device, &events[0])?;
-            armed.push(self.meter.end(begin)?);
+            armed.push(self.meter.since(start)?);
         }
         self.rows.push(row(ARM, armed));
         self.rows.push(row(DISARM, disarmed));
@@ -209,10 +209,10 @@ impl Bench<'_> {
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             events.take()?;
-            let begin = meter.begin()?;
+            let start = meter.start()?;
             ask(portal)?;
-            spin::turns(INTERRUPT_TURNS);
-            let sample = meter.end(begin)?;
+            spin::iterate(INTERRUPT_ITERATIONS);
+            let sample = meter.since(start)?;
             match events.take()? {
                 1 => with.push(sample),
                 // It comes late: no sample.
@@ -221,9 +221,9 @@ impl Bench<'_> {
                 }
                 _ => {}
             }
-            let begin = meter.begin()?;
-            spin::turns(INTERRUPT_TURNS);
-            without.push(meter.end(begin)?);
+            let start = meter.start()?;
+            spin::iterate(INTERRUPT_ITERATIONS);
+            without.push(meter.since(start)?);
         }
         self.rows.push(row("quiet machine (floor)", without));
         self.rows.push(row("irq to eventfd, nobody waits", with));
@@ -236,12 +236,12 @@ impl Bench<'_> {
         let mut samples = Vec::new();
         for _ in 0..self.rounds {
             events.take()?;
-            let begin = self.meter.begin()?;
+            let start = self.meter.start()?;
             ask(portal)?;
             if events.wait(PATIENCE)? != 1 {
                 return Err("an interrupt has not come in 5 s".into());
             }
-            samples.push(self.meter.end(begin)?);
+            samples.push(self.meter.since(start)?);
         }
         self.rows.push(row("mapped command and its irq by eventfd", samples));
         Ok(())

@@ -96,8 +96,8 @@ fn crowd(held: &Held, kind: &Kind, devices: &[&Device], each: u32) -> Result<Cro
     for _ in 0..TRIES {
         let mut meter = Meter::new(kind, Scope::Threads)?;
         // Threads that do nothing, to be taken off.
-        let mut start = |count: u32| -> Result<u64, Error> {
-            let begin = meter.begin()?;
+        let mut run = |count: u32| -> Result<u64, Error> {
+            let start = meter.start()?;
             thread::scope(|scope| -> Result<(), Error> {
                 let threads: Vec<_> = questions
                     .iter()
@@ -116,10 +116,10 @@ fn crowd(held: &Held, kind: &Kind, devices: &[&Device], each: u32) -> Result<Cro
                 }
                 Ok(())
             })?;
-            Ok(meter.end(begin)?)
+            Ok(meter.since(start)?)
         };
-        let nothing = start(0)?;
-        let all = start(each)?;
+        let nothing = run(0)?;
+        let all = run(each)?;
         let commands = u64::from(each).saturating_mul(questions.len() as u64).max(1);
         samples.push(all.saturating_sub(nothing) / commands);
     }
@@ -143,10 +143,10 @@ fn ask_often(device: &Device, id: u32, token: Token, count: u32) -> rustix::io::
         let mut answer = [0; Message::SIZE];
         pread(device, &mut answer, 0)?;
         let answer = Message::from_bytes(&answer);
-        let told = Status::from_byte(answer.header.status_byte()) == Status::Ok
+        let right = Status::from_byte(answer.header.status_byte()) == Status::Ok
             && <dpbp::GetAttributes as Request>::Reply::decode(&answer.params, version)
                 .is_ok_and(|reply| reply.id == id);
-        wrong += u32::from(!told);
+        wrong += u32::from(!right);
     }
     Ok(wrong)
 }

@@ -9,7 +9,7 @@ use dprc::{EventFd, IrqAction, IrqData};
 use rustix::fd::AsFd;
 use std::{fs, thread, time::Duration};
 
-/// Cycles before the count begins.
+/// Cycles before the count starts.
 const WARM_UP: u32 = 200;
 /// What the kernel frees late is gone by then.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -38,17 +38,17 @@ fn cycle(held: &Held, name: &str) -> dprc::Result<()> {
     interrupt.simulate()
 }
 
-/// How the kernel's memory grows by so many turns.
+/// How much the kernel's memory grows over `cycles` cycles.
 fn grow(cycles: u32, mut work: impl FnMut() -> dprc::Result<()>) -> Outcome {
-    let mut turns = |count: u32, before: u32| -> Result<(), String> {
-        (0..count).try_for_each(|turn| {
-            work().map_err(|error| format!("fails at cycle {}: {error}", before + turn + 1))
+    let mut repeat = |count: u32, before: u32| -> Result<(), String> {
+        (0..count).try_for_each(|index| {
+            work().map_err(|error| format!("fails at cycle {}: {error}", before + index + 1))
         })
     };
     let mut measure = || -> Result<i64, String> {
-        turns(WARM_UP, 0)?;
+        repeat(WARM_UP, 0)?;
         let before = kernel_memory().map_err(|error| error.to_string())?;
-        turns(cycles, WARM_UP)?;
+        repeat(cycles, WARM_UP)?;
         let after = kernel_memory().map_err(|error| error.to_string())?;
         Ok(after - before)
     };

@@ -74,23 +74,23 @@ impl Meter {
         if self.only.as_ref().is_none_or(|only| only == row) { rounds } else { 1 }
     }
 
-    /// Begins something: what [`Meter::end`] wants to know.
+    /// Starts a measurement: the argument of [`Meter::since`].
     ///
     /// # Errors
     /// When the kernel does not give the count.
-    pub fn begin(&mut self) -> io::Result<u64> {
+    pub fn start(&mut self) -> io::Result<u64> {
         self.now()
     }
 
-    /// What has been counted since `begin`, without the reading itself.
+    /// What has been counted since `start`, without the cost of the reading itself.
     ///
     /// # Errors
     /// When the kernel does not give the count.
-    pub fn end(&mut self, begin: u64) -> io::Result<u64> {
+    pub fn since(&mut self, start: u64) -> io::Result<u64> {
         if let Source::Commands(_) = self.source {
             thread::sleep(AFTERWARDS);
         }
-        Ok(self.now()?.saturating_sub(begin).saturating_sub(self.empty))
+        Ok(self.now()?.saturating_sub(start).saturating_sub(self.empty))
     }
 
     fn now(&mut self) -> io::Result<u64> {
@@ -120,9 +120,9 @@ impl Meter {
     ) -> Result<Vec<u64>, E> {
         let mut samples = Vec::with_capacity(times as usize);
         for _ in 0..times {
-            let begin = self.begin()?;
+            let start = self.start()?;
             work()?;
-            samples.push(self.end(begin)?);
+            samples.push(self.since(start)?);
         }
         Ok(samples)
     }
@@ -168,11 +168,11 @@ pub fn check(kind: &Kind) -> io::Result<Check> {
 fn count_loop() -> io::Result<u64> {
     let mut counter = Builder::new(Hardware::INSTRUCTIONS).exclude_kernel(true).build()?;
     counter.enable()?;
-    let begin = counter.read()?;
-    let empty = counter.read()?.saturating_sub(begin);
-    let begin = counter.read()?;
-    crate::spin::turns(LOOP_INSTRUCTIONS / 2);
-    Ok(counter.read()?.saturating_sub(begin).saturating_sub(empty))
+    let start = counter.read()?;
+    let empty = counter.read()?.saturating_sub(start);
+    let start = counter.read()?;
+    crate::spin::iterate(LOOP_INSTRUCTIONS / 2);
+    Ok(counter.read()?.saturating_sub(start).saturating_sub(empty))
 }
 
 /// A row of samples.

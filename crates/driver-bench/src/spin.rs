@@ -6,9 +6,9 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::ioctl::{NoArg, ioctl, opcode};
 
-/// Goes round so many times, at two instructions each on arm64.
+/// Iterates `count` times, at two instructions each on arm64.
 #[cfg(target_arch = "aarch64")]
-pub fn turns(count: u64) {
+pub fn iterate(count: u64) {
     if count == 0 {
         return;
     }
@@ -23,9 +23,9 @@ pub fn turns(count: u64) {
     }
 }
 
-/// Goes round so many times; what that takes is known on arm64 only.
+/// Iterates `count` times; only on arm64 is the number of instructions known.
 #[cfg(not(target_arch = "aarch64"))]
-pub fn turns(count: u64) {
+pub fn iterate(count: u64) {
     for _ in 0..count {
         std::hint::spin_loop();
     }

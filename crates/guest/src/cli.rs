@@ -14,7 +14,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Program {
-    /// Hand a container to user space, step by step, and tell what happens
+    /// Hand a container to user space, step by step, and report each
     Demo(Demo),
     /// List the devices of the fsl-mc bus
     Devices {
@@ -62,7 +62,7 @@ pub struct Kvm {
     /// Which region
     #[arg(long, default_value_t = 2)]
     pub region: u32,
-    /// Do not tell VFIO of the guest, as user space that has none
+    /// Do not attach the guest to VFIO
     #[arg(long)]
     pub unattached: bool,
 }
@@ -72,7 +72,7 @@ pub struct Demo {
     /// Use this container instead of making one
     #[arg(long)]
     pub container: Option<ObjectId>,
-    /// One JSON value a step instead of the story
+    /// Print one JSON value per step instead of text
     #[arg(long)]
     pub json: bool,
     /// Leave the container that was made
@@ -231,7 +231,7 @@ pub enum Vfio {
     /// open CONTAINER, close CONTAINER,
     /// map CONTAINER IOVA SIZE read|write|both WORD, unmap CONTAINER IOVA,
     /// read CONTAINER IOVA OFFSET, count CONTAINER IOVA WORD,
-    /// irq OBJECT, no-irq OBJECT, gate OBJECT MASK open|closed, events OBJECT,
+    /// irq OBJECT, no-irq OBJECT, irq-mask OBJECT MASK enabled|disabled, events OBJECT,
     /// wait OBJECT MILLISECONDS, seen OBJECT, reset OBJECT, ask DPMCP, show DPBP.
     /// Numbers are hexadecimal, times decimal.
     Session,

@@ -49,7 +49,7 @@ pub fn read(after: Option<u64>) -> Result<Vec<KernelMessage>, Failure> {
 }
 
 /// A record: `priority,sequence,microseconds,flags;text`, then lines of properties
-/// that begin with a blank (Documentation/ABI/testing/dev-kmsg).
+/// that start with a blank (Documentation/ABI/testing/dev-kmsg).
 fn parse(record: &str) -> Option<KernelMessage> {
     let (head, rest) = record.split_once(';')?;
     let mut fields = head.split(',');

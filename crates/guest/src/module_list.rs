@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The list of kernel modules that the host ships: `/lib/modules-order`.
 //!
-//! One module per line, columns separated by blanks, `#` begins a comment:
+//! One module per line, columns separated by blanks, `#` starts a comment:
 //!
 //! ```text
 //! # stage  name              path                              needs             parameters
@@ -67,7 +67,7 @@ pub enum ListError {
         columns: usize,
     },
     /// The first column is something else.
-    #[error("line {line} of the module list begins with {word:?}, not with early or demand")]
+    #[error("line {line} of the module list starts with {word:?}, not with early or demand")]
     Stage {
         /// Counted from 1.
         line: usize,

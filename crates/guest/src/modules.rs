@@ -47,7 +47,7 @@ impl Modules {
     }
 
     /// Loads the modules that are needed before anything else. One that the kernel
-    /// refuses does not keep the others away: the ports that tell of it may need them.
+    /// refuses does not keep the others away: the ports that report it may need them.
     /// Returns what was loaded and the first refusal.
     pub fn load_early(&self) -> (Vec<Loaded>, Result<(), Failure>) {
         let mut loaded = Vec::new();
@@ -103,7 +103,7 @@ pub const VFIO_MODULES: [&str; 3] = ["vfio", "vfio_iommu_type1", "vfio-fsl-mc"];
 /// Loads what a container's user-space driver needs.
 ///
 /// The emulated board's MSI controller isolates no interrupts as far as the
-/// kernel can tell, so that type1 wants to be told that this is accepted.
+/// kernel can tell, so that type1 has a parameter to accept this.
 ///
 /// # Errors
 /// When a shipped module cannot be loaded, or the setting be made.

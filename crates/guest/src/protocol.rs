@@ -308,7 +308,7 @@ pub struct BusDevice {
     /// Such as `fsl-mc:v00001957ddpio`.
     pub modalias: String,
     /// Version of the object, major and minor, where the management interface
-    /// tells it; sysfs does not.
+    /// has it; sysfs has not.
     pub version: Option<(u16, u16)>,
 }
 
@@ -335,7 +335,7 @@ pub enum LineError {
     TooLong,
     /// Not what the protocol has.
     #[error(
-        "a line on the control port is no message of protocol version {VERSION}: {cause}; it begins {start:?}"
+        "a line on the control port is no message of protocol version {VERSION}: {cause}; it starts {start:?}"
     )]
     Malformed {
         /// What the parser says.

@@ -9,7 +9,7 @@ use mc_abi::{ObjectId, ObjectType, Token};
 use std::collections::HashMap;
 
 /// Asks the management interface for the versions of the devices. What it does not
-/// tell, because it is not there or its portal is taken, stays unknown.
+/// report, because it is not there or its portal is taken, stays unknown.
 pub fn fill_in(devices: &mut [BusDevice]) {
     let containers: Vec<ObjectId> = devices
         .iter()

@@ -21,7 +21,7 @@ const COMPLAINTS: [&str; 15] = [
     "new suspected memory leaks",
 ];
 
-/// Begins the part of a complaint that says how the kernel came there.
+/// Starts the part of a complaint that says how the kernel came there.
 const TRACE: &str = "Call trace:";
 
 /// The lines that are complaints and contain none of the `expected` texts: the

@@ -2,7 +2,7 @@
 //! Random calls on a bound container: the guest's fuzzer in a machine, and what is
 //! looked at after it.
 
-use crate::{Bed, guest_programs, kit_with};
+use crate::{TestVm, guest_programs, kit_with};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
@@ -45,17 +45,17 @@ impl Driver {
 
 /// Files that the guest needs: the fuzzer, and the driver if it is not the stock one.
 #[derive(Debug)]
-pub struct Luggage {
+pub struct FuzzFiles {
     folder: TempDir,
     has_module: bool,
 }
 
-impl Luggage {
-    /// Builds the fuzzer and packs.
+impl FuzzFiles {
+    /// Builds the fuzzer and copies it, and the driver, into a fresh folder.
     ///
     /// # Errors
     /// It does not compile, or there is no such module.
-    pub fn pack(driver: &Driver) -> Result<Self> {
+    pub fn build(driver: &Driver) -> Result<Self> {
         let built = guest_programs()?;
         let folder = tempfile::tempdir()?;
         let copy = |from: &Path, name: &str| {
@@ -70,7 +70,7 @@ impl Luggage {
         Ok(Self { folder, has_module })
     }
 
-    /// The folder, for [`crate::BedBuilder::share`].
+    /// The folder, for [`crate::TestVmBuilder::share`].
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -79,13 +79,13 @@ impl Luggage {
     ///
     /// # Errors
     /// The guest refuses.
-    pub fn unpack(&self, bed: &mut Bed, container: &str) -> Result<()> {
-        bed.sh(&format!("cp /host/{PROGRAM} /bin/"))?;
+    pub fn install(&self, vm: &mut TestVm, container: &str) -> Result<()> {
+        vm.sh(&format!("cp /host/{PROGRAM} /bin/"))?;
         if self.has_module {
-            bed.load(&["vfio_iommu_type1"])?;
-            bed.sh(&format!("insmod /host/{MODULE}"))?;
+            vm.load(&["vfio_iommu_type1"])?;
+            vm.sh(&format!("insmod /host/{MODULE}"))?;
         }
-        bed.bind(&[container])
+        vm.bind(&[container])
     }
 }
 
@@ -152,7 +152,7 @@ impl Report {
 ///
 /// # Errors
 /// It does not run, or says nothing in the end.
-pub fn fuzz(bed: &mut Bed, container: &str, slice: &Slice) -> Result<Report> {
+pub fn fuzz(vm: &mut TestVm, container: &str, slice: &Slice) -> Result<Report> {
     let words = [
         ("--container", container.to_owned()),
         ("--calls", slice.calls.to_string()),
@@ -162,7 +162,7 @@ pub fn fuzz(bed: &mut Bed, container: &str, slice: &Slice) -> Result<Report> {
     let mut argv = vec![PROGRAM];
     argv.extend(words.iter().flat_map(|(name, value)| [*name, value.as_str()]));
     argv.extend(slice.options.iter().map(String::as_str));
-    let output = bed.command(&argv, &[])?;
+    let output = vm.command(&argv, &[])?;
     let of_line = |line: &str| serde_json::from_str(line.strip_prefix("summary: ")?).ok();
     let summary = output.stdout.lines().rev().find_map(of_line);
     let summary: Value = summary.with_context(|| {
@@ -181,19 +181,19 @@ pub fn fuzz(bed: &mut Bed, container: &str, slice: &Slice) -> Result<Report> {
 ///
 /// # Errors
 /// What does not work any more.
-pub fn still_works(bed: &mut Bed, container: &str, object: &str) -> Result<()> {
-    bed.sh(&format!("fslmc-guest vfio command {container} --count 3"))?;
-    bed.sh(&format!("fslmc-guest vfio irq {container} {object} --simulate 1"))?;
+pub fn still_works(vm: &mut TestVm, container: &str, object: &str) -> Result<()> {
+    vm.sh(&format!("fslmc-guest vfio command {container} --count 3"))?;
+    vm.sh(&format!("fslmc-guest vfio irq {container} {object} --simulate 1"))?;
     let kmemleak = "/sys/kernel/debug/kmemleak";
-    let leaks = bed.sh(&format!(
+    let leaks = vm.sh(&format!(
         "if [ -e {kmemleak} ]; then echo scan > {kmemleak}; sleep 6; \
          echo scan > {kmemleak}; cat {kmemleak}; fi"
     ))?;
     ensure!(leaks.is_empty(), "the kernel has lost memory:\n{leaks}");
-    let left = bed.sh("grep vfio /proc/interrupts || true")?;
+    let left = vm.sh("grep vfio /proc/interrupts || true")?;
     ensure!(!left.contains("vfio-irq"), "interrupts are left:\n{left}");
-    bed.sh(&format!("fslmc-guest release {container}"))?;
-    bed.sh("rmmod vfio_fsl_mc")?;
+    vm.sh(&format!("fslmc-guest release {container}"))?;
+    vm.sh("rmmod vfio_fsl_mc")?;
     Ok(())
 }
 

@@ -3,12 +3,14 @@
 //! commands in it, and a look at its console in the end.
 #![forbid(unsafe_code)]
 
-mod bed;
 mod console;
 pub mod fuzz;
-mod talk;
+mod line_session;
+mod test_vm;
 
-pub use bed::{Bed, BedBuilder, Output, guest_programs, kit, kit_with, layout, layout_of};
 pub use console::complaints;
 pub use fslmc::kit::Driver;
-pub use talk::Talk;
+pub use line_session::LineSession;
+pub use test_vm::{
+    Output, TestVm, TestVmBuilder, guest_programs, kit, kit_with, layout, layout_of,
+};

@@ -3,9 +3,9 @@
 
 use crate::abi::{self, Bytes};
 use crate::caller::{Caller, layout};
-use crate::gate::Use;
 use crate::kind::Kind;
 use crate::memory::PAGE;
+use crate::mode_lock::Mode;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Where memory is mapped for devices: 64 places, a little apart.
@@ -133,14 +133,14 @@ pub fn unset_container(caller: &mut Caller<'_>) {
 }
 
 /// Makes an ioctl that gives a container its IOMMU driver or takes it away, unless
-/// somebody is calling that driver ([`crate::gate`]).
+/// somebody is calling that driver ([`crate::mode_lock`]).
 fn change(caller: &mut Caller<'_>, kind: Kind, file: i32, request: u64, argument: u64) {
-    let (gate, party) = (&caller.shared.gate, caller.slot_number);
-    let _ = gate.within(party, Use::Change, || caller.ioctl(kind, file, request, argument));
+    let (lock, party) = (&caller.shared.iommu_lock, caller.slot_number);
+    let _ = lock.try_with(party, Mode::Change, || caller.ioctl(kind, file, request, argument));
 }
 
 /// Makes an ioctl that VFIO passes on to the IOMMU driver, unless that driver may go
-/// away meanwhile ([`crate::gate`]).
+/// away meanwhile ([`crate::mode_lock`]).
 fn pass_on(
     caller: &mut Caller<'_>,
     kind: Kind,
@@ -148,8 +148,8 @@ fn pass_on(
     request: u64,
     argument: u64,
 ) -> Option<Result<u64, i32>> {
-    let (gate, party) = (&caller.shared.gate, caller.slot_number);
-    gate.within(party, Use::Call, || {
+    let (lock, party) = (&caller.shared.iommu_lock, caller.slot_number);
+    lock.try_with(party, Mode::Call, || {
         let held = hold_group(caller)?;
         let result = caller.ioctl(kind, file, request, argument);
         release(caller, held);
@@ -158,7 +158,7 @@ fn pass_on(
 }
 
 /// A descriptor of the group's file that nobody else closes, if the process has one at
-/// all. Only within the gate: a group whose devices are unbound does not count, since
+/// all. Only with the lock held: a group whose devices are unbound does not count, since
 /// the next ones are in a new group.
 fn hold_group(caller: &mut Caller<'_>) -> Option<u64> {
     let pick = caller.pick();
@@ -183,7 +183,7 @@ fn release(caller: &Caller<'_>, held: u64) {
 pub fn iommu_info(caller: &mut Caller<'_>) {
     let Some(file) = container(caller) else { return };
     let argsz = if caller.random.bool() { 24 } else { 200 };
-    let bytes = Bytes::new().u32(caller.argsz(argsz)).raw(&[0; 20]);
+    let bytes = Bytes::new().u32(caller.argsz(argsz)).bytes(&[0; 20]);
     let at = caller.place(&bytes);
     let _ = pass_on(caller, Kind::IommuInfo, file, abi::IOMMU_GET_INFO, at);
 }
@@ -242,7 +242,7 @@ pub fn unmap_dma(caller: &mut Caller<'_>) {
         2 => (0, IOVA, 1 << 32),
         _ => (0, iova(caller), 8 * PAGE),
     };
-    let bytes = Bytes::new().u32(caller.argsz(24)).u32(flags).u64(iova).u64(size).raw(&[0; 16]);
+    let bytes = Bytes::new().u32(caller.argsz(24)).u32(flags).u64(iova).u64(size).bytes(&[0; 16]);
     let at = caller.place(&bytes);
     let _ = pass_on(caller, Kind::UnmapDma, file, abi::IOMMU_UNMAP_DMA, at);
 }

@@ -22,7 +22,7 @@ pub fn device(caller: &mut Caller<'_>) -> Option<(i32, usize)> {
 
 /// Asks a device for its regions and interrupts, and writes it down for all.
 pub fn learn(caller: &mut Caller<'_>, file: i32, object: usize) {
-    let at = caller.place_well(&Bytes::new().u32(24).raw(&[0; 20]));
+    let at = caller.place_well(&Bytes::new().u32(24).bytes(&[0; 20]));
     if caller.ioctl(Kind::DeviceInfo, file, abi::DEVICE_GET_INFO, at).is_err() {
         return;
     }
@@ -32,7 +32,7 @@ pub fn learn(caller: &mut Caller<'_>, file: i32, object: usize) {
     facts.regions.store(regions, Relaxed);
     facts.interrupts.store(u32::from_ne_bytes([i0, i1, i2, i3]), Relaxed);
     for region in 0..regions.min(REGIONS as u32) {
-        let at = caller.place_well(&Bytes::new().u32(32).u32(0).u32(region).raw(&[0; 20]));
+        let at = caller.place_well(&Bytes::new().u32(32).u32(0).u32(region).bytes(&[0; 20]));
         if caller.ioctl(Kind::RegionInfo, file, abi::DEVICE_GET_REGION_INFO, at).is_err() {
             return;
         }
@@ -50,7 +50,7 @@ pub fn learn(caller: &mut Caller<'_>, file: i32, object: usize) {
 
 pub fn info(caller: &mut Caller<'_>) {
     let Some((file, _)) = device(caller) else { return };
-    let bytes = Bytes::new().u32(caller.argsz(24)).raw(&[0xff; 20]);
+    let bytes = Bytes::new().u32(caller.argsz(24)).bytes(&[0xff; 20]);
     let at = caller.place(&bytes);
     let _ = caller.ioctl(Kind::DeviceInfo, file, abi::DEVICE_GET_INFO, at);
 }
@@ -60,7 +60,7 @@ pub fn region_info(caller: &mut Caller<'_>) {
     let regions = caller.facts(object).regions.load(Relaxed);
     let index = if caller.once_in(4) { caller.edge32(regions) } else { within(caller, regions) };
     let bytes = Bytes::new().u32(caller.argsz(32)).u32(caller.random.u32(..)).u32(index);
-    let at = caller.place(&bytes.raw(&[0xff; 20]));
+    let at = caller.place(&bytes.bytes(&[0xff; 20]));
     let _ = caller.ioctl(Kind::RegionInfo, file, abi::DEVICE_GET_REGION_INFO, at);
 }
 
@@ -91,7 +91,7 @@ pub fn feature(caller: &mut Caller<'_>) {
         3 => abi::VFIO_DEVICE_FEATURE_PROBE | abi::VFIO_DEVICE_FEATURE_GET,
         _ => caller.random.u32(..) & !0xffff,
     };
-    let at = caller.place(&Bytes::new().u32(argsz).u32(which | flags).raw(&[0xff; 56]));
+    let at = caller.place(&Bytes::new().u32(argsz).u32(which | flags).bytes(&[0xff; 56]));
     let _ = caller.ioctl(Kind::Feature, file, abi::DEVICE_FEATURE, at);
 }
 

@@ -61,7 +61,7 @@ pub fn trigger(caller: &mut Caller<'_>) {
         header(20, abi::VFIO_IRQ_SET_DATA_NONE | TRIGGER, index, 0, 1)
     } else {
         let value = caller.random.u8(..);
-        header(21, abi::VFIO_IRQ_SET_DATA_BOOL | TRIGGER, index, 0, 1).raw(&[value])
+        header(21, abi::VFIO_IRQ_SET_DATA_BOOL | TRIGGER, index, 0, 1).bytes(&[value])
     };
     let at = caller.place(&bytes);
     let _ = caller.ioctl(Kind::SetIrqsTrigger, file, abi::DEVICE_SET_IRQS, at);
@@ -90,8 +90,8 @@ pub fn odd(caller: &mut Caller<'_>) {
     // Mostly no event: what succeeds all the same programs an interrupt, which is slow.
     let event = caller.process.events.any(pick).filter(|_| caller.random.u32(..6) == 0);
     let bytes = match event {
-        Some((_, event)) => bytes.u32(event as u32).raw(&data),
-        None => bytes.raw(&data),
+        Some((_, event)) => bytes.u32(event as u32).bytes(&data),
+        None => bytes.bytes(&data),
     };
     let at = caller.place(&bytes);
     let _ = caller.ioctl(Kind::SetIrqsOdd, file, abi::DEVICE_SET_IRQS, at);

@@ -2,7 +2,7 @@
 //! Mapped regions: making, changing, touching and unmapping them.
 //!
 //! A thread knows its maps and touches nothing else. A map outside of the window may
-//! be unmapped in parts, since nothing is ever put at its place on purpose; one in
+//! be unmapped in parts, since nothing is ever put at its place on mode; one in
 //! the window is replaced by memory, so that no hole is left there for others.
 
 use super::devices::{device, within};
@@ -174,7 +174,7 @@ pub fn unmap(caller: &mut Caller<'_>) {
     if map.fixed || map.length <= PAGE || caller.random.bool() {
         return remove(caller, map);
     }
-    // From the end, the beginning, or the middle: what is behind the hole goes too.
+    // From the end, the start, or the middle: what is behind the hole goes too.
     let pages = map.length / PAGE;
     let (from, count) = match caller.random.u32(..3) {
         0 => (pages - 1, 1),

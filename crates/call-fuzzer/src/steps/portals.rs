@@ -95,7 +95,7 @@ pub fn mapped(caller: &mut Caller<'_>) {
     }
 }
 
-/// A map of the beginning of a command portal that can be written.
+/// A map of the start of a command portal that can be written.
 fn mapped_portal(caller: &mut Caller<'_>) -> Option<DeviceMap> {
     let is_portal = |map: &DeviceMap| {
         let object = caller.setup.objects.get(map.object);

@@ -23,7 +23,7 @@ pub fn fork(caller: &mut Caller<'_>) {
     process.clear();
     process.fork_of(caller.process);
     let choices = caller.random.u64(..);
-    caller.slot.begin(Kind::Fork, [choices, 0, 0, 0, 0, 0]);
+    caller.slot.start(Kind::Fork, [choices, 0, 0, 0, 0, 0]);
     // SAFETY: the child makes system calls from memory that it owns a copy of, takes no
     // lock, allocates nothing, and ends by a system call (`live_as_child`).
     let child = unsafe { libc::fork() };
@@ -54,7 +54,7 @@ fn live_as_child(caller: &mut Caller<'_>) -> ! {
     if unsafe { libc::getppid() } != parent {
         leave();
     }
-    caller.slot.enter();
+    caller.slot.try_lock();
     for _ in 0..caller.random.u32(..64) {
         if caller.shared.stop.load(Relaxed) {
             break;

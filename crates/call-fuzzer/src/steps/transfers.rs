@@ -10,7 +10,7 @@ use crate::shared::REGIONS;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What a transfer is like: where, how much, and from or to what memory. Never the
-/// shape of a command, which is 64 bytes at the beginning of a region.
+/// shape of a command, which is 64 bytes at the start of a region.
 struct Odd {
     file: i32,
     offset: u64,
@@ -42,7 +42,7 @@ fn odd(caller: &mut Caller<'_>) -> Option<Odd> {
         _ => caller.random.u64(..=128),
     };
     let offset = abi::region_offset(index).wrapping_add(inside);
-    // 64 bytes at a region's beginning are a command or an answer: `portals` has
+    // 64 bytes at a region's start are a command or an answer: `portals` has
     // those. Only the region without the index counts.
     if size == 64 && offset & (abi::region_offset(1) - 1) == 0 {
         size = 63;

@@ -2,15 +2,15 @@
 //! Devices that are opened by files of their own (`/dev/vfio/devices/vfioN`) and get
 //! their address space from an iommufd.
 
-use super::tools::{arm, disarm, new_eventfd};
 use super::unbind::{Restored, ends, still_waits, unbind, works_again};
-use crate::actors::is_clean;
+use super::util::{arm, disarm, new_eventfd};
 use crate::bus;
 use crate::check::{Check, Outcome, Stop, done, fail, is, refused, skip};
 use crate::context::{Context, hold};
+use crate::helper::is_clean;
 use crate::kernel::Log;
-use crate::mc::{self, Armed, container_of};
-use crate::raw::{self, Block, Map};
+use crate::mc::{self, EnabledInterrupt, container_of};
+use crate::sys::{self, Block, Map};
 use dprc::{Device, Group};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -115,13 +115,13 @@ impl Iommufd {
     /// Makes an address space; answers with its number.
     fn address_space(&self) -> Result<u32, Stop> {
         let mut block = Block::new(&[12, 0, 0]);
-        done("IOMMU_IOAS_ALLOC", block.ioctl(&self.file, raw::IOMMU_IOAS_ALLOC))?;
+        done("IOMMU_IOAS_ALLOC", block.ioctl(&self.file, sys::IOMMU_IOAS_ALLOC))?;
         Ok(block.word(2))
     }
 
     fn try_bind(&self, device: impl AsFd) -> Result<i32, Errno> {
         let number = self.file.as_raw_fd() as u32;
-        Block::new(&[16, 0, number, 0]).ioctl(device, raw::DEVICE_BIND_IOMMUFD)
+        Block::new(&[16, 0, number, 0]).ioctl(device, sys::DEVICE_BIND_IOMMUFD)
     }
 
     fn bind(&self, device: impl AsFd) -> Outcome {
@@ -167,7 +167,7 @@ fn open_device(name: &str) -> Result<OwnedFd, Stop> {
 }
 
 fn try_attach(device: &Device, address_space: u32) -> Result<i32, Errno> {
-    Block::new(&[12, 0, address_space]).ioctl(device, raw::DEVICE_ATTACH_IOMMUFD_PT)
+    Block::new(&[12, 0, address_space]).ioctl(device, sys::DEVICE_ATTACH_IOMMUFD_PT)
 }
 
 fn attach(device: &Device, address_space: u32) -> Outcome {
@@ -175,7 +175,7 @@ fn attach(device: &Device, address_space: u32) -> Outcome {
 }
 
 fn detach(device: &Device) -> Outcome {
-    let got = Block::new(&[8, 0]).ioctl(device, raw::DEVICE_DETACH_IOMMUFD_PT);
+    let got = Block::new(&[8, 0]).ioctl(device, sys::DEVICE_DETACH_IOMMUFD_PT);
     done("VFIO_DEVICE_DETACH_IOMMUFD_PT", got).map(drop)
 }
 
@@ -188,12 +188,12 @@ fn nothing_before_bind(context: &Context) -> Outcome {
     let iommufd = Iommufd::open()?;
     let file = open_device(&context.container)?;
     let calls = [
-        ("GET_INFO", raw::DEVICE_GET_INFO),
-        ("GET_REGION_INFO", raw::DEVICE_GET_REGION_INFO),
-        ("GET_IRQ_INFO", raw::DEVICE_GET_IRQ_INFO),
-        ("SET_IRQS", raw::DEVICE_SET_IRQS),
-        ("RESET", raw::DEVICE_RESET),
-        ("ATTACH_IOMMUFD_PT", raw::DEVICE_ATTACH_IOMMUFD_PT),
+        ("GET_INFO", sys::DEVICE_GET_INFO),
+        ("GET_REGION_INFO", sys::DEVICE_GET_REGION_INFO),
+        ("GET_IRQ_INFO", sys::DEVICE_GET_IRQ_INFO),
+        ("SET_IRQS", sys::DEVICE_SET_IRQS),
+        ("RESET", sys::DEVICE_RESET),
+        ("ATTACH_IOMMUFD_PT", sys::DEVICE_ATTACH_IOMMUFD_PT),
     ];
     for (name, call) in calls {
         refused(name, Block::new(&[32, 0, 0]).ioctl(&file, call), Errno::INVAL)?;
@@ -320,19 +320,19 @@ fn interrupt_needs_address_space(context: &Context) -> Outcome {
     attach(&dprc, address_space)?;
     attach(&object, address_space)?;
     done("enabling an object's", arm(&object, 0, &events))?;
-    Armed::new(&dprc)?.ring_once()?;
+    EnabledInterrupt::new(&dprc)?.raise_once()?;
     log.is_calm()
 }
 
 fn interrupt_in_another_address_space(context: &Context) -> Outcome {
     let iommufd = Iommufd::open()?;
     let dprc = iommufd.device_in(&context.container, iommufd.address_space()?)?;
-    let mut armed = Armed::new(&dprc)?;
-    armed.ring_once()?;
+    let mut armed = EnabledInterrupt::new(&dprc)?;
+    armed.raise_once()?;
     for _ in 0..context.times(10) {
         let attached = try_attach(&dprc, iommufd.address_space()?);
         // Where the kernel refuses, all is as it was.
-        armed.ring_once()?;
+        armed.raise_once()?;
         if attached == Err(Errno::NODEV) {
             // Linux's driver of the SMMUv2 has no page tables before a device is attached, and
             // iommufd would map the interrupt controller before that.
@@ -341,7 +341,7 @@ fn interrupt_in_another_address_space(context: &Context) -> Outcome {
         done("VFIO_DEVICE_ATTACH_IOMMUFD_PT", attached)?;
         detach(&dprc)?;
         attach(&dprc, iommufd.address_space()?)?;
-        armed.ring_once()?;
+        armed.raise_once()?;
     }
     Ok(())
 }
@@ -367,7 +367,7 @@ fn detach_while_enabling(context: &Context) -> Outcome {
         })?;
     }
     let dprc = iommufd.device_in(&context.container, address_space)?;
-    Armed::new(&dprc)?.ring_once()?;
+    EnabledInterrupt::new(&dprc)?.raise_once()?;
     let object = iommufd.device_in(&name, address_space)?;
     done("enabling an object's", arm(&object, 0, &events))?;
     log.is_calm()
@@ -390,7 +390,7 @@ fn again_and_again(context: &Context) -> Outcome {
         }
         let Some((dprc, _)) = all.first() else { return fail("a container", "nothing") };
         done("disabling it", disarm(dprc, 0))?;
-        Armed::new(dprc)?.ring_once()?;
+        EnabledInterrupt::new(dprc)?.raise_once()?;
         if let Some((device, _)) = all.get(1) {
             mc::switch_on(&mut dprc.portal()?, mc::object(device.name())?)?;
         }
@@ -398,7 +398,7 @@ fn again_and_again(context: &Context) -> Outcome {
         is_clean(&context.container)?;
     }
     let held = context.hold()?;
-    Armed::new(&held.dprc()?)?.ring_once()?;
+    EnabledInterrupt::new(&held.dprc()?)?.raise_once()?;
     log.is_calm()
 }
 
@@ -411,8 +411,8 @@ fn unbind_waits(context: &Context) -> Outcome {
         if bound {
             iommufd.bind(&file)?;
         }
-        let mut actor = unbind(&context.container)?;
-        still_waits(&mut actor)?;
+        let mut helper = unbind(&context.container)?;
+        still_waits(&mut helper)?;
         if bound {
             commands_work(&Device::of_file(&context.container, file)?, &context.container)?;
         } else {
@@ -420,7 +420,7 @@ fn unbind_waits(context: &Context) -> Outcome {
             let _ = iommufd.try_bind(&file);
             drop(file);
         }
-        ends(actor)?;
+        ends(helper)?;
         works_again(context)?;
     }
     log.is_calm()
@@ -432,18 +432,18 @@ fn group_of_iommufd(context: &Context) -> Outcome {
     {
         let group = Group::of_device(&context.container)?;
         let number = iommufd.file.as_raw_fd() as u32;
-        let set = Block::new(&[number]).ioctl(&group, raw::GROUP_SET_CONTAINER);
+        let set = Block::new(&[number]).ioctl(&group, sys::GROUP_SET_CONTAINER);
         if set.is_err() {
             return skip("an iommufd cannot be a group's container here");
         }
         let name = CString::new(context.container.as_str()).map_err(std::io::Error::from)?;
-        let file = match raw::device_of_group(&group, &name) {
+        let file = match sys::device_of_group(&group, &name) {
             Err(Errno::PERM) => return skip("iommufd does not take the group"),
             other => done("VFIO_GROUP_GET_DEVICE_FD", other)?,
         };
         let dprc = Device::of_file(&context.container, file)?;
         commands_work(&dprc, &context.container)?;
-        Armed::new(&dprc)?.ring_once()?;
+        EnabledInterrupt::new(&dprc)?.raise_once()?;
     }
     is_clean(&context.container)?;
     log.is_calm()

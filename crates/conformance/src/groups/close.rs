@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Users that go without a word: what they had is given back, whenever they went.
 
-use crate::actors::{Act, Actor, All, is_clean};
 use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
 use crate::context::Context;
+use crate::helper::{All, Helper, Job, is_clean};
 use crate::kernel::{self, Log};
-use crate::mc::{self, Armed};
+use crate::mc::{self, EnabledInterrupt};
 use mc_abi::{ObjectId, ObjectType};
 use std::time::Duration;
 
@@ -42,13 +42,13 @@ pub const CHECKS: &[Check] = &[
     check(
         "kill-in-commands",
         "A process that is killed among commands leaves a clean container.",
-        |context| kill_in(context, Act::Command),
+        |context| kill_in(context, Job::Command),
     )
     .seconds(240),
     check(
         "kill-in-interrupts",
         "A process that is killed among interrupts leaves a clean container.",
-        |context| kill_in(context, Act::Interrupt),
+        |context| kill_in(context, Job::Interrupt),
     )
     .interrupts()
     .defect(2)
@@ -56,25 +56,25 @@ pub const CHECKS: &[Check] = &[
     check(
         "kill-in-mappings",
         "A process that is killed among mappings of regions leaves a clean container.",
-        |context| kill_in(context, Act::Map),
+        |context| kill_in(context, Job::Map),
     )
     .seconds(240),
     check(
         "kill-in-dma",
         "A process that is killed among mappings for DMA leaves a clean container.",
-        |context| kill_in(context, Act::Dma),
+        |context| kill_in(context, Job::Dma),
     )
     .seconds(240),
     check(
         "kill-in-open",
         "A process that is killed among opens and closes leaves a clean container.",
-        |context| kill_in(context, Act::Open),
+        |context| kill_in(context, Job::Open),
     )
     .seconds(240),
     check(
         "kill-in-reset",
         "A process that is killed among resets leaves a clean container.",
-        |context| kill_in(context, Act::Reset),
+        |context| kill_in(context, Job::Reset),
     )
     .seconds(240),
     check(
@@ -92,22 +92,22 @@ pub const CHECKS: &[Check] = &[
 
 fn exit_with_everything(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
-    Actor::start(Act::HoldAll, &[&context.container])?.finish()?;
+    Helper::start(Job::HoldAll, &[&context.container])?.finish()?;
     is_clean(&context.container)?;
     log.is_calm()
 }
 
 fn interrupts_after_exit(context: &Context) -> Outcome {
-    Actor::start(Act::HoldAll, &[&context.container])?.finish()?;
+    Helper::start(Job::HoldAll, &[&context.container])?.finish()?;
     let held = context.hold()?;
     let dprc = held.dprc()?;
-    Armed::new(&dprc)?.ring_once()
+    EnabledInterrupt::new(&dprc)?.raise_once()
 }
 
 fn kill_with_everything(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     for _ in 0..context.times(10) {
-        Actor::start(Act::HoldAll, &[&context.container])?.kill()?;
+        Helper::start(Job::HoldAll, &[&context.container])?.kill()?;
         is_clean(&context.container)?;
         let all = All::of(&context.container)?;
         for (name, device, events) in &all.devices {
@@ -132,21 +132,21 @@ impl Random {
     }
 }
 
-fn kill_in(context: &Context, act: Act) -> Outcome {
+fn kill_in(context: &Context, job: Job) -> Outcome {
     let mut log = Log::from_here()?;
     let before = pools(context)?;
     let mut random = Random(u64::from(std::process::id()) << 20 | 0x9e37);
     for round in 0..context.times(40) {
-        let actor = Actor::start(act, &[&context.container])?;
+        let helper = Helper::start(job, &[&context.container])?;
         std::thread::sleep(Duration::from_micros(random.below(20_000)));
-        actor.kill()?;
+        helper.kill()?;
         is_clean(&context.container).map_err(|stop| in_round(stop, round))?;
     }
     destroy_pools_but(&before, context)?;
-    if act == Act::Interrupt {
+    if job == Job::Interrupt {
         let held = context.hold()?;
         let dprc = held.dprc()?;
-        Armed::new(&dprc)?.ring_once()?;
+        EnabledInterrupt::new(&dprc)?.raise_once()?;
     }
     log.is_calm()
 }
@@ -197,7 +197,7 @@ fn keeps_memory(context: &Context) -> Outcome {
 fn unmaps_portals(context: &Context) -> Outcome {
     let before = kernel::device_mappings();
     if before == 0 {
-        return skip("/proc/vmallocinfo does not tell");
+        return skip("/proc/vmallocinfo does not count them");
     }
     for device in context.hold()?.portals()? {
         mc::container_of(&mut device.portal()?)?;

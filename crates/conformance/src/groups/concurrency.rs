@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Several threads and processes at one portal, and at several.
 
-use super::tools::{
+use super::util::{
     answers, exchange, fetch, of_family, offset_of, send, settled, status, without_object,
 };
 use crate::bus;
 use crate::check::{Check, Outcome, Stop, done, ensure, fail, is, skip};
 use crate::context::Context;
-use crate::raw::{DEVICE_RESET, in_a_fork, ioctl_number, start_fork, wait_for_fork};
+use crate::sys::{DEVICE_RESET, in_a_fork, ioctl_number, start_fork, wait_for_fork};
 use dprc::{Device, McPortal};
 use mc_abi::{Message, ObjectType, Token, common, dpmng};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -240,12 +240,12 @@ fn commands_arrive_whole(context: &Context) -> Outcome {
     let held = context.hold()?;
     let device = held.dprc()?;
     let mut portal = device.portal()?;
-    let open = super::tools::open_container(&held, &mut portal)?;
+    let open = super::util::open_container(&held, &mut portal)?;
     let objects = context.objects()?;
     // The same command with other parameters; the answer names the object.
     let mut asked = Vec::new();
     for name in objects.iter().take(4) {
-        let id = super::tools::identity(name)?;
+        let id = super::util::identity(name)?;
         let ask = mc_abi::dprc::GetObjectDescription { id: id.id, kind: id.kind };
         let command = mc_abi::Request::message(&ask, open.token);
         asked.push((command, exchange(&device, &command)?));
@@ -435,10 +435,10 @@ fn child_of_a_writer(context: &Context) -> Outcome {
     // The child's command; then the parent sends its own.
     let ended = in_a_fork(|| u8::from(ask(&device, childs, 3).is_err()));
     is("the child gets its own answers", done("fork", ended)?, Ok(0))?;
-    let begin = Instant::now();
+    let start = Instant::now();
     is("the parent's answer", exchange(&device, &own.0)?, own.1)?;
-    ensure(begin.elapsed() < Duration::from_secs(1), "an answer at once", || {
-        format!("{} ms", begin.elapsed().as_millis())
+    ensure(start.elapsed() < Duration::from_secs(1), "an answer at once", || {
+        format!("{} ms", start.elapsed().as_millis())
     })?;
     is("the same, read again", done("a read", fetch(&device, 0))?, own.1)
 }

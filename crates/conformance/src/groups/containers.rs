@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Two containers side by side: what is done with one is nothing to the other.
 
-use crate::actors::{Act, Actor, is_clean};
 use crate::bus;
 use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
 use crate::context::{Context, Held, hold};
+use crate::helper::{Helper, Job, is_clean};
 use crate::kernel::Log;
-use crate::mc::{self, Armed, container_of, enabled, expect_count, object, switch_on};
+use crate::mc::{self, EnabledInterrupt, container_of, enabled, expect_count, object, switch_on};
 use dprc::Device;
 use std::time::{Duration, Instant};
 
@@ -114,7 +114,7 @@ fn portals(context: &Context) -> Outcome {
 
 fn commands(context: &Context) -> Outcome {
     let both = both(context)?;
-    let other = Actor::start(Act::Command, &[&both[1]])?;
+    let other = Helper::start(Job::Command, &[&both[1]])?;
     let (_held, dprc) = open(&both[0])?;
     let mut portal = dprc.portal()?;
     let end = Instant::now() + Duration::from_secs(u64::from(context.times(3)));
@@ -131,11 +131,11 @@ fn commands(context: &Context) -> Outcome {
 fn interrupts(context: &Context) -> Outcome {
     let both = both(context)?;
     let ((_one, one), (_other, other)) = (open(&both[0])?, open(&both[1])?);
-    let (mut one, mut other) = (Armed::new(&one)?, Armed::new(&other)?);
+    let (mut one, mut other) = (EnabledInterrupt::new(&one)?, EnabledInterrupt::new(&other)?);
     for _ in 0..10 {
-        one.ring_once()?;
+        one.raise_once()?;
         expect_count(other.interrupt.events(), 0, "an event of another container")?;
-        other.ring_once()?;
+        other.raise_once()?;
         expect_count(one.interrupt.events(), 0, "an event of another container")?;
     }
     Ok(())
@@ -144,10 +144,10 @@ fn interrupts(context: &Context) -> Outcome {
 fn interrupts_at_once(context: &Context) -> Outcome {
     let both = both(context)?;
     let (_held, dprc) = open(&both[0])?;
-    let mut armed = Armed::new(&dprc)?;
-    let other = Actor::start(Act::Interrupt, &[&both[1]])?;
+    let mut armed = EnabledInterrupt::new(&dprc)?;
+    let other = Helper::start(Job::Interrupt, &[&both[1]])?;
     for _ in 0..context.times(100) {
-        armed.ring_once()?;
+        armed.raise_once()?;
     }
     other.finish()
 }
@@ -186,14 +186,14 @@ fn unbind(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     let both = both(context)?;
     let (_held, dprc) = open(&both[0])?;
-    let mut armed = Armed::new(&dprc)?;
+    let mut armed = EnabledInterrupt::new(&dprc)?;
     let mut portal = dprc.portal()?;
     for _ in 0..context.times(5) {
         bus::bind_again(&both[1])?;
-        armed.ring_once()?;
+        armed.raise_once()?;
         is("number of the portal's container", container_of(&mut portal)?, bus::number(&both[0]))?;
         let (_held, other) = open(&both[1])?;
-        Armed::new(&other)?.ring_once()?;
+        EnabledInterrupt::new(&other)?.raise_once()?;
         expect_count(armed.interrupt.events(), 0, "an event of another container")?;
     }
     log.is_calm()
@@ -203,12 +203,12 @@ fn kills(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     let both = both(context)?;
     let (_held, dprc) = open(&both[0])?;
-    let mut armed = Armed::new(&dprc)?;
-    for act in [Act::Command, Act::Map, Act::Dma, Act::Open, Act::Reset, Act::HoldAll] {
-        let other = Actor::start(act, &[&both[1]])?;
-        armed.ring_once()?;
+    let mut armed = EnabledInterrupt::new(&dprc)?;
+    for job in [Job::Command, Job::Map, Job::Dma, Job::Open, Job::Reset, Job::HoldAll] {
+        let other = Helper::start(job, &[&both[1]])?;
+        armed.raise_once()?;
         other.kill()?;
-        armed.ring_once()?;
+        armed.raise_once()?;
         is_clean(&both[1])?;
     }
     let number = mc::container_of(&mut dprc.portal()?)?;

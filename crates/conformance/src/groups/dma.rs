@@ -2,10 +2,10 @@
 //! Memory that the devices of a container reach. That they reach no other takes a bus
 //! master to find out: the tests of the emulated board have one.
 
-use crate::actors::{Act, Actor, IOVA, MEMORY};
 use crate::bus;
 use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
 use crate::context::{Context, Held};
+use crate::helper::{Helper, IOVA, Job, MEMORY};
 use crate::kernel;
 use crate::mc::PATIENCE;
 use dprc::{Access, DmaBuffer, Mapped};
@@ -103,19 +103,19 @@ fn pins_while_mapped(context: &Context) -> Outcome {
     Ok(())
 }
 
-fn unpinned_after(context: &Context, end: fn(Actor) -> Outcome) -> Outcome {
+fn unpinned_after(context: &Context, end: fn(Helper) -> Outcome) -> Outcome {
     // The kernel counts pins on each processor and adds them up now and then, so that
     // the numbers are right within a few dozens.
     const SLACK: u64 = MEMORY as u64 / 2;
     let before = kernel::pinned_pages()?;
     for _ in 0..context.times(10) {
-        let actor = Actor::start(Act::HoldMemory, &[&context.container])?;
+        let helper = Helper::start(Job::HoldMemory, &[&context.container])?;
         let during = || kernel::pinned_pages().unwrap_or(0);
         let pinned = bus::wait_until(PATIENCE, || during() >= before + SLACK);
         ensure(pinned, format!("{MEMORY} pages are pinned"), || {
             format!("{} more than before", during().saturating_sub(before))
         })?;
-        end(actor)?;
+        end(helper)?;
         let gone = bus::wait_until(PATIENCE, || during() <= before + SLACK);
         ensure(gone, "no page more is pinned than before", || {
             format!("{} pages more", during().saturating_sub(before))
@@ -125,11 +125,11 @@ fn unpinned_after(context: &Context, end: fn(Actor) -> Outcome) -> Outcome {
 }
 
 fn exit_unpins(context: &Context) -> Outcome {
-    unpinned_after(context, Actor::finish)
+    unpinned_after(context, Helper::finish)
 }
 
 fn kill_unpins(context: &Context) -> Outcome {
-    unpinned_after(context, Actor::kill)
+    unpinned_after(context, Helper::kill)
 }
 
 fn refused_with(held: &Held, iova: u64, pages: usize, errno: Errno) -> Outcome {
@@ -197,14 +197,14 @@ fn with_interrupts(context: &Context) -> Outcome {
     let held = context.hold()?;
     let dprc = held.dprc()?;
     let first = map(&held, IOVA, 64)?;
-    let mut armed = crate::mc::Armed::new(&dprc)?;
-    armed.ring_once()?;
+    let mut armed = crate::mc::EnabledInterrupt::new(&dprc)?;
+    armed.raise_once()?;
     let second = map(&held, 2 * IOVA, 64)?;
-    armed.ring_once()?;
+    armed.raise_once()?;
     first.unmap()?;
-    armed.ring_once()?;
+    armed.raise_once()?;
     second.unmap()?;
-    armed.ring_once()
+    armed.raise_once()
 }
 
 fn two_containers(context: &Context) -> Outcome {

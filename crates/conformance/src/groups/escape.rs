@@ -2,12 +2,12 @@
 //! Objects of a bound container that another driver has: they have the container's
 //! isolation id, so nobody may have the container in user space meanwhile.
 
-use crate::actors::is_clean;
 use crate::bus::{self, DRIVER, ROOT};
 use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
 use crate::context::{Context, hold};
+use crate::helper::is_clean;
 use crate::kernel::Log;
-use crate::mc::{Armed, Manager, container_of};
+use crate::mc::{EnabledInterrupt, Manager, container_of};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ fn no_escape_while_open(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     let held = context.hold()?;
     let dprc = held.dprc()?;
-    let mut armed = Armed::new(&dprc)?;
+    let mut armed = EnabledInterrupt::new(&dprc)?;
     let escaping = Escaping::from(context)?;
     let gone = escaping.go();
     let now = bus::driver_of(&escaping.0);
@@ -136,7 +136,7 @@ fn no_escape_while_open(context: &Context) -> Outcome {
         format!("{ALLOCATOR} does not get {} while the container is open", escaping.0),
         || format!("bind: {gone:?}, driver {now:?}"),
     )?;
-    armed.ring_once()?;
+    armed.raise_once()?;
     let number = container_of(&mut dprc.portal()?)?;
     is("number of the portal's container", number, bus::number(&context.container))?;
     escaping.back()?;

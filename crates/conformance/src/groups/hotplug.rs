@@ -5,7 +5,7 @@ use crate::bus::{self, DRIVER};
 use crate::check::{Check, Outcome, Stop, ensure, fail, is};
 use crate::context::{Context, Held};
 use crate::kernel::Log;
-use crate::mc::{self, Armed, Gate, Manager, container_of, object, settle, with_open};
+use crate::mc::{self, EnabledInterrupt, Manager, McIrq, container_of, object, settle, with_open};
 use dprc::{Device, McPortal};
 use mc_abi::ObjectId;
 use mc_abi::dprc::event;
@@ -41,16 +41,16 @@ pub const CHECKS: &[Check] = &[
     check(
         "added-with-interrupt",
         "An object that is added while the user has the container's interrupt appears, and the \
-         user is told once and finds the event.",
+         user is notified once and finds the event.",
         added_with_interrupt,
     )
     .interrupts()
     .defect(17),
     check(
-        "added-while-gate-is-shut",
-        "An object that is added while the user has shut the container's interrupt does not \
+        "added-while-irq-disabled",
+        "An object that is added while the user has the container's interrupt disabled does not \
          signal, and appears when the user has given the interrupt up.",
-        added_while_gate_is_shut,
+        added_while_irq_disabled,
     )
     .interrupts()
     .defect(17),
@@ -213,32 +213,36 @@ fn added_with_interrupt(context: &Context) -> Outcome {
     let held = context.hold()?;
     let dprc = held.dprc()?;
     let interrupt = dprc.enable_interrupt(0)?;
-    let mut gate = Gate::open(dprc.portal()?, object(&held.name)?, event::OBJ_ADDED)?;
+    let mut irq = McIrq::enable(dprc.portal()?, object(&held.name)?, event::OBJ_ADDED)?;
     settle(interrupt.events())?;
     for _ in 0..3 {
         let added = Added::to(context)?;
         mc::expect_count(interrupt.events(), 1, "an object is added")?;
         appears(&added.id.to_string(), &context.container)?;
-        let events = gate.events()? & event::OBJ_ADDED;
+        let events = irq.status()? & event::OBJ_ADDED;
         is("the event that the user finds", events, event::OBJ_ADDED)?;
-        gate.forget()?;
+        irq.clear()?;
     }
-    // What the user does not want to know is not told: the objects have gone.
+    // An event that is not enabled does not signal: the objects have gone.
     mc::expect_count(interrupt.events(), 0, "objects have been taken away")
 }
 
-fn added_while_gate_is_shut(context: &Context) -> Outcome {
+fn added_while_irq_disabled(context: &Context) -> Outcome {
     let held = context.hold()?;
     let dprc = held.dprc()?;
     for _ in 0..3 {
-        let mut armed = Armed::new(&dprc)?;
-        armed.ring_once()?;
-        let Armed { interrupt, bell } = armed;
-        // Shuts the gate.
-        drop(bell);
+        let mut armed = EnabledInterrupt::new(&dprc)?;
+        armed.raise_once()?;
+        let EnabledInterrupt { interrupt, source } = armed;
+        // Disables the interrupt in the MC.
+        drop(source);
         let mut added = Added::to(context)?;
         let name = added.id.to_string();
-        mc::expect_count(interrupt.events(), 0, "an object has come, with the gate shut")?;
+        mc::expect_count(
+            interrupt.events(),
+            0,
+            "an object was added, with the interrupt disabled in the MC",
+        )?;
         interrupt.disable()?;
         appears(&name, &context.container)?;
         added.take_away()?;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What the driver says of devices, regions and interrupts.
 
-use super::tools::{self, describe, describe_region, offset_of, open_container};
+use super::util::{self, describe, describe_region, offset_of, open_container};
 use crate::bus;
 use crate::check::{Check, Outcome, Stop, done, ensure, is, refused, skip};
 use crate::context::{Context, Held};
-use crate::raw::{
+use crate::sys::{
     Block, DEVICE_GET_INFO, DEVICE_GET_IRQ_INFO, DEVICE_GET_REGION_INFO, DEVICE_RESET,
     DEVICE_SET_IRQS, GROUP_GET_DEVICE_FD, GROUP_GET_STATUS, Guarded, ioctl_number, vfio,
 };
@@ -72,7 +72,7 @@ pub const CHECKS: &[Check] = &[
     check(
         "region-offset",
         "Region N is found at N << 40 of the device's file.",
-        "C driver; DPDK and other programs take the offset as it is told",
+        "C driver; DPDK and other programs take the offset as it is given",
         region_offset,
     ),
     check(
@@ -337,7 +337,7 @@ fn region_flags(context: &Context) -> Outcome {
         if bus::family(name) == "dprc" {
             is(&format!("{of} may be mapped"), region.mappable, false)
         } else if region.size % page == 0 {
-            // Where it begins is not told; portals are as far apart as they are large.
+            // Its start is not given; portals are as far apart as they are large.
             is(&format!("{of} may be mapped"), region.mappable, true)
         } else {
             is(&format!("{of} is no whole page and may be mapped"), region.mappable, false)
@@ -530,7 +530,7 @@ fn reset_works(context: &Context) -> Outcome {
     }
     // And the container works afterwards.
     let mut portal = held.dprc()?.portal()?;
-    let open = tools::open_container(&held, &mut portal)?;
+    let open = util::open_container(&held, &mut portal)?;
     Ok(portal.close(open)?)
 }
 

@@ -6,7 +6,9 @@ use crate::bus;
 use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
 use crate::context::{Context, Held};
 use crate::kernel::{self, Log};
-use crate::mc::{Armed, Bell, Gate, QUIET, expect_count, object, settle, with_open};
+use crate::mc::{
+    EnabledInterrupt, EventSource, McIrq, QUIET, expect_count, object, settle, with_open,
+};
 use dprc::{Device, EventFd, Interrupt, IrqAction, IrqData};
 use mc_abi::common::{Disable, Enable};
 use mc_abi::dprc::{GetConnection, event};
@@ -40,18 +42,18 @@ pub const CHECKS: &[Check] = &[
         count_is_exact,
     ),
     check(
-        "gate-is-the-users",
-        "What the user masks or shuts off in the MC does not signal, and what waits comes when \
-         it is let through.",
+        "irq-mask-is-the-users",
+        "What the user masks or disables in the MC does not signal, and what is pending comes when \
+         it is enabled.",
         "MC commands SetIrqMask, SetIrqEnable",
-        gate_is_the_users,
+        irq_mask_is_the_users,
     ),
     check(
-        "gate-before-enable",
+        "irq-mask-before-enable",
         "What the user has set of an interrupt in the MC holds when it enables the interrupt \
          later.",
         "MC commands SetIrqMask, SetIrqEnable",
-        gate_before_enable,
+        irq_mask_before_enable,
     ),
     check(
         "status-before-enable",
@@ -180,9 +182,9 @@ pub const CHECKS: &[Check] = &[
     .defect(14),
 ];
 
-fn open(held: &Held) -> Result<(Device, Armed), Stop> {
+fn open(held: &Held) -> Result<(Device, EnabledInterrupt), Stop> {
     let dprc = held.dprc()?;
-    let armed = Armed::new(&dprc)?;
+    let armed = EnabledInterrupt::new(&dprc)?;
     Ok((dprc, armed))
 }
 
@@ -194,7 +196,7 @@ fn enable(device: &Device, events: &EventFd) -> Outcome {
 fn reaches_eventfd(context: &Context) -> Outcome {
     let held = context.hold()?;
     let (_dprc, mut armed) = open(&held)?;
-    armed.ring_once()
+    armed.raise_once()
 }
 
 fn count_is_exact(context: &Context) -> Outcome {
@@ -204,36 +206,36 @@ fn count_is_exact(context: &Context) -> Outcome {
         Ok(kernel::interrupts_of(&held.name)?.iter().map(|line| line.count).sum())
     };
     let before = seen()?;
-    let rings = context.times(50);
-    for _ in 0..rings {
-        armed.ring_once()?;
+    let events = context.times(50);
+    for _ in 0..events {
+        armed.raise_once()?;
     }
     expect_count(armed.interrupt.events(), 0, "the last event")?;
-    is("interrupts that the kernel has seen", seen()? - before, rings.into())
+    is("interrupts that the kernel has seen", seen()? - before, events.into())
 }
 
-fn gate_is_the_users(context: &Context) -> Outcome {
+fn irq_mask_is_the_users(context: &Context) -> Outcome {
     let held = context.hold()?;
     let dprc = held.dprc()?;
     let interrupt = dprc.enable_interrupt(0)?;
     let name = object(&held.name)?;
     // Nothing passes that is not chosen.
-    let mut gate = Gate::open(dprc.portal()?, name, event::OBJ_DESTROYED)?;
+    let mut irq = McIrq::enable(dprc.portal()?, name, event::OBJ_DESTROYED)?;
     settle(interrupt.events())?;
     let mut portal = dprc.portal()?;
     let made = with_open(&mut portal, name, crate::mc::make_pool)?;
     expect_count(interrupt.events(), 0, "an event that is masked")?;
     with_open(&mut portal, name, |portal, open| crate::mc::destroy(portal, open, made))?;
     expect_count(interrupt.events(), 1, "an event that is not masked")?;
-    gate.forget()?;
-    drop(gate);
-    let mut shut = Gate::open(dprc.portal()?, name, 0)?;
+    irq.clear()?;
+    drop(irq);
+    let mut disabled = McIrq::enable(dprc.portal()?, name, 0)?;
     with_open(&mut portal, name, |portal, open| {
         let made = crate::mc::make_pool(portal, open)?;
         crate::mc::destroy(portal, open, made)
     })?;
     expect_count(interrupt.events(), 0, "events that are masked")?;
-    let kept = shut.events()? & (event::OBJ_CREATED | event::OBJ_DESTROYED);
+    let kept = disabled.status()? & (event::OBJ_CREATED | event::OBJ_DESTROYED);
     is("events that have waited", kept, event::OBJ_CREATED | event::OBJ_DESTROYED)?;
     with_open(&mut portal, name, |portal, open| {
         let mask = event::OBJ_CREATED;
@@ -242,17 +244,17 @@ fn gate_is_the_users(context: &Context) -> Outcome {
     expect_count(interrupt.events(), 1, "the mask is taken away")
 }
 
-fn gate_before_enable(context: &Context) -> Outcome {
+fn irq_mask_before_enable(context: &Context) -> Outcome {
     let held = context.hold()?;
     let dprc = held.dprc()?;
-    let mut bell = Bell::new(dprc.portal()?, &held.name)?;
+    let mut source = EventSource::new(dprc.portal()?, &held.name)?;
     // Long enough for a kernel that would set something else.
     std::thread::sleep(10 * QUIET);
     let events = EventFd::new()?;
     enable(&dprc, &events)?;
     settle(&events)?;
     for _ in 0..3 {
-        bell.ring()?;
+        source.raise()?;
         // The destruction, which is an event too, was not asked for.
         expect_count(&events, 1, "an event")?;
     }
@@ -262,10 +264,10 @@ fn gate_before_enable(context: &Context) -> Outcome {
 fn status_before_enable(context: &Context) -> Outcome {
     let held = context.hold()?;
     let dprc = held.dprc()?;
-    let mut bell = Bell::new(dprc.portal()?, &held.name)?;
-    bell.ring()?;
+    let mut source = EventSource::new(dprc.portal()?, &held.name)?;
+    source.raise()?;
     std::thread::sleep(10 * QUIET);
-    let events = bell.events()? & (event::OBJ_CREATED | event::OBJ_DESTROYED);
+    let events = source.status()? & (event::OBJ_CREATED | event::OBJ_DESTROYED);
     is("events to be read", events, event::OBJ_CREATED | event::OBJ_DESTROYED)
 }
 
@@ -273,10 +275,10 @@ fn status_is_the_users(context: &Context) -> Outcome {
     let held = context.hold()?;
     let (_dprc, mut armed) = open(&held)?;
     for _ in 0..5 {
-        armed.ring_once()?;
+        armed.raise_once()?;
         // Long enough for a kernel that would look at the container, too.
         std::thread::sleep(QUIET);
-        let events = armed.bell.events()? & (event::OBJ_CREATED | event::OBJ_DESTROYED);
+        let events = armed.source.status()? & (event::OBJ_CREATED | event::OBJ_DESTROYED);
         is("events to be read", events, event::OBJ_CREATED | event::OBJ_DESTROYED)?;
     }
     Ok(())
@@ -291,13 +293,13 @@ fn of_a_portal(context: &Context) -> Outcome {
     }
     let dprc = held.dprc()?;
     let interrupt = device.enable_interrupt(0)?;
-    let mut gate = Gate::open(dprc.portal()?, object(&name)?, u32::MAX)?;
+    let mut irq = McIrq::enable(dprc.portal()?, object(&name)?, u32::MAX)?;
     settle(interrupt.events())?;
     let mut portal = device.mapped_portal()?;
     for _ in 0..10 {
         portal.call(Token::NONE, &dpmng::GetVersion {})?;
         expect_count(interrupt.events(), 1, "a command of the portal")?;
-        gate.forget()?;
+        irq.clear()?;
     }
     Ok(())
 }
@@ -330,15 +332,15 @@ fn of_an_interface(context: &Context) -> Outcome {
     let (near, far) = interface_pair(&held, &dprc)?;
     let device = held.device(&near.to_string())?;
     let interrupt = device.enable_interrupt(0)?;
-    let mut gate = Gate::open(dprc.portal()?, near, dpni::events::LINK_CHANGED)?;
+    let mut irq = McIrq::enable(dprc.portal()?, near, dpni::events::LINK_CHANGED)?;
     let mut portal = dprc.portal()?;
     with_open(&mut portal, near, |portal, open| portal.call(open, &Enable {}))?;
     settle(interrupt.events())?;
     for _ in 0..5 {
-        gate.forget()?;
+        irq.clear()?;
         with_open(&mut portal, far, |portal, open| portal.call(open, &Enable {}))?;
         expect_count(interrupt.events(), 1, "the link has come up")?;
-        gate.forget()?;
+        irq.clear()?;
         with_open(&mut portal, far, |portal, open| portal.call(open, &Disable {}))?;
         expect_count(interrupt.events(), 1, "the link has gone down")?;
     }
@@ -371,9 +373,9 @@ fn of_all_objects(context: &Context) -> Outcome {
     }
     // A true one among them.
     let Some((dprc, interrupt)) = all.first() else { return skip("no interrupts") };
-    let mut bell = Bell::new(dprc.portal()?, dprc.name())?;
+    let mut source = EventSource::new(dprc.portal()?, dprc.name())?;
     settle(interrupt.events())?;
-    bell.ring()?;
+    source.raise()?;
     expect_count(interrupt.events(), 1, "an event of the container")?;
     for (device, interrupt) in all.iter().skip(1) {
         is(&format!("signals of {}", device.name()), interrupt.events().take()?, 0)?;
@@ -416,11 +418,11 @@ fn enable_again(context: &Context) -> Outcome {
     let dprc = held.dprc()?;
     let (first, second) = (EventFd::new()?, EventFd::new()?);
     enable(&dprc, &first)?;
-    let mut bell = Bell::new(dprc.portal()?, &held.name)?;
+    let mut source = EventSource::new(dprc.portal()?, &held.name)?;
     settle(&first)?;
     for (events, other) in [(&first, &second), (&second, &first), (&first, &second)] {
         enable(&dprc, events)?;
-        bell.ring()?;
+        source.raise()?;
         expect_count(events, 1, "an event, at the eventfd that was given last")?;
         expect_count(other, 0, "an event, at the eventfd of before")?;
     }
@@ -432,13 +434,13 @@ fn disabled_by(context: &Context, disable: fn(&Device) -> Outcome) -> Outcome {
     let dprc = held.dprc()?;
     let events = EventFd::new()?;
     enable(&dprc, &events)?;
-    let mut bell = Bell::new(dprc.portal()?, &held.name)?;
+    let mut source = EventSource::new(dprc.portal()?, &held.name)?;
     settle(&events)?;
     for _ in 0..3 {
-        bell.ring()?;
+        source.raise()?;
         expect_count(&events, 1, "an event")?;
         disable(&dprc)?;
-        bell.ring()?;
+        source.raise()?;
         expect_count(&events, 0, "an event when disabled")?;
         // To disable twice is no mistake.
         disable(&dprc)?;
@@ -466,15 +468,15 @@ fn eventfd_closed(context: &Context) -> Outcome {
     let dprc = held.dprc()?;
     let events = EventFd::new()?;
     enable(&dprc, &events)?;
-    let mut bell = Bell::new(dprc.portal()?, &held.name)?;
+    let mut source = EventSource::new(dprc.portal()?, &held.name)?;
     drop(events);
     for _ in 0..10 {
-        bell.ring()?;
+        source.raise()?;
     }
     let fresh = EventFd::new()?;
     enable(&dprc, &fresh)?;
     settle(&fresh)?;
-    bell.ring()?;
+    source.raise()?;
     expect_count(&fresh, 1, "an event, at a new eventfd")?;
     log.is_calm()
 }
@@ -482,18 +484,18 @@ fn eventfd_closed(context: &Context) -> Outcome {
 fn after_close(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     let held = context.hold()?;
-    // This one stays open, and its portal rings.
+    // This one stays open, and the events come through its portal.
     let portal = held.device(&context.first("dpmcp")?)?;
     let events = EventFd::new()?;
     let dprc = held.dprc()?;
     enable(&dprc, &events)?;
-    let mut bell = Bell::new(portal.mapped_portal()?, &held.name)?;
+    let mut source = EventSource::new(portal.mapped_portal()?, &held.name)?;
     settle(&events)?;
-    bell.ring()?;
+    source.raise()?;
     expect_count(&events, 1, "an event")?;
     drop(dprc);
     for _ in 0..10 {
-        bell.ring()?;
+        source.raise()?;
     }
     expect_count(&events, 0, "events after the close")?;
     // The container can be had again meanwhile.
@@ -516,7 +518,7 @@ fn others_stay(context: &Context) -> Outcome {
     }
     while let Some((name, (device, _events))) = rest.pop_first() {
         drop(device);
-        armed.ring_once().map_err(|stop| with(stop, &format!("after the close of {name}")))?;
+        armed.raise_once().map_err(|stop| with(stop, &format!("after the close of {name}")))?;
         for (other, (device, events)) in &rest {
             device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::None(1))?;
             is(&format!("signals of {other}"), events.take()?, 1)?;
@@ -539,35 +541,35 @@ fn enable_under_fire(context: &Context) -> Outcome {
     let events = EventFd::new()?;
     enable(&dprc, &events)?;
     let portal = held.device(&context.first("dpmcp")?)?;
-    let mut bell = Bell::new(portal.mapped_portal()?, &held.name)?;
+    let mut source = EventSource::new(portal.mapped_portal()?, &held.name)?;
     let over = std::sync::atomic::AtomicBool::new(false);
-    let turns = context.times(300);
+    let repeats = context.times(300);
     let fired = std::thread::scope(|scope| {
         let firing = scope.spawn(|| {
-            let mut bell = Bell::new(portal.mapped_portal()?, &held.name)?;
+            let mut source = EventSource::new(portal.mapped_portal()?, &held.name)?;
             while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                bell.ring()?;
+                source.raise()?;
             }
             Ok::<_, Stop>(())
         });
-        let turned = (0..turns).try_for_each(|turn| {
-            if turn % 3 == 0 {
+        let outcome = (0..repeats).try_for_each(|index| {
+            if index % 3 == 0 {
                 dprc.set_irqs(0, 0, IrqAction::Trigger, &IrqData::None(0))?;
             }
             enable(&dprc, &events)
         });
         over.store(true, std::sync::atomic::Ordering::Relaxed);
         let fired = firing.join();
-        turned?;
+        outcome?;
         fired.unwrap_or_else(|_| fail("events", "the thread that causes them has panicked"))
     });
     fired?;
     settle(&events)?;
-    // The gate of the thread was shut at its end: this opens it again.
-    drop(bell);
-    bell = Bell::new(dprc.portal()?, &held.name)?;
+    // The thread disabled the interrupt in the MC at its end: enable it again.
+    drop(source);
+    source = EventSource::new(dprc.portal()?, &held.name)?;
     settle(&events)?;
-    bell.ring()?;
+    source.raise()?;
     expect_count(&events, 1, "an event when all is quiet again")?;
     log.is_calm()
 }
@@ -576,7 +578,7 @@ fn again_after_close(context: &Context) -> Outcome {
     for _ in 0..3 {
         let held = context.hold()?;
         let (_dprc, mut armed) = open(&held)?;
-        armed.ring_once()?;
+        armed.raise_once()?;
     }
     Ok(())
 }
@@ -597,7 +599,7 @@ fn thousand_cycles(context: &Context) -> Outcome {
     for _ in 0..context.times(1000) {
         let held = context.hold()?;
         let (_dprc, mut armed) = open(&held)?;
-        armed.ring_once()?;
+        armed.raise_once()?;
     }
     log.is_calm()
 }

@@ -2,12 +2,12 @@
 //! VFIO_DEVICE_SET_IRQS: which requests mean something, and what they do to an eventfd
 //! when software asks for the signal.
 
-use super::tools::{
+use super::util::{
     arm, disarm, new_eventfd, set_irqs, set_irqs_with, signals, simulate, with_interrupt,
 };
 use crate::check::{Check, Outcome, Stop, answer, done, fail, is, refused, skip};
 use crate::context::{Context, Held};
-use crate::raw::{DEVICE_SET_IRQS, Guarded};
+use crate::sys::{DEVICE_SET_IRQS, Guarded};
 use dprc::Device;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
@@ -259,7 +259,7 @@ fn for_each_request(mut with: impl FnMut(u32, u32, u32) -> Outcome) -> Outcome {
 fn flags(context: &Context) -> Outcome {
     let (_held, device, events) = armed(context)?;
     if device.info().irqs != 1 {
-        return skip("the rule is told for an object with one interrupt");
+        return skip("the rule is stated for an object with one interrupt");
     }
     let fd = events.as_fd().as_raw_fd().to_ne_bytes();
     for_each_request(|flags, start, count| {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Regions mapped into a process.
 
-use super::tools::{
+use super::util::{
     describe_region, exchange, fetch, identity, is_enabled, offset_of, open_container,
     without_object,
 };
 use crate::bus;
 use crate::check::{Check, Outcome, Stop, done, ensure, fail, is, refused, refused_any, skip};
 use crate::context::{Context, Held};
-use crate::raw::{Map, in_a_fork};
+use crate::sys::{Map, in_a_fork};
 use dprc::{Device, Group, RegionInfo};
 use mc_abi::{Header, Message, Status, common, dpmng, dprc as mc};
 use rustix::fd::AsFd;
@@ -51,7 +51,7 @@ pub const CHECKS: &[Check] = &[
     ),
     check(
         "beyond-the-region",
-        "A mapping that begins or ends beyond the region is refused with EINVAL.",
+        "A mapping that starts or ends beyond the region is refused with EINVAL.",
         DRIVER,
         beyond_the_region,
     ),
@@ -228,7 +228,7 @@ fn read_portal(portal: &Map) -> Option<Message> {
 fn works(what: &str, portal: &Map) -> Outcome {
     let command = without_object(&dpmng::GetVersion {});
     match try_command(portal, &command) {
-        Some(answer) => super::tools::answers(what, &command, &answer),
+        Some(answer) => super::util::answers(what, &command, &answer),
         None => fail(format!("{what}: an answer"), "none in time"),
     }
 }
@@ -428,7 +428,7 @@ fn cacheable_is_memory(context: &Context) -> Outcome {
             }
             let region = device.region(index)?;
             let mapped = done("a mapping", map(&device, region.offset, length_of(&region)))?;
-            // Rings and the like may live at the begin: the last page is left as it was.
+            // Rings and the like may live at the start: the last page is left as it was.
             let at = mapped.length() - page() + 1;
             let before = mapped.copy_out(at, 37);
             let data: Vec<u8> = (1..=37).collect();

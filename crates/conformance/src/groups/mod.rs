@@ -15,8 +15,8 @@ mod mmap;
 mod policy;
 mod portal;
 mod reset;
-mod tools;
 mod unbind;
+mod util;
 
 use crate::check::Check;
 

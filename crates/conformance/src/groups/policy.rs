@@ -5,11 +5,11 @@
 //! A refused command is answered by the driver: the write takes 64 bytes, and the
 //! answer has the status "no privilege".
 
-use super::tools::{exchange, identity, is_enabled, open_container, status};
+use super::util::{exchange, identity, is_enabled, open_container, status};
 use crate::bus;
 use crate::check::{Check, Outcome, Stop, done, ensure, fail, is, skip};
 use crate::context::{Context, Held};
-use crate::raw::{DEVICE_RESET, ioctl_number};
+use crate::sys::{DEVICE_RESET, ioctl_number};
 use dprc::Device;
 use mc_abi::{Message, Params, Request, Status, Token, common, dprc as mc};
 
@@ -106,10 +106,10 @@ pub const CHECKS: &[Check] = &[
         own_tokens,
     ),
     check(
-        "gates-are-the-users",
-        "Interrupts can be masked, shut off and asked about by commands.",
-        "DPDK sets the mask and the gate of its objects' interrupts",
-        gates_are_the_users,
+        "irq-setup-is-the-users",
+        "Interrupts can be masked, disabled and queried by commands.",
+        "DPDK sets mask and enable of its objects' interrupts",
+        irq_setup_is_the_users,
     ),
     check(
         "objects-are-the-users",
@@ -334,7 +334,7 @@ fn own_tokens(context: &Context) -> Outcome {
     Ok(())
 }
 
-fn gates_are_the_users(context: &Context) -> Outcome {
+fn irq_setup_is_the_users(context: &Context) -> Outcome {
     let name = target(context)?;
     let held = context.hold()?;
     let mut portal = held.dprc()?.portal()?;
@@ -344,7 +344,7 @@ fn gates_are_the_users(context: &Context) -> Outcome {
     is("the mask", portal.call(open, &common::GetIrqMask { index: 0 })?.mask, 1)?;
     portal.call(open, &common::SetIrqMask { mask: before, index: 0 })?;
     portal.call(open, &common::SetIrqEnable { enable: false, index: 0 })?;
-    is("the gate", portal.call(open, &common::GetIrqEnable { index: 0 })?.enabled, false)?;
+    is("the enable", portal.call(open, &common::GetIrqEnable { index: 0 })?.enabled, false)?;
     portal.call(open, &common::GetIrqStatus { status: 0, index: 0 })?;
     portal.call(open, &common::ClearIrqStatus { status: u32::MAX, index: 0 })?;
     portal.call(open, &common::GetIrq { index: 0 })?;

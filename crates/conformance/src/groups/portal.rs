@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Command portals by reads and writes of a device's file.
 
-use super::tools::{
+use super::util::{
     answers, exchange, fetch, identity, offset_of, open_container, send, settled, status,
     without_object,
 };
@@ -10,7 +10,7 @@ use crate::check::{
     Check, Outcome, Stop, answer, done, ensure, fail, is, refused, refused_any, skip,
 };
 use crate::context::{Context, Held};
-use crate::raw::Guarded;
+use crate::sys::Guarded;
 use dprc::Device;
 use mc_abi::{Message, Params, Status, Token, Wire, dpmng, dprc as mc};
 use rustix::fd::AsFd;
@@ -71,7 +71,7 @@ pub const CHECKS: &[Check] = &[
     ),
     check(
         "offset",
-        "Reads and writes anywhere but at the begin of the region are refused with EINVAL.",
+        "Reads and writes anywhere but at the start of the region are refused with EINVAL.",
         DRIVER,
         offset,
     ),
@@ -369,9 +369,9 @@ fn for_each_other_region(context: &Context, with: impl Fn(&Device, u32) -> Outco
 
 fn write_of_no_portal_is_quick(context: &Context) -> Outcome {
     for_each_other_region(context, |device, index| {
-        let begin = Instant::now();
+        let start = Instant::now();
         let got = send(device, offset_of(index), &harmless());
-        let took = begin.elapsed();
+        let took = start.elapsed();
         let what = format!("a write to region {index} of {} within a second", device.name());
         ensure(took < Duration::from_secs(1), what, || {
             format!("{} after {} ms", answer(got), took.as_millis())
@@ -390,7 +390,7 @@ fn refused_access_maps_nothing(context: &Context) -> Outcome {
     })
 }
 
-/// How many mappings of device memory the kernel has. It does not tell who made them.
+/// How many mappings of device memory the kernel has. It does not say whose they are.
 fn kernel_mappings() -> Result<usize, Stop> {
     let Ok(text) = std::fs::read_to_string("/proc/vmallocinfo") else {
         return skip("/proc/vmallocinfo cannot be read");

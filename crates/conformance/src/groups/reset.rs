@@ -2,12 +2,12 @@
 //! VFIO_DEVICE_RESET, and the reset of the last close: what they put back, what they
 //! leave alone, and what else may go on meanwhile.
 
-use crate::actors::Actor;
 use crate::bus;
 use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
 use crate::context::{Context, Held};
+use crate::helper::Helper;
 use crate::kernel::Log;
-use crate::mc::{self, Armed, enabled, object, settle, switch_on};
+use crate::mc::{self, EnabledInterrupt, enabled, object, settle, switch_on};
 use dprc::{Device, EventFd, IrqAction, IrqData, McPortal};
 use mc_abi::ObjectId;
 use rustix::fd::AsFd;
@@ -232,7 +232,7 @@ fn fd_of_another_process(context: &Context) -> Outcome {
     let held = context.hold()?;
     let mut portal = held.dprc()?.portal()?;
     let [(one, device), _other] = two(context, &held, &mut portal)?;
-    let keeper = Actor::with_device(crate::actors::Act::Keep, &device)?;
+    let keeper = Helper::with_device(crate::helper::Job::Keep, &device)?;
     drop(device);
     still_on(&mut portal, one, "the close of the process that opened it")?;
     keeper.kill()?;
@@ -271,9 +271,9 @@ fn keeps_interrupts(context: &Context) -> Outcome {
         is("signals of the object", of_object.events().take()?, 1)?;
         interrupt.simulate()?;
         is("signals of the container", interrupt.events().take()?, 1)?;
-        let mut bell = mc::Bell::new(dprc.portal()?, &held.name)?;
+        let mut source = mc::EventSource::new(dprc.portal()?, &held.name)?;
         settle(interrupt.events())?;
-        bell.ring()?;
+        source.raise()?;
         mc::expect_count(interrupt.events(), 1, "an event after a reset")?;
     }
     Ok(())
@@ -318,15 +318,15 @@ fn beside_set_irqs(context: &Context) -> Outcome {
     let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
     let device = held.device(&name)?;
     let events = EventFd::new()?;
-    let turn = |device: &Device| -> Outcome {
+    let cycle = |device: &Device| -> Outcome {
         let files = [Some(events.as_fd())];
         device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::EventFds(&files))?;
         device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::None(1))?;
         Ok(device.set_irqs(0, 0, IrqAction::Trigger, &IrqData::EventFds(&[None]))?)
     };
-    together(context, [&|| Ok(device.reset()?), &|| turn(&device), &|| turn(&dprc)])?;
+    together(context, [&|| Ok(device.reset()?), &|| cycle(&device), &|| cycle(&dprc)])?;
     // All is in order after it.
-    Armed::new(&dprc)?.ring_once()?;
+    EnabledInterrupt::new(&dprc)?.raise_once()?;
     log.is_calm()
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Taking a container or an object from the driver, also while somebody has it.
 
-use crate::actors::{Act, Actor, IOVA, is_clean};
 use crate::bus::{self, DRIVER, ROOT};
 use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
 use crate::context::Context;
+use crate::helper::{Helper, IOVA, Job, is_clean};
 use crate::kernel::{self, Log};
-use crate::mc::{Armed, Bell, PATIENCE, container_of, settle};
+use crate::mc::{EnabledInterrupt, EventSource, PATIENCE, container_of, settle};
 use dprc::{Access, DmaBuffer, EventFd, IrqAction, IrqData};
 use rustix::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -65,18 +65,18 @@ pub const CHECKS: &[Check] = &[
         no_new_holder,
     ),
     check(
-        "holder-is-told",
+        "holder-is-notified",
         "An unbind of a device that is open signals the eventfds of its interrupts.",
         REQUEST,
-        holder_is_told,
+        holder_is_notified,
     )
     .interrupts()
     .defect(12),
     check(
-        "holder-of-object-is-told",
+        "holder-of-object-is-notified",
         "An unbind of an object that is open signals the eventfds of its interrupts.",
         REQUEST,
-        holder_of_object_is_told,
+        holder_of_object_is_notified,
     )
     .interrupts()
     .defect(12),
@@ -160,21 +160,21 @@ impl Drop for Restored<'_> {
 
 /// A process that unbinds a device of the bus. A thread would keep the files open that
 /// it waits for.
-pub(super) fn unbind(name: &str) -> Result<Actor, Stop> {
+pub(super) fn unbind(name: &str) -> Result<Helper, Stop> {
     let path = driver(DRIVER).join("unbind");
-    Actor::start(Act::Write, &[&path.to_string_lossy(), name])
+    Helper::start(Job::Write, &[&path.to_string_lossy(), name])
 }
 
-pub(super) fn still_waits(actor: &mut Actor) -> Outcome {
-    match actor.wait(Duration::from_millis(500))? {
+pub(super) fn still_waits(helper: &mut Helper) -> Outcome {
+    match helper.wait(Duration::from_millis(500))? {
         None => Ok(()),
         Some(_) => fail("the unbind waits while the device is open", "it does not"),
     }
 }
 
-pub(super) fn ends(mut actor: Actor) -> Outcome {
-    match actor.wait(PATIENCE)? {
-        Some(_) => actor.finish(),
+pub(super) fn ends(mut helper: Helper) -> Outcome {
+    match helper.wait(PATIENCE)? {
+        Some(_) => helper.finish(),
         None => fail("the unbind ends when nobody has the device", format!("not in {PATIENCE:?}")),
     }
 }
@@ -198,10 +198,10 @@ fn waits_for_holder(context: &Context) -> Outcome {
     let _restored = Restored(&context.container);
     let held = context.hold()?;
     let dprc = held.dprc()?;
-    let mut actor = unbind(&context.container)?;
-    still_waits(&mut actor)?;
+    let mut helper = unbind(&context.container)?;
+    still_waits(&mut helper)?;
     drop((dprc, held));
-    ends(actor)?;
+    ends(helper)?;
     unbound(&context.container)?;
     works_again(context)
 }
@@ -212,10 +212,10 @@ fn waits_for_holder_of_object(context: &Context) -> Outcome {
     for target in [&name, &context.container] {
         let held = context.hold()?;
         let device = held.device(&name)?;
-        let mut actor = unbind(target)?;
-        still_waits(&mut actor)?;
+        let mut helper = unbind(target)?;
+        still_waits(&mut helper)?;
         drop((device, held));
-        ends(actor)?;
+        ends(helper)?;
         if *target == name {
             unbound(&name)?;
             bus::bind(&name)?;
@@ -231,26 +231,26 @@ fn waits_for_mapping(context: &Context) -> Outcome {
     let held = context.hold()?;
     let mapping = held.device(&context.first("dpmcp")?)?.map_region(0)?;
     drop(held);
-    let mut actor = unbind(&context.container)?;
-    still_waits(&mut actor)?;
+    let mut helper = unbind(&context.container)?;
+    still_waits(&mut helper)?;
     // What the mapping shows is still the portal.
     mapping.load::<u64>(0)?;
     drop(mapping);
-    ends(actor)?;
+    ends(helper)?;
     works_again(context)
 }
 
 fn holder_killed(context: &Context) -> Outcome {
     let _restored = Restored(&context.container);
-    for act in [Act::Hold, Act::Command] {
+    for job in [Job::Hold, Job::Command] {
         let container = context.container.as_str();
         let arguments: &[&str] =
-            if act == Act::Hold { &[container, container] } else { &[container] };
-        let holder = Actor::start(act, arguments)?;
-        let mut actor = unbind(container)?;
-        still_waits(&mut actor)?;
+            if job == Job::Hold { &[container, container] } else { &[container] };
+        let holder = Helper::start(job, arguments)?;
+        let mut helper = unbind(container)?;
+        still_waits(&mut helper)?;
         holder.kill()?;
-        ends(actor)?;
+        ends(helper)?;
         works_again(context)?;
     }
     Ok(())
@@ -260,12 +260,12 @@ fn holder_goes_on(context: &Context) -> Outcome {
     let _restored = Restored(&context.container);
     let held = context.hold()?;
     let dprc = held.dprc()?;
-    let mut armed = Armed::new(&dprc)?;
-    let mut actor = unbind(&context.container)?;
-    still_waits(&mut actor)?;
-    // By then it may have been told.
+    let mut armed = EnabledInterrupt::new(&dprc)?;
+    let mut helper = unbind(&context.container)?;
+    still_waits(&mut helper)?;
+    // It may have been notified by then.
     settle(armed.interrupt.events())?;
-    armed.bell.ring()?;
+    armed.source.raise()?;
     ensure(
         armed.interrupt.events().wait(PATIENCE)? > 0,
         "an event signals while the unbind waits",
@@ -274,7 +274,7 @@ fn holder_goes_on(context: &Context) -> Outcome {
     let number = container_of(&mut dprc.portal()?)?;
     is("number of the portal's container", number, bus::number(&context.container))?;
     drop((armed, dprc, held));
-    ends(actor)?;
+    ends(helper)?;
     works_again(context)
 }
 
@@ -282,38 +282,38 @@ fn no_new_holder(context: &Context) -> Outcome {
     let _restored = Restored(&context.container);
     let held = context.hold()?;
     let dprc = held.dprc()?;
-    let mut actor = unbind(&context.container)?;
-    still_waits(&mut actor)?;
+    let mut helper = unbind(&context.container)?;
+    still_waits(&mut helper)?;
     if held.group.device(&held.iommu, &context.container).is_ok() {
         return fail("the device cannot be opened while it is unbound", "it is open once more");
     }
     drop((dprc, held));
-    ends(actor)?;
+    ends(helper)?;
     works_again(context)
 }
 
-fn told(context: &Context, name: &str) -> Outcome {
+fn notified(context: &Context, name: &str) -> Outcome {
     let _restored = Restored(&context.container);
     let held = context.hold()?;
     let device = held.device(name)?;
     let interrupt = device.enable_interrupt(0)?;
     settle(interrupt.events())?;
-    let actor = unbind(&context.container)?;
-    let told = interrupt.events().wait(PATIENCE)?;
+    let helper = unbind(&context.container)?;
+    let signals = interrupt.events().wait(PATIENCE)?;
     drop((interrupt, device, held));
-    ends(actor)?;
+    ends(helper)?;
     works_again(context)?;
-    ensure(told > 0, format!("the eventfd of {name}'s interrupt is signalled"), || {
+    ensure(signals > 0, format!("the eventfd of {name}'s interrupt is signalled"), || {
         format!("nothing in {PATIENCE:?}")
     })
 }
 
-fn holder_is_told(context: &Context) -> Outcome {
-    told(context, &context.container)
+fn holder_is_notified(context: &Context) -> Outcome {
+    notified(context, &context.container)
 }
 
-fn holder_of_object_is_told(context: &Context) -> Outcome {
-    told(context, &context.first("dpbp").or_else(|_| context.first("dpmcp"))?)
+fn holder_of_object_is_notified(context: &Context) -> Outcome {
+    notified(context, &context.first("dpbp").or_else(|_| context.first("dpmcp"))?)
 }
 
 fn log_says_who_waits(context: &Context) -> Outcome {
@@ -321,10 +321,10 @@ fn log_says_who_waits(context: &Context) -> Outcome {
     let held = context.hold()?;
     let dprc = held.dprc()?;
     let mut log = Log::from_here()?;
-    let actor = unbind(&context.container)?;
+    let helper = unbind(&context.container)?;
     let said = log.wait_for(&[&context.container], PATIENCE)?;
     drop((dprc, held));
-    ends(actor)?;
+    ends(helper)?;
     works_again(context)?;
     ensure(said, format!("a line with {} in the kernel's log", context.container), || {
         format!("none in {PATIENCE:?}")
@@ -335,7 +335,7 @@ fn all_works(context: &Context) -> Outcome {
     is_clean(&context.container)?;
     let held = context.hold()?;
     let dprc = held.dprc()?;
-    Armed::new(&dprc)?.ring_once()?;
+    EnabledInterrupt::new(&dprc)?.raise_once()?;
     let buffer = DmaBuffer::allocate(rustix::param::page_size())?;
     match held.iommu.map(buffer, IOVA, Access::ReadWrite) {
         Ok(mapped) => mapped.unmap().map(drop)?,
@@ -361,19 +361,19 @@ fn bind_again_with_interrupts(context: &Context) -> Outcome {
         let held = context.hold()?;
         let dprc = held.dprc()?;
         let portal = held.device(&context.first("dpmcp")?)?;
-        let mut bell = Bell::new(portal.mapped_portal()?, &context.container)?;
+        let mut source = EventSource::new(portal.mapped_portal()?, &context.container)?;
         let events = EventFd::new()?;
         let files = [Some(events.as_fd())];
         dprc.set_irqs(0, 0, IrqAction::Trigger, &IrqData::EventFds(&files))?;
-        let mut actor = unbind(&context.container)?;
-        still_waits(&mut actor)?;
+        let mut helper = unbind(&context.container)?;
+        still_waits(&mut helper)?;
         // Events until the last moment, and beyond.
-        bell.ring()?;
+        source.raise()?;
         drop(dprc);
-        bell.ring()?;
-        drop(bell);
+        source.raise()?;
+        drop(source);
         drop((portal, held));
-        ends(actor)?;
+        ends(helper)?;
         works_again(context)?;
         all_works(context)?;
         bus::bind_again(&context.container)?;

@@ -2,7 +2,7 @@
 //! The first process of the guest: sets the system up, serves the host, switches off.
 //!
 //! It never ends, since the kernel panics when its first process does: whatever goes
-//! wrong is told on the control port and on the console, then the machine goes off.
+//! wrong is reported on the control port and on the console, then the machine goes off.
 
 mod console;
 mod orders;
@@ -32,7 +32,7 @@ pub fn run_as_init() -> ! {
         Ok(Ok(End::PowerOff)) => {}
         Ok(Ok(End::HostGone)) => console::say("the host has gone; switching off"),
         Ok(Err(failure)) => console::say(&format!("switching off: {failure}")),
-        // The panic hook has told the reason.
+        // The panic hook has reported the reason.
         Err(_) => console::say("a defect of the agent; switching off"),
     }
     power_off()
@@ -41,7 +41,7 @@ pub fn run_as_init() -> ! {
 fn live() -> Result<End, Failure> {
     let mut steps = Vec::new();
     let prepared = prepare(&mut steps);
-    // Without ports nobody but the console can be told.
+    // Without ports only the console gets a report.
     let ports = match Ports::open() {
         Ok(ports) => ports,
         Err(no_ports) => return Err(prepared.err().unwrap_or(no_ports)),

@@ -111,7 +111,7 @@ impl Output {
                         self.finish();
                     }
                 }
-                // Others want their turn.
+                // Leave time for the others.
                 Fill::Bytes(_) => {
                     self.shuttle.drain(sink);
                     return;

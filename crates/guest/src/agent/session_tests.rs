@@ -73,7 +73,7 @@ impl Host {
         id
     }
 
-    /// Waits for the end of a run; reads the streams by the counts that it tells.
+    /// Waits for the end of a run; reads the streams by the counts in it.
     fn finish(&mut self, run: u64) -> (Status, Vec<u8>, Vec<u8>) {
         loop {
             match self.hear() {
@@ -137,7 +137,7 @@ fn standard_input_ends_where_the_host_says() {
     let run = host.run("wc -c", None);
     let data = vec![b'a'; 300_000];
     let mut stdin = host.stdin.try_clone().unwrap();
-    // The end is told before the bytes have gone through.
+    // The end is reported before the bytes have gone through.
     host.send(Ask::StdinClosed { bytes: data.len() as u64 });
     stdin.write_all(&data).unwrap();
     let (status, stdout, _) = host.finish(run);
@@ -183,11 +183,11 @@ fn a_command_that_never_reads_does_not_hold_up_its_end() {
 #[test]
 fn a_process_left_behind_does_not_hold_up_the_end() {
     let mut host = Host::new();
-    let begin = Instant::now();
+    let start = Instant::now();
     let run = host.run("sleep 30 & echo $!", None);
     let (status, stdout, _) = host.finish(run);
     assert_eq!(status, Status::Code(0));
-    assert!(begin.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < Duration::from_secs(10));
     let left: i32 = String::from_utf8(stdout).unwrap().trim().parse().unwrap();
     let left = Pid::from_raw(left).unwrap();
     rustix::process::kill_process(left, Signal::KILL).unwrap();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! One direction of a byte stream: from a source through a bounded buffer to a sink.
 //!
-//! Both ends are non-blocking. The source is read only while there is room, so that
+//! Both ends are non-blocking. The source is read only while there is space, so that
 //! a slow reader slows the writer, and nothing is dropped while the sink is there.
 
 use rustix::fd::BorrowedFd;
@@ -46,7 +46,7 @@ impl Shuttle {
 
     /// Whether the source should be read.
     pub fn wants_input(&self) -> bool {
-        !self.source_ended && self.room() > 0
+        !self.source_ended && self.space() > 0
     }
 
     /// Whether there is something for the sink.
@@ -96,11 +96,11 @@ impl Shuttle {
             self.start = 0;
         }
         let used = self.buffer.len();
-        let room = self.room().min(usize::try_from(most).unwrap_or(usize::MAX));
-        if room == 0 {
+        let space = self.space().min(usize::try_from(most).unwrap_or(usize::MAX));
+        if space == 0 {
             return Fill::Empty;
         }
-        self.buffer.resize(used + room, 0);
+        self.buffer.resize(used + space, 0);
         let read = rustix::io::read(source, self.buffer.get_mut(used..).unwrap_or_default());
         let fill = match read {
             Ok(0) => Fill::End,
@@ -139,7 +139,7 @@ impl Shuttle {
         }
     }
 
-    fn room(&self) -> usize {
+    fn space(&self) -> usize {
         CAPACITY.saturating_sub(self.buffer.len() - self.start)
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Making the container through the management interface, and destroying it.
 
-use super::Scene;
-use super::story::Story;
+use super::Context;
+use super::report::Report;
 use crate::bus::{Bus, HOST_DRIVER};
 use crate::failure::Failure;
 use crate::manage::{self, Answered, with_open};
@@ -19,35 +19,36 @@ const CONTENTS: [(ObjectType, u32); 5] = [
 ];
 
 /// Makes a container with objects, and waits for Linux to see it.
-pub fn make(story: &mut Story, root: ObjectId) -> Result<ObjectId, Failure> {
+pub fn make(report: &mut Report, root: ObjectId) -> Result<ObjectId, Failure> {
     let title = format!("The management interface /dev/{root} answers");
-    let portal = &mut story.step(&title, |story| {
+    let portal = &mut report.step(&title, |report| {
         let mut portal = Management::open(&root.to_string())?;
         let version = portal.call(Token::NONE, &dpmng::GetVersion {})?;
-        story.tell(format!(
+        report.detail(format!(
             "the Management Complex runs firmware {}.{}.{}",
             version.major, version.minor, version.revision
         ));
         Ok(portal)
     })?;
-    let container = story.step("A child container is made through it", |story| {
+    let container = report.step("A child container is made through it", |report| {
         let made =
             with_open(portal, root, |portal, open| manage::create_container(portal, open, "demo"))?;
-        story
-            .tell(format!("{made} is there, with an isolation id and a command portal of its own"));
+        report.detail(format!(
+            "{made} is there, with an isolation id and a command portal of its own"
+        ));
         Ok(made)
     })?;
-    let objects = story.step("Objects are made in it and plugged in", |story| {
+    let objects = report.step("Objects are made in it and plugged in", |report| {
         let objects = fill(portal, container)?;
         let names: Vec<String> = objects.iter().map(ObjectId::to_string).collect();
-        story.tell(names.join(", "));
+        report.detail(names.join(", "));
         with_open(portal, root, |portal, open| {
             manage::assign(portal, open, container, root, true)
         })?;
-        story.tell(format!("{container} is plugged in at last, so that Linux takes notice"));
+        report.detail(format!("{container} is plugged in at last, so that Linux takes notice"));
         Ok(objects)
     })?;
-    story.step("Linux notices, without being asked to", |story| {
+    report.step("Linux notices, without being asked to", |report| {
         let name = container.to_string();
         let seen = Bus::default().wait_until(|bus| {
             bus.device(&name).is_some_and(|device| device.driver.is_some())
@@ -69,11 +70,11 @@ pub fn make(story: &mut Story, root: ObjectId) -> Result<ObjectId, Failure> {
                     objects.len()
                 ),
                 format!("{}/devices/{name}", crate::bus::ROOT),
-                "The Management Complex tells Linux by the interrupt of the root container; \
+                "The Management Complex notifies Linux by the interrupt of the root container; \
                  see /proc/interrupts and dmesg",
             ));
         }
-        story.tell(format!(
+        report.detail(format!(
             "{}/devices/{name} has driver {HOST_DRIVER} and {} objects",
             crate::bus::ROOT,
             contents.len()
@@ -98,10 +99,10 @@ fn fill(portal: &mut McPortal, container: ObjectId) -> Answered<Vec<ObjectId>> {
 }
 
 /// Destroys the container with its objects, and waits for Linux to forget it.
-pub fn destroy(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
-    let Scene { root, container, .. } = scene;
+pub fn destroy(report: &mut Report, context: &Context) -> Result<(), Failure> {
+    let Context { root, container, .. } = context;
     let name = container.to_string();
-    story.step("The container and its objects are destroyed", |story| {
+    report.step("The container and its objects are destroyed", |report| {
         let bus = Bus::default();
         bus.unbind(&name)?;
         let portal = &mut Management::open(&root.to_string())?;
@@ -114,11 +115,11 @@ pub fn destroy(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
             return Err(Failure::new(
                 format!("{name} is destroyed, but Linux still shows it"),
                 format!("{}/devices/{name}", crate::bus::ROOT),
-                "The Management Complex tells Linux by the interrupt of the root container; \
+                "The Management Complex notifies Linux by the interrupt of the root container; \
                  see /proc/interrupts and dmesg",
             ));
         }
-        story.tell(format!("{count} objects and {name} are gone, and Linux has forgotten them"));
+        report.detail(format!("{count} objects and {name} are gone, and Linux has forgotten them"));
         Ok(())
     })
 }

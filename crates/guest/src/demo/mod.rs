@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The example of the series that brought vfio-fsl-mc into Linux (2020), performed:
+//! The example of the series that brought vfio-fsl-mc into Linux (2020), run:
 //! a container is made, handed to user space, used, and given back. Each step checks
 //! that it really happened.
 
+mod binding;
 mod container;
-mod hand_over;
-mod story;
-mod use_it;
+mod report;
+mod usage;
 
 use crate::cli::Demo;
 use crate::failure::Failure;
 use crate::modules::Modules;
 use mc_abi::{ObjectId, ObjectType};
+use report::Report;
 use std::process::ExitCode;
-use story::Story;
 
-/// What the demonstration knows as it goes.
-struct Scene {
+/// What the steps share.
+struct Context {
     /// The container whose children can be made.
     root: ObjectId,
     /// The container that is handed over.
@@ -24,39 +24,39 @@ struct Scene {
     modules: Modules,
 }
 
-/// Performs the demonstration.
+/// Runs the demonstration.
 pub fn run(options: &Demo) -> ExitCode {
-    let mut story = Story::new(options.json);
-    match perform(options, &mut story) {
+    let mut report = Report::new(options.json);
+    match run_steps(options, &mut report) {
         Ok(()) => {
             if !options.json {
-                println!("All {} steps happened as they should.", story.steps());
+                println!("All {} steps happened as they should.", report.steps());
             }
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            eprintln!("fslmc-guest demo: step {} failed: {failure}", story.steps());
+            eprintln!("fslmc-guest demo: step {} failed: {failure}", report.steps());
             ExitCode::FAILURE
         }
     }
 }
 
-fn perform(options: &Demo, story: &mut Story) -> Result<(), Failure> {
+fn run_steps(options: &Demo, report: &mut Report) -> Result<(), Failure> {
     let root = ObjectId::new(ObjectType::Dprc, 1);
     let modules = Modules::of_image()?;
     let container = match options.container {
         Some(container) => container,
-        None => container::make(story, root)?,
+        None => container::make(report, root)?,
     };
-    let scene = Scene { root, container, modules };
-    hand_over::show_before(story, &scene)?;
-    hand_over::load_modules(story, &scene)?;
-    hand_over::bind(story, &scene)?;
-    hand_over::show_followers(story, &scene)?;
-    use_it::all(story, &scene)?;
-    hand_over::give_back(story, &scene)?;
+    let context = Context { root, container, modules };
+    binding::show_before(report, &context)?;
+    binding::load_modules(report, &context)?;
+    binding::bind(report, &context)?;
+    binding::show_followers(report, &context)?;
+    usage::all(report, &context)?;
+    binding::give_back(report, &context)?;
     if options.container.is_none() && !options.keep {
-        container::destroy(story, &scene)?;
+        container::destroy(report, &context)?;
     }
     Ok(())
 }

@@ -128,7 +128,7 @@ core::arch::global_asm!(
     "fslmc_kvm_program_end:",
     ".popsection",
 );
-/// Where the vectors would begin that have the one above at offset 0x200.
+/// Where the vectors would start that have the one above at offset 0x200.
 const VECTORS: u64 = 0x800;
 
 unsafe extern "C" {

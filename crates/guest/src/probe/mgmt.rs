@@ -128,28 +128,28 @@ fn cycle(
     count: u32,
 ) -> Result<(), Failure> {
     let bus = Bus::default();
-    for turn in 1..=count {
+    for cycle in 1..=count {
         let object = create(portal, kind, container, true)?;
         let name = object.to_string();
         if !bus.wait_until(|bus| bus.device(&name).is_some()) {
-            return Err(unseen(&name, "appear", turn, count));
+            return Err(unseen(&name, "appear", cycle, count));
         }
         with_open(portal, container, |portal, open| {
             manage::assign(portal, open, object, container, false)?;
             manage::destroy(portal, open, object)
         })?;
         if !bus.wait_until(|bus| bus.device(&name).is_none()) {
-            return Err(unseen(&name, "vanish", turn, count));
+            return Err(unseen(&name, "vanish", cycle, count));
         }
     }
     println!("{count} times {kind}: Linux saw each come and go");
     Ok(())
 }
 
-fn unseen(name: &str, what: &str, turn: u32, count: u32) -> Failure {
+fn unseen(name: &str, what: &str, cycle: u32, count: u32) -> Failure {
     Failure::new(
         format!("{name} did not {what} in Linux within {} s", crate::bus::PATIENCE.as_secs()),
-        format!("{}/devices, turn {turn} of {count}", crate::bus::ROOT),
+        format!("{}/devices, cycle {cycle} of {count}", crate::bus::ROOT),
         "Linux rescans a container at its interrupt; see /proc/interrupts",
     )
 }

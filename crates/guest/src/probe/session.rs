@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! A conversation with VFIO: one line on standard input is one request, one line on
+//! A line protocol for VFIO: one line on standard input is one request, one line on
 //! standard output its answer, `ok ...` or `error ...`. So whoever drives the other
 //! side of the board can do something between two steps.
 
@@ -68,12 +68,12 @@ enum Request {
     Irq { object: String },
     /// Switch that off
     NoIrq { object: String },
-    /// Set the mask and the gate of an object's interrupt
-    Gate {
+    /// Set mask and enable of an object's interrupt
+    IrqMask {
         object: ObjectId,
         #[arg(value_parser = hexadecimal_u32)]
         mask: u32,
-        state: Gate,
+        state: IrqState,
     },
     /// Print the events that an object has kept, and clear them
     Events { object: ObjectId },
@@ -102,9 +102,9 @@ enum Direction {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Gate {
-    Open,
-    Closed,
+enum IrqState {
+    Enabled,
+    Disabled,
 }
 
 /// What is held of a container; fields are given up in this order.
@@ -205,8 +205,8 @@ impl Session {
                 interrupt.ok_or_else(|| no_interrupt(&object))?.disable()?;
                 done()
             }
-            Request::Gate { object, mask, state } => {
-                let enable = state == Gate::Open;
+            Request::IrqMask { object, mask, state } => {
+                let enable = state == IrqState::Enabled;
                 with_open(
                     &mut self.around(&object.to_string())?.portal,
                     object,
@@ -256,9 +256,9 @@ impl Session {
                     let showing = scope.spawn(|| show(portal, object));
                     std::thread::sleep(Duration::from_millis(500));
                     let reset = device.reset();
-                    let shown = showing.join().map_err(|_| {
-                        Failure::new("the thread has panicked", "this dialogue", "")
-                    })?;
+                    let shown = showing
+                        .join()
+                        .map_err(|_| Failure::new("the thread has panicked", "this session", ""))?;
                     reset?;
                     shown
                 })
@@ -376,16 +376,16 @@ fn done() -> Result<String, Failure> {
 }
 
 fn not_open(container: &str) -> Failure {
-    Failure::new(format!("{container} is not open"), "this dialogue", "Say `open` first")
+    Failure::new(format!("{container} is not open"), "this session", "Send `open` first")
 }
 
 fn not_mapped(iova: u64) -> Failure {
-    Failure::new(format!("nothing is mapped at {iova:#x}"), "this dialogue", "Say `map` first")
+    Failure::new(format!("nothing is mapped at {iova:#x}"), "this session", "Send `map` first")
 }
 
 fn no_interrupt(object: &str) -> Failure {
     let what = format!("the interrupt of {object} signals nothing");
-    Failure::new(what, "this dialogue", "Say `irq` first")
+    Failure::new(what, "this session", "Send `irq` first")
 }
 
 const INTERRUPTS: &str = "/proc/interrupts";

@@ -122,7 +122,7 @@ fn info(container: &str, as_json: bool) -> Result<(), Failure> {
 /// All regions and interrupts of a device.
 ///
 /// # Errors
-/// When the kernel does not tell one.
+/// When the kernel does not report one.
 pub fn tables(device: &Device) -> Result<(Vec<dprc::RegionInfo>, Vec<dprc::IrqInfo>), Failure> {
     let info = device.info();
     let regions = (0..info.regions).map(|index| device.region(index)).collect::<Result<_, _>>()?;
@@ -187,7 +187,7 @@ fn irq(
     }
     let mut seen = 0;
     while seen < count {
-        let begin = Instant::now();
+        let start = Instant::now();
         let new = interrupt.events().wait(patience)?;
         if new == 0 {
             return Err(Failure::new(
@@ -197,7 +197,7 @@ fn irq(
             ));
         }
         seen += new;
-        println!("interrupt: {new} after {} ms, {seen} in all", begin.elapsed().as_millis());
+        println!("interrupt: {new} after {} ms, {seen} in all", start.elapsed().as_millis());
     }
     Ok(())
 }
@@ -226,11 +226,11 @@ fn command(container: &str, count: u32) -> Result<(), Failure> {
         portals.push(held.device(&name)?.mapped_portal()?);
     }
     for portal in &mut portals {
-        let begin = Instant::now();
+        let start = Instant::now();
         for _ in 0..count {
             portal.call(Token::NONE, &dpmng::GetVersion {})?;
         }
-        let each = begin.elapsed() / count.max(1);
+        let each = start.elapsed() / count.max(1);
         let version = portal.call(Token::NONE, &dpmng::GetVersion {})?;
         let id = portal.call(Token::NONE, &dpmng::GetContainerId {})?.id;
         println!(

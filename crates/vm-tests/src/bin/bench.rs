@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
-use vm_tests::{Bed, kit};
+use vm_tests::{TestVm, kit};
 
 /// Pairs of boots; the middle one counts.
 const BOOTS: usize = 7;
@@ -23,13 +23,13 @@ fn main() -> Result<()> {
 /// The time of an MC command from user space: through the kernel's management
 /// interface, and through a portal that vfio-fsl-mc gives.
 fn commands() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
+    TestVm::with("default")?.run(|vm| {
         println!("MC command from Linux (GetVersion), microseconds");
         println!("{:<40} {:>10} {:>10}", "", "least", "median");
-        let line = bed.sh("fslmc-guest mgmt time --count 500")?;
+        let line = vm.sh("fslmc-guest mgmt time --count 500")?;
         print_times("ioctl on /dev/dprc.1", &line)?;
-        bed.bind(&["dprc.2"])?;
-        print!("{}", bed.sh("fslmc-guest vfio command dprc.2 --count 500")?);
+        vm.bind(&["dprc.2"])?;
+        print!("{}", vm.sh("fslmc-guest vfio command dprc.2 --count 500")?);
         Ok(())
     })
 }

@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 use vm_tests::{
-    Bed,
-    fuzz::{Driver, Luggage, Report, Slice, fuzz, no_growth, still_works},
+    TestVm,
+    fuzz::{Driver, FuzzFiles, Report, Slice, fuzz, no_growth, still_works},
 };
 
 /// Makes random calls on a vfio-fsl-mc driver.
@@ -58,18 +58,18 @@ fn main() -> Result<()> {
         Some(module) => Driver::Module(module.clone()),
         None => Driver::of_checkout()?,
     };
-    let luggage = Luggage::pack(&driver)?;
-    let begun = Instant::now();
+    let files = FuzzFiles::build(&driver)?;
+    let start = Instant::now();
     let (mut done, mut seed, mut boot) = (0, options.seed, 0);
     while done < options.calls {
         let calls = options.calls_per_boot.min(options.calls - done) / 2;
         ensure!(calls > 0, "fewer than two calls make no boot");
         let checks = boot % 2 == 1 && !options.no_memory_checks;
         println!("boot {boot}: seeds {seed} and {}, memory checks: {checks}", seed + 1);
-        let reports = one_boot(&options, &luggage, calls, seed, checks)?;
+        let reports = one_boot(&options, &files, calls, seed, checks)?;
         done += reports.iter().map(Report::calls).sum::<u64>();
         (seed, boot) = (seed + 2, boot + 1);
-        println!("{done} calls in {boot} boots, {:.0} s", begun.elapsed().as_secs_f64());
+        println!("{done} calls in {boot} boots, {:.0} s", start.elapsed().as_secs_f64());
     }
     println!("nothing found");
     Ok(())
@@ -77,25 +77,25 @@ fn main() -> Result<()> {
 
 fn one_boot(
     options: &Options,
-    luggage: &Luggage,
+    files: &FuzzFiles,
     calls: u64,
     seed: u64,
     checks: bool,
 ) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
-    let bed = Bed::with("default")?.share(luggage.folder());
-    let bed = bed.limit(Duration::from_secs(2 * LONGEST + 300)).options(|machine| {
+    let vm = TestVm::with("default")?.share(files.folder());
+    let vm = vm.limit(Duration::from_secs(2 * LONGEST + 300)).options(|machine| {
         if checks {
             machine.append = MEMORY_CHECKS.into();
         }
     });
-    bed.run(|bed| {
-        luggage.unpack(bed, "dprc.2")?;
+    vm.run(|vm| {
+        files.install(vm, "dprc.2")?;
         for seed in [seed, seed + 1] {
             let mut more = vec!["--rebind-every".into(), options.rebind_every.to_string()];
             more.extend(options.more.iter().cloned());
             let slice = Slice { calls, seconds: LONGEST, seed, options: more };
-            let report = fuzz(bed, "dprc.2", &slice)?;
+            let report = fuzz(vm, "dprc.2", &slice)?;
             println!("{}", report.text);
             report.clean()?;
             reports.push(report);
@@ -103,7 +103,7 @@ fn one_boot(
         if let [first, second] = reports.as_slice() {
             no_growth(first, second)?;
         }
-        still_works(bed, "dprc.2", "dpbp.4")
+        still_works(vm, "dprc.2", "dpbp.4")
     })?;
     Ok(reports)
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use fslmc::kit;
 use libtest_mimic::Trial;
 use std::{fs, path::Path, time::Duration};
-use vm_tests::{Bed, BedBuilder, Output, guest_programs, layout_of};
+use vm_tests::{Output, TestVm, TestVmBuilder, guest_programs, layout_of};
 
 /// The program.
 const PROGRAM: &str = "vfio-fsl-mc-conformance";
@@ -26,7 +26,7 @@ struct Driver {
     /// More of the command line.
     arguments: &'static str,
     /// What is different about the machine.
-    prepare: fn(BedBuilder) -> BedBuilder,
+    prepare: fn(TestVmBuilder) -> TestVmBuilder,
 }
 
 /// What the bus driver of the container around complains of, when an object goes to a
@@ -39,14 +39,14 @@ const STOCK: Driver = Driver {
     name: "stock",
     arguments: "--expect-defects",
     // Interrupts of a container work once per bind, and the kernel says so.
-    prepare: |bed| bed.expect_complaint("msi_").expect_complaint(BOTH_HAVE_IT),
+    prepare: |vm| vm.expect_complaint("msi_").expect_complaint(BOTH_HAVE_IT),
 };
 
 /// The project's driver: it passes every check.
 const RUST: Driver = Driver {
     name: "rust",
     arguments: "--dangerous",
-    prepare: |bed| bed.driver(kit::Driver::Rust).expect_complaint(BOTH_HAVE_IT),
+    prepare: |vm| vm.driver(kit::Driver::Rust).expect_complaint(BOTH_HAVE_IT),
 };
 
 /// The groups of the suite, in parts that run in machines of their own; the longest first.
@@ -86,8 +86,8 @@ pub fn trials() -> Vec<Trial> {
 /// Runs the checks of some groups; the program says by its exit code whether the driver
 /// is as it should be.
 fn judge(driver: Driver, groups: &[&str]) -> Result<()> {
-    with_program(driver.prepare, |bed| {
-        let list = bed.sh("/host/vfio-fsl-mc-conformance --list")?;
+    with_program(driver.prepare, |vm| {
+        let list = vm.sh("/host/vfio-fsl-mc-conformance --list")?;
         // Those that only run with `--dangerous` are not forgotten here.
         let known: Vec<&str> = DANGEROUS.iter().map(|(check, _)| *check).collect();
         let marked = list.lines().filter(|line| line.contains("dangerous "));
@@ -101,7 +101,7 @@ fn judge(driver: Driver, groups: &[&str]) -> Result<()> {
         ensure!(list.lines().all(|line| in_parts(&line)), "a group is in no part:\n{list}");
 
         let chosen: Vec<String> = groups.iter().map(|group| format!("--group {group}")).collect();
-        let output = bed.try_sh(&format!("{COMMAND} {} {}", driver.arguments, chosen.join(" ")))?;
+        let output = vm.try_sh(&format!("{COMMAND} {} {}", driver.arguments, chosen.join(" ")))?;
         let last = output.stdout.lines().last().unwrap_or_default();
         let again = if output.code == 0 { Vec::new() } else { failed(&output.stdout) };
         ensure!(
@@ -116,9 +116,9 @@ fn judge(driver: Driver, groups: &[&str]) -> Result<()> {
         for check in again {
             eprintln!(
                 "{check} is not as expected: it runs again, alone\n{}",
-                told(&output, &check)
+                reported(&output, &check)
             );
-            let alone = bed.try_sh(&format!("{COMMAND} {} --check {check}", driver.arguments))?;
+            let alone = vm.try_sh(&format!("{COMMAND} {} --check {check}", driver.arguments))?;
             ensure!(
                 alone.code == 0,
                 "{check} again, exit code {}:\n{}\nbefore:\n{}",
@@ -138,7 +138,7 @@ fn failed(report: &str) -> Vec<String> {
 }
 
 /// What a report says of a check.
-fn told(output: &Output, check: &str) -> String {
+fn reported(output: &Output, check: &str) -> String {
     let line = format!("- {check}");
     let mut of_check = output.stdout.lines().skip_while(|said| !said.contains(&line));
     let mut lines: Vec<&str> = of_check.next().into_iter().collect();
@@ -148,10 +148,10 @@ fn told(output: &Output, check: &str) -> String {
 
 /// Runs one check that Linux's own driver fails at the cost of the machine.
 fn dangerous(check: &str, complaints: &[&'static str]) -> Result<()> {
-    let expect = |bed| complaints.iter().fold(bed, |bed: BedBuilder, c| bed.expect_complaint(c));
-    with_program(expect, |bed| {
+    let expect = |vm| complaints.iter().fold(vm, |vm: TestVmBuilder, c| vm.expect_complaint(c));
+    with_program(expect, |vm| {
         let output =
-            bed.try_sh(&format!("{COMMAND} --expect-defects --dangerous --check {check}"))?;
+            vm.try_sh(&format!("{COMMAND} --expect-defects --dangerous --check {check}"))?;
         let failed = output.stdout.contains(&format!("not ok 1 - {check} # TODO defect"));
         ensure!(
             output.code == 0 && failed,
@@ -166,18 +166,18 @@ fn dangerous(check: &str, complaints: &[&'static str]) -> Result<()> {
 
 /// A machine with the program in it and two containers bound.
 fn with_program(
-    prepare: impl FnOnce(BedBuilder) -> BedBuilder,
-    test: impl FnOnce(&mut Bed) -> Result<()>,
+    prepare: impl FnOnce(TestVmBuilder) -> TestVmBuilder,
+    test: impl FnOnce(&mut TestVm) -> Result<()>,
 ) -> Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shared = tempfile::tempdir()?;
     fs::copy(guest_programs()?.join(PROGRAM), shared.path().join(PROGRAM))
         .context("copying the program")?;
     let layout = layout_of(&here.join("tests/vm/conformance.dts"))?;
-    prepare(Bed::with_layout(layout).share(shared.path()).limit(LIMIT)).run(|bed| {
-        bed.bind(&["dprc.2", "dprc.3"])?;
+    prepare(TestVm::with_layout(layout).share(shared.path()).limit(LIMIT)).run(|vm| {
+        vm.bind(&["dprc.2", "dprc.3"])?;
         // A driver of the host for objects that a check gives it.
-        bed.load(&["fsl-mc-dpio"])?;
-        test(bed)
+        vm.load(&["fsl-mc-dpio"])?;
+        test(vm)
     })
 }

@@ -9,7 +9,7 @@ use fslmc::kit::Driver;
 use libtest_mimic::Trial;
 use mc_abi::ObjectType;
 use std::time::Duration;
-use vm_tests::Bed;
+use vm_tests::TestVm;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -26,8 +26,8 @@ const GET_OBJECT: u16 = 0x15a;
 /// Binds a container whose objects the MC takes its time to list, and looks whether its
 /// VFIO device is there before the last of them (defect 10).
 fn opens_during_scan(driver: Driver, expected: bool) -> Result<()> {
-    Bed::with("default")?.driver(driver).run(|bed| {
-        bed.load(&["vfio_iommu_type1", "vfio-fsl-mc"])?;
+    TestVm::with("default")?.driver(driver).run(|vm| {
+        vm.load(&["vfio_iommu_type1", "vfio-fsl-mc"])?;
         let mut slow = Faults::default();
         slow.add(Rule {
             kind: Some(ObjectType::Dprc),
@@ -35,8 +35,8 @@ fn opens_during_scan(driver: Driver, expected: bool) -> Result<()> {
             action: Action::Delay(Duration::from_millis(50)),
             times: None,
         });
-        bed.board()?.mc().set_faults(slow);
-        let said = bed.sh("cd /sys/bus/fsl-mc/devices
+        vm.board()?.mc().set_faults(slow);
+        let said = vm.sh("cd /sys/bus/fsl-mc/devices
              echo vfio-fsl-mc > dprc.2/driver_override
              echo dprc.2 > dprc.2/driver/unbind
              (echo dprc.2 > /sys/bus/fsl-mc/drivers/vfio-fsl-mc/bind; touch /tmp/bound) &

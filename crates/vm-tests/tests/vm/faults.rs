@@ -12,7 +12,7 @@ use board::faults::{Action, Faults, Rule};
 use libtest_mimic::Trial;
 use mc_abi::{ObjectType, Status};
 use std::time::{Duration, Instant};
-use vm_tests::Bed;
+use vm_tests::TestVm;
 
 const GET_ATTRIBUTES: u16 = 0x004;
 const GET_OBJECT_COUNT: u16 = 0x159;
@@ -36,49 +36,49 @@ fn slow_answers() -> Result<()> {
     let delay = Duration::from_millis(2);
     let slow =
         rules([Rule { kind: None, number: None, action: Action::Delay(delay), times: None }]);
-    Bed::with("default")?.options(|options| options.faults = slow).run(|bed| {
-        same_devices(bed)?;
-        let begin = Instant::now();
-        let pool = mgmt(bed, "create dpbp --plugged")?;
+    TestVm::with("default")?.options(|options| options.faults = slow).run(|vm| {
+        same_devices(vm)?;
+        let start = Instant::now();
+        let pool = mgmt(vm, "create dpbp --plugged")?;
         // Open, create, plug, close, each with its delay.
-        ensure!(begin.elapsed() >= 4 * delay, "it took {:?} only", begin.elapsed());
-        bed.wait_for_device(&pool, driver(Some("fsl_mc_allocator")))?;
-        bed.bind(&["dprc.2"])?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
-            ensure!(talk.say("show dpbp.4")?.contains("id: 4"), "attributes of dpbp.4");
+        ensure!(start.elapsed() >= 4 * delay, "it took {:?} only", start.elapsed());
+        vm.wait_for_device(&pool, driver(Some("fsl_mc_allocator")))?;
+        vm.bind(&["dprc.2"])?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            ensure!(session.request("show dpbp.4")?.contains("id: 4"), "attributes of dpbp.4");
             Ok(())
         })?;
-        bed.sh("fslmc-guest release dprc.2").map(drop)
+        vm.sh("fslmc-guest release dprc.2").map(drop)
     })
 }
 
 /// A command without an answer costs its sender the time that it waits, and no more.
 fn silence() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
+    TestVm::with("default")?.run(|vm| {
         let hang = || {
             let kind = Some(ObjectType::Dpbp);
             let (number, times) = (Some(GET_ATTRIBUTES), Some(1));
             rules([Rule { kind, number, action: Action::Hang, times }])
         };
-        let board = bed.board()?;
-        bed.bind(&["dprc.2"])?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
+        let board = vm.board()?;
+        vm.bind(&["dprc.2"])?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
             board.mc().set_faults(hang());
-            let begin = Instant::now();
-            talk.refused("show dpbp.4", &["GetAttributes", "errno 110"])?;
+            let start = Instant::now();
+            session.request_refused("show dpbp.4", &["GetAttributes", "errno 110"])?;
             // Linux's VFIO driver waits for 5 s.
-            ensure!(begin.elapsed() >= Duration::from_secs(4), "after {:?}", begin.elapsed());
-            ensure!(talk.say("show dpbp.4")?.contains("id: 4"), "attributes of dpbp.4");
+            ensure!(start.elapsed() >= Duration::from_secs(4), "after {:?}", start.elapsed());
+            ensure!(session.request("show dpbp.4")?.contains("id: 4"), "attributes of dpbp.4");
             Ok(())
         })?;
         board.mc().set_faults(hang());
-        let begin = Instant::now();
+        let start = Instant::now();
         // The first user of the interface shares the kernel's own portal, on which Linux
         // waits with interrupts off until its watchdog reports a lockup; the second
         // gets a portal on which it sleeps.
-        let output = bed.try_sh("exec 3<>/dev/dprc.1; fslmc-guest mgmt show dpbp.0")?;
+        let output = vm.try_sh("exec 3<>/dev/dprc.1; fslmc-guest mgmt show dpbp.0")?;
         ensure!(
             output.code != 0
                 && output.stderr.contains("GetAttributes")
@@ -86,17 +86,17 @@ fn silence() -> Result<()> {
             "{output:?}"
         );
         // Linux's bus driver waits for 15 s, older ones for 0.5 s.
-        ensure!(begin.elapsed() >= Duration::from_millis(500), "after {:?}", begin.elapsed());
-        ensure!(mgmt(bed, "show dpbp.0")?.contains("id: 0"), "attributes of dpbp.0");
-        same_devices(bed)
+        ensure!(start.elapsed() >= Duration::from_millis(500), "after {:?}", start.elapsed());
+        ensure!(mgmt(vm, "show dpbp.0")?.contains("id: 0"), "attributes of dpbp.0");
+        same_devices(vm)
     })
 }
 
 /// A refusal reaches whoever asked, by its name; what Linux could not do then, it
 /// does the next time.
 fn refusals() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
-        let board = bed.board()?;
+    TestVm::with("default")?.run(|vm| {
+        let board = vm.board()?;
         let refuse = |kind, number, status| {
             let (number, times) = (Some(number), Some(1));
             rules([Rule { kind: Some(kind), number, action: Action::Status(status), times }])
@@ -112,22 +112,22 @@ fn refusals() -> Result<()> {
             (Status::InvalidState, "invalid state (0xc)"),
         ] {
             board.mc().set_faults(refuse(ObjectType::Dpbp, GET_ATTRIBUTES, status));
-            mgmt_refused(bed, "show dpbp.0", &["GetAttributes", words])?;
+            mgmt_refused(vm, "show dpbp.0", &["GetAttributes", words])?;
         }
-        ensure!(mgmt(bed, "show dpbp.0")?.contains("id: 0"), "attributes of dpbp.0");
+        ensure!(mgmt(vm, "show dpbp.0")?.contains("id: 0"), "attributes of dpbp.0");
 
         // Linux's look at the container fails once; the next event brings both.
         board.mc().set_faults(refuse(ObjectType::Dprc, GET_OBJECT_COUNT, Status::DmaError));
-        let first = mgmt(bed, "create dpbp")?;
-        let begin = Instant::now();
-        while expect_logged(bed, &["dprc_get_obj_count() failed: -5"]).is_err() {
-            ensure!(begin.elapsed() < Duration::from_secs(10), "Linux has not looked");
+        let first = mgmt(vm, "create dpbp")?;
+        let start = Instant::now();
+        while expect_logged(vm, &["dprc_get_obj_count() failed: -5"]).is_err() {
+            ensure!(start.elapsed() < Duration::from_secs(10), "Linux has not looked");
         }
-        let second = mgmt(bed, "create dpbp")?;
-        bed.wait_for_device(&first, driver(None))?;
-        bed.wait_for_device(&second, driver(None))?;
-        mgmt(bed, &format!("destroy {first}"))?;
-        bed.wait_for_device(&first, gone)?;
-        same_devices(bed)
+        let second = mgmt(vm, "create dpbp")?;
+        vm.wait_for_device(&first, driver(None))?;
+        vm.wait_for_device(&second, driver(None))?;
+        mgmt(vm, &format!("destroy {first}"))?;
+        vm.wait_for_device(&first, gone)?;
+        same_devices(vm)
     })
 }

@@ -7,8 +7,8 @@ use fslmc::kit;
 use libtest_mimic::Trial;
 use std::time::Duration;
 use vm_tests::{
-    Bed,
-    fuzz::{Driver, Luggage, Report, Slice, fuzz, no_growth, still_works},
+    TestVm,
+    fuzz::{Driver, FuzzFiles, Report, Slice, fuzz, no_growth, still_works},
     kit_with,
 };
 
@@ -38,14 +38,14 @@ pub fn trials() -> Vec<Trial> {
 /// since a kernel that has oopsed with a lock held may not end by itself.
 fn finds_the_stock_defect() -> Result<()> {
     const STOPPED: &str = "the machine is stopped on purpose";
-    let luggage = Luggage::pack(&Driver::Stock)?;
+    let files = FuzzFiles::build(&Driver::Stock)?;
     let mut found = None;
     let ended =
-        Bed::with("default")?.share(luggage.folder()).limit(Duration::from_secs(300)).run(|bed| {
-            luggage.unpack(bed, "dprc.2")?;
+        TestVm::with("default")?.share(files.folder()).limit(Duration::from_secs(300)).run(|vm| {
+            files.install(vm, "dprc.2")?;
             // It ends with the finding, which takes a few hundred calls.
             let slice = Slice { calls: 50_000, seconds: 120, seed: 1, options: Vec::new() };
-            found = Some(fuzz(bed, "dprc.2", &slice)?);
+            found = Some(fuzz(vm, "dprc.2", &slice)?);
             bail!(STOPPED)
         });
     let report: Report = match (found, ended) {
@@ -64,7 +64,7 @@ fn finds_the_stock_defect() -> Result<()> {
         .details
         .lines()
         .find(|line| line.contains("has not returned") && line.contains("SET_IRQS"))
-        .with_context(|| format!("the call is not told:\n{}", report.details))?;
+        .with_context(|| format!("the call is not reported:\n{}", report.details))?;
     ensure!(guilty.contains("0x3b6e"), "{guilty}");
     Ok(())
 }
@@ -72,9 +72,9 @@ fn finds_the_stock_defect() -> Result<()> {
 /// A slice for every day: two equal runs, the second of which must not cost the
 /// kernel more memory, then everything that a container is for.
 fn the_driver_holds_up(driver: &Driver) -> Result<()> {
-    let luggage = Luggage::pack(driver)?;
-    Bed::with("default")?.share(luggage.folder()).limit(Duration::from_secs(240)).run(|bed| {
-        luggage.unpack(bed, "dprc.2")?;
+    let files = FuzzFiles::build(driver)?;
+    TestVm::with("default")?.share(files.folder()).limit(Duration::from_secs(240)).run(|vm| {
+        files.install(vm, "dprc.2")?;
         let mut reports = Vec::new();
         for seed in [1, 2] {
             let slice = Slice {
@@ -83,13 +83,13 @@ fn the_driver_holds_up(driver: &Driver) -> Result<()> {
                 seed,
                 options: vec!["--rebind-every".into(), "6".into()],
             };
-            let report = fuzz(bed, "dprc.2", &slice)?;
+            let report = fuzz(vm, "dprc.2", &slice)?;
             report.clean()?;
             reports.push(report);
         }
         if let [first, second] = reports.as_slice() {
             no_growth(first, second)?;
         }
-        still_works(bed, "dprc.2", "dpbp.4")
+        still_works(vm, "dprc.2", "dpbp.4")
     })
 }

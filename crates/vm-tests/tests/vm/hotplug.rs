@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use vm_tests::Bed;
+use vm_tests::TestVm;
 
 /// How often an object comes and goes.
 const CYCLES: u64 = 100;
@@ -22,26 +22,26 @@ pub fn trials() -> Vec<Trial> {
 
 /// The client waits for each to appear and to vanish.
 fn cycles() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
-        let before = interrupts(bed, "dprc.1")?;
-        let said = mgmt(bed, &format!("cycle dpbp --count {CYCLES}"))?;
+    TestVm::with("default")?.run(|vm| {
+        let before = interrupts(vm, "dprc.1")?;
+        let said = mgmt(vm, &format!("cycle dpbp --count {CYCLES}"))?;
         ensure!(said.starts_with(&format!("{CYCLES} times dpbp")), "{said}");
-        let seen = interrupts(bed, "dprc.1")? - before;
+        let seen = interrupts(vm, "dprc.1")? - before;
         // Each appears and vanishes in its own time.
         ensure!(seen >= 2 * CYCLES, "{seen} interrupts for {CYCLES} objects");
-        same_devices(bed)
+        same_devices(vm)
     })
 }
 
 /// The same while somebody has Linux rescan the bus again and again.
 fn cycles_under_rescans() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
+    TestVm::with("default")?.run(|vm| {
         let script = format!(
             "while [ ! -e /tmp/over ]; do echo 1 > /sys/bus/fsl-mc/rescan; done & \
              fslmc-guest mgmt cycle dpcon --count {CYCLES}; code=$?; touch /tmp/over; wait; exit $code"
         );
-        let said = bed.sh(&format!("mkdir -p /tmp; {script}"))?;
+        let said = vm.sh(&format!("mkdir -p /tmp; {script}"))?;
         ensure!(said.starts_with(&format!("{CYCLES} times dpcon")), "{said}");
-        same_devices(bed)
+        same_devices(vm)
     })
 }

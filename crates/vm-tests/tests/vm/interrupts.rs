@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use board::Board;
 use libtest_mimic::Trial;
 use mc_abi::ObjectId;
-use vm_tests::{Bed, Talk};
+use vm_tests::{LineSession, TestVm};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -28,89 +28,89 @@ pub(crate) fn raise(board: &Board, object: &str) -> Result<()> {
 }
 
 /// Makes sure that an interrupt comes so often, and no more.
-pub(crate) fn expect_count(talk: &mut Talk, object: &str, wanted: u64) -> Result<()> {
+pub(crate) fn expect_count(session: &mut LineSession, object: &str, wanted: u64) -> Result<()> {
     let mut count = 0;
     while count < wanted {
-        let more = talk.number(&format!("wait {object} 5000"))?;
+        let more = session.request_number(&format!("wait {object} 5000"))?;
         ensure!(more > 0, "{count} of {wanted} interrupts of {object} have come");
         count += more;
     }
-    count += talk.number(&format!("wait {object} 50"))?;
+    count += session.request_number(&format!("wait {object} 50"))?;
     ensure!(count == wanted, "{count} interrupts of {object}, not {wanted}");
     Ok(())
 }
 
 fn reach_an_eventfd() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
-        let board = bed.board()?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
+    TestVm::with("default")?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        let board = vm.board()?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
             for object in ["dpbp.4", "dpmcp.17", "dpio.2", "dpni.2", "dpcon.4"] {
-                one_object(talk, &board, object)?;
+                one_object(session, &board, object)?;
             }
             Ok(())
         })
     })
 }
 
-fn one_object(talk: &mut Talk, board: &Board, object: &str) -> Result<()> {
-    talk.say(&format!("irq {object}"))?;
-    // The gate is closed.
+fn one_object(session: &mut LineSession, board: &Board, object: &str) -> Result<()> {
+    session.request(&format!("irq {object}"))?;
+    // The interrupt is disabled in the MC.
     raise(board, object)?;
-    expect_count(talk, object, 0)?;
+    expect_count(session, object, 0)?;
     // The event has waited for it to open; it stays until it is cleared.
-    talk.say(&format!("gate {object} ffffffff open"))?;
-    expect_count(talk, object, 1)?;
-    ensure!(talk.say(&format!("events {object}"))? == "1", "the events of {object}");
+    session.request(&format!("irq-mask {object} ffffffff enabled"))?;
+    expect_count(session, object, 1)?;
+    ensure!(session.request(&format!("events {object}"))? == "1", "the events of {object}");
     for _ in 0..5 {
         raise(board, object)?;
-        expect_count(talk, object, 1)?;
+        expect_count(session, object, 1)?;
     }
-    talk.say(&format!("events {object}"))?;
+    session.request(&format!("events {object}"))?;
     // Masked, it only is kept.
-    talk.say(&format!("gate {object} 0 open"))?;
+    session.request(&format!("irq-mask {object} 0 enabled"))?;
     raise(board, object)?;
-    expect_count(talk, object, 0)?;
-    ensure!(talk.say(&format!("events {object}"))? == "1", "the masked event of {object}");
-    talk.say(&format!("gate {object} ffffffff open"))?;
-    expect_count(talk, object, 0)?;
-    let seen = talk.number(&format!("seen {object}"))?;
+    expect_count(session, object, 0)?;
+    ensure!(session.request(&format!("events {object}"))? == "1", "the masked event of {object}");
+    session.request(&format!("irq-mask {object} ffffffff enabled"))?;
+    expect_count(session, object, 0)?;
+    let seen = session.request_number(&format!("seen {object}"))?;
     ensure!(seen == 6, "the kernel has seen {seen} interrupts of {object}");
-    // Without an eventfd nobody is told.
-    talk.say(&format!("no-irq {object}"))?;
+    // Without an eventfd nothing is signalled.
+    session.request(&format!("no-irq {object}"))?;
     raise(board, object)?;
-    talk.refused(&format!("wait {object} 1"), &["signals nothing"])?;
-    talk.say(&format!("gate {object} 0 closed"))?;
+    session.request_refused(&format!("wait {object} 1"), &["signals nothing"])?;
+    session.request(&format!("irq-mask {object} 0 disabled"))?;
     Ok(())
 }
 
-/// Eight containers have interrupts at the same time; each is told of its own.
+/// Eight containers have interrupts at the same time; each gets its own.
 fn of_eight_containers() -> Result<()> {
-    Bed::with("eight-containers")?.run(|bed| {
+    TestVm::with("eight-containers")?.run(|vm| {
         let containers: Vec<String> = (2..10).map(|number| format!("dprc.{number}")).collect();
         let names: Vec<&str> = containers.iter().map(String::as_str).collect();
-        bed.bind(&names)?;
-        let board = bed.board()?;
+        vm.bind(&names)?;
+        let board = vm.board()?;
         let objects: Vec<String> = (0..8).map(|number| format!("dpbp.{number}")).collect();
-        bed.talk(&SESSION, |talk| {
+        vm.session(&SESSION, |session| {
             for (container, object) in containers.iter().zip(&objects) {
-                talk.say(&format!("open {container}"))?;
-                talk.say(&format!("irq {object}"))?;
-                talk.say(&format!("gate {object} ffffffff open"))?;
+                session.request(&format!("open {container}"))?;
+                session.request(&format!("irq {object}"))?;
+                session.request(&format!("irq-mask {object} ffffffff enabled"))?;
             }
             // Each another number of times, mixed.
             for round in 0..objects.len() {
                 for object in &objects[round..] {
                     raise(&board, object)?;
-                    let seen = talk.number(&format!("wait {object} 5000"))?;
+                    let seen = session.request_number(&format!("wait {object} 5000"))?;
                     ensure!(seen == 1, "{object} counts {seen}");
                 }
             }
             for (index, object) in objects.iter().enumerate() {
-                let more = talk.number(&format!("wait {object} 1"))?;
+                let more = session.request_number(&format!("wait {object} 1"))?;
                 ensure!(more == 0, "{object} counts {more} of others");
-                let seen = talk.number(&format!("seen {object}"))?;
+                let seen = session.request_number(&format!("seen {object}"))?;
                 ensure!(seen == 1 + index as u64, "the kernel has seen {seen} of {object}");
             }
             // All at once.
@@ -118,7 +118,7 @@ fn of_eight_containers() -> Result<()> {
                 raise(&board, object)?;
             }
             for object in &objects {
-                expect_count(talk, object, 1)?;
+                expect_count(session, object, 1)?;
             }
             Ok(())
         })
@@ -129,26 +129,27 @@ fn of_eight_containers() -> Result<()> {
 /// remedy. The kernel warns: the domain of the container's interrupts is still
 /// there when it is made the second time.
 fn once_per_bind() -> Result<()> {
-    let bed = Bed::with("default")?.expect_complaint("msi_create_device_irq_domain");
-    bed.run(|bed| {
-        let once = |talk: &mut Talk, board: &Board| {
-            talk.say("open dprc.2")?;
-            talk.say("irq dpbp.4")?;
-            talk.say("gate dpbp.4 ffffffff open")?;
+    let vm = TestVm::with("default")?.expect_complaint("msi_create_device_irq_domain");
+    vm.run(|vm| {
+        let once = |session: &mut LineSession, board: &Board| {
+            session.request("open dprc.2")?;
+            session.request("irq dpbp.4")?;
+            session.request("irq-mask dpbp.4 ffffffff enabled")?;
             raise(board, "dpbp.4")?;
-            expect_count(talk, "dpbp.4", 1)?;
-            talk.say("close dprc.2")
+            expect_count(session, "dpbp.4", 1)?;
+            session.request("close dprc.2")
         };
-        let board = bed.board()?;
+        let board = vm.board()?;
         for _ in 0..3 {
-            bed.bind(&["dprc.2"])?;
-            bed.talk(&SESSION, |talk| {
-                once(talk, &board)?;
-                talk.say("open dprc.2")?;
-                talk.refused("irq dpbp.4", &["VFIO_DEVICE_SET_IRQS", "once per bind"])?;
+            vm.bind(&["dprc.2"])?;
+            vm.session(&SESSION, |session| {
+                once(session, &board)?;
+                session.request("open dprc.2")?;
+                session
+                    .request_refused("irq dpbp.4", &["VFIO_DEVICE_SET_IRQS", "once per bind"])?;
                 Ok(())
             })?;
-            bed.sh("fslmc-guest release dprc.2")?;
+            vm.sh("fslmc-guest release dprc.2")?;
         }
         Ok(())
     })

@@ -12,7 +12,7 @@ use fslmc::kit::Driver;
 use libtest_mimic::Trial;
 use serde::Deserialize;
 use std::time::Duration;
-use vm_tests::{Bed, BedBuilder};
+use vm_tests::{TestVm, TestVmBuilder};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -61,16 +61,16 @@ impl Report {
 }
 
 /// A machine whose guest has KVM.
-fn bed(cpu: &str) -> Result<BedBuilder> {
-    Ok(Bed::with("default")?.limit(Duration::from_secs(180)).options(|options| {
+fn test_vm(cpu: &str) -> Result<TestVmBuilder> {
+    Ok(TestVm::with("default")?.limit(Duration::from_secs(180)).options(|options| {
         options.machine.cpu = cpu.into();
         options.machine.virtualization = true;
     }))
 }
 
 /// Lets a guest of KVM use the memory-backed region of dpio.2.
-fn attempt(bed: &mut Bed, words: &str) -> Result<Report> {
-    let output = bed.sh(&format!("fslmc-guest kvm dprc.2 dpio.2 {words}"))?;
+fn attempt(vm: &mut TestVm, words: &str) -> Result<Report> {
+    let output = vm.sh(&format!("fslmc-guest kvm dprc.2 dpio.2 {words}"))?;
     let report: Report = serde_json::from_str(&output).with_context(|| output.clone())?;
     ensure!(report.attached != words.contains("--unattached"), "{report:x?}");
     Ok(report)
@@ -78,10 +78,10 @@ fn attempt(bed: &mut Bed, words: &str) -> Result<Report> {
 
 /// Whether VFIO knows of the guest or not is the same to the driver of the kernel.
 fn stock_refuses_without_fwb() -> Result<()> {
-    bed("cortex-a72")?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
+    test_vm("cortex-a72")?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
         for words in ["", "--unattached"] {
-            let report = attempt(bed, words)?;
+            let report = attempt(vm, words)?;
             ensure!(!report.cacheable_slots, "{report:x?}");
             report.expect_no_slot()?;
         }
@@ -90,10 +90,10 @@ fn stock_refuses_without_fwb() -> Result<()> {
 }
 
 fn stock_works_with_fwb() -> Result<()> {
-    bed("neoverse-n2")?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
+    test_vm("neoverse-n2")?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
         for words in ["", "--unattached"] {
-            let report = attempt(bed, words)?;
+            let report = attempt(vm, words)?;
             ensure!(report.cacheable_slots, "{report:x?}");
             report.expect_done()?;
         }
@@ -104,32 +104,32 @@ fn stock_works_with_fwb() -> Result<()> {
 /// A guest that VFIO knows of gets the region past the cache; without one the mapping is
 /// what the kernel's own driver makes, which KVM refuses.
 fn rust_works_without_fwb() -> Result<()> {
-    bed("cortex-a72")?.driver(Driver::Rust).run(|bed| {
-        bed.bind(&["dprc.2"])?;
-        let report = attempt(bed, "")?;
+    test_vm("cortex-a72")?.driver(Driver::Rust).run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        let report = attempt(vm, "")?;
         ensure!(!report.cacheable_slots, "{report:x?}");
         report.expect_done()?;
-        attempt(bed, "--unattached")?.expect_no_slot()?;
-        registers_are_no_memory(bed)
+        attempt(vm, "--unattached")?.expect_no_slot()?;
+        registers_are_no_memory(vm)
     })
 }
 
 fn rust_works_with_fwb() -> Result<()> {
-    bed("neoverse-n2")?.driver(Driver::Rust).run(|bed| {
-        bed.bind(&["dprc.2"])?;
+    test_vm("neoverse-n2")?.driver(Driver::Rust).run(|vm| {
+        vm.bind(&["dprc.2"])?;
         for words in ["", "--unattached"] {
-            let report = attempt(bed, words)?;
+            let report = attempt(vm, words)?;
             ensure!(report.cacheable_slots, "{report:x?}");
             report.expect_done()?;
         }
-        registers_are_no_memory(bed)
+        registers_are_no_memory(vm)
     })
 }
 
 /// The region of registers stays a device's for a guest too: it can be in a slot, but
 /// takes no store without alignment.
-fn registers_are_no_memory(bed: &mut Bed) -> Result<()> {
-    let report = attempt(bed, "--region 1")?;
+fn registers_are_no_memory(vm: &mut TestVm) -> Result<()> {
+    let report = attempt(vm, "--region 1")?;
     let fault = report.error.as_deref().is_some_and(|error| error.starts_with("EFAULT"));
     ensure!(report.stage == "run" && fault, "{report:x?}");
     Ok(())

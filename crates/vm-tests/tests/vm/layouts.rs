@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
-use vm_tests::{Bed, layout, layout_of};
+use vm_tests::{TestVm, layout, layout_of};
 
 pub fn trials() -> Vec<Trial> {
     let own = board::dpl::layouts::ALL.iter().map(|built_in| {
@@ -50,13 +50,13 @@ fn board_files() -> Vec<PathBuf> {
 
 fn boots(layout: Dpl) -> Result<()> {
     let expected = layout.clone();
-    Bed::with_layout(layout).run(|bed| {
-        bed.load(&["fsl-mc-dpio"])?;
-        let devices = bed.devices()?;
+    TestVm::with_layout(layout).run(|vm| {
+        vm.load(&["fsl-mc-dpio"])?;
+        let devices = vm.devices()?;
         same_objects(&expected, &devices)?;
         one_group_a_container(&devices)?;
         drivers(&devices)?;
-        let inventory = bed.board()?.mc().inventory();
+        let inventory = vm.board()?.mc().inventory();
         versions(&inventory, &devices)
     })
 }
@@ -119,7 +119,7 @@ fn drivers(devices: &[BusDevice]) -> Result<()> {
     Ok(())
 }
 
-/// Linux was told the versions that the families have.
+/// Linux was given the versions that the families have.
 fn versions(inventory: &Inventory, devices: &[BusDevice]) -> Result<()> {
     let objects = inventory.containers.iter().flat_map(|container| &container.objects);
     for object in objects {

@@ -28,7 +28,7 @@ fn main() {
     // More of them at once would be slow, and tests of what takes how long would notice.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     arguments.test_threads.get_or_insert(processors);
-    // They begin in this order: what takes long comes first, so that none is left alone in
+    // They start in this order: what takes long comes first, so that none is left alone in
     // the end.
     let trials = [
         conformance::trials(),
@@ -61,23 +61,23 @@ fn main() {
 /// Why tests failed, in a few words each.
 static REASONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Characters that are told of a failure in the end.
+/// Characters of a failure in the final summary.
 const FEW: usize = 400;
 
-/// A test that boots a guest, and tells how long that took.
+/// A test that boots a guest, and reports how long it took.
 fn trial(
     name: impl Into<String>,
     test: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
 ) -> Trial {
     let name = name.into();
-    let told = name.clone();
+    let title = name.clone();
     let run = move || {
-        let begin = Instant::now();
+        let start = Instant::now();
         let outcome = test().map_err(|error| format!("{error:#}"));
-        eprintln!("{:6.1} s  {told}", begin.elapsed().as_secs_f64());
+        eprintln!("{:6.1} s  {title}", start.elapsed().as_secs_f64());
         if let Err(error) = &outcome {
             let few: String = error.chars().take(FEW).collect();
-            let reason = format!("{told} fails: {few}");
+            let reason = format!("{title} fails: {few}");
             REASONS.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
         }
         outcome.map_err(Failed::from)

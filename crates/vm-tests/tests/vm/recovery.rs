@@ -15,7 +15,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm_tests::{Bed, BedBuilder, Talk};
+use vm_tests::{LineSession, TestVm, TestVmBuilder};
 
 pub fn trials() -> Vec<Trial> {
     type Test = fn(Driver) -> Result<()>;
@@ -71,8 +71,8 @@ enum Driver {
 }
 
 impl Driver {
-    fn bed(self) -> Result<BedBuilder> {
-        Ok(Bed::with("default")?.driver(match self {
+    fn test_vm(self) -> Result<TestVmBuilder> {
+        Ok(TestVm::with("default")?.driver(match self {
             Self::Own => kit::Driver::Rust,
             Self::Linux => kit::Driver::Stock,
         }))
@@ -80,55 +80,55 @@ impl Driver {
 }
 
 /// What happens to the next question for a dpbp's attributes.
-fn next(bed: &mut Bed, action: Action) -> Result<()> {
+fn next(vm: &mut TestVm, action: Action) -> Result<()> {
     let mut faults = Faults::default();
     let kind = Some(ObjectType::Dpbp);
     faults.add(Rule { kind, number: Some(GET_ATTRIBUTES), action, times: Some(1) });
-    bed.board()?.mc().set_faults(faults);
+    vm.board()?.mc().set_faults(faults);
     Ok(())
 }
 
-fn works(talk: &mut Talk) -> Result<()> {
-    let said = talk.say("show dpbp.4")?;
+fn works(session: &mut LineSession) -> Result<()> {
+    let said = session.request("show dpbp.4")?;
     ensure!(said.contains("id: 4"), "attributes of dpbp.4: {said}");
     Ok(())
 }
 
 /// The command that was given up is still the MC's: the next one must not be written
 /// over it.
-fn is_busy(talk: &mut Talk) -> Result<()> {
-    let begin = Instant::now();
-    talk.refused("show dpbp.4", &["errno 16"])?;
-    ensure!(begin.elapsed() < AT_ONCE, "it is refused after {:?}", begin.elapsed());
+fn is_busy(session: &mut LineSession) -> Result<()> {
+    let start = Instant::now();
+    session.request_refused("show dpbp.4", &["errno 16"])?;
+    ensure!(start.elapsed() < AT_ONCE, "it is refused after {:?}", start.elapsed());
     Ok(())
 }
 
-fn times_out(talk: &mut Talk) -> Result<Instant> {
-    let begin = Instant::now();
-    talk.refused("show dpbp.4", &["GetAttributes", "errno 110"])?;
-    let waited = begin.elapsed();
+fn times_out(session: &mut LineSession) -> Result<Instant> {
+    let start = Instant::now();
+    session.request_refused("show dpbp.4", &["GetAttributes", "errno 110"])?;
+    let waited = start.elapsed();
     ensure!(waited >= LIMIT.mul_f32(0.9), "it is given up after {waited:?}");
     ensure!(waited < LIMIT * 3, "it is given up after {waited:?} only");
-    Ok(begin)
+    Ok(start)
 }
 
 /// Waits as long as the limit and no longer; then the portal is busy, for ever.
 fn never_answered(driver: Driver) -> Result<()> {
-    driver.bed()?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
-        next(bed, Action::Hang)?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
-            times_out(talk)?;
+    driver.test_vm()?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        next(vm, Action::Hang)?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            times_out(session)?;
             if driver == Driver::Linux {
                 // The next command is written over the one in flight.
-                return works(talk);
+                return works(session);
             }
             for _ in 0..3 {
-                is_busy(talk)?;
+                is_busy(session)?;
             }
             // Another portal of the container is none the worse.
-            ensure!(talk.say("ask dpmcp.17")?.starts_with("10."), "the mapped portal");
+            ensure!(session.request("ask dpmcp.17")?.starts_with("10."), "the mapped portal");
             Ok(())
         })
     })
@@ -137,21 +137,21 @@ fn never_answered(driver: Driver) -> Result<()> {
 /// Late, but answered: the portal works again, and the late answer is nobody's.
 fn answered_late(driver: Driver) -> Result<()> {
     let delay = LIMIT + Duration::from_secs(4);
-    driver.bed()?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
-        bed.talk(&SESSION, |talk| talk.say("open dprc.2").map(drop))?;
-        next(bed, Action::Delay(delay))?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
-            let begin = times_out(talk)?;
+    driver.test_vm()?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        vm.session(&SESSION, |session| session.request("open dprc.2").map(drop))?;
+        next(vm, Action::Delay(delay))?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            let start = times_out(session)?;
             if driver == Driver::Own {
-                is_busy(talk)?;
+                is_busy(session)?;
             } else {
-                works(talk)?;
+                works(session)?;
             }
-            thread::sleep((delay + AT_ONCE).saturating_sub(begin.elapsed()));
+            thread::sleep((delay + AT_ONCE).saturating_sub(start.elapsed()));
             for _ in 0..20 {
-                works(talk)?;
+                works(session)?;
             }
             Ok(())
         })
@@ -161,16 +161,16 @@ fn answered_late(driver: Driver) -> Result<()> {
 /// Below the limit, a command takes as long as it takes, again and again.
 fn slow_is_not_late(driver: Driver) -> Result<()> {
     let delay = Duration::from_millis(1500);
-    driver.bed()?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
+    driver.test_vm()?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
         for _ in 0..3 {
-            next(bed, Action::Delay(delay))?;
-            bed.talk(&SESSION, |talk| {
-                talk.say("open dprc.2")?;
-                let begin = Instant::now();
-                works(talk)?;
-                ensure!(begin.elapsed() >= delay, "answered after {:?}", begin.elapsed());
-                works(talk)
+            next(vm, Action::Delay(delay))?;
+            vm.session(&SESSION, |session| {
+                session.request("open dprc.2")?;
+                let start = Instant::now();
+                works(session)?;
+                ensure!(start.elapsed() >= delay, "answered after {:?}", start.elapsed());
+                works(session)
             })?;
         }
         Ok(())
@@ -191,17 +191,17 @@ ticks() { cut -d' ' -f14,15 /proc/$1/stat; }
 /// While user space waits for its answer, a command of the kernel through the same
 /// portal waits, too.
 fn others_wait_their_turn(driver: Driver) -> Result<()> {
-    driver.bed()?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
-        next(bed, Action::Delay(Duration::from_secs(3)))?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
-            let said = talk.try_say("show-while-reset dpbp.4")?;
+    driver.test_vm()?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        next(vm, Action::Delay(Duration::from_secs(3)))?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            let said = session.try_request("show-while-reset dpbp.4")?;
             let good = said.starts_with("ok") && said.contains("id: 4");
             // Linux's own driver writes the kernel's command over that of user space,
             // which finds an answer that is not its own.
             ensure!(good == (driver == Driver::Own), "{driver:?}: {said}");
-            works(talk)
+            works(session)
         })
     })
 }
@@ -209,14 +209,14 @@ fn others_wait_their_turn(driver: Driver) -> Result<()> {
 /// SIGKILL ends the wait; another process has the device open, so that this is not its
 /// last close, which resets it.
 fn kill(driver: Driver) -> Result<()> {
-    driver.bed()?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
-        next(bed, Action::Delay(LIMIT.mul_f32(0.9)))?;
+    driver.test_vm()?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        next(vm, Action::Delay(LIMIT.mul_f32(0.9)))?;
         let script = format!(
             "{BACKGROUND}say open dprc.2; say lend dprc.2 20; answers 2; say show dpbp.4; sleep 1
 from=$(now); kill -9 $pid; wait $pid; echo $from $(now)"
         );
-        let said = bed.sh(&script)?;
+        let said = vm.sh(&script)?;
         let took = difference(&said)?;
         match driver {
             Driver::Own => ensure!(took < 1.0, "it takes {took} s"),
@@ -225,14 +225,14 @@ from=$(now); kill -9 $pid; wait $pid; echo $from $(now)"
         }
         // The board has answered by then.
         thread::sleep(LIMIT);
-        bed.talk(&SESSION, |talk| {
+        vm.session(&SESSION, |session| {
             // The sleeper's file keeps the group.
             let end = Instant::now() + 4 * LIMIT;
-            while let Err(error) = talk.say("open dprc.2") {
+            while let Err(error) = session.request("open dprc.2") {
                 ensure!(Instant::now() < end, "{error:#}");
                 thread::sleep(Duration::from_millis(500));
             }
-            works(talk)
+            works(session)
         })
     })
 }
@@ -252,14 +252,14 @@ fn difference(text: &str) -> Result<f64> {
 /// Who waits does not use the processor.
 fn waits_asleep(driver: Driver) -> Result<()> {
     let delay = LIMIT.mul_f32(0.9);
-    driver.bed()?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
-        next(bed, Action::Delay(delay))?;
+    driver.test_vm()?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        next(vm, Action::Delay(delay))?;
         let script = format!(
             "{BACKGROUND}say open dprc.2; answers 1; from=$(ticks $pid)
 say show dpbp.4; answers 2; echo $from $(ticks $pid)"
         );
-        let said = bed.sh(&script)?;
+        let said = vm.sh(&script)?;
         let numbers: Vec<u64> = said
             .split_whitespace()
             .map(str::parse)
@@ -282,27 +282,27 @@ say show dpbp.4; answers 2; echo $from $(ticks $pid)"
 /// finds a container that works.
 fn after_the_users_end(driver: Driver) -> Result<()> {
     let delay = LIMIT + Duration::from_secs(6);
-    driver.bed()?.limit(Duration::from_secs(180)).run(|bed| {
-        bed.bind(&["dprc.2"])?;
-        next(bed, Action::Delay(delay))?;
-        let begin = Instant::now();
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
-            talk.say("irq dpbp.5")?;
-            times_out(talk).map(drop)
+    driver.test_vm()?.limit(Duration::from_secs(180)).run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        next(vm, Action::Delay(delay))?;
+        let start = Instant::now();
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            session.request("irq dpbp.5")?;
+            times_out(session).map(drop)
         })?;
-        thread::sleep((delay + 2 * AT_ONCE).saturating_sub(begin.elapsed()));
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
-            works(talk)?;
-            talk.say("reset dprc.2")?;
-            works(talk)
+        thread::sleep((delay + 2 * AT_ONCE).saturating_sub(start.elapsed()));
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            works(session)?;
+            session.request("reset dprc.2")?;
+            works(session)
         })?;
-        bed.sh("fslmc-guest release dprc.2")?;
-        bed.bind(&["dprc.2"])?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
-            works(talk)
+        vm.sh("fslmc-guest release dprc.2")?;
+        vm.bind(&["dprc.2"])?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            works(session)
         })
     })
 }

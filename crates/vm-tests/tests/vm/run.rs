@@ -4,7 +4,7 @@
 use crate::trial;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use vm_tests::Bed;
+use vm_tests::TestVm;
 
 pub fn trials() -> Vec<Trial> {
     vec![trial("run::streams_and_codes", streams_and_codes)]
@@ -13,23 +13,23 @@ pub fn trials() -> Vec<Trial> {
 fn streams_and_codes() -> Result<()> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("from-host"), "hello guest\n")?;
-    Bed::with("minimal")?.share(folder.path()).run(|bed| {
-        let output = bed.try_sh("echo out; echo err >&2; exit 7")?;
+    TestVm::with("minimal")?.share(folder.path()).run(|vm| {
+        let output = vm.try_sh("echo out; echo err >&2; exit 7")?;
         ensure!(
             output.code == 7 && output.stdout == "out\n" && output.stderr == "err\n",
             "{output:?}"
         );
-        let output = bed.command(&["cat"], b"line\n")?;
+        let output = vm.command(&["cat"], b"line\n")?;
         ensure!(output.stdout == "line\n", "{output:?}");
-        let output = bed.try_sh("kill -TERM $$")?;
+        let output = vm.try_sh("kill -TERM $$")?;
         ensure!(output.code == 128 + 15, "{output:?}");
         // More than any buffer on the way holds.
-        let output = bed.sh("seq 1 300000")?;
+        let output = vm.sh("seq 1 300000")?;
         ensure!(output.lines().count() == 300_000, "{} lines", output.lines().count());
         ensure!(output.ends_with("300000\n"), "the end is missing");
-        ensure!(bed.sh("cat /host/from-host")? == "hello guest\n", "shared file");
-        bed.sh("echo hello host > /host/from-guest")?;
-        let error = bed.command(&["no-such-program"], b"").err().context("it ran")?;
+        ensure!(vm.sh("cat /host/from-host")? == "hello guest\n", "shared file");
+        vm.sh("echo hello host > /host/from-guest")?;
+        let error = vm.command(&["no-such-program"], b"").err().context("it ran")?;
         ensure!(error.to_string().contains("no-such-program"), "{error}");
         Ok(())
     })?;

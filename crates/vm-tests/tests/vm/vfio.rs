@@ -16,7 +16,7 @@ use std::{
     },
     thread,
 };
-use vm_tests::{Bed, Talk};
+use vm_tests::{LineSession, TestVm};
 
 /// Where memory is mapped: above 4 GiB, away from everything.
 const IOVA: u64 = 0x1_0000_0000;
@@ -45,18 +45,18 @@ const HOST_DRIVERS: [(&str, Option<&str>); 5] = [
 ];
 
 fn bind_and_unbind() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
-        let contents = |bed: &mut Bed| -> Result<Vec<_>> {
-            let mut devices = bed.devices()?;
+    TestVm::with("default")?.run(|vm| {
+        let contents = |vm: &mut TestVm| -> Result<Vec<_>> {
+            let mut devices = vm.devices()?;
             devices.retain(|device| device.container.as_deref() == Some("dprc.2"));
             Ok(devices)
         };
-        let before = contents(bed)?;
+        let before = contents(vm)?;
         ensure!(before.len() == 18, "dprc.2 has {} objects", before.len());
         for _ in 0..2 {
-            bed.bind(&["dprc.2"])?;
-            bed.wait_for_device("dprc.2", driver(Some("vfio-fsl-mc")))?;
-            let bound = contents(bed)?;
+            vm.bind(&["dprc.2"])?;
+            vm.wait_for_device("dprc.2", driver(Some("vfio-fsl-mc")))?;
+            let bound = contents(vm)?;
             ensure!(bound.len() == before.len(), "{} objects have followed", bound.len());
             for device in &bound {
                 ensure!(device.driver.as_deref() == Some("vfio-fsl-mc"), "{device:?}");
@@ -64,17 +64,17 @@ fn bind_and_unbind() -> Result<()> {
             let groups: BTreeSet<_> = bound.iter().map(|device| device.iommu_group).collect();
             ensure!(groups.len() == 1, "groups: {groups:?}");
             let group = groups.first().copied().flatten().context("no group")?;
-            ensure!(bed.sh(&format!("ls -d /dev/vfio/{group}")).is_ok(), "no /dev/vfio/{group}");
-            bed.talk(&SESSION, |talk| {
-                let opened = talk.say("open dprc.2")?;
+            ensure!(vm.sh(&format!("ls -d /dev/vfio/{group}")).is_ok(), "no /dev/vfio/{group}");
+            vm.session(&SESSION, |session| {
+                let opened = session.request("open dprc.2")?;
                 ensure!(opened == format!("group {group}"), "{opened}");
                 // One user at a time.
-                talk.refused("open dprc.2", &["/dev/vfio/", "Another process"])?;
+                session.request_refused("open dprc.2", &["/dev/vfio/", "Another process"])?;
                 Ok(())
             })?;
-            bed.sh("fslmc-guest release dprc.2")?;
-            bed.wait_for_device("dprc.2", driver(Some("fsl_mc_dprc")))?;
-            for device in contents(bed)? {
+            vm.sh("fslmc-guest release dprc.2")?;
+            vm.wait_for_device("dprc.2", driver(Some("fsl_mc_dprc")))?;
+            for device in contents(vm)? {
                 let wanted = HOST_DRIVERS.iter().find(|(kind, _)| *kind == device.kind);
                 let (_, wanted) = wanted.with_context(|| format!("{device:?}"))?;
                 ensure!(device.driver.as_deref() == *wanted, "after the release: {device:?}");
@@ -87,19 +87,21 @@ fn bind_and_unbind() -> Result<()> {
 
 /// A group is user space's only as a whole.
 fn unviable_group() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
-        bed.load(&["vfio_iommu_type1", "vfio-fsl-mc"])?;
+    TestVm::with("default")?.run(|vm| {
+        vm.load(&["vfio_iommu_type1", "vfio-fsl-mc"])?;
         // One object of the container goes to VFIO, the others stay with the host.
-        bed.sh("cd /sys/bus/fsl-mc && echo dpbp.4 > drivers/fsl_mc_allocator/unbind && \
+        vm.sh("cd /sys/bus/fsl-mc && echo dpbp.4 > drivers/fsl_mc_allocator/unbind && \
              echo vfio-fsl-mc > devices/dpbp.4/driver_override && \
              echo dpbp.4 > drivers/vfio-fsl-mc/bind")?;
-        bed.wait_for_device("dpbp.4", driver(Some("vfio-fsl-mc")))?;
-        bed.talk(&SESSION, |talk| talk.refused("open dprc.2", &["not viable"]).map(drop))?;
-        bed.sh("cd /sys/bus/fsl-mc && echo dpbp.4 > drivers/vfio-fsl-mc/unbind && \
+        vm.wait_for_device("dpbp.4", driver(Some("vfio-fsl-mc")))?;
+        vm.session(&SESSION, |session| {
+            session.request_refused("open dprc.2", &["not viable"]).map(drop)
+        })?;
+        vm.sh("cd /sys/bus/fsl-mc && echo dpbp.4 > drivers/vfio-fsl-mc/unbind && \
              echo > devices/dpbp.4/driver_override && echo dpbp.4 > drivers_probe")?;
-        bed.wait_for_device("dpbp.4", driver(Some("fsl_mc_allocator")))?;
-        bed.bind(&["dprc.2"])?;
-        bed.talk(&SESSION, |talk| talk.say("open dprc.2").map(drop))
+        vm.wait_for_device("dpbp.4", driver(Some("fsl_mc_allocator")))?;
+        vm.bind(&["dprc.2"])?;
+        vm.session(&SESSION, |session| session.request("open dprc.2").map(drop))
     })
 }
 
@@ -110,8 +112,8 @@ struct Master {
 }
 
 impl Master {
-    fn of(bed: &mut Bed, container: &str) -> Result<Self> {
-        Ok(Self { smmu: bed.board()?.smmu().clone(), icid: bed.icid(container)? })
+    fn of(vm: &mut TestVm, container: &str) -> Result<Self> {
+        Ok(Self { smmu: vm.board()?.smmu().clone(), icid: vm.icid(container)? })
     }
 
     fn write(&self, iova: u64, word: u64) -> Result<(), DmaError> {
@@ -137,39 +139,42 @@ impl Master {
     }
 }
 
-fn word(talk: &mut Talk, container: &str, iova: u64, offset: u64) -> Result<u64> {
-    let text = talk.say(&format!("read {container} {iova:x} {offset:x}"))?;
+fn word(session: &mut LineSession, container: &str, iova: u64, offset: u64) -> Result<u64> {
+    let text = session.request(&format!("read {container} {iova:x} {offset:x}"))?;
     u64::from_str_radix(&text, 16).with_context(|| text)
 }
 
 /// What the board writes is what the program finds, with the rights that the mapping
 /// gives and for as long as it is there.
 fn dma() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
-        let master = Master::of(bed, "dprc.2")?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
+    TestVm::with("default")?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        let master = Master::of(vm, "dprc.2")?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
             master.is_refused(IOVA)?;
-            talk.say(&format!("map dprc.2 {IOVA:x} 2000 both {PATTERN:x}"))?;
+            session.request(&format!("map dprc.2 {IOVA:x} 2000 both {PATTERN:x}"))?;
             ensure!(master.read(IOVA)? == PATTERN, "the board reads something else");
             master.write(IOVA + 8, 0x1234_5678_9abc_def0)?;
-            ensure!(word(talk, "dprc.2", IOVA, 8)? == 0x1234_5678_9abc_def0, "the write is lost");
-            ensure!(word(talk, "dprc.2", IOVA, 0)? == PATTERN, "a neighbour was written");
+            ensure!(
+                word(session, "dprc.2", IOVA, 8)? == 0x1234_5678_9abc_def0,
+                "the write is lost"
+            );
+            ensure!(word(session, "dprc.2", IOVA, 0)? == PATTERN, "a neighbour was written");
             // Across the border of two pages.
             master.write(IOVA + 0xffc, 0x1111_2222_3333_4444)?;
-            ensure!(word(talk, "dprc.2", IOVA, 0xff8)? == 0x3333_4444_5555_5555, "first page");
-            ensure!(word(talk, "dprc.2", IOVA, 0x1000)? == 0x5555_5555_1111_2222, "second page");
+            ensure!(word(session, "dprc.2", IOVA, 0xff8)? == 0x3333_4444_5555_5555, "first page");
+            ensure!(word(session, "dprc.2", IOVA, 0x1000)? == 0x5555_5555_1111_2222, "second page");
             // Not a byte beyond.
             master.is_refused(IOVA + 0x2000)?;
             master.is_refused(IOVA - 8)?;
 
             // Memory to read only.
             let other = IOVA + 0x10_0000;
-            talk.say(&format!("map dprc.2 {other:x} 1000 read {PATTERN:x}"))?;
+            session.request(&format!("map dprc.2 {other:x} 1000 read {PATTERN:x}"))?;
             ensure!(master.read(other)? == PATTERN, "the board reads something else");
             master.is_refused(other)?;
-            ensure!(word(talk, "dprc.2", other, 0)? == PATTERN, "it was written");
+            ensure!(word(session, "dprc.2", other, 0)? == PATTERN, "it was written");
 
             // Translations are cached by now; unmapping ends them at once.
             for _ in 0..10 {
@@ -178,22 +183,22 @@ fn dma() -> Result<()> {
             let before = master.smmu.counters();
             master.write(IOVA, 7)?;
             ensure!(master.smmu.counters().hits > before.hits, "the cache is cold");
-            talk.say(&format!("unmap dprc.2 {IOVA:x}"))?;
+            session.request(&format!("unmap dprc.2 {IOVA:x}"))?;
             master.is_refused(IOVA)?;
             master.is_refused(IOVA + 0x1000)?;
             ensure!(master.read(other)? == PATTERN, "another mapping is gone");
-            ensure!(word(talk, "dprc.2", IOVA, 0)? == 7, "memory changed after it was unmapped");
+            ensure!(word(session, "dprc.2", IOVA, 0)? == 7, "memory changed after it was unmapped");
 
             // The same address for other memory.
-            talk.say(&format!("map dprc.2 {IOVA:x} 1000 both 9"))?;
+            session.request(&format!("map dprc.2 {IOVA:x} 1000 both 9"))?;
             ensure!(master.read(IOVA)? == 9, "the board reads the memory of before");
-            talk.say("close dprc.2")?;
+            session.request("close dprc.2")?;
             // Without a user there is no memory to reach.
             ensure!(master.write(IOVA, 0xbad).is_err(), "the board writes after the close");
             Ok(())
         })?;
         let stream = format!("{:x}", master.icid);
-        expect_logged(bed, &["Unhandled context fault", &format!("iova=0x{IOVA:08x}"), &stream])
+        expect_logged(vm, &["Unhandled context fault", &format!("iova=0x{IOVA:08x}"), &stream])
     })
 }
 
@@ -204,15 +209,15 @@ fn large_mappings() -> Result<()> {
     const PAGES: u64 = 0x3000;
     const SIZE: u64 = BLOCKS + PAGES;
     const BEHIND: u64 = IOVA + BLOCKS;
-    Bed::with("default")?.run(|bed| {
+    TestVm::with("default")?.run(|vm| {
         // The kernel maps a block where memory has one in a piece.
-        bed.sh("echo always > /sys/kernel/mm/transparent_hugepage/enabled")?;
-        bed.bind(&["dprc.2"])?;
-        let master = Master::of(bed, "dprc.2")?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
-            talk.say(&format!("map dprc.2 {IOVA:x} {BLOCKS:x} both {PATTERN:x}"))?;
-            talk.say(&format!("map dprc.2 {BEHIND:x} {PAGES:x} both {PATTERN:x}"))?;
+        vm.sh("echo always > /sys/kernel/mm/transparent_hugepage/enabled")?;
+        vm.bind(&["dprc.2"])?;
+        let master = Master::of(vm, "dprc.2")?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            session.request(&format!("map dprc.2 {IOVA:x} {BLOCKS:x} both {PATTERN:x}"))?;
+            session.request(&format!("map dprc.2 {BEHIND:x} {PAGES:x} both {PATTERN:x}"))?;
             for (iova, length) in [(IOVA, BLOCK), (BEHIND, 0x1000)] {
                 let mapped = master.smmu.translate(master.icid, iova, Access::READ)?;
                 ensure!(mapped.length == length, "{:#x} bytes in one piece", mapped.length);
@@ -222,16 +227,16 @@ fn large_mappings() -> Result<()> {
                 master.write(IOVA + page + 0x10, page | 1)?;
             }
             for page in (0..BLOCKS).step_by(0x7_f000) {
-                ensure!(word(talk, "dprc.2", IOVA, page + 0x10)? == page | 1, "page {page:#x}");
+                ensure!(word(session, "dprc.2", IOVA, page + 0x10)? == page | 1, "page {page:#x}");
             }
             // In one piece, across all.
             let bytes = 0xabcd_u64.to_le_bytes().repeat(SIZE as usize / 8);
             master.smmu.dma_write(master.icid, IOVA, &bytes)?;
             for (iova, size) in [(IOVA, BLOCKS), (BEHIND, PAGES)] {
-                let count = talk.number(&format!("count dprc.2 {iova:x} abcd"))?;
+                let count = session.request_number(&format!("count dprc.2 {iova:x} abcd"))?;
                 ensure!(count == size / 8, "{count} of {} words were written", size / 8);
             }
-            talk.say(&format!("unmap dprc.2 {IOVA:x}"))?;
+            session.request(&format!("unmap dprc.2 {IOVA:x}"))?;
             for page in (0..BLOCKS).step_by(0x1_0000) {
                 master.is_refused(IOVA + page)?;
             }
@@ -244,13 +249,13 @@ fn large_mappings() -> Result<()> {
 /// The board writes all the time while the program unmaps: what is unmapped does not
 /// change any more.
 fn unmap_under_traffic() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
-        bed.bind(&["dprc.2"])?;
-        let master = Master::of(bed, "dprc.2")?;
+    TestVm::with("default")?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        let master = Master::of(vm, "dprc.2")?;
         let (over, written, refused) =
             (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
             thread::scope(|scope| {
                 scope.spawn(|| {
                     for number in 1.. {
@@ -269,15 +274,15 @@ fn unmap_under_traffic() -> Result<()> {
                 });
                 let outcome = (|| {
                     for _ in 0..20 {
-                        talk.say(&format!("map dprc.2 {IOVA:x} 1000 both 0"))?;
+                        session.request(&format!("map dprc.2 {IOVA:x} 1000 both 0"))?;
                         let before = written.load(Ordering::Relaxed);
                         while written.load(Ordering::Relaxed) < before + 1000 {
                             thread::yield_now();
                         }
-                        talk.say(&format!("unmap dprc.2 {IOVA:x}"))?;
-                        let first = word(talk, "dprc.2", IOVA, 0)?;
+                        session.request(&format!("unmap dprc.2 {IOVA:x}"))?;
+                        let first = word(session, "dprc.2", IOVA, 0)?;
                         thread::sleep(std::time::Duration::from_millis(5));
-                        let then = word(talk, "dprc.2", IOVA, 0)?;
+                        let then = word(session, "dprc.2", IOVA, 0)?;
                         ensure!(
                             first != 0 && first == then,
                             "unmapped, {first:#x} became {then:#x}"
@@ -296,23 +301,27 @@ fn unmap_under_traffic() -> Result<()> {
 
 /// An address of one container means nothing to another, nor to the host.
 fn isolation() -> Result<()> {
-    Bed::with("eight-containers")?.run(|bed| {
+    TestVm::with("eight-containers")?.run(|vm| {
         let names: Vec<String> = (2..10).map(|number| format!("dprc.{number}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        bed.bind(&names)?;
+        vm.bind(&names)?;
         let masters: Vec<Master> =
-            names.iter().map(|name| Master::of(bed, name)).collect::<Result<_>>()?;
-        let root = Master::of(bed, "dprc.1")?;
+            names.iter().map(|name| Master::of(vm, name)).collect::<Result<_>>()?;
+        let root = Master::of(vm, "dprc.1")?;
         let icids: BTreeSet<u16> =
             masters.iter().chain([&root]).map(|master| master.icid).collect();
         ensure!(icids.len() == names.len() + 1, "isolation ids: {icids:?}");
-        bed.talk(&SESSION, |talk| {
+        vm.session(&SESSION, |session| {
             for (index, name) in names.iter().enumerate() {
-                talk.say(&format!("open {name}"))?;
+                session.request(&format!("open {name}"))?;
                 // An address that only this one has, and one that each has.
                 let own = IOVA + (index as u64) * 0x1000;
-                talk.say(&format!("map {name} {own:x} 1000 both {:x}", 0x100 + index))?;
-                talk.say(&format!("map {name} {:x} 1000 both {:x}", 2 * IOVA, 0x200 + index))?;
+                session.request(&format!("map {name} {own:x} 1000 both {:x}", 0x100 + index))?;
+                session.request(&format!(
+                    "map {name} {:x} 1000 both {:x}",
+                    2 * IOVA,
+                    0x200 + index
+                ))?;
             }
             for (index, master) in masters.iter().enumerate() {
                 for (of, _) in names.iter().enumerate() {
@@ -331,11 +340,11 @@ fn isolation() -> Result<()> {
             root.is_refused(IOVA)?;
             root.is_refused(2 * IOVA)?;
             for (index, name) in names.iter().enumerate() {
-                let found = word(talk, name, 2 * IOVA, 0)?;
+                let found = word(session, name, 2 * IOVA, 0)?;
                 ensure!(found == 0x300 + index as u64, "{name} finds {found:#x}");
             }
             // What one gives up, the others keep.
-            talk.say("close dprc.2")?;
+            session.request("close dprc.2")?;
             ensure!(masters[0].write(2 * IOVA, 0xbad).is_err(), "dprc.2 writes after its close");
             ensure!(masters[1].read(2 * IOVA)? == 0x301, "dprc.3 has lost its memory");
             Ok(())
@@ -345,17 +354,17 @@ fn isolation() -> Result<()> {
 
 /// A reset by VFIO and the reset of the last close reach the MC.
 fn reset() -> Result<()> {
-    Bed::with("default")?.run(|bed| {
-        let attributes = mgmt(bed, "show dpbp.4")?;
-        bed.bind(&["dprc.2"])?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
-            ensure!(talk.say("show dpbp.4")? == attributes, "attributes of dpbp.4");
+    TestVm::with("default")?.run(|vm| {
+        let attributes = mgmt(vm, "show dpbp.4")?;
+        vm.bind(&["dprc.2"])?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            ensure!(session.request("show dpbp.4")? == attributes, "attributes of dpbp.4");
             for object in ["dpbp.4", "dpio.2", "dpcon.4", "dpni.2", "dprc.2"] {
-                talk.say(&format!("reset {object}"))?;
+                session.request(&format!("reset {object}"))?;
             }
-            ensure!(talk.say("show dpbp.4")? == attributes, "attributes after the resets");
-            ensure!(talk.say("ask dpmcp.17")?.starts_with("10."), "the mapped portal");
+            ensure!(session.request("show dpbp.4")? == attributes, "attributes after the resets");
+            ensure!(session.request("ask dpmcp.17")?.starts_with("10."), "the mapped portal");
             Ok(())
         })
     })

@@ -10,15 +10,15 @@ use anyhow::{Context, Result, ensure};
 use fslmc::kit::Driver;
 use libtest_mimic::Trial;
 use std::collections::BTreeMap;
-use vm_tests::Bed;
+use vm_tests::TestVm;
 
 pub fn trials() -> Vec<Trial> {
     vec![trial("watching::counters_and_tracepoints", counters_and_tracepoints)]
 }
 
 /// The counters of a container's objects, by object and name.
-fn counters(bed: &mut Bed) -> Result<BTreeMap<String, BTreeMap<String, u64>>> {
-    let text = bed.sh("cat /sys/kernel/debug/vfio-fsl-mc/dprc.2")?;
+fn counters(vm: &mut TestVm) -> Result<BTreeMap<String, BTreeMap<String, u64>>> {
+    let text = vm.sh("cat /sys/kernel/debug/vfio-fsl-mc/dprc.2")?;
     let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let names = lines.next().context("an empty file")?;
     let mut all = BTreeMap::new();
@@ -35,33 +35,33 @@ fn counters(bed: &mut Bed) -> Result<BTreeMap<String, BTreeMap<String, u64>>> {
 }
 
 fn counters_and_tracepoints() -> Result<()> {
-    Bed::with("default")?.driver(Driver::Rust).run(|bed| {
-        bed.load(&["vfio_iommu_type1", "vfio-fsl-mc"])?;
-        bed.sh("mount -t debugfs none /sys/kernel/debug 2> /dev/null
+    TestVm::with("default")?.driver(Driver::Rust).run(|vm| {
+        vm.load(&["vfio_iommu_type1", "vfio-fsl-mc"])?;
+        vm.sh("mount -t debugfs none /sys/kernel/debug 2> /dev/null
                 mount -t tracefs none /sys/kernel/tracing 2> /dev/null
                 echo 1 > /sys/kernel/tracing/events/vfio_fsl_mc/enable")?;
-        bed.bind(&["dprc.2"])?;
-        let objects = bed.sh("ls -d /sys/bus/fsl-mc/devices/dprc.2/dp*.* | wc -l")?;
+        vm.bind(&["dprc.2"])?;
+        let objects = vm.sh("ls -d /sys/bus/fsl-mc/devices/dprc.2/dp*.* | wc -l")?;
         let objects: usize = objects.trim().parse()?;
-        let before = counters(bed)?;
+        let before = counters(vm)?;
         ensure!(before.len() == objects + 1, "{} lines for {objects} objects", before.len());
         let zero = before.values().flat_map(BTreeMap::values).all(|value| *value == 0);
         ensure!(zero, "not all zero after the bind: {before:?}");
 
-        bed.sh("fslmc-guest vfio command dprc.2 --count 3")?;
-        let board = bed.board()?;
-        bed.talk(&SESSION, |talk| {
-            talk.say("open dprc.2")?;
-            talk.say("irq dpbp.4")?;
-            talk.say("gate dpbp.4 ffffffff open")?;
+        vm.sh("fslmc-guest vfio command dprc.2 --count 3")?;
+        let board = vm.board()?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            session.request("irq dpbp.4")?;
+            session.request("irq-mask dpbp.4 ffffffff enabled")?;
             for _ in 0..2 {
                 raise(&board, "dpbp.4")?;
-                expect_count(talk, "dpbp.4", 1)?;
+                expect_count(session, "dpbp.4", 1)?;
             }
-            talk.say("close dprc.2")?;
+            session.request("close dprc.2")?;
             Ok(())
         })?;
-        let after = counters(bed)?;
+        let after = counters(vm)?;
         let of = |object: &str, name: &str| after.get(object).and_then(|of| of.get(name)).copied();
         ensure!(of("dprc.2", "commands") >= Some(3), "{after:?}");
         ensure!(of("dprc.2", "opens") >= Some(2), "{after:?}");
@@ -72,9 +72,9 @@ fn counters_and_tracepoints() -> Result<()> {
         let is_bad = |object: &str| nothing_bad.iter().any(|name| of(object, name) != Some(0));
         ensure!(!after.keys().any(|object| is_bad(object)), "{after:?}");
 
-        bed.sh("fslmc-guest release dprc.2")?;
-        ensure!(bed.sh("ls /sys/kernel/debug/vfio-fsl-mc")?.is_empty(), "a file is left");
-        let trace = bed.sh("cat /sys/kernel/tracing/trace")?;
+        vm.sh("fslmc-guest release dprc.2")?;
+        ensure!(vm.sh("ls /sys/kernel/debug/vfio-fsl-mc")?.is_empty(), "a file is left");
+        let trace = vm.sh("cat /sys/kernel/tracing/trace")?;
         for expected in [
             "vfio_fsl_mc_bind: dprc.2 bound",
             "vfio_fsl_mc_bind: dpbp.4 bound",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The boots: in each the drivers take turns.
+//! The boots: each with all drivers, one after the other.
 
 use crate::{Args, layout};
 use anyhow::{Context, Result, ensure};
@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use vm_tests::{Bed, kit};
+use vm_tests::{TestVm, kit};
 
 /// Package and name of the guest's program.
 const PACKAGE: &str = "driver-bench";
@@ -201,22 +201,22 @@ impl Plan {
             options.machine.cpus = cpus;
             options.machine.icount = unit == Unit::Instructions;
         };
-        let bed = Bed::with_layout(layout::layout()?).options(change).limit(LIMIT);
+        let vm = TestVm::with_layout(layout::layout()?).options(change).limit(LIMIT);
         // The stock driver's interrupts work once per bind, which memory.rs of the
         // guest's program shows.
-        let bed = bed.expect_complaint("msi_create_device_irq_domain");
-        bed.share(self.shared.path()).run(|bed| {
-            bed.load(&["vfio_iommu_type1"])?;
+        let vm = vm.expect_complaint("msi_create_device_irq_domain");
+        vm.share(self.shared.path()).run(|vm| {
+            vm.load(&["vfio_iommu_type1"])?;
             for pass in 0..self.passes {
                 for seat in Seat::ALL.into_iter().filter(|seat| seat.is_measured(unit)) {
                     eprintln!("{unit:?}, pass {} of {}: {seat:?}", pass + 1, self.passes);
-                    bed.sh(&format!("insmod {SHARED}/{}", seat.file()))?;
+                    vm.sh(&format!("insmod {SHARED}/{}", seat.file()))?;
                     let pass_ = Pass { seat, check: Check::default(), rows: Vec::new() };
-                    let mut guest = Guest { bed, unit, pass: pass_ };
+                    let mut guest = Guest { vm, unit, pass: pass_ };
                     let done = work(&mut guest, pass);
                     boot.passes.push(guest.pass);
                     done.with_context(|| format!("the driver in {}", seat.file()))?;
-                    bed.sh("rmmod vfio_fsl_mc")?;
+                    vm.sh("rmmod vfio_fsl_mc")?;
                 }
             }
             Ok(())
@@ -227,7 +227,7 @@ impl Plan {
 
 /// A guest with a driver loaded.
 struct Guest<'a> {
-    bed: &'a mut Bed,
+    vm: &'a mut TestVm,
     unit: Unit,
     pass: Pass,
 }
@@ -243,7 +243,7 @@ impl Guest<'_> {
             let action = Action::Delay(Duration::from_micros(delay));
             faults.add(Rule { kind: None, number: None, action, times: None });
         }
-        let board = self.bed.board()?;
+        let board = self.vm.board()?;
         board.mc().set_faults(faults);
         let done = self.run(&format!("commands --rounds {rounds} --label 'delay {delay} us'"));
         board.mc().set_faults(Faults::default());
@@ -268,12 +268,12 @@ impl Guest<'_> {
             Unit::Commands => "commands",
         };
         let options = format!("--unit {unit} --commands {SHARED}/{COMMANDS}");
-        let begin = Instant::now();
-        let printed = self.bed.sh(&format!("{SHARED}/{PROGRAM} {options} {arguments}"))?;
+        let start = Instant::now();
+        let printed = self.vm.sh(&format!("{SHARED}/{PROGRAM} {options} {arguments}"))?;
         let report: Report = serde_json::from_str(&printed)
             .with_context(|| format!("what it printed: {printed}"))?;
         ensure!(report.unit == self.unit, "{PROGRAM} measured {:?}", report.unit);
-        eprintln!("  {arguments}: {:.1} s", begin.elapsed().as_secs_f64());
+        eprintln!("  {arguments}: {:.1} s", start.elapsed().as_secs_f64());
         self.pass.check = report.check;
         self.pass.rows.extend(report.rows);
         Ok(())

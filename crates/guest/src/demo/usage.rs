@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The container in the hands of this process.
 
-use super::Scene;
-use super::story::{Story, expect};
+use super::Context;
+use super::report::{Report, expect};
 use crate::failure::Failure;
 use crate::manage::{self, with_open};
 use crate::probe::vfio::{Held, describe, tables};
@@ -19,25 +19,25 @@ const IOVA: u64 = 0x1_0000_0000;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens, asks, commands, maps, interrupts, resets, closes.
-pub fn all(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
-    let name = scene.container.to_string();
-    let held = open_group(story, &name)?;
-    let devices = open_devices(story, &held)?;
+pub fn all(report: &mut Report, context: &Context) -> Result<(), Failure> {
+    let name = context.container.to_string();
+    let held = open_group(report, &name)?;
+    let devices = open_devices(report, &held)?;
     let container = held.container()?;
-    ask_kernel(story, &devices)?;
-    command(story, scene, &devices)?;
-    map_dma(story, &held)?;
-    interrupt(story, scene, &container)?;
-    reset(story, &container, &devices)?;
-    story.step("Everything is closed", |story| {
+    ask_kernel(report, &devices)?;
+    command(report, context, &devices)?;
+    map_dma(report, &held)?;
+    interrupt(report, context, &container)?;
+    reset(report, &container, &devices)?;
+    report.step("Everything is closed", |report| {
         drop((devices, container, held));
-        story.tell("the last close resets the container and frees its IOMMU domain");
+        report.detail("the last close resets the container and frees its IOMMU domain");
         Ok(())
     })
 }
 
-fn open_group(story: &mut Story, name: &str) -> Result<Held, Failure> {
-    story.step("User space opens the group and its IOMMU", |story| {
+fn open_group(report: &mut Report, name: &str) -> Result<Held, Failure> {
+    report.step("User space opens the group and its IOMMU", |report| {
         let probe = Container::open()?;
         let version = probe.api_version()?;
         if !probe.has(Extension::Type1V2)? {
@@ -51,7 +51,7 @@ fn open_group(story: &mut Story, name: &str) -> Result<Held, Failure> {
         let held = Held::take(name)?;
         let status = held.group.status()?;
         expect("whether the group is viable", "/dev/vfio", &status.viable, &true)?;
-        story.tell(format!(
+        report.detail(format!(
             "/dev/vfio/{} is viable; VFIO version {version}, type1v2, page sizes {:#x}",
             held.group.number(),
             held.iommu.info()?.page_sizes
@@ -60,17 +60,17 @@ fn open_group(story: &mut Story, name: &str) -> Result<Held, Failure> {
     })
 }
 
-fn open_devices(story: &mut Story, held: &Held) -> Result<Vec<Device>, Failure> {
-    story.step("VFIO_GROUP_GET_DEVICE_FD for the container and each object", |story| {
+fn open_devices(report: &mut Report, held: &Held) -> Result<Vec<Device>, Failure> {
+    report.step("VFIO_GROUP_GET_DEVICE_FD for the container and each object", |report| {
         let names = held.names()?;
         let devices = names.iter().map(|name| held.device(name)).collect::<Result<Vec<_>, _>>()?;
-        story.tell(names.join(", "));
+        report.detail(names.join(", "));
         Ok(devices)
     })
 }
 
-fn ask_kernel(story: &mut Story, devices: &[Device]) -> Result<(), Failure> {
-    story.step("GET_INFO, GET_REGION_INFO, GET_IRQ_INFO of each", |story| {
+fn ask_kernel(report: &mut Report, devices: &[Device]) -> Result<(), Failure> {
+    report.step("GET_INFO, GET_REGION_INFO, GET_IRQ_INFO of each", |report| {
         for device in devices {
             let (regions, irqs) = tables(device)?;
             for region in &regions {
@@ -82,21 +82,21 @@ fn ask_kernel(story: &mut Story, devices: &[Device]) -> Result<(), Failure> {
                     expect("whether it is mappable", &place, &region.mappable, &false)?;
                 }
             }
-            story.tell(describe(device, &regions, &irqs));
+            report.detail(describe(device, &regions, &irqs));
         }
         Ok(())
     })
 }
 
-fn command(story: &mut Story, scene: &Scene, devices: &[Device]) -> Result<(), Failure> {
-    story.step("The Management Complex takes commands from user space", |story| {
+fn command(report: &mut Report, context: &Context, devices: &[Device]) -> Result<(), Failure> {
+    report.step("The Management Complex takes commands from user space", |report| {
         let mut portals = Vec::new();
         if let Some(container) = of_kind(devices, ObjectType::Dprc) {
             portals.push(container.portal()?);
         }
         let Some(mapped) = of_kind(devices, ObjectType::Dpmcp) else {
             return Err(Failure::new(
-                format!("{} has no dpmcp", scene.container),
+                format!("{} has no dpmcp", context.container),
                 "the container",
                 "Give it one: its portal is mapped in this step",
             ));
@@ -104,33 +104,33 @@ fn command(story: &mut Story, scene: &Scene, devices: &[Device]) -> Result<(), F
         portals.push(mapped.mapped_portal()?);
         let mut answers = Vec::new();
         for portal in &mut portals {
-            let begin = Instant::now();
+            let start = Instant::now();
             let version = portal.call(Token::NONE, &dpmng::GetVersion {})?;
-            let took = begin.elapsed();
+            let took = start.elapsed();
             let id = portal.call(Token::NONE, &dpmng::GetContainerId {})?.id;
             let version = format!("{}.{}.{}", version.major, version.minor, version.revision);
-            story.tell(format!(
+            report.detail(format!(
                 "{}: firmware {version}, I am in dprc.{id} ({} us)",
                 portal.name(),
                 took.as_micros()
             ));
             let place = portal.name().to_owned();
-            expect("the portal's container", &place, &id, &scene.container.id)?;
+            expect("the portal's container", &place, &id, &context.container.id)?;
             answers.push((place, version));
         }
         if let [(_, by_file), (place, by_mapping)] = answers.as_slice() {
             expect("the firmware's version", place, by_mapping, by_file)?;
-            story.tell("both ways give the same answer");
+            report.detail("both ways give the same answer");
         }
         Ok(())
     })
 }
 
-fn map_dma(story: &mut Story, held: &Held) -> Result<(), Failure> {
-    story.step("A page is mapped for DMA, and unmapped", |story| {
+fn map_dma(report: &mut Report, held: &Held) -> Result<(), Failure> {
+    report.step("A page is mapped for DMA, and unmapped", |report| {
         let page = rustix::param::page_size();
         let mapped = held.iommu.map(DmaBuffer::allocate(page)?, IOVA, Access::ReadWrite)?;
-        story.tell(format!("{page} bytes at {IOVA:#x}"));
+        report.detail(format!("{page} bytes at {IOVA:#x}"));
         match held.iommu.map(DmaBuffer::allocate(page)?, IOVA, Access::Read) {
             Ok(_) => {
                 return Err(Failure::new(
@@ -139,25 +139,25 @@ fn map_dma(story: &mut Story, held: &Held) -> Result<(), Failure> {
                     "",
                 ));
             }
-            Err(_) => story.tell("a second page at the same address is refused, as it should"),
+            Err(_) => report.detail("a second page at the same address is refused, as it should"),
         }
         let buffer = mapped.unmap()?;
-        story.tell("unmapped");
+        report.detail("unmapped");
         held.iommu.map(buffer, IOVA, Access::ReadWrite)?.unmap()?;
-        story.tell("the address is free again: mapped and unmapped once more");
+        report.detail("the address is free again: mapped and unmapped once more");
         Ok(())
     })
 }
 
-fn interrupt(story: &mut Story, scene: &Scene, container: &Device) -> Result<(), Failure> {
-    story.step("An interrupt of the container reaches an eventfd", |story| {
+fn interrupt(report: &mut Report, context: &Context, container: &Device) -> Result<(), Failure> {
+    report.step("An interrupt of the container reaches an eventfd", |report| {
         let interrupt = container.enable_interrupt(0)?;
-        story.tell(format!("VFIO_DEVICE_SET_IRQS: interrupt 0 of {} signals an eventfd", container.name()));
+        report.detail(format!("VFIO_DEVICE_SET_IRQS: interrupt 0 of {} signals an eventfd", container.name()));
         interrupt.simulate()?;
         expect("the count after a simulated one", container.name(), &interrupt.events().take()?, &1)?;
-        story.tell("the kernel simulates one: the eventfd counts 1");
+        report.detail("the kernel simulates one: the eventfd counts 1");
         let mut portal = container.portal()?;
-        let open = portal.open(scene.container)?;
+        let open = portal.open(context.container)?;
         portal.call(open, &SetIrqMask { mask: ALL_EVENTS, index: 0 })?;
         portal.call(open, &ClearIrqStatus { status: u32::MAX, index: 0 })?;
         portal.call(open, &SetIrqEnable { enable: true, index: 0 })?;
@@ -188,39 +188,39 @@ fn interrupt(story: &mut Story, scene: &Scene, container: &Device) -> Result<(),
                 "",
             ));
         }
-        story.tell(format!(
+        report.detail(format!(
             "{object} is made through the container's portal: the eventfd counts {count} more, the \
              event is \"{}\"",
             events_in_words(status)
         ));
         if before > 0 {
-            story.tell(format!("{before} had come before, from events of the past"));
+            report.detail(format!("{before} had come before, from events of the past"));
         }
         portal.call(open, &SetIrqEnable { enable: false, index: 0 })?;
         portal.call(open, &ClearIrqStatus { status: u32::MAX, index: 0 })?;
         manage::destroy(&mut portal, open, object)?;
         portal.close(open)?;
         interrupt.disable()?;
-        story.tell(format!("{object} is destroyed, the interrupt switched off"));
+        report.detail(format!("{object} is destroyed, the interrupt switched off"));
         Ok(())
     })
 }
 
-fn reset(story: &mut Story, container: &Device, devices: &[Device]) -> Result<(), Failure> {
-    story.step("VFIO_DEVICE_RESET puts the objects back to their initial state", |story| {
+fn reset(report: &mut Report, container: &Device, devices: &[Device]) -> Result<(), Failure> {
+    report.step("VFIO_DEVICE_RESET puts the objects back to their initial state", |report| {
         let Some(pool) = of_kind(devices, ObjectType::Dpbp).and_then(id_of) else {
             container.reset()?;
-            story.tell("reset; there is no dpbp in the container to see it by");
+            report.detail("reset; there is no dpbp in the container to see it by");
             return Ok(());
         };
         let mut portal = container.portal()?;
         with_open(&mut portal, pool, |portal, open| portal.call(open, &Enable {}))?;
         expect("whether it is enabled", &pool.to_string(), &enabled(&mut portal, pool)?, &true)?;
-        story.tell(format!("{pool} is enabled"));
+        report.detail(format!("{pool} is enabled"));
         container.reset()?;
-        story.tell(format!("reset of {}", container.name()));
+        report.detail(format!("reset of {}", container.name()));
         expect("whether it is enabled", &pool.to_string(), &enabled(&mut portal, pool)?, &false)?;
-        story.tell(format!("{pool} is disabled again"));
+        report.detail(format!("{pool} is disabled again"));
         Ok(())
     })
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Giving the container to vfio-fsl-mc, and back.
 
-use super::Scene;
-use super::story::{Story, expect};
+use super::Context;
+use super::report::{Report, expect};
 use crate::bus::{Bus, HOST_DRIVER, ROOT};
 use crate::failure::Failure;
 use crate::modules;
@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 const DRIVER: &str = "vfio-fsl-mc";
 
 /// Shows where the container stands.
-pub fn show_before(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
-    let name = scene.container.to_string();
-    story.step(&format!("{name} belongs to Linux's own driver"), |story| {
+pub fn show_before(report: &mut Report, context: &Context) -> Result<(), Failure> {
+    let name = context.container.to_string();
+    report.step(&format!("{name} belongs to Linux's own driver"), |report| {
         let device = present(&name)?;
         let driver = device.driver.unwrap_or_else(|| "no driver".to_owned());
         expect(
@@ -25,19 +25,19 @@ pub fn show_before(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
             &HOST_DRIVER,
         )?;
         for device in Bus::default().contents(&name)? {
-            story.tell(line_of(&device));
+            report.detail(line_of(&device));
         }
         Ok(())
     })
 }
 
 /// Loads the modules.
-pub fn load_modules(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
-    story.step("The modules of VFIO are loaded", |story| {
-        let loaded = modules::load_vfio(&scene.modules)?;
+pub fn load_modules(report: &mut Report, context: &Context) -> Result<(), Failure> {
+    report.step("The modules of VFIO are loaded", |report| {
+        let loaded = modules::load_vfio(&context.modules)?;
         for module in &loaded {
             let already = if module.already { ", which was there already" } else { "" };
-            story.tell(format!("{}{already}", module.name));
+            report.detail(format!("{}{already}", module.name));
         }
         let directory = format!("{ROOT}/drivers/{DRIVER}");
         if !std::path::Path::new(&directory).is_dir() {
@@ -52,15 +52,15 @@ pub fn load_modules(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
 }
 
 /// Does the three writes of the example, one after the other.
-pub fn bind(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
-    let name = scene.container.to_string();
-    story.step(&format!("{name} is given to {DRIVER}"), |story| {
+pub fn bind(report: &mut Report, context: &Context) -> Result<(), Failure> {
+    let name = context.container.to_string();
+    report.step(&format!("{name} is given to {DRIVER}"), |report| {
         let bus = Bus::default();
-        story.tell(format!("echo {name} > {ROOT}/drivers/{HOST_DRIVER}/unbind"));
+        report.detail(format!("echo {name} > {ROOT}/drivers/{HOST_DRIVER}/unbind"));
         bus.unbind(&name)?;
-        story.tell(format!("echo {DRIVER} > {ROOT}/devices/{name}/driver_override"));
+        report.detail(format!("echo {DRIVER} > {ROOT}/devices/{name}/driver_override"));
         bus.set_override(&name, Some(DRIVER))?;
-        story.tell(format!("echo {name} > {ROOT}/drivers/{DRIVER}/bind"));
+        report.detail(format!("echo {name} > {ROOT}/drivers/{DRIVER}/bind"));
         bus.bind(&name, DRIVER)?;
         let driver = present(&name)?.driver.unwrap_or_else(|| "no driver".to_owned());
         expect("its driver", &format!("{ROOT}/devices/{name}/driver"), &driver.as_str(), &DRIVER)
@@ -68,9 +68,9 @@ pub fn bind(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
 }
 
 /// Shows that everything in the container came along, into one IOMMU group.
-pub fn show_followers(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
-    let name = scene.container.to_string();
-    story.step("All its objects have followed, and share one IOMMU group", |story| {
+pub fn show_followers(report: &mut Report, context: &Context) -> Result<(), Failure> {
+    let name = context.container.to_string();
+    report.step("All its objects have followed, and share one IOMMU group", |report| {
         let bus = Bus::default();
         let container = present(&name)?;
         let contents = bus.contents(&name)?;
@@ -94,7 +94,7 @@ pub fn show_followers(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
             expect("its driver", &place, &driver, &DRIVER)?;
             let of_device = device.iommu_group.map_or("none".to_owned(), |group| group.to_string());
             expect("its IOMMU group", &place, &of_device, &group.to_string())?;
-            story.tell(line_of(device));
+            report.detail(line_of(device));
         }
         let strangers: BTreeSet<String> = bus
             .devices()?
@@ -111,7 +111,7 @@ pub fn show_followers(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
                 "A container shares no group with what is outside",
             ));
         }
-        story.tell(format!(
+        report.detail(format!(
             "IOMMU group {group} holds {name} and its {} objects, and nothing else",
             contents.len()
         ));
@@ -120,12 +120,12 @@ pub fn show_followers(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
 }
 
 /// Gives the container back to Linux.
-pub fn give_back(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
-    let name = scene.container.to_string();
-    story.step(&format!("{name} is given back to Linux"), |story| {
-        story.tell(format!("echo {name} > {ROOT}/drivers/{DRIVER}/unbind"));
-        story.tell(format!("echo > {ROOT}/devices/{name}/driver_override"));
-        story.tell(format!("echo {name} > {ROOT}/drivers_probe"));
+pub fn give_back(report: &mut Report, context: &Context) -> Result<(), Failure> {
+    let name = context.container.to_string();
+    report.step(&format!("{name} is given back to Linux"), |report| {
+        report.detail(format!("echo {name} > {ROOT}/drivers/{DRIVER}/unbind"));
+        report.detail(format!("echo > {ROOT}/devices/{name}/driver_override"));
+        report.detail(format!("echo {name} > {ROOT}/drivers_probe"));
         let contents = Bus::default().give_back(&name)?;
         for device in &contents {
             let place = format!("{ROOT}/devices/{}", device.name);
@@ -137,7 +137,7 @@ pub fn give_back(story: &mut Story, scene: &Scene) -> Result<(), Failure> {
                 ));
             }
         }
-        story.tell(format!("{HOST_DRIVER} has it again, with {} objects", contents.len()));
+        report.detail(format!("{HOST_DRIVER} has it again, with {} objects", contents.len()));
         Ok(())
     })
 }

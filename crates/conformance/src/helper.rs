@@ -13,24 +13,24 @@ use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// The first argument of such a process; what it is to do follows.
-pub const ACT: &str = "--act";
+/// The first argument of a helper process; its job follows.
+pub const ARGUMENT: &str = "--helper";
 
 /// How long a process may take to say what it has to.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a process says when it has begun.
+/// What a helper prints once it is ready.
 const READY: &str = "ready";
 
 /// Address for DMA: above 4 GiB, away from everything.
 pub const IOVA: u64 = 0x1_0000_0000;
 
-/// Pages of memory that [`Act::HoldAll`] and [`Act::HoldMemory`] have mapped.
+/// Pages of memory that [`Job::HoldAll`] and [`Job::HoldMemory`] have mapped.
 pub const MEMORY: usize = 256;
 
-/// What an actor does.
+/// What a helper process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub enum Job {
     /// Has all devices of a container open, their interrupts enabled, regions and
     /// memory mapped, objects on; ends without giving anything back.
     HoldAll,
@@ -56,61 +56,61 @@ pub enum Act {
     Write,
 }
 
-const ACTS: [(Act, &str); 11] = [
-    (Act::HoldAll, "hold-all"),
-    (Act::HoldMemory, "hold-memory"),
-    (Act::Hold, "hold"),
-    (Act::Keep, "keep"),
-    (Act::Command, "command"),
-    (Act::Interrupt, "interrupt"),
-    (Act::Map, "map"),
-    (Act::Dma, "dma"),
-    (Act::Open, "open"),
-    (Act::Reset, "reset"),
-    (Act::Write, "write"),
+const JOBS: [(Job, &str); 11] = [
+    (Job::HoldAll, "hold-all"),
+    (Job::HoldMemory, "hold-memory"),
+    (Job::Hold, "hold"),
+    (Job::Keep, "keep"),
+    (Job::Command, "command"),
+    (Job::Interrupt, "interrupt"),
+    (Job::Map, "map"),
+    (Job::Dma, "dma"),
+    (Job::Open, "open"),
+    (Job::Reset, "reset"),
+    (Job::Write, "write"),
 ];
 
-impl Act {
+impl Job {
     fn name(self) -> &'static str {
-        ACTS.iter().find(|(act, _)| *act == self).map_or("", |(_, name)| name)
+        JOBS.iter().find(|(job, _)| *job == self).map_or("", |(_, name)| name)
     }
 }
 
-/// A process that acts. Killed when dropped.
+/// A helper process. Killed when dropped.
 #[derive(Debug)]
-pub struct Actor {
-    act: Act,
+pub struct Helper {
+    job: Job,
     child: Child,
-    // Its end tells the process to come to one.
+    // Closing it asks the process to end.
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
-impl Actor {
-    /// Starts a process and waits until it has begun.
+impl Helper {
+    /// Starts a process and waits until it is ready.
     ///
     /// # Errors
     /// The check fails.
-    pub fn start(act: Act, arguments: &[&str]) -> Result<Self, Stop> {
-        let mut actor = Self::launch(act, arguments, Stdio::piped())?;
-        actor.hear(READY)?;
-        Ok(actor)
+    pub fn start(job: Job, arguments: &[&str]) -> Result<Self, Stop> {
+        let mut helper = Self::launch(job, arguments, Stdio::piped())?;
+        helper.expect_line(READY)?;
+        Ok(helper)
     }
 
     /// Starts a process that has a device as its standard input.
     ///
     /// # Errors
     /// The check fails.
-    pub fn with_device(act: Act, device: &Device) -> Result<Self, Stop> {
+    pub fn with_device(job: Job, device: &Device) -> Result<Self, Stop> {
         let file = device.as_fd().try_clone_to_owned()?;
-        let mut actor = Self::launch(act, &[], file.into())?;
-        actor.hear(READY)?;
-        Ok(actor)
+        let mut helper = Self::launch(job, &[], file.into())?;
+        helper.expect_line(READY)?;
+        Ok(helper)
     }
 
-    fn launch(act: Act, arguments: &[&str], stdin: Stdio) -> Result<Self, Stop> {
+    fn launch(job: Job, arguments: &[&str], stdin: Stdio) -> Result<Self, Stop> {
         let mut child = Command::new("/proc/self/exe")
-            .args([ACT, act.name()])
+            .args([ARGUMENT, job.name()])
             .args(arguments)
             .stdin(stdin)
             .stdout(Stdio::piped())
@@ -126,19 +126,19 @@ impl Actor {
             });
         }
         let stdin = child.stdin.take();
-        Ok(Self { act, child, stdin, lines })
+        Ok(Self { job, child, stdin, lines })
     }
 
     /// Waits for a line.
     ///
     /// # Errors
-    /// The check fails where something else is said, or nothing.
-    fn hear(&mut self, wanted: &str) -> Outcome {
-        let what = || format!("the process that is to {} says {wanted:?}", self.act.name());
+    /// The check fails on another line or none.
+    fn expect_line(&mut self, wanted: &str) -> Outcome {
+        let what = || format!("the helper process for `{}` prints {wanted:?}", self.job.name());
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) if line == wanted => Ok(()),
             Ok(line) => fail(what(), line),
-            Err(RecvTimeoutError::Timeout) => fail(what(), "it says nothing"),
+            Err(RecvTimeoutError::Timeout) => fail(what(), "it prints nothing"),
             Err(RecvTimeoutError::Disconnected) => fail(what(), "it has ended"),
         }
     }
@@ -155,13 +155,13 @@ impl Actor {
         }
     }
 
-    /// Lets the process come to its end, which must be a good one.
+    /// Asks the process to end and expects success.
     ///
     /// # Errors
     /// The check fails with what went wrong.
     pub fn finish(mut self) -> Outcome {
         drop(self.stdin.take());
-        let what = format!("the process that is to {} ends well", self.act.name());
+        let what = format!("the helper process for `{}` succeeds", self.job.name());
         match self.wait(PATIENCE)? {
             Some(status) if status.success() => Ok(()),
             Some(status) => fail(what, self.lines.try_iter().last().unwrap_or(status.to_string())),
@@ -187,7 +187,7 @@ impl Actor {
     }
 }
 
-impl Drop for Actor {
+impl Drop for Helper {
     fn drop(&mut self) {
         // It may be gone; one that cannot be killed is not waited for.
         let _ = self.child.kill();
@@ -195,9 +195,9 @@ impl Drop for Actor {
     }
 }
 
-/// The life of a process that acts.
-pub fn life(arguments: &[String]) -> ExitCode {
-    let outcome = act(arguments);
+/// The main function of a helper process.
+pub fn run(arguments: &[String]) -> ExitCode {
+    let outcome = run_job(arguments);
     let Err(stop) = outcome else { return ExitCode::SUCCESS };
     let text = match stop {
         Stop::Skip(reason) => reason,
@@ -208,44 +208,44 @@ pub fn life(arguments: &[String]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn act(arguments: &[String]) -> Outcome {
+fn run_job(arguments: &[String]) -> Outcome {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let [name, rest @ ..] = words.as_slice() else { return fail("an act", "none") };
-    let act = ACTS.iter().find(|(_, known)| known == name).map(|(act, _)| *act);
-    match (act, rest) {
-        (Some(Act::HoldAll), [container]) => {
+    let [name, rest @ ..] = words.as_slice() else { return fail("a job", "none") };
+    let job = JOBS.iter().find(|(_, known)| known == name).map(|(job, _)| *job);
+    match (job, rest) {
+        (Some(Job::HoldAll), [container]) => {
             let _all = All::of(container)?;
             say(READY);
-            until_told();
+            wait_for_end_of_input();
             // Nothing is given back.
             std::process::exit(0);
         }
-        (Some(Act::HoldMemory), [container]) => {
+        (Some(Job::HoldMemory), [container]) => {
             let held = hold(container)?;
             let _memory = map(&held, IOVA, MEMORY)?;
             say(READY);
-            until_told();
+            wait_for_end_of_input();
             std::process::exit(0);
         }
-        (Some(Act::Hold), [container, device]) => {
+        (Some(Job::Hold), [container, device]) => {
             let held = hold(container)?;
             let _device = held.device(device)?;
             say(READY);
-            until_told();
+            wait_for_end_of_input();
             Ok(())
         }
-        (Some(Act::Keep), []) => {
+        (Some(Job::Keep), []) => {
             say(READY);
             loop {
                 std::thread::park();
             }
         }
-        (Some(Act::Write), [path, text]) => {
+        (Some(Job::Write), [path, text]) => {
             say(READY);
             Ok(bus::write(std::path::Path::new(path), text)?)
         }
-        (Some(act), [container]) => repeat(act, container),
-        _ => fail("an act with its arguments", format!("{words:?}")),
+        (Some(job), [container]) => repeat(job, container),
+        _ => fail("a job with its arguments", format!("{words:?}")),
     }
 }
 
@@ -256,23 +256,23 @@ fn say(line: &str) {
 }
 
 /// Waits for the end of standard input.
-fn until_told() {
+fn wait_for_end_of_input() {
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
 }
 
-/// Repeats an act until standard input ends.
-fn repeat(act: Act, container: &str) -> Outcome {
-    let told = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let tell = told.clone();
+/// Repeats a job until standard input ends.
+fn repeat(job: Job, container: &str) -> Outcome {
+    let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let end = ended.clone();
     std::thread::spawn(move || {
-        until_told();
-        tell.store(true, std::sync::atomic::Ordering::Relaxed);
+        wait_for_end_of_input();
+        end.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    let held = if act == Act::Open { None } else { Some(hold(container)?) };
-    let mut step = steps(act, container, held.as_ref())?;
+    let held = if job == Job::Open { None } else { Some(hold(container)?) };
+    let mut step = steps(job, container, held.as_ref())?;
     step()?;
     say(READY);
-    while !told.load(std::sync::atomic::Ordering::Relaxed) {
+    while !ended.load(std::sync::atomic::Ordering::Relaxed) {
         step()?;
     }
     Ok(())
@@ -280,7 +280,7 @@ fn repeat(act: Act, container: &str) -> Outcome {
 
 type Step<'a> = Box<dyn FnMut() -> Outcome + 'a>;
 
-fn steps<'a>(act: Act, container: &'a str, held: Option<&'a Held>) -> Result<Step<'a>, Stop> {
+fn steps<'a>(job: Job, container: &'a str, held: Option<&'a Held>) -> Result<Step<'a>, Stop> {
     let Some(held) = held else {
         return Ok(Box::new(move || {
             let held = hold(container)?;
@@ -291,8 +291,8 @@ fn steps<'a>(act: Act, container: &'a str, held: Option<&'a Held>) -> Result<Ste
         }));
     };
     let dprc = held.dprc()?;
-    Ok(match act {
-        Act::Command => {
+    Ok(match job {
+        Job::Command => {
             let number = bus::number(container);
             let objects = bus::objects(container)?;
             let mut portal = dprc.portal()?;
@@ -309,16 +309,16 @@ fn steps<'a>(act: Act, container: &'a str, held: Option<&'a Held>) -> Result<Ste
                 Ok(())
             })
         }
-        Act::Interrupt => {
-            let mut bell = mc::Bell::new(dprc.portal()?, container)?;
+        Job::Interrupt => {
+            let mut source = mc::EventSource::new(dprc.portal()?, container)?;
             Box::new(move || {
                 let interrupt = dprc.enable_interrupt(0)?;
                 mc::settle(interrupt.events())?;
-                bell.ring()?;
+                source.raise()?;
                 mc::expect_count(interrupt.events(), 1, "an event of the container")
             })
         }
-        Act::Map => {
+        Job::Map => {
             let devices = devices(container)?
                 .iter()
                 .map(|name| held.device(name))
@@ -330,7 +330,7 @@ fn steps<'a>(act: Act, container: &'a str, held: Option<&'a Held>) -> Result<Ste
                 Ok(())
             })
         }
-        Act::Dma => Box::new(move || {
+        Job::Dma => Box::new(move || {
             let mapped = (0..4)
                 .map(|index| map(held, IOVA + index * 0x100_0000, 16))
                 .collect::<Result<Vec<_>, Stop>>()?;
@@ -339,15 +339,15 @@ fn steps<'a>(act: Act, container: &'a str, held: Option<&'a Held>) -> Result<Ste
             }
             Ok(())
         }),
-        Act::Reset => {
+        Job::Reset => {
             let devices = devices(container)?
                 .iter()
                 .map(|name| held.device(name))
                 .collect::<Result<Vec<_>, _>>()?;
             Box::new(move || devices.iter().try_for_each(|device| Ok(device.reset()?)))
         }
-        Act::HoldAll | Act::HoldMemory | Act::Hold | Act::Keep | Act::Open | Act::Write => {
-            return fail("an act that is repeated", act.name());
+        Job::HoldAll | Job::HoldMemory | Job::Hold | Job::Keep | Job::Open | Job::Write => {
+            return fail("a job that is repeated", job.name());
         }
     })
 }

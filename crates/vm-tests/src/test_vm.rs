@@ -3,7 +3,7 @@
 
 use crate::{
     complaints,
-    talk::{Lines, Talk},
+    line_session::{LineSession, Lines},
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use board::{
@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long Linux may take to notice what the board tells it.
+/// How long Linux may take to notice a change of the board.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The packages of programs that tests run in the guest.
@@ -112,14 +112,14 @@ pub fn layout_of(file: &Path) -> Result<Dpl> {
 }
 
 /// What a machine to be tested is like.
-pub struct BedBuilder {
+pub struct TestVmBuilder {
     options: Options,
     limit: Duration,
     expected: Vec<&'static str>,
 }
 
 /// A machine to be tested. It is stopped when its time is over.
-pub struct Bed {
+pub struct TestVm {
     machine: Option<Machine>,
     expected: Vec<&'static str>,
     overdue: Arc<AtomicBool>,
@@ -139,18 +139,18 @@ pub struct Output {
     pub stderr: String,
 }
 
-impl Bed {
+impl TestVm {
     /// A machine with a layout that comes with the project.
     ///
     /// # Errors
     /// The layout does not load.
-    pub fn with(name: &str) -> Result<BedBuilder> {
+    pub fn with(name: &str) -> Result<TestVmBuilder> {
         Ok(Self::with_layout(layout(name)?))
     }
 
     /// A machine with any layout.
-    pub fn with_layout(layout: Dpl) -> BedBuilder {
-        BedBuilder {
+    pub fn with_layout(layout: Dpl) -> TestVmBuilder {
+        TestVmBuilder {
             options: Options::new(layout),
             limit: Duration::from_secs(120),
             expected: Vec::new(),
@@ -158,7 +158,7 @@ impl Bed {
     }
 }
 
-impl BedBuilder {
+impl TestVmBuilder {
     /// Changes anything about the machine.
     #[must_use]
     pub fn options(mut self, change: impl FnOnce(&mut Options)) -> Self {
@@ -201,13 +201,13 @@ impl BedBuilder {
     ///
     /// # Errors
     /// What failed.
-    pub fn run(self, test: impl FnOnce(&mut Bed) -> Result<()>) -> Result<()> {
-        let mut bed = self.boot()?;
-        let outcome = test(&mut bed).and_then(|()| bed.finish());
-        outcome.map_err(|error| bed.explain(&error))
+    pub fn run(self, test: impl FnOnce(&mut TestVm) -> Result<()>) -> Result<()> {
+        let mut vm = self.boot()?;
+        let outcome = test(&mut vm).and_then(|()| vm.finish());
+        outcome.map_err(|error| vm.explain(&error))
     }
 
-    fn boot(mut self) -> Result<Bed> {
+    fn boot(mut self) -> Result<TestVm> {
         let overdue = Arc::new(AtomicBool::new(false));
         let (alive, ended) = mpsc::channel();
         let (stop, flag, limit) = (StopHandle::new(), overdue.clone(), self.limit);
@@ -221,7 +221,7 @@ impl BedBuilder {
         let machine = Machine::start(kit_with(self.options.driver)?, self.options)
             .map_err(|error| anyhow!("{}{}", miette_text(&error), help(&error)))?;
         let expected = self.expected;
-        Ok(Bed { machine: Some(machine), expected, overdue, limit, _alive: alive })
+        Ok(TestVm { machine: Some(machine), expected, overdue, limit, _alive: alive })
     }
 }
 
@@ -229,7 +229,7 @@ fn help(error: &dyn miette::Diagnostic) -> String {
     error.help().map(|help| format!("\n{help}")).unwrap_or_default()
 }
 
-impl Bed {
+impl TestVm {
     /// The machine.
     ///
     /// # Errors
@@ -277,15 +277,15 @@ impl Bed {
         Ok(Output { code, stdout: stdout.text(), stderr: stderr.text() })
     }
 
-    /// Runs a program that answers each line of its standard input by a line, and
-    /// talks to it. The program must exit with 0 when its input ends.
+    /// Runs a program that answers each line of its standard input with a line, for the
+    /// time of `converse`. The program must exit with 0 when its input ends.
     ///
     /// # Errors
-    /// Those of `talk`, and then what the program said on standard error.
-    pub fn talk<T>(
+    /// Those of `converse`, with what the program printed to standard error.
+    pub fn session<T>(
         &mut self,
         argv: &[&str],
-        talk: impl FnOnce(&mut Talk) -> Result<T>,
+        converse: impl FnOnce(&mut LineSession) -> Result<T>,
     ) -> Result<T> {
         let (stdin, answers) = (io::pipe()?, mpsc::channel());
         let stderr = Shared::default();
@@ -294,18 +294,18 @@ impl Bed {
             stdout: Box::new(Lines::new(answers.0)),
             stderr: Box::new(stderr.clone()),
         };
-        let (near, errors) = (Talk::new(stdin.1, answers.1), stderr.clone());
+        let (near, errors) = (LineSession::new(stdin.1, answers.1), stderr.clone());
         thread::scope(|scope| {
             let program = scope.spawn(|| self.run_command(argv, streams));
             let mut near = near;
-            let said = talk(&mut near);
+            let outcome = converse(&mut near);
             // Ends the program's input.
             drop(near);
             let code = program.join().map_err(|_| anyhow!("the program's thread panicked"))?;
-            let said = said.with_context(|| format!("stderr: {}", errors.text()))?;
+            let outcome = outcome.with_context(|| format!("stderr: {}", errors.text()))?;
             let code = code?;
             ensure!(code == 0, "{argv:?} exits with {code}: {}", errors.text());
-            Ok(said)
+            Ok(outcome)
         })
     }
 

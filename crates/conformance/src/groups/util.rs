@@ -3,7 +3,7 @@
 
 use crate::check::{Outcome, Stop, done, fail, skip};
 use crate::context::{Context, Held};
-use crate::raw::{Block, DEVICE_SET_IRQS};
+use crate::sys::{Block, DEVICE_SET_IRQS};
 use dprc::{Device, McPortal, OpenObject};
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, common, dprc as mc,
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use std::time::{Duration, Instant};
 use vfio_bindings::bindings::vfio as abi;
 
-/// Where a region begins in a device's file.
+/// Where a region starts in a device's file.
 pub const fn offset_of(region: u32) -> u64 {
     (region as u64) << 40
 }

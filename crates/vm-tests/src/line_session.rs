@@ -13,12 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The near end of a conversation with a program in the guest that answers each line
 /// of its standard input by a line, `ok ...` or `error ...`.
-pub struct Talk {
+pub struct LineSession {
     stdin: PipeWriter,
     stdout: Receiver<String>,
 }
 
-impl Talk {
+impl LineSession {
     pub(crate) fn new(stdin: PipeWriter, stdout: Receiver<String>) -> Self {
         Self { stdin, stdout }
     }
@@ -27,7 +27,7 @@ impl Talk {
     ///
     /// # Errors
     /// Nothing comes back.
-    pub fn try_say(&mut self, line: &str) -> Result<String> {
+    pub fn try_request(&mut self, line: &str) -> Result<String> {
         writeln!(self.stdin, "{line}").with_context(|| format!("saying `{line}`"))?;
         let answer = self.stdout.recv_timeout(PATIENCE);
         answer.with_context(|| format!("no answer to `{line}`"))
@@ -37,8 +37,8 @@ impl Talk {
     ///
     /// # Errors
     /// It does not succeed.
-    pub fn say(&mut self, line: &str) -> Result<String> {
-        let answer = self.try_say(line)?;
+    pub fn request(&mut self, line: &str) -> Result<String> {
+        let answer = self.try_request(line)?;
         match answer.strip_prefix("ok") {
             Some(rest) => Ok(rest.trim().to_owned()),
             None => bail!("`{line}` is answered by `{answer}`"),
@@ -49,8 +49,8 @@ impl Talk {
     ///
     /// # Errors
     /// It succeeds, or is refused otherwise.
-    pub fn refused(&mut self, line: &str, words: &[&str]) -> Result<String> {
-        let answer = self.try_say(line)?;
+    pub fn request_refused(&mut self, line: &str, words: &[&str]) -> Result<String> {
+        let answer = self.try_request(line)?;
         ensure!(answer.starts_with("error "), "`{line}` is answered by `{answer}`");
         let missing: Vec<_> = words.iter().filter(|word| !answer.contains(**word)).collect();
         ensure!(missing.is_empty(), "`{line}` is refused by `{answer}`, without {missing:?}");
@@ -61,21 +61,21 @@ impl Talk {
     ///
     /// # Errors
     /// It does not succeed, or the answer is no decimal number.
-    pub fn number(&mut self, line: &str) -> Result<u64> {
-        let answer = self.say(line)?;
+    pub fn request_number(&mut self, line: &str) -> Result<u64> {
+        let answer = self.request(line)?;
         answer.parse().with_context(|| format!("`{line}` is answered by `{answer}`"))
     }
 }
 
 /// Sends each line that is written to it.
 pub(crate) struct Lines {
-    begun: Vec<u8>,
+    partial: Vec<u8>,
     lines: Sender<String>,
 }
 
 impl Lines {
     pub fn new(lines: Sender<String>) -> Self {
-        Self { begun: Vec::new(), lines }
+        Self { partial: Vec::new(), lines }
     }
 }
 
@@ -83,11 +83,11 @@ impl Write for Lines {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         for &byte in data {
             if byte == b'\n' {
-                let line = String::from_utf8_lossy(&std::mem::take(&mut self.begun)).into_owned();
+                let line = String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned();
                 // Nobody listens any more: the program may still say good-bye.
                 let _ = self.lines.send(line);
             } else {
-                self.begun.push(byte);
+                self.partial.push(byte);
             }
         }
         Ok(data.len())
@@ -110,12 +110,12 @@ mod tests {
         far_end.write_all(b"ok 1").unwrap();
         far_end.write_all(b"2\nerror no such thing\n").unwrap();
         let (heard, stdin) = io::pipe().unwrap();
-        let mut talk = Talk::new(stdin, lines);
-        assert_eq!(talk.number("how many").unwrap(), 12);
-        assert!(talk.refused("what", &["such", "thing"]).is_ok());
+        let mut session = LineSession::new(stdin, lines);
+        assert_eq!(session.request_number("how many").unwrap(), 12);
+        assert!(session.request_refused("what", &["such", "thing"]).is_ok());
         far_end.write_all(b"error no\n").unwrap();
-        assert!(talk.refused("what", &["permission"]).is_err());
-        drop(talk);
+        assert!(session.request_refused("what", &["permission"]).is_err());
+        drop(session);
         let heard: Vec<_> = io::BufReader::new(heard).lines().map(Result::unwrap).collect();
         assert_eq!(heard, ["how many", "what", "what"]);
     }

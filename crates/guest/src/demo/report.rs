@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Telling what happens: numbered steps for people, or one JSON value a step.
+//! The report: numbered steps for people, or one JSON value a step.
 
 use crate::failure::Failure;
 use serde_json::json;
 
 /// The steps so far.
 #[derive(Debug)]
-pub struct Story {
+pub struct Report {
     json: bool,
     steps: u32,
     details: Vec<String>,
 }
 
-impl Story {
-    /// A story that begins.
+impl Report {
+    /// An empty report.
     pub fn new(json: bool) -> Self {
         Self { json, steps: 0, details: Vec::new() }
     }
@@ -24,7 +24,7 @@ impl Story {
     }
 
     /// A detail of the present step.
-    pub fn tell(&mut self, line: impl Into<String>) {
+    pub fn detail(&mut self, line: impl Into<String>) {
         let line = line.into();
         if !self.json {
             println!("      {line}");
@@ -32,7 +32,7 @@ impl Story {
         self.details.push(line);
     }
 
-    /// Does a step and tells how it ended.
+    /// Runs a step and reports how it ended.
     ///
     /// # Errors
     /// That of the step.

@@ -15,61 +15,61 @@
 //! - The caller itself holds the file of the group, of which there is one at a time:
 //!   nobody else can close it for the last time (`steps::containers::pass_on`).
 //! - No process sets the IOMMU driver, unsets the container or unbinds the device. The
-//!   [`Gate`] sees to that. Nobody waits at it, since a process that is killed never
+//!   [`ModeLock`] sees to that. Nobody waits for it, since a process that is killed never
 //!   leaves: a step that conflicts with another is left out.
 
 use crate::shared::SLOTS;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
-/// What somebody is in the gate for.
+/// What the lock is held for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Use {
+pub enum Mode {
     /// An ioctl that VFIO passes on to the IOMMU driver.
     Call = 1,
     /// Something that gives a container an IOMMU driver, or takes it away.
     Change = 2,
 }
 
-/// Stands for nobody.
-const OUT: u8 = 0;
+/// Not held.
+const FREE: u8 = 0;
 
-/// Who is in it, by slot. Any number of calls go together, and any number of changes,
-/// which the kernel keeps apart itself; never both.
+/// A lock that any number of parties hold in the same mode: calls go together, and so do changes,
+/// which the kernel keeps apart itself; never both. One entry per slot.
 #[derive(Debug)]
-pub struct Gate {
+pub struct ModeLock {
     parties: [AtomicU8; SLOTS],
 }
 
-impl Gate {
-    /// Does something within the gate; nothing if others are there for the other use.
-    pub fn within<T>(&self, party: usize, purpose: Use, act: impl FnOnce() -> T) -> Option<T> {
-        self.enter(party, purpose).then(|| {
-            let result = act();
-            self.leave(party);
+impl ModeLock {
+    /// Calls `work` with the lock held; `None` where another party holds it in the other mode.
+    pub fn try_with<T>(&self, party: usize, mode: Mode, work: impl FnOnce() -> T) -> Option<T> {
+        self.try_lock(party, mode).then(|| {
+            let result = work();
+            self.unlock(party);
             result
         })
     }
 
-    fn enter(&self, party: usize, purpose: Use) -> bool {
+    fn try_lock(&self, party: usize, mode: Mode) -> bool {
         let Some(own) = self.parties.get(party) else { return false };
         // Each says what it does before it looks at the others. These steps have one order
         // for all: of two that conflict, at least one sees the other.
-        own.store(purpose as u8, SeqCst);
+        own.store(mode as u8, SeqCst);
         let conflicts = self.parties.iter().enumerate().any(|(other, entry)| {
             let entry = entry.load(SeqCst);
-            other != party && entry != OUT && entry != purpose as u8
+            other != party && entry != FREE && entry != mode as u8
         });
         if conflicts {
-            self.leave(party);
+            self.unlock(party);
         }
         !conflicts
     }
 
     /// Ends a party's use, also that of one which is gone.
-    pub fn leave(&self, party: usize) {
+    pub fn unlock(&self, party: usize) {
         if let Some(own) = self.parties.get(party) {
-            own.store(OUT, SeqCst);
+            own.store(FREE, SeqCst);
         }
     }
 }
@@ -82,49 +82,49 @@ mod tests {
 
     #[test]
     fn calls_and_changes_exclude_each_other() {
-        let gate = &Shared::new().unwrap().gate;
-        assert!(gate.enter(0, Use::Call));
-        assert!(gate.enter(SLOTS - 1, Use::Call));
-        assert!(!gate.enter(1, Use::Change));
-        gate.leave(0);
-        assert!(!gate.enter(1, Use::Change));
-        gate.leave(SLOTS - 1);
-        assert!(gate.enter(1, Use::Change));
-        assert!(gate.enter(2, Use::Change));
-        gate.leave(1);
-        assert!(!gate.enter(0, Use::Call));
-        gate.leave(2);
-        assert!(gate.enter(0, Use::Call));
-        assert!(!gate.enter(SLOTS, Use::Call));
+        let lock = &Shared::new().unwrap().iommu_lock;
+        assert!(lock.try_lock(0, Mode::Call));
+        assert!(lock.try_lock(SLOTS - 1, Mode::Call));
+        assert!(!lock.try_lock(1, Mode::Change));
+        lock.unlock(0);
+        assert!(!lock.try_lock(1, Mode::Change));
+        lock.unlock(SLOTS - 1);
+        assert!(lock.try_lock(1, Mode::Change));
+        assert!(lock.try_lock(2, Mode::Change));
+        lock.unlock(1);
+        assert!(!lock.try_lock(0, Mode::Call));
+        lock.unlock(2);
+        assert!(lock.try_lock(0, Mode::Call));
+        assert!(!lock.try_lock(SLOTS, Mode::Call));
     }
 
     #[test]
     fn what_conflicts_is_left_out_and_leaves_no_trace() {
-        let gate = &Shared::new().unwrap().gate;
-        let inner = gate.within(0, Use::Call, || gate.within(1, Use::Change, || ()));
+        let lock = &Shared::new().unwrap().iommu_lock;
+        let inner = lock.try_with(0, Mode::Call, || lock.try_with(1, Mode::Change, || ()));
         assert_eq!(inner, Some(None));
-        assert_eq!(gate.within(1, Use::Change, || 7), Some(7));
-        assert_eq!(gate.within(0, Use::Call, || 8), Some(8));
+        assert_eq!(lock.try_with(1, Mode::Change, || 7), Some(7));
+        assert_eq!(lock.try_with(0, Mode::Call, || 8), Some(8));
     }
 
     #[test]
     fn one_that_is_gone_blocks_nobody_once_its_slot_is_vacated() {
         let shared = Shared::new().unwrap();
-        assert!(shared.gate.enter(3, Use::Change));
-        assert!(!shared.gate.enter(0, Use::Call));
+        assert!(shared.iommu_lock.try_lock(3, Mode::Change));
+        assert!(!shared.iommu_lock.try_lock(0, Mode::Call));
         shared.vacate(3);
-        assert!(shared.gate.enter(0, Use::Call));
+        assert!(shared.iommu_lock.try_lock(0, Mode::Call));
     }
 
     #[test]
     fn threads_never_meet_with_different_uses() {
-        let gate = &Shared::new().unwrap().gate;
+        let lock = &Shared::new().unwrap().iommu_lock;
         // Calls count up and changes down.
         let inside = AtomicI32::new(0);
         let work = |party: usize| {
-            let (purpose, one) = if party % 2 == 0 { (Use::Call, 1) } else { (Use::Change, -1) };
+            let (mode, one) = if party % 2 == 0 { (Mode::Call, 1) } else { (Mode::Change, -1) };
             for _ in 0..2000 {
-                gate.within(party, purpose, || {
+                lock.try_with(party, mode, || {
                     assert!(inside.fetch_add(one, SeqCst) * one >= 0);
                     std::thread::yield_now();
                     assert!(inside.fetch_sub(one, SeqCst) * one > 0);
