@@ -3,14 +3,14 @@
 //! panic, and the books balance.
 #![no_main]
 
-mod surroundings;
+mod host;
 
 use arbitrary::{Arbitrary, Unstructured};
-use board::{Board, BoardConfig, Window, dpl::Dpl, mc::PORTAL_STRIDE};
+use board::{Board, BoardConfig, Window, dpl::Dpl, host::Host, mc::PORTAL_STRIDE};
+use host::{Nowhere, layout};
 use libfuzzer_sys::fuzz_target;
 use mc_abi::{CommandInfo, Message, ObjectType, Params, Status, Token, Wire, common, dpmng};
 use std::sync::{Arc, LazyLock};
-use surroundings::{Nowhere, layout};
 
 static LAYOUT: LazyLock<Dpl> = LazyLock::new(|| layout("everything"));
 
@@ -263,7 +263,8 @@ fn status(message: &Message) -> Status {
 fuzz_target!(|data: &[u8]| {
     let mut input = Unstructured::new(data);
     let config = BoardConfig { layout: LAYOUT.clone(), ..BoardConfig::default() };
-    let board = Board::new(config, Arc::new(Nowhere), Arc::new(Nowhere)).expect("it is a good one");
+    let host = Host::new(Arc::new(Nowhere), Arc::new(Nowhere));
+    let board = Board::new(config, host).expect("it is a good one");
     let mut software = Software { board: &board, tokens: Vec::new() };
     for kind in ObjectType::ALL {
         (0..3).for_each(|id| software.open(kind, id));

@@ -3,7 +3,7 @@
 //! that it takes makes the MC panic or its books disagree.
 #![no_main]
 
-mod surroundings;
+mod host;
 
 use arbitrary::{Arbitrary, Unstructured};
 use board::{
@@ -13,13 +13,14 @@ use board::{
         fdt::{self, Node, Property},
         layouts,
     },
+    host::Host,
 };
+use host::{Nowhere, compile};
 use libfuzzer_sys::fuzz_target;
 use std::{
     process::Command,
     sync::{Arc, LazyLock},
 };
-use surroundings::{Nowhere, compile};
 use vm_fdt::FdtWriter;
 
 /// A configuration with something of everything.
@@ -301,7 +302,7 @@ fn blob(input: &Input) -> Option<Vec<u8>> {
 fn power_on(layout: Dpl, ports: Option<Dpc>) {
     let config = BoardConfig { layout, ports, ..BoardConfig::default() };
     // What the loader takes may still be more than the chip has.
-    if let Ok(board) = Board::new(config, Arc::new(Nowhere), Arc::new(Nowhere)) {
+    if let Ok(board) = Board::new(config, Host::new(Arc::new(Nowhere), Arc::new(Nowhere))) {
         board.mc().check_books();
     }
 }

@@ -5,8 +5,8 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use board::{
+    host::{BusError, GuestMemory, IrqLines},
     smmu::{Access, AccessKind, Smmu},
-    surroundings::{BusError, GuestMemory, IrqLines},
 };
 use libfuzzer_sys::fuzz_target;
 use std::sync::{

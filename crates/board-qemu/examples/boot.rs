@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use board::dpl::{Loader, layouts};
-use board::{Board, BoardConfig};
+use board::{Board, BoardConfig, host::Host};
 use board_qemu::{Ended, Initramfs, Platform, Vm, VmConfig, busybox};
 
 const INIT: &str = "#!/bin/sh
@@ -96,7 +96,7 @@ fn start_with_board(config: VmConfig, platform: &Platform) -> Result<Vm, Box<dyn
     board.mc.first_icid = config.first_icid;
     board.mc.icids = config.icids;
     let vm = Vm::start(config, platform, |around| {
-        Ok(Arc::new(Board::new(board, around.memory, around.lines)?))
+        Ok(Arc::new(Board::new(board, Host::new(around.memory, around.lines))?))
     })?;
     Ok(vm)
 }

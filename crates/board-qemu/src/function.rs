@@ -465,7 +465,7 @@ mod tests {
 
     #[test]
     fn only_the_first_function_keeps_guest_memory() {
-        use board::surroundings::GuestMemory;
+        use board::host::GuestMemory;
         for (index, expected) in [(0, true), (1, false)] {
             let (mut backend, _) = backend(icids(2).remove(index));
             let file = tempfile::tempfile().unwrap();

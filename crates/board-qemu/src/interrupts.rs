@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use board::surroundings::{GuestMemory, IrqLines};
+use board::host::{GuestMemory, IrqLines};
 
 use crate::memory_map::{GITS_TRANSLATER, VECTORS, msix_table};
 use crate::qtest::{Qtest, Store};

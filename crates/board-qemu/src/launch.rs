@@ -33,7 +33,7 @@ use crate::process::{Cause, Qemu, advice};
 use crate::qmp::Qmp;
 use crate::qtest::{Qtest, Store};
 use crate::runtime_directory::RuntimeDirectory;
-use crate::vm::{Platform, Ports, Surroundings, Vm, VmConfig};
+use crate::vm::{HostInterfaces, Platform, Ports, Vm, VmConfig};
 
 /// How long QEMU may take to end when one of its connections has.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(2);
@@ -72,9 +72,9 @@ impl BoardSide {
     }
 
     /// The board's view of them.
-    pub fn surroundings(&self) -> Result<Surroundings, VmError> {
+    pub fn host_interfaces(&self) -> Result<HostInterfaces, VmError> {
         let qbman_memory = self.qbman_descriptor()?.into();
-        Ok(Surroundings { memory: self.ram.clone(), lines: self.lines.clone(), qbman_memory })
+        Ok(HostInterfaces { memory: self.ram.clone(), lines: self.lines.clone(), qbman_memory })
     }
 
     fn functions(&self) -> Result<Vec<Function>, VmError> {

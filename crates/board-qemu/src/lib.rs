@@ -38,4 +38,4 @@ pub use error::{DeviceTreeError, QmpError, QtestError, RamError, Report, VmError
 pub use hardware::{Hardware, Window};
 pub use initramfs::{EntryError, Initramfs};
 pub use process::StopHandle;
-pub use vm::{Ended, Platform, Ports, Surroundings, Vm, VmConfig};
+pub use vm::{Ended, HostInterfaces, Platform, Ports, Vm, VmConfig};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use board::surroundings::{GuestMemory, IrqLines};
+use board::host::{GuestMemory, IrqLines};
 
 use crate::arguments::{Machine, SharedDirectory};
 use crate::console::{Console, LineHook};
@@ -89,7 +89,7 @@ impl Default for VmConfig {
 }
 
 /// What a board gets to be made with.
-pub struct Surroundings {
+pub struct HostInterfaces {
     /// The guest's RAM; empty until the machine runs.
     pub memory: Arc<dyn GuestMemory>,
     /// The interrupt lines.
@@ -146,10 +146,10 @@ impl Vm {
     pub fn start<H: Hardware + 'static>(
         config: VmConfig,
         platform: &Platform,
-        make: impl FnOnce(Surroundings) -> Result<Arc<H>, Box<dyn std::error::Error + Send + Sync>>,
+        make: impl FnOnce(HostInterfaces) -> Result<Arc<H>, Box<dyn std::error::Error + Send + Sync>>,
     ) -> Result<Self, VmError> {
         let side = BoardSide::new(&config)?;
-        let hardware = make(side.surroundings()?).map_err(VmError::Board)?;
+        let hardware = make(side.host_interfaces()?).map_err(VmError::Board)?;
         launch(config, platform, Some((side, hardware as Arc<dyn Hardware>)))
     }
 

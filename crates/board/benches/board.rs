@@ -8,8 +8,8 @@
 use board::{
     Board, BoardConfig, Window,
     dpl::{Dpl, Loader, layouts},
+    host::{BusError, GuestMemory, Host, IrqLines},
     smmu::{Access, Smmu},
-    surroundings::{BusError, GuestMemory, IrqLines},
 };
 use divan::{
     Bencher, black_box,
@@ -109,7 +109,7 @@ fn blob(name: &str) -> &'static Blob {
 fn board(layout: Dpl) -> Board {
     let config = BoardConfig { layout, ..BoardConfig::default() };
     let ram = Arc::new(Ram(Vec::new()));
-    Board::new(config, ram, Arc::new(Lines)).expect("it comes with the project")
+    Board::new(config, Host::new(ram, Arc::new(Lines))).expect("it comes with the project")
 }
 
 /// A board with the default layout, and cheap commands to it.

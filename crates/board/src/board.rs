@@ -7,9 +7,9 @@ use crate::{
     dpl::{Dpc, Dpl},
     fabric::Fabric,
     faults::Faults,
+    host::Host,
     mc::{self, Effect, LoadError, Mc},
     smmu::Smmu,
-    surroundings::{GuestMemory, IrqLines},
 };
 use std::sync::Arc;
 
@@ -55,15 +55,11 @@ impl Board {
     ///
     /// # Errors
     /// [`LoadError`] where the MC cannot make what the layout asks for.
-    pub fn new(
-        config: BoardConfig,
-        memory: Arc<dyn GuestMemory>,
-        lines: Arc<dyn IrqLines>,
-    ) -> Result<Self, LoadError> {
+    pub fn new(config: BoardConfig, host: Host) -> Result<Self, LoadError> {
         let fabric = Arc::new(Fabric::new(mc::SOFTWARE_PORTALS));
-        let mut state = mc::State::new(config.mc, fabric.clone());
+        let mut state = mc::State::new(config.mc, fabric.clone(), host.clock);
         state.load(&config.layout, config.ports.as_ref())?;
-        let smmu = Arc::new(Smmu::new(memory, lines));
+        let smmu = Arc::new(Smmu::new(host.memory, host.lines));
         let perform = performer(smmu.clone());
         let mc = Mc::new(state, config.faults, config.tracer, perform);
         Ok(Self { mc, control: Control::default(), smmu, fabric })

@@ -4,7 +4,7 @@
 //! and the MMU-500 that isolates the containers from each other.
 //!
 //! The board knows nothing of the machine that hosts it. It reaches guest
-//! memory and interrupt lines through the two traits in [`surroundings`].
+//! memory, interrupt lines and time through the traits in [`host`].
 #![forbid(unsafe_code)]
 
 mod board;
@@ -12,9 +12,9 @@ mod control;
 pub mod dpl;
 pub mod fabric;
 pub mod faults;
+pub mod host;
 pub mod mc;
 pub mod qbman;
 pub mod smmu;
-pub mod surroundings;
 
 pub use board::{Board, BoardConfig, Window};

@@ -10,6 +10,7 @@ use board::{
     Board, BoardConfig,
     dpl::{Dpc, Dpl, Loader},
     faults::Faults,
+    host::Host,
     mc,
 };
 use board_qemu::{
@@ -161,7 +162,7 @@ impl Machine {
         };
         let made = OnceLock::new();
         let mut vm = Vm::start(vm_config, &platform(kit)?, |around| {
-            let board = Arc::new(Board::new(config, around.memory, around.lines)?);
+            let board = Arc::new(Board::new(config, Host::new(around.memory, around.lines))?);
             let _ = made.set(board.clone());
             Ok(board)
         })?;

@@ -47,17 +47,17 @@ impl Family for Tile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::Bench;
+    use crate::mc::testing::TestMc;
     use mc_abi::{Message, Token, Wire, common};
 
     #[test]
     fn the_chip_has_none_but_the_firmware_knows_the_family() {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         let create = dpaiop::Create { aiop_id: 0, aiop_container_id: 1 };
-        assert_eq!(bench.create(&create), Err(Status::ConfigurationError));
+        assert_eq!(mc.create(&create), Err(Status::ConfigurationError));
         let number = common::GET_API_VERSION + ObjectType::Dpaiop.code();
         let message = Message::command(number, 1, Token::NONE, Params::ZERO);
-        let answer = bench.send(1, &message).expect("version");
+        let answer = mc.send(1, &message).expect("version");
         let version = common::ApiVersion::decode(&answer.params, 1).expect("version");
         assert_eq!((version.major, version.minor), (2, 3));
     }

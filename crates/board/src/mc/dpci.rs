@@ -215,61 +215,61 @@ fn tell_link(state: &mut State, id: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::Bench;
+    use crate::mc::testing::TestMc;
     use mc_abi::{common, dpcon};
 
     fn create(num_of_priorities: u8) -> dpci::Create {
         dpci::Create { num_of_priorities, options: 0 }
     }
 
-    fn event(bench: &mut Bench, token: mc_abi::Token) -> u32 {
+    fn event(mc: &mut TestMc, token: mc_abi::Token) -> u32 {
         let get = common::GetIrqStatus { status: 0, index: 0 };
-        let status = bench.call(token, &get).expect("status").status;
-        bench.call(token, &common::ClearIrqStatus { status, index: 0 }).expect("cleared");
+        let status = mc.call(token, &get).expect("status").status;
+        mc.call(token, &common::ClearIrqStatus { status, index: 0 }).expect("cleared");
         status
     }
 
     #[test]
     fn a_link_needs_a_connection_and_both_ends_on() {
-        let mut bench = Bench::new();
-        let (one, first) = bench.make(&create(1));
-        let (two, second) = bench.make(&create(2));
-        let none = bench.call(first, &dpci::GetPeerAttributes {}).expect("peer");
+        let mut mc = TestMc::new();
+        let (one, first) = mc.make(&create(1));
+        let (two, second) = mc.make(&create(2));
+        let none = mc.call(first, &dpci::GetPeerAttributes {}).expect("peer");
         assert_eq!((none.id, none.num_of_priorities), (dpci::NO_PEER, 0));
         let tx = |priority| dpci::GetTxQueue { priority };
-        assert_eq!(bench.call(first, &tx(0)).expect("tx").fqid, dpci::NO_FQID);
+        assert_eq!(mc.call(first, &tx(0)).expect("tx").fqid, dpci::NO_FQID);
 
-        bench.connect((one, 0), (two, 0)).expect("connected");
-        assert_eq!(event(&mut bench, first), CONNECTED);
-        let peer = bench.call(first, &dpci::GetPeerAttributes {}).expect("peer");
+        mc.connect((one, 0), (two, 0)).expect("connected");
+        assert_eq!(event(&mut mc, first), CONNECTED);
+        let peer = mc.call(first, &dpci::GetPeerAttributes {}).expect("peer");
         assert_eq!((peer.id, peer.num_of_priorities), (two.id, 2));
         // This end's transmit queue is the other end's receive queue.
-        let rx = bench.call(second, &dpci::GetRxQueue { priority: 1 }).expect("rx");
-        assert_eq!(bench.call(first, &tx(1)).expect("tx").fqid, rx.fqid);
-        assert_eq!(bench.call(second, &tx(1)).expect("tx").fqid, dpci::NO_FQID);
+        let rx = mc.call(second, &dpci::GetRxQueue { priority: 1 }).expect("rx");
+        assert_eq!(mc.call(first, &tx(1)).expect("tx").fqid, rx.fqid);
+        assert_eq!(mc.call(second, &tx(1)).expect("tx").fqid, dpci::NO_FQID);
 
-        bench.call(first, &common::Enable {}).expect("on");
-        assert!(!bench.call(first, &dpci::GetLinkState {}).expect("link").up);
-        assert_eq!(event(&mut bench, first), 0);
-        bench.call(second, &common::Enable {}).expect("on");
-        assert!(bench.call(first, &dpci::GetLinkState {}).expect("link").up);
-        assert_eq!(event(&mut bench, first), LINK_CHANGED);
-        assert_eq!(event(&mut bench, second), CONNECTED | LINK_CHANGED);
+        mc.call(first, &common::Enable {}).expect("on");
+        assert!(!mc.call(first, &dpci::GetLinkState {}).expect("link").up);
+        assert_eq!(event(&mut mc, first), 0);
+        mc.call(second, &common::Enable {}).expect("on");
+        assert!(mc.call(first, &dpci::GetLinkState {}).expect("link").up);
+        assert_eq!(event(&mut mc, first), LINK_CHANGED);
+        assert_eq!(event(&mut mc, second), CONNECTED | LINK_CHANGED);
 
-        bench.close(second).expect("closed");
-        bench.destroy(two).expect("a connected one may go");
-        assert_eq!(event(&mut bench, first), DISCONNECTED | LINK_CHANGED);
-        assert!(!bench.call(first, &dpci::GetLinkState {}).expect("link").up);
-        bench.close(first).expect("closed");
-        bench.destroy(one).expect("destroyed");
-        bench.assert_pools_full();
+        mc.close(second).expect("closed");
+        mc.destroy(two).expect("a connected one may go");
+        assert_eq!(event(&mut mc, first), DISCONNECTED | LINK_CHANGED);
+        assert!(!mc.call(first, &dpci::GetLinkState {}).expect("link").up);
+        mc.close(first).expect("closed");
+        mc.destroy(one).expect("destroyed");
+        mc.assert_pools_full();
     }
 
     #[test]
     fn queues_keep_what_the_options_name() {
-        let mut bench = Bench::new();
-        let (_, token) = bench.make(&create(2));
-        let dpcon = bench.create(&dpcon::Create { num_priorities: 2 }).expect("dpcon");
+        let mut mc = TestMc::new();
+        let (_, token) = mc.make(&create(2));
+        let dpcon = mc.create(&dpcon::Create { num_priorities: 2 }).expect("dpcon");
         let set = dpci::SetRxQueue {
             dest_id: dpcon.id,
             dest_priority: 1,
@@ -279,13 +279,13 @@ mod tests {
             options: 3,
             ..Default::default()
         };
-        bench.call(token, &set).expect("all");
+        mc.call(token, &set).expect("all");
         let only_context = dpci::SetRxQueue { priority: 1, options: 1, ..Default::default() };
-        bench.call(token, &only_context).expect("one");
+        mc.call(token, &only_context).expect("one");
         let get = |priority| dpci::GetRxQueue { priority };
-        let first = bench.call(token, &get(0)).expect("queue");
+        let first = mc.call(token, &get(0)).expect("queue");
         assert_eq!((first.dest_id, first.dest_type, first.user_ctx), (dpcon.id, 2, 0x1234));
-        let second = bench.call(token, &get(1)).expect("queue");
+        let second = mc.call(token, &get(1)).expect("queue");
         assert_eq!((second.dest_type, second.dest_priority, second.user_ctx), (2, 1, 0));
         assert_ne!(first.fqid, second.fqid);
         let refused = Err(Status::ConfigurationError);
@@ -294,23 +294,23 @@ mod tests {
             change(&mut set);
             set
         };
-        assert_eq!(bench.call(token, &bad(|set| set.dest_priority = 2)), refused);
-        assert_eq!(bench.call(token, &bad(|set| set.dest_type = 1)), refused);
-        assert_eq!(bench.call(token, &bad(|set| set.dest_type = 3)), refused);
-        assert_eq!(bench.call(token, &bad(|set| set.priority = 2)), refused);
-        assert_eq!(bench.call(token, &get(2)), Err(Status::ConfigurationError));
+        assert_eq!(mc.call(token, &bad(|set| set.dest_priority = 2)), refused);
+        assert_eq!(mc.call(token, &bad(|set| set.dest_type = 1)), refused);
+        assert_eq!(mc.call(token, &bad(|set| set.dest_type = 3)), refused);
+        assert_eq!(mc.call(token, &bad(|set| set.priority = 2)), refused);
+        assert_eq!(mc.call(token, &get(2)), Err(Status::ConfigurationError));
     }
 
     #[test]
     fn what_cannot_be_made_leaves_nothing_taken() {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         for priorities in [0, 5] {
-            assert_eq!(bench.create(&create(priorities)), Err(Status::ConfigurationError));
+            assert_eq!(mc.create(&create(priorities)), Err(Status::ConfigurationError));
         }
-        while bench.create(&create(4)).is_ok() {}
-        let free = bench.state.pools.opr.free();
+        while mc.create(&create(4)).is_ok() {}
+        let free = mc.state.pools.opr.free();
         let with_opr = dpci::Create { num_of_priorities: 4, options: HAS_OPR };
-        assert_eq!(bench.create(&with_opr), Err(Status::NoResource));
-        assert_eq!(bench.state.pools.opr.free(), free);
+        assert_eq!(mc.create(&with_opr), Err(Status::NoResource));
+        assert_eq!(mc.state.pools.opr.free(), free);
     }
 }

@@ -126,49 +126,49 @@ fn notification(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::Bench;
+    use crate::mc::testing::TestMc;
     use mc_abi::{common, dpio};
 
     #[test]
     fn the_channel_suits_the_priorities() {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         let mut channel = |num_priorities| {
-            let (_, token) = bench.make(&dpcon::Create { num_priorities });
-            let reply = bench.call(token, &dpcon::GetAttributes {}).expect("attributes");
+            let (_, token) = mc.make(&dpcon::Create { num_priorities });
+            let reply = mc.call(token, &dpcon::GetAttributes {}).expect("attributes");
             assert_eq!(reply.num_priorities, num_priorities);
             u32::from(reply.qbman_ch_id)
         };
         assert_ne!(channel(2), channel(8));
-        let pools = &bench.state.pools;
+        let pools = &mc.state.pools;
         assert_eq!(pools.channel2.size() - pools.channel2.free(), 1);
         assert_eq!(pools.channel8.size() - pools.channel8.free(), 1);
         for num_priorities in [0, 9] {
-            let refused = bench.create(&dpcon::Create { num_priorities });
+            let refused = mc.create(&dpcon::Create { num_priorities });
             assert_eq!(refused, Err(Status::ConfigurationError));
         }
         for id in 0..2 {
             let object = ObjectId::new(ObjectType::Dpcon, id);
-            bench.state.sessions.forget(object);
-            bench.destroy(object).expect("destroyed");
+            mc.state.sessions.forget(object);
+            mc.destroy(object).expect("destroyed");
         }
-        bench.assert_pools_full();
+        mc.assert_pools_full();
     }
 
     #[test]
     fn notifications_need_a_portal_with_a_channel_beside() {
-        let mut bench = Bench::new();
-        let (id, token) = bench.make(&dpcon::Create { num_priorities: 2 });
+        let mut mc = TestMc::new();
+        let (id, token) = mc.make(&dpcon::Create { num_priorities: 2 });
         let local = dpio::Create { channel_mode: 1, num_priorities: 4 };
-        let portal = bench.create(&local).expect("dpio").id;
+        let portal = mc.create(&local).expect("dpio").id;
         let bare = dpio::Create { channel_mode: 0, num_priorities: 8 };
-        let bare = bench.create(&bare).expect("dpio").id;
-        let (_, child) = bench.make_container();
-        let away = bench.create_in(child, &local).expect("dpio").id;
+        let bare = mc.create(&bare).expect("dpio").id;
+        let (_, child) = mc.make_container();
+        let away = mc.create_in(child, &local).expect("dpio").id;
 
         let mut set = |dpio_id, priority| {
             let set = dpcon::SetNotification { dpio_id, priority, user_ctx: 0xabcd };
-            let status = bench.call(token, &set);
-            (status, bench.state.body::<Concentrator>(id.id).expect("there").notification)
+            let status = mc.call(token, &set);
+            (status, mc.state.body::<Concentrator>(id.id).expect("there").notification)
         };
         let wanted = Some(Notification { dpio: portal, priority: 3, user_ctx: 0xabcd });
         assert_eq!(set(portal, 3), (Ok(()), wanted));
@@ -177,7 +177,7 @@ mod tests {
         }
         assert_eq!(set(dpcon::NO_DPIO, 0), (Ok(()), None));
         set(portal, 0).0.expect("set again");
-        bench.call(token, &common::Reset {}).expect("reset");
-        assert_eq!(bench.state.body::<Concentrator>(id.id).expect("there").notification, None);
+        mc.call(token, &common::Reset {}).expect("reset");
+        assert_eq!(mc.state.body::<Concentrator>(id.id).expect("there").notification, None);
     }
 }

@@ -132,28 +132,27 @@ fn write_dump(state: &State, dump: &dpdbg::Dump) -> Result<(), Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::Bench;
+    use crate::mc::testing::TestMc;
 
     #[test]
     fn there_is_one_in_the_root_container() {
-        let mut bench = Bench::new();
-        let (_, child) = bench.make_container();
+        let mut mc = TestMc::new();
+        let (_, child) = mc.make_container();
         let create = dpdbg::Create::default();
-        assert_eq!(bench.create_in(child, &create), Err(Status::NoPrivilege));
-        let id = bench.create(&create).expect("the first");
+        assert_eq!(mc.create_in(child, &create), Err(Status::NoPrivilege));
+        let id = mc.create(&create).expect("the first");
         assert_eq!(id.id, 0, "tools count on that number");
-        assert_eq!(bench.create(&create), Err(Status::NoResource));
-        bench.destroy(id).expect("destroyed");
-        assert_eq!(bench.create(&create), Ok(id));
+        assert_eq!(mc.create(&create), Err(Status::NoResource));
+        mc.destroy(id).expect("destroyed");
+        assert_eq!(mc.create(&create), Ok(id));
     }
 
     #[test]
     fn settings_have_their_range() {
-        let mut bench = Bench::new();
-        let (_, token) = bench.make(&dpdbg::Create::default());
-        let mut set = |module: &str, state| {
-            bench.call(token, &dpdbg::Set { state, module: Label::new(module) })
-        };
+        let mut mc = TestMc::new();
+        let (_, token) = mc.make(&dpdbg::Create::default());
+        let mut set =
+            |module: &str, state| mc.call(token, &dpdbg::Set { state, module: Label::new(module) });
         for (module, most) in
             [("console", 1), ("log_mode", 1), ("timestamp", 1), ("log_level", 5), ("uart_id", 4)]
         {
@@ -166,25 +165,25 @@ mod tests {
 
     #[test]
     fn dumps_are_of_what_is_there() {
-        let mut bench = Bench::new();
-        let (id, token) = bench.make(&dpdbg::Create::default());
+        let mut mc = TestMc::new();
+        let (id, token) = mc.make(&dpdbg::Create::default());
         let dump = |kind: &str, id| dpdbg::Dump { id, kind: Label::new(kind) };
-        assert_eq!(bench.call(token, &dump("mem", 0)), Ok(()));
-        assert_eq!(bench.call(token, &dump("dpdbg", id.id)), Ok(()));
-        assert_eq!(bench.call(token, &dump("dpni", 7)), Err(Status::NoResource));
-        assert_eq!(bench.call(token, &dump("none", 0)), Err(Status::ConfigurationError));
+        assert_eq!(mc.call(token, &dump("mem", 0)), Ok(()));
+        assert_eq!(mc.call(token, &dump("dpdbg", id.id)), Ok(()));
+        assert_eq!(mc.call(token, &dump("dpni", 7)), Err(Status::NoResource));
+        assert_eq!(mc.call(token, &dump("none", 0)), Err(Status::ConfigurationError));
     }
 
     #[test]
     fn classifiers_are_those_of_the_network() {
-        let mut bench = Bench::new();
-        let (_, token) = bench.make(&dpdbg::Create::default());
+        let mut mc = TestMc::new();
+        let (_, token) = mc.make(&dpdbg::Create::default());
         for ctlu_type in 0..8 {
             let set = dpdbg::SetCtluProfilingCounters { ctlu_type, ..Default::default() };
             let get = dpdbg::GetCtluProfilingCounters { ctlu_type };
             let known = ctlu_type < 2;
-            assert_eq!(bench.call(token, &set).is_ok(), known);
-            assert_eq!(bench.call(token, &get).is_ok(), known);
+            assert_eq!(mc.call(token, &set).is_ok(), known);
+            assert_eq!(mc.call(token, &get).is_ok(), known);
         }
     }
 }

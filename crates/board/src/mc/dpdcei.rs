@@ -106,15 +106,15 @@ impl Family for CompressionInterface {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::Bench;
+    use crate::mc::testing::TestMc;
     use mc_abi::dpcon;
 
     #[test]
     fn an_interface_has_a_queue_each_way() {
-        let mut bench = Bench::new();
-        let (id, token) = bench.make(&dpdcei::Create { engine: 1, priority: 8 });
-        assert_eq!(bench.call(token, &dpdcei::GetAttributes {}).expect("attributes").engine, 1);
-        let dpcon = bench.create(&dpcon::Create { num_priorities: 1 }).expect("dpcon");
+        let mut mc = TestMc::new();
+        let (id, token) = mc.make(&dpdcei::Create { engine: 1, priority: 8 });
+        assert_eq!(mc.call(token, &dpdcei::GetAttributes {}).expect("attributes").engine, 1);
+        let dpcon = mc.create(&dpcon::Create { num_priorities: 1 }).expect("dpcon");
         let set = dpdcei::SetRxQueue {
             dest_id: dpcon.id,
             dest_type: 2,
@@ -122,21 +122,21 @@ mod tests {
             options: 3,
             ..Default::default()
         };
-        bench.call(token, &set).expect("set");
-        let rx = bench.call(token, &dpdcei::GetRxQueue {}).expect("rx");
+        mc.call(token, &set).expect("set");
+        let rx = mc.call(token, &dpdcei::GetRxQueue {}).expect("rx");
         assert_eq!((rx.dest_id, rx.dest_type, rx.user_ctx), (dpcon.id, 2, 3));
-        assert_ne!(bench.call(token, &dpdcei::GetTxQueue {}).expect("tx").fqid, rx.fqid);
-        bench.close(token).expect("closed");
-        bench.destroy(id).expect("destroyed");
-        bench.destroy(dpcon).expect("destroyed");
-        bench.assert_pools_full();
+        assert_ne!(mc.call(token, &dpdcei::GetTxQueue {}).expect("tx").fqid, rx.fqid);
+        mc.close(token).expect("closed");
+        mc.destroy(id).expect("destroyed");
+        mc.destroy(dpcon).expect("destroyed");
+        mc.assert_pools_full();
     }
 
     #[test]
     fn engines_and_priorities_have_their_range() {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         for (engine, priority) in [(2, 1), (0, 0), (0, 9)] {
-            let refused = bench.create(&dpdcei::Create { engine, priority });
+            let refused = mc.create(&dpdcei::Create { engine, priority });
             assert_eq!(refused, Err(Status::ConfigurationError));
         }
     }

@@ -259,7 +259,7 @@ fn set_congestion(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::Bench;
+    use crate::mc::testing::TestMc;
     use mc_abi::common;
 
     fn create(num_queues: u8, priorities: [u8; 2], options: u32) -> dpdmai::Create {
@@ -268,26 +268,26 @@ mod tests {
 
     #[test]
     fn the_mc_chooses_one_queue_where_software_does_not() {
-        let mut bench = Bench::new();
-        let (_, token) = bench.make(&create(0, [1, 2], 0));
-        let attributes = bench.call(token, &dpdmai::GetAttributes {}).expect("attributes");
+        let mut mc = TestMc::new();
+        let (_, token) = mc.make(&create(0, [1, 2], 0));
+        let attributes = mc.call(token, &dpdmai::GetAttributes {}).expect("attributes");
         assert_eq!((attributes.num_of_queues, attributes.num_of_priorities), (1, 2));
     }
 
     #[test]
     fn queues_are_found_by_priority_and_index() {
-        let mut bench = Bench::new();
-        let (id, token) = bench.make(&create(3, [1, 1], 0));
+        let mut mc = TestMc::new();
+        let (id, token) = mc.make(&create(3, [1, 1], 0));
         let mut seen = std::collections::BTreeSet::new();
         for (priority, queue_idx) in [(0, 0), (0, 2), (1, 0), (1, 2)] {
             let rx = dpdmai::GetRxQueue { priority, queue_idx };
             let tx = dpdmai::GetTxQueue { priority, queue_idx };
-            assert!(seen.insert(bench.call(token, &rx).expect("rx").fqid));
-            assert!(seen.insert(bench.call(token, &tx).expect("tx").fqid));
+            assert!(seen.insert(mc.call(token, &rx).expect("rx").fqid));
+            assert!(seen.insert(mc.call(token, &tx).expect("tx").fqid));
         }
         for (priority, queue_idx) in [(2, 0), (0, 3), (255, 255)] {
             let rx = dpdmai::GetRxQueue { priority, queue_idx };
-            assert_eq!(bench.call(token, &rx), Err(Status::ConfigurationError));
+            assert_eq!(mc.call(token, &rx), Err(Status::ConfigurationError));
         }
         let set = dpdmai::SetRxQueue {
             priority: 1,
@@ -296,19 +296,19 @@ mod tests {
             options: 1,
             ..Default::default()
         };
-        bench.call(token, &set).expect("set");
+        mc.call(token, &set).expect("set");
         let rx = dpdmai::GetRxQueue { priority: 1, queue_idx: 2 };
-        assert_eq!(bench.call(token, &rx).expect("rx").user_ctx, 7);
-        bench.call(token, &common::Reset {}).expect("reset");
-        assert_eq!(bench.call(token, &rx).expect("rx").user_ctx, 0);
-        bench.close(token).expect("closed");
-        bench.destroy(id).expect("destroyed");
-        bench.assert_pools_full();
+        assert_eq!(mc.call(token, &rx).expect("rx").user_ctx, 7);
+        mc.call(token, &common::Reset {}).expect("reset");
+        assert_eq!(mc.call(token, &rx).expect("rx").user_ctx, 0);
+        mc.close(token).expect("closed");
+        mc.destroy(id).expect("destroyed");
+        mc.assert_pools_full();
     }
 
     #[test]
     fn congestion_groups_are_one_or_one_for_each_priority() {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         let set = |priority, threshold_entry| dpdmai::SetTxCongestionNotification {
             priority,
             threshold_entry,
@@ -316,35 +316,35 @@ mod tests {
             ..Default::default()
         };
         let get = |priority| dpdmai::GetTxCongestionNotification { priority };
-        let (_, shared) = bench.make(&create(1, [1, 2], 0));
-        bench.call(shared, &set(1, 10)).expect("set");
-        assert_eq!(bench.call(shared, &get(0)).expect("same").threshold_entry, 10);
-        let (_, token) = bench.make(&create(1, [1, 2], dpdmai::OPT_CG_PER_PRIORITY));
-        bench.call(token, &set(0, 10)).expect("set");
-        bench.call(token, &set(1, 20)).expect("set");
-        assert_eq!(bench.call(token, &get(0)).expect("own").threshold_entry, 10);
-        assert_eq!(bench.call(token, &get(1)).expect("own").threshold_entry, 20);
-        assert_eq!(bench.call(token, &set(2, 1)), Err(Status::ConfigurationError));
+        let (_, shared) = mc.make(&create(1, [1, 2], 0));
+        mc.call(shared, &set(1, 10)).expect("set");
+        assert_eq!(mc.call(shared, &get(0)).expect("same").threshold_entry, 10);
+        let (_, token) = mc.make(&create(1, [1, 2], dpdmai::OPT_CG_PER_PRIORITY));
+        mc.call(token, &set(0, 10)).expect("set");
+        mc.call(token, &set(1, 20)).expect("set");
+        assert_eq!(mc.call(token, &get(0)).expect("own").threshold_entry, 10);
+        assert_eq!(mc.call(token, &get(1)).expect("own").threshold_entry, 20);
+        assert_eq!(mc.call(token, &set(2, 1)), Err(Status::ConfigurationError));
         let rx = dpdmai::GetRxCongestionNotification { priority: 1 };
-        assert_eq!(bench.call(token, &rx), Ok(Default::default()));
+        assert_eq!(mc.call(token, &rx), Ok(Default::default()));
     }
 
     #[test]
     fn bad_configurations_leave_nothing_taken() {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         for request in [
             create(1, [0, 1], 0),
             create(1, [9, 0], 0),
             create(1, [1, 9], 0),
             create(17, [1, 2], 0),
         ] {
-            assert_eq!(bench.create(&request), Err(Status::ConfigurationError));
+            assert_eq!(mc.create(&request), Err(Status::ConfigurationError));
         }
-        let (id, token) = bench.make(&create(1, [3, 0], 0));
-        let attributes = bench.call(token, &dpdmai::GetAttributes {}).expect("attributes");
+        let (id, token) = mc.make(&create(1, [3, 0], 0));
+        let attributes = mc.call(token, &dpdmai::GetAttributes {}).expect("attributes");
         assert_eq!(attributes.num_of_priorities, 1);
-        bench.close(token).expect("closed");
-        bench.destroy(id).expect("destroyed");
-        bench.assert_pools_full();
+        mc.close(token).expect("closed");
+        mc.destroy(id).expect("destroyed");
+        mc.assert_pools_full();
     }
 }

@@ -222,17 +222,17 @@ fn add_channel(state: &mut State, portal: ObjectId, dpcon: u32) -> Result<u8, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::Bench;
+    use crate::mc::testing::TestMc;
     use mc_abi::{common, dpcon, dprc};
 
     const LOCAL: dpio::Create = dpio::Create { channel_mode: 1, num_priorities: 8 };
 
     #[test]
     fn portals_are_numbered_from_the_lowest_and_lie_in_three_areas() {
-        let mut bench = Bench::new();
-        bench.make(&LOCAL);
-        let (_, token) = bench.make(&LOCAL);
-        let attributes = bench.call(token, &dpio::GetAttributes {}).expect("attributes");
+        let mut mc = TestMc::new();
+        mc.make(&LOCAL);
+        let (_, token) = mc.make(&LOCAL);
+        let attributes = mc.call(token, &dpio::GetAttributes {}).expect("attributes");
         assert_eq!(attributes.qbman_portal_id, 1);
         assert_eq!(attributes.qbman_portal_ce_offset, 0x1_0000);
         assert_eq!(attributes.qbman_portal_ci_offset, 0x201_0000);
@@ -244,92 +244,89 @@ mod tests {
         let areas = [(0x1_0000, 1), (0x201_0000, 0), (0x401_0000, 3)];
         for (index, (offset, flags)) in areas.into_iter().enumerate() {
             let get = dprc::GetObjectRegion { id: 1, index: index as u8, kind: ObjectType::Dpio };
-            let region = bench.call(bench.root, &get).expect("region");
+            let region = mc.call(mc.root, &get).expect("region");
             assert_eq!((region.offset, region.size, region.flags), (offset, 0x1_0000, flags));
         }
     }
 
     #[test]
     fn reset_restores_the_portal_and_forgets_the_configuration() {
-        let mut bench = Bench::new();
-        let (_, token) = bench.make(&LOCAL);
-        bench.call(token, &common::Enable {}).expect("on");
-        bench.call(token, &dpio::SetStashingDestinationByCoreId { core_id: 15 }).expect("core");
+        let mut mc = TestMc::new();
+        let (_, token) = mc.make(&LOCAL);
+        mc.call(token, &common::Enable {}).expect("on");
+        mc.call(token, &dpio::SetStashingDestinationByCoreId { core_id: 15 }).expect("core");
         let get = dpio::GetStashingDestination {};
-        assert_eq!(bench.call(token, &get).expect("sdest").sdest, 7);
-        let enabled_interrupts = |bench: &Bench| {
+        assert_eq!(mc.call(token, &get).expect("sdest").sdest, 7);
+        let enabled_interrupts = |mc: &TestMc| {
             const IER: u64 = 0xe40;
             let mut value = [0; 4];
-            bench.state.fabric.qbman().read(qbman::CI_OFFSET + IER, &mut value);
+            mc.state.fabric.qbman().read(qbman::CI_OFFSET + IER, &mut value);
             u32::from_le_bytes(value)
         };
-        bench.state.fabric.qbman().write(qbman::CI_OFFSET + 0xe40, &4u32.to_le_bytes());
-        assert_eq!(enabled_interrupts(&bench), 4);
-        bench.call(token, &common::Reset {}).expect("reset");
-        assert_eq!(enabled_interrupts(&bench), 0);
-        assert!(!bench.call(token, &common::IsEnabled {}).expect("switch").enabled);
-        assert_eq!(bench.call(token, &get).expect("sdest").sdest, 0);
+        mc.state.fabric.qbman().write(qbman::CI_OFFSET + 0xe40, &4u32.to_le_bytes());
+        assert_eq!(enabled_interrupts(&mc), 4);
+        mc.call(token, &common::Reset {}).expect("reset");
+        assert_eq!(enabled_interrupts(&mc), 0);
+        assert!(!mc.call(token, &common::IsEnabled {}).expect("switch").enabled);
+        assert_eq!(mc.call(token, &get).expect("sdest").sdest, 0);
     }
 
     #[test]
     fn stashing_is_read_back() {
-        let mut bench = Bench::new();
-        let (_, token) = bench.make(&LOCAL);
-        bench.call(token, &dpio::SetStashingDestination { sdest: 5 }).expect("sdest");
-        bench.call(token, &dpio::SetStashingDestinationSource { ss: 1 }).expect("source");
-        let sdest = bench.call(token, &dpio::GetStashingDestination {}).expect("sdest").sdest;
-        let ss = bench.call(token, &dpio::GetStashingDestinationSource {}).expect("source").ss;
+        let mut mc = TestMc::new();
+        let (_, token) = mc.make(&LOCAL);
+        mc.call(token, &dpio::SetStashingDestination { sdest: 5 }).expect("sdest");
+        mc.call(token, &dpio::SetStashingDestinationSource { ss: 1 }).expect("source");
+        let sdest = mc.call(token, &dpio::GetStashingDestination {}).expect("sdest").sdest;
+        let ss = mc.call(token, &dpio::GetStashingDestinationSource {}).expect("source").ss;
         assert_eq!((sdest, ss), (5, 1));
         let refused = Err(Status::ConfigurationError);
-        assert_eq!(bench.call(token, &dpio::SetStashingDestinationSource { ss: 2 }), refused);
+        assert_eq!(mc.call(token, &dpio::SetStashingDestinationSource { ss: 2 }), refused);
         let core = dpio::SetStashingDestinationByCoreId { core_id: 16 };
-        assert_eq!(bench.call(token, &core), refused);
+        assert_eq!(mc.call(token, &core), refused);
     }
 
     #[test]
     fn static_channels_get_the_lowest_free_index_above_the_portals_own() {
-        let mut bench = Bench::new();
-        let (_, token) = bench.make(&LOCAL);
+        let mut mc = TestMc::new();
+        let (_, token) = mc.make(&LOCAL);
         let dpcons: Vec<ObjectId> = (0..16)
-            .map(|_| bench.create(&dpcon::Create { num_priorities: 2 }).expect("dpcon"))
+            .map(|_| mc.create(&dpcon::Create { num_priorities: 2 }).expect("dpcon"))
             .collect();
         let add = |i: usize| dpio::AddStaticDequeueChannel { dpcon_id: dpcons[i].id };
         for i in 0..15 {
-            assert_eq!(
-                usize::from(bench.call(token, &add(i)).expect("index").channel_index),
-                i + 1
-            );
+            assert_eq!(usize::from(mc.call(token, &add(i)).expect("index").channel_index), i + 1);
         }
-        assert_eq!(bench.call(token, &add(15)), Err(Status::NoResource));
-        assert_eq!(bench.call(token, &add(3)).expect("kept").channel_index, 4);
+        assert_eq!(mc.call(token, &add(15)), Err(Status::NoResource));
+        assert_eq!(mc.call(token, &add(3)).expect("kept").channel_index, 4);
         let remove = dpio::RemoveStaticDequeueChannel { dpcon_id: dpcons[1].id };
-        bench.call(token, &remove).expect("removed");
-        assert_eq!(bench.call(token, &remove), Err(Status::ConfigurationError));
+        mc.call(token, &remove).expect("removed");
+        assert_eq!(mc.call(token, &remove), Err(Status::ConfigurationError));
         // A concentrator that is gone gives its index free.
-        bench.destroy(dpcons[0]).expect("destroyed");
-        assert_eq!(bench.call(token, &add(15)).expect("index").channel_index, 1);
+        mc.destroy(dpcons[0]).expect("destroyed");
+        assert_eq!(mc.call(token, &add(15)).expect("index").channel_index, 1);
         let absent = dpio::AddStaticDequeueChannel { dpcon_id: 99 };
-        assert_eq!(bench.call(token, &absent), Err(Status::ConfigurationError));
+        assert_eq!(mc.call(token, &absent), Err(Status::ConfigurationError));
     }
 
     #[test]
     fn portals_run_out_and_come_back() {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         for create in [
             dpio::Create { channel_mode: 2, num_priorities: 8 },
             dpio::Create { channel_mode: 1, num_priorities: 0 },
             dpio::Create { channel_mode: 1, num_priorities: 9 },
         ] {
-            assert_eq!(bench.create(&create), Err(Status::ConfigurationError));
+            assert_eq!(mc.create(&create), Err(Status::ConfigurationError));
         }
         // Without a channel the priorities are still what was asked for.
-        let (id, token) = bench.make(&dpio::Create { channel_mode: 0, num_priorities: 8 });
-        let attributes = bench.call(token, &dpio::GetAttributes {}).expect("attributes");
+        let (id, token) = mc.make(&dpio::Create { channel_mode: 0, num_priorities: 8 });
+        let attributes = mc.call(token, &dpio::GetAttributes {}).expect("attributes");
         assert_eq!((attributes.channel_mode, attributes.num_priorities), (0, 8));
-        bench.close(token).expect("closed");
-        while bench.create(&LOCAL).is_ok() {}
-        assert_eq!(bench.create(&LOCAL), Err(Status::NoResource));
-        bench.destroy(id).expect("destroyed");
-        assert_eq!(bench.create(&LOCAL), Ok(id));
+        mc.close(token).expect("closed");
+        while mc.create(&LOCAL).is_ok() {}
+        assert_eq!(mc.create(&LOCAL), Err(Status::NoResource));
+        mc.destroy(id).expect("destroyed");
+        assert_eq!(mc.create(&LOCAL), Ok(id));
     }
 }

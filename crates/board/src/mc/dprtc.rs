@@ -6,8 +6,6 @@ use mc_abi::{
     DecodeError, ObjectType, Params, Status,
     dprtc::{self, Command},
 };
-use std::time::Instant;
-
 /// Where an LX2160A has the clock's registers (Linux device tree,
 /// `fsl,dpaa2-ptp`). The board does not have them: the clock answers commands
 /// only.
@@ -17,14 +15,14 @@ const REGISTERS: u32 = 0x08b9_5000;
 /// is not known.
 const LAST_TRIGGER: u8 = 2;
 
-/// The clock. It advances with the time of the board's host while it is on.
+/// The clock. It advances with the [host's](crate::host::Clock) while it is on.
 #[derive(Debug, Default)]
 pub(crate) struct RealTimeClock {
     enabled: bool,
     /// Counter when it was last set, switched on or off, nanoseconds.
     counter: u64,
-    /// Since when the counter advances.
-    since: Option<Instant>,
+    /// Since when the counter advances, by the host's clock.
+    since: Option<u64>,
     offset: i64,
     /// Kept, but without effect on the speed.
     freq_compensation: u32,
@@ -58,6 +56,7 @@ impl Family for RealTimeClock {
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let id = call.object.id;
+        let host = state.clock.now();
         let clock = state.body_mut::<Self>(id)?;
         match command {
             Command::GetAttributes(get) => {
@@ -80,11 +79,11 @@ impl Family for RealTimeClock {
                 call.reply(get, dprtc::GetFreqCompensationReply { freq_compensation })
             }
             Command::GetTime(get) => {
-                let time = clock.now().wrapping_add_signed(clock.offset);
+                let time = clock.time(host).wrapping_add_signed(clock.offset);
                 call.reply(get, dprtc::GetTimeReply { time })
             }
             Command::SetTime(set) => {
-                clock.set(set.time);
+                clock.set(set.time, host);
                 Ok(Answer::DONE)
             }
             // No trigger is wired to the board.
@@ -121,79 +120,83 @@ impl Family for RealTimeClock {
     }
 
     fn switched(state: &mut State, id: u32, on: bool) {
+        let host = state.clock.now();
         if let Ok(clock) = state.body_mut::<Self>(id) {
-            let now = clock.now();
-            clock.since = on.then(Instant::now);
-            clock.counter = now;
+            clock.counter = clock.time(host);
+            clock.since = on.then_some(host);
         }
     }
 }
 
 impl RealTimeClock {
-    fn now(&self) -> u64 {
-        let passed = self.since.map_or(0, |since| since.elapsed().as_nanos() as u64);
+    /// The counter when the host's clock shows `host`.
+    fn time(&self, host: u64) -> u64 {
+        let passed = self.since.map_or(0, |since| host.saturating_sub(since));
         self.counter.wrapping_add(passed)
     }
 
-    fn set(&mut self, counter: u64) {
+    fn set(&mut self, counter: u64, host: u64) {
         self.counter = counter;
-        self.since = self.enabled.then(Instant::now);
+        self.since = self.enabled.then_some(host);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::Bench;
+    use crate::mc::testing::TestMc;
     use mc_abi::common;
+    use std::time::Duration;
 
     #[test]
     fn there_is_one_clock() {
-        let mut bench = Bench::new();
-        let id = bench.create(&dprtc::Create {}).expect("the first");
-        let (_, child) = bench.make_container();
-        assert_eq!(bench.create(&dprtc::Create {}), Err(Status::NoResource));
-        assert_eq!(bench.create_in(child, &dprtc::Create {}), Err(Status::NoResource));
-        bench.destroy(id).expect("destroyed");
-        assert_eq!(bench.create(&dprtc::Create {}), Ok(id));
+        let mut mc = TestMc::new();
+        let id = mc.create(&dprtc::Create {}).expect("the first");
+        let (_, child) = mc.make_container();
+        assert_eq!(mc.create(&dprtc::Create {}), Err(Status::NoResource));
+        assert_eq!(mc.create_in(child, &dprtc::Create {}), Err(Status::NoResource));
+        mc.destroy(id).expect("destroyed");
+        assert_eq!(mc.create(&dprtc::Create {}), Ok(id));
     }
 
     #[test]
     fn time_passes_while_the_clock_is_on() {
-        let mut bench = Bench::new();
-        let (_, token) = bench.make(&dprtc::Create {});
-        let time = |bench: &mut Bench| bench.call(token, &dprtc::GetTime {}).expect("time").time;
-        bench.call(token, &dprtc::SetTime { time: 1000 }).expect("set");
-        assert_eq!(time(&mut bench), 1000);
-        bench.call(token, &dprtc::SetClockOffset { offset: -400 }).expect("offset");
-        assert_eq!(time(&mut bench), 600);
-        assert_eq!(bench.call(token, &dprtc::GetClockOffset {}).expect("offset").offset, -400);
+        let mut mc = TestMc::new();
+        let (_, token) = mc.make(&dprtc::Create {});
+        let time = |mc: &mut TestMc| mc.call(token, &dprtc::GetTime {}).expect("time").time;
+        mc.call(token, &dprtc::SetTime { time: 1000 }).expect("set");
+        assert_eq!(time(&mut mc), 1000);
+        mc.call(token, &dprtc::SetClockOffset { offset: -400 }).expect("offset");
+        assert_eq!(time(&mut mc), 600);
+        assert_eq!(mc.call(token, &dprtc::GetClockOffset {}).expect("offset").offset, -400);
 
-        bench.call(token, &common::Enable {}).expect("on");
-        let before = time(&mut bench);
-        std::thread::sleep(std::time::Duration::from_millis(2));
-        assert!(time(&mut bench) >= before + 2_000_000);
-        bench.call(token, &common::Disable {}).expect("off");
-        let stopped = time(&mut bench);
-        std::thread::sleep(std::time::Duration::from_millis(2));
-        assert_eq!(time(&mut bench), stopped);
+        mc.call(token, &common::Enable {}).expect("on");
+        mc.clock.advance(Duration::from_millis(2));
+        assert_eq!(time(&mut mc), 2_000_600);
+        // On already: it goes on from where it is.
+        mc.call(token, &common::Enable {}).expect("on");
+        mc.clock.advance(Duration::from_nanos(1));
+        assert_eq!(time(&mut mc), 2_000_601);
+        mc.call(token, &common::Disable {}).expect("off");
+        mc.clock.advance(Duration::from_millis(2));
+        assert_eq!(time(&mut mc), 2_000_601);
         // Beyond the end of 64 bits the counter starts again.
-        bench.call(token, &dprtc::SetTime { time: 1 }).expect("set");
-        assert_eq!(time(&mut bench), 1u64.wrapping_sub(400));
+        mc.call(token, &dprtc::SetTime { time: 1 }).expect("set");
+        assert_eq!(time(&mut mc), 1u64.wrapping_sub(400));
     }
 
     #[test]
     fn what_has_no_timer_behind_it_is_unsupported() {
-        let mut bench = Bench::new();
-        let (_, token) = bench.make(&dprtc::Create {});
+        let mut mc = TestMc::new();
+        let (_, token) = mc.make(&dprtc::Create {});
         let unsupported = Err(Status::UnsupportedOperation);
-        assert_eq!(bench.call(token, &dprtc::SetAlarm { time: 5 }), unsupported);
-        assert_eq!(bench.call(token, &dprtc::SetPeriodicPulse {}), unsupported);
+        assert_eq!(mc.call(token, &dprtc::SetAlarm { time: 5 }), unsupported);
+        assert_eq!(mc.call(token, &dprtc::SetPeriodicPulse {}), unsupported);
         let trigger = |id| dprtc::GetExtTriggerTimestamp { id };
-        assert_eq!(bench.call(token, &trigger(1)), Ok(Default::default()));
-        assert_eq!(bench.call(token, &trigger(3)), Err(Status::ConfigurationError));
-        bench.call(token, &dprtc::SetFreqCompensation { freq_compensation: 7 }).expect("kept");
-        let kept = bench.call(token, &dprtc::GetFreqCompensation {}).expect("kept");
+        assert_eq!(mc.call(token, &trigger(1)), Ok(Default::default()));
+        assert_eq!(mc.call(token, &trigger(3)), Err(Status::ConfigurationError));
+        mc.call(token, &dprtc::SetFreqCompensation { freq_compensation: 7 }).expect("kept");
+        let kept = mc.call(token, &dprtc::GetFreqCompensation {}).expect("kept");
         assert_eq!(kept.freq_compensation, 7);
     }
 }

@@ -309,7 +309,7 @@ fn set_congestion(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::Bench;
+    use crate::mc::testing::TestMc;
     use mc_abi::{common, dpio};
 
     fn create(queues: u8, options: u32) -> dpseci::Create {
@@ -326,41 +326,41 @@ mod tests {
 
     #[test]
     fn sixteen_queues_have_their_priorities_and_numbers() {
-        let mut bench = Bench::new();
-        let (id, token) = bench.make(&create(16, ALL));
-        let attributes = bench.call(token, &dpseci::GetAttributes {}).expect("attributes");
+        let mut mc = TestMc::new();
+        let (id, token) = mc.make(&create(16, ALL));
+        let attributes = mc.call(token, &dpseci::GetAttributes {}).expect("attributes");
         assert_eq!((attributes.num_tx_queues, attributes.num_rx_queues), (16, 16));
         assert_eq!(attributes.options, ALL);
         let mut seen = std::collections::BTreeSet::new();
         for queue in 0..16 {
-            let tx = bench.call(token, &dpseci::GetTxQueue { queue }).expect("tx");
+            let tx = mc.call(token, &dpseci::GetTxQueue { queue }).expect("tx");
             assert_eq!(tx.priority, 1 + queue / 8);
-            let rx = bench.call(token, &dpseci::GetRxQueue { queue }).expect("rx");
+            let rx = mc.call(token, &dpseci::GetRxQueue { queue }).expect("rx");
             assert!(seen.insert(tx.fqid) && seen.insert(rx.fqid));
         }
         let refused = Err(Status::ConfigurationError);
-        assert_eq!(bench.call(token, &dpseci::GetTxQueue { queue: 16 }), refused);
-        bench.close(token).expect("closed");
-        bench.destroy(id).expect("destroyed");
-        bench.assert_pools_full();
+        assert_eq!(mc.call(token, &dpseci::GetTxQueue { queue: 16 }), refused);
+        mc.close(token).expect("closed");
+        mc.destroy(id).expect("destroyed");
+        mc.assert_pools_full();
     }
 
     #[test]
     fn older_versions_have_fewer_fields() {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         // Version 1 knows neither options nor more than eight priorities.
-        bench.call_version(bench.root, &create(8, ALL), 1).expect("made");
-        let token = bench.open(ObjectId::new(ObjectType::Dpseci, 0));
-        assert_eq!(bench.call(token, &dpseci::GetAttributes {}).expect("attributes").options, 0);
-        let nine = bench.call_version(bench.root, &create(9, 0), 2);
+        mc.call_version(mc.root, &create(8, ALL), 1).expect("made");
+        let token = mc.open(ObjectId::new(ObjectType::Dpseci, 0));
+        assert_eq!(mc.call(token, &dpseci::GetAttributes {}).expect("attributes").options, 0);
+        let nine = mc.call_version(mc.root, &create(9, 0), 2);
         assert_eq!(nine, Err(Status::ConfigurationError));
-        let old = bench.call_version(token, &dpseci::GetSecAttributes {}, 1).expect("attributes");
+        let old = mc.call_version(token, &dpseci::GetSecAttributes {}, 1).expect("attributes");
         assert_eq!((old.era, old.ccha_acc_num), (10, 0));
     }
 
     #[test]
     fn congestion_needs_a_group() {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         // What Linux sets.
         let set = dpseci::SetCongestionNotification {
             notification_mode: 7,
@@ -371,28 +371,28 @@ mod tests {
             ..Default::default()
         };
         let get = dpseci::GetCongestionNotification {};
-        let (_, without) = bench.make(&create(1, 0));
-        assert_eq!(bench.call(without, &set), Err(Status::ConfigurationError));
-        assert_eq!(bench.call(without, &get), Err(Status::ConfigurationError));
-        let (_, token) = bench.make(&create(1, dpseci::OPT_HAS_CG));
-        bench.call(token, &set).expect("set");
-        let reply = bench.call(token, &get).expect("kept");
+        let (_, without) = mc.make(&create(1, 0));
+        assert_eq!(mc.call(without, &set), Err(Status::ConfigurationError));
+        assert_eq!(mc.call(without, &get), Err(Status::ConfigurationError));
+        let (_, token) = mc.make(&create(1, dpseci::OPT_HAS_CG));
+        mc.call(token, &set).expect("set");
+        let reply = mc.call(token, &get).expect("kept");
         assert_eq!((reply.message_iova, reply.threshold_entry), (0x1000, 128 << 20));
         let odd = dpseci::SetCongestionNotification { message_iova: 8, ..set.clone() };
-        assert_eq!(bench.call(token, &odd), Err(Status::ConfigurationError));
+        assert_eq!(mc.call(token, &odd), Err(Status::ConfigurationError));
         let nobody =
             dpseci::SetCongestionNotification { dest_type: 1, notification_mode: 8, ..set };
-        assert_eq!(bench.call(token, &nobody), Err(Status::ConfigurationError));
-        bench.call(token, &common::Reset {}).expect("reset");
-        assert_eq!(bench.call(token, &get), Ok(Default::default()));
+        assert_eq!(mc.call(token, &nobody), Err(Status::ConfigurationError));
+        mc.call(token, &common::Reset {}).expect("reset");
+        assert_eq!(mc.call(token, &get), Ok(Default::default()));
     }
 
     #[test]
     fn a_queue_with_a_destination_is_scheduled() {
-        let mut bench = Bench::new();
-        let (_, token) = bench.make(&create(2, 0));
+        let mut mc = TestMc::new();
+        let (_, token) = mc.make(&create(2, 0));
         let portal = dpio::Create { channel_mode: 1, num_priorities: 8 };
-        let dest_id = bench.create(&portal).expect("dpio").id;
+        let dest_id = mc.create(&portal).expect("dpio").id;
         let set = dpseci::SetRxQueue {
             dest_id,
             queue: 1,
@@ -402,31 +402,31 @@ mod tests {
             order_preservation: true,
             ..Default::default()
         };
-        bench.call(token, &set).expect("set");
+        mc.call(token, &set).expect("set");
         let status = |queue_index| dpseci::GetRxQueueStatus { queue_index };
-        assert_eq!(bench.call(token, &status(0)).expect("status").schedstate, PARKED);
-        assert_eq!(bench.call(token, &status(1)).expect("status").schedstate, SCHEDULED);
-        assert_eq!(bench.call(token, &status(u32::MAX)), Err(Status::ConfigurationError));
-        let queue = bench.call(token, &dpseci::GetRxQueue { queue: 1 }).expect("queue");
+        assert_eq!(mc.call(token, &status(0)).expect("status").schedstate, PARKED);
+        assert_eq!(mc.call(token, &status(1)).expect("status").schedstate, SCHEDULED);
+        assert_eq!(mc.call(token, &status(u32::MAX)), Err(Status::ConfigurationError));
+        let queue = mc.call(token, &dpseci::GetRxQueue { queue: 1 }).expect("queue");
         assert_eq!((queue.user_ctx, queue.order_preservation), (9, true));
-        assert_eq!(bench.call(token, &dpseci::GetSecCounters {}), Ok(Default::default()));
+        assert_eq!(mc.call(token, &dpseci::GetSecCounters {}), Ok(Default::default()));
     }
 
     #[test]
     fn bad_configurations_leave_nothing_taken() {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         let mut zero = create(2, ALL);
         zero.priorities[1] = 0;
         let mut high = create(2, ALL);
         high.priorities[0] = 9;
         for request in [zero, high, create(0, ALL), create(17, ALL)] {
-            assert_eq!(bench.create(&request), Err(Status::ConfigurationError));
+            assert_eq!(mc.create(&request), Err(Status::ConfigurationError));
         }
-        bench.assert_pools_full();
-        while bench.create(&create(16, ALL)).is_ok() {}
-        let before: Vec<u32> = bench.state.pools.all().iter().map(|(_, p)| p.free()).collect();
-        assert_eq!(bench.create(&create(16, ALL)), Err(Status::NoResource));
-        let after: Vec<u32> = bench.state.pools.all().iter().map(|(_, p)| p.free()).collect();
+        mc.assert_pools_full();
+        while mc.create(&create(16, ALL)).is_ok() {}
+        let before: Vec<u32> = mc.state.pools.all().iter().map(|(_, p)| p.free()).collect();
+        assert_eq!(mc.create(&create(16, ALL)), Err(Status::NoResource));
+        let after: Vec<u32> = mc.state.pools.all().iter().map(|(_, p)| p.free()).collect();
         assert_eq!(before, after);
     }
 }

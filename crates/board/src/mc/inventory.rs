@@ -3,9 +3,13 @@
 //! people and tests to look at.
 
 use super::{Config, LoadError, Mc, Object, State, dprc::Container, families};
-use crate::dpl::{CONTAINER_OPTIONS, Dpc, Dpl};
+use crate::{
+    dpl::{CONTAINER_OPTIONS, Dpc, Dpl},
+    fabric::Fabric,
+    host::SystemClock,
+};
 use mc_abi::{Label, ObjectId, ObjectType};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// All containers, objects and connections at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +80,8 @@ impl Inventory {
     /// # Errors
     /// [`LoadError`] where the MC cannot make what the layout asks for.
     pub fn of_layout(config: Config, layout: &Dpl, ports: Option<&Dpc>) -> Result<Self, LoadError> {
-        let mut state = State::new(config, crate::fabric::Fabric::detached());
+        let clock = Arc::new(SystemClock::default());
+        let mut state = State::new(config, Fabric::detached(), clock);
         state.load(layout, ports)?;
         Ok(Self::of(&state))
     }

@@ -7,7 +7,10 @@ use super::{
     delayed::Delayed,
     dispatch::{self, Executed},
 };
-use crate::faults::{Action, Faults};
+use crate::{
+    faults::{Action, Faults},
+    host::Clock,
+};
 use mc_abi::{Message, Status};
 use parking_lot::Mutex;
 use std::{
@@ -16,7 +19,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Bytes from one portal to the next.
@@ -39,6 +42,7 @@ pub struct Mc {
     has_faults: AtomicBool,
     tracer: Option<Tracer>,
     perform: Performer,
+    clock: Arc<dyn Clock>,
     pub(super) delayed: Arc<Delayed<HandedOver>>,
     /// Whether a thread executes what is delayed; unset until there is any.
     worker: OnceLock<bool>,
@@ -67,6 +71,7 @@ impl Mc {
         perform: Performer,
     ) -> Arc<Self> {
         let portal = || Mutex::new(Portal { memory: [0; Message::SIZE], turn: 0 });
+        let clock = state.clock.clone();
         Arc::new(Self {
             state: Mutex::new(state),
             portals: (0..PORTALS).map(|_| portal()).collect(),
@@ -74,7 +79,8 @@ impl Mc {
             faults: Mutex::new(faults),
             tracer,
             perform,
-            delayed: Arc::new(Delayed::new()),
+            delayed: Arc::new(Delayed::new(clock.clone())),
+            clock,
             worker: OnceLock::new(),
         })
     }
@@ -212,7 +218,8 @@ impl Mc {
             return self.finish(&handed_over);
         }
         // A time that no clock will show never comes: the command hangs.
-        if let Some(due) = Instant::now().checked_add(delay) {
+        let delay = u64::try_from(delay.as_nanos()).ok();
+        if let Some(due) = delay.and_then(|delay| self.clock.now().checked_add(delay)) {
             self.delayed.push(due, handed_over);
         }
     }

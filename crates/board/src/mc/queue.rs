@@ -136,7 +136,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use crate::mc::testing::Bench;
+    use crate::mc::testing::TestMc;
     use mc_abi::{
         Message, ObjectId, ObjectType, Params, Token, common, dpci, dpcon, dpdbg, dpdcei, dpdmai,
         dpio, dprtc, dpseci,
@@ -144,7 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// One object of each family that has to do with queues and engines.
-    fn furnish(bench: &mut Bench) -> Vec<(ObjectId, Token)> {
+    fn furnish(mc: &mut TestMc) -> Vec<(ObjectId, Token)> {
         let priorities = [1; 8];
         let crypto = dpseci::Create {
             priorities,
@@ -155,14 +155,14 @@ mod tests {
         };
         let options = 0x40;
         vec![
-            bench.make(&dpio::Create { channel_mode: 1, num_priorities: 8 }),
-            bench.make(&dpcon::Create { num_priorities: 8 }),
-            bench.make(&dpci::Create { num_of_priorities: 2, options }),
-            bench.make(&crypto),
-            bench.make(&dpdmai::Create { num_queues: 2, priorities: [1, 2], options: 1 }),
-            bench.make(&dpdcei::Create { engine: 0, priority: 1 }),
-            bench.make(&dprtc::Create {}),
-            bench.make(&dpdbg::Create::default()),
+            mc.make(&dpio::Create { channel_mode: 1, num_priorities: 8 }),
+            mc.make(&dpcon::Create { num_priorities: 8 }),
+            mc.make(&dpci::Create { num_of_priorities: 2, options }),
+            mc.make(&crypto),
+            mc.make(&dpdmai::Create { num_queues: 2, priorities: [1, 2], options: 1 }),
+            mc.make(&dpdcei::Create { engine: 0, priority: 1 }),
+            mc.make(&dprtc::Create {}),
+            mc.make(&dpdbg::Create::default()),
         ]
     }
 
@@ -190,8 +190,8 @@ mod tests {
                 1..200,
             ),
         ) {
-            let mut bench = Bench::new();
-            let objects = furnish(&mut bench);
+            let mut mc = TestMc::new();
+            let objects = furnish(&mut mc);
             for (object, command, version, bytes) in commands {
                 let (id, token) = *object.get(&objects);
                 let number = *command.get(&numbers(id.kind));
@@ -201,13 +201,13 @@ mod tests {
                 for (slot, byte) in params.0.iter_mut().zip(bytes) {
                     *slot = if byte < 0x80 { byte % 4 } else { byte };
                 }
-                let _ = bench.send(1, &Message::command(number, version, token, params));
+                let _ = mc.send(1, &Message::command(number, version, token, params));
             }
             for (id, token) in objects {
-                bench.close(token).expect("closed");
-                bench.destroy(id).expect("destroyed");
+                mc.close(token).expect("closed");
+                mc.destroy(id).expect("destroyed");
             }
-            bench.assert_pools_full();
+            mc.assert_pools_full();
         }
     }
 }

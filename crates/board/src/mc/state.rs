@@ -9,7 +9,7 @@ use super::{
     portals::Portals,
     session::Sessions,
 };
-use crate::fabric::Fabric;
+use crate::{fabric::Fabric, host::Clock};
 use mc_abi::{ObjectId, ObjectType, Status, dprc::event};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -47,6 +47,7 @@ pub enum Effect {
 #[derive(Debug)]
 pub(crate) struct State {
     pub config: Config,
+    pub clock: Arc<dyn Clock>,
     pub objects: BTreeMap<ObjectId, Object>,
     pub sessions: Sessions,
     pub pools: Pools,
@@ -63,10 +64,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub fn new(config: Config, fabric: Arc<Fabric>) -> Self {
+    pub fn new(config: Config, fabric: Arc<Fabric>, clock: Arc<dyn Clock>) -> Self {
         let pools = Pools::new(config.first_icid, config.icids);
         Self {
             config,
+            clock,
             objects: BTreeMap::new(),
             sessions: Sessions::default(),
             pools,

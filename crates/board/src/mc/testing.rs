@@ -3,20 +3,28 @@
 //! typed commands.
 
 use super::{Config, Effect, State, containers, dispatch};
+use crate::{
+    dpl::{Dpc, Dpl},
+    fabric::Fabric,
+    host::ManualClock,
+};
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire,
     common::{self, Created},
     dprc,
 };
+use std::sync::Arc;
 
 /// An MC without portals' memory.
-pub(crate) struct Bench {
+pub(crate) struct TestMc {
     pub state: State,
     /// An open token of the root container.
     pub root: Token,
+    /// The state's clock.
+    pub clock: Arc<ManualClock>,
 }
 
-impl Bench {
+impl TestMc {
     /// An MC with the root container `dprc.1` and nothing in it.
     pub fn new() -> Self {
         Self::with(Config::default())
@@ -24,7 +32,8 @@ impl Bench {
 
     /// The same with a certain configuration.
     pub fn with(config: Config) -> Self {
-        let mut state = State::new(config, crate::fabric::Fabric::detached());
+        let clock = Arc::new(ManualClock::new());
+        let mut state = State::new(config, Fabric::detached(), clock.clone());
         let request = dprc::CreateContainer {
             options: dprc::option::ALL & !dprc::option::AIOP,
             icid: dprc::ICID_FROM_POOL,
@@ -32,9 +41,21 @@ impl Bench {
             ..Default::default()
         };
         containers::create_root(&mut state, &request).expect("the pools are full");
-        let mut bench = Self { state, root: Token::NONE };
-        bench.root = bench.open(containers::name(containers::ROOT));
-        bench
+        Self::of(state, clock)
+    }
+
+    /// An MC that has booted with a layout and a configuration.
+    pub fn loaded(layout: &Dpl, ports: Option<&Dpc>) -> Self {
+        let clock = Arc::new(ManualClock::new());
+        let mut state = State::new(Config::default(), Fabric::detached(), clock.clone());
+        state.load(layout, ports).expect("the layout can be made");
+        Self::of(state, clock)
+    }
+
+    fn of(state: State, clock: Arc<ManualClock>) -> Self {
+        let mut mc = Self { state, root: Token::NONE, clock };
+        mc.root = mc.open(containers::name(containers::ROOT));
+        mc
     }
 
     /// Sends a command through a portal of the root container, in its newest

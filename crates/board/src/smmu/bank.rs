@@ -12,7 +12,7 @@ use super::regime::{Regime, RegimeRegisters, Tables};
 use super::report::Counts;
 use super::shape::ADDRESS_BITS;
 use super::walk::{Leaf, WalkFault, walk};
-use crate::surroundings::GuestMemory;
+use crate::host::GuestMemory;
 
 /// `SCTLR.CFIE`.
 const FAULT_INTERRUPT: u32 = 1 << 6;

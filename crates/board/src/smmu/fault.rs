@@ -3,7 +3,7 @@
 //! remember the first of them.
 
 use super::access::{Access, AccessKind};
-use crate::surroundings::BusError;
+use crate::host::BusError;
 
 /// Why the SMMU terminated a transaction.
 ///

@@ -53,7 +53,7 @@ pub use report::{BankDump, Counters, Dump};
 pub use shape::{FRAME_SIZE, Shape, ShapeError};
 pub use streams::{StreamMapping, StreamTarget};
 
-use crate::surroundings::{BusError, GuestMemory, IrqLines};
+use crate::host::{BusError, GuestMemory, IrqLines};
 use bank::Refusal;
 use report::Counts;
 use state::{State, Written};
@@ -78,11 +78,11 @@ pub struct Smmu {
     line: Mutex<Line>,
 }
 
-/// The interrupt line as the surroundings know it.
+/// The interrupt line as the host knows it.
 #[derive(Debug, Default)]
 struct Line {
     asserted: bool,
-    /// Some thread is telling the surroundings, and will look again when done.
+    /// Some thread is telling the host, and will look again when done.
     busy: bool,
 }
 
@@ -319,7 +319,7 @@ impl Smmu {
 
     /// Brings the interrupt line to the level that the registers ask for.
     ///
-    /// One thread at a time talks to the surroundings, with no lock held, and
+    /// One thread at a time talks to the host, with no lock held, and
     /// looks again afterwards: levels arrive in order and none is lost.
     fn drive_line(&self) {
         let mut line = self.line.lock();

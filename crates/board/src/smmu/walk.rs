@@ -9,7 +9,7 @@ use super::access::Permissions;
 use super::fault::ContextCause;
 use super::regime::Tables;
 use super::shape::ADDRESS_BITS;
-use crate::surroundings::GuestMemory;
+use crate::host::GuestMemory;
 
 /// A page or block that a walk found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use board::smmu::{Access, Fault, Shape, Smmu};
 
-use super::surroundings::{Lines, Ram};
+use super::host::{Lines, Ram};
 use super::tables::Tables;
 
 pub const CR0: u64 = 0x0;
@@ -36,7 +36,7 @@ pub const TLBSTATUS: u64 = 0x7f4;
 /// `SCTLR` as Linux sets it for stage 1: ASIDPNE, CFIE, CFRE, AFE, TRE, M.
 pub const SCTLR_LINUX: u32 = 1 << 12 | 1 << 6 | 1 << 5 | 1 << 2 | 1 << 1 | 1;
 
-/// An SMMU with its surroundings, and a driver's way of using it.
+/// An SMMU with its host, and a driver's way of using it.
 pub struct Bench {
     pub smmu: Arc<Smmu>,
     pub ram: Arc<Ram>,

@@ -8,7 +8,7 @@ use board::smmu::{Access, AccessKind};
 use proptest::prelude::*;
 
 use super::driver::{Bench, SCTLR, TCR, TCR2, TTBR0, TTBR1, bank, cba2r, cbar, s2cr, smr};
-use super::surroundings::RAM;
+use super::host::RAM;
 
 /// Descriptors that lead somewhere often enough to be interesting.
 fn descriptor() -> impl Strategy<Value = u64> {

@@ -6,11 +6,11 @@
 mod concurrency;
 mod driver;
 mod faults;
+mod host;
 mod hostile;
 mod invalidation;
 mod mappings;
 mod permissions;
 mod registers;
 mod streams;
-mod surroundings;
 mod tables;

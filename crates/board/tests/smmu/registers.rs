@@ -6,7 +6,7 @@ use std::sync::Arc;
 use board::smmu::{FRAME_SIZE, Shape, Smmu};
 
 use super::driver::{ACR, ACTLR, Bench, CR0, SCTLR, TTBR0, bank, cbar, s2cr, smr};
-use super::surroundings::{Lines, Ram};
+use super::host::{Lines, Ram};
 
 /// What Linux's probe concludes from the identification registers.
 #[test]

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::surroundings::{RAM, RAM_SIZE, Ram};
+use super::host::{RAM, RAM_SIZE, Ram};
 
 const K: u64 = 1 << 10;
 const M: u64 = 1 << 20;

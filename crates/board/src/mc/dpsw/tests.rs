@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Switches as clients meet them.
 
-use crate::mc::{Effect, testing::Bench};
+use crate::mc::{Effect, testing::TestMc};
 use mc_abi::{
     MacAddr, Message, ObjectId, Params, Status, Token,
     common::{Disable, Enable, Reset},
@@ -14,25 +14,25 @@ fn request(num_ifs: u16) -> dpsw::Create {
     dpsw::Create { num_ifs, flooding_cfg: 1, broadcast_cfg: 1, ..Default::default() }
 }
 
-fn make(bench: &mut Bench, num_ifs: u16) -> (ObjectId, Token) {
-    bench.make(&request(num_ifs))
+fn make(mc: &mut TestMc, num_ifs: u16) -> (ObjectId, Token) {
+    mc.make(&request(num_ifs))
 }
 
 fn one(interface: u16) -> [u64; 4] {
     [1 << interface, 0, 0, 0]
 }
 
-fn link(bench: &mut Bench, dpsw: Token, if_id: u16) -> dpsw::IfGetLinkStateReply {
-    bench.call(dpsw, &dpsw::IfGetLinkState { if_id }).unwrap()
+fn link(mc: &mut TestMc, dpsw: Token, if_id: u16) -> dpsw::IfGetLinkStateReply {
+    mc.call(dpsw, &dpsw::IfGetLinkState { if_id }).unwrap()
 }
 
 /// What is shown, without forgetting it.
-fn status(bench: &mut Bench, dpsw: Token) -> u32 {
-    bench.call(dpsw, &dpsw::GetIrqStatus { status: 0, index: 0 }).unwrap().status
+fn status(mc: &mut TestMc, dpsw: Token) -> u32 {
+    mc.call(dpsw, &dpsw::GetIrqStatus { status: 0, index: 0 }).unwrap().status
 }
 
-fn clear(bench: &mut Bench, dpsw: Token, status: u32) {
-    bench.call(dpsw, &dpsw::ClearIrqStatus { status, index: 0 }).unwrap();
+fn clear(mc: &mut TestMc, dpsw: Token, status: u32) {
+    mc.call(dpsw, &dpsw::ClearIrqStatus { status, index: 0 }).unwrap();
 }
 
 const fn shown(interface: u32, events: u32) -> u32 {
@@ -41,9 +41,9 @@ const fn shown(interface: u32, events: u32) -> u32 {
 
 #[test]
 fn defaults_are_those_of_the_headers() {
-    let mut bench = Bench::new();
-    let (id, dpsw) = make(&mut bench, 4);
-    let attributes = bench.call(dpsw, &dpsw::GetAttributes {}).unwrap();
+    let mut mc = TestMc::new();
+    let (id, dpsw) = make(&mut mc, 4);
+    let attributes = mc.call(dpsw, &dpsw::GetAttributes {}).unwrap();
     let expected = dpsw::GetAttributesReply {
         num_ifs: 4,
         max_fdbs: 16,
@@ -60,13 +60,13 @@ fn defaults_are_those_of_the_headers() {
     };
     assert_eq!(attributes, expected);
     // Older clients get no replication settings.
-    let older = bench.call_version(dpsw, &dpsw::GetAttributes {}, 1).unwrap();
+    let older = mc.call_version(dpsw, &dpsw::GetAttributes {}, 1).unwrap();
     assert_eq!((older.num_ifs, older.flooding_cfg), (4, 0));
 }
 
 #[test]
 fn what_cannot_be_made_leaves_nothing_taken() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     let bad = |change: fn(&mut dpsw::Create)| {
         let mut request = request(4);
         change(&mut request);
@@ -81,45 +81,45 @@ fn what_cannot_be_made_leaves_nothing_taken() {
         bad(|r| r.broadcast_cfg = 2),
         bad(|r| r.mem_size = 5),
     ] {
-        assert_eq!(bench.create(&request), Err(Status::ConfigurationError), "{request:?}");
+        assert_eq!(mc.create(&request), Err(Status::ConfigurationError), "{request:?}");
     }
-    bench.assert_pools_full();
+    mc.assert_pools_full();
     let mut made = Vec::new();
-    while let Ok(id) = bench.create(&request(64)) {
+    while let Ok(id) = mc.create(&request(64)) {
         made.push(id);
     }
-    assert_eq!(bench.create(&request(64)), Err(Status::NoResource));
+    assert_eq!(mc.create(&request(64)), Err(Status::NoResource));
     assert_eq!(made.len(), 4);
     for id in made {
-        bench.destroy(id).unwrap();
+        mc.destroy(id).unwrap();
     }
-    bench.assert_pools_full();
+    mc.assert_pools_full();
 }
 
 /// The commands of Linux's driver from its binding to a port that is up, in
 /// their order and versions.
 #[test]
 fn linux_takes_the_switch_apart_and_sets_it_up() {
-    let mut bench = Bench::new();
-    let (_, dpsw) = make(&mut bench, 2);
-    let dpbp = bench.create(&dpbp::Create {}).unwrap();
-    let dpio = bench.create(&dpio::Create { channel_mode: 1, num_priorities: 8 }).unwrap();
-    bench.call(dpsw, &Reset {}).unwrap();
+    let mut mc = TestMc::new();
+    let (_, dpsw) = make(&mut mc, 2);
+    let dpbp = mc.create(&dpbp::Create {}).unwrap();
+    let dpio = mc.create(&dpio::Create { channel_mode: 1, num_priorities: 8 }).unwrap();
+    mc.call(dpsw, &Reset {}).unwrap();
     for if_id in [0, 1] {
         let interfaces = one(if_id);
-        bench.call(dpsw, &dpsw::IfDisable { if_id }).unwrap();
-        bench.call(dpsw, &dpsw::IfSetStp { if_id, vlan_id: 1, state: 3 }).unwrap();
-        bench.call(dpsw, &dpsw::VlanRemoveIfUntagged { vlan_id: 1, interfaces }).unwrap();
-        bench.call(dpsw, &dpsw::IfSetTci { if_id, vlan_id: 4095, dei: false, pcp: 0 }).unwrap();
-        bench.call(dpsw, &dpsw::VlanRemoveIf { vlan_id: 1, interfaces }).unwrap();
+        mc.call(dpsw, &dpsw::IfDisable { if_id }).unwrap();
+        mc.call(dpsw, &dpsw::IfSetStp { if_id, vlan_id: 1, state: 3 }).unwrap();
+        mc.call(dpsw, &dpsw::VlanRemoveIfUntagged { vlan_id: 1, interfaces }).unwrap();
+        mc.call(dpsw, &dpsw::IfSetTci { if_id, vlan_id: 4095, dei: false, pcp: 0 }).unwrap();
+        mc.call(dpsw, &dpsw::VlanRemoveIf { vlan_id: 1, interfaces }).unwrap();
     }
-    bench.call(dpsw, &dpsw::VlanRemove { vlan_id: 1 }).unwrap();
-    bench.call(dpsw, &dpsw::FdbRemove { fdb_id: 0 }).unwrap();
-    let queues = bench.call(dpsw, &dpsw::CtrlIfGetAttributes {}).unwrap();
+    mc.call(dpsw, &dpsw::VlanRemove { vlan_id: 1 }).unwrap();
+    mc.call(dpsw, &dpsw::FdbRemove { fdb_id: 0 }).unwrap();
+    let queues = mc.call(dpsw, &dpsw::CtrlIfGetAttributes {}).unwrap();
     assert!(queues.rx_fqid != queues.tx_err_conf_fqid && queues.rx_fqid != 0);
     let mut pools = dpsw::CtrlIfSetPools { num_dpbp: 1, ..Default::default() };
     (pools.dpbp_id[0], pools.buffer_size[0]) = (dpbp.id, 4096);
-    bench.call(dpsw, &pools).unwrap();
+    mc.call(dpsw, &pools).unwrap();
     for queue in [control_queue::RX, control_queue::TX_ERR_CONF] {
         let (dest_type, options, user_ctx) = (1, 3, 0x1234);
         let set = dpsw::CtrlIfSetQueue {
@@ -130,153 +130,153 @@ fn linux_takes_the_switch_apart_and_sets_it_up() {
             options,
             ..Default::default()
         };
-        bench.call(dpsw, &set).unwrap();
+        mc.call(dpsw, &set).unwrap();
     }
-    let body = bench.state.body::<super::Switch>(0).unwrap();
+    let body = mc.state.body::<super::Switch>(0).unwrap();
     let rx = body.control.as_ref().unwrap().queue(control_queue::RX);
     assert_eq!((rx.user_ctx, rx.destination.id), (0x1234, dpio.id));
-    bench.call(dpsw, &dpsw::CtrlIfEnable {}).unwrap();
+    mc.call(dpsw, &dpsw::CtrlIfEnable {}).unwrap();
 
     let mut qdids = Vec::new();
     for if_id in [0u16, 1] {
-        qdids.push(bench.call(dpsw, &dpsw::IfGetAttributes { if_id }).unwrap().qdid);
+        qdids.push(mc.call(dpsw, &dpsw::IfGetAttributes { if_id }).unwrap().qdid);
         let add = dpsw::FdbAdd { fdb_aging_time: 0, num_fdb_entries: 512 };
-        let fdb_id = bench.call(dpsw, &add).unwrap().fdb_id;
+        let fdb_id = mc.call(dpsw, &add).unwrap().fdb_id;
         assert_eq!(fdb_id, if_id);
         if if_id == 0 {
-            bench.call(dpsw, &dpsw::VlanAdd { fdb_id, vlan_id: 1 }).unwrap();
+            mc.call(dpsw, &dpsw::VlanAdd { fdb_id, vlan_id: 1 }).unwrap();
         }
         let interfaces = one(if_id);
         let options = dpsw::VLAN_ADD_IF_FDB_ID;
-        bench.call(dpsw, &dpsw::VlanAddIf { options, vlan_id: 1, fdb_id, interfaces }).unwrap();
-        bench.call(dpsw, &dpsw::VlanAddIfUntagged { vlan_id: 1, interfaces }).unwrap();
-        bench.call(dpsw, &dpsw::IfSetTci { if_id, vlan_id: 1, dei: false, pcp: 0 }).unwrap();
+        mc.call(dpsw, &dpsw::VlanAddIf { options, vlan_id: 1, fdb_id, interfaces }).unwrap();
+        mc.call(dpsw, &dpsw::VlanAddIfUntagged { vlan_id: 1, interfaces }).unwrap();
+        mc.call(dpsw, &dpsw::IfSetTci { if_id, vlan_id: 1, dei: false, pcp: 0 }).unwrap();
         for flood_type in [0, 1] {
             // The control interface has the number 2.
             let interfaces = 1 << if_id | 1 << 2;
-            bench.call(dpsw, &dpsw::SetEgressFlood { fdb_id, flood_type, interfaces }).unwrap();
+            mc.call(dpsw, &dpsw::SetEgressFlood { fdb_id, flood_type, interfaces }).unwrap();
         }
-        let acl_id = bench.call(dpsw, &dpsw::AclAdd { max_entries: 16 }).unwrap().acl_id;
-        bench.call(dpsw, &dpsw::AclAddIf { acl_id, num_ifs: 1, interfaces }).unwrap();
+        let acl_id = mc.call(dpsw, &dpsw::AclAdd { max_entries: 16 }).unwrap().acl_id;
+        mc.call(dpsw, &dpsw::AclAddIf { acl_id, num_ifs: 1, interfaces }).unwrap();
         let trap = dpsw::AclAddEntry { acl_id, action: 3, key_iova: 0x1000, ..Default::default() };
-        bench.call(dpsw, &trap).unwrap();
-        let list = bench.call(dpsw, &dpsw::AclGetAttributes { acl_id }).unwrap();
+        mc.call(dpsw, &trap).unwrap();
+        let list = mc.call(dpsw, &dpsw::AclGetAttributes { acl_id }).unwrap();
         assert_eq!((list.max_entries, list.num_entries, list.num_ifs), (16, 1, 1));
-        bench.call(dpsw, &dpsw::IfGetPortMacAddr { if_id }).unwrap();
-        bench.call(dpsw, &dpsw::IfSetLearningMode { if_id, mode: 0 }).unwrap();
+        mc.call(dpsw, &dpsw::IfGetPortMacAddr { if_id }).unwrap();
+        mc.call(dpsw, &dpsw::IfSetLearningMode { if_id, mode: 0 }).unwrap();
     }
     assert_ne!(qdids[0], qdids[1]);
-    let vlan = bench.call(dpsw, &dpsw::VlanGetAttributes { vlan_id: 1 }).unwrap();
+    let vlan = mc.call(dpsw, &dpsw::VlanGetAttributes { vlan_id: 1 }).unwrap();
     assert_eq!((vlan.fdb_id, vlan.num_ifs, vlan.num_untagged_ifs), (0, 2, 2));
     // The second table is in use by an interface.
-    let remove = bench.call(dpsw, &dpsw::FdbRemove { fdb_id: 1 });
+    let remove = mc.call(dpsw, &dpsw::FdbRemove { fdb_id: 1 });
     assert_eq!(remove, Err(Status::InvalidState));
-    let attributes = bench.call(dpsw, &dpsw::GetAttributes {}).unwrap();
+    let attributes = mc.call(dpsw, &dpsw::GetAttributes {}).unwrap();
     assert_eq!((attributes.num_vlans, attributes.num_fdbs), (1, 2));
 }
 
 #[test]
 fn a_link_is_up_while_both_ends_are_on() {
-    let mut bench = Bench::new();
-    let (id, dpsw) = make(&mut bench, 4);
-    let (mac, mac_token) = bench.make(&dpmac::Create { mac: 3 });
-    let (ni, dpni) = bench.make(&dpni::Create::default());
-    bench.connect((id, 2), (mac, 0)).unwrap();
-    bench.connect((ni, 0), (id, 1)).unwrap();
-    assert_eq!(bench.connect((id, 4), (id, 3)), Err(Status::NoResource));
-    assert!(!link(&mut bench, dpsw, 2).up);
-    bench.call(dpsw, &dpsw::IfEnable { if_id: 2 }).unwrap();
-    let up = link(&mut bench, dpsw, 2);
+    let mut mc = TestMc::new();
+    let (id, dpsw) = make(&mut mc, 4);
+    let (mac, mac_token) = mc.make(&dpmac::Create { mac: 3 });
+    let (ni, dpni) = mc.make(&dpni::Create::default());
+    mc.connect((id, 2), (mac, 0)).unwrap();
+    mc.connect((ni, 0), (id, 1)).unwrap();
+    assert_eq!(mc.connect((id, 4), (id, 3)), Err(Status::NoResource));
+    assert!(!link(&mut mc, dpsw, 2).up);
+    mc.call(dpsw, &dpsw::IfEnable { if_id: 2 }).unwrap();
+    let up = link(&mut mc, dpsw, 2);
     assert_eq!((up.up, up.rate), (true, 10_000));
-    let address = bench.call(mac_token, &dpmac::GetMacAddr {}).unwrap().address;
-    let told = bench.call(dpsw, &dpsw::IfGetPortMacAddr { if_id: 2 }).unwrap().address;
+    let address = mc.call(mac_token, &dpmac::GetMacAddr {}).unwrap().address;
+    let told = mc.call(dpsw, &dpsw::IfGetPortMacAddr { if_id: 2 }).unwrap().address;
     assert_eq!(told, address);
     let wanted = dpsw::IfSetLinkCfg { if_id: 2, rate: 100, options: 1, advertising: 4 };
-    bench.call(dpsw, &wanted).unwrap();
-    let asked = bench.call(mac_token, &dpmac::GetLinkCfg {}).unwrap();
+    mc.call(dpsw, &wanted).unwrap();
+    let asked = mc.call(mac_token, &dpmac::GetLinkCfg {}).unwrap();
     assert_eq!((asked.rate, asked.options, asked.advertising), (100, 1, 4));
 
     // The other side of a virtual link is told as well.
-    bench.call(dpni, &Enable {}).unwrap();
-    assert!(!bench.call(dpni, &dpni::GetLinkState {}).unwrap().up);
-    bench.call(dpsw, &dpsw::IfEnable { if_id: 1 }).unwrap();
-    assert!(bench.call(dpni, &dpni::GetLinkState {}).unwrap().up);
-    assert!(link(&mut bench, dpsw, 1).up);
-    bench.call(dpni, &Disable {}).unwrap();
-    assert!(!link(&mut bench, dpsw, 1).up);
+    mc.call(dpni, &Enable {}).unwrap();
+    assert!(!mc.call(dpni, &dpni::GetLinkState {}).unwrap().up);
+    mc.call(dpsw, &dpsw::IfEnable { if_id: 1 }).unwrap();
+    assert!(mc.call(dpni, &dpni::GetLinkState {}).unwrap().up);
+    assert!(link(&mut mc, dpsw, 1).up);
+    mc.call(dpni, &Disable {}).unwrap();
+    assert!(!link(&mut mc, dpsw, 1).up);
     // The switch as a whole: all interfaces.
-    bench.call(dpni, &Enable {}).unwrap();
-    bench.call(dpsw, &Disable {}).unwrap();
-    assert!(!link(&mut bench, dpsw, 1).up && !link(&mut bench, dpsw, 2).up);
-    bench.call(dpsw, &Enable {}).unwrap();
-    assert!(link(&mut bench, dpsw, 1).up && link(&mut bench, dpsw, 2).up);
-    bench.call(dpsw, &Reset {}).unwrap();
-    assert!(!bench.call(dpni, &dpni::GetLinkState {}).unwrap().up);
+    mc.call(dpni, &Enable {}).unwrap();
+    mc.call(dpsw, &Disable {}).unwrap();
+    assert!(!link(&mut mc, dpsw, 1).up && !link(&mut mc, dpsw, 2).up);
+    mc.call(dpsw, &Enable {}).unwrap();
+    assert!(link(&mut mc, dpsw, 1).up && link(&mut mc, dpsw, 2).up);
+    mc.call(dpsw, &Reset {}).unwrap();
+    assert!(!mc.call(dpni, &dpni::GetLinkState {}).unwrap().up);
 }
 
 #[test]
 fn interfaces_take_turns_in_the_status() {
-    let mut bench = Bench::new();
-    let (id, dpsw) = make(&mut bench, 4);
-    let (mac, _) = bench.make(&dpmac::Create { mac: 3 });
-    bench.listen(dpsw, 0, 0x1000);
-    bench.effects();
-    bench.connect((id, 1), (id, 2)).unwrap();
-    bench.connect((id, 3), (mac, 0)).unwrap();
-    let messages = |bench: &mut Bench| {
+    let mut mc = TestMc::new();
+    let (id, dpsw) = make(&mut mc, 4);
+    let (mac, _) = mc.make(&dpmac::Create { mac: 3 });
+    mc.listen(dpsw, 0, 0x1000);
+    mc.effects();
+    mc.connect((id, 1), (id, 2)).unwrap();
+    mc.connect((id, 3), (mac, 0)).unwrap();
+    let messages = |mc: &mut TestMc| {
         let of = |effect: &Effect| matches!(effect, Effect::Message { address: 0x1000, .. });
-        bench.effects().iter().filter(|effect| of(effect)).count()
+        mc.effects().iter().filter(|effect| of(effect)).count()
     };
-    assert_eq!(messages(&mut bench), 1);
-    assert_eq!(status(&mut bench, dpsw), shown(1, events::ENDPOINT_CHANGED));
-    bench.call(dpsw, &dpsw::IfEnable { if_id: 3 }).unwrap();
-    assert_eq!(messages(&mut bench), 0);
-    clear(&mut bench, dpsw, shown(1, events::ENDPOINT_CHANGED));
-    assert_eq!(messages(&mut bench), 1);
+    assert_eq!(messages(&mut mc), 1);
+    assert_eq!(status(&mut mc, dpsw), shown(1, events::ENDPOINT_CHANGED));
+    mc.call(dpsw, &dpsw::IfEnable { if_id: 3 }).unwrap();
+    assert_eq!(messages(&mut mc), 0);
+    clear(&mut mc, dpsw, shown(1, events::ENDPOINT_CHANGED));
+    assert_eq!(messages(&mut mc), 1);
     // What was seen of one interface forgets nothing of another.
-    clear(&mut bench, dpsw, shown(1, events::ENDPOINT_CHANGED));
+    clear(&mut mc, dpsw, shown(1, events::ENDPOINT_CHANGED));
     let read = dpsw::GetIrqStatus { status: u32::MAX, index: 0 };
-    let seen = bench.call(dpsw, &read).unwrap().status;
+    let seen = mc.call(dpsw, &read).unwrap().status;
     assert_eq!(seen, shown(2, events::ENDPOINT_CHANGED));
-    assert_eq!(messages(&mut bench), 1);
+    assert_eq!(messages(&mut mc), 1);
     let both = events::ENDPOINT_CHANGED | events::LINK_CHANGED;
-    assert_eq!(status(&mut bench, dpsw), shown(3, both));
-    clear(&mut bench, dpsw, shown(3, both));
-    assert_eq!((status(&mut bench, dpsw), messages(&mut bench)), (0, 0));
+    assert_eq!(status(&mut mc, dpsw), shown(3, both));
+    clear(&mut mc, dpsw, shown(3, both));
+    assert_eq!((status(&mut mc, dpsw), messages(&mut mc)), (0, 0));
 }
 
 /// An event that may not interrupt does not keep others from it.
 #[test]
 fn masked_events_let_others_pass() {
-    let mut bench = Bench::new();
-    let (id, dpsw) = make(&mut bench, 4);
-    let (mac, _) = bench.make(&dpmac::Create { mac: 3 });
-    bench.connect((id, 0), (id, 1)).unwrap();
-    bench.connect((id, 3), (mac, 0)).unwrap();
-    bench.listen(dpsw, 0, 0x1000);
+    let mut mc = TestMc::new();
+    let (id, dpsw) = make(&mut mc, 4);
+    let (mac, _) = mc.make(&dpmac::Create { mac: 3 });
+    mc.connect((id, 0), (id, 1)).unwrap();
+    mc.connect((id, 3), (mac, 0)).unwrap();
+    mc.listen(dpsw, 0, 0x1000);
     let mask = mc_abi::common::SetIrqMask { mask: events::LINK_CHANGED, index: 0 };
-    bench.call(dpsw, &mask).unwrap();
-    bench.call(dpsw, &dpsw::IfEnable { if_id: 3 }).unwrap();
-    assert_eq!(status(&mut bench, dpsw) >> 16, 3);
-    clear(&mut bench, dpsw, shown(3, 3));
-    assert_eq!(status(&mut bench, dpsw), shown(0, events::ENDPOINT_CHANGED));
+    mc.call(dpsw, &mask).unwrap();
+    mc.call(dpsw, &dpsw::IfEnable { if_id: 3 }).unwrap();
+    assert_eq!(status(&mut mc, dpsw) >> 16, 3);
+    clear(&mut mc, dpsw, shown(3, 3));
+    assert_eq!(status(&mut mc, dpsw), shown(0, events::ENDPOINT_CHANGED));
 }
 
 #[test]
 fn entries_come_back_and_tables_fill_up() {
-    let mut bench = Bench::new();
-    let (_, dpsw) = make(&mut bench, 4);
+    let mut mc = TestMc::new();
+    let (_, dpsw) = make(&mut mc, 4);
     let fdb_id = {
         let add = dpsw::FdbAdd { fdb_aging_time: 60, num_fdb_entries: 2 };
-        bench.call(dpsw, &add).unwrap().fdb_id
+        mc.call(dpsw, &add).unwrap().fdb_id
     };
     let unicast = |last| MacAddr([2, 0, 0, 0, 0, last]);
     let add = |address, if_egress| dpsw::FdbAddUnicast { fdb_id, address, if_egress, kind: 0 };
-    bench.call(dpsw, &add(unicast(1), 3)).unwrap();
+    mc.call(dpsw, &add(unicast(1), 3)).unwrap();
     let get = dpsw::FdbGetUnicast { fdb_id, address: unicast(1) };
-    assert_eq!(bench.call(dpsw, &get).unwrap().if_egress, 3);
-    bench.call(dpsw, &add(unicast(1), 2)).unwrap();
-    assert_eq!(bench.call(dpsw, &get).unwrap().if_egress, 2);
+    assert_eq!(mc.call(dpsw, &get).unwrap().if_egress, 3);
+    mc.call(dpsw, &add(unicast(1), 2)).unwrap();
+    assert_eq!(mc.call(dpsw, &get).unwrap().if_egress, 2);
     let group = MacAddr([1, 0, 0x5e, 0, 0, 1]);
     let join = |if_id| dpsw::FdbAddMulticast {
         fdb_id,
@@ -285,22 +285,22 @@ fn entries_come_back_and_tables_fill_up() {
         address: group,
         interfaces: one(if_id),
     };
-    bench.call(dpsw, &join(0)).unwrap();
-    bench.call(dpsw, &join(3)).unwrap();
-    assert_eq!(bench.call(dpsw, &join(3)), Err(Status::ConfigurationError));
-    let entry = bench.call(dpsw, &dpsw::FdbGetMulticast { fdb_id, address: group }).unwrap();
+    mc.call(dpsw, &join(0)).unwrap();
+    mc.call(dpsw, &join(3)).unwrap();
+    assert_eq!(mc.call(dpsw, &join(3)), Err(Status::ConfigurationError));
+    let entry = mc.call(dpsw, &dpsw::FdbGetMulticast { fdb_id, address: group }).unwrap();
     assert_eq!((entry.num_ifs, entry.interfaces), (2, [0b1001, 0, 0, 0]));
-    assert_eq!(bench.call(dpsw, &add(unicast(2), 0)), Err(Status::NoResource));
-    let attributes = bench.call(dpsw, &dpsw::FdbGetAttributes { fdb_id }).unwrap();
+    assert_eq!(mc.call(dpsw, &add(unicast(2), 0)), Err(Status::NoResource));
+    let attributes = mc.call(dpsw, &dpsw::FdbGetAttributes { fdb_id }).unwrap();
     assert_eq!((attributes.max_fdb_entries, attributes.fdb_aging_time), (2, 60));
     assert_eq!((attributes.num_fdb_mc_groups, attributes.max_fdb_mc_groups), (1, 32));
 
     let refused = Err(Status::ConfigurationError);
-    assert_eq!(bench.call(dpsw, &add(unicast(1), 4)), refused);
-    assert_eq!(bench.call(dpsw, &add(group, 1)), refused);
+    assert_eq!(mc.call(dpsw, &add(unicast(1), 4)), refused);
+    assert_eq!(mc.call(dpsw, &add(group, 1)), refused);
     let gone = dpsw::FdbRemoveUnicast { fdb_id, address: unicast(1), if_egress: 2, kind: 0 };
-    bench.call(dpsw, &gone).unwrap();
-    assert_eq!(bench.call(dpsw, &gone), Err(Status::ConfigurationError));
+    mc.call(dpsw, &gone).unwrap();
+    assert_eq!(mc.call(dpsw, &gone), Err(Status::ConfigurationError));
     let leave = dpsw::FdbRemoveMulticast {
         fdb_id,
         num_ifs: 2,
@@ -308,101 +308,101 @@ fn entries_come_back_and_tables_fill_up() {
         address: group,
         interfaces: [0b1001, 0, 0, 0],
     };
-    bench.call(dpsw, &leave).unwrap();
-    assert_eq!(bench.call(dpsw, &leave), Err(Status::NoResource));
+    mc.call(dpsw, &leave).unwrap();
+    assert_eq!(mc.call(dpsw, &leave), Err(Status::NoResource));
 }
 
 #[test]
 fn vlans_keep_their_sets_of_interfaces() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     let per_vlan = dpsw::Create { num_ifs: 3, max_vlans: 2, ..Default::default() };
-    let (_, dpsw) = bench.make(&per_vlan);
-    bench.call(dpsw, &dpsw::VlanAdd { fdb_id: 0, vlan_id: 100 }).unwrap();
+    let (_, dpsw) = mc.make(&per_vlan);
+    mc.call(dpsw, &dpsw::VlanAdd { fdb_id: 0, vlan_id: 100 }).unwrap();
     let again = dpsw::VlanAdd { fdb_id: 0, vlan_id: 100 };
-    assert_eq!(bench.call(dpsw, &again), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(dpsw, &again), Err(Status::ConfigurationError));
     let third = dpsw::VlanAdd { fdb_id: 0, vlan_id: 101 };
-    assert_eq!(bench.call(dpsw, &third), Err(Status::NoResource));
+    assert_eq!(mc.call(dpsw, &third), Err(Status::NoResource));
     let add =
         |bits| dpsw::VlanAddIf { vlan_id: 100, interfaces: [bits, 0, 0, 0], ..Default::default() };
     // Version 1 has neither options nor a table.
-    bench.call_version(dpsw, &add(0b011), 1).unwrap();
-    assert_eq!(bench.call(dpsw, &add(0b1000)), Err(Status::ConfigurationError));
+    mc.call_version(dpsw, &add(0b011), 1).unwrap();
+    assert_eq!(mc.call(dpsw, &add(0b1000)), Err(Status::ConfigurationError));
     let untagged = |bits| dpsw::VlanAddIfUntagged { vlan_id: 100, interfaces: [bits, 0, 0, 0] };
-    assert_eq!(bench.call(dpsw, &untagged(0b100)), Err(Status::ConfigurationError));
-    bench.call(dpsw, &untagged(0b010)).unwrap();
+    assert_eq!(mc.call(dpsw, &untagged(0b100)), Err(Status::ConfigurationError));
+    mc.call(dpsw, &untagged(0b010)).unwrap();
     let interfaces = [0b001, 0, 0, 0];
-    bench.call(dpsw, &dpsw::VlanAddIfFlooding { vlan_id: 100, interfaces }).unwrap();
-    let vlan = bench.call(dpsw, &dpsw::VlanGetAttributes { vlan_id: 100 }).unwrap();
+    mc.call(dpsw, &dpsw::VlanAddIfFlooding { vlan_id: 100, interfaces }).unwrap();
+    let vlan = mc.call(dpsw, &dpsw::VlanGetAttributes { vlan_id: 100 }).unwrap();
     assert_eq!((vlan.num_ifs, vlan.num_untagged_ifs, vlan.num_flooding_ifs), (2, 1, 1));
-    let set = bench.call(dpsw, &dpsw::VlanGetIfUntagged { vlan_id: 100 }).unwrap();
+    let set = mc.call(dpsw, &dpsw::VlanGetIfUntagged { vlan_id: 100 }).unwrap();
     assert_eq!((set.num_ifs, set.interfaces[0]), (1, 0b010));
-    bench.call(dpsw, &dpsw::VlanRemoveIf { vlan_id: 100, interfaces: [0b010, 0, 0, 0] }).unwrap();
-    let set = bench.call(dpsw, &dpsw::VlanGetIf { vlan_id: 100 }).unwrap();
+    mc.call(dpsw, &dpsw::VlanRemoveIf { vlan_id: 100, interfaces: [0b010, 0, 0, 0] }).unwrap();
+    let set = mc.call(dpsw, &dpsw::VlanGetIf { vlan_id: 100 }).unwrap();
     assert_eq!((set.num_ifs, set.interfaces[0]), (1, 0b001));
     // Flooding is up to the VLANs here.
     let flood = dpsw::SetEgressFlood { fdb_id: 0, flood_type: 1, interfaces: 1 };
-    assert_eq!(bench.call(dpsw, &flood), Err(Status::ConfigurationError));
-    bench.call(dpsw, &Reset {}).unwrap();
-    let set = bench.call(dpsw, &dpsw::VlanGetIf { vlan_id: 1 }).unwrap();
+    assert_eq!(mc.call(dpsw, &flood), Err(Status::ConfigurationError));
+    mc.call(dpsw, &Reset {}).unwrap();
+    let set = mc.call(dpsw, &dpsw::VlanGetIf { vlan_id: 1 }).unwrap();
     assert_eq!((set.num_ifs, set.interfaces[0]), (3, 0b111));
 }
 
 #[test]
 fn settings_of_an_interface_come_back() {
-    let mut bench = Bench::new();
-    let (_, dpsw) = make(&mut bench, 2);
+    let mut mc = TestMc::new();
+    let (_, dpsw) = make(&mut mc, 2);
     let tci = dpsw::IfSetTci { if_id: 1, vlan_id: 77, dei: true, pcp: 5 };
-    bench.call(dpsw, &tci).unwrap();
-    let tag = bench.call(dpsw, &dpsw::IfGetTci { if_id: 1 }).unwrap();
+    mc.call(dpsw, &tci).unwrap();
+    let tag = mc.call(dpsw, &dpsw::IfGetTci { if_id: 1 }).unwrap();
     assert_eq!((tag.vlan_id, tag.dei, tag.pcp), (77, true, 5));
-    bench.call(dpsw, &dpsw::IfSetAcceptedFrames { if_id: 1, kind: 3, unaccepted: 1 }).unwrap();
-    bench.call(dpsw, &dpsw::IfSetAcceptAllVlan { if_id: 1, accept_all: true }).unwrap();
-    let attributes = bench.call(dpsw, &dpsw::IfGetAttributes { if_id: 1 }).unwrap();
+    mc.call(dpsw, &dpsw::IfSetAcceptedFrames { if_id: 1, kind: 3, unaccepted: 1 }).unwrap();
+    mc.call(dpsw, &dpsw::IfSetAcceptAllVlan { if_id: 1, accept_all: true }).unwrap();
+    let attributes = mc.call(dpsw, &dpsw::IfGetAttributes { if_id: 1 }).unwrap();
     assert_eq!((attributes.admit_untagged, attributes.num_tcs), (3, 8));
     assert!(attributes.accept_all_vlan && !attributes.enabled);
-    bench.call(dpsw, &dpsw::IfSetMaxFrameLength { if_id: 1, frame_length: 9000 }).unwrap();
-    let length = bench.call(dpsw, &dpsw::IfGetMaxFrameLength { if_id: 1 }).unwrap();
+    mc.call(dpsw, &dpsw::IfSetMaxFrameLength { if_id: 1, frame_length: 9000 }).unwrap();
+    let length = mc.call(dpsw, &dpsw::IfGetMaxFrameLength { if_id: 1 }).unwrap();
     assert_eq!(length.frame_length, 9000);
     let limit =
         dpsw::IfSetTaildrop { tc: 7, if_id: 1, enable: true, units: 1, threshold: 0x1_0000 };
-    bench.call(dpsw, &limit).unwrap();
-    let kept = bench.call(dpsw, &dpsw::IfGetTaildrop { tc: 7, if_id: 1 }).unwrap();
+    mc.call(dpsw, &limit).unwrap();
+    let kept = mc.call(dpsw, &dpsw::IfGetTaildrop { tc: 7, if_id: 1 }).unwrap();
     assert_eq!((kept.enable, kept.units, kept.threshold), (true, 1, 0x1_0000));
     let lag = dpsw::LagSet { group_id: 1, num_ifs: 2, if_id: [1, 0, 0, 0, 0, 0, 0, 0], phase: 0 };
-    bench.call(dpsw, &dpsw::LagSet { phase: 1, ..lag.clone() }).unwrap();
-    assert_eq!(bench.call(dpsw, &dpsw::LagGetCfg { group_id: 1 }).unwrap().num_ifs, 0);
-    bench.call(dpsw, &lag).unwrap();
-    let group = bench.call(dpsw, &dpsw::LagGetCfg { group_id: 1 }).unwrap();
+    mc.call(dpsw, &dpsw::LagSet { phase: 1, ..lag.clone() }).unwrap();
+    assert_eq!(mc.call(dpsw, &dpsw::LagGetCfg { group_id: 1 }).unwrap().num_ifs, 0);
+    mc.call(dpsw, &lag).unwrap();
+    let group = mc.call(dpsw, &dpsw::LagGetCfg { group_id: 1 }).unwrap();
     assert_eq!((group.num_ifs, &group.if_id[..2]), (2, &[1, 0][..]));
     let refused = Err(Status::ConfigurationError);
-    assert_eq!(bench.call(dpsw, &dpsw::LagSet { group_id: 2, ..lag }), refused);
-    assert_eq!(bench.call(dpsw, &dpsw::IfSetTci { if_id: 2, ..tci }), refused);
-    assert_eq!(bench.call(dpsw, &dpsw::IfSetTaildrop { tc: 8, ..limit }), refused);
+    assert_eq!(mc.call(dpsw, &dpsw::LagSet { group_id: 2, ..lag }), refused);
+    assert_eq!(mc.call(dpsw, &dpsw::IfSetTci { if_id: 2, ..tci }), refused);
+    assert_eq!(mc.call(dpsw, &dpsw::IfSetTaildrop { tc: 8, ..limit }), refused);
     let dump = dpsw::FdbDump { fdb_id: 0, iova_addr: 0x1000, iova_size: 64 };
-    assert_eq!(bench.call(dpsw, &dump).map(drop), Err(Status::UnsupportedOperation));
+    assert_eq!(mc.call(dpsw, &dump).map(drop), Err(Status::UnsupportedOperation));
 }
 
 #[test]
 fn a_switch_without_control_interface_says_so() {
-    let mut bench = Bench::new();
-    let (id, dpsw) = bench.make(&dpsw::Create { options: options::CTRL_IF_DIS, ..request(2) });
-    let none = bench.call(dpsw, &dpsw::CtrlIfGetAttributes {}).map(drop);
+    let mut mc = TestMc::new();
+    let (id, dpsw) = mc.make(&dpsw::Create { options: options::CTRL_IF_DIS, ..request(2) });
+    let none = mc.call(dpsw, &dpsw::CtrlIfGetAttributes {}).map(drop);
     assert_eq!(none, Err(Status::UnsupportedOperation));
     let flood = dpsw::SetEgressFlood { fdb_id: 0, flood_type: 0, interfaces: 0b100 };
-    assert_eq!(bench.call(dpsw, &flood), Err(Status::ConfigurationError));
-    bench.destroy(id).unwrap();
-    bench.assert_pools_full();
+    assert_eq!(mc.call(dpsw, &flood), Err(Status::ConfigurationError));
+    mc.destroy(id).unwrap();
+    mc.assert_pools_full();
 }
 
 proptest! {
     /// No command, whatever it carries, panics or leaks.
     #[test]
     fn anything_goes(commands in prop::collection::vec((0usize..200, 0u8..4, any::<[u8; 32]>()), 1..60)) {
-        let mut bench = Bench::new();
-        let (id, dpsw) = bench.make(&dpsw::Create { options: options::METERING_EN, ..request(64) });
-        let (mac, _) = bench.make(&dpmac::Create { mac: 4 });
-        bench.connect((id, 0), (mac, 0)).unwrap();
-        bench.connect((id, 63), (id, 62)).unwrap();
+        let mut mc = TestMc::new();
+        let (id, dpsw) = mc.make(&dpsw::Create { options: options::METERING_EN, ..request(64) });
+        let (mac, _) = mc.make(&dpmac::Create { mac: 4 });
+        mc.connect((id, 0), (mac, 0)).unwrap();
+        mc.connect((id, 63), (id, 62)).unwrap();
         for (which, version, bytes) in commands {
             let mut params = Params::ZERO;
             // Small numbers are the ones that pass the checks.
@@ -411,10 +411,10 @@ proptest! {
             }
             let numbers = dpsw::COMMANDS.iter().map(|row| row.number).chain([2, 3, 5, 0x14]);
             let number = numbers.clone().nth(which % numbers.count()).unwrap();
-            let _ = bench.send(1, &Message::command(number, version, dpsw, params));
+            let _ = mc.send(1, &Message::command(number, version, dpsw, params));
         }
-        bench.destroy(id).unwrap();
-        bench.destroy(mac).unwrap();
-        bench.assert_pools_full();
+        mc.destroy(id).unwrap();
+        mc.destroy(mac).unwrap();
+        mc.assert_pools_full();
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Moving and plugging objects.
 
-use crate::mc::testing::Bench;
+use crate::mc::testing::TestMc;
 use mc_abi::{
     ObjectId, ObjectType, ResourceType, Status, dpbp,
     dprc::{self, request},
@@ -29,53 +29,53 @@ fn unassign(child: u32, id: ObjectId) -> dprc::Unassign {
 
 #[test]
 fn an_object_goes_down_and_up_again() {
-    let mut bench = Bench::new();
-    let (child, token) = bench.make_container();
-    let dpbp = bench.create(&dpbp::Create {}).unwrap();
-    bench.call(bench.root, &assign(child, dpbp, request::PLUGGED)).unwrap();
-    let object = bench.state.object(dpbp).unwrap();
+    let mut mc = TestMc::new();
+    let (child, token) = mc.make_container();
+    let dpbp = mc.create(&dpbp::Create {}).unwrap();
+    mc.call(mc.root, &assign(child, dpbp, request::PLUGGED)).unwrap();
+    let object = mc.state.object(dpbp).unwrap();
     assert_eq!((object.container, object.plugged), (child, true));
     // It stands in one list, not in two.
-    let lists = [bench.root, token].map(|t| bench.call(t, &dprc::GetObjectCount {}).unwrap().count);
+    let lists = [mc.root, token].map(|t| mc.call(t, &dprc::GetObjectCount {}).unwrap().count);
     assert_eq!(lists, [1, 1], "the child in the root, the object in the child");
-    bench.call(token, &assign(child, dpbp, 0)).unwrap();
-    bench.call(bench.root, &unassign(child, dpbp)).unwrap();
-    assert_eq!(bench.state.object(dpbp).unwrap().container, 1);
+    mc.call(token, &assign(child, dpbp, 0)).unwrap();
+    mc.call(mc.root, &unassign(child, dpbp)).unwrap();
+    assert_eq!(mc.state.object(dpbp).unwrap().container, 1);
 }
 
 /// Board observation: V-DPRC-6.
 #[test]
 fn siblings_do_not_trade() {
-    let mut bench = Bench::new();
-    let (one, token) = bench.make_container();
-    let (two, _) = bench.make_container();
-    let dpbp = bench.create_in(token, &dpbp::Create {}).unwrap();
-    assert_eq!(bench.call(token, &assign(two, dpbp, 0)), Err(Status::NoPrivilege));
+    let mut mc = TestMc::new();
+    let (one, token) = mc.make_container();
+    let (two, _) = mc.make_container();
+    let dpbp = mc.create_in(token, &dpbp::Create {}).unwrap();
+    assert_eq!(mc.call(token, &assign(two, dpbp, 0)), Err(Status::NoPrivilege));
     // Nor does the parent move past its child.
-    assert_eq!(bench.call(bench.root, &assign(two, dpbp, 0)), Err(Status::NoPrivilege));
-    assert_eq!(bench.state.object(dpbp).unwrap().container, one);
+    assert_eq!(mc.call(mc.root, &assign(two, dpbp, 0)), Err(Status::NoPrivilege));
+    assert_eq!(mc.state.object(dpbp).unwrap().container, one);
 }
 
 #[test]
 fn plugged_or_open_objects_stay_where_they_are() {
-    let mut bench = Bench::new();
-    let (child, _) = bench.make_container();
-    let dpbp = bench.create(&dpbp::Create {}).unwrap();
-    bench.call(bench.root, &assign(1, dpbp, request::PLUGGED)).unwrap();
-    assert_eq!(bench.call(bench.root, &assign(child, dpbp, 0)), Err(Status::InvalidState));
-    bench.call(bench.root, &assign(1, dpbp, 0)).unwrap();
-    let token = bench.open(dpbp);
-    assert_eq!(bench.call(bench.root, &assign(child, dpbp, 0)), Err(Status::InvalidState));
-    bench.close(token).unwrap();
-    assert_eq!(bench.call(bench.root, &assign(child, dpbp, 0)), Ok(()));
+    let mut mc = TestMc::new();
+    let (child, _) = mc.make_container();
+    let dpbp = mc.create(&dpbp::Create {}).unwrap();
+    mc.call(mc.root, &assign(1, dpbp, request::PLUGGED)).unwrap();
+    assert_eq!(mc.call(mc.root, &assign(child, dpbp, 0)), Err(Status::InvalidState));
+    mc.call(mc.root, &assign(1, dpbp, 0)).unwrap();
+    let token = mc.open(dpbp);
+    assert_eq!(mc.call(mc.root, &assign(child, dpbp, 0)), Err(Status::InvalidState));
+    mc.close(token).unwrap();
+    assert_eq!(mc.call(mc.root, &assign(child, dpbp, 0)), Ok(()));
 }
 
 #[test]
 fn any_object_of_a_family_can_be_asked_for() {
-    let mut bench = Bench::new();
-    let (child, _) = bench.make_container();
-    let ids: Vec<_> = (0..3).map(|_| bench.create(&dpbp::Create {}).unwrap()).collect();
-    bench.call(bench.root, &assign(1, ids[0], request::PLUGGED)).unwrap();
+    let mut mc = TestMc::new();
+    let (child, _) = mc.make_container();
+    let ids: Vec<_> = (0..3).map(|_| mc.create(&dpbp::Create {}).unwrap()).collect();
+    mc.call(mc.root, &assign(1, ids[0], request::PLUGGED)).unwrap();
     let any = |count| dprc::Assign {
         container: child,
         options: 0,
@@ -83,20 +83,20 @@ fn any_object_of_a_family_can_be_asked_for() {
         base_or_align: 0,
         kind: ResourceType::new("dpbp"),
     };
-    assert_eq!(bench.call(bench.root, &any(3)), Err(Status::NoResource));
-    assert_eq!(bench.state.object(ids[1]).unwrap().container, 1, "all or nothing");
-    bench.call(bench.root, &any(2)).unwrap();
-    let holders = ids.iter().map(|id| bench.state.object(*id).unwrap().container);
+    assert_eq!(mc.call(mc.root, &any(3)), Err(Status::NoResource));
+    assert_eq!(mc.state.object(ids[1]).unwrap().container, 1, "all or nothing");
+    mc.call(mc.root, &any(2)).unwrap();
+    let holders = ids.iter().map(|id| mc.state.object(*id).unwrap().container);
     assert_eq!(holders.collect::<Vec<_>>(), [1, child, child]);
 }
 
 #[test]
 fn what_makes_no_sense_is_refused() {
-    let mut bench = Bench::new();
-    let (child, _) = bench.make_container();
-    let (other, _) = bench.make_container();
-    let dpbp = bench.create(&dpbp::Create {}).unwrap();
-    let mut refused = |ask: dprc::Assign| bench.call(bench.root, &ask).unwrap_err();
+    let mut mc = TestMc::new();
+    let (child, _) = mc.make_container();
+    let (other, _) = mc.make_container();
+    let dpbp = mc.create(&dpbp::Create {}).unwrap();
+    let mut refused = |ask: dprc::Assign| mc.call(mc.root, &ask).unwrap_err();
     let a = |id| assign(child, id, 0);
     let missing = ObjectId::new(ObjectType::Dpbp, 40);
     assert_eq!(refused(a(missing)), Status::NoResource);
@@ -114,19 +114,19 @@ fn what_makes_no_sense_is_refused() {
 
 #[test]
 fn an_object_by_its_number_needs_no_count() {
-    let mut bench = Bench::new();
-    let (child, _) = bench.make_container();
-    let dpbp = bench.create(&dpbp::Create {}).unwrap();
+    let mut mc = TestMc::new();
+    let (child, _) = mc.make_container();
+    let dpbp = mc.create(&dpbp::Create {}).unwrap();
     let restool = dprc::Assign { count: 0, ..assign(child, dpbp, 0) };
-    bench.call(bench.root, &restool).unwrap();
-    assert_eq!(bench.state.object(dpbp).unwrap().container, child);
+    mc.call(mc.root, &restool).unwrap();
+    assert_eq!(mc.state.object(dpbp).unwrap().container, child);
 }
 
 #[test]
 fn a_container_can_be_plugged() {
-    let mut bench = Bench::new();
-    let (child, _) = bench.make_container();
+    let mut mc = TestMc::new();
+    let (child, _) = mc.make_container();
     let id = ObjectId::new(ObjectType::Dprc, child);
-    bench.call(bench.root, &assign(1, id, request::PLUGGED)).unwrap();
-    assert!(bench.state.object(id).unwrap().plugged);
+    mc.call(mc.root, &assign(1, id, request::PLUGGED)).unwrap();
+    assert!(mc.state.object(id).unwrap().plugged);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Whatever is asked from wherever, the books balance.
 
-use crate::mc::{books::check, containers, testing::Bench};
+use crate::mc::{books::check, containers, testing::TestMc};
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, ResourceType, Token, Wire, common, dpbp, dpci,
     dpcon, dpdcei, dpdmai, dpio, dpmac, dpmcp, dpni, dprc, dprtc, dpseci,
@@ -146,27 +146,26 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A bench with containers in a tree, and what it takes to address them.
+/// A mc with containers in a tree, and what it takes to address them.
 struct Tree {
-    bench: Bench,
+    mc: TestMc,
     tokens: Vec<Token>,
 }
 
 impl Tree {
     fn new() -> Self {
-        let mut bench = Bench::new();
-        let (_, two) = bench.make_container();
-        let (_, three) = bench.make_container();
+        let mut mc = TestMc::new();
+        let (_, two) = mc.make_container();
+        let (_, three) = mc.make_container();
         let options = dprc::option::ALL & !dprc::option::AIOP;
-        let (_, four) = bench.make_container_in(two, options).expect("the root may spawn");
-        let tokens = vec![bench.root, two, three, four];
-        Self { bench, tokens }
+        let (_, four) = mc.make_container_in(two, options).expect("the root may spawn");
+        let tokens = vec![mc.root, two, three, four];
+        Self { mc, tokens }
     }
 
     /// One of the objects that `which` says.
     fn pick(&self, at: usize, which: impl Fn(ObjectId) -> bool) -> Option<ObjectId> {
-        let ids: Vec<_> =
-            self.bench.state.objects.keys().copied().filter(|id| which(*id)).collect();
+        let ids: Vec<_> = self.mc.state.objects.keys().copied().filter(|id| which(*id)).collect();
         ids.get(at % ids.len().max(1)).copied()
     }
 
@@ -178,7 +177,7 @@ impl Tree {
             matches!(id.kind, ObjectType::Dpni | ObjectType::Dpci | ObjectType::Dpmac)
         };
         let child = |id: ObjectId| id.kind == ObjectType::Dprc && id.id != containers::ROOT;
-        let holder = |tree: &Self, id| tree.bench.state.object(id).ok().map(|o| o.container);
+        let holder = |tree: &Self, id| tree.mc.state.object(id).ok().map(|o| o.container);
         let one_of = |id: ObjectId| (ResourceType::new(id.kind.name()), id.id);
         let explicit = dprc::request::EXPLICIT;
         let (from, message): (u32, Box<dyn Fn(Token) -> Message>) = match *step {
@@ -204,7 +203,7 @@ impl Tree {
             Aimed::Up { object } => {
                 let id = self.pick(object, movable)?;
                 let child = holder(self, id)?;
-                let to = self.bench.state.parent(child)?;
+                let to = self.mc.state.parent(child)?;
                 let (kind, base_or_align) = one_of(id);
                 let ask =
                     dprc::Unassign { child, options: explicit, count: 1, base_or_align, kind };
@@ -236,7 +235,7 @@ impl Tree {
             }
             Aimed::Destroy { object } => {
                 let id = self.pick(object, movable)?;
-                let creator = self.bench.state.object(id).ok()?.creator;
+                let creator = self.mc.state.object(id).ok()?.creator;
                 let mut params = Params::ZERO;
                 common::Destroy { id: id.id }.encode(&mut params, 1);
                 let number = common::DESTROY + id.kind.code();
@@ -248,9 +247,9 @@ impl Tree {
                 (holder(self, id)?, Box::new(move |token| ask.message(token)))
             }
         };
-        let token = self.bench.try_open(containers::ROOT, containers::name(from)).ok()?;
-        let granted = self.bench.send(containers::ROOT, &message(token));
-        let _ = self.bench.close(token);
+        let token = self.mc.try_open(containers::ROOT, containers::name(from)).ok()?;
+        let granted = self.mc.send(containers::ROOT, &message(token));
+        let _ = self.mc.close(token);
         granted.ok().map(drop)
     }
 
@@ -259,7 +258,7 @@ impl Tree {
         let token = self.tokens[at % self.tokens.len()];
         let portal = 1 + portal % 4;
         let mut call = |message: Message| {
-            let _ = self.bench.send(portal, &message);
+            let _ = self.mc.send(portal, &message);
         };
         let object = |kind: u8| TYPES[usize::from(kind) % TYPES.len()];
         let kind = |kind: u8| match usize::from(kind).checked_sub(TYPES.len()) {
@@ -318,20 +317,20 @@ impl Tree {
 }
 
 /// Takes everything down by way of the root, orphans apart.
-fn clear(bench: &mut Bench) {
-    let root = bench.open(containers::name(containers::ROOT));
-    for id in bench.state.members(containers::ROOT).to_vec() {
+fn clear(mc: &mut TestMc) {
+    let root = mc.open(containers::name(containers::ROOT));
+    for id in mc.state.members(containers::ROOT).to_vec() {
         let lock = dprc::SetLocked { locked: false, child: id.id };
         if id.kind == ObjectType::Dprc {
-            bench.call(root, &lock).expect("the root may");
-            bench.call(root, &dprc::DestroyContainer { child: id.id }).expect("likewise");
+            mc.call(root, &lock).expect("the root may");
+            mc.call(root, &dprc::DestroyContainer { child: id.id }).expect("likewise");
         }
     }
-    for id in bench.state.members(containers::ROOT).to_vec() {
-        let mine = bench.state.object(id).is_ok_and(|o| o.creator == containers::ROOT);
-        assert_eq!(bench.destroy_in(root, id).is_ok(), mine, "{id}");
+    for id in mc.state.members(containers::ROOT).to_vec() {
+        let mine = mc.state.object(id).is_ok_and(|o| o.creator == containers::ROOT);
+        assert_eq!(mc.destroy_in(root, id).is_ok(), mine, "{id}");
         if !mine {
-            bench.state.remove(id).expect("it is in the list");
+            mc.state.remove(id).expect("it is in the list");
         }
     }
 }
@@ -344,11 +343,11 @@ proptest! {
         let mut tree = Tree::new();
         for (portal, at, step) in &steps {
             tree.send(*portal, *at, step);
-            check(&tree.bench.state);
+            check(&tree.mc.state);
         }
-        clear(&mut tree.bench);
-        check(&tree.bench.state);
-        tree.bench.assert_pools_full();
+        clear(&mut tree.mc);
+        check(&tree.mc.state);
+        tree.mc.assert_pools_full();
     }
 
     #[test]
@@ -358,11 +357,11 @@ proptest! {
         let mut tree = Tree::new();
         for step in &steps {
             tree.aim(step);
-            check(&tree.bench.state);
+            check(&tree.mc.state);
         }
-        clear(&mut tree.bench);
-        check(&tree.bench.state);
-        tree.bench.assert_pools_full();
+        clear(&mut tree.mc);
+        check(&tree.mc.state);
+        tree.mc.assert_pools_full();
     }
 
     #[test]
@@ -378,8 +377,8 @@ proptest! {
             bytes[4] %= 5;
             bytes[5] = 0;
             let message = Message::from_bytes(&bytes);
-            let _ = tree.bench.send(1 + u32::from(portal % 4), &message);
-            check(&tree.bench.state);
+            let _ = tree.mc.send(1 + u32::from(portal % 4), &message);
+            check(&tree.mc.state);
         }
     }
 }
@@ -388,8 +387,8 @@ proptest! {
 #[test]
 fn the_tree_is_as_said() {
     let tree = Tree::new();
-    let parents: Vec<_> = (1..=4).map(|id| tree.bench.state.parent(id)).collect();
+    let parents: Vec<_> = (1..=4).map(|id| tree.mc.state.parent(id)).collect();
     assert_eq!(parents, [Some(0), Some(1), Some(1), Some(2)]);
-    assert!(tree.bench.state.within(4, 2) && !tree.bench.state.within(4, 3));
-    assert!(tree.bench.state.reaches(2, ObjectId::new(ObjectType::Dprc, 4)));
+    assert!(tree.mc.state.within(4, 2) && !tree.mc.state.within(4, 3));
+    assert!(tree.mc.state.reaches(2, ObjectId::new(ObjectType::Dprc, 4)));
 }

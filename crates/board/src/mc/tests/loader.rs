@@ -6,9 +6,12 @@ use crate::{
         Config, Connection, Container, Dpl, Endpoint, Family, Object, ObjectName, Placement,
         family::{DpbpConfig, DpciConfig, DpdmuxConfig, DpmacConfig, DpmcpConfig, DpswConfig},
     },
+    fabric::Fabric,
+    host::ManualClock,
     mc::{self, LoadError, State},
 };
 use mc_abi::{Label, ObjectId, ObjectType};
+use std::sync::Arc;
 
 fn name(family: Family, id: u32) -> ObjectName {
     ObjectName { family, id }
@@ -23,7 +26,8 @@ fn root(objects: Vec<Placement>) -> Container {
 }
 
 fn load(layout: &Dpl) -> Result<State, LoadError> {
-    let mut state = State::new(mc::Config::default(), crate::fabric::Fabric::detached());
+    let clock = Arc::new(ManualClock::new());
+    let mut state = State::new(mc::Config::default(), Fabric::detached(), clock);
     state.load(layout, None).map(|()| state)
 }
 

@@ -3,17 +3,15 @@
 
 use crate::{
     faults::{Action, Faults, Rule},
-    mc::{Mc, PORTAL_STRIDE, Performer, Record, testing::Bench},
+    host::{ManualClock, SystemClock},
+    mc::{Mc, PORTAL_STRIDE, Performer, Record, Tracer, testing::TestMc},
 };
 use mc_abi::{
     Message, ObjectType, Params, Request, Status, Token, Wire, common, dpmcp, dpmng, dprc,
 };
 use parking_lot::Mutex;
 use std::{
-    sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, OnceLock, Weak, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -21,18 +19,32 @@ use std::{
 /// Portal of the root container.
 const ROOT: u64 = 0;
 
-/// Longer than a busy host puts a test off, shorter than anybody minds.
 const SHORT: Duration = Duration::from_millis(200);
-
-/// Never comes.
 const LONG: Duration = Duration::from_secs(3600);
+const NS: Duration = Duration::from_nanos(1);
 
 fn nothing() -> Performer {
     Arc::new(|_| {})
 }
 
 fn mc(faults: Faults) -> Arc<Mc> {
-    Mc::new(Bench::new().state, faults, None, nothing())
+    timed(faults, None).0
+}
+
+/// An MC and its clock, which stands still.
+fn timed(faults: Faults, tracer: Option<Tracer>) -> (Arc<Mc>, Arc<ManualClock>) {
+    let bench = TestMc::new();
+    (Mc::new(bench.state, faults, tracer, nothing()), bench.clock)
+}
+
+/// A tracer, and what it has seen so far: portals in the order of execution.
+fn portals_traced() -> (Tracer, Arc<Mutex<Vec<u32>>>) {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let tracer = {
+        let order = order.clone();
+        Arc::new(move |record: &Record| order.lock().push(record.portal))
+    };
+    (tracer, order)
 }
 
 /// Rules for commands of certain numbers, for ever.
@@ -139,13 +151,14 @@ fn stores_past_a_portals_memory_and_past_all_portals_are_lost() {
 
 #[test]
 fn a_delayed_command_is_answered_at_its_time() {
-    let mc = mc(rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(SHORT))]));
-    let start = Instant::now();
+    let faults = rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(SHORT))]);
+    let (mc, clock) = timed(faults, None);
     write(&mc, ROOT, &get_version());
+    clock.wait_for_sleepers(1);
+    clock.advance(SHORT - NS);
     assert_eq!(read(&mc, ROOT), get_version(), "handed over, and unchanged");
-    let answer = answer(&mc, ROOT);
-    assert!(start.elapsed() >= SHORT);
-    assert_eq!(answer, mc.execute(ROOT as u32, &get_version()));
+    clock.advance(NS);
+    assert_eq!(read(&mc, ROOT), mc.execute(ROOT as u32, &get_version()));
     // Others are not concerned.
     write(&mc, ROOT, &get_soc_version());
     assert_eq!(status(&mc, ROOT), Status::Ok);
@@ -153,31 +166,25 @@ fn a_delayed_command_is_answered_at_its_time() {
 
 #[test]
 fn delayed_commands_are_executed_in_the_order_of_their_times() {
-    let order = Arc::new(Mutex::new(Vec::new()));
-    let tracer = {
-        let order = order.clone();
-        Arc::new(move |record: &Record| order.lock().push(record.portal))
-    };
+    let (tracer, order) = portals_traced();
     let ms = Duration::from_millis;
-    let mc = Mc::new(
-        Bench::new().state,
-        rules(&[
-            (dpmng::GetVersion::NUMBER, Action::Delay(ms(500))),
-            (dpmng::GetSocVersion::NUMBER, Action::Delay(ms(20))),
-        ]),
-        Some(tracer),
-        nothing(),
-    );
+    let faults = rules(&[
+        (dpmng::GetVersion::NUMBER, Action::Delay(ms(500))),
+        (dpmng::GetSocVersion::NUMBER, Action::Delay(ms(20))),
+    ]);
+    let (mc, clock) = timed(faults, Some(tracer));
     // Portals that belong to nobody get an answer as well.
     write(&mc, 0, &get_version());
     write(&mc, 1, &get_version());
     write(&mc, 2, &get_soc_version());
     write(&mc, 3, &get_version());
     write(&mc, 4, &get_soc_version());
-    for portal in 0..5 {
-        answer(&mc, portal);
-    }
+    clock.wait_for_sleepers(1);
+    clock.advance(ms(20));
+    assert_eq!(*order.lock(), [2, 4]);
+    clock.advance(ms(480));
     assert_eq!(*order.lock(), [2, 4, 0, 1, 3]);
+    assert!((0..5).all(|portal| status(&mc, portal) != Status::Ready));
 }
 
 #[test]
@@ -191,15 +198,15 @@ fn a_refused_command_is_not_executed() {
     let open = |mc: &Mc| mc.with_state(|state| state.sessions.object(Token(2)).is_some());
     assert!(!open(&mc));
     mc.set_faults(Faults::default());
-    assert_eq!(call(&mc, ROOT, &open_root()).header.token(), Token(2), "after the bench's own");
+    assert_eq!(call(&mc, ROOT, &open_root()).header.token(), Token(2), "after the fixture's own");
     assert!(open(&mc));
 }
 
 #[test]
 fn a_hanging_command_is_never_answered() {
-    let mc = mc(rules(&[(dpmng::GetVersion::NUMBER, Action::Hang)]));
+    let (mc, clock) = timed(rules(&[(dpmng::GetVersion::NUMBER, Action::Hang)]), None);
     write(&mc, ROOT, &get_version());
-    thread::sleep(SHORT);
+    clock.advance(LONG);
     assert_eq!(read(&mc, ROOT), get_version());
     // The portal is not lost with it.
     call(&mc, ROOT, &get_soc_version());
@@ -207,8 +214,10 @@ fn a_hanging_command_is_never_answered() {
 
 #[test]
 fn a_delay_past_all_time_hangs() {
-    let mc = mc(rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(Duration::MAX))]));
+    let faults = rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(Duration::MAX))]);
+    let (mc, clock) = timed(faults, None);
     write(&mc, ROOT, &get_version());
+    clock.advance(Duration::MAX);
     assert_eq!(status(&mc, ROOT), Status::Ready);
     call(&mc, ROOT, &get_soc_version());
 }
@@ -243,46 +252,34 @@ fn a_rule_applies_as_often_as_it_says_and_to_what_it_says() {
 
 #[test]
 fn the_answer_to_a_message_that_was_given_up_does_not_replace_the_newer_one() {
-    let executed = Arc::new(AtomicU32::new(0));
-    let tracer = {
-        let executed = executed.clone();
-        Arc::new(move |record: &Record| {
-            if record.header.number() == dpmng::GetVersion::NUMBER {
-                executed.fetch_add(1, Ordering::SeqCst);
-            }
-        })
-    };
-    let faults = rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(SHORT))]);
-    let mc = Mc::new(Bench::new().state, faults, Some(tracer), nothing());
+    let (tracer, executed) = portals_traced();
+    let faults = |delay| rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(delay))]);
+    let (mc, clock) = timed(faults(SHORT), Some(tracer));
     write(&mc, ROOT, &get_version());
     let newer = call(&mc, ROOT, &get_soc_version());
-    let wait = |count| {
-        let start = Instant::now();
-        while executed.load(Ordering::SeqCst) < count {
-            assert!(start.elapsed() < Duration::from_secs(20), "it is executed all the same");
-            thread::sleep(Duration::from_millis(1));
-        }
-        // From its record to the portal it is no way.
-        thread::sleep(Duration::from_millis(20));
-    };
-    wait(1);
+    clock.wait_for_sleepers(1);
+    clock.advance(SHORT);
+    assert_eq!(executed.lock().len(), 2, "it is executed all the same");
     assert_eq!(read(&mc, ROOT), newer);
     // Nor does it end the wait for a newer one that is delayed itself.
-    let faults = |delay| rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(delay))]);
-    mc.set_faults(faults(SHORT));
     write(&mc, ROOT, &get_version());
     mc.set_faults(faults(LONG));
     write(&mc, ROOT, &get_version());
-    wait(2);
+    clock.wait_for_sleepers(1);
+    clock.advance(SHORT);
+    assert_eq!(executed.lock().len(), 3);
     assert_eq!(status(&mc, ROOT), Status::Ready);
 }
 
 #[test]
 fn what_is_written_over_a_pending_message_does_not_change_it() {
-    let mc = mc(rules(&[(common::OPEN + ObjectType::Dprc.code(), Action::Delay(SHORT))]));
+    let open = common::OPEN + ObjectType::Dprc.code();
+    let (mc, clock) = timed(rules(&[(open, Action::Delay(SHORT))]), None);
     write(&mc, ROOT, &open_root());
     mc.write(8, &[0xff; 8]);
-    assert_eq!(answer(&mc, ROOT).header.token(), Token(2));
+    clock.wait_for_sleepers(1);
+    clock.advance(SHORT);
+    assert_eq!(read(&mc, ROOT).header.token(), Token(2));
 }
 
 #[test]
@@ -301,7 +298,9 @@ fn an_mc_that_is_gone_takes_its_thread_along() {
 #[test]
 fn portals_are_independent() {
     let delay = Action::Delay(Duration::from_millis(2));
-    let mc = mc(Faults::default());
+    let mut state = TestMc::new().state;
+    state.clock = Arc::new(SystemClock::default());
+    let mc = Mc::new(state, Faults::default(), None, nothing());
     let (second, _) = second_portal(&mc);
     mc.set_faults(rules(&[(dpmng::GetSocVersion::NUMBER, delay)]));
     let version = mc.execute(0, &get_version());
@@ -324,20 +323,71 @@ fn portals_are_independent() {
     });
 }
 
+/// A message of its own kind: its token, which this command does not look at,
+/// comes back in the answer.
+fn numbered(message: Message, number: u16) -> Message {
+    Message { header: message.header.with_token(Token(number)), params: message.params }
+}
+
+/// Two threads use one portal against the rules: the one is stopped between the
+/// execution of its message and the answer until the other has handed over a
+/// newer message, which `hangs` or is answered.
+fn overtaken(hangs: bool) {
+    let (reached, at_answer) = mpsc::channel();
+    let (resume, resumed) = mpsc::channel::<()>();
+    let resumed = Mutex::new(resumed);
+    let tracer: Tracer = Arc::new(move |record: &Record| {
+        if record.header.token() == Token(1) {
+            reached.send(()).expect("the test waits for it");
+            resumed.lock().recv().expect("the test says so");
+        }
+    });
+    let hang = rules(&[(dpmng::GetSocVersion::NUMBER, Action::Hang)]);
+    let faults = if hangs { hang } else { Faults::default() };
+    let (mc, _) = timed(faults, Some(tracer));
+    let newer = numbered(get_soc_version(), 2);
+    let expected = if hangs { newer } else { mc.execute(ROOT as u32, &newer) };
+    thread::scope(|scope| {
+        let mc = &mc;
+        let older = scope.spawn(move || write(mc, ROOT, &numbered(get_version(), 1)));
+        at_answer.recv().expect("the older message is executed");
+        write(mc, ROOT, &newer);
+        assert_eq!(read(mc, ROOT), expected);
+        resume.send(()).expect("the older message's thread waits");
+        older.join().expect("it returns");
+        assert_eq!(read(mc, ROOT), expected, "the older answer shows instead");
+    });
+}
+
+#[test]
+fn an_answer_that_is_overtaken_does_not_replace_the_newer_one() {
+    overtaken(false);
+}
+
+#[test]
+fn an_answer_that_is_overtaken_does_not_end_the_wait_for_the_newer_one() {
+    overtaken(true);
+}
+
 /// Two threads that use one portal against the rules get some answer each, and
-/// the portal ends with the answer to the message handed over last.
+/// the portal ends with the answer to the last message of either.
 #[test]
 fn a_portal_shows_the_answer_to_the_newest_message() {
+    const ROUNDS: u16 = 500;
     let mc = mc(Faults::default());
+    let kinds = [get_version(), get_soc_version()];
+    let number = |kind: usize, round| 1 + kind as u16 * ROUNDS + round;
     thread::scope(|scope| {
-        for message in [get_version(), get_soc_version()] {
+        for (kind, message) in kinds.into_iter().enumerate() {
             let mc = &mc;
-            scope.spawn(move || (0..500).for_each(|_| write(mc, ROOT, &message)));
+            let messages = (0..ROUNDS).map(move |round| numbered(message, number(kind, round)));
+            scope.spawn(move || messages.into_iter().for_each(|m| write(mc, ROOT, &m)));
         }
     });
     let last = read(&mc, ROOT);
-    let request = Message { header: last.header.with_status(Status::Ready), params: Params::ZERO };
-    assert_eq!(last, mc.execute(ROOT as u32, &request));
+    let expected = [0, 1]
+        .map(|kind| mc.execute(ROOT as u32, &numbered(kinds[kind], number(kind, ROUNDS - 1))));
+    assert!(expected.contains(&last), "{last:?} is none of {expected:?}");
 }
 
 #[test]
@@ -352,7 +402,7 @@ fn the_portals_interrupt_comes_after_the_answer() {
             }
         })
     };
-    let mc = Mc::new(Bench::new().state, Faults::default(), None, perform);
+    let mc = Mc::new(TestMc::new().state, Faults::default(), None, perform);
     let (portal, dpmcp) = second_portal(&mc);
     for message in [
         common::SetIrq { value: 1, index: 0, address: 0x1000, user: 0 }.message(dpmcp),

@@ -9,7 +9,7 @@ proptest! {
     /// No command, whatever it carries, panics or leaks.
     #[test]
     fn goes(commands in prop::collection::vec((0usize..200, 0u8..9, any::<[u8; 32]>()), 1..60)) {
-        let mut bench = Bench::new();
+        let mut mc = TestMc::new();
         let request = dpni::Create {
             options: 0x16d4,
             num_queues: 3,
@@ -18,9 +18,9 @@ proptest! {
             vlan_filter_entries: 2,
             ..Default::default()
         };
-        let (id, dpni) = create(&mut bench, request);
-        let (mac, mac_token) = port(&mut bench, 4);
-        bench.connect((id, 0), (mac, 0)).unwrap();
+        let (id, dpni) = create(&mut mc, request);
+        let (mac, mac_token) = port(&mut mc, 4);
+        mc.connect((id, 0), (mac, 0)).unwrap();
         for (which, version, bytes) in commands {
             let mut block = [0; Message::SIZE];
             // Small numbers are the ones that pass the checks.
@@ -33,10 +33,10 @@ proptest! {
                 .chain(mc_abi::dpmac::COMMANDS.iter().map(|row| (mac_token, row.number)))
                 .chain([2, 3, 5].map(|number| (dpni, number)));
             let (token, number) = all().nth(which % all().count()).unwrap();
-            let _ = bench.send(1, &Message::command(number, version, token, params));
+            let _ = mc.send(1, &Message::command(number, version, token, params));
         }
-        bench.destroy(mac).unwrap();
-        bench.destroy(id).unwrap();
-        bench.assert_pools_full();
+        mc.destroy(mac).unwrap();
+        mc.destroy(id).unwrap();
+        mc.assert_pools_full();
     }
 }

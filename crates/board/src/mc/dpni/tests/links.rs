@@ -7,7 +7,7 @@ use crate::{
         self,
         family::{DpmacConfig, DpniConfig},
     },
-    mc::{Config, Effect, State},
+    mc::Effect,
 };
 use mc_abi::{ObjectType, common::Disable, dpmac, dprc};
 
@@ -15,153 +15,152 @@ const MAC: MacAddr = MacAddr([0x00, 0x04, 0x9f, 0x01, 0x02, 0x03]);
 
 #[test]
 fn a_link_follows_both_ends() {
-    let mut bench = Bench::new();
-    let (one, one_token) = plain(&mut bench);
-    let (two, two_token) = plain(&mut bench);
-    bench.connect((one, 0), (two, 0)).unwrap();
-    assert_eq!(happened(&mut bench, one_token), events::ENDPOINT_CHANGED);
-    assert_eq!(happened(&mut bench, one_token), 0, "reading forgets");
-    happened(&mut bench, two_token);
+    let mut mc = TestMc::new();
+    let (one, one_token) = plain(&mut mc);
+    let (two, two_token) = plain(&mut mc);
+    mc.connect((one, 0), (two, 0)).unwrap();
+    assert_eq!(happened(&mut mc, one_token), events::ENDPOINT_CHANGED);
+    assert_eq!(happened(&mut mc, one_token), 0, "reading forgets");
+    happened(&mut mc, two_token);
 
-    bench.call(one_token, &Enable {}).unwrap();
-    assert!(!up(&mut bench, one_token));
-    assert_eq!(happened(&mut bench, one_token), 0);
-    bench.call(two_token, &Enable {}).unwrap();
+    mc.call(one_token, &Enable {}).unwrap();
+    assert!(!up(&mut mc, one_token));
+    assert_eq!(happened(&mut mc, one_token), 0);
+    mc.call(two_token, &Enable {}).unwrap();
     for token in [one_token, two_token] {
-        assert!(up(&mut bench, token));
-        assert_eq!(happened(&mut bench, token), events::LINK_CHANGED);
+        assert!(up(&mut mc, token));
+        assert_eq!(happened(&mut mc, token), events::LINK_CHANGED);
     }
-    bench.call(two_token, &Disable {}).unwrap();
+    mc.call(two_token, &Disable {}).unwrap();
     for token in [one_token, two_token] {
-        assert!(!up(&mut bench, token));
-        assert_eq!(happened(&mut bench, token), events::LINK_CHANGED);
+        assert!(!up(&mut mc, token));
+        assert_eq!(happened(&mut mc, token), events::LINK_CHANGED);
     }
-    bench.call(two_token, &Enable {}).unwrap();
-    bench.destroy(two).unwrap();
+    mc.call(two_token, &Enable {}).unwrap();
+    mc.destroy(two).unwrap();
     let both = events::LINK_CHANGED | events::ENDPOINT_CHANGED;
-    assert_eq!(happened(&mut bench, one_token) & both, both);
-    assert!(!up(&mut bench, one_token));
+    assert_eq!(happened(&mut mc, one_token) & both, both);
+    assert!(!up(&mut mc, one_token));
 }
 
 #[test]
 fn an_interface_can_talk_to_itself() {
-    let mut bench = Bench::new();
-    let (id, dpni) = plain(&mut bench);
-    bench.connect((id, 0), (id, 0)).unwrap();
-    bench.call(dpni, &Enable {}).unwrap();
-    assert!(up(&mut bench, dpni));
+    let mut mc = TestMc::new();
+    let (id, dpni) = plain(&mut mc);
+    mc.connect((id, 0), (id, 0)).unwrap();
+    mc.call(dpni, &Enable {}).unwrap();
+    assert!(up(&mut mc, dpni));
 }
 
 #[test]
 fn the_interrupt_tells_of_up_and_down() {
-    let mut bench = Bench::new();
-    let (id, dpni) = plain(&mut bench);
-    let (mac, _) = port(&mut bench, 3);
-    bench.connect((id, 0), (mac, 0)).unwrap();
+    let mut mc = TestMc::new();
+    let (id, dpni) = plain(&mut mc);
+    let (mac, _) = port(&mut mc, 3);
+    mc.connect((id, 0), (mac, 0)).unwrap();
     // What drivers do first: nothing from before may reach them.
-    bench.call(dpni, &Reset {}).unwrap();
-    bench.effects();
-    bench.listen(dpni, 0, 0x1000);
-    assert_eq!(bench.effects(), []);
+    mc.call(dpni, &Reset {}).unwrap();
+    mc.effects();
+    mc.listen(dpni, 0, 0x1000);
+    assert_eq!(mc.effects(), []);
     for on in [true, false, true] {
         if on {
-            bench.call(dpni, &Enable {}).unwrap();
+            mc.call(dpni, &Enable {}).unwrap();
         } else {
-            bench.call(dpni, &Disable {}).unwrap();
+            mc.call(dpni, &Disable {}).unwrap();
         }
-        let messages = bench.effects();
+        let messages = mc.effects();
         assert!(
             matches!(messages[..], [Effect::Message { address: 0x1000, .. }]),
             "{on} {messages:?}"
         );
-        assert_eq!(up(&mut bench, dpni), on);
-        assert_eq!(happened(&mut bench, dpni), events::LINK_CHANGED);
+        assert_eq!(up(&mut mc, dpni), on);
+        assert_eq!(happened(&mut mc, dpni), events::LINK_CHANGED);
     }
     // Read with no bits, cleared by the command: the other way.
-    bench.call(dpni, &Disable {}).unwrap();
+    mc.call(dpni, &Disable {}).unwrap();
     let get = dpni::GetIrqStatus { status: 0, index: 0 };
-    assert_eq!(bench.call(dpni, &get).unwrap().status, events::LINK_CHANGED);
-    assert_eq!(bench.call(dpni, &get).unwrap().status, events::LINK_CHANGED);
+    assert_eq!(mc.call(dpni, &get).unwrap().status, events::LINK_CHANGED);
+    assert_eq!(mc.call(dpni, &get).unwrap().status, events::LINK_CHANGED);
     let clear = mc_abi::common::ClearIrqStatus { status: events::LINK_CHANGED, index: 0 };
-    bench.call(dpni, &clear).unwrap();
-    assert_eq!(bench.call(dpni, &get).unwrap().status, 0);
+    mc.call(dpni, &clear).unwrap();
+    assert_eq!(mc.call(dpni, &get).unwrap().status, 0);
 }
 
 #[test]
 fn a_port_gives_its_address_and_its_link() {
-    let mut bench = Bench::new();
-    bench.state.ports.push(dpl::Port {
+    let mut mc = TestMc::new();
+    mc.state.ports.push(dpl::Port {
         id: 17,
         link_type: Some(dpl::LinkType::Phy),
         interface: None,
         fec_mode: None,
         mac_address: Some(MAC.0),
     });
-    let (id, dpni) = plain(&mut bench);
-    let (mac, mac_token) = port(&mut bench, 17);
+    let (id, dpni) = plain(&mut mc);
+    let (mac, mac_token) = port(&mut mc, 17);
     assert_eq!(mac.id, 17);
-    let attributes = bench.call(mac_token, &dpmac::GetAttributes {}).unwrap();
+    let attributes = mc.call(mac_token, &dpmac::GetAttributes {}).unwrap();
     assert_eq!((attributes.id, attributes.link_type), (17, dpmac::link_type::PHY));
     assert_eq!((attributes.eth_if, attributes.max_rate), (dpmac::eth_if::RGMII, 1000));
-    assert_eq!(bench.call(mac_token, &dpmac::GetMacAddr {}).unwrap().address, MAC);
+    assert_eq!(mc.call(mac_token, &dpmac::GetMacAddr {}).unwrap().address, MAC);
 
-    let primary =
-        |bench: &mut Bench| bench.call(dpni, &dpni::GetPrimaryMacAddr {}).unwrap().address;
-    assert_eq!(primary(&mut bench), MacAddr::ZERO);
-    bench.connect((id, 0), (mac, 0)).unwrap();
-    assert_eq!(primary(&mut bench), MAC, "inherited");
-    assert_eq!(bench.call(dpni, &dpni::GetPortMacAddr {}).unwrap().address, MAC);
+    let primary = |mc: &mut TestMc| mc.call(dpni, &dpni::GetPrimaryMacAddr {}).unwrap().address;
+    assert_eq!(primary(&mut mc), MacAddr::ZERO);
+    mc.connect((id, 0), (mac, 0)).unwrap();
+    assert_eq!(primary(&mut mc), MAC, "inherited");
+    assert_eq!(mc.call(dpni, &dpni::GetPortMacAddr {}).unwrap().address, MAC);
     let own = MacAddr([2, 0, 0, 0, 0, 9]);
-    bench.call(dpni, &dpni::SetPrimaryMacAddr { address: own }).unwrap();
-    assert_eq!(primary(&mut bench), own);
-    bench.call(dpni, &Reset {}).unwrap();
-    assert_eq!(primary(&mut bench), MAC);
+    mc.call(dpni, &dpni::SetPrimaryMacAddr { address: own }).unwrap();
+    assert_eq!(primary(&mut mc), own);
+    mc.call(dpni, &Reset {}).unwrap();
+    assert_eq!(primary(&mut mc), MAC);
 
     let want = dpni::SetLinkCfg { rate: 1000, options: 5, advertising: 4 };
-    bench.call(dpni, &want).unwrap();
-    let wanted = bench.call(mac_token, &dpmac::GetLinkCfg {}).unwrap();
+    mc.call(dpni, &want).unwrap();
+    let wanted = mc.call(mac_token, &dpmac::GetLinkCfg {}).unwrap();
     assert_eq!((wanted.rate, wanted.options, wanted.advertising), (1000, 5, 4));
-    let got = bench.call(dpni, &dpni::GetLinkCfg {}).unwrap();
+    let got = mc.call(dpni, &dpni::GetLinkCfg {}).unwrap();
     assert_eq!((got.rate, got.options, got.advertising), (1000, 5, 4));
 
-    bench.call(dpni, &Enable {}).unwrap();
-    assert!(!up(&mut bench, dpni), "the PHY has no link");
-    happened(&mut bench, dpni);
+    mc.call(dpni, &Enable {}).unwrap();
+    assert!(!up(&mut mc, dpni), "the PHY has no link");
+    happened(&mut mc, dpni);
     let state = dpmac::SetLinkState { up: true, rate: 100, options: 1, ..Default::default() };
-    bench.call(mac_token, &state).unwrap();
-    assert_eq!(happened(&mut bench, dpni), events::LINK_CHANGED);
-    let link = bench.call(dpni, &dpni::GetLinkState {}).unwrap();
+    mc.call(mac_token, &state).unwrap();
+    assert_eq!(happened(&mut mc, dpni), events::LINK_CHANGED);
+    let link = mc.call(dpni, &dpni::GetLinkState {}).unwrap();
     assert_eq!((link.up, link.rate, link.options), (true, 100, 1));
-    bench.call(mac_token, &state).unwrap();
-    assert_eq!(happened(&mut bench, dpni), 0, "nothing new");
+    mc.call(mac_token, &state).unwrap();
+    assert_eq!(happened(&mut mc, dpni), 0, "nothing new");
 
-    bench.call(dpni, &dpni::SetPortCfg { flags: 1, loopback: true }).unwrap();
+    mc.call(dpni, &dpni::SetPortCfg { flags: 1, loopback: true }).unwrap();
     let disconnect = dprc::Disconnect { id: id.id, kind: ObjectType::Dpni, interface: 0 };
-    bench.call(bench.root, &disconnect).unwrap();
-    assert!(!up(&mut bench, dpni));
-    assert_eq!(bench.call(dpni, &dpni::GetPortCfg {}), Err(Status::InvalidState));
-    assert_eq!(bench.call(dpni, &dpni::GetPortMacAddr {}).unwrap().address, MacAddr::ZERO);
+    mc.call(mc.root, &disconnect).unwrap();
+    assert!(!up(&mut mc, dpni));
+    assert_eq!(mc.call(dpni, &dpni::GetPortCfg {}), Err(Status::InvalidState));
+    assert_eq!(mc.call(dpni, &dpni::GetPortMacAddr {}).unwrap().address, MacAddr::ZERO);
 }
 
 #[test]
 fn ports_are_those_of_the_chip() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     for mac in [0, 19, 0x1_0001] {
-        assert_eq!(bench.create(&dpmac::Create { mac }), Err(Status::ConfigurationError));
+        assert_eq!(mc.create(&dpmac::Create { mac }), Err(Status::ConfigurationError));
     }
-    let (_, token) = port(&mut bench, 5);
-    assert_eq!(bench.create(&dpmac::Create { mac: 5 }), Err(Status::NoResource));
-    let attributes = bench.call(token, &dpmac::GetAttributes {}).unwrap();
+    let (_, token) = port(&mut mc, 5);
+    assert_eq!(mc.create(&dpmac::Create { mac: 5 }), Err(Status::NoResource));
+    let attributes = mc.call(token, &dpmac::GetAttributes {}).unwrap();
     assert_eq!((attributes.max_rate, attributes.ipg_length), (25_000, 12));
-    bench.call(token, &dpmac::SetProtocol { eth_if: dpmac::eth_if::XFI }).unwrap();
-    assert_eq!(bench.call(token, &dpmac::GetAttributes {}).unwrap().max_rate, 10_000);
+    mc.call(token, &dpmac::SetProtocol { eth_if: dpmac::eth_if::XFI }).unwrap();
+    assert_eq!(mc.call(token, &dpmac::GetAttributes {}).unwrap().max_rate, 10_000);
     let pins = dpmac::SetProtocol { eth_if: dpmac::eth_if::RGMII };
-    assert_eq!(bench.call(token, &pins), Err(Status::ConfigurationError));
-    assert_eq!(bench.call(token, &dpmac::GetCounter { counter: 27 }).unwrap().value, 0);
+    assert_eq!(mc.call(token, &pins), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(token, &dpmac::GetCounter { counter: 27 }).unwrap().value, 0);
     let newer = dpmac::GetCounter { counter: 28 };
-    assert_eq!(bench.call(token, &newer), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(token, &newer), Err(Status::ConfigurationError));
     let read = dpmac::MdioRead::default();
-    assert_eq!(bench.call(token, &read), Err(Status::UnsupportedOperation));
+    assert_eq!(mc.call(token, &read), Err(Status::UnsupportedOperation));
 }
 
 #[test]
@@ -205,17 +204,15 @@ fn a_layout_gives_addresses_and_a_configuration_ports() {
         }],
         ..Default::default()
     };
-    let mut state = State::new(Config::default(), crate::fabric::Fabric::detached());
-    state.load(&layout, Some(&configuration)).unwrap();
-    let mut bench = Bench { state, root: Token::NONE };
-    let address = |bench: &mut Bench, id| {
-        let dpni = bench.open(ObjectId::new(ObjectType::Dpni, id));
-        bench.call(dpni, &Reset {}).unwrap();
-        bench.call(dpni, &dpni::GetPrimaryMacAddr {}).unwrap().address
+    let mut mc = TestMc::loaded(&layout, Some(&configuration));
+    let address = |mc: &mut TestMc, id| {
+        let dpni = mc.open(ObjectId::new(ObjectType::Dpni, id));
+        mc.call(dpni, &Reset {}).unwrap();
+        mc.call(dpni, &dpni::GetPrimaryMacAddr {}).unwrap().address
     };
-    assert_eq!(address(&mut bench, own.id), MacAddr([2, 0, 0, 0, 0, 8]));
-    assert_eq!(address(&mut bench, inheriting.id), MAC);
-    let port = bench.open(ObjectId::new(ObjectType::Dpmac, port.id));
-    let attributes = bench.call(port, &dpmac::GetAttributes {}).unwrap();
+    assert_eq!(address(&mut mc, own.id), MacAddr([2, 0, 0, 0, 0, 8]));
+    assert_eq!(address(&mut mc, inheriting.id), MAC);
+    let port = mc.open(ObjectId::new(ObjectType::Dpmac, port.id));
+    let attributes = mc.call(port, &dpmac::GetAttributes {}).unwrap();
     assert_eq!((attributes.max_rate, attributes.fec_mode), (10_000, 1));
 }

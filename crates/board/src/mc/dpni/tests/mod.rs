@@ -4,7 +4,7 @@
 mod anything;
 mod links;
 
-use crate::mc::testing::Bench;
+use crate::mc::testing::TestMc;
 use mc_abi::{
     MacAddr, ObjectId, Status, Token,
     common::{Enable, IsEnabled, Reset},
@@ -12,32 +12,32 @@ use mc_abi::{
     dpni::{self, events, options, queue_options, queue_type},
 };
 
-fn create(bench: &mut Bench, request: dpni::Create) -> (ObjectId, Token) {
-    bench.make(&request)
+fn create(mc: &mut TestMc, request: dpni::Create) -> (ObjectId, Token) {
+    mc.make(&request)
 }
 
-fn plain(bench: &mut Bench) -> (ObjectId, Token) {
-    create(bench, dpni::Create::default())
+fn plain(mc: &mut TestMc) -> (ObjectId, Token) {
+    create(mc, dpni::Create::default())
 }
 
-fn port(bench: &mut Bench, mac: u32) -> (ObjectId, Token) {
-    bench.make(&dpmac::Create { mac })
+fn port(mc: &mut TestMc, mac: u32) -> (ObjectId, Token) {
+    mc.make(&dpmac::Create { mac })
 }
 
-fn up(bench: &mut Bench, dpni: Token) -> bool {
-    bench.call(dpni, &dpni::GetLinkState {}).unwrap().up
+fn up(mc: &mut TestMc, dpni: Token) -> bool {
+    mc.call(dpni, &dpni::GetLinkState {}).unwrap().up
 }
 
 /// What happened since it was last asked.
-fn happened(bench: &mut Bench, dpni: Token) -> u32 {
-    bench.call(dpni, &dpni::GetIrqStatus { status: u32::MAX, index: 0 }).unwrap().status
+fn happened(mc: &mut TestMc, dpni: Token) -> u32 {
+    mc.call(dpni, &dpni::GetIrqStatus { status: u32::MAX, index: 0 }).unwrap().status
 }
 
 #[test]
 fn defaults_are_those_of_a_board() {
-    let mut bench = Bench::new();
-    let (_, dpni) = plain(&mut bench);
-    let attributes = bench.call(dpni, &dpni::GetAttributes {}).unwrap();
+    let mut mc = TestMc::new();
+    let (_, dpni) = plain(&mut mc);
+    let attributes = mc.call(dpni, &dpni::GetAttributes {}).unwrap();
     let expected = dpni::GetAttributesReply {
         num_queues: 1,
         num_rx_tcs: 1,
@@ -55,7 +55,7 @@ fn defaults_are_those_of_a_board() {
 
 #[test]
 fn attributes_are_what_was_asked_for() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     // What a packet processing framework asks for on a board.
     let request = dpni::Create {
         options: 0x8000_03d0,
@@ -68,21 +68,21 @@ fn attributes_are_what_was_asked_for() {
         num_channels: 1,
         ..Default::default()
     };
-    let (_, dpni) = create(&mut bench, request);
-    let a = bench.call(dpni, &dpni::GetAttributes {}).unwrap();
+    let (_, dpni) = create(&mut mc, request);
+    let a = mc.call(dpni, &dpni::GetAttributes {}).unwrap();
     assert_eq!((a.options, a.num_queues, a.num_cgs), (0x8000_03d0, 16, 24));
     assert_eq!((a.num_rx_tcs, a.num_tx_tcs), (8, 16));
     assert_eq!((a.mac_filter_entries, a.vlan_filter_entries), (16, 16));
     assert_eq!((a.qos_entries, a.fs_entries), (64, 1));
     assert_eq!((a.qos_key_size, a.fs_key_size, a.num_opr), (24, 24, 0));
     // The oldest version has no transmit classes and no channels.
-    let old = bench.call_version(dpni, &dpni::GetAttributes {}, 1).unwrap();
+    let old = mc.call_version(dpni, &dpni::GetAttributes {}, 1).unwrap();
     assert_eq!((old.num_rx_tcs, old.num_tx_tcs, old.num_channels), (8, 0, 0));
 }
 
 #[test]
 fn numbers_above_their_limit_are_refused() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     let wrong = [
         dpni::Create { num_queues: 33, ..Default::default() },
         dpni::Create { num_tcs: 17, ..Default::default() },
@@ -97,14 +97,14 @@ fn numbers_above_their_limit_are_refused() {
         dpni::Create { num_channels: 17, ..Default::default() },
     ];
     for request in wrong {
-        assert_eq!(bench.create(&request), Err(Status::ConfigurationError), "{request:?}");
+        assert_eq!(mc.create(&request), Err(Status::ConfigurationError), "{request:?}");
     }
-    bench.assert_pools_full();
+    mc.assert_pools_full();
 }
 
 #[test]
 fn pools_run_out_without_losing_anything() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     let request = dpni::Create {
         options: options::CUSTOM_CG,
         num_queues: 16,
@@ -112,24 +112,24 @@ fn pools_run_out_without_losing_anything() {
         num_cgs: 100,
         ..Default::default()
     };
-    let made: Vec<_> = std::iter::from_fn(|| bench.create(&request).ok()).take(100).collect();
+    let made: Vec<_> = std::iter::from_fn(|| mc.create(&request).ok()).take(100).collect();
     assert_eq!(made.len(), 2, "256 congestion groups");
-    assert_eq!(bench.create(&request), Err(Status::NoResource));
+    assert_eq!(mc.create(&request), Err(Status::NoResource));
     for id in made {
-        bench.destroy(id).unwrap();
+        mc.destroy(id).unwrap();
     }
-    bench.assert_pools_full();
+    mc.assert_pools_full();
 }
 
 #[test]
 fn queues_have_numbers_of_their_own() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     let request = dpni::Create { num_queues: 4, num_tcs: 2, num_channels: 2, ..Default::default() };
-    let (_, dpni) = create(&mut bench, request);
+    let (_, dpni) = create(&mut mc, request);
     let mut fqids = Vec::new();
     let mut get = |queue_type, tc, index, channel| {
         let get = dpni::GetQueue { queue_type, tc, index, channel };
-        bench.call(dpni, &get).inspect(|queue| fqids.push(queue.fqid))
+        mc.call(dpni, &get).inspect(|queue| fqids.push(queue.fqid))
     };
     for index in 0..4 {
         for tc in 0..2 {
@@ -157,17 +157,17 @@ fn queues_have_numbers_of_their_own() {
     fqids.sort_unstable();
     fqids.dedup();
     assert_eq!(fqids.len(), count);
-    let qdid = bench.call(dpni, &dpni::GetQdid { queue_type: queue_type::TX }).unwrap().qdid;
-    let all = bench.call(dpni, &dpni::GetQdidEx { queue_type: queue_type::TX }).unwrap().qdids;
+    let qdid = mc.call(dpni, &dpni::GetQdid { queue_type: queue_type::TX }).unwrap().qdid;
+    let all = mc.call(dpni, &dpni::GetQdidEx { queue_type: queue_type::TX }).unwrap().qdids;
     assert_eq!(all[0], qdid);
     assert!(all[1] != 0 && all[1] != qdid && all[2] == 0);
 }
 
 #[test]
 fn a_queue_keeps_what_is_set() {
-    let mut bench = Bench::new();
-    let (_, dpni) = create(&mut bench, dpni::Create { num_queues: 2, ..Default::default() });
-    let (dpcon, _) = bench.make(&dpcon::Create { num_priorities: 2 });
+    let mut mc = TestMc::new();
+    let (_, dpni) = create(&mut mc, dpni::Create { num_queues: 2, ..Default::default() });
+    let (dpcon, _) = mc.make(&dpcon::Create { num_priorities: 2 });
     let set = dpni::SetQueue {
         queue_type: queue_type::RX,
         index: 1,
@@ -180,17 +180,17 @@ fn a_queue_keeps_what_is_set() {
         ..Default::default()
     };
     // The version that Linux sends.
-    bench.call_version(dpni, &set, 1).unwrap();
+    mc.call_version(dpni, &set, 1).unwrap();
     let get = dpni::GetQueue { queue_type: queue_type::RX, index: 1, ..Default::default() };
-    let queue = bench.call(dpni, &get).unwrap();
+    let queue = mc.call(dpni, &get).unwrap();
     assert_eq!((queue.destination_type, queue.destination, queue.priority), (2, dpcon.id, 1));
     assert_eq!(queue.user_context, set.user_context);
     assert_eq!(queue.flow_context, 0, "not asked for");
     assert!(!queue.congestion_group_valid);
     let other = dpni::GetQueue { queue_type: queue_type::RX, ..Default::default() };
-    assert_eq!(bench.call(dpni, &other).unwrap().user_context, 0);
+    assert_eq!(mc.call(dpni, &other).unwrap().user_context, 0);
     let wrong = dpni::SetQueue { destination: dpcon.id + 1, ..set.clone() };
-    assert_eq!(bench.call(dpni, &wrong), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(dpni, &wrong), Err(Status::ConfigurationError));
     // All queues of all classes.
     let all = dpni::SetQueue {
         tc: 255,
@@ -198,19 +198,19 @@ fn a_queue_keeps_what_is_set() {
         options: queue_options::SET_CONGESTION_GROUP,
         ..Default::default()
     };
-    bench.call(dpni, &all).unwrap();
-    assert!(bench.call(dpni, &other).unwrap().congestion_group_valid);
-    bench.call(dpni, &Reset {}).unwrap();
-    let queue = bench.call(dpni, &get).unwrap();
+    mc.call(dpni, &all).unwrap();
+    assert!(mc.call(dpni, &other).unwrap().congestion_group_valid);
+    mc.call(dpni, &Reset {}).unwrap();
+    let queue = mc.call(dpni, &get).unwrap();
     assert_eq!((queue.destination_type, queue.user_context), (0, 0));
     assert!(queue.fqid != 0);
 }
 
 #[test]
 fn congestion_measures_are_kept_by_what_they_watch() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     let (_, dpni) =
-        create(&mut bench, dpni::Create { num_queues: 2, num_tcs: 2, ..Default::default() });
+        create(&mut mc, dpni::Create { num_queues: 2, num_tcs: 2, ..Default::default() });
     let set = dpni::SetTaildrop {
         congestion_point: 0,
         queue_type: queue_type::RX,
@@ -220,18 +220,18 @@ fn congestion_measures_are_kept_by_what_they_watch() {
         overhead: 0xfff,
         ..Default::default()
     };
-    bench.call(dpni, &set).unwrap();
+    mc.call(dpni, &set).unwrap();
     let get = dpni::GetTaildrop { index: 1, ..Default::default() };
-    let drop = bench.call(dpni, &get).unwrap();
+    let drop = mc.call(dpni, &get).unwrap();
     assert!(drop.enable && drop.threshold == 1 << 20 && drop.overhead == 0xfff);
-    assert!(!bench.call(dpni, &dpni::GetTaildrop::default()).unwrap().enable);
+    assert!(!mc.call(dpni, &dpni::GetTaildrop::default()).unwrap().enable);
     for wrong in [
         dpni::SetTaildrop { threshold: 0, ..set.clone() },
         dpni::SetTaildrop { queue_type: queue_type::TX, ..set.clone() },
         dpni::SetTaildrop { congestion_point: 2, index: 2, ..set.clone() },
         dpni::SetTaildrop { congestion_point: 1, tc: 2, ..set.clone() },
     ] {
-        assert_eq!(bench.call(dpni, &wrong), Err(Status::ConfigurationError), "{wrong:?}");
+        assert_eq!(mc.call(dpni, &wrong), Err(Status::ConfigurationError), "{wrong:?}");
     }
     let notify = dpni::SetCongestionNotification {
         congestion_point: 1,
@@ -243,49 +243,49 @@ fn congestion_measures_are_kept_by_what_they_watch() {
         threshold_exit: 90,
         ..Default::default()
     };
-    bench.call(dpni, &notify).unwrap();
+    mc.call(dpni, &notify).unwrap();
     let ask = dpni::GetCongestionNotification { congestion_point: 1, tc: 1, ..Default::default() };
-    assert_eq!(bench.call(dpni, &ask).unwrap().message_iova, 0x1000);
+    assert_eq!(mc.call(dpni, &ask).unwrap().message_iova, 0x1000);
     let misplaced = dpni::SetCongestionNotification { message_iova: 0x1008, ..notify };
-    assert_eq!(bench.call(dpni, &misplaced), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(dpni, &misplaced), Err(Status::ConfigurationError));
     // A taildrop of the class takes its place.
-    bench.call(dpni, &dpni::SetTaildrop { congestion_point: 1, tc: 1, ..set }).unwrap();
-    assert_eq!(bench.call(dpni, &ask).unwrap().message_iova, 0);
+    mc.call(dpni, &dpni::SetTaildrop { congestion_point: 1, tc: 1, ..set }).unwrap();
+    assert_eq!(mc.call(dpni, &ask).unwrap().message_iova, 0);
 }
 
 #[test]
 fn filters_fill_up() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     let request =
         dpni::Create { mac_filter_entries: 2, vlan_filter_entries: 1, ..Default::default() };
-    let (_, dpni) = create(&mut bench, request);
+    let (_, dpni) = create(&mut mc, request);
     let add =
         |last| dpni::AddMacAddr { address: MacAddr([0, 1, 2, 3, 4, last]), ..Default::default() };
     let broadcast = dpni::AddMacAddr { address: MacAddr([0xff; 6]), ..Default::default() };
-    bench.call_version(dpni, &broadcast, 1).unwrap();
-    bench.call(dpni, &broadcast).unwrap();
-    bench.call(dpni, &add(1)).unwrap();
-    assert_eq!(bench.call(dpni, &add(2)), Err(Status::NoResource));
-    bench.call(dpni, &dpni::ClearMacFilters { unicast: true, multicast: false }).unwrap();
-    bench.call(dpni, &dpni::RemoveMacAddr { address: MacAddr([0xff; 6]) }).unwrap();
+    mc.call_version(dpni, &broadcast, 1).unwrap();
+    mc.call(dpni, &broadcast).unwrap();
+    mc.call(dpni, &add(1)).unwrap();
+    assert_eq!(mc.call(dpni, &add(2)), Err(Status::NoResource));
+    mc.call(dpni, &dpni::ClearMacFilters { unicast: true, multicast: false }).unwrap();
+    mc.call(dpni, &dpni::RemoveMacAddr { address: MacAddr([0xff; 6]) }).unwrap();
     let gone = dpni::RemoveMacAddr { address: MacAddr([0, 1, 2, 3, 4, 1]) };
-    assert_eq!(bench.call(dpni, &gone), Err(Status::NoResource));
+    assert_eq!(mc.call(dpni, &gone), Err(Status::NoResource));
     let vlan = |vlan| dpni::AddVlanId { vlan, ..Default::default() };
-    bench.call(dpni, &dpni::EnableVlanFilter { enable: true }).unwrap();
-    assert_eq!(bench.call(dpni, &vlan(4096)), Err(Status::ConfigurationError));
-    bench.call(dpni, &vlan(5)).unwrap();
-    assert_eq!(bench.call(dpni, &vlan(6)), Err(Status::NoResource));
-    bench.call(dpni, &dpni::ClearVlanFilters {}).unwrap();
-    bench.call(dpni, &vlan(6)).unwrap();
-    bench.call(dpni, &dpni::SetMulticastPromisc { enable: true }).unwrap();
-    assert!(bench.call(dpni, &dpni::GetMulticastPromisc {}).unwrap().enabled);
-    assert!(!bench.call(dpni, &dpni::GetUnicastPromisc {}).unwrap().enabled);
+    mc.call(dpni, &dpni::EnableVlanFilter { enable: true }).unwrap();
+    assert_eq!(mc.call(dpni, &vlan(4096)), Err(Status::ConfigurationError));
+    mc.call(dpni, &vlan(5)).unwrap();
+    assert_eq!(mc.call(dpni, &vlan(6)), Err(Status::NoResource));
+    mc.call(dpni, &dpni::ClearVlanFilters {}).unwrap();
+    mc.call(dpni, &vlan(6)).unwrap();
+    mc.call(dpni, &dpni::SetMulticastPromisc { enable: true }).unwrap();
+    assert!(mc.call(dpni, &dpni::GetMulticastPromisc {}).unwrap().enabled);
+    assert!(!mc.call(dpni, &dpni::GetUnicastPromisc {}).unwrap().enabled);
 }
 
 #[test]
 fn layouts_change_by_option_and_only_while_disabled() {
-    let mut bench = Bench::new();
-    let (_, dpni) = plain(&mut bench);
+    let mut mc = TestMc::new();
+    let (_, dpni) = plain(&mut mc);
     let set = dpni::SetBufferLayout {
         queue_type: queue_type::TX,
         options: dpni::layout_options::PRIVATE_DATA_SIZE | dpni::layout_options::TIMESTAMP,
@@ -294,52 +294,52 @@ fn layouts_change_by_option_and_only_while_disabled() {
         head_room: 99,
         ..Default::default()
     };
-    bench.call_version(dpni, &set, 1).unwrap();
-    let layout = bench.call(dpni, &dpni::GetBufferLayout { queue_type: queue_type::TX }).unwrap();
+    mc.call_version(dpni, &set, 1).unwrap();
+    let layout = mc.call(dpni, &dpni::GetBufferLayout { queue_type: queue_type::TX }).unwrap();
     assert!(layout.timestamp && !layout.frame_status);
     assert_eq!((layout.private_data_size, layout.head_room), (64, 0));
-    assert_eq!(bench.call(dpni, &dpni::GetTxDataOffset {}).unwrap().offset, 192);
+    assert_eq!(mc.call(dpni, &dpni::GetTxDataOffset {}).unwrap().offset, 192);
     let wrong = dpni::SetBufferLayout { queue_type: queue_type::RX_ERR, ..set.clone() };
-    assert_eq!(bench.call(dpni, &wrong), Err(Status::ConfigurationError));
-    bench.call(dpni, &Enable {}).unwrap();
-    assert!(bench.call(dpni, &IsEnabled {}).unwrap().enabled);
-    assert_eq!(bench.call(dpni, &set), Err(Status::InvalidState));
-    bench.call(dpni, &dpni::SetOffload { offload: 4, config: 1 }).unwrap();
-    assert_eq!(bench.call(dpni, &dpni::GetOffload { offload: 4 }).unwrap().config, 1);
+    assert_eq!(mc.call(dpni, &wrong), Err(Status::ConfigurationError));
+    mc.call(dpni, &Enable {}).unwrap();
+    assert!(mc.call(dpni, &IsEnabled {}).unwrap().enabled);
+    assert_eq!(mc.call(dpni, &set), Err(Status::InvalidState));
+    mc.call(dpni, &dpni::SetOffload { offload: 4, config: 1 }).unwrap();
+    assert_eq!(mc.call(dpni, &dpni::GetOffload { offload: 4 }).unwrap().config, 1);
     assert_eq!(
-        bench.call(dpni, &dpni::SetOffload { offload: 7, config: 1 }),
+        mc.call(dpni, &dpni::SetOffload { offload: 7, config: 1 }),
         Err(Status::ConfigurationError)
     );
-    bench.call(dpni, &dpni::SetMaxFrameLength { length: 10240 }).unwrap();
-    assert_eq!(bench.call(dpni, &dpni::GetMaxFrameLength {}).unwrap().length, 10240);
+    mc.call(dpni, &dpni::SetMaxFrameLength { length: 10240 }).unwrap();
+    assert_eq!(mc.call(dpni, &dpni::GetMaxFrameLength {}).unwrap().length, 10240);
     for (tpid, status) in [(1, Ok(())), (2, Ok(())), (3, Err(Status::NoResource))] {
-        assert_eq!(bench.call(dpni, &dpni::AddCustomTpid { tpid }), status);
+        assert_eq!(mc.call(dpni, &dpni::AddCustomTpid { tpid }), status);
     }
-    bench.call(dpni, &dpni::RemoveCustomTpid { tpid: 1 }).unwrap();
-    let tpids = bench.call(dpni, &dpni::GetCustomTpid {}).unwrap();
+    mc.call(dpni, &dpni::RemoveCustomTpid { tpid: 1 }).unwrap();
+    let tpids = mc.call(dpni, &dpni::GetCustomTpid {}).unwrap();
     assert_eq!((tpids.tpid1, tpids.tpid2), (0, 2));
 }
 
 #[test]
 fn pools_must_be_there() {
-    let mut bench = Bench::new();
-    let (_, dpni) = plain(&mut bench);
-    let (dpbp, _) = bench.make(&dpbp::Create {});
+    let mut mc = TestMc::new();
+    let (_, dpni) = plain(&mut mc);
+    let (dpbp, _) = mc.make(&dpbp::Create {});
     let mut set = dpni::SetPools { num_pools: 1, ..Default::default() };
     set.pools[0].dpbp = dpbp.id as u16;
-    assert_eq!(bench.call(dpni, &set), Err(Status::ConfigurationError), "no size");
+    assert_eq!(mc.call(dpni, &set), Err(Status::ConfigurationError), "no size");
     set.buffer_sizes[0] = 2048;
-    bench.call(dpni, &set).unwrap();
+    mc.call(dpni, &set).unwrap();
     set.num_pools = 9;
-    assert_eq!(bench.call(dpni, &set), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(dpni, &set), Err(Status::ConfigurationError));
     set.num_pools = 1;
     set.pools[0].dpbp += 1;
-    assert_eq!(bench.call(dpni, &set), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(dpni, &set), Err(Status::ConfigurationError));
 }
 
 #[test]
 fn tables_count_their_rules() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     let request = dpni::Create {
         options: options::HAS_KEY_MASKING,
         num_queues: 4,
@@ -348,7 +348,7 @@ fn tables_count_their_rules() {
         fs_entries: 2,
         ..Default::default()
     };
-    let (_, dpni) = create(&mut bench, request);
+    let (_, dpni) = create(&mut mc, request);
     let rule = |key_iova| dpni::AddFsEntry {
         tc: 1,
         key_size: 24,
@@ -357,111 +357,111 @@ fn tables_count_their_rules() {
         flow: 3,
         ..Default::default()
     };
-    bench.call(dpni, &rule(1)).unwrap();
-    bench.call(dpni, &rule(2)).unwrap();
-    assert_eq!(bench.call(dpni, &rule(3)), Err(Status::NoResource));
-    bench.call(dpni, &dpni::AddFsEntry { tc: 0, ..rule(3) }).unwrap();
+    mc.call(dpni, &rule(1)).unwrap();
+    mc.call(dpni, &rule(2)).unwrap();
+    assert_eq!(mc.call(dpni, &rule(3)), Err(Status::NoResource));
+    mc.call(dpni, &dpni::AddFsEntry { tc: 0, ..rule(3) }).unwrap();
     let too_long = dpni::AddFsEntry { key_size: 25, ..rule(1) };
-    assert_eq!(bench.call(dpni, &too_long), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(dpni, &too_long), Err(Status::ConfigurationError));
     let remove = dpni::RemoveFsEntry { tc: 1, key_size: 24, key_iova: 1, mask_iova: 1 };
-    bench.call(dpni, &remove).unwrap();
-    bench.call(dpni, &remove).unwrap();
-    assert_eq!(bench.call(dpni, &remove), Err(Status::NoResource));
+    mc.call(dpni, &remove).unwrap();
+    mc.call(dpni, &remove).unwrap();
+    assert_eq!(mc.call(dpni, &remove), Err(Status::NoResource));
     let nowhere = dpni::AddFsEntry {
         options: 0x10,
         redirect_tokens: [0x7777; 8],
         redirect_count: 1,
         ..rule(1)
     };
-    assert_eq!(bench.call(dpni, &nowhere), Err(Status::ConfigurationError));
-    bench.call(dpni, &dpni::AddFsEntry { redirect_tokens: [dpni.0; 8], ..nowhere }).unwrap();
+    assert_eq!(mc.call(dpni, &nowhere), Err(Status::ConfigurationError));
+    mc.call(dpni, &dpni::AddFsEntry { redirect_tokens: [dpni.0; 8], ..nowhere }).unwrap();
 
     let qos = dpni::AddQosEntry { tc: 1, key_size: 2, key_iova: 8, ..Default::default() };
-    assert_eq!(bench.call(dpni, &qos), Err(Status::InvalidState), "no table");
-    bench.call(dpni, &dpni::SetQosTable { key_iova: 0x100, ..Default::default() }).unwrap();
-    bench.call(dpni, &qos).unwrap();
-    assert_eq!(bench.call(dpni, &qos), Err(Status::NoResource));
-    bench.call(dpni, &dpni::AddQosEntry { flags: 2, tc: 0, ..qos }).unwrap();
-    bench.call(dpni, &dpni::ClearQosTable {}).unwrap();
+    assert_eq!(mc.call(dpni, &qos), Err(Status::InvalidState), "no table");
+    mc.call(dpni, &dpni::SetQosTable { key_iova: 0x100, ..Default::default() }).unwrap();
+    mc.call(dpni, &qos).unwrap();
+    assert_eq!(mc.call(dpni, &qos), Err(Status::NoResource));
+    mc.call(dpni, &dpni::AddQosEntry { flags: 2, tc: 0, ..qos }).unwrap();
+    mc.call(dpni, &dpni::ClearQosTable {}).unwrap();
 
     let hash = dpni::SetRxHashDist { size: 4, enable: true, key_iova: 1, ..Default::default() };
-    bench.call(dpni, &hash).unwrap();
+    mc.call(dpni, &hash).unwrap();
     let odd = dpni::SetRxHashDist { size: 5, ..hash };
-    assert_eq!(bench.call(dpni, &odd), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(dpni, &odd), Err(Status::ConfigurationError));
 }
 
 #[test]
 fn policers_and_order_records_need_their_options() {
-    let mut bench = Bench::new();
-    let (_, bare) = plain(&mut bench);
+    let mut mc = TestMc::new();
+    let (_, bare) = plain(&mut mc);
     let police = dpni::SetRxTcPolicing { mode: 2, committed_rate: 5, ..Default::default() };
     let order = dpni::SetOpr { options: 1, oprrws: 5, ..Default::default() };
-    assert_eq!(bench.call(bare, &police), Err(Status::NoResource));
-    assert_eq!(bench.call(bare, &order), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(bare, &police), Err(Status::NoResource));
+    assert_eq!(mc.call(bare, &order), Err(Status::ConfigurationError));
     let request =
         dpni::Create { options: options::HAS_POLICING | options::HAS_OPR, ..Default::default() };
-    let (_, dpni) = create(&mut bench, request);
-    bench.call(dpni, &police).unwrap();
-    let policer = bench.call(dpni, &dpni::GetRxTcPolicing { tc: 0 }).unwrap();
+    let (_, dpni) = create(&mut mc, request);
+    mc.call(dpni, &police).unwrap();
+    let policer = mc.call(dpni, &dpni::GetRxTcPolicing { tc: 0 }).unwrap();
     assert_eq!((policer.mode, policer.committed_rate), (2, 5));
-    assert!(!bench.call(dpni, &dpni::GetOpr::default()).unwrap().enable);
-    bench.call(dpni, &order).unwrap();
-    let record = bench.call(dpni, &dpni::GetOpr::default()).unwrap();
+    assert!(!mc.call(dpni, &dpni::GetOpr::default()).unwrap().enable);
+    mc.call(dpni, &order).unwrap();
+    let record = mc.call(dpni, &dpni::GetOpr::default()).unwrap();
     assert!(record.enable && record.oprrws == 5);
-    bench.call(dpni, &dpni::SetOpr { options: 2, ..order }).unwrap();
-    assert!(!bench.call(dpni, &dpni::GetOpr::default()).unwrap().enable);
+    mc.call(dpni, &dpni::SetOpr { options: 2, ..order }).unwrap();
+    assert!(!mc.call(dpni, &dpni::GetOpr::default()).unwrap().enable);
 }
 
 #[test]
 fn confirmation_is_set_by_channel_and_by_queue() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     let request = dpni::Create { num_queues: 2, num_channels: 2, ..Default::default() };
-    let (_, dpni) = create(&mut bench, request);
-    bench.call(dpni, &dpni::SetTxConfirmationMode { channel: 1, mode: 2 }).unwrap();
-    bench.call(dpni, &dpni::SetQueueTxConfirmationMode { channel: 1, index: 1, mode: 1 }).unwrap();
+    let (_, dpni) = create(&mut mc, request);
+    mc.call(dpni, &dpni::SetTxConfirmationMode { channel: 1, mode: 2 }).unwrap();
+    mc.call(dpni, &dpni::SetQueueTxConfirmationMode { channel: 1, index: 1, mode: 1 }).unwrap();
     let mut mode = |channel, index| {
         let get = dpni::GetQueueTxConfirmationMode { channel, index };
-        bench.call(dpni, &get).map(|reply| reply.mode)
+        mc.call(dpni, &get).map(|reply| reply.mode)
     };
     assert_eq!((mode(1, 0), mode(1, 1), mode(0, 0)), (Ok(2), Ok(1), Ok(0)));
     assert_eq!(mode(2, 0), Err(Status::ConfigurationError));
     let wrong = dpni::SetTxConfirmationMode { channel: 0, mode: 3 };
-    assert_eq!(bench.call(dpni, &wrong), Err(Status::ConfigurationError));
+    assert_eq!(mc.call(dpni, &wrong), Err(Status::ConfigurationError));
 }
 
 #[test]
 fn priorities_follow_the_rules_of_the_headers() {
-    let mut bench = Bench::new();
+    let mut mc = TestMc::new();
     let few = dpni::SetTxPriorities { modes: [0x01; 4], weights: [100; 8], ..Default::default() };
-    let (_, dpni) = create(&mut bench, dpni::Create { num_tcs: 8, ..Default::default() });
-    bench.call(dpni, &few).unwrap();
+    let (_, dpni) = create(&mut mc, dpni::Create { num_tcs: 8, ..Default::default() });
+    mc.call(dpni, &few).unwrap();
     assert_eq!(
-        bench.call(dpni, &dpni::SetTxPriorities { weights: [99; 8], ..few.clone() }),
+        mc.call(dpni, &dpni::SetTxPriorities { weights: [99; 8], ..few.clone() }),
         Err(Status::ConfigurationError)
     );
-    assert_eq!(bench.call_version(dpni, &few, 1), Err(Status::UnsupportedOperation));
-    let (_, many) = create(&mut bench, dpni::Create { num_tcs: 16, ..Default::default() });
-    assert_eq!(bench.call(many, &few), Err(Status::ConfigurationError));
+    assert_eq!(mc.call_version(dpni, &few, 1), Err(Status::UnsupportedOperation));
+    let (_, many) = create(&mut mc, dpni::Create { num_tcs: 16, ..Default::default() });
+    assert_eq!(mc.call(many, &few), Err(Status::ConfigurationError));
     let groups = dpni::SetTxPriorities { modes: [0x11, 0x11, 0x22, 0x22], ..few };
-    bench.call(many, &groups).unwrap();
+    mc.call(many, &groups).unwrap();
     let shape = dpni::SetTxShaping { whole_interface: true, ..Default::default() };
-    assert_eq!(bench.call(dpni, &shape), Err(Status::InvalidState), "no port");
-    bench.call(dpni, &dpni::SetTxShaping { committed_rate: 10, ..Default::default() }).unwrap();
+    assert_eq!(mc.call(dpni, &shape), Err(Status::InvalidState), "no port");
+    mc.call(dpni, &dpni::SetTxShaping { committed_rate: 10, ..Default::default() }).unwrap();
 }
 
 #[test]
 fn counters_are_zero_and_macsec_is_absent() {
-    let mut bench = Bench::new();
-    let (_, dpni) = plain(&mut bench);
+    let mut mc = TestMc::new();
+    let (_, dpni) = plain(&mut mc);
     for page in 0..7 {
         // The version that Linux sends.
         let get = dpni::GetStatistics { page, param: 0 };
-        assert_eq!(bench.call_version(dpni, &get, 1).unwrap().counters, [0; 7]);
+        assert_eq!(mc.call_version(dpni, &get, 1).unwrap().counters, [0; 7]);
     }
     let past = dpni::GetStatistics { page: 7, param: 0 };
-    assert_eq!(bench.call(dpni, &past), Err(Status::ConfigurationError));
-    bench.call(dpni, &dpni::ResetStatistics {}).unwrap();
-    assert!(!bench.call(dpni, &dpni::IsMacsecCapable {}).unwrap().capable);
+    assert_eq!(mc.call(dpni, &past), Err(Status::ConfigurationError));
+    mc.call(dpni, &dpni::ResetStatistics {}).unwrap();
+    assert!(!mc.call(dpni, &dpni::IsMacsecCapable {}).unwrap().capable);
     let secy = dpni::AddSecy::default();
-    assert_eq!(bench.call(dpni, &secy), Err(Status::UnsupportedOperation));
+    assert_eq!(mc.call(dpni, &secy), Err(Status::UnsupportedOperation));
 }

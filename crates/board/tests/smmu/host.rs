@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, Weak};
 
+use board::host::{BusError, GuestMemory, IrqLines};
 use board::smmu::Smmu;
-use board::surroundings::{BusError, GuestMemory, IrqLines};
 
 /// Physical address of the first byte of RAM.
 pub const RAM: u64 = 0x8000_0000;

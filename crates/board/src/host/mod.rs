@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What the board needs of the machine that hosts it.
 
+mod clock;
+
+pub use clock::{Clock, ManualClock, SystemClock, Wakeup};
+
+use std::{fmt, sync::Arc};
+
 /// An access that no memory answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no memory at guest physical address {address:#x} ({length} bytes)")]
@@ -35,6 +41,31 @@ pub trait GuestMemory: Send + Sync {
     /// # Errors
     /// [`BusError`] where there is no RAM, or for a misaligned address.
     fn read_u64(&self, address: u64) -> Result<u64, BusError>;
+}
+
+/// All that a board gets from its host.
+#[derive(Clone)]
+pub struct Host {
+    /// The guest's RAM.
+    pub memory: Arc<dyn GuestMemory>,
+    /// Where interrupts go.
+    pub lines: Arc<dyn IrqLines>,
+    /// What delays, time stamps and timers go by.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Host {
+    /// A host with this memory and these interrupt lines, and the
+    /// [`SystemClock`].
+    pub fn new(memory: Arc<dyn GuestMemory>, lines: Arc<dyn IrqLines>) -> Self {
+        Self { memory, lines, clock: Arc::new(SystemClock::default()) }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("clock", &self.clock).finish_non_exhaustive()
+    }
 }
 
 /// The interrupt lines that leave the board.

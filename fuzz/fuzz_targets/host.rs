@@ -4,7 +4,7 @@
 
 use board::{
     dpl::{Dpl, Loader, layouts},
-    surroundings::{BusError, GuestMemory, IrqLines},
+    host::{BusError, GuestMemory, IrqLines},
 };
 use std::{
     io::Write,
