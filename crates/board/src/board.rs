@@ -5,10 +5,10 @@
 use crate::{
     control::Control,
     dpl::{Dpc, Dpl},
-    fabric::Fabric,
+    fabric::{Fabric, Pass},
     faults::Faults,
     host::Host,
-    mc::{self, Effect, LoadError, Mc},
+    mc::{self, LoadError, Mc},
     smmu::Smmu,
 };
 use std::sync::Arc;
@@ -60,7 +60,10 @@ impl Board {
         let mut state = mc::State::new(config.mc, fabric.clone(), host.clock);
         state.load(&config.layout, config.ports.as_ref())?;
         let smmu = Arc::new(Smmu::new(host.memory, host.lines));
-        let perform = performer(smmu.clone());
+        let perform = {
+            let (fabric, smmu) = (fabric.clone(), smmu.clone());
+            Arc::new(move |pass: &mut Pass| fabric.run(&smmu, pass))
+        };
         let mc = Mc::new(state, config.faults, config.tracer, perform);
         Ok(Self { mc, control: Control::default(), smmu, fabric })
     }
@@ -95,16 +98,4 @@ impl Board {
     pub fn smmu(&self) -> &Arc<Smmu> {
         &self.smmu
     }
-}
-
-/// Performs what commands cause: interrupts leave through the SMMU with their
-/// container's isolation id, as everything that the board writes.
-fn performer(smmu: Arc<Smmu>) -> mc::Performer {
-    Arc::new(move |effect| match effect {
-        Effect::Message { icid, address, value } => {
-            if let Err(fault) = smmu.message(icid, address, value) {
-                tracing::warn!(icid, address, value, %fault, "interrupt message lost");
-            }
-        }
-    })
 }

@@ -5,7 +5,7 @@
 mod dma;
 mod pass;
 
-use crate::qbman::Qbman;
+use crate::{qbman::Qbman, smmu::Smmu};
 use std::sync::Arc;
 
 pub use dma::Dma;
@@ -33,5 +33,16 @@ impl Fabric {
     /// The queue and buffer manager.
     pub fn qbman(&self) -> &Qbman {
         &self.qbman
+    }
+
+    /// Runs the engines that a pass has woken, and sends its interrupts when they
+    /// are done: through the SMMU with their container's isolation id, as
+    /// everything that the board writes.
+    pub fn run(&self, smmu: &Smmu, pass: &mut Pass) {
+        for Message { icid, address, value } in pass.take_messages() {
+            if let Err(fault) = smmu.message(icid, address, value) {
+                tracing::warn!(icid, address, value, %fault, "interrupt message lost");
+            }
+        }
     }
 }

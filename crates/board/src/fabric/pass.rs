@@ -48,6 +48,16 @@ impl Pass {
         self.messages.clear();
     }
 
+    /// Whether nothing is left to do.
+    pub fn is_empty(&self) -> bool {
+        self.engines.is_empty() && self.messages.is_empty()
+    }
+
+    /// Sets when the pass starts, for one that is built up before.
+    pub fn set_now(&mut self, now: u64) {
+        self.now = now;
+    }
+
     /// When the pass started, nanoseconds of the board's clock.
     pub fn now(&self) -> u64 {
         self.now

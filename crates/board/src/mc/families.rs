@@ -5,6 +5,7 @@ use super::{
     Answer, Call, Endpoint, Object, Region, State, dpaiop, dpbp, dpci, dpcon, dpdbg, dpdcei,
     dpdmai, dpdmux, dpio, dpmac, dpmcp, dpni, dprc, dprtc, dpseci, dpsw,
 };
+use crate::fabric::Pass;
 use mc_abi::{DecodeError, ObjectId, ObjectType, Params, Status, Wire};
 use std::fmt;
 
@@ -85,7 +86,7 @@ pub(crate) trait Family: Variant + fmt::Debug {
     /// Writes what the object is now to the data plane's tables. Called at the
     /// end of each command that may have changed it; takes what it changes back
     /// in [`destroy`](Self::destroy).
-    fn program(_state: &State, _object: &Object) {}
+    fn program(_state: &State, _object: &Object, _pass: &mut Pass) {}
 
     /// Called after an interface was connected to a peer, or lost it.
     fn connected(_state: &mut State, _id: u32, _interface: u16, _peer: Option<Endpoint>) {}
@@ -146,10 +147,10 @@ macro_rules! families {
 
         /// Writes what an object is now to the data plane's tables. One that is
         /// gone has taken its entries back when it was destroyed.
-        pub(crate) fn program(state: &State, id: ObjectId) {
+        pub(crate) fn program(state: &State, id: ObjectId, pass: &mut Pass) {
             let Some(object) = state.objects.get(&id) else { return };
             match id.kind {
-                $( <$body>::TYPE => <$body>::program(state, object), )*
+                $( <$body>::TYPE => <$body>::program(state, object, pass), )*
                 #[allow(unreachable_patterns)]
                 _ => {}
             }

@@ -45,7 +45,7 @@ impl State {
                 irq.forget();
             }
         }
-        self.effects.clear();
+        self.pass = Default::default();
         self.program();
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! A command comes in through a `portal`, is matched to an open object
 //! by its token (`session`), decoded by `mc-abi`, and handled by the object's
 //! family: one file each, named after it. What a command causes outside (an
-//! interrupt) is collected as an [effect](Effect) and performed when the state
+//! interrupt) is collected in a [pass](crate::fabric::Pass) and performed when the state
 //! is no longer locked.
 
 mod assignment;
@@ -54,7 +54,7 @@ pub use inventory::{ContainerInventory, ContainerOptions, Inventory, ObjectInven
 pub use loader::LoadError;
 pub use pools::SOFTWARE_PORTALS;
 pub use portal::{Mc, PORTAL_STRIDE, Performer, Tracer};
-pub use state::{Config, Effect};
+pub use state::Config;
 
 pub(crate) use call::{Answer, Call};
 pub(crate) use connections::Endpoint;

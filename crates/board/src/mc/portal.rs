@@ -3,11 +3,12 @@
 //! message over and finds the answer.
 
 use super::{
-    Effect, Record, State,
+    Record, State,
     delayed::Delayed,
     dispatch::{self, Executed},
 };
 use crate::{
+    fabric::Pass,
     faults::{Action, Faults},
     host::Clock,
 };
@@ -32,7 +33,7 @@ const PORTALS: usize = 1024;
 pub type Tracer = Arc<dyn Fn(&Record) + Send + Sync>;
 
 /// Performs what commands cause outside of the MC.
-pub type Performer = Arc<dyn Fn(Effect) + Send + Sync>;
+pub type Performer = Arc<dyn Fn(&mut Pass) + Send + Sync>;
 
 /// The Management Complex behind its portals.
 pub struct Mc {
@@ -150,13 +151,13 @@ impl Mc {
 
     /// Runs `f` on the state and performs what it causes.
     pub(crate) fn with_state<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
-        let (result, effects) = {
+        let (result, mut pass) = {
             let mut state = self.state.lock();
             let result = f(&mut state);
-            (result, std::mem::take(&mut state.effects))
+            (result, state.take_pass())
         };
-        for effect in effects {
-            (self.perform)(effect);
+        if !pass.is_empty() {
+            (self.perform)(&mut pass);
         }
         result
     }

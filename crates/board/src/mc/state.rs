@@ -9,7 +9,10 @@ use super::{
     portals::Portals,
     session::Sessions,
 };
-use crate::{fabric::Fabric, host::Clock};
+use crate::{
+    fabric::{Fabric, Message, Pass},
+    host::Clock,
+};
 use mc_abi::{ObjectId, ObjectType, Status, dprc::event};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -30,20 +33,6 @@ impl Default for Config {
     }
 }
 
-/// What a command causes outside of the MC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// A message-signalled interrupt.
-    Message {
-        /// Isolation id that it leaves with.
-        icid: u16,
-        /// I/O virtual address.
-        address: u64,
-        /// Data.
-        value: u32,
-    },
-}
-
 #[derive(Debug)]
 pub(crate) struct State {
     pub config: Config,
@@ -55,8 +44,9 @@ pub(crate) struct State {
     pub connections: Connections,
     /// What the board's configuration says of its Ethernet ports.
     pub ports: Vec<crate::dpl::Port>,
-    /// Causes that wait for the state to be unlocked.
-    pub effects: Vec<Effect>,
+    /// What the data plane has to do when the state is unlocked: interrupts to
+    /// send, engines to run.
+    pub pass: Pass,
     /// The data plane, whose tables the families write.
     pub fabric: Arc<Fabric>,
     /// Objects whose part of the data plane's tables may be out of date.
@@ -75,7 +65,7 @@ impl State {
             portals: Portals::default(),
             connections: Connections::default(),
             ports: Vec::new(),
-            effects: Vec::new(),
+            pass: Pass::default(),
             fabric,
             touched: Vec::new(),
         }
@@ -96,10 +86,18 @@ impl State {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
+        let mut pass = std::mem::take(&mut self.pass);
+        pass.set_now(self.clock.now());
         for id in touched.drain(..) {
-            families::program(self, id);
+            families::program(self, id, &mut pass);
         }
+        self.pass = pass;
         self.touched = touched;
+    }
+
+    /// What is to be done when the state is unlocked.
+    pub fn take_pass(&mut self) -> Pass {
+        if self.pass.is_empty() { Pass::default() } else { std::mem::take(&mut self.pass) }
     }
 
     /// An object that must be there.
@@ -233,7 +231,7 @@ impl State {
         // object's that of the container that holds it.
         let container = if id.kind == ObjectType::Dprc { id.id } else { object.container };
         if let Some(icid) = self.icid(container) {
-            self.effects.push(Effect::Message { icid, address, value });
+            self.pass.interrupt(Message { icid, address, value });
         }
     }
 }

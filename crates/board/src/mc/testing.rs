@@ -2,7 +2,7 @@
 //! What the families' tests share: an MC with a root container, addressed by
 //! typed commands.
 
-use super::{Config, Effect, State, containers, dispatch};
+use super::{Config, State, containers, dispatch};
 use crate::{
     dpl::{Dpc, Dpl},
     fabric::Fabric,
@@ -201,8 +201,8 @@ impl TestMc {
     }
 
     /// What commands have caused since this was last asked.
-    pub fn effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.state.effects)
+    pub fn messages(&mut self) -> Vec<crate::fabric::Message> {
+        self.state.pass.take_messages().collect()
     }
 
     /// Lets interrupt `index` of an object leave for all events, to `address`.

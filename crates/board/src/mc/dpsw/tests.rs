@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Switches as clients meet them.
 
-use crate::mc::{Effect, testing::TestMc};
+use crate::{fabric::Message as Msi, mc::testing::TestMc};
 use mc_abi::{
     MacAddr, Message, ObjectId, Params, Status, Token,
     common::{Disable, Enable, Reset},
@@ -220,12 +220,12 @@ fn interfaces_take_turns_in_the_status() {
     let (id, dpsw) = make(&mut mc, 4);
     let (mac, _) = mc.make(&dpmac::Create { mac: 3 });
     mc.listen(dpsw, 0, 0x1000);
-    mc.effects();
+    mc.messages();
     mc.connect((id, 1), (id, 2)).unwrap();
     mc.connect((id, 3), (mac, 0)).unwrap();
     let messages = |mc: &mut TestMc| {
-        let of = |effect: &Effect| matches!(effect, Effect::Message { address: 0x1000, .. });
-        mc.effects().iter().filter(|effect| of(effect)).count()
+        let of = |message: &Msi| message.address == 0x1000;
+        mc.messages().iter().filter(|message| of(message)).count()
     };
     assert_eq!(messages(&mut mc), 1);
     assert_eq!(status(&mut mc, dpsw), shown(1, events::ENDPOINT_CHANGED));

@@ -77,7 +77,7 @@ fn containers_objects_labels_and_connections_are_made() {
     assert_eq!((b.container, b.plugged, b.label), (5, false, Label::new("x")));
     assert_eq!(state.peer(mc::Endpoint::new(ObjectType::Dpci, 4, 0)).unwrap().object.id, 7);
     // Nothing is left to tell to nobody.
-    assert!(state.effects.is_empty());
+    assert!(state.pass.is_empty());
     assert!(state.objects.values().flat_map(|o| &o.irqs).all(|irq| irq.status == 0));
 }
 

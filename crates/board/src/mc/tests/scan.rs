@@ -151,16 +151,16 @@ fn a_command_portal_signals_that_a_command_is_done() {
     let create = dpmcp::Create { portal: 5, options: 0 };
     let (id, token) = mc.make(&create);
     mc.listen(token, 0, 0x1000);
-    mc.effects();
+    mc.messages();
     let header = Message::command(0x831, 1, Token::NONE, Params::ZERO).header;
     mc.state.command_done(5, header);
-    assert_eq!(mc.effects().len(), 1);
+    assert_eq!(mc.messages().len(), 1);
     let status = mc.call(token, &common::GetIrqStatus { status: 0, index: 0 }).unwrap();
     assert_eq!(status.status, dpmcp::EVENT_COMMAND_DONE);
     // Not for who does not want it, and not for a container's own portal.
     mc.state.command_done(5, mc_abi::Header(header.0 | 1 << 24));
     mc.state.command_done(0, header);
-    assert_eq!(mc.effects(), []);
+    assert_eq!(mc.messages(), []);
     mc.destroy(id).unwrap();
 }
 
@@ -171,7 +171,7 @@ fn a_containers_driver_hears_of_objects_that_come_and_go() {
     let root = mc.root;
     mc.listen(root, 0, 0x1000);
     mc.listen(token, 0, 0x2000);
-    mc.effects();
+    mc.messages();
     let seen = |mc: &mut TestMc, token| {
         let status = mc.call(token, &common::GetIrqStatus { status: 0, index: 0 }).unwrap();
         let clear = common::ClearIrqStatus { status: status.status, index: 0 };
@@ -182,7 +182,7 @@ fn a_containers_driver_hears_of_objects_that_come_and_go() {
 
     let dpbp = mc.create(&dpbp::Create {}).unwrap();
     assert_eq!(seen(&mut mc, root), event::OBJ_CREATED);
-    assert_eq!(mc.effects().len(), 1);
+    assert_eq!(mc.messages().len(), 1);
     let assign = |container, options| dprc::Assign {
         container,
         options: options | dprc::request::EXPLICIT,
@@ -194,11 +194,11 @@ fn a_containers_driver_hears_of_objects_that_come_and_go() {
     assert_eq!(seen(&mut mc, root), event::OBJ_ADDED);
     mc.call(mc.root, &assign(1, 0)).unwrap();
     assert_eq!(seen(&mut mc, root), event::OBJ_REMOVED);
-    mc.effects();
+    mc.messages();
     mc.call(mc.root, &assign(child, 0)).unwrap();
     assert_eq!(seen(&mut mc, root), event::OBJ_REMOVED);
     assert_eq!(seen(&mut mc, token), event::OBJ_ADDED);
-    let addresses: Vec<_> = mc.effects().iter().map(|e| format!("{e:?}")).collect();
+    let addresses: Vec<_> = mc.messages().iter().map(|e| format!("{e:?}")).collect();
     assert_eq!(addresses.len(), 2, "{addresses:?}");
     mc.call(mc.root, &dprc::DestroyContainer { child }).unwrap();
     assert_eq!(seen(&mut mc, root) & event::CONTAINER_DESTROYED, 0x10);
@@ -228,10 +228,10 @@ fn interrupts_leave_with_the_isolation_id_of_the_container_that_holds_the_object
     let open = mc.open(dpbp);
     mc.call(open, &common::SetIrqMask { mask: 1, index: 0 }).unwrap();
     mc.call(open, &common::SetIrqEnable { enable: true, index: 0 }).unwrap();
-    mc.effects();
+    mc.messages();
     mc.state.raise(dpbp, 0, 1);
-    let message = crate::mc::Effect::Message { icid: icid as u16, address: 0x8000, value: 5 };
-    assert_eq!(mc.effects(), [message]);
+    let message = crate::fabric::Message { icid: icid as u16, address: 0x8000, value: 5 };
+    assert_eq!(mc.messages(), [message]);
     let past = mc.call(token, &dprc::GetObjectIrq { index: 1, ..get });
     assert_eq!(past, Err(Status::ConfigurationError));
 }

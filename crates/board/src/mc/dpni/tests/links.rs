@@ -7,7 +7,7 @@ use crate::{
         self,
         family::{DpmacConfig, DpniConfig},
     },
-    mc::Effect,
+    fabric::Message as Msi,
 };
 use mc_abi::{ObjectType, common::Disable, dpmac, dprc};
 
@@ -60,20 +60,17 @@ fn the_interrupt_tells_of_up_and_down() {
     mc.connect((id, 0), (mac, 0)).unwrap();
     // What drivers do first: nothing from before may reach them.
     mc.call(dpni, &Reset {}).unwrap();
-    mc.effects();
+    mc.messages();
     mc.listen(dpni, 0, 0x1000);
-    assert_eq!(mc.effects(), []);
+    assert_eq!(mc.messages(), []);
     for on in [true, false, true] {
         if on {
             mc.call(dpni, &Enable {}).unwrap();
         } else {
             mc.call(dpni, &Disable {}).unwrap();
         }
-        let messages = mc.effects();
-        assert!(
-            matches!(messages[..], [Effect::Message { address: 0x1000, .. }]),
-            "{on} {messages:?}"
-        );
+        let messages = mc.messages();
+        assert!(matches!(messages[..], [Msi { address: 0x1000, .. }]), "{on} {messages:?}");
         assert_eq!(up(&mut mc, dpni), on);
         assert_eq!(happened(&mut mc, dpni), events::LINK_CHANGED);
     }
