@@ -6,7 +6,12 @@
 mod host;
 
 use arbitrary::{Arbitrary, Unstructured};
-use board::{Board, BoardConfig, Window, dpl::Dpl, host::Host, mc::PORTAL_STRIDE};
+use board::{
+    Board, BoardConfig, Window,
+    dpl::Dpl,
+    host::{Host, private_portal_memory},
+    mc::PORTAL_STRIDE,
+};
 use host::{Nowhere, layout};
 use libfuzzer_sys::fuzz_target;
 use mc_abi::{CommandInfo, Message, ObjectType, Params, Status, Token, Wire, common, dpmng};
@@ -263,7 +268,8 @@ fn status(message: &Message) -> Status {
 fuzz_target!(|data: &[u8]| {
     let mut input = Unstructured::new(data);
     let config = BoardConfig { layout: LAYOUT.clone(), ..BoardConfig::default() };
-    let host = Host::new(Arc::new(Nowhere), Arc::new(Nowhere));
+    let portals = private_portal_memory().expect("there is that much address space");
+    let host = Host::new(Arc::new(Nowhere), Arc::new(Nowhere), portals);
     let board = Board::new(config, host).expect("it is a good one");
     let mut software = Software { board: &board, tokens: Vec::new() };
     for kind in ObjectType::ALL {

@@ -13,7 +13,7 @@ use board::{
         fdt::{self, Node, Property},
         layouts,
     },
-    host::Host,
+    host::{Host, private_portal_memory},
 };
 use host::{Nowhere, compile};
 use libfuzzer_sys::fuzz_target;
@@ -302,7 +302,9 @@ fn blob(input: &Input) -> Option<Vec<u8>> {
 fn power_on(layout: Dpl, ports: Option<Dpc>) {
     let config = BoardConfig { layout, ports, ..BoardConfig::default() };
     // What the loader takes may still be more than the chip has.
-    if let Ok(board) = Board::new(config, Host::new(Arc::new(Nowhere), Arc::new(Nowhere))) {
+    let portals = private_portal_memory().expect("there is that much address space");
+    let host = Host::new(Arc::new(Nowhere), Arc::new(Nowhere), portals);
+    if let Ok(board) = Board::new(config, host) {
         board.mc().check_books();
     }
 }

@@ -96,7 +96,7 @@ fn start_with_board(config: VmConfig, platform: &Platform) -> Result<Vm, Box<dyn
     board.mc.first_icid = config.first_icid;
     board.mc.icids = config.icids;
     let vm = Vm::start(config, platform, |around| {
-        Ok(Arc::new(Board::new(board, Host::new(around.memory, around.lines))?))
+        Ok(Arc::new(Board::new(board, Host::new(around.memory, around.lines, around.portals))?))
     })?;
     Ok(vm)
 }

@@ -51,8 +51,10 @@ enum Kind {
     Icid { index: u16, vectors: Arc<Vectors>, windows: bool },
     /// The SMMU's registers.
     Smmu { pin: Arc<Pin> },
-    /// The memory-backed portals.
-    Memory { file: OwnedFd },
+    /// The QBMan portals: the memory-backed ones, which the guest maps, and the
+    /// trapped window. A function that has memory to map makes QEMU wait for the
+    /// answer to each write, so that a doorbell is done when the store is.
+    Portals { file: OwnedFd },
 }
 
 /// What a function's accesses reach.
@@ -65,8 +67,11 @@ pub struct Backplane {
 }
 
 /// The windows of the first ICID's function, by BAR.
-const WINDOW_BARS: [(u8, Window); 3] =
-    [(0, Window::McPortals), (1, Window::McControl), (2, Window::Qbman)];
+const MC_BARS: [(u8, Window); 2] = [(0, Window::McPortals), (1, Window::McControl)];
+/// The BARs of the portals' function: the memory-backed ones and the window.
+const PORTAL_MEMORY_BAR: u8 = 0;
+const PORTAL_BARS: [(u8, Window); 1] = [(2, Window::Qbman)];
+const SMMU_BARS: [(u8, Window); 1] = [(0, Window::Smmu)];
 
 impl Function {
     /// The functions of all ICIDs; ICID number `i` interrupts by `vectors[i]`.
@@ -100,11 +105,12 @@ impl Function {
         }
     }
 
-    /// The function of the memory-backed portals, whose memory is `file`.
-    pub fn memory(file: OwnedFd) -> Self {
-        let kind = Kind::Memory { file };
+    /// The function of the QBMan portals; `file` is the memory of those that are
+    /// memory-backed.
+    pub fn portals(file: OwnedFd) -> Self {
+        let kind = Kind::Portals { file };
         Self {
-            name: "QBMan memory function".into(),
+            name: "QBMan function".into(),
             slot: QBMAN_SLOT,
             number: 0,
             multifunction: false,
@@ -119,17 +125,24 @@ impl Function {
 
     /// The BARs and where each lies.
     pub fn bars(&self) -> Vec<(u8, Area)> {
-        match &self.kind {
-            Kind::Icid { index, windows, .. } => {
-                let mut bars = vec![];
-                if *windows {
-                    bars.extend(WINDOW_BARS.map(|(bar, window)| (bar, area_of(window))));
-                }
-                bars.push((MSIX_BAR, Area { base: msix_table(*index), size: MSIX_STRIDE }));
-                bars
+        let windows = self.windows().iter().map(|(bar, window)| (*bar, area_of(*window)));
+        let memory = match &self.kind {
+            Kind::Icid { index, .. } => {
+                Some((MSIX_BAR, Area { base: msix_table(*index), size: MSIX_STRIDE }))
             }
-            Kind::Smmu { .. } => vec![(0, area_of(Window::Smmu))],
-            Kind::Memory { .. } => vec![(0, QBMAN_MEMORY)],
+            Kind::Smmu { .. } => None,
+            Kind::Portals { .. } => Some((PORTAL_MEMORY_BAR, QBMAN_MEMORY)),
+        };
+        windows.chain(memory).collect()
+    }
+
+    /// The BARs whose accesses the board answers.
+    fn windows(&self) -> &'static [(u8, Window)] {
+        match self.kind {
+            Kind::Icid { windows: true, .. } => &MC_BARS,
+            Kind::Icid { windows: false, .. } => &[],
+            Kind::Smmu { .. } => &SMMU_BARS,
+            Kind::Portals { .. } => &PORTAL_BARS,
         }
     }
 
@@ -138,7 +151,7 @@ impl Function {
         match self.kind {
             Kind::Icid { .. } => Interrupts::Msix,
             Kind::Smmu { .. } => Interrupts::Pin,
-            Kind::Memory { .. } => Interrupts::None,
+            Kind::Portals { .. } => Interrupts::None,
         }
     }
 
@@ -151,7 +164,7 @@ impl Function {
         let device = match self.kind {
             Kind::Icid { .. } => 0x80c0,
             Kind::Smmu { .. } => 0x80c1,
-            Kind::Memory { .. } => 0x80c2,
+            Kind::Portals { .. } => 0x80c2,
         };
         let config = ConfigSpace::new(device, self.interrupts(), self.multifunction);
         Ok(Serving { server, backend: Backend { function: self, config, backplane } })
@@ -168,7 +181,7 @@ impl Function {
                     None => 0,
                 };
                 let shared = match &self.kind {
-                    Kind::Memory { file } if bar.is_some() => Some(file),
+                    Kind::Portals { file } if index == u32::from(PORTAL_MEMORY_BAR) => Some(file),
                     _ => None,
                 };
                 region(index, size, shared)
@@ -245,14 +258,8 @@ struct Backend {
 
 impl Backend {
     fn window(&self, region: u32) -> Option<Window> {
-        match self.function.kind {
-            Kind::Icid { windows: true, .. } => WINDOW_BARS
-                .iter()
-                .find(|(bar, _)| u32::from(*bar) == region)
-                .map(|(_, window)| *window),
-            Kind::Smmu { .. } if region == 0 => Some(Window::Smmu),
-            _ => None,
-        }
+        let mut windows = self.function.windows().iter();
+        windows.find(|(bar, _)| u32::from(*bar) == region).map(|(_, window)| *window)
     }
 
     fn is_inside(window: Window, offset: u64, length: usize) -> bool {
@@ -372,6 +379,7 @@ impl ServerBackend for Backend {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory_map::QBMAN_TRAPPED;
     use std::sync::Mutex;
 
     #[derive(Default)]
@@ -406,7 +414,7 @@ mod tests {
         assert_eq!(addresses[16], "06.0");
         let multifunction: Vec<usize> = (0..17).filter(|i| functions[*i].multifunction).collect();
         assert_eq!(multifunction, [0, 8], "a slot's function 0, and only where others follow");
-        assert_eq!(functions[0].bars().len(), 4);
+        assert_eq!(functions[0].bars().len(), 3);
         assert_eq!(functions[3].bars(), [(4, Area { base: 0x1603_0000, size: 0x1_0000 })]);
         for (index, function) in (0u16..).zip(&functions) {
             assert_eq!(
@@ -420,16 +428,20 @@ mod tests {
     fn qemu_is_offered_nine_regions_and_five_interrupt_indices() {
         let function = &icids(1)[0];
         let sizes: Vec<u64> = function.regions().iter().map(|r| r.region_info.size).collect();
-        assert_eq!(sizes, [0x400_0000, 0x4_0000, 0x400_0000, 0, 0x1_0000, 0, 0, 256, 0]);
+        assert_eq!(sizes, [0x400_0000, 0x4_0000, 0, 0, 0x1_0000, 0, 0, 256, 0]);
         let counts: Vec<u32> = function.irqs().iter().map(|i| i.count).collect();
         assert_eq!(counts, [0, 0, 256, 1, 0]);
         let smmu = Function::smmu(Arc::default());
         assert_eq!(smmu.irqs().iter().map(|i| i.count).collect::<Vec<_>>(), [1, 0, 0, 1, 0]);
         let file = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
-        let memory = Function::memory(file).regions();
-        assert_ne!(memory[0].region_info.flags & VFIO_REGION_INFO_FLAG_MMAP, 0);
-        assert!(memory[0].mmap_fd.is_some());
-        assert!(memory.iter().skip(1).all(|r| r.mmap_fd.is_none()));
+        let portals = Function::portals(file).regions();
+        let sizes: Vec<u64> = portals.iter().map(|r| r.region_info.size).collect();
+        assert_eq!(sizes, [0x400_0000, 0, 0x400_0000, 0, 0, 0, 0, 256, 0]);
+        let mapped = |r: &ServerRegion| {
+            (r.region_info.flags & VFIO_REGION_INFO_FLAG_MMAP != 0, r.mmap_fd.is_some())
+        };
+        assert_eq!(mapped(&portals[0]), (true, true));
+        assert!(portals.iter().skip(1).all(|r| mapped(r) == (false, false)));
     }
 
     #[test]
@@ -439,8 +451,9 @@ mod tests {
         backend.region_read(0, 0x1_0000, &mut buf).unwrap();
         assert_eq!(buf, [0x5a; 8]);
         backend.region_write(1, 8, &[1, 0, 0, 0]).unwrap();
-        backend.region_write(2, 0x3ff_fffc, &[1, 2, 3, 4]).unwrap();
-        backend.region_write(2, 0x3ff_fffd, &[1, 2, 3, 4]).unwrap();
+        backend.region_write(0, 0x3ff_fffc, &[1, 2, 3, 4]).unwrap();
+        backend.region_write(0, 0x3ff_fffd, &[1, 2, 3, 4]).unwrap();
+        backend.region_write(2, 0, &[1, 2, 3, 4]).unwrap();
         backend.region_read(1, u64::MAX, &mut buf).unwrap();
         assert_eq!(buf, [0; 8]);
         backend.region_read(3, 0, &mut buf).unwrap();
@@ -450,8 +463,23 @@ mod tests {
             [
                 "read McPortals 0x10000 8",
                 "write McControl 0x8 [1, 0, 0, 0]",
-                "write Qbman 0x3fffffc [1, 2, 3, 4]"
+                "write McPortals 0x3fffffc [1, 2, 3, 4]"
             ]
+        );
+    }
+
+    #[test]
+    fn the_portals_window_lies_beside_their_memory() {
+        let file = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let (mut backend, seen) = backend(Function::portals(file));
+        assert_eq!(backend.function.bars(), [(2, QBMAN_TRAPPED), (0, QBMAN_MEMORY)]);
+        backend.region_write(2, 0x200_0900, &[0, 1, 0, 0]).unwrap();
+        backend.region_read(2, 0x3ff_fffc, &mut [0; 4]).unwrap();
+        backend.region_read(2, 0x3ff_fffd, &mut [0; 4]).unwrap();
+        backend.region_write(0, 0, &[1]).unwrap();
+        assert_eq!(
+            *seen.0.lock().unwrap(),
+            ["write Qbman 0x2000900 [0, 1, 0, 0]", "read Qbman 0x3fffffc 4"]
         );
     }
 

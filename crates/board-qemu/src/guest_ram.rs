@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use board::host::{BusError, GuestMemory};
-use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{
-    Bytes, FileOffset, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap,
-    GuestRegionMmap,
+    Bytes, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap, GuestRegionMmap,
 };
 
 use crate::error::RamError;
+use crate::shared_memory::map_shared;
 
 /// The RAM that QEMU has told the board about. Empty until QEMU connects.
 pub struct GuestRam {
@@ -34,20 +33,7 @@ impl GuestRam {
     /// range overlaps RAM that is there already.
     pub fn map(&self, address: u64, size: u64, file: File, offset: u64) -> Result<(), RamError> {
         let refused = |reason: String| RamError { address, size, reason };
-        let length = usize::try_from(size).map_err(|e| refused(e.to_string()))?;
-        // A mapping past the file's end would end this process with SIGBUS.
-        let file_size = file.metadata().map_err(|e| refused(e.to_string()))?.len();
-        if offset.checked_add(size).is_none_or(|end| end > file_size) {
-            return Err(refused(format!(
-                "its file has {file_size:#x} bytes and the range starts at {offset:#x}"
-            )));
-        }
-        let mapping = MmapRegionBuilder::new(length)
-            .with_mmap_prot(READ_WRITE)
-            .with_mmap_flags(SHARED_NORESERVE)
-            .with_file_offset(FileOffset::new(file, offset))
-            .build()
-            .map_err(|e| refused(e.to_string()))?;
+        let mapping = map_shared(file, offset, size).map_err(|e| refused(e.to_string()))?;
         let region = GuestRegionMmap::new(mapping, GuestAddress(address))
             .ok_or_else(|| refused("the range ends past the last address".into()))?;
         self.change(|memory| {
@@ -118,10 +104,6 @@ impl GuestMemory for GuestRam {
             .map_err(|_| BusError { address, length: 8 })
     }
 }
-
-// The values of mmap(2) on Linux for x86-64 and arm64 alike.
-const READ_WRITE: i32 = 0x1 | 0x2;
-const SHARED_NORESERVE: i32 = 0x01 | 0x4000;
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use vm_memory::MmapRegion;
 
 use crate::arguments::{Arguments, Machine, PORTS, Paths};
 use crate::config_space::{
@@ -33,6 +34,7 @@ use crate::process::{Cause, Qemu, advice};
 use crate::qmp::Qmp;
 use crate::qtest::{Qtest, Store};
 use crate::runtime_directory::RuntimeDirectory;
+use crate::shared_memory::map_shared;
 use crate::vm::{HostInterfaces, Platform, Ports, Vm, VmConfig};
 
 /// How long QEMU may take to end when one of its connections has.
@@ -50,7 +52,9 @@ pub struct BoardSide {
     ram: Arc<GuestRam>,
     lines: Arc<Lines>,
     programmer: Programmer,
-    qbman: OwnedFd,
+    portals: Arc<MmapRegion>,
+    /// What `portals` maps, for QEMU to map too.
+    portals_file: OwnedFd,
 }
 
 impl BoardSide {
@@ -62,39 +66,42 @@ impl BoardSide {
                 config.icids
             )));
         }
-        let qbman = qbman_memory()
+        let (portals, portals_file) = portal_memory()
             .map_err(|e| VmError::Config(format!("no memory for the QBMan portals: {e}")))?;
         let vectors: Vec<Arc<Vectors>> = (0..config.icids).map(|_| Arc::default()).collect();
         let (pin, ram) = (Arc::<Pin>::default(), Arc::<GuestRam>::default());
         let (lines, programmer) =
             Lines::new(config.first_icid, vectors.clone(), pin.clone(), ram.clone());
-        Ok(Self { vectors, pin, ram, lines: Arc::new(lines), programmer, qbman })
+        let (lines, portals) = (Arc::new(lines), Arc::new(portals));
+        Ok(Self { vectors, pin, ram, lines, programmer, portals, portals_file })
     }
 
     /// The board's view of them.
-    pub fn host_interfaces(&self) -> Result<HostInterfaces, VmError> {
-        let qbman_memory = self.qbman_descriptor()?.into();
-        Ok(HostInterfaces { memory: self.ram.clone(), lines: self.lines.clone(), qbman_memory })
+    pub fn host_interfaces(&self) -> HostInterfaces {
+        HostInterfaces {
+            memory: self.ram.clone(),
+            lines: self.lines.clone(),
+            portals: self.portals.clone(),
+        }
     }
 
     fn functions(&self) -> Result<Vec<Function>, VmError> {
         let mut functions = Function::icids(&self.vectors);
         functions.push(Function::smmu(self.pin.clone()));
-        functions.push(Function::memory(self.qbman_descriptor()?));
-        Ok(functions)
-    }
-
-    fn qbman_descriptor(&self) -> Result<OwnedFd, VmError> {
-        self.qbman
+        let file = self
+            .portals_file
             .try_clone()
-            .map_err(|e| VmError::Config(format!("no descriptor for the QBMan portals: {e}")))
+            .map_err(|e| VmError::Config(format!("no descriptor for the QBMan portals: {e}")))?;
+        functions.push(Function::portals(file));
+        Ok(functions)
     }
 }
 
-fn qbman_memory() -> rustix::io::Result<OwnedFd> {
-    let memory = memfd_create("qbman-portals", MemfdFlags::CLOEXEC)?;
-    ftruncate(&memory, QBMAN_MEMORY.size)?;
-    Ok(memory)
+fn portal_memory() -> io::Result<(MmapRegion, OwnedFd)> {
+    let file = memfd_create("qbman-portals", MemfdFlags::CLOEXEC)?;
+    ftruncate(&file, QBMAN_MEMORY.size)?;
+    let mapping = map_shared(File::from(file.try_clone()?), 0, QBMAN_MEMORY.size)?;
+    Ok((mapping, file))
 }
 
 /// Starts a machine, with or without a board.
@@ -485,7 +492,6 @@ mod tests {
             [
                 Store::Long(0x40_1002_0010, 0x1000_0000),
                 Store::Long(0x40_1002_0014, 0x1400_0000),
-                Store::Long(0x40_1002_0018, 0x1800_0000),
                 Store::Long(0x40_1002_0020, 0x1600_0000),
                 Store::Word(0x40_1002_0004, 6),
                 Store::Word(0x40_1002_0042, 0x8000),

@@ -30,6 +30,7 @@ mod process;
 mod qmp;
 mod qtest;
 mod runtime_directory;
+mod shared_memory;
 mod vm;
 
 pub use arguments::{Machine, PORTS, SHARED_TAG, SharedDirectory};

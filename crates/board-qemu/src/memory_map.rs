@@ -40,7 +40,7 @@ pub const GITS_TRANSLATER: u64 = 0x0809_0040;
 
 /// PCI slot of the function that carries the SMMU's registers.
 pub const SMMU_SLOT: u8 = 2;
-/// PCI slot of the function that carries the memory-backed QBMan portals.
+/// PCI slot of the function that carries the QBMan portals.
 pub const QBMAN_SLOT: u8 = 3;
 /// PCI slot of the first ICID's function; the others follow, eight to a slot.
 pub const ICID_SLOT: u8 = 4;
@@ -111,6 +111,7 @@ mod tests {
         }
         assert_eq!(QBMAN_TRAPPED.end(), QBMAN_MEMORY.base);
         assert_eq!(QBMAN_TRAPPED.size, board::qbman::WINDOW_SIZE);
+        assert_eq!(QBMAN_MEMORY.size, board::qbman::MEMORY_SIZE);
         assert_eq!(SMMU.size, board::smmu::FRAME_SIZE);
     }
 

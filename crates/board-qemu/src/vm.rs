@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! A running machine: QEMU, the board's servers, console and ports.
 
-use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
@@ -9,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use board::host::{GuestMemory, IrqLines};
+use board::host::{GuestMemory, IrqLines, PortalMemory};
 
 use crate::arguments::{Machine, SharedDirectory};
 use crate::console::{Console, LineHook};
@@ -94,8 +93,8 @@ pub struct HostInterfaces {
     pub memory: Arc<dyn GuestMemory>,
     /// The interrupt lines.
     pub lines: Arc<dyn IrqLines>,
-    /// The memory behind the memory-backed QBMan portals, shared with the guest.
-    pub qbman_memory: File,
+    /// The memory of the memory-backed QBMan portals, shared with the guest.
+    pub portals: Arc<dyn PortalMemory>,
 }
 
 /// The host's ends of the virtio-serial ports.
@@ -149,7 +148,7 @@ impl Vm {
         make: impl FnOnce(HostInterfaces) -> Result<Arc<H>, Box<dyn std::error::Error + Send + Sync>>,
     ) -> Result<Self, VmError> {
         let side = BoardSide::new(&config)?;
-        let hardware = make(side.host_interfaces()?).map_err(VmError::Board)?;
+        let hardware = make(side.host_interfaces()).map_err(VmError::Board)?;
         launch(config, platform, Some((side, hardware as Arc<dyn Hardware>)))
     }
 

@@ -8,7 +8,7 @@
 use board::{
     Board, BoardConfig, Window,
     dpl::{Dpl, Loader, layouts},
-    host::{BusError, GuestMemory, Host, IrqLines},
+    host::{BusError, GuestMemory, Host, IrqLines, private_portal_memory},
     smmu::{Access, Smmu},
 };
 use divan::{
@@ -109,7 +109,8 @@ fn blob(name: &str) -> &'static Blob {
 fn board(layout: Dpl) -> Board {
     let config = BoardConfig { layout, ..BoardConfig::default() };
     let ram = Arc::new(Ram(Vec::new()));
-    Board::new(config, Host::new(ram, Arc::new(Lines))).expect("it comes with the project")
+    let portals = private_portal_memory().expect("there is that much address space");
+    Board::new(config, Host::new(ram, Arc::new(Lines), portals)).expect("it comes with the project")
 }
 
 /// A board with the default layout, and cheap commands to it.

@@ -56,7 +56,7 @@ impl Board {
     /// # Errors
     /// [`LoadError`] where the MC cannot make what the layout asks for.
     pub fn new(config: BoardConfig, host: Host) -> Result<Self, LoadError> {
-        let fabric = Arc::new(Fabric::new(mc::SOFTWARE_PORTALS));
+        let fabric = Arc::new(Fabric::new(mc::SOFTWARE_PORTALS, host.portals));
         let mut state = mc::State::new(config.mc, fabric.clone(), host.clock);
         state.load(&config.layout, config.ports.as_ref())?;
         let smmu = Arc::new(Smmu::new(host.memory, host.lines));

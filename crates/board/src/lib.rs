@@ -4,7 +4,8 @@
 //! and the MMU-500 that isolates the containers from each other.
 //!
 //! The board knows nothing of the machine that hosts it. It reaches guest
-//! memory, interrupt lines and time through the traits in [`host`].
+//! memory, the memory of the software portals, interrupt lines and time through
+//! the traits in [`host`].
 #![forbid(unsafe_code)]
 
 mod board;

@@ -162,7 +162,10 @@ impl Machine {
         };
         let made = OnceLock::new();
         let mut vm = Vm::start(vm_config, &platform(kit)?, |around| {
-            let board = Arc::new(Board::new(config, Host::new(around.memory, around.lines))?);
+            let board = Arc::new(Board::new(
+                config,
+                Host::new(around.memory, around.lines, around.portals),
+            )?);
             let _ = made.set(board.clone());
             Ok(board)
         })?;

@@ -5,7 +5,11 @@
 mod dma;
 mod pass;
 
-use crate::{qbman::Qbman, smmu::Smmu};
+use crate::{
+    host::{NoPortalMemory, PortalMemory},
+    qbman::Qbman,
+    smmu::Smmu,
+};
 use std::sync::Arc;
 
 pub use dma::Dma;
@@ -19,15 +23,16 @@ pub struct Fabric {
 }
 
 impl Fabric {
-    /// A data plane with nothing configured, in its power-on state.
-    pub fn new(portals: u32) -> Self {
-        Self { qbman: Qbman::new(portals) }
+    /// A data plane with nothing configured, in its power-on state, and the memory
+    /// of its software portals.
+    pub fn new(portals: u32, memory: Arc<dyn PortalMemory>) -> Self {
+        Self { qbman: Qbman::new(portals, memory) }
     }
 
     /// One that nothing can be reached from: for an MC that only tells what it
     /// would make of a layout.
     pub fn detached() -> Arc<Self> {
-        Arc::new(Self::new(crate::mc::SOFTWARE_PORTALS))
+        Arc::new(Self::new(crate::mc::SOFTWARE_PORTALS, Arc::new(NoPortalMemory)))
     }
 
     /// The queue and buffer manager.

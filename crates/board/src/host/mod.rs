@@ -2,8 +2,10 @@
 //! What the board needs of the machine that hosts it.
 
 mod clock;
+mod portal_memory;
 
 pub use clock::{Clock, ManualClock, SystemClock, Wakeup};
+pub use portal_memory::{NoPortalMemory, PortalMemory, private_portal_memory};
 
 use std::{fmt, sync::Arc};
 
@@ -50,15 +52,20 @@ pub struct Host {
     pub memory: Arc<dyn GuestMemory>,
     /// Where interrupts go.
     pub lines: Arc<dyn IrqLines>,
+    /// The memory of the memory-backed software portals.
+    pub portals: Arc<dyn PortalMemory>,
     /// What delays, time stamps and timers go by.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Host {
-    /// A host with this memory and these interrupt lines, and the
-    /// [`SystemClock`].
-    pub fn new(memory: Arc<dyn GuestMemory>, lines: Arc<dyn IrqLines>) -> Self {
-        Self { memory, lines, clock: Arc::new(SystemClock::default()) }
+    /// A host with these memories and interrupt lines, and the [`SystemClock`].
+    pub fn new(
+        memory: Arc<dyn GuestMemory>,
+        lines: Arc<dyn IrqLines>,
+        portals: Arc<dyn PortalMemory>,
+    ) -> Self {
+        Self { memory, lines, portals, clock: Arc::new(SystemClock::default()) }
     }
 }
 

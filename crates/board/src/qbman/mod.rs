@@ -20,8 +20,9 @@
 //!
 //! # What is elsewhere
 //! The third area of a portal since QBMan 5.0, the memory-backed one (region 2
-//! of a `dpio`), is plain memory that the host of the board provides; nothing
-//! here looks at it. Its doorbells are registers of the CI area.
+//! of a `dpio`), is plain memory that the host of the board provides
+//! ([`PortalMemory`]); a reset clears it, and nothing else looks at it. Its
+//! doorbells are registers of the CI area.
 //!
 //! # Sources
 //! Offsets and reset expectations: Linux `drivers/soc/fsl/dpio/qbman-portal.c`,
@@ -31,8 +32,10 @@
 mod registers;
 mod unanswered;
 
+use crate::host::PortalMemory;
 use parking_lot::Mutex;
 use registers::{Registers, Written};
+use std::{fmt, sync::Arc};
 use unanswered::{Kind, Unanswered};
 
 /// Bytes of the window.
@@ -40,17 +43,28 @@ pub const WINDOW_SIZE: u64 = 0x400_0000;
 /// Where the registers begin in the window; what is below is the cache-enabled
 /// area.
 pub const CI_OFFSET: u64 = 0x200_0000;
-/// Bytes from one portal to the next in either area.
+/// Bytes of the memory-backed area: as many portals as the window has.
+pub const MEMORY_SIZE: u64 = 0x400_0000;
+/// Bytes from one portal to the next in each area.
 pub const PORTAL_STRIDE: u64 = 0x1_0000;
 
 /// Bytes of a ring entry and of a command in the cache-enabled area.
 const ENTRY: u64 = 64;
 
+/// What a portal's memory is cleared with, a page at a time.
+const ZEROS: [u8; 0x1000] = [0; 0x1000];
+
 /// The software portals of a board. All methods may be called from any thread;
 /// portals do not wait for each other.
-#[derive(Debug)]
 pub struct Qbman {
     portals: Vec<Mutex<Portal>>,
+    memory: Arc<dyn PortalMemory>,
+}
+
+impl fmt::Debug for Qbman {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Qbman").field("portals", &self.portals).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -75,10 +89,10 @@ enum Area {
 }
 
 impl Qbman {
-    /// Portals at their power-on values. The window has room for 512; more
-    /// cannot be addressed.
-    pub fn new(portals: u32) -> Self {
-        Self { portals: (0..portals).map(|_| Mutex::default()).collect() }
+    /// Portals at their power-on values, with `memory` behind the memory-backed
+    /// area. The window has room for 512; more cannot be addressed.
+    pub fn new(portals: u32, memory: Arc<dyn PortalMemory>) -> Self {
+        Self { portals: (0..portals).map(|_| Mutex::default()).collect(), memory }
     }
 
     /// Reads `data.len()` bytes at `offset` of the window.
@@ -113,12 +127,23 @@ impl Qbman {
         }
     }
 
-    /// Puts a portal back to its power-on values: what the reset command of its
-    /// `dpio` object does. A number that no portal has is traced.
+    /// Puts a portal back to its power-on values, its memory too: what the reset
+    /// command of its `dpio` object does. A number that no portal has is traced.
     pub fn reset_portal(&self, portal: u32) {
         match self.portals.get(portal as usize) {
-            Some(state) => state.lock().registers = Registers::default(),
+            Some(state) => {
+                let mut state = state.lock();
+                state.registers = Registers::default();
+                self.clear_memory(portal);
+            }
             None => tracing::warn!(portal, "reset of a software portal that is not there"),
+        }
+    }
+
+    fn clear_memory(&self, portal: u32) {
+        let start = u64::from(portal) * PORTAL_STRIDE;
+        for offset in (start..start + PORTAL_STRIDE).step_by(ZEROS.len()) {
+            self.memory.write(offset, &ZEROS);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use vm_memory::MmapRegion;
 
 const EQCR_PI: u64 = 0x800;
 const EQCR_CI: u64 = 0x840;
@@ -13,6 +14,11 @@ const RAR: u64 = 0xcc0;
 const CFG: u64 = 0xd00;
 const ISR: u64 = 0xe00;
 const IER: u64 = 0xe40;
+
+fn qbman(portals: u32) -> Qbman {
+    let memory = MmapRegion::new(portals as usize * PORTAL_STRIDE as usize).unwrap();
+    Qbman::new(portals, Arc::new(memory))
+}
 
 fn at(portal: u64, register: u64) -> u64 {
     CI_OFFSET + portal * PORTAL_STRIDE + register
@@ -30,7 +36,7 @@ fn write(qbman: &Qbman, portal: u64, register: u64, value: u32) {
 
 #[test]
 fn the_set_up_of_linux_and_dpdk_finds_a_portal_after_reset() {
-    let qbman = Qbman::new(4);
+    let qbman = qbman(4);
     // A first run leaves indices behind.
     write(&qbman, 3, EQCR_PI, 0x100 | 0x85);
     write(&qbman, 3, IER, 4);
@@ -58,7 +64,7 @@ fn the_set_up_of_linux_and_dpdk_finds_a_portal_after_reset() {
 
 #[test]
 fn the_release_ring_has_eight_entries_to_give() {
-    let qbman = Qbman::new(1);
+    let qbman = qbman(1);
     for index in 0..8 {
         assert_eq!(read(&qbman, 0, RAR), 0x180 | index);
     }
@@ -68,8 +74,22 @@ fn the_release_ring_has_eight_entries_to_give() {
 }
 
 #[test]
+fn a_reset_clears_the_memory_of_one_portal() {
+    let memory: Arc<dyn PortalMemory> = Arc::new(MmapRegion::new(0x3_0000).unwrap());
+    let qbman = Qbman::new(3, memory.clone());
+    for edge in [0xffff, 0x1_0000, 0x1_8123, 0x1_ffff, 0x2_0000] {
+        memory.write(edge, &[0x5a]);
+    }
+    qbman.reset_portal(1);
+    let mut bytes = vec![0; 0x3_0000];
+    memory.read(0, &mut bytes);
+    let left: Vec<usize> = (0..bytes.len()).filter(|i| bytes[*i] != 0).collect();
+    assert_eq!(left, [0xffff, 0x2_0000]);
+}
+
+#[test]
 fn commands_leave_the_consumer_where_it_was() {
-    let qbman = Qbman::new(1);
+    let qbman = qbman(1);
     write(&qbman, 0, EQCR_PI, 0x181);
     write(&qbman, 0, 0x900, 0x100);
     assert_eq!(read(&qbman, 0, EQCR_PI), 0x181);
@@ -79,7 +99,7 @@ fn commands_leave_the_consumer_where_it_was() {
 
 #[test]
 fn eight_bytes_reach_the_register_of_the_lower_four() {
-    let qbman = Qbman::new(1);
+    let qbman = qbman(1);
     qbman.write(at(0, CFG), &0xffff_ffff_0012_3456_u64.to_le_bytes());
     let mut bytes = [0xff; 8];
     qbman.read(at(0, CFG), &mut bytes);
@@ -88,7 +108,7 @@ fn eight_bytes_reach_the_register_of_the_lower_four() {
 
 #[test]
 fn parts_of_registers_unknown_ones_and_absent_portals_are_zero() {
-    let qbman = Qbman::new(1);
+    let qbman = qbman(1);
     write(&qbman, 0, CFG, 0x12_3456);
     let mut bytes = [0xff; 2];
     qbman.read(at(0, CFG), &mut bytes);
@@ -105,7 +125,7 @@ proptest! {
         accesses in prop::collection::vec((0..WINDOW_SIZE + 0x100, any::<[u8; 8]>(), 0usize..=8), 0..64),
         registers in prop::collection::vec((0u64..0x1000, any::<u32>()), 0..64),
     ) {
-        let qbman = Qbman::new(64);
+        let qbman = qbman(64);
         for (offset, data, length) in accesses {
             qbman.write(offset, &data[..length]);
             let mut back = data;

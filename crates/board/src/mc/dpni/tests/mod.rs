@@ -136,7 +136,7 @@ fn queues_have_numbers_of_their_own() {
             get(queue_type::RX, tc, index, 0).unwrap();
             for channel in 0..2 {
                 let queue = get(queue_type::TX, tc, index, channel).unwrap();
-                assert_eq!(queue.qdbin, index.into());
+                assert_eq!(queue.qdbin, u16::from(index));
             }
         }
         for channel in 0..2 {
