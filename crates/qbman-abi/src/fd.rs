@@ -200,7 +200,8 @@ impl SgEntry {
         self.format_word & OFFSET
     }
 
-    /// What the address refers to: a buffer, or (list) a further table.
+    /// What the address refers to: a buffer; a part of the buffer that holds the
+    /// table (list); or a further table, whose entries follow (scatter/gather).
     pub fn format(&self) -> Format {
         Format::from_bits(self.format_word >> FORMAT_SHIFT)
     }

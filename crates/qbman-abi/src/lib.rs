@@ -12,6 +12,8 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod annotation;
 mod fd;
 
+pub use annotation::{EgressAction, ParseResult, ReceiveAnnotation};
 pub use fd::{Fd, Format, SgEntry};
