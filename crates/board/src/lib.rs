@@ -17,5 +17,6 @@ pub mod host;
 pub mod mc;
 pub mod qbman;
 pub mod smmu;
+pub mod wriop;
 
 pub use board::{Board, BoardConfig, Window};

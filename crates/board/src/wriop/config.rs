@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the Management Complex writes into the tables of the network
+//! interfaces.
+
+use mc_abi::MacAddr;
+
+/// Where the frames go that an object sends through one of its interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A network interface (`dpni`).
+    Interface(u32),
+    /// An Ethernet port (`dpmac`).
+    Port(u32),
+}
+
+/// A network interface as its data path needs it.
+#[derive(Debug, Clone, Default)]
+pub struct InterfaceConfig {
+    /// Isolation id of the container that holds it: everything it touches in
+    /// memory, and the pools and queues it uses, go with it.
+    pub icid: u16,
+    /// Whether it takes frames from its queues, and receives.
+    pub enabled: bool,
+    /// What it is connected to, while the link is up.
+    pub peer: Option<Endpoint>,
+    /// What it sends.
+    pub transmit: TransmitConfig,
+    /// What it receives.
+    pub receive: ReceiveConfig,
+}
+
+/// The transmit side of an interface.
+#[derive(Debug, Clone, Default)]
+pub struct TransmitConfig {
+    /// The queues, the more urgent ones first.
+    pub queues: Vec<TransmitQueue>,
+    /// Compute the header checksum of IPv4.
+    pub l3_checksum: bool,
+    /// Compute the checksums of TCP and UDP.
+    pub l4_checksum: bool,
+    /// Further Ethernet types of VLAN tags; 0: none.
+    pub tpids: [u16; 2],
+}
+
+/// A queue of frames to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransmitQueue {
+    /// Its number in the queue manager.
+    pub fqid: u32,
+    /// Egress channel, below [`MAX_CHANNELS`](super::MAX_CHANNELS).
+    pub channel: u8,
+    /// Traffic class, below [`MAX_CLASSES`](super::MAX_CLASSES).
+    pub class: u8,
+    /// Queue that sent frames are confirmed on; `None`: their buffers are
+    /// released.
+    pub confirmation: Option<u32>,
+}
+
+/// The receive side of an interface.
+#[derive(Debug, Clone, Default)]
+pub struct ReceiveConfig {
+    /// How frames lie in buffers.
+    pub layout: Layout,
+    /// Buffer pools.
+    pub pools: Vec<Pool>,
+    /// What a pool's `selector` selects by.
+    pub pools_by_queue: bool,
+    /// The queues by traffic class.
+    pub classes: Vec<ReceiveClass>,
+    /// Queue of frames with errors.
+    pub error_queue: u32,
+    /// What happens to frames with errors.
+    pub errors: ErrorActions,
+    /// Longest frame that is no error, bytes.
+    pub max_length: u16,
+    /// Stations whose frames are taken.
+    pub macs: MacFilter,
+    /// VLANs whose frames are taken; `None`: all. Frames without a tag are
+    /// always taken.
+    pub vlans: Option<Vec<(u16, Option<Steered>)>>,
+    /// Check the header checksum of IPv4.
+    pub l3_checksum: bool,
+    /// Check the checksums of TCP and UDP.
+    pub l4_checksum: bool,
+    /// Put the hash of the frame into the flow context of the descriptor.
+    pub hash_in_flow_context: bool,
+    /// Further Ethernet types of VLAN tags; 0: none.
+    pub tpids: [u16; 2],
+}
+
+/// How a received frame lies in its buffer: bytes of software, the hardware's
+/// annotation, head room, the frame, tail room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Layout {
+    /// Bytes of software at the start of the buffer.
+    pub private: u16,
+    /// Bytes between the annotation and the frame.
+    pub head_room: u16,
+    /// Bytes that stay free behind the frame.
+    pub tail_room: u16,
+    /// What the frame's offset in the buffer is a multiple of; 0: of anything.
+    pub align: u16,
+    /// Write the time of receipt.
+    pub timestamp: bool,
+    /// Write the parse result.
+    pub parse_result: bool,
+    /// Write the frame status.
+    pub status: bool,
+}
+
+/// A buffer pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// Its number in the buffer manager.
+    pub bpid: u16,
+    /// Bytes of a buffer.
+    pub size: u16,
+    /// Use it only when the others are empty.
+    pub backup: bool,
+    /// One bit for each traffic class (or queue) that uses it; 0: all.
+    pub selector: u8,
+}
+
+/// A traffic class of received frames.
+#[derive(Debug, Clone, Default)]
+pub struct ReceiveClass {
+    /// Its queues.
+    pub queues: Vec<ReceiveQueue>,
+}
+
+/// A queue of received frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReceiveQueue {
+    /// Its number in the queue manager.
+    pub fqid: u32,
+    /// Flow context of its frames, where the hash does not take its place.
+    pub flow_context: u64,
+}
+
+/// A queue of a class that a filter or rule names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steered {
+    /// Traffic class.
+    pub class: u8,
+    /// Number of the queue in its class.
+    pub queue: u8,
+}
+
+/// What happens to frames with errors: bits of
+/// [`status`](qbman_abi::annotation::status).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ErrorActions {
+    /// Errors whose frames are dropped.
+    pub discard: u32,
+    /// Errors whose frames go to the error queue.
+    pub divert: u32,
+    /// Errors that are not noted in the frame's annotation.
+    pub unnoted: u32,
+}
+
+/// Stations whose frames are taken.
+#[derive(Debug, Clone, Default)]
+pub struct MacFilter {
+    /// The interface's own address.
+    pub primary: MacAddr,
+    /// Further addresses, of single stations and of groups. Broadcast is one of
+    /// them.
+    pub others: Vec<(MacAddr, Option<Steered>)>,
+    /// Take frames to all single stations.
+    pub all_unicast: bool,
+    /// Take frames to all groups.
+    pub all_multicast: bool,
+}

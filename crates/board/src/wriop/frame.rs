@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! A frame on its way, and reading one out of guest memory.
+
+use super::{MAX_FRAME_LENGTH, parser::Parsed};
+use crate::fabric::Dma;
+use qbman_abi::{Fd, Format, SgEntry, annotation::control};
+
+/// Most entries of the tables of one frame.
+const MOST_ENTRIES: usize = 512;
+/// Entries that are read at once.
+const ENTRIES: usize = 16;
+
+/// A frame between two interfaces.
+pub(super) struct Frame<'a> {
+    pub bytes: &'a [u8],
+    /// What the sender's parser found, where it looked.
+    pub parsed: Option<Parsed>,
+}
+
+/// Reads the frame of a descriptor into `into`.
+///
+/// # Errors
+/// The error bit of the descriptor's control word.
+pub(super) fn read(memory: &Dma, icid: u16, fd: &Fd, into: &mut Vec<u8>) -> Result<(), u32> {
+    into.clear();
+    let length = fd.length() as usize;
+    if length == 0 || length > MAX_FRAME_LENGTH {
+        return Err(control::FRAME_SIZE_ERROR);
+    }
+    let data = fd.address.wrapping_add(u64::from(fd.offset()));
+    match fd.format() {
+        Format::Single => append(memory, icid, data, length, into),
+        Format::ScatterGather => {
+            let mut gathered = Ok(());
+            let walked = each_entry(memory, icid, data, |entry| {
+                let rest = length - into.len();
+                let piece = (entry.length() as usize).min(rest);
+                let at = entry.address.wrapping_add(u64::from(entry.offset()));
+                gathered = append(memory, icid, at, piece, into);
+                gathered.is_ok() && into.len() < length
+            });
+            gathered.and(walked)?;
+            if into.len() < length { Err(control::FRAME_SIZE_ERROR) } else { Ok(()) }
+        }
+        Format::List | Format::Reserved => Err(control::UNSUPPORTED_FORMAT),
+    }
+}
+
+fn append(
+    memory: &Dma,
+    icid: u16,
+    iova: u64,
+    length: usize,
+    into: &mut Vec<u8>,
+) -> Result<(), u32> {
+    let start = into.len();
+    into.resize(start + length, 0);
+    let Some(part) = into.get_mut(start..) else { return Ok(()) };
+    memory.read(icid, iova, part).map_err(|_| control::BUS_ERROR)
+}
+
+/// Calls `visit` for the entries of a table up to the last, until it says
+/// `false`. Entries of further tables follow in their place.
+///
+/// # Errors
+/// The error bit of a descriptor's control word, where a table cannot be read
+/// or does not end.
+pub(super) fn each_entry(
+    memory: &Dma,
+    icid: u16,
+    mut table: u64,
+    mut visit: impl FnMut(&SgEntry) -> bool,
+) -> Result<(), u32> {
+    let mut seen = 0;
+    'tables: loop {
+        let mut bytes = [0; ENTRIES * SgEntry::SIZE];
+        // Of the entries that lie behind the last one nothing is known: they
+        // are read only as far as the page of those before goes.
+        let to_page_end = (0x1000 - (table & 0xfff)) as usize / SgEntry::SIZE * SgEntry::SIZE;
+        let size = if to_page_end == 0 { SgEntry::SIZE } else { to_page_end.min(bytes.len()) };
+        let part = bytes.get_mut(..size).unwrap_or_default();
+        memory.read(icid, table, part).map_err(|_| control::BUS_ERROR)?;
+        for bytes in part.chunks_exact(SgEntry::SIZE) {
+            let Some(entry) = bytes.first_chunk().map(SgEntry::from_bytes) else { continue };
+            seen += 1;
+            if seen > MOST_ENTRIES {
+                return Err(control::FRAME_SIZE_ERROR);
+            }
+            if entry.format() == Format::ScatterGather {
+                table = entry.address.wrapping_add(u64::from(entry.offset()));
+                continue 'tables;
+            }
+            if !visit(&entry) || entry.is_final() {
+                return Ok(());
+            }
+        }
+        table = table.wrapping_add(size as u64);
+    }
+}

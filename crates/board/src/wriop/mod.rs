@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The network interfaces' hardware (WRIOP): takes frames out of the transmit
+//! queues of one interface and puts them into buffers and receive queues of
+//! another.
+//!
+//! The Management Complex writes the tables ([`InterfaceConfig`]); moving a frame
+//! asks it nothing. Everything that an interface touches in memory goes through
+//! the SMMU with its own isolation id: what cannot be reached costs the frame
+//! that needs it, and is counted.
+//!
+//! # Order of locks
+//! The transmit side of an interface, then the receive side of one: never two of
+//! a kind. A new configuration waits until no frame uses the old one.
+
+mod checksum;
+mod config;
+mod counters;
+mod filter;
+mod frame;
+mod interface;
+mod parser;
+mod queues;
+mod receive;
+mod transmit;
+
+#[cfg(test)]
+mod tests;
+
+use crate::fabric::{Dma, Engine, Pass};
+use parking_lot::{Mutex, RwLock};
+use std::{collections::HashMap, sync::Arc};
+
+pub use config::{
+    Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, ReceiveClass, ReceiveConfig,
+    ReceiveQueue, Steered, TransmitConfig, TransmitQueue,
+};
+pub use counters::{Tally, Volume};
+pub use queues::Queues;
+
+use interface::Interface;
+
+/// Egress channels that an interface may have.
+pub const MAX_CHANNELS: usize = 16;
+/// Traffic classes that an interface may have.
+pub const MAX_CLASSES: usize = 16;
+/// Longest frame that moves through the hardware, bytes, without check sequence.
+pub const MAX_FRAME_LENGTH: usize = 10_240;
+
+/// The network interfaces of a board. All methods may be called from any thread.
+#[derive(Debug, Default)]
+pub struct Wriop {
+    interfaces: RwLock<HashMap<u32, Arc<Interface>>>,
+    /// Interfaces that were enabled or connected: frames may wait for them.
+    resumed: Mutex<Vec<u32>>,
+}
+
+impl Wriop {
+    /// A board without interfaces.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets up an interface, or takes it away. When this returns, no frame uses
+    /// what was there before.
+    pub fn configure_interface(&self, id: u32, config: Option<InterfaceConfig>) {
+        let Some(config) = config else {
+            let gone = self.interfaces.write().remove(&id);
+            if let Some(interface) = gone {
+                interface.configure(InterfaceConfig::default());
+            }
+            return;
+        };
+        let known = self.interfaces.read().get(&id).cloned();
+        let interface = known.unwrap_or_else(|| {
+            let mut interfaces = self.interfaces.write();
+            interfaces.entry(id).or_insert_with(|| Arc::new(Interface::new(id))).clone()
+        });
+        let sends = config.enabled;
+        interface.configure(config);
+        if sends {
+            self.resumed.lock().push(id);
+        }
+    }
+
+    /// Wakes the interfaces that were set up since the last time: frames may
+    /// have waited for that in their queues.
+    pub fn resume(&self, pass: &mut Pass) {
+        for id in self.resumed.lock().drain(..) {
+            pass.wake(Engine::Interface(id));
+        }
+    }
+
+    /// Sends what waits in the transmit queues of an interface.
+    ///
+    /// Frames of one queue stay in order whichever threads call this: one of
+    /// them sends, for the others too. A long queue is sent in parts, with the
+    /// interface woken again in between.
+    pub fn transmit<Q: Queues>(&self, id: u32, queues: &Q, memory: &Dma, pass: &mut Pass) {
+        if let Some(interface) = self.interface(id) {
+            transmit::transmit(self, &interface, &mut Platform { queues, memory, pass });
+        }
+    }
+
+    /// What an interface has counted.
+    pub fn counters(&self, id: u32) -> Tally {
+        self.interface(id).map_or_else(Tally::default, |interface| interface.counters.read())
+    }
+
+    /// What was taken from the transmit queues of a class of an interface.
+    pub fn dequeued(&self, id: u32, channel: u8, class: u8) -> Volume {
+        self.interface(id)
+            .map_or_else(Volume::default, |interface| interface.counters.dequeued(channel, class))
+    }
+
+    /// What the receive queues of a class of an interface refused.
+    pub fn refused(&self, id: u32, class: u8) -> Volume {
+        self.interface(id)
+            .map_or_else(Volume::default, |interface| interface.counters.refused(class))
+    }
+
+    /// Puts all counters of an interface back to zero.
+    pub fn reset_counters(&self, id: u32) {
+        if let Some(interface) = self.interface(id) {
+            interface.counters.reset();
+        }
+    }
+
+    fn interface(&self, id: u32) -> Option<Arc<Interface>> {
+        self.interfaces.read().get(&id).cloned()
+    }
+}
+
+/// What a frame's way leads through beside the interfaces.
+struct Platform<'a, Q> {
+    queues: &'a Q,
+    memory: &'a Dma,
+    pass: &'a mut Pass,
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Frames between interfaces, with the plainest queues that there can be.
+
+mod conservation;
+mod receiving;
+mod sending;
+mod testing;
