@@ -74,6 +74,16 @@ wire! {
     }
 }
 
+layout! {
+    /// How a traffic class gets its turn (`dpsw`, and version 1 of `dpni`).
+    pub struct TrafficClassSchedule [4] {
+        /// Weight, 100 to 10000, where `mode` is not 0.
+        delta_bandwidth: u16 @ 0,
+        /// 0: strict priority, 1: weighted.
+        mode: u8 @ 2 bits 0..4,
+    }
+}
+
 wire! {
     /// An order point record: how a queue's frames are put back into order
     /// (layout `rsp_get_opr`, the same in all families that have records).
@@ -174,8 +184,9 @@ commands! {
 
     /// Opens or shuts the gate through which an object's interrupt leaves.
     SetIrqEnable = 0x012, version 1 {
-        /// Only the lowest bit counts.
-        enable: bool @ 0 bits 0..1,
+        /// A byte in most families, its lowest bit in the headers of `dpbp`,
+        /// `dpcon`, `dpni` and `dpsw`; clients send 0 or 1.
+        enable: bool @ 0,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> ();
@@ -185,12 +196,13 @@ commands! {
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> GetIrqEnableReply {
-        /// Only the lowest bit counts.
-        enabled: bool @ 0 bits 0..1,
+        /// As [`SetIrqEnable::enable`].
+        enabled: bool @ 0,
     };
 
-    /// Chooses the events that cause an interrupt.
-    SetIrqMask = 0x014, version 1 {
+    /// Chooses the events that cause an interrupt. Linux sends version 2 to a
+    /// `dprtc`, with the same layout.
+    SetIrqMask = 0x014, version 2 {
         /// One bit an event.
         mask: u32 @ 0,
         /// Which of the object's interrupts.

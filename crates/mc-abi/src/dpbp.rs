@@ -27,7 +27,7 @@ commands! {
         /// Free buffers below which it no longer does.
         surplus_exit: u32 @ 12,
         /// Options of the write (bit 0: coherent).
-        options: u32 @ 16,
+        options: u32 @ 16 (u16 until 1),
         /// Written with each report.
         message_context: u64 @ 24,
         /// I/O virtual address that a report is written to.
@@ -45,7 +45,7 @@ commands! {
         /// Free buffers below which it no longer does.
         surplus_exit: u32 @ 12,
         /// Options of the write (bit 0: coherent).
-        options: u32 @ 16,
+        options: u32 @ 16 (u16 until 1),
         /// Written with each report.
         message_context: u64 @ 24,
         /// I/O virtual address that a report is written to.

@@ -29,8 +29,10 @@ commands! {
         ipg_mode: u8 @ 9 since 3,
         /// Octets, or the stretch factor.
         ipg_length: u8 @ 10 since 3,
-        /// Bit 0: sign of the first post-cursor; bit 1: of the pre-cursor.
-        serdes_signs: u8 @ 16 since 2,
+        /// Sign of the first post-cursor.
+        serdes_sign_post1q: bool @ 16 bits 0..1 since 2,
+        /// Sign of the pre-cursor.
+        serdes_sign_preq: bool @ 16 bits 1..2 since 2,
         /// Equalisation: 0 default, 1 SFI, 2 custom.
         serdes_mode: u8 @ 17 since 2,
         /// Amplitude reduction.

@@ -5,7 +5,7 @@
 use crate::{Label, ObjectType, ResourceType};
 
 /// Isolation id that asks for any free one.
-pub const ICID_FROM_POOL: u16 = u16::MAX;
+pub const ICID_FROM_POOL: u32 = 0xffff;
 /// Portal number that asks for any free one.
 pub const PORTAL_FROM_POOL: u32 = u32::MAX;
 
@@ -128,8 +128,8 @@ commands! {
     CreateContainer = 0x151, version 2 {
         /// [Options](option).
         options: u32 @ 0,
-        /// [`ICID_FROM_POOL`] or a number; the upper half is no part of it.
-        icid: u16 @ 4,
+        /// [`ICID_FROM_POOL`] or a number.
+        icid: u32 @ 4,
         /// [`PORTAL_FROM_POOL`] or a number.
         portal: u32 @ 12,
         /// A name for it.

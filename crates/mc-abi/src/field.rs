@@ -130,6 +130,46 @@ where
     }
 }
 
+/// A field that older versions of a command have as a `T` at the same place.
+pub(crate) trait Older<T>: Sized {
+    /// What an old version says, in today's form.
+    fn from_older(value: T) -> Self;
+
+    /// As much of the value as an old version can say.
+    fn to_older(&self) -> T;
+}
+
+macro_rules! widened {
+    ($($old:ty => $new:ty),*) => {$(
+        impl Older<$old> for $new {
+            fn from_older(value: $old) -> Self {
+                value.into()
+            }
+
+            fn to_older(&self) -> $old {
+                *self as $old
+            }
+        }
+    )*};
+}
+
+widened!(u8 => u16, u16 => u32);
+
+/// One value became the first of several.
+impl<T: Copy + Default, const N: usize> Older<T> for [T; N] {
+    fn from_older(value: T) -> Self {
+        let mut values = [T::default(); N];
+        if let Some(first) = values.first_mut() {
+            *first = value;
+        }
+        values
+    }
+
+    fn to_older(&self) -> T {
+        self.first().copied().unwrap_or_default()
+    }
+}
+
 /// A value that lies in some bits of a byte or word.
 pub trait Bits: Sized {
     /// The value of right-aligned bits.
@@ -150,4 +190,32 @@ impl Bits for bool {
     fn to_bits(&self) -> u64 {
         u64::from(*self)
     }
+}
+
+/// All ones, right-aligned.
+pub(crate) const fn mask(width: u32) -> u64 {
+    if width >= 64 { u64::MAX } else { (1 << width) - 1 }
+}
+
+/// The bits `low..low + width` of the little-endian number that `bytes` are,
+/// at most eight of them.
+pub(crate) fn bits(bytes: &[u8], low: u32, width: u32) -> u64 {
+    (number(bytes) >> low) & mask(width)
+}
+
+/// Replaces those bits.
+pub(crate) fn set_bits(bytes: &mut [u8], low: u32, width: u32, value: u64) {
+    let kept = number(bytes) & !(mask(width) << low);
+    let number = kept | (value & mask(width)) << low;
+    for (byte, new) in bytes.iter_mut().zip(number.to_le_bytes()) {
+        *byte = new;
+    }
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    for (slot, byte) in word.iter_mut().zip(bytes) {
+        *slot = *byte;
+    }
+    u64::from_le_bytes(word)
 }

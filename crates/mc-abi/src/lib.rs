@@ -12,7 +12,9 @@
 //! knows the byte offset of a command's field.
 //!
 //! Source of the layouts: the reference headers that go with MC firmware
-//! 10.40 (`fsl_dp*_cmd.h`), older versions of a command from Linux and DPDK.
+//! 10.40 (`fsl_dp*_cmd.h`) and, for older versions of a command, with the
+//! releases before; where those leave doubt, what Linux, DPDK and restool send.
+//! `tests/vectors` has bytes made from them, which every layout is held against.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -111,6 +113,9 @@ pub struct CommandInfo {
     /// Decodes arbitrary parameters as this command's request and reply. Used
     /// to show that no input panics.
     pub decodes: fn(params: &Params, version: u8),
+    /// Holds the request or the reply against bytes from elsewhere.
+    #[cfg(test)]
+    pub(crate) vector: fn(&tests::vectors::Vector) -> Result<(), std::string::String>,
 }
 
 /// The commands of a family, without those of [`common`].

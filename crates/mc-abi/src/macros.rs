@@ -3,7 +3,9 @@
 //!
 //! A field is `name: Type @ byte offset`, with these additions:
 //! `bits LOW..HIGH` for a part of the little-endian number at that offset,
-//! `since N` for a field that version N of the command brought.
+//! `since N` for a field that version N of the command brought,
+//! `until N` for one that version N was the last to have,
+//! `(Other until N)` for one that is an `Other` in version N and before.
 
 /// A parameter block: a struct with public fields and its [`Wire`](crate::Wire)
 /// implementation. An empty field list makes a unit-like struct.
@@ -16,6 +18,8 @@ macro_rules! wire {
                 $field:ident : $ty:tt @ $offset:literal
                     $(bits $low:literal .. $high:literal)?
                     $(since $since:literal)?
+                    $(until $until:literal)?
+                    $(($old:tt until $last:literal))?
             ),* $(,)?
         }
     ) => {
@@ -29,65 +33,125 @@ macro_rules! wire {
             #[allow(unused_variables)]
             fn decode(params: &crate::Params, version: u8) -> Result<Self, crate::FieldError> {
                 Ok(Self {
-                    $( $field: if true $(&& version >= $since)? {
-                        wire!(@load params, $ty, $offset $(, $low, $high)?)?
-                    } else {
-                        <$ty as Default>::default()
+                    $( $field: match version {
+                        $( _ if version < $since => <$ty as Default>::default(), )?
+                        $( _ if version > $until => <$ty as Default>::default(), )?
+                        $( ..=$last => {
+                            crate::field::Older::from_older(wire!(@load params, $old, $offset)?)
+                        } )?
+                        _ => wire!(@load params, $ty, $offset $(, $low, $high)?)?,
                     }, )*
                 })
             }
 
             #[allow(unused_variables)]
             fn encode(&self, params: &mut crate::Params, version: u8) {
-                $( if true $(&& version >= $since)? {
-                    wire!(@store params, self.$field, $ty, $offset $(, $low, $high)?);
+                $( match version {
+                    $( _ if version < $since => {} )?
+                    $( _ if version > $until => {} )?
+                    $( ..=$last => {
+                        let older: $old = crate::field::Older::to_older(&self.$field);
+                        wire!(@store params, older, $old, $offset);
+                    } )?
+                    _ => wire!(@store params, self.$field, $ty, $offset $(, $low, $high)?),
                 } )*
             }
 
             #[allow(unused_variables)]
             fn sample(next: &mut dyn FnMut() -> u64, version: u8) -> Self {
                 Self {
-                    $( $field: if true $(&& version >= $since)? {
-                        wire!(@sample next, $ty $(, $low, $high)?)
-                    } else {
-                        <$ty as Default>::default()
+                    $( $field: match version {
+                        $( _ if version < $since => <$ty as Default>::default(), )?
+                        $( _ if version > $until => <$ty as Default>::default(), )?
+                        $( ..=$last => {
+                            crate::field::Older::from_older(<$old as crate::Field>::sample(next))
+                        } )?
+                        _ => field!(@sample next, $ty $(, $low, $high)?),
                     }, )*
                 }
             }
         }
+
+        #[cfg(test)]
+        impl crate::tests::vectors::Written for $name {
+            #[allow(unused_variables)]
+            fn read(
+                text: &mut crate::tests::vectors::Fields,
+                version: u8,
+            ) -> Result<Self, std::string::String> {
+                Ok(Self {
+                    $( $field: match version {
+                        $( _ if version < $since => <$ty as Default>::default(), )?
+                        $( _ if version > $until => <$ty as Default>::default(), )?
+                        $( ..=$last => {
+                            let name = stringify!($field);
+                            let older: $old = crate::tests::vectors::Value::read(text, name)?;
+                            crate::field::Older::from_older(older)
+                        } )?
+                        _ => crate::tests::vectors::Value::read(text, stringify!($field))?,
+                    }, )*
+                })
+            }
+        }
     };
-    (@load $params:ident, $ty:tt, $offset:literal) => {{
-        const { assert!(crate::field::fits($offset, <$ty as crate::Field>::SIZE)) };
-        <$ty as crate::Field>::load($params.at($offset, <$ty as crate::Field>::SIZE))
+    (@load $params:ident, $ty:tt, $offset:literal $(, $low:literal, $high:literal)?) => {{
+        const { assert!(crate::field::fits($offset, field!(@size $ty $(, $low, $high)?))) };
+        field!(@load $params.at($offset, field!(@size $ty $(, $low, $high)?)), $ty $(, $low, $high)?)
     }};
-    (@load $params:ident, $ty:tt, $offset:literal, $low:literal, $high:literal) => {{
-        const { assert!($low < $high && $high <= 64 && crate::field::fits($offset, usize::div_ceil($high, 8))) };
-        <$ty as crate::field::Bits>::from_bits($params.bits($offset, $low, $high - $low))
-    }};
-    (@store $params:ident, $value:expr, $ty:tt, $offset:literal) => {
-        <$ty as crate::Field>::store(&$value, $params.at_mut($offset, <$ty as crate::Field>::SIZE))
+    (@store $params:ident, $value:expr, $ty:tt, $offset:literal $(, $low:literal, $high:literal)?) => {
+        field!(
+            @store $params.at_mut($offset, field!(@size $ty $(, $low, $high)?)),
+            $value, $ty $(, $low, $high)?
+        )
     };
-    (@store $params:ident, $value:expr, $ty:tt, $offset:literal, $low:literal, $high:literal) => {
-        $params.set_bits($offset, $low, $high - $low, <$ty as crate::field::Bits>::to_bits(&$value))
+}
+
+/// A field in its own bytes: what [`wire!`] and [`layout!`] are made of.
+macro_rules! field {
+    (@size $ty:tt) => {
+        <$ty as crate::Field>::SIZE
+    };
+    (@size $ty:tt, $low:literal, $high:literal) => {{
+        const { assert!($low < $high && $high <= 64) };
+        usize::div_ceil($high, 8)
+    }};
+    (@load $bytes:expr, $ty:tt) => {
+        <$ty as crate::Field>::load($bytes)
+    };
+    (@load $bytes:expr, $ty:tt, $low:literal, $high:literal) => {
+        <$ty as crate::field::Bits>::from_bits(crate::field::bits($bytes, $low, $high - $low))
+    };
+    (@store $bytes:expr, $value:expr, $ty:tt) => {
+        <$ty as crate::Field>::store(&$value, $bytes)
+    };
+    (@store $bytes:expr, $value:expr, $ty:tt, $low:literal, $high:literal) => {
+        crate::field::set_bits(
+            $bytes,
+            $low,
+            $high - $low,
+            <$ty as crate::field::Bits>::to_bits(&$value),
+        )
     };
     (@sample $next:ident, $ty:tt) => {
         <$ty as crate::Field>::sample($next)
     };
-    (@sample $next:ident, $ty:tt, $low:literal, $high:literal) => {{
+    (@sample $next:ident, $ty:tt, $low:literal, $high:literal) => {
         // A value that the bits can hold is one that comes back from them.
-        let mut params = crate::Params::ZERO;
-        params.set_bits(0, 0, $high - $low, $next());
-        <$ty as crate::field::Bits>::from_bits(params.bits(0, 0, $high - $low)).unwrap_or_default()
-    }};
+        <$ty as crate::field::Bits>::from_bits($next() & crate::field::mask($high - $low))
+            .unwrap_or_default()
+    };
 }
 
 /// A struct inside a parameter block, of a fixed size: same notation as
-/// [`wire!`], and usable as the element of an array.
+/// [`wire!`] without versions, and usable as the element of an array.
 macro_rules! layout {
     (
         $(#[$doc:meta])*
         pub struct $name:ident [$size:literal] {
-            $( $(#[$fdoc:meta])* $field:ident : $ty:tt @ $offset:literal ),* $(,)?
+            $(
+                $(#[$fdoc:meta])*
+                $field:ident : $ty:tt @ $offset:literal $(bits $low:literal .. $high:literal)?
+            ),* $(,)?
         }
     ) => {
         $(#[$doc])*
@@ -101,16 +165,36 @@ macro_rules! layout {
 
             fn load(bytes: &[u8]) -> Result<Self, crate::FieldError> {
                 Ok(Self {
-                    $( $field: <$ty as crate::Field>::load(bytes.get($offset..).unwrap_or(&[]))?, )*
+                    $( $field: field!(
+                        @load bytes.get($offset..).unwrap_or(&[]), $ty $(, $low, $high)?
+                    )?, )*
                 })
             }
 
             fn store(&self, bytes: &mut [u8]) {
-                $( <$ty as crate::Field>::store(&self.$field, bytes.get_mut($offset..).unwrap_or(&mut [])); )*
+                $( field!(
+                    @store bytes.get_mut($offset..).unwrap_or(&mut []),
+                    self.$field, $ty $(, $low, $high)?
+                ); )*
             }
 
             fn sample(next: &mut dyn FnMut() -> u64) -> Self {
-                Self { $( $field: <$ty as crate::Field>::sample(next), )* }
+                Self { $( $field: field!(@sample next, $ty $(, $low, $high)?), )* }
+            }
+        }
+
+        #[cfg(test)]
+        impl crate::tests::vectors::Value for $name {
+            fn read(
+                text: &mut crate::tests::vectors::Fields,
+                name: &str,
+            ) -> Result<Self, std::string::String> {
+                Ok(Self {
+                    $( $field: crate::tests::vectors::Value::read(
+                        text,
+                        &std::format!("{name}.{}", stringify!($field)),
+                    )?, )*
+                })
             }
         }
     };
@@ -207,6 +291,13 @@ macro_rules! commands {
                     let request = <$name as crate::Wire>::sample(next, version);
                     crate::Wire::encode(&request, &mut params, version);
                     params
+                },
+                #[cfg(test)]
+                vector: |vector| match vector.direction {
+                    crate::tests::vectors::Direction::Request => vector.check::<$name>(),
+                    crate::tests::vectors::Direction::Reply => {
+                        vector.check::<<$name as crate::Request>::Reply>()
+                    }
                 },
                 decodes: |params, version| {
                     let _ = <$name as crate::Wire>::decode(params, version);

@@ -27,28 +27,6 @@ impl Params {
         let start = offset.min(end);
         &mut self.0[start..end]
     }
-
-    /// The bits `low..low + width` of the little-endian number at `offset`.
-    pub(crate) fn bits(&self, offset: usize, low: u32, width: u32) -> u64 {
-        let mut word = [0; 8];
-        let bytes = self.at(offset, 8);
-        word[..bytes.len()].copy_from_slice(bytes);
-        (u64::from_le_bytes(word) >> low) & mask(width)
-    }
-
-    /// Replaces those bits.
-    pub(crate) fn set_bits(&mut self, offset: usize, low: u32, width: u32, value: u64) {
-        let bytes = self.at_mut(offset, 8);
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        let keep = u64::from_le_bytes(word) & !(mask(width) << low);
-        let word = (keep | (value & mask(width)) << low).to_le_bytes();
-        bytes.copy_from_slice(&word[..bytes.len()]);
-    }
-}
-
-const fn mask(width: u32) -> u64 {
-    if width >= 64 { u64::MAX } else { (1 << width) - 1 }
 }
 
 impl fmt::Debug for Params {

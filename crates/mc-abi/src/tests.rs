@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Every command of every family, by the tables.
 
+pub(crate) mod vectors;
+
 use crate::*;
 use proptest::prelude::*;
 use std::{collections::BTreeSet, format, vec, vec::Vec};

@@ -63,8 +63,8 @@ impl Family for Container {
         let icid = match request.icid {
             dprc::ICID_FROM_POOL => state.pools.icid.take()?,
             icid => {
-                state.pools.icid.take_exactly(icid.into())?;
-                icid.into()
+                state.pools.icid.take_exactly(icid)?;
+                icid
             }
         };
         let give_back = |state: &mut State| state.pools.icid.give(icid);

@@ -80,7 +80,7 @@ impl State {
         };
         let request = dprc::CreateContainer {
             options: container.options,
-            icid: container.icid.unwrap_or(dprc::ICID_FROM_POOL),
+            icid: container.icid.map_or(dprc::ICID_FROM_POOL, u32::from),
             portal,
             label,
         };

@@ -2,7 +2,7 @@
 //! The interface as a whole: creation, attributes, events, buffer pools,
 //! statistics, port settings.
 
-use crate::common::Created;
+use crate::{common::Created, field::Older};
 
 commands! {
     /// Makes a network interface. 0 asks for a default wherever a number is
@@ -86,8 +86,8 @@ commands! {
         backup_mask: u8 @ 1,
         /// 0: `priority_mask` selects by priority, 1: by queuing bin.
         assignment: u8 @ 3 since 3,
-        /// The pools.
-        pools: [Pool; 8] @ 4,
+        /// The pools; version 1 has no priorities, but wider numbers.
+        pools: [Pool; 8] @ 4 ([u32; 8] until 1),
         /// Bytes of a buffer of each pool.
         buffer_sizes: [u16; 8] @ 36,
     } -> ();
@@ -98,7 +98,7 @@ commands! {
         page: u8 @ 0,
         /// For pages 3 and 4: traffic class, and in the upper byte the channel
         /// or queue.
-        param: u16 @ 1 since 2,
+        param: u16 @ 1 since 2 (u8 until 2),
     } -> GetStatisticsReply {
         /// The page's counters.
         counters: [u64; 7] @ 0,
@@ -165,8 +165,18 @@ layout! {
     /// A buffer pool of [`SetPools`].
     pub struct Pool [4] {
         /// Number of the `dpbp`.
-        dpbp: u16 @ 0,
+        dpbp: u32 @ 0 bits 0..16,
         /// Traffic classes that use it; 0: all.
         priority_mask: u8 @ 2,
+    }
+}
+
+impl Older<[u32; 8]> for [Pool; 8] {
+    fn from_older(numbers: [u32; 8]) -> Self {
+        numbers.map(|dpbp| Pool { dpbp, priority_mask: 0 })
+    }
+
+    fn to_older(&self) -> [u32; 8] {
+        self.map(|pool| pool.dpbp)
     }
 }

@@ -107,7 +107,7 @@ commands! {
         /// In force.
         enable: bool @ 8 bits 0..1,
         /// Bytes added to each frame's length: 12 bits, two's complement.
-        overhead: u16 @ 8 bits 1..13,
+        overhead: u16 @ 8 bits 1..13 since 2,
         /// 0 bytes, 1 frames.
         units: u8 @ 10,
         /// The limit.
@@ -129,7 +129,7 @@ commands! {
         /// In force.
         enable: bool @ 8 bits 0..1,
         /// Bytes added to each frame's length: 12 bits, two's complement.
-        overhead: u16 @ 8 bits 1..13,
+        overhead: u16 @ 8 bits 1..13 since 2,
         /// 0 bytes, 1 frames.
         units: u8 @ 10,
         /// The limit.
@@ -228,8 +228,9 @@ commands! {
 
     /// Sets up order restoration.
     SetOpr = 0x26e, version 2 {
-        /// Order point record, counted from the interface's first.
-        record: u8 @ 0 since 2,
+        /// Order point record, counted from the interface's first; 0 before MC
+        /// 10.19, which gave it no version of its own.
+        record: u8 @ 0,
         /// Traffic class.
         tc: u8 @ 1,
         /// Number of the queue in its class.

@@ -17,7 +17,7 @@ commands! {
         /// Do not delete the rules there are.
         keep_entries: bool @ 5 bits 6..7 since 3,
         /// Hash by the previous key.
-        keep_hash_key: bool @ 5 bits 7..8,
+        keep_hash_key: bool @ 5 bits 7..8 since 2,
         /// The default queue.
         default_flow: u16 @ 6,
         /// I/O virtual address of the key's layout, 256 bytes.
@@ -162,7 +162,7 @@ commands! {
         flow_context: u64 @ 24,
         /// Tokens of the interfaces that frames go to instead; version 2 has
         /// the first one only.
-        redirect_tokens: [u16; 8] @ 32 since 2,
+        redirect_tokens: [u16; 8] @ 32 since 2 (u16 until 2),
         /// How many of them.
         redirect_count: u8 @ 48 since 3,
     } -> ();

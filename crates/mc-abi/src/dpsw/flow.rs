@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! How an interface's frames are metered, scheduled and dropped.
 
-layout! {
-    /// How a traffic class gets its turn.
-    pub struct TrafficClassSchedule [4] {
-        /// Weight, 100 to 10000, where `mode` is 1.
-        delta_bandwidth: u16 @ 0,
-        /// 0: strict priority, 1: weighted.
-        mode: u8 @ 2,
-    }
-}
+pub use crate::common::TrafficClassSchedule;
 
 commands! {
     /// Sets how priorities become traffic classes, and how these are scheduled.

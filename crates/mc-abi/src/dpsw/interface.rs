@@ -126,7 +126,8 @@ commands! {
         num_tcs: u8 @ 2,
         /// Queuing destination of what software sends out of this interface.
         qdid: u16 @ 4,
-        /// Options of the interface.
+        /// Options of the interface. The reference header is packed: this and
+        /// the rate are not aligned, though MC 10.1 had them at 8 and 16.
         options: u32 @ 6,
         /// Transmit rate, bit/s.
         rate: u32 @ 14,

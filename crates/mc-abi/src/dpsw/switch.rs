@@ -108,14 +108,14 @@ commands! {
     } -> ();
 
     /// Sets, or by an empty one removes, a link aggregation group.
-    LagSet = 0x0a4, version 1 {
+    LagSet = 0x0a4, version 2 {
         /// Group.
         group_id: u8 @ 0,
         /// How many of `if_id` count.
         num_ifs: u8 @ 1,
         /// Its interfaces.
         if_id: [u8; 8] @ 8,
-        /// 0: apply, 1: only check.
+        /// 0: apply, 1: only check. Since MC 10.35; Linux calls that version 2.
         phase: u8 @ 16,
     } -> ();
 

@@ -96,7 +96,7 @@ fn set_pools(state: &mut State, call: &Call, set: &dpni::SetPools) -> Result<Ans
         return Err(Status::ConfigurationError);
     };
     let beside = |pool: &dpni::Pool| {
-        let pool = ObjectId::new(ObjectType::Dpbp, pool.dpbp.into());
+        let pool = ObjectId::new(ObjectType::Dpbp, pool.dpbp);
         state.is_beside(call.object, pool)
     };
     if set.assignment > 1 || sizes.contains(&0) || !pools.iter().all(beside) {

@@ -326,7 +326,7 @@ fn pools_must_be_there() {
     let (_, dpni) = plain(&mut mc);
     let (dpbp, _) = mc.make(&dpbp::Create {});
     let mut set = dpni::SetPools { num_pools: 1, ..Default::default() };
-    set.pools[0].dpbp = dpbp.id as u16;
+    set.pools[0].dpbp = dpbp.id;
     assert_eq!(mc.call(dpni, &set), Err(Status::ConfigurationError), "no size");
     set.buffer_sizes[0] = 2048;
     mc.call(dpni, &set).unwrap();
