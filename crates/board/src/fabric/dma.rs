@@ -2,7 +2,7 @@
 //! Guest memory as the data plane reaches it: through the SMMU, with the
 //! isolation id of whose frames are moved.
 
-use crate::smmu::{DmaError, Smmu};
+use crate::smmu::{DmaError, Smmu, Stream};
 use std::sync::Arc;
 
 /// Access to guest memory for any isolation id.
@@ -15,12 +15,18 @@ impl Dma {
         Self(smmu)
     }
 
+    /// The memory that an isolation id sees: for several accesses, and to copy
+    /// from one to another ([`Stream::copy`]).
+    pub fn stream(&self, icid: u16) -> Stream<'_> {
+        self.0.stream(icid)
+    }
+
     /// Reads `buf.len()` bytes at I/O virtual address `iova`.
     ///
     /// # Errors
     /// [`DmaError`]; `buf` holds what came before the part that failed.
     pub fn read(&self, icid: u16, iova: u64, buf: &mut [u8]) -> Result<(), DmaError> {
-        self.0.dma_read(icid, iova, buf)
+        self.stream(icid).read(iova, buf)
     }
 
     /// Writes `data` at I/O virtual address `iova`.
@@ -28,6 +34,6 @@ impl Dma {
     /// # Errors
     /// [`DmaError`]; what came before the part that failed is written.
     pub fn write(&self, icid: u16, iova: u64, data: &[u8]) -> Result<(), DmaError> {
-        self.0.dma_write(icid, iova, data)
+        self.stream(icid).write(iova, data)
     }
 }

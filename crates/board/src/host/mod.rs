@@ -43,6 +43,27 @@ pub trait GuestMemory: Send + Sync {
     /// # Errors
     /// [`BusError`] where there is no RAM, or for a misaligned address.
     fn read_u64(&self, address: u64) -> Result<u64, BusError>;
+
+    /// Copies `length` bytes from `from` to `to`. Ranges that overlap leave the
+    /// destination unspecified.
+    ///
+    /// The default goes through a buffer of its own; a host whose memory is mapped
+    /// copies in place.
+    ///
+    /// # Errors
+    /// [`BusError`] of the part that is not RAM; nothing past it is written.
+    fn copy(&self, from: u64, to: u64, length: usize) -> Result<(), BusError> {
+        let mut buffer = [0; 1024];
+        let mut done = 0;
+        while done < length {
+            let piece = buffer.len().min(length - done);
+            let buffer = &mut buffer[..piece];
+            self.read(from.wrapping_add(done as u64), buffer)?;
+            self.write(to.wrapping_add(done as u64), buffer)?;
+            done += piece;
+        }
+        Ok(())
+    }
 }
 
 /// All that a board gets from its host.

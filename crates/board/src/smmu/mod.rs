@@ -37,6 +37,7 @@ mod regime;
 mod report;
 mod shape;
 mod state;
+mod stream;
 mod streams;
 mod walk;
 
@@ -51,6 +52,7 @@ pub use access::{Access, AccessKind, Mapped};
 pub use fault::{ContextCause, DmaError, Fault, GlobalCause};
 pub use report::{BankDump, Counters, Dump};
 pub use shape::{FRAME_SIZE, Shape, ShapeError};
+pub use stream::Stream;
 pub use streams::{StreamMapping, StreamTarget};
 
 use crate::host::{BusError, GuestMemory, IrqLines};
@@ -204,6 +206,47 @@ impl Smmu {
         self.transfer(stream, iova, data.len(), Access::WRITE, |range, address| {
             data.get(range).map_or(Ok(()), |part| self.memory.write(address, part))
         })
+    }
+
+    /// Copies memory from one bus master's address to another's (a stream id and
+    /// an IOVA each), page by page.
+    fn dma_copy(
+        &self,
+        (source, from): (u16, u64),
+        (target, to): (u16, u64),
+        length: usize,
+    ) -> Result<(), DmaError> {
+        let mut done = 0;
+        while done < length {
+            let (from, to) = (from.wrapping_add(done as u64), to.wrapping_add(done as u64));
+            let state = self.state.read();
+            let read = self.resolve(&state, source, from, Access::READ);
+            let ends = read.and_then(|read| {
+                self.resolve(&state, target, to, Access::WRITE).map(|write| (read, write))
+            });
+            let (read, write) = match ends {
+                Ok(ends) => ends,
+                Err(fault) => {
+                    drop(state);
+                    self.drive_line();
+                    return Err(fault.into());
+                }
+            };
+            let piece = read.length.min(write.length).clamp(1, LONGEST_TRANSACTION);
+            let piece = usize::try_from(piece).unwrap_or(usize::MAX).min(length - done);
+            self.memory.copy(read.address, write.address, piece).map_err(|error| {
+                let of_source = error.address.wrapping_sub(read.address) < piece as u64;
+                let (stream, iova) = if of_source { (source, from) } else { (target, to) };
+                DmaError::Bus { stream, iova, source: error }
+            })?;
+            done += piece;
+        }
+        Ok(())
+    }
+
+    /// The memory that the bus master `id` sees.
+    pub fn stream(&self, id: u16) -> Stream<'_> {
+        Stream { smmu: self, id }
     }
 
     /// Sends a message-signalled interrupt as the bus master `stream`: a write

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use board::host::GuestMemory;
 use board::smmu::{Access, ContextCause, Fault};
 use proptest::prelude::*;
 
@@ -269,6 +270,51 @@ fn transfers_cross_pages() {
     assert_eq!(bench.ram.load(pages[2] + 0xff8), u64::from_le_bytes([0xee; 8]));
 }
 
+/// A copy from one stream's pages to another's, none of them beside the next.
+#[test]
+fn copies_go_from_stream_to_stream() {
+    const OTHER: u16 = 25;
+    let bench = Bench::on();
+    let memory = Allocator::new(&bench.ram);
+    let space = |bank, stream, asid| {
+        let tables = Tables::new(&bench.ram, &memory, K4, 48);
+        bench.attach(bank, stream, asid, &tables);
+        tables
+    };
+    let (source, target) = (space(BANK, STREAM, ASID), space(BANK + 1, OTHER, ASID + 1));
+    let pages = |base: u64, tables: &Tables, flags| {
+        let pages = [(); 3].map(|()| memory.page(0x4000));
+        for (page, iova) in pages.iter().rev().zip((base..).step_by(0x1000)) {
+            tables.map(iova, *page, 3, flags);
+        }
+        pages
+    };
+    let read_pages = pages(0x7000, &source, READ_ONLY);
+    let written_pages = pages(0x2_0000, &target, READ_WRITE);
+    let data: Vec<u8> = (0..0x3000u32).map(|n| (n * 11).to_le_bytes()[1]).collect();
+    for (page, data) in read_pages.iter().rev().zip(data.chunks(0x1000)) {
+        bench.ram.write(*page, data).unwrap();
+    }
+
+    let (from, to) = (bench.smmu.stream(STREAM), bench.smmu.stream(OTHER));
+    from.copy(0x7080, to, 0x2_0e01, 0x2000).unwrap();
+    let mut seen = vec![0; 0x3000];
+    for (page, seen) in written_pages.iter().rev().zip(seen.chunks_mut(0x1000)) {
+        bench.ram.read(*page, seen).unwrap();
+    }
+    assert!(seen[..0xe01].iter().chain(&seen[0x2e01..]).all(|byte| *byte == 0));
+    assert_eq!(seen[0xe01..0x2e01], data[0x80..0x2080]);
+
+    // Who lacks what is told by stream and address; what came before is there.
+    let error = from.copy(0x9ff0, to, 0x2_0000, 0x20).unwrap_err();
+    assert_eq!(error.to_string(), bench.address(STREAM, 0xa000).unwrap_err().to_string());
+    assert_eq!(bench.ram.load(written_pages[2] + 8).to_le_bytes(), data[0x2ff8..]);
+    let error = from.copy(0x7000, to, 0x2_2ff0, 0x20).unwrap_err();
+    assert_eq!(error.to_string(), bench.address(OTHER, 0x2_3000).unwrap_err().to_string());
+    let error = to.copy(0x2_0000, from, 0x7000, 1).unwrap_err();
+    assert!(error.to_string().contains("permission"), "{error}");
+}
+
 /// A mapping to where no memory is: a bus error of the transfer, not a fault
 /// of the SMMU.
 #[test]
@@ -280,5 +326,12 @@ fn mappings_to_nowhere() {
     tables.map(0x1000, 0x10_0000, 3, READ_WRITE);
     let error = bench.smmu.dma_read(STREAM, 0x1000, &mut [0; 4]).unwrap_err();
     assert!(matches!(error, board::smmu::DmaError::Bus { stream: STREAM, iova: 0x1000, .. }));
+    let other = memory.page(0x1000);
+    tables.map(0x2000, other, 3, READ_WRITE);
+    let stream = bench.smmu.stream(STREAM);
+    for (from, to) in [(0x1008, 0x2000), (0x2000, 0x1008)] {
+        let error = stream.copy(from, stream, to, 4).unwrap_err();
+        assert!(matches!(error, board::smmu::DmaError::Bus { stream: STREAM, iova: 0x1008, .. }));
+    }
     assert_eq!(bench.smmu.counters().context_faults, 0);
 }
