@@ -5,9 +5,9 @@
 use crate::{
     control::Control,
     dpl::{Dpc, Dpl},
-    fabric::{Fabric, Pass},
+    fabric::{Dma, Fabric, Pass},
     faults::Faults,
-    host::Host,
+    host::{Clock, Host},
     mc::{self, LoadError, Mc},
     smmu::Smmu,
 };
@@ -48,6 +48,7 @@ pub struct Board {
     control: Control,
     smmu: Arc<Smmu>,
     fabric: Arc<Fabric>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Board {
@@ -56,16 +57,16 @@ impl Board {
     /// # Errors
     /// [`LoadError`] where the MC cannot make what the layout asks for.
     pub fn new(config: BoardConfig, host: Host) -> Result<Self, LoadError> {
-        let fabric = Arc::new(Fabric::new(mc::SOFTWARE_PORTALS, host.portals));
-        let mut state = mc::State::new(config.mc, fabric.clone(), host.clock);
-        state.load(&config.layout, config.ports.as_ref())?;
         let smmu = Arc::new(Smmu::new(host.memory, host.lines));
+        let fabric = Arc::new(Fabric::new(host.portals, Dma::new(smmu.clone())));
+        let mut state = mc::State::new(config.mc, fabric.clone(), host.clock.clone());
+        state.load(&config.layout, config.ports.as_ref())?;
         let perform = {
             let (fabric, smmu) = (fabric.clone(), smmu.clone());
             Arc::new(move |pass: &mut Pass| fabric.run(&smmu, pass))
         };
         let mc = Mc::new(state, config.faults, config.tracer, perform);
-        Ok(Self { mc, control: Control::default(), smmu, fabric })
+        Ok(Self { mc, control: Control::default(), smmu, fabric, clock: host.clock })
     }
 
     /// Reads from a window.
@@ -84,7 +85,11 @@ impl Board {
         match window {
             Window::McPortals => self.mc.write(offset, data),
             Window::McControl => self.control.write(offset, data),
-            Window::Qbman => self.fabric.qbman().write(offset, data),
+            Window::Qbman => {
+                let mut pass = Pass::at(self.clock.now());
+                self.fabric.qbman().write(offset, data, &mut pass);
+                self.fabric.run(&self.smmu, &mut pass);
+            }
             Window::Smmu => self.smmu.write(offset, data),
         }
     }

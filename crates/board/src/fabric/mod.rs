@@ -6,8 +6,9 @@ mod dma;
 mod pass;
 
 use crate::{
-    host::{NoPortalMemory, PortalMemory},
-    qbman::Qbman,
+    host::{BusError, GuestMemory, IrqLines, NoPortalMemory, PortalMemory},
+    mc,
+    qbman::{self, Qbman},
     smmu::Smmu,
 };
 use std::sync::Arc;
@@ -25,14 +26,15 @@ pub struct Fabric {
 impl Fabric {
     /// A data plane with nothing configured, in its power-on state, and the memory
     /// of its software portals.
-    pub fn new(portals: u32, memory: Arc<dyn PortalMemory>) -> Self {
-        Self { qbman: Qbman::new(portals, memory) }
+    pub fn new(portals: Arc<dyn PortalMemory>, dma: Dma) -> Self {
+        Self { qbman: Qbman::new(lx2160a(), portals, dma) }
     }
 
     /// One that nothing can be reached from: for an MC that only tells what it
     /// would make of a layout.
     pub fn detached() -> Arc<Self> {
-        Arc::new(Self::new(crate::mc::SOFTWARE_PORTALS, Arc::new(NoPortalMemory)))
+        let smmu = Arc::new(Smmu::new(Arc::new(Nothing), Arc::new(Nothing)));
+        Arc::new(Self::new(Arc::new(NoPortalMemory), Dma::new(smmu)))
     }
 
     /// The queue and buffer manager.
@@ -50,4 +52,40 @@ impl Fabric {
             }
         }
     }
+}
+
+/// The queue manager of an LX2160A.
+fn lx2160a() -> qbman::Config {
+    qbman::Config {
+        portals: mc::SOFTWARE_PORTALS,
+        queues: 2049,
+        channels: 1280,
+        pools: 65,
+        destinations: 257,
+        version: qbman::Version::V5,
+        clock: 700_000_000,
+    }
+}
+
+/// A host without memory and interrupt controller.
+struct Nothing;
+
+impl GuestMemory for Nothing {
+    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
+        Err(BusError { address, length: buf.len() })
+    }
+
+    fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
+        Err(BusError { address, length: data.len() })
+    }
+
+    fn read_u64(&self, address: u64) -> Result<u64, BusError> {
+        Err(BusError { address, length: 8 })
+    }
+}
+
+impl IrqLines for Nothing {
+    fn message(&self, _: u16, _: u64, _: u32) {}
+
+    fn smmu(&self, _: bool) {}
 }

@@ -98,7 +98,7 @@ impl Family for QueuingPortal {
 
     fn destroy(self, state: &mut State, _id: u32) {
         // Whoever gets the portal next finds it as after power-on.
-        state.fabric.qbman().reset_portal(self.portal);
+        state.fabric.qbman().reset_portal(self.portal, &mut state.pass);
         state.pools.swp.give(self.portal);
     }
 
@@ -155,7 +155,7 @@ impl Family for QueuingPortal {
         portal.stashing = Stashing::default();
         portal.channels = [None; STATIC_CHANNELS];
         let portal = portal.portal;
-        state.fabric.qbman().reset_portal(portal);
+        state.fabric.qbman().reset_portal(portal, &mut state.pass);
     }
 
     fn enabled(&mut self) -> Option<&mut bool> {
@@ -222,7 +222,7 @@ fn add_channel(state: &mut State, portal: ObjectId, dpcon: u32) -> Result<u8, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::TestMc;
+    use crate::{fabric::Pass, mc::testing::TestMc};
     use mc_abi::{common, dpcon, dprc};
 
     const LOCAL: dpio::Create = dpio::Create { channel_mode: 1, num_priorities: 8 };
@@ -263,7 +263,8 @@ mod tests {
             mc.state.fabric.qbman().read(qbman::CI_OFFSET + IER, &mut value);
             u32::from_le_bytes(value)
         };
-        mc.state.fabric.qbman().write(qbman::CI_OFFSET + 0xe40, &4u32.to_le_bytes());
+        let qbman = mc.state.fabric.qbman();
+        qbman.write(qbman::CI_OFFSET + 0xe40, &4u32.to_le_bytes(), &mut Pass::default());
         assert_eq!(enabled_interrupts(&mc), 4);
         mc.call(token, &common::Reset {}).expect("reset");
         assert_eq!(enabled_interrupts(&mc), 0);

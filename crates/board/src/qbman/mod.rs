@@ -1,220 +1,179 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The software portals of the queue and buffer manager (QBMan), as far as a
-//! driver looks before the first frame.
+//! The queue and buffer manager (QBMan): frame queues, channels, buffer pools,
+//! and the software portals through which drivers reach them.
 //!
-//! # What is there
-//! The window of 64 MiB that the chip's drivers call the cache-enabled (CE) and
-//! cache-inhibited (CI) areas: CE at 0, CI at [`CI_OFFSET`], 64 KiB a portal in
-//! each. CI holds the registers: they have their values after reset, keep what
-//! is written (bits that do not exist read as zero), and the status register
-//! clears the bits that are written as one. A reset of the portal's `dpio`
-//! object brings the power-on values back. That is all that the probe of
-//! Linux's `fsl-mc-dpio` and the portal set-up of DPDK's `fslmc` bus see.
+//! # Three sides
+//! - **Software** reads and writes a window of 64 MiB, [`Qbman::read`] and
+//!   [`Qbman::write`]: what the chip's drivers call the cache-enabled (CE) area
+//!   at 0 and the cache-inhibited (CI) area at [`CI_OFFSET`], 64 KiB a portal in
+//!   each. Registers are in CI. Rings and commands are in both, the same ones
+//!   (direct mode), or, since QMan 5.0, in a third area that is plain memory
+//!   ([`PortalMemory`]), where doorbells in CI trigger them (memory-backed
+//!   mode). What is triggered is done when the write returns.
+//! - **The Management Complex** says what belongs to whom: the `configure_*`
+//!   functions. Until it does, a portal is nobody's and reaches nothing.
+//! - **Engines** (network interfaces and others) call [`Qbman::enqueue`],
+//!   [`Qbman::dequeue`], [`Qbman::acquire`] and [`Qbman::release`].
 //!
-//! # What is not there
-//! The queues: enqueue, dequeue (volatile or static), acquire, release and all
-//! other management commands. Nothing consumes what software puts into a ring,
-//! so the consumer indices stay where they are, no entry comes, no interrupt
-//! status is ever set, and a command waits for an answer forever. The first
-//! command of each kind to each portal is traced as a warning.
+//! Engines that have something to do, and interrupts, are collected in the
+//! [`Pass`] that every call gets; whoever made the call sees to them when it
+//! returns. There is no thread, no clock and no lock of the MC in here; a call
+//! never waits for anything but a short lock.
 //!
-//! # What is elsewhere
-//! The third area of a portal since QBMan 5.0, the memory-backed one (region 2
-//! of a `dpio`), is plain memory that the host of the board provides
-//! ([`PortalMemory`]); a reset clears it, and nothing else looks at it. Its
-//! doorbells are registers of the CI area.
+//! # Isolation
+//! A portal reaches objects of its own isolation id only. Of others it learns no
+//! more than that they are not there: a frame for them is rejected, a command
+//! on them answered with an error, and both are counted
+//! ([`Qbman::portal_counters`]).
+//!
+//! # Locks
+//! From top to bottom: a portal's consumer side (rings that software fills) ->
+//! a portal's producer side (dequeue ring, interrupts) -> channel -> frame queue
+//! -> pool. One of each at most, for no longer than one step. Nobody holds a
+//! channel or a queue while a dequeue ring is filled: who makes a queue or a
+//! channel ready notes the portals concerned ([`kicks::Kicks`]) and fills their
+//! rings afterwards.
 //!
 //! # Sources
-//! Offsets and reset expectations: Linux `drivers/soc/fsl/dpio/qbman-portal.c`,
-//! DPDK `drivers/bus/fslmc/qbman`. Where neither tells, the code says what it
-//! chose.
+//! Linux `drivers/soc/fsl/dpio`, DPDK `drivers/bus/fslmc/qbman`. Where neither
+//! tells, the code says what it chose.
 
-mod registers;
-mod unanswered;
+mod budget;
+mod channel;
+mod config;
+mod control;
+mod engines;
+mod flow;
+mod kicks;
+mod memory;
+mod pool;
+mod portal;
+mod queue;
 
-use crate::host::PortalMemory;
-use parking_lot::Mutex;
-use registers::{Registers, Written};
-use std::{fmt, sync::Arc};
-use unanswered::{Kind, Unanswered};
+pub use config::{
+    ChannelConfig, Config, Consumer, DestinationConfig, NotificationConfig, PoolConfig,
+    PortalConfig, QueueConfig, TailDrop, Unit, Version,
+};
+pub use portal::PortalCounters;
 
-/// Bytes of the window.
-pub const WINDOW_SIZE: u64 = 0x400_0000;
-/// Where the registers begin in the window; what is below is the cache-enabled
-/// area.
+use crate::{
+    fabric::{Dma, Pass},
+    host::PortalMemory,
+};
+use budget::Budget;
+use channel::{Channel, Ready};
+use kicks::Kicks;
+use parking_lot::{Mutex, RwLock};
+use pool::Pool;
+use portal::Portal;
+use queue::Queue;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Offset of the cache-inhibited area in the window.
 pub const CI_OFFSET: u64 = 0x200_0000;
-/// Bytes of the memory-backed area: as many portals as the window has.
-pub const MEMORY_SIZE: u64 = 0x400_0000;
-/// Bytes from one portal to the next in each area.
+/// Bytes of a portal in each area, and in the portal memory.
 pub const PORTAL_STRIDE: u64 = 0x1_0000;
+/// Bytes of the window.
+pub const WINDOW_SIZE: u64 = 2 * CI_OFFSET;
+/// Bytes of the portal memory: as many portals as the window has.
+pub const MEMORY_SIZE: u64 = 0x400_0000;
 
-/// Bytes of a ring entry and of a command in the cache-enabled area.
-const ENTRY: u64 = 64;
+/// Memory of queues and pools beyond what is kept for each of them.
+const SHARED_MEMORY: usize = 512 << 20;
 
-/// What a portal's memory is cleared with, a page at a time.
-const ZEROS: [u8; 0x1000] = [0; 0x1000];
+/// No deadline.
+const NEVER: u64 = u64::MAX;
 
-/// The software portals of a board. All methods may be called from any thread;
-/// portals do not wait for each other.
+/// A frame queue is not in the position to take a frame.
+pub use qbman_abi::Rejection;
+
+/// The queue and buffer manager. All methods may be called from any thread.
 pub struct Qbman {
-    portals: Vec<Mutex<Portal>>,
+    config: Config,
     memory: Arc<dyn PortalMemory>,
+    dma: Dma,
+    portals: Box<[Portal]>,
+    queues: Box<[Mutex<Queue>]>,
+    channels: Box<[(Mutex<Channel>, Ready)]>,
+    pools: Box<[Mutex<Pool>]>,
+    destinations: Box<[RwLock<Option<DestinationConfig>>]>,
+    budget: Budget,
+    /// When a timer of a portal ends, at the earliest.
+    deadline: AtomicU64,
+}
+
+/// So many of something.
+fn all<T>(count: u32, make: impl FnMut(u32) -> T) -> Box<[T]> {
+    (0..count).map(make).collect()
+}
+
+impl Qbman {
+    /// A queue manager after power-on: nothing belongs to anybody.
+    ///
+    /// `memory` is that of memory-backed portals, [`PORTAL_STRIDE`] bytes each.
+    /// `dma` is where answers and notifications to memory go.
+    pub fn new(config: Config, memory: Arc<dyn PortalMemory>, dma: Dma) -> Self {
+        let portals = config.portals.min(Config::MOST_PORTALS);
+        Self {
+            config,
+            memory,
+            dma,
+            portals: all(portals, |number| Portal::new(number, config.version)),
+            queues: all(config.queues, |_| Mutex::default()),
+            channels: all(config.channels, |_| Default::default()),
+            pools: all(config.pools, |_| Mutex::default()),
+            destinations: all(config.destinations, |_| RwLock::default()),
+            budget: Budget::new(SHARED_MEMORY),
+            deadline: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// When [`Qbman::tick`] has something to do, nanoseconds of the board's
+    /// clock; `None`: nothing waits.
+    pub fn deadline(&self) -> Option<u64> {
+        let deadline = self.deadline.load(Ordering::Acquire);
+        (deadline != NEVER).then_some(deadline)
+    }
+
+    /// Sends the interrupts whose time has come ([`Pass::now`]).
+    pub fn tick(&self, pass: &mut Pass) {
+        if self.deadline().is_none_or(|deadline| deadline > pass.now()) {
+            return;
+        }
+        // A timer that starts while this runs notes itself again.
+        self.deadline.store(NEVER, Ordering::Release);
+        for portal in &self.portals {
+            portal.tick(self, pass);
+        }
+    }
+
+    fn note_deadline(&self, at: u64) {
+        self.deadline.fetch_min(at, Ordering::AcqRel);
+    }
+
+    /// Nanoseconds of so many units of a portal's hold-off time.
+    fn hold_off(&self, units: u32) -> u64 {
+        u64::from(units) * 256 * 1_000_000_000 / u64::from(self.config.clock.max(1))
+    }
+
+    /// Fills dequeue rings until nobody waits for one.
+    fn settle(&self, mut kicks: Kicks, pass: &mut Pass) {
+        while let Some(number) = kicks.take() {
+            if let Some(portal) = self.portals.get(number as usize) {
+                kicks |= portal.fill(self, pass);
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Qbman {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Qbman").field("portals", &self.portals).finish_non_exhaustive()
+        f.debug_struct("Qbman").field("config", &self.config).finish_non_exhaustive()
     }
 }
-
-#[derive(Debug, Default)]
-struct Portal {
-    registers: Registers,
-    unanswered: Unanswered,
-}
-
-/// What an offset in the window stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    portal: u32,
-    area: Area,
-    /// Offset in the portal's 64 KiB.
-    at: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Area {
-    CacheEnabled,
-    CacheInhibited,
-}
-
-impl Qbman {
-    /// Portals at their power-on values, with `memory` behind the memory-backed
-    /// area. The window has room for 512; more cannot be addressed.
-    pub fn new(portals: u32, memory: Arc<dyn PortalMemory>) -> Self {
-        Self { portals: (0..portals).map(|_| Mutex::default()).collect(), memory }
-    }
-
-    /// Reads `data.len()` bytes at `offset` of the window.
-    ///
-    /// Registers are four bytes wide; an access of eight reads the register and
-    /// the one after it. Everything else, and what no portal answers, is zero
-    /// and traced.
-    pub fn read(&self, offset: u64, data: &mut [u8]) {
-        data.fill(0);
-        let Some((place, portal)) = self.locate(offset) else {
-            tracing::debug!(offset, "read outside of the software portals");
-            return;
-        };
-        match place.area {
-            // The rings and answers live here in direct mode. Nothing ever puts
-            // an answer into them.
-            Area::CacheEnabled => {}
-            Area::CacheInhibited => read_registers(&mut portal.lock(), place, data),
-        }
-    }
-
-    /// Writes `data` at `offset` of the window. Accesses as for
-    /// [`read`](Self::read); what is no register is ignored and traced.
-    pub fn write(&self, offset: u64, data: &[u8]) {
-        let Some((place, portal)) = self.locate(offset) else {
-            tracing::debug!(offset, ?data, "write outside of the software portals");
-            return;
-        };
-        match place.area {
-            Area::CacheEnabled => write_entry(&mut portal.lock(), place, data),
-            Area::CacheInhibited => write_registers(&mut portal.lock(), place, data),
-        }
-    }
-
-    /// Puts a portal back to its power-on values, its memory too: what the reset
-    /// command of its `dpio` object does. A number that no portal has is traced.
-    pub fn reset_portal(&self, portal: u32) {
-        match self.portals.get(portal as usize) {
-            Some(state) => {
-                let mut state = state.lock();
-                state.registers = Registers::default();
-                self.clear_memory(portal);
-            }
-            None => tracing::warn!(portal, "reset of a software portal that is not there"),
-        }
-    }
-
-    fn clear_memory(&self, portal: u32) {
-        let start = u64::from(portal) * PORTAL_STRIDE;
-        for offset in (start..start + PORTAL_STRIDE).step_by(ZEROS.len()) {
-            self.memory.write(offset, &ZEROS);
-        }
-    }
-
-    fn locate(&self, offset: u64) -> Option<(Place, &Mutex<Portal>)> {
-        if offset >= WINDOW_SIZE {
-            return None;
-        }
-        let area = if offset < CI_OFFSET { Area::CacheEnabled } else { Area::CacheInhibited };
-        let index = usize::try_from(offset % CI_OFFSET / PORTAL_STRIDE).ok()?;
-        let portal = self.portals.get(index)?;
-        Some((Place { portal: index as u32, area, at: offset % PORTAL_STRIDE }, portal))
-    }
-}
-
-fn read_registers(portal: &mut Portal, place: Place, data: &mut [u8]) {
-    if !aligned(place, data) {
-        tracing::debug!(?place, length = data.len(), "read of a part of a register");
-        return;
-    }
-    for (at, bytes) in (place.at..).step_by(4).zip(data.chunks_exact_mut(4)) {
-        match portal.registers.read(at) {
-            Some(value) => bytes.copy_from_slice(&value.to_le_bytes()),
-            // The upper half of an access of eight bytes means no register.
-            None if at != place.at => {}
-            None => tracing::debug!(portal = place.portal, at, "read of an unknown register"),
-        }
-    }
-}
-
-fn write_registers(portal: &mut Portal, place: Place, data: &[u8]) {
-    if !aligned(place, data) {
-        tracing::debug!(?place, ?data, "write to a part of a register");
-        return;
-    }
-    for (at, bytes) in (place.at..).step_by(4).zip(data.chunks_exact(4)) {
-        let Some(bytes) = bytes.first_chunk() else { continue };
-        let value = u32::from_le_bytes(*bytes);
-        match portal.registers.write(at, value) {
-            Written::Kept => {}
-            Written::Command(kind) => portal.unanswered.note(place.portal, kind),
-            Written::Unknown if at != place.at => {}
-            Written::Unknown => {
-                tracing::debug!(portal = place.portal, at, value, "write to an unknown register");
-            }
-        }
-    }
-}
-
-/// A write to the cache-enabled area. In direct mode the store of an entry's
-/// first byte, the verb, hands the entry over.
-fn write_entry(portal: &mut Portal, place: Place, data: &[u8]) {
-    let verb = data.first().copied().unwrap_or(0) & 0x7f;
-    if !place.at.is_multiple_of(ENTRY) || verb == 0 {
-        return;
-    }
-    // Layout of direct mode: eight entries in each ring.
-    let kind = match place.at {
-        0x000..0x200 => Kind::Enqueue,
-        0x400..0x600 => Kind::Release,
-        0x600 => Kind::Management,
-        0x780 => Kind::VolatileDequeue,
-        _ => return,
-    };
-    portal.unanswered.note(place.portal, kind);
-}
-
-/// Whether an access covers whole registers: four or eight bytes at a multiple
-/// of four.
-fn aligned(place: Place, data: &[u8]) -> bool {
-    place.at.is_multiple_of(4) && matches!(data.len(), 4 | 8)
-}
-
-#[cfg(test)]
-mod tests;

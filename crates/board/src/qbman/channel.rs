@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! One channel: eight work queues of frame queues that have frames, and of
+//! notifications.
+
+use super::{
+    config::{ChannelConfig, NotificationConfig},
+    kicks::Kicks,
+    queue::Ticket,
+};
+use qbman_abi::management::ChannelNotification;
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+/// Work queues of a channel.
+pub(super) const WORK_QUEUES: usize = 8;
+
+/// Something in a work queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// A frame queue that can be served.
+    Queue(Ticket),
+    /// A frame queue has data: a notification.
+    Data(Ticket),
+    /// A channel has data: a notification.
+    Available(u32),
+}
+
+/// Something for a certain work queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Link {
+    pub channel: u32,
+    pub priority: u8,
+    pub work: Work,
+}
+
+/// Which work queues have something, for a look without the lock. Who adds
+/// something looks afterwards himself, or has somebody else look, under a lock
+/// that both take.
+#[derive(Debug, Default)]
+pub(super) struct Ready(AtomicU8);
+
+impl Ready {
+    /// Whether one of the work queues of a mask has something.
+    pub fn any(&self, mask: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & mask != 0
+    }
+}
+
+/// A channel.
+#[derive(Debug, Default)]
+pub(super) struct Channel {
+    config: Option<ChannelConfig>,
+    work: [VecDeque<Work>; WORK_QUEUES],
+    ready: u8,
+    takers: Kicks,
+    armed: bool,
+    /// A notification was sent and has not arrived.
+    on_the_way: bool,
+    context: u64,
+}
+
+impl Channel {
+    /// The configuration; `None`: nobody's.
+    pub fn config(&self) -> Option<&ChannelConfig> {
+        self.config.as_ref()
+    }
+
+    /// Gives the channel to somebody, or takes it away. What is in the work
+    /// queues stays: tickets of other owners count for nothing.
+    pub fn configure(&mut self, config: Option<ChannelConfig>) {
+        let notification = |config: &Option<ChannelConfig>| config.and_then(|c| c.notification);
+        let (before, after) = (notification(&self.config), notification(&config));
+        if config.map(|c| c.icid) != self.config.map(|c| c.icid) {
+            self.armed = false;
+            self.context = 0;
+        }
+        if after != before {
+            self.on_the_way = false;
+            self.context = after.map_or(self.context, |after| after.context);
+        }
+        self.config = config;
+    }
+
+    /// Portals into whose dequeue ring the channel pushes.
+    pub fn takers(&self) -> Kicks {
+        match self.config {
+            Some(ChannelConfig { enabled: false, .. }) => Kicks::NONE,
+            _ => self.takers,
+        }
+    }
+
+    /// Adds or removes a portal.
+    pub fn set_taker(&mut self, portal: u32, takes: bool) {
+        self.takers = if takes { self.takers.with(portal) } else { self.takers.without(portal) };
+    }
+
+    /// Adds something, in front of or behind what is there.
+    pub fn add(&mut self, priority: u8, work: Work, front: bool, ready: &Ready) {
+        let last = self.config.map_or(WORK_QUEUES, |config| config.priorities.into());
+        let at = usize::from(priority).min(last.saturating_sub(1)).min(WORK_QUEUES - 1);
+        match front {
+            true => self.work[at].push_front(work),
+            false => self.work[at].push_back(work),
+        }
+        self.set_ready(self.ready | 1 << at, ready);
+    }
+
+    /// Takes the first thing of the first work queue of a mask.
+    pub fn take(&mut self, mask: u8, ready: &Ready) -> Option<(u8, Work)> {
+        let at = (self.ready & mask).trailing_zeros() as u8;
+        let queue = self.work.get_mut(usize::from(at))?;
+        let work = queue.pop_front()?;
+        if queue.is_empty() {
+            self.set_ready(self.ready & !(1 << at), ready);
+        }
+        Some((at, work))
+    }
+
+    /// How many things are in each work queue.
+    pub fn lengths(&self) -> [usize; WORK_QUEUES] {
+        self.work.each_ref().map(VecDeque::len)
+    }
+
+    /// What software sets of the notification.
+    pub fn set_notification(&mut self, command: &ChannelNotification) {
+        self.context = command.context.unwrap_or(self.context);
+        self.armed = command.enable.unwrap_or(self.armed);
+        // Who disarms it may free what the context refers to.
+        self.on_the_way &= self.armed || command.enable.is_none();
+    }
+
+    /// The notification, if it is armed and there is something to tell. It is
+    /// disarmed then.
+    pub fn due(&mut self) -> Option<NotificationConfig> {
+        let config = self.config.filter(|config| config.enabled)?;
+        let notification = config.notification.filter(|_| self.armed && self.ready != 0)?;
+        self.armed = false;
+        // One that has not arrived tells of this as well.
+        let first = !std::mem::replace(&mut self.on_the_way, true);
+        first.then_some(notification)
+    }
+
+    /// A notification arrives: what it carries, or nothing where it was called
+    /// back.
+    pub fn arrived(&mut self) -> Option<u64> {
+        std::mem::take(&mut self.on_the_way).then_some(self.context)
+    }
+
+    fn set_ready(&mut self, mask: u8, ready: &Ready) {
+        self.ready = mask;
+        ready.0.store(mask, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The side of the engines: network interfaces and others. They work for
+//! whoever configured them, and are not asked for an isolation id.
+
+use super::{Qbman, Rejection};
+use crate::fabric::Pass;
+use qbman_abi::Fd;
+
+impl Qbman {
+    /// Appends a frame to a queue.
+    ///
+    /// # Errors
+    /// The reason where the queue does not take it; the frame is the caller's
+    /// still.
+    pub fn enqueue(&self, fqid: u32, fd: &Fd, pass: &mut Pass) -> Result<(), Rejection> {
+        let queue = self.queues.get(fqid as usize).ok_or(Rejection::Error)?;
+        let wake = {
+            let mut queue = queue.lock();
+            let config = queue.config().ok_or(Rejection::Error)?;
+            let fd = Fd { flc: config.flow_context.unwrap_or(fd.flc), ..*fd };
+            queue.push(fqid, fd, &self.budget)?
+        };
+        let kicks = self.wake(wake, pass);
+        self.settle(kicks, pass);
+        Ok(())
+    }
+
+    /// Takes the oldest frame of a queue.
+    pub fn dequeue(&self, fqid: u32) -> Option<Fd> {
+        self.queues.get(fqid as usize)?.lock().pop()
+    }
+
+    /// Takes as many frames as `out` has places, or as there are, oldest first;
+    /// how many.
+    pub fn dequeue_many(&self, fqid: u32, out: &mut [Fd]) -> usize {
+        let Some(queue) = self.queues.get(fqid as usize) else { return 0 };
+        let mut queue = queue.lock();
+        let mut taken = 0;
+        for place in out {
+            let Some(fd) = queue.pop() else { break };
+            *place = fd;
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Takes as many buffers of a pool as `out` has places, or as there are; how
+    /// many.
+    pub fn acquire(&self, bpid: u32, out: &mut [u64], _pass: &mut Pass) -> usize {
+        self.pools.get(bpid as usize).map_or(0, |pool| pool.lock().acquire(out))
+    }
+
+    /// Puts buffers into a pool; how many it took. It takes none where it is
+    /// nobody's, and fewer where memory is short: they are lost.
+    pub fn release(&self, bpid: u32, buffers: &[u64], _pass: &mut Pass) -> usize {
+        let Some(pool) = self.pools.get(bpid as usize) else { return 0 };
+        let mut pool = pool.lock();
+        match pool.config() {
+            Some(_) => pool.release(buffers, &self.budget),
+            None => 0,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! How frames come into queues and out of channels.
+
+use super::{
+    Kicks, NotificationConfig, Qbman,
+    channel::{Link, Work},
+    queue::{Ticket, Wake},
+};
+use crate::fabric::Pass;
+use qbman_abi::{DequeueEntry, Fd, Notice, NoticeKind, Rejection, Status, Target};
+
+/// Something that a dequeue from a channel gives.
+#[derive(Debug)]
+pub(super) enum Served {
+    /// A turn of one queue.
+    Turn,
+    /// A notification.
+    Notice(Notice),
+}
+
+/// How a channel is served.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    /// Whose queues count.
+    pub icid: u16,
+    /// Frames of the queue at most.
+    pub most: usize,
+    /// Whether the queue keeps its place in front of others.
+    pub keep_place: bool,
+    /// Whether the channel pushes: entries may hold the queue, and there are
+    /// notifications.
+    pub pushed: bool,
+}
+
+impl Qbman {
+    /// A frame that a portal enqueues.
+    ///
+    /// # Errors
+    /// The reason, and the queue that rejected it.
+    pub(super) fn enqueue_for(
+        &self,
+        icid: u16,
+        target: Target,
+        fd: Fd,
+        pass: &mut Pass,
+    ) -> Result<(u32, Kicks), (Rejection, u32)> {
+        let number = self.resolve(icid, target)?;
+        let failed = |rejection| (rejection, number);
+        let queue = self.queues.get(number as usize).ok_or(failed(Rejection::Error))?;
+        let wake = {
+            let mut queue = queue.lock();
+            let config = queue.config().ok_or(failed(Rejection::Error))?;
+            if config.icid != icid && config.peer != Some(icid) {
+                return Err(failed(Rejection::Error));
+            }
+            queue.push(number, fd, &self.budget).map_err(failed)?
+        };
+        Ok((number, self.wake(wake, pass)))
+    }
+
+    /// The queue that a target stands for.
+    fn resolve(&self, icid: u16, target: Target) -> Result<u32, (Rejection, u32)> {
+        let (id, bin, priority) = match target {
+            Target::Queue(number) => return Ok(number),
+            Target::Destination { id, bin, priority } => (id, bin, priority),
+        };
+        let failed = (Rejection::Error, 0);
+        let place = self.destinations.get(id as usize).ok_or(failed)?.read();
+        let config = place.as_ref().filter(|config| config.icid == icid).ok_or(failed)?;
+        let bins = config.queues.get(usize::from(priority)).ok_or(failed)?;
+        bins.get(usize::from(bin)).copied().ok_or(failed)
+    }
+
+    /// Puts something into a channel's work queue; portals whose rings are to be
+    /// filled. A channel that does not exist takes nothing.
+    pub(super) fn link(&self, link: Link, front: bool) -> Kicks {
+        let Some((channel, ready)) = self.channels.get(link.channel as usize) else {
+            return Kicks::NONE;
+        };
+        let (due, mut kicks) = {
+            let mut channel = channel.lock();
+            channel.add(link.priority, link.work, front, ready);
+            (channel.due(), channel.takers())
+        };
+        kicks |= self.notify(link.channel, due);
+        kicks
+    }
+
+    /// Sends a channel's data notification to a portal's own channel.
+    pub(super) fn notify(&self, source: u32, due: Option<NotificationConfig>) -> Kicks {
+        let Some(NotificationConfig { portal, priority, .. }) = due else { return Kicks::NONE };
+        let own = self.portals.get(portal as usize).and_then(|portal| portal.own_channel());
+        let place = own.and_then(|own| self.channels.get(own as usize));
+        let Some((channel, ready)) = place else {
+            tracing::debug!(source, portal, "a data notification has nowhere to go");
+            return Kicks::NONE;
+        };
+        let mut channel = channel.lock();
+        channel.add(priority, Work::Available(source), false, ready);
+        channel.takers()
+    }
+
+    /// Takes something out of a channel: the entries of one queue's turn go to
+    /// `out`. `None`: there is nothing.
+    pub(super) fn serve(
+        &self,
+        number: u32,
+        mask: u8,
+        turn: Turn,
+        out: &mut impl FnMut(DequeueEntry, Option<Ticket>),
+        kicks: &mut Kicks,
+        pass: &mut Pass,
+    ) -> Option<Served> {
+        let (channel, ready) = self.channels.get(number as usize)?;
+        if !ready.any(mask) {
+            return None;
+        }
+        // Each step takes something out, and void tickets are not put back: the
+        // loop ends, even if others add something meanwhile.
+        let bound: usize = channel.lock().lengths().iter().sum();
+        for _ in 0..bound {
+            let (priority, work) = channel.lock().take(mask, ready)?;
+            match work {
+                Work::Queue(ticket) => {
+                    let link = self.take_turn(ticket, turn, out);
+                    let Some((taken, wake)) = link else { continue };
+                    *kicks |= match wake {
+                        Wake::Channel(link) => self.link(link, turn.keep_place),
+                        wake => self.wake(wake, pass),
+                    };
+                    if taken {
+                        return Some(Served::Turn);
+                    }
+                }
+                Work::Data(_) | Work::Available(_) if !turn.pushed => {
+                    channel.lock().add(priority, work, false, ready);
+                }
+                Work::Data(ticket) => {
+                    let Some(queue) = self.queues.get(ticket.queue as usize) else { continue };
+                    let queue = queue.lock();
+                    let Some(config) = queue.notified(ticket) else { continue };
+                    let (kind, resource) = (NoticeKind::QueueData, ticket.queue);
+                    let notice = Notice { kind, state: 0, resource, context: config.context };
+                    return Some(Served::Notice(notice));
+                }
+                Work::Available(source) => {
+                    let Some((channel, _)) = self.channels.get(source as usize) else { continue };
+                    let Some(context) = channel.lock().arrived() else { continue };
+                    let kind = NoticeKind::ChannelData;
+                    let notice = Notice { kind, state: 0, resource: source, context };
+                    return Some(Served::Notice(notice));
+                }
+            }
+        }
+        None
+    }
+
+    /// A queue's turn: whether it gave something, and who is to be told that
+    /// there is more. `None` where the ticket is void.
+    fn take_turn(
+        &self,
+        ticket: Ticket,
+        turn: Turn,
+        out: &mut impl FnMut(DequeueEntry, Option<Ticket>),
+    ) -> Option<(bool, Wake)> {
+        let number = ticket.queue;
+        let mut queue = self.queues.get(number as usize)?.lock();
+        if !queue.honours(ticket, turn.icid) {
+            return None;
+        }
+        let holds = turn.pushed && queue.config().is_some_and(|config| config.hold_active);
+        let status = if holds { Status::HELD_ACTIVE } else { Status::default() };
+        let most = if queue.eligible() { turn.most } else { 0 };
+        let mut taken = 0;
+        while taken < most {
+            let Some(entry) = queue.entry(number, status) else { break };
+            let hold = holds.then(|| queue.hold(number, 1));
+            out(entry, hold);
+            taken += 1;
+        }
+        Some((taken > 0, queue.served(number)))
+    }
+}

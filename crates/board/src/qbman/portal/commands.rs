@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Commands that software puts into the enqueue and release rings.
+
+use super::{Memory, Portal, count};
+use crate::{
+    fabric::Pass,
+    qbman::{Qbman, kicks::Kicks},
+};
+use qbman_abi::{Completion, EnqueueCommand, EnqueueResponse, Entry, ReleaseCommand, interrupts};
+use std::sync::atomic::{Ordering, fence};
+
+/// What commands work on.
+pub(super) struct Side<'a> {
+    pub qbman: &'a Qbman,
+    pub portal: &'a Portal,
+    pub memory: Memory<'a>,
+    pub icid: Option<u16>,
+    pub pass: &'a mut Pass,
+}
+
+impl Side<'_> {
+    /// An entry of the enqueue ring.
+    pub fn enqueue(&mut self, entry: &Entry) -> Kicks {
+        let command = EnqueueCommand::from_bytes(entry);
+        let mut kicks = Kicks::NONE;
+        if command.completion() == Completion::Reserved || self.icid.is_none() {
+            count(&self.portal.counters.refused, 1);
+        }
+        if let Some(icid) = self.icid {
+            kicks |= self.dispatch(icid, &command);
+        }
+        // The order of frames is kept: the queue is let go after they are in
+        // the next one.
+        if let Some((index, park)) = command.consumes() {
+            kicks |= self.consume(index, park);
+        }
+        if command.interrupt() {
+            self.interrupt(interrupts::EQDI);
+        }
+        kicks
+    }
+
+    fn dispatch(&mut self, icid: u16, command: &EnqueueCommand) -> Kicks {
+        let respond = match command.completion() {
+            Completion::Respond => true,
+            Completion::RejectToQueue => false,
+            Completion::NoFrame | Completion::Reserved => return Kicks::NONE,
+        };
+        let outcome = self.qbman.enqueue_for(icid, command.target(), command.fd, self.pass);
+        let (code, queue, mut kicks) = match outcome {
+            Ok((queue, kicks)) => (EnqueueResponse::ACCEPTED, queue, kicks),
+            Err((rejection, queue)) => {
+                count(&self.portal.counters.rejected, 1);
+                (rejection.code(), queue, Kicks::NONE)
+            }
+        };
+        if respond {
+            self.respond(icid, &EnqueueResponse { command: *command, code, queue });
+        } else if outcome.is_err() {
+            kicks |= self.reject(queue, command);
+        }
+        kicks
+    }
+
+    /// The response's token, by which software knows it is there, goes last.
+    fn respond(&mut self, icid: u16, response: &EnqueueResponse) {
+        let bytes = response.to_bytes();
+        let (at, token) = (response.command.response, EnqueueResponse::TOKEN);
+        let dma = &self.qbman.dma;
+        let written = dma
+            .write(icid, at, &bytes[..16])
+            .and_then(|()| dma.write(icid, at.wrapping_add(24), &bytes[24..]))
+            .and_then(|()| {
+                fence(Ordering::Release);
+                dma.write(icid, at.wrapping_add(16), &bytes[16..=token])
+            });
+        if let Err(fault) = written {
+            count(&self.portal.counters.faults, 1);
+            tracing::debug!(portal = self.portal.number, at, %fault, "enqueue response lost");
+        }
+    }
+
+    /// A rejected frame goes where its queue wants such frames, once.
+    fn reject(&mut self, queue: u32, command: &EnqueueCommand) -> Kicks {
+        let rejects = self.qbman.queues.get(queue as usize).and_then(|queue| {
+            let queue = queue.lock();
+            let config = queue.config().filter(|config| Some(config.icid) == self.icid);
+            config.and_then(|config| config.rejects)
+        });
+        let taken = rejects.and_then(|number| {
+            let mut queue = self.qbman.queues.get(number as usize)?.lock();
+            queue.push(number, command.fd, &self.qbman.budget).ok()
+        });
+        match taken {
+            Some(wake) => self.qbman.wake(wake, self.pass),
+            None => {
+                count(&self.portal.counters.lost, 1);
+                Kicks::NONE
+            }
+        }
+    }
+
+    /// An entry of the release ring.
+    pub fn release(&mut self, entry: &Entry) -> Kicks {
+        let command = ReleaseCommand::from_bytes(entry);
+        let place = command.and_then(|command| self.qbman.pools.get(usize::from(command.pool)));
+        let (Some(command), Some(pool)) = (command, place) else {
+            count(&self.portal.counters.refused, 1);
+            return Kicks::NONE;
+        };
+        {
+            let mut pool = pool.lock();
+            if pool.config().is_some_and(|config| Some(config.icid) == self.icid) {
+                let taken = pool.release(command.buffers(), &self.qbman.budget);
+                count(&self.portal.counters.lost_buffers, command.buffers().len() - taken);
+            } else {
+                count(&self.portal.counters.refused, 1);
+                count(&self.portal.counters.lost_buffers, command.buffers().len());
+            }
+        }
+        if command.interrupt {
+            self.interrupt(interrupts::RCDI);
+        }
+        Kicks::NONE
+    }
+
+    /// Consumes an entry of the dequeue ring.
+    pub fn consume(&mut self, index: u8, park: bool) -> Kicks {
+        let (qbman, portal) = (self.qbman, self.portal);
+        let mut side = portal.producer_side(qbman, self.pass);
+        portal.producer.lock().consume(index.into(), park, &mut side)
+    }
+
+    /// Something happened that the interrupt status tells.
+    pub fn interrupt(&mut self, bits: u32) {
+        let mut side = self.portal.producer_side(self.qbman, self.pass);
+        self.portal.producer.lock().set_status(bits, &mut side);
+    }
+}

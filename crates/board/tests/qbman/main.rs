@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The queue manager, driven as Linux and DPDK drive it.
+
+mod client;
+mod dequeue;
+mod host;
+mod notifications;
+mod portals;
