@@ -358,3 +358,16 @@ fn parts_of_registers_unknown_ones_and_absent_portals_are_zero() {
         assert_eq!(read(offset, 4), [0; 4], "{offset:#x}");
     }
 }
+
+#[test]
+fn a_reset_clears_the_memory_of_one_portal() {
+    let test = TestQbman::new(Version::V5);
+    for edge in [0xffff, 0x1_0000, 0x1_8123, 0x1_ffff, 0x2_0000] {
+        test.portals.write(edge, &[0x5a]);
+    }
+    test.pass(|qbman, pass| qbman.reset_portal(1, pass));
+    let mut bytes = vec![0; 0x3_0000];
+    test.portals.read(0, &mut bytes);
+    let left: Vec<usize> = (0..bytes.len()).filter(|i| bytes[*i] != 0).collect();
+    assert_eq!(left, [0xffff, 0x2_0000]);
+}
