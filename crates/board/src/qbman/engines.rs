@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The side of the engines: network interfaces and others. They work for
-//! whoever configured them, and are not asked for an isolation id.
+//! The side of the engines: network interfaces and others. Queues they reach as
+//! they are configured; buffers are those of the container that they work for.
 
 use super::{Qbman, Rejection};
-use crate::fabric::Pass;
+use crate::{fabric::Pass, wriop::Queues};
 use qbman_abi::Fd;
 
 impl Qbman {
@@ -44,20 +44,45 @@ impl Qbman {
         taken
     }
 
-    /// Takes as many buffers of a pool as `out` has places, or as there are; how
-    /// many.
-    pub fn acquire(&self, bpid: u32, out: &mut [u64], _pass: &mut Pass) -> usize {
-        self.pools.get(bpid as usize).map_or(0, |pool| pool.lock().acquire(out))
-    }
-
-    /// Puts buffers into a pool; how many it took. It takes none where it is
-    /// nobody's, and fewer where memory is short: they are lost.
-    pub fn release(&self, bpid: u32, buffers: &[u64], _pass: &mut Pass) -> usize {
+    /// Takes as many buffers of a container's pool as `out` has places, or as
+    /// there are; how many.
+    pub fn acquire(&self, icid: u16, bpid: u32, out: &mut [u64]) -> usize {
         let Some(pool) = self.pools.get(bpid as usize) else { return 0 };
         let mut pool = pool.lock();
         match pool.config() {
-            Some(_) => pool.release(buffers, &self.budget),
-            None => 0,
+            Some(config) if config.icid == icid => pool.acquire(out),
+            _ => 0,
         }
+    }
+
+    /// Puts buffers into a container's pool; how many it took. It takes none
+    /// where it is somebody else's, and fewer where memory is short: they are
+    /// lost.
+    pub fn release(&self, icid: u16, bpid: u32, buffers: &[u64], _pass: &mut Pass) -> usize {
+        let Some(pool) = self.pools.get(bpid as usize) else { return 0 };
+        let mut pool = pool.lock();
+        match pool.config() {
+            Some(config) if config.icid == icid => pool.release(buffers, &self.budget),
+            _ => 0,
+        }
+    }
+}
+
+/// What network interfaces need.
+impl Queues for Qbman {
+    fn enqueue(&self, fqid: u32, fd: &Fd, pass: &mut Pass) -> bool {
+        Qbman::enqueue(self, fqid, fd, pass).is_ok()
+    }
+
+    fn dequeue(&self, fqid: u32) -> Option<Fd> {
+        Qbman::dequeue(self, fqid)
+    }
+
+    fn acquire(&self, icid: u16, bpid: u16, buffers: &mut [u64]) -> usize {
+        Qbman::acquire(self, icid, bpid.into(), buffers)
+    }
+
+    fn release(&self, icid: u16, bpid: u16, buffers: &[u64], pass: &mut Pass) {
+        Qbman::release(self, icid, bpid.into(), buffers, pass);
     }
 }
