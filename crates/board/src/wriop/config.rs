@@ -2,6 +2,7 @@
 //! What the Management Complex writes into the tables of the network
 //! interfaces.
 
+use super::{key::KeyProfile, rules::Rule};
 use mc_abi::MacAddr;
 
 /// Where the frames go that an object sends through one of its interfaces.
@@ -67,6 +68,8 @@ pub struct ReceiveConfig {
     pub pools_by_queue: bool,
     /// The queues by traffic class.
     pub classes: Vec<ReceiveClass>,
+    /// How frames find their class; `None`: all go to the first one.
+    pub qos: Option<QosTable>,
     /// Queue of frames with errors.
     pub error_queue: u32,
     /// What happens to frames with errors.
@@ -126,6 +129,91 @@ pub struct Pool {
 pub struct ReceiveClass {
     /// Its queues.
     pub queues: Vec<ReceiveQueue>,
+    /// How frames find one of them.
+    pub distribution: Distribution,
+}
+
+/// How the frames of a class find their queue. Without anything, all go to the
+/// first one.
+#[derive(Debug, Clone, Default)]
+pub struct Distribution {
+    /// Rules, which come first.
+    pub steering: Option<Steering>,
+    /// Spreading by hash: what no rule matches.
+    pub hash: Option<Spread>,
+}
+
+/// Spreading over queues by the hash of a key.
+#[derive(Debug, Clone)]
+pub struct Spread {
+    /// What is hashed.
+    pub key: KeyProfile,
+    /// Over how many queues.
+    pub size: u16,
+}
+
+/// Flow steering.
+#[derive(Debug, Clone)]
+pub struct Steering {
+    /// What rules are compared with.
+    pub key: KeyProfile,
+    /// The rules.
+    pub rules: Vec<Rule<SteeringAction>>,
+    /// What frames meet that no rule matches, where there is no spreading by
+    /// hash.
+    pub miss: SteeringMiss,
+}
+
+/// What a rule of a class does with a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SteeringAction {
+    /// It is dropped.
+    Discard,
+    /// It goes to a queue.
+    Queue {
+        /// Number of the queue in its class.
+        queue: u16,
+        /// Its flow context, instead of the queue's.
+        flow_context: Option<u64>,
+    },
+}
+
+/// What becomes of frames that no rule matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SteeringMiss {
+    /// They are dropped.
+    Discard,
+    /// They go to a queue.
+    Queue(u16),
+}
+
+/// The table that chooses the traffic class.
+#[derive(Debug, Clone)]
+pub struct QosTable {
+    /// What rules are compared with.
+    pub key: KeyProfile,
+    /// The rules.
+    pub rules: Vec<Rule<QosAction>>,
+    /// What frames meet that no rule matches.
+    pub miss: QosMiss,
+}
+
+/// Where a rule of the QoS table sends frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QosAction {
+    /// Traffic class.
+    pub class: u8,
+    /// Queue of the class; `None`: the class chooses.
+    pub queue: Option<u8>,
+}
+
+/// What becomes of frames that no rule of the QoS table matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QosMiss {
+    /// They are dropped.
+    Discard,
+    /// They go to a class.
+    To(QosAction),
 }
 
 /// A queue of received frames.

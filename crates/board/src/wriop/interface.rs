@@ -4,6 +4,7 @@
 use super::{
     config::{Endpoint, InterfaceConfig, ReceiveConfig, TransmitConfig},
     counters::Counters,
+    distribution::Distributor,
     filter::{Stations, Vlans},
 };
 use parking_lot::RwLock;
@@ -35,6 +36,7 @@ pub(super) struct ReceiveSide {
     pub enabled: bool,
     pub stations: Stations,
     pub vlans: Vlans,
+    pub distributor: Distributor,
     pub config: ReceiveConfig,
 }
 
@@ -64,8 +66,9 @@ impl Interface {
         receive.pools.sort_by_key(|pool| (pool.backup, pool.size));
         let stations = Stations::new(&receive.macs);
         let vlans = Vlans::new(&receive);
+        let distributor = Distributor::new(&receive);
         let transmit = TransmitSide { icid, enabled, peer, config: transmit };
-        let receive = ReceiveSide { icid, enabled, stations, vlans, config: receive };
+        let receive = ReceiveSide { icid, enabled, stations, vlans, distributor, config: receive };
         *self.transmit.write() = transmit;
         *self.receive.write() = receive;
     }

@@ -15,12 +15,16 @@
 mod checksum;
 mod config;
 mod counters;
+mod distribution;
 mod filter;
 mod frame;
+mod hash;
 mod interface;
+mod key;
 mod parser;
 mod queues;
 mod receive;
+mod rules;
 mod transmit;
 
 #[cfg(test)]
@@ -31,11 +35,14 @@ use parking_lot::{Mutex, RwLock};
 use std::{collections::HashMap, sync::Arc};
 
 pub use config::{
-    Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, ReceiveClass, ReceiveConfig,
-    ReceiveQueue, Steered, TransmitConfig, TransmitQueue,
+    Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, QosAction,
+    QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Spread, Steered, Steering,
+    SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
 };
 pub use counters::{Tally, Volume};
+pub use key::{KeyError, KeyProfile, MAX_KEY_SIZE};
 pub use queues::Queues;
+pub use rules::Rule;
 
 use interface::Interface;
 

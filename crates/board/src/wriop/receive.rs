@@ -5,6 +5,7 @@ use super::{
     Platform, Queues, checksum,
     config::{Layout, Pool, ReceiveQueue, Steered},
     counters::{Cast, Tally, Volume},
+    distribution::{Choice, Chosen},
     filter::Verdict,
     frame::Frame,
     interface::{Interface, ReceiveSide},
@@ -40,7 +41,9 @@ enum Drop {
 struct Destination {
     queue: ReceiveQueue,
     class: u8,
-    number: u8,
+    /// Number of the queue in its class.
+    number: u16,
+    hash: u32,
 }
 
 impl<'a> Receiver<'a> {
@@ -99,10 +102,14 @@ impl<'a> Receiver<'a> {
             return Err(Drop::Discarded);
         }
         let destination = if errors & config.errors.divert != 0 {
-            let queue = ReceiveQueue { fqid: config.error_queue, flow_context: 0 };
-            Destination { queue, class: 0, number: 0 }
+            Destination {
+                queue: ReceiveQueue { fqid: config.error_queue, flow_context: 0 },
+                class: 0,
+                number: 0,
+                hash: 0,
+            }
         } else {
-            self.destination(by_station.or(by_vlan))?
+            self.destination(by_station.or(by_vlan), frame.bytes, &parsed, &mut found)?
         };
         found |= match Cast::of(frame.bytes) {
             Cast::Unicast => 0,
@@ -114,12 +121,24 @@ impl<'a> Receiver<'a> {
         self.deliver(&received, &destination, platform)
     }
 
-    fn destination(&self, steered: Option<Steered>) -> Result<Destination, Drop> {
-        let Steered { class, queue: number } = steered.unwrap_or(Steered { class: 0, queue: 0 });
+    /// The queue of a frame.
+    fn destination(
+        &self,
+        filtered: Option<Steered>,
+        frame: &[u8],
+        parsed: &Parsed,
+        found: &mut u32,
+    ) -> Result<Destination, Drop> {
+        let Chosen::Queue(choice) = self.side.distributor.choose(frame, parsed, filtered) else {
+            return Err(Drop::Discarded);
+        };
+        *found |= choice.errors;
         let classes = &self.side.config.classes;
-        let found = classes.get(usize::from(class)).and_then(|c| c.queues.get(usize::from(number)));
-        let queue = *found.ok_or(Drop::Discarded)?;
-        Ok(Destination { queue, class, number })
+        let class = classes.get(usize::from(choice.class)).ok_or(Drop::Discarded)?;
+        let mut queue = *class.queues.get(usize::from(choice.queue)).ok_or(Drop::Discarded)?;
+        queue.flow_context = choice.flow_context.unwrap_or(queue.flow_context);
+        let Choice { class, queue: number, hash, .. } = choice;
+        Ok(Destination { queue, class, number, hash })
     }
 
     /// Puts a frame into one buffer, or, where it is too long for any, into
@@ -280,13 +299,18 @@ impl<'a> Receiver<'a> {
         if errors != 0 {
             ctrl |= control::ANNOTATION_ERROR;
         }
+        let flc = match self.side.config.hash_in_flow_context {
+            // The lower half stays what it is: stashing.
+            true => u64::from(destination.hash) << 32 | destination.queue.flow_context & 0x3f,
+            false => destination.queue.flow_context,
+        };
         let fd = Fd {
             address: placed.address,
             // Longer frames than 32 bits count there are not.
             length_word: frame.bytes.len() as u32,
             frc: context,
             ctrl,
-            flc: destination.queue.flow_context,
+            flc,
             ..Fd::default()
         };
         fd.with_layout(placed.offset, placed.format).with_pool(Some(placed.pool))
@@ -296,7 +320,7 @@ impl<'a> Receiver<'a> {
     /// tried.
     fn pools(&self, destination: &Destination) -> impl Iterator<Item = &Pool> {
         let by_queue = self.side.config.pools_by_queue;
-        let selected = if by_queue { destination.number } else { destination.class };
+        let selected = if by_queue { destination.number } else { destination.class.into() };
         let bit = 1u8.checked_shl(selected.into()).unwrap_or(0);
         let uses = move |pool: &&Pool| pool.selector == 0 || pool.selector & bit != 0;
         self.side.config.pools.iter().filter(uses)

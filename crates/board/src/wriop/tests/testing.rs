@@ -162,6 +162,7 @@ pub fn interface(id: u32, peer: u32) -> InterfaceConfig {
             pools: vec![Pool { bpid: id as u16, size: BUFFER, backup: false, selector: 0 }],
             classes: vec![ReceiveClass {
                 queues: vec![ReceiveQueue { fqid: rx(id), flow_context: 0 }],
+                ..ReceiveClass::default()
             }],
             error_queue: rx_err(id),
             max_length: 10_240,
