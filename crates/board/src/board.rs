@@ -5,10 +5,11 @@
 use crate::{
     control::Control,
     dpl::{Dpc, Dpl},
-    fabric::{Dma, Fabric, Pass},
+    fabric::{Fabric, Pass},
     faults::Faults,
-    host::{Clock, Host},
+    host::Host,
     mc::{self, LoadError, Mc},
+    qbman,
     smmu::Smmu,
 };
 use std::sync::Arc;
@@ -48,7 +49,6 @@ pub struct Board {
     control: Control,
     smmu: Arc<Smmu>,
     fabric: Arc<Fabric>,
-    clock: Arc<dyn Clock>,
 }
 
 impl Board {
@@ -58,15 +58,16 @@ impl Board {
     /// [`LoadError`] where the MC cannot make what the layout asks for.
     pub fn new(config: BoardConfig, host: Host) -> Result<Self, LoadError> {
         let smmu = Arc::new(Smmu::new(host.memory, host.lines));
-        let fabric = Arc::new(Fabric::new(host.portals, Dma::new(smmu.clone())));
-        let mut state = mc::State::new(config.mc, fabric.clone(), host.clock.clone());
+        let clock = host.clock.clone();
+        let fabric = Fabric::new(qbman::Config::LX2160A, smmu.clone(), host.portals, clock);
+        let mut state = mc::State::new(config.mc, fabric.clone(), host.clock);
         state.load(&config.layout, config.ports.as_ref())?;
         let perform = {
-            let (fabric, smmu) = (fabric.clone(), smmu.clone());
-            Arc::new(move |pass: &mut Pass| fabric.run(&smmu, pass))
+            let fabric = fabric.clone();
+            Arc::new(move |pass: &mut Pass| fabric.run(pass))
         };
         let mc = Mc::new(state, config.faults, config.tracer, perform);
-        Ok(Self { mc, control: Control::default(), smmu, fabric, clock: host.clock })
+        Ok(Self { mc, control: Control::default(), smmu, fabric })
     }
 
     /// Reads from a window.
@@ -74,7 +75,7 @@ impl Board {
         match window {
             Window::McPortals => self.mc.read(offset, data),
             Window::McControl => self.control.read(offset, data),
-            Window::Qbman => self.fabric.qbman().read(offset, data),
+            Window::Qbman => self.fabric.read(offset, data),
             Window::Smmu => self.smmu.read(offset, data),
         }
     }
@@ -85,11 +86,7 @@ impl Board {
         match window {
             Window::McPortals => self.mc.write(offset, data),
             Window::McControl => self.control.write(offset, data),
-            Window::Qbman => {
-                let mut pass = Pass::at(self.clock.now());
-                self.fabric.qbman().write(offset, data, &mut pass);
-                self.fabric.run(&self.smmu, &mut pass);
-            }
+            Window::Qbman => self.fabric.write(offset, data),
             Window::Smmu => self.smmu.write(offset, data),
         }
     }

@@ -2,39 +2,47 @@
 //! The data plane: what moves frames, beside the Management Complex, which
 //! only writes its tables.
 
+mod detached;
 mod dma;
 mod pass;
+mod timer;
 
 use crate::{
-    host::{BusError, GuestMemory, IrqLines, NoPortalMemory, PortalMemory},
-    mc,
+    host::{Clock, PortalMemory},
     qbman::{self, Qbman},
     smmu::Smmu,
+    wriop::Wriop,
 };
-use std::sync::Arc;
+use std::{cell::Cell, fmt, sync::Arc};
+use timer::{Timed, Timer};
 
 pub use dma::Dma;
 pub use pass::{Engine, Message, Pass};
 
 /// The data plane's tables and engines. All methods may be called from any
 /// thread.
-#[derive(Debug)]
 pub struct Fabric {
     qbman: Qbman,
+    wriop: Wriop,
+    memory: Dma,
+    smmu: Arc<Smmu>,
+    clock: Arc<dyn Clock>,
+    timer: Arc<Timer>,
 }
 
 impl Fabric {
-    /// A data plane with nothing configured, in its power-on state, and the memory
-    /// of its software portals.
-    pub fn new(portals: Arc<dyn PortalMemory>, dma: Dma) -> Self {
-        Self { qbman: Qbman::new(lx2160a(), portals, dma) }
-    }
-
-    /// One that nothing can be reached from: for an MC that only tells what it
-    /// would make of a layout.
-    pub fn detached() -> Arc<Self> {
-        let smmu = Arc::new(Smmu::new(Arc::new(Nothing), Arc::new(Nothing)));
-        Arc::new(Self::new(Arc::new(NoPortalMemory), Dma::new(smmu)))
+    /// A data plane with nothing configured, in its power-on state. `portals` is
+    /// the memory of its software portals.
+    pub fn new(
+        config: qbman::Config,
+        smmu: Arc<Smmu>,
+        portals: Arc<dyn PortalMemory>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        let memory = Dma::new(smmu.clone());
+        let qbman = Qbman::new(config, portals, memory.clone());
+        let timer = Timer::new(clock.clone());
+        Arc::new(Self { qbman, wriop: Wriop::new(), memory, smmu, clock, timer })
     }
 
     /// The queue and buffer manager.
@@ -42,50 +50,76 @@ impl Fabric {
         &self.qbman
     }
 
-    /// Runs the engines that a pass has woken, and sends its interrupts when they
-    /// are done: through the SMMU with their container's isolation id, as
-    /// everything that the board writes.
-    pub fn run(&self, smmu: &Smmu, pass: &mut Pass) {
+    /// The network interfaces.
+    pub fn wriop(&self) -> &Wriop {
+        &self.wriop
+    }
+
+    /// A read of the window of software portals.
+    pub fn read(&self, offset: u64, data: &mut [u8]) {
+        self.qbman.read(offset, data);
+    }
+
+    /// A write to the window of software portals. What it sets off is done when
+    /// this returns.
+    pub fn write(self: &Arc<Self>, offset: u64, data: &[u8]) {
+        self.pass(|pass| self.qbman.write(offset, data, pass));
+    }
+
+    /// Lets `start` start a pass, and runs it.
+    fn pass(self: &Arc<Self>, start: impl FnOnce(&mut Pass)) {
+        thread_local! {
+            /// The memory of passes of this thread, so that none allocates.
+            static PASS: Cell<Pass> = Cell::default();
+        }
+        let mut pass = PASS.take();
+        pass.restart(self.clock.now());
+        start(&mut pass);
+        self.run(&mut pass);
+        PASS.set(pass);
+    }
+
+    /// Runs the engines that a pass has woken until none has anything to do, and
+    /// sends its interrupts: through the SMMU with their container's isolation
+    /// id, as everything that the board writes. To be called with no lock held.
+    pub fn run(self: &Arc<Self>, pass: &mut Pass) {
+        self.wriop.resume(pass);
+        while let Some(engine) = pass.next_engine() {
+            match engine {
+                Engine::Interface(id) => {
+                    self.wriop.transmit(id, &self.qbman, &self.memory, pass);
+                }
+                // Nothing wakes them: no family gives them queues.
+                Engine::Dma(_) | Engine::Crypto(_) => {}
+            }
+        }
         for Message { icid, address, value } in pass.take_messages() {
-            if let Err(fault) = smmu.message(icid, address, value) {
+            if let Err(fault) = self.smmu.message(icid, address, value) {
                 tracing::warn!(icid, address, value, %fault, "interrupt message lost");
             }
         }
+        self.timer.arm(self);
     }
 }
 
-/// The queue manager of an LX2160A.
-fn lx2160a() -> qbman::Config {
-    qbman::Config {
-        portals: mc::SOFTWARE_PORTALS,
-        queues: 2049,
-        channels: 1280,
-        pools: 65,
-        destinations: 257,
-        version: qbman::Version::V5,
-        clock: 700_000_000,
+impl Timed for Fabric {
+    fn deadline(&self) -> Option<u64> {
+        self.qbman.deadline()
+    }
+
+    fn expire(self: &Arc<Self>) {
+        self.pass(|pass| self.qbman.tick(pass));
     }
 }
 
-/// A host without memory and interrupt controller.
-struct Nothing;
-
-impl GuestMemory for Nothing {
-    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
-        Err(BusError { address, length: buf.len() })
-    }
-
-    fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
-        Err(BusError { address, length: data.len() })
-    }
-
-    fn read_u64(&self, address: u64) -> Result<u64, BusError> {
-        Err(BusError { address, length: 8 })
+impl Drop for Fabric {
+    fn drop(&mut self) {
+        self.timer.close();
     }
 }
 
-impl IrqLines for Nothing {
-    fn message(&self, _: u16, _: u64, _: u32) {}
-
-    fn smmu(&self, _: bool) {}
+impl fmt::Debug for Fabric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fabric").field("clock", &self.clock).finish_non_exhaustive()
+    }
 }

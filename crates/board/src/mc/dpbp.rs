@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Buffer pools.
 
-use super::{Answer, Call, Family, State};
+use super::{Answer, Call, Family, Object, State};
+use crate::{fabric::Pass, qbman::PoolConfig};
 use mc_abi::{
     DecodeError, ObjectType, Params, Status,
     dpbp::{self, Command},
@@ -38,6 +39,7 @@ impl Family for BufferPool {
     }
 
     fn destroy(self, state: &mut State, _id: u32) {
+        state.fabric.qbman().configure_pool(self.bpid.into(), None, &mut state.pass);
         state.pools.bp.give(u32::from(self.bpid));
     }
 
@@ -61,23 +63,34 @@ impl Family for BufferPool {
                 Ok(Answer::DONE)
             }
             Command::GetNotifications(get) => call.reply(get, pool.notifications.clone()),
-            // No buffer can be released yet: the queues are not there.
             Command::GetFreeBufferCount(get) => {
-                call.reply(get, dpbp::GetFreeBufferCountReply { count: 0 })
+                let bpid = pool.bpid.into();
+                let count = state.fabric.qbman().free_buffers(bpid);
+                call.reply(get, dpbp::GetFreeBufferCountReply { count })
             }
             // Made through the container's token, never through the object's.
             Command::Create(_) => Err(Status::UnsupportedOperation),
         }
     }
 
+    /// The buffers are gone: who gets the pool next would otherwise be given
+    /// memory of who had it before.
     fn reset(state: &mut State, id: u32) {
-        if let Ok(pool) = state.body_mut::<Self>(id) {
-            pool.enabled = false;
-            pool.notifications = Default::default();
-        }
+        let Ok(pool) = state.body_mut::<Self>(id) else { return };
+        pool.enabled = false;
+        pool.notifications = Default::default();
+        let bpid = pool.bpid.into();
+        state.fabric.qbman().configure_pool(bpid, None, &mut state.pass);
     }
 
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
+    }
+
+    /// A pool takes and gives buffers whether or not it is enabled: what a real
+    /// one does is not known, and drivers enable it before they fill it.
+    fn program(&self, state: &State, _object: &Object, icid: u16, pass: &mut Pass) {
+        let config = PoolConfig { icid };
+        state.fabric.qbman().configure_pool(self.bpid.into(), Some(config), pass);
     }
 }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Concentrators: channels that collect the frames of several queues.
 
-use super::{Answer, Call, Family, Kind, State, dpio::QueuingPortal, queue};
+use super::{Answer, Call, Family, Kind, Object, State, dpio::QueuingPortal, queue};
+use crate::{
+    fabric::Pass,
+    qbman::{ChannelConfig, NotificationConfig},
+};
 use mc_abi::{
     DecodeError, ObjectId, ObjectType, Params, Status,
     dpcon::{self, Command},
@@ -51,12 +55,17 @@ impl Family for Concentrator {
     }
 
     fn destroy(self, state: &mut State, id: u32) {
+        state.fabric.qbman().configure_channel(self.channel, None, &mut state.pass);
         channels(state, self.num_priorities).give(self.channel);
+        let mut portals = Vec::new();
         for object in state.objects.values_mut() {
-            if let Kind::Dpio(portal) = &mut object.kind {
-                portal.forget_channel(id);
+            if let Kind::Dpio(portal) = &mut object.kind
+                && portal.forget_channel(id)
+            {
+                portals.push(object.id);
             }
         }
+        portals.into_iter().for_each(|portal| state.touch(portal));
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
@@ -91,6 +100,17 @@ impl Family for Concentrator {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }
+
+    fn program(&self, state: &State, _object: &Object, icid: u16, pass: &mut Pass) {
+        let notification = self.notification.and_then(|notification| {
+            let portal = state.body::<QueuingPortal>(notification.dpio).ok()?;
+            let Notification { priority, user_ctx: context, .. } = notification;
+            Some(NotificationConfig { portal: portal.portal, priority, context })
+        });
+        let (priorities, enabled) = (self.num_priorities, self.enabled);
+        let config = ChannelConfig { icid, priorities, enabled, notification };
+        state.fabric.qbman().configure_channel(self.channel, Some(config), pass);
+    }
 }
 
 /// The pool of channels with as many work queues as the priorities need.
@@ -116,7 +136,7 @@ fn notification(
         return Err(Status::ConfigurationError);
     }
     let portal = state.body::<QueuingPortal>(set.dpio_id)?;
-    if !portal.has_channel || set.priority >= portal.num_priorities {
+    if portal.channel.is_none() || set.priority >= portal.num_priorities {
         return Err(Status::ConfigurationError);
     }
     let (dpio, priority, user_ctx) = (set.dpio_id, set.priority, set.user_ctx);

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Queuing portals: the software portals of the queue manager.
 
+use super::dpcon::Concentrator;
 use super::{
-    Answer, Call, Family, Region, State,
+    Answer, Call, Family, Object, Region, State,
     object::RegionWindow,
     queue::{self, CORES},
 };
-use crate::qbman;
+use crate::{
+    fabric::{Message, Pass},
+    qbman::{self, ChannelConfig, PortalConfig},
+};
 use mc_abi::{
     DecodeError, ObjectId, ObjectType, Params, Status,
     dpio::{self, Command},
@@ -41,8 +45,8 @@ const OWN_CHANNEL: usize = 0;
 pub(crate) struct QueuingPortal {
     /// Number of the software portal.
     pub portal: u32,
-    /// Whether it has a notification channel.
-    pub has_channel: bool,
+    /// Its notification channel, where it has one.
+    pub channel: Option<u32>,
     /// Priorities of the notification channel, kept as asked for where there is
     /// none (board observation).
     pub num_priorities: u8,
@@ -86,9 +90,17 @@ impl Family for QueuingPortal {
         if !(least..=queue::MAX_PRIORITIES).contains(&request.num_priorities) {
             return Err(Status::ConfigurationError);
         }
+        let portal = state.pools.swp.take()?;
+        let channel = match has_channel.then(|| state.pools.channel8.take()).transpose() {
+            Ok(channel) => channel,
+            Err(status) => {
+                state.pools.swp.give(portal);
+                return Err(status);
+            }
+        };
         Ok(Self {
-            portal: state.pools.swp.take()?,
-            has_channel,
+            portal,
+            channel,
             num_priorities: request.num_priorities,
             enabled: false,
             stashing: Stashing::default(),
@@ -98,8 +110,14 @@ impl Family for QueuingPortal {
 
     fn destroy(self, state: &mut State, _id: u32) {
         // Whoever gets the portal next finds it as after power-on.
-        state.fabric.qbman().reset_portal(self.portal, &mut state.pass);
+        let qbman = state.fabric.qbman();
+        qbman.reset_portal(self.portal, &mut state.pass);
+        qbman.configure_portal(self.portal, None, &mut state.pass);
         state.pools.swp.give(self.portal);
+        if let Some(channel) = self.channel {
+            qbman.configure_channel(channel, None, &mut state.pass);
+            state.pools.channel8.give(channel);
+        }
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
@@ -162,6 +180,29 @@ impl Family for QueuingPortal {
         Some(&mut self.enabled)
     }
 
+    /// A portal works whether or not its object is enabled: what a real one does
+    /// between the two is not known, and drivers enable it before they look.
+    fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
+        let channel_of = |dpcon: u32| state.body::<Concentrator>(dpcon).ok().map(|c| c.channel);
+        let config = PortalConfig {
+            icid,
+            own_channel: self.channel,
+            static_channels: self.channels.map(|dpcon| dpcon.and_then(channel_of)),
+            message: object.irqs.first().filter(|irq| irq.address != 0).map(|irq| Message {
+                icid,
+                address: irq.address,
+                value: irq.value,
+            }),
+        };
+        let qbman = state.fabric.qbman();
+        qbman.configure_portal(self.portal, Some(config), pass);
+        if let Some(channel) = self.channel {
+            let priorities = self.num_priorities;
+            let config = ChannelConfig { icid, priorities, enabled: true, notification: None };
+            qbman.configure_channel(channel, Some(config), pass);
+        }
+    }
+
     /// In the order that drivers count on: cache-enabled, cache-inhibited,
     /// memory-backed. That the first one is cacheable but not shareable is
     /// inferred from what drivers do with the flags.
@@ -187,7 +228,7 @@ impl QueuingPortal {
             id,
             qbman_portal_id: self.portal as u16,
             num_priorities: self.num_priorities,
-            channel_mode: u8::from(self.has_channel),
+            channel_mode: u8::from(self.channel.is_some()),
             qbman_portal_ce_offset: offset,
             qbman_portal_ci_offset: qbman::CI_OFFSET + offset,
             qbman_version: QBMAN_VERSION,
@@ -196,12 +237,11 @@ impl QueuingPortal {
     }
 
     /// Drops the channel of a concentrator that is gone.
-    pub fn forget_channel(&mut self, dpcon: u32) {
-        for channel in &mut self.channels {
-            if *channel == Some(dpcon) {
-                *channel = None;
-            }
-        }
+    ///
+    /// Whether it had it.
+    pub fn forget_channel(&mut self, dpcon: u32) -> bool {
+        let slot = self.channels.iter_mut().find(|channel| **channel == Some(dpcon));
+        slot.is_some_and(|slot| slot.take().is_some())
     }
 }
 
@@ -222,7 +262,7 @@ fn add_channel(state: &mut State, portal: ObjectId, dpcon: u32) -> Result<u8, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{fabric::Pass, mc::testing::TestMc};
+    use crate::mc::testing::TestMc;
     use mc_abi::{common, dpcon, dprc};
 
     const LOCAL: dpio::Create = dpio::Create { channel_mode: 1, num_priorities: 8 };
@@ -263,8 +303,7 @@ mod tests {
             mc.state.fabric.qbman().read(qbman::CI_OFFSET + IER, &mut value);
             u32::from_le_bytes(value)
         };
-        let qbman = mc.state.fabric.qbman();
-        qbman.write(qbman::CI_OFFSET + 0xe40, &4u32.to_le_bytes(), &mut Pass::default());
+        mc.state.fabric.write(qbman::CI_OFFSET + 0xe40, &4u32.to_le_bytes());
         assert_eq!(enabled_interrupts(&mc), 4);
         mc.call(token, &common::Reset {}).expect("reset");
         assert_eq!(enabled_interrupts(&mc), 0);

@@ -86,7 +86,9 @@ pub(crate) trait Family: Variant + fmt::Debug {
     /// Writes what the object is now to the data plane's tables. Called at the
     /// end of each command that may have changed it; takes what it changes back
     /// in [`destroy`](Self::destroy).
-    fn program(_state: &State, _object: &Object, _pass: &mut Pass) {}
+    ///
+    /// `icid` is the isolation id of the container that holds the object.
+    fn program(&self, _state: &State, _object: &Object, _icid: u16, _pass: &mut Pass) {}
 
     /// Called after an interface was connected to a peer, or lost it.
     fn connected(_state: &mut State, _id: u32, _interface: u16, _peer: Option<Endpoint>) {}
@@ -149,10 +151,9 @@ macro_rules! families {
         /// gone has taken its entries back when it was destroyed.
         pub(crate) fn program(state: &State, id: ObjectId, pass: &mut Pass) {
             let Some(object) = state.objects.get(&id) else { return };
-            match id.kind {
-                $( <$body>::TYPE => <$body>::program(state, object, pass), )*
-                #[allow(unreachable_patterns)]
-                _ => {}
+            let Some(icid) = state.icid(object.container) else { return };
+            match &object.kind {
+                $( Kind::$variant(body) => body.program(state, object, icid, pass), )*
             }
         }
 

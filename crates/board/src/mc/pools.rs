@@ -329,7 +329,7 @@ pools! {
     opr "opr" = 0, 256;
     /// Channels with eight work queues. How many there are and what their pool
     /// is called is not known from a board.
-    channel8 "swpch8" = 0, 64;
+    channel8 "swpch8" = 1, 255;
     /// Channels with two work queues; likewise.
     channel2 "swpch2" = 1024, 256;
 }

@@ -125,7 +125,7 @@ impl State {
             0 => return Ok(()),
             1 if beside(ObjectType::Dpio) => {
                 let portal = self.body::<QueuingPortal>(id)?;
-                if portal.has_channel { portal.num_priorities } else { 0 }
+                if portal.channel.is_some() { portal.num_priorities } else { 0 }
             }
             2 if beside(ObjectType::Dpcon) => self.body::<Concentrator>(id)?.num_priorities,
             _ => 0,

@@ -28,6 +28,17 @@ pub struct Config {
 }
 
 impl Config {
+    /// That of an LX2160A.
+    pub const LX2160A: Self = Self {
+        portals: crate::mc::SOFTWARE_PORTALS,
+        queues: 2049,
+        channels: 1280,
+        pools: 65,
+        destinations: 257,
+        version: Version::V5,
+        clock: 700_000_000,
+    };
+
     /// Portals beyond this number do not exist.
     pub const MOST_PORTALS: u32 = 128;
 }
