@@ -101,9 +101,6 @@ pub const FLICKER_PAGES: u64 = 2;
 
 impl Memory {
     /// Memory for a thread of a process.
-    ///
-    /// # Errors
-    /// The kernel has none.
     pub fn new(flicker: Area) -> io::Result<Self> {
         let memory =
             Self { own: Area::new(layout::PAGES)?, flicker, window: Area::new(WINDOW_PAGES)? };
@@ -166,9 +163,6 @@ impl Caller<'_> {
     /// Pointers among the arguments are of the thread's [`Memory`], of its device
     /// maps, or of no memory at all (see [`Caller::place`]); calls that change the
     /// address space name ranges of those.
-    ///
-    /// # Errors
-    /// The error number.
     pub fn call(&mut self, kind: Kind, number: libc::c_long, args: [u64; 6]) -> Result<u64, i32> {
         self.slot.start(kind, args);
         let result = unsafe_call(number, args);
@@ -178,25 +172,19 @@ impl Caller<'_> {
 
     /// Makes a system call that is none of the test's: neither remembered nor counted.
     /// Its pointers are of the thread's [`Memory`].
-    ///
-    /// # Errors
-    /// The error number.
     pub fn quietly(&self, number: libc::c_long, args: [u64; 6]) -> Result<u64, i32> {
         outcome(unsafe_call(number, args))
     }
 
     /// An ioctl.
-    ///
-    /// # Errors
-    /// The error number.
     pub fn ioctl(
         &mut self,
         kind: Kind,
         file: i32,
-        request: u64,
+        request: u32,
         argument: u64,
     ) -> Result<u64, i32> {
-        self.call(kind, libc::SYS_ioctl, [file as u64, request, argument, 0, 0, 0])
+        self.call(kind, libc::SYS_ioctl, [file as u64, request.into(), argument, 0, 0, 0])
     }
 
     /// Whether something happens that does so once in `n` times.

@@ -27,6 +27,8 @@ mod worker;
 
 use caller::{Commands, Setup};
 use clap::Parser;
+use fsl_mc_linux::bus::{SYSFS, VFIO_DRIVER};
+use fsl_mc_linux::kmsg;
 use mc_abi::ObjectId;
 use report::Asked;
 use shared::{OBJECTS, PROCESSES, Shared, THREADS};
@@ -35,9 +37,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use supervisor::{Limits, Supervisor};
-
-/// Where Linux shows the devices of the bus.
-const DEVICES: &str = "/sys/bus/fsl-mc/devices";
 
 /// Random system calls on a container that is bound to vfio-fsl-mc.
 #[derive(Debug, Parser)]
@@ -104,7 +103,8 @@ fn run(options: &Options) -> Result<bool, String> {
         hang: Duration::from_secs(options.hang),
         rebind: options.rebind_every.map(Duration::from_secs),
     };
-    let mut supervisor = Supervisor::new(&setup, shared, &options.container.to_string(), limits);
+    let mut supervisor = Supervisor::new(&setup, shared, &options.container.to_string(), limits)
+        .map_err(|error| format!("opening the kernel's log, {}: {error}", kmsg::PATH))?;
     let finding = supervisor.run().map_err(|error| format!("starting a process: {error}"))?;
     let elapsed = supervisor.elapsed();
     let mut findings: Vec<_> = finding.into_iter().collect();
@@ -125,25 +125,20 @@ fn run(options: &Options) -> Result<bool, String> {
 
 /// `/dev/vfio/N` of the container's group.
 fn group(container: ObjectId) -> Result<CString, String> {
-    let link = Path::new(DEVICES).join(container.to_string()).join("iommu_group");
-    let target = std::fs::read_link(&link)
-        .map_err(|error| format!("{} names no group: {error}", link.display()))?;
-    let number = target.file_name().unwrap_or_default().to_string_lossy();
+    let number = SYSFS
+        .group_of(&container.to_string())
+        .ok_or_else(|| format!("{container} has no IOMMU group, or is not on the bus"))?;
     let path = format!("/dev/vfio/{number}");
     if !Path::new(&path).exists() {
-        return Err(format!("no {path}: bind {container} to vfio-fsl-mc first"));
+        return Err(format!("no {path}: bind {container} to {VFIO_DRIVER} first"));
     }
     CString::new(path).map_err(|error| error.to_string())
 }
 
 /// The container and what is in it, by name.
 fn objects(container: ObjectId) -> Result<Vec<(CString, ObjectId)>, String> {
-    let directory = Path::new(DEVICES).join(container.to_string());
-    // The devices of a container lie in its own directory.
-    let entries = std::fs::read_dir(&directory)
-        .map_err(|error| format!("listing {}: {error}", directory.display()))?;
-    let mut ids: Vec<ObjectId> =
-        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let names = SYSFS.objects(&container.to_string()).map_err(|error| error.to_string())?;
+    let mut ids: Vec<ObjectId> = names.iter().filter_map(|name| name.parse().ok()).collect();
     ids.sort();
     ids.insert(0, container);
     ids.truncate(OBJECTS);

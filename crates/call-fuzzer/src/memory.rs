@@ -7,6 +7,7 @@
 //! fault there into an answer.
 #![allow(unsafe_code)]
 
+use fsl_mc_linux::Mapping;
 use std::arch::global_asm;
 use std::io;
 
@@ -23,26 +24,12 @@ pub struct Area {
 
 impl Area {
     /// Fresh zeroed memory, readable and writable.
-    ///
-    /// # Errors
-    /// The kernel has none.
     pub fn new(pages: u64) -> io::Result<Self> {
-        let length = pages * PAGE;
-        // SAFETY: the kernel chooses the place, so that no other memory is touched.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length as usize,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(Self { start: start as u64, length })
+        let memory = Mapping::anonymous((pages * PAGE) as usize)?;
+        let (start, length) = (memory.address(), memory.length() as u64);
+        // It stays for the life of the process.
+        memory.into_raw();
+        Ok(Self { start, length })
     }
 
     /// Where it starts.
@@ -102,7 +89,6 @@ impl Touch {
     /// Touches an address of an [`Area`] or of a region that is mapped; gives what
     /// was there, or `value` after a store.
     ///
-    /// # Errors
     /// [`Faulted`]: nothing is mapped there, or not for this.
     pub fn at(self, address: u64, value: u64) -> Result<u64, Faulted> {
         let mut word = value;
@@ -209,9 +195,6 @@ global_asm!(
 
 /// Makes [`Touch::at`] answer instead of ending the process, and lets the signal
 /// USR1 interrupt a call and do nothing else. For the whole process.
-///
-/// # Errors
-/// The kernel refuses a handler.
 pub fn catch_faults() -> io::Result<()> {
     let handlers = [
         (libc::SIGSEGV, on_fault as *const () as usize, libc::SA_SIGINFO | libc::SA_NODEFER),

@@ -8,6 +8,7 @@
 
 use crate::kind::{KINDS, Kind, errno_name};
 use crate::mode_lock::ModeLock;
+use fsl_mc_linux::Mapping;
 use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -307,28 +308,12 @@ pub struct Shared {
 
 impl Shared {
     /// Memory that processes forked from here on have in common, all zero.
-    ///
-    /// # Errors
-    /// The kernel has no memory.
     pub fn new() -> io::Result<&'static Self> {
-        // SAFETY: the kernel chooses the place, so that no other memory is touched.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                size_of::<Self>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
+        let (start, _) = Mapping::anonymous_shared(size_of::<Self>())?.into_raw();
         // SAFETY: the memory is as large as the structure, aligned to a page, zeroed and
         // never unmapped. The structure is atomics throughout, for which zero is a value,
         // and which several processes may change.
-        Ok(unsafe { &*start.cast::<Self>() })
+        Ok(unsafe { start.cast::<Self>().as_ref() })
     }
 
     /// The slot of a thread, or of its child process.

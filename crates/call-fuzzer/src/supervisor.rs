@@ -15,6 +15,7 @@ use crate::report::Finding;
 use crate::shared::{HELPER, SLOTS, Shared};
 use crate::steps;
 use crate::worker::{self, Identity};
+use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -28,8 +29,6 @@ const HISTORY: usize = 8;
 /// How often the helper tries to start, and how long it waits in between.
 const TRIES: u32 = 1000;
 const TRY: Duration = Duration::from_millis(1);
-/// The driver's directory.
-const DRIVER: &str = "/sys/bus/fsl-mc/drivers/vfio-fsl-mc";
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy)]
@@ -81,9 +80,15 @@ pub struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    pub fn new(setup: &'a Setup, shared: &'static Shared, container: &str, limits: Limits) -> Self {
+    /// Opens the kernel's log.
+    pub fn new(
+        setup: &'a Setup,
+        shared: &'static Shared,
+        container: &str,
+        limits: Limits,
+    ) -> io::Result<Self> {
         let now = Instant::now();
-        Self {
+        Ok(Self {
             setup,
             shared,
             limits,
@@ -91,20 +96,17 @@ impl<'a> Supervisor<'a> {
             workers: (0..setup.processes).map(|_| None).collect(),
             generation: 0,
             random: fastrand::Rng::with_seed(mix(setup.seed, [u64::MAX; 3])),
-            log: KernelLog::open(),
+            log: KernelLog::open()?,
             rebind: None,
             rebound: now,
             alone: true,
             left: None,
             seen: vec![(0, now); SLOTS],
             started: now,
-        }
+        })
     }
 
     /// Runs to the end. A finding ends it early; it has been reported by then.
-    ///
-    /// # Errors
-    /// No process can be made.
     pub fn run(&mut self) -> io::Result<Option<Finding>> {
         self.say(&format!("seed {} on {}", self.setup.seed, self.container));
         // Children whose parents were killed come here.
@@ -458,14 +460,14 @@ fn rebind(shared: &'static Shared, container: &str) -> i32 {
     // Unbinding takes the group from its VFIO container. Where no moment is found for it,
     // the device stays bound until the next time.
     let unbound = (0..TRIES).find_map(|_| {
-        let unbind = || write(shared, Kind::Unbind, "unbind", container);
+        let unbind = || counted(shared, Kind::Unbind, || SYSFS.unbind_from(container, VFIO_DRIVER));
         let unbound = shared.iommu_lock.try_with(HELPER, Mode::Change, unbind);
         if unbound.is_none() {
             std::thread::sleep(TRY);
         }
         unbound
     });
-    let bind = || write(shared, Kind::Bind, "bind", container);
+    let bind = || counted(shared, Kind::Bind, || SYSFS.bind(container, VFIO_DRIVER));
     match unbound.map_or(Ok(()), |unbound| unbound.and_then(|()| bind())) {
         Ok(()) => 0,
         Err(error) => {
@@ -475,12 +477,19 @@ fn rebind(shared: &'static Shared, container: &str) -> i32 {
     }
 }
 
-/// Writes a device's name to a file of its driver.
-fn write(shared: &Shared, kind: Kind, file: &str, container: &str) -> Result<(), String> {
+/// Counts a step of the helper as a call.
+fn counted(
+    shared: &Shared,
+    kind: Kind,
+    work: impl FnOnce() -> Result<(), bus::Error>,
+) -> Result<(), bus::Error> {
     let slot = &shared.slots[HELPER];
     slot.start(kind, [0; 6]);
-    let written = std::fs::write(format!("{DRIVER}/{file}"), container);
-    let errno = written.as_ref().err().and_then(io::Error::raw_os_error).unwrap_or(0);
+    let done = work();
+    let errno = match &done {
+        Ok(()) => 0,
+        Err(error) => error.errno.map_or(libc::EIO, |errno| errno.raw_os_error()),
+    };
     slot.end(kind, -i64::from(errno));
-    written.map_err(|error| format!("{file} of {container}: {error}"))
+    done
 }

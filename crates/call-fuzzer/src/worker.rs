@@ -23,9 +23,6 @@ pub struct Identity {
 }
 
 /// Lives the life of a worker process.
-///
-/// # Errors
-/// The kernel gives no memory, no handler or no thread.
 pub fn live(setup: &Setup, shared: &'static Shared, identity: Identity) -> io::Result<()> {
     let process = &shared.processes[identity.index];
     process.id.store(std::process::id() as i32, Relaxed);

@@ -2,6 +2,7 @@
 //! What a check is, how it ends, and the sentences by which it ends.
 
 use crate::context::Context;
+use fsl_mc_linux::errno::name_or_number;
 use rustix::io::Errno;
 use std::fmt::Debug;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use std::time::Duration;
 pub struct Check {
     /// Group, such as `info`.
     pub group: &'static str,
-    /// Name within the group, such as `argsz-zero`.
-    pub name: &'static str,
+    /// Name of the function that runs it, or the check's own where functions share a body.
+    function: &'static str,
     /// The rule, in one sentence.
     pub rule: &'static str,
     /// Where the rule comes from.
@@ -33,26 +34,41 @@ pub struct Check {
 }
 
 impl Check {
-    /// A check without a known defect, for ten seconds at most.
-    pub const fn new(
-        group: &'static str,
-        name: &'static str,
-        rule: &'static str,
-        source: &'static str,
-        run: fn(&Context) -> Outcome,
-    ) -> Self {
+    /// What the checks of a group start from: no known defect, ten seconds at most.
+    pub const fn group(group: &'static str) -> Self {
         Self {
             group,
-            name,
-            rule,
-            source,
+            function: "",
+            rule: "",
+            source: "",
             defect: None,
             danger: false,
             interrupts: false,
             spoils: false,
             limit: Duration::from_secs(10),
-            run,
+            run: |_| Ok(()),
         }
+    }
+
+    /// A check of the group; [`check!`] calls it.
+    #[must_use]
+    pub const fn row(
+        mut self,
+        function: &'static str,
+        rule: &'static str,
+        run: fn(&Context) -> Outcome,
+    ) -> Self {
+        self.function = function;
+        self.rule = rule;
+        self.run = run;
+        self
+    }
+
+    /// Where the rule comes from.
+    #[must_use]
+    pub const fn source(mut self, source: &'static str) -> Self {
+        self.source = source;
+        self
     }
 
     /// Linux's own driver fails it by this defect.
@@ -90,11 +106,29 @@ impl Check {
         self
     }
 
+    /// Name within the group, such as `argsz-zero`.
+    pub fn name(&self) -> String {
+        self.function.replace('_', "-")
+    }
+
     /// `group/name`.
     pub fn path(&self) -> String {
-        format!("{}/{}", self.group, self.name)
+        format!("{}/{}", self.group, self.name())
     }
 }
+
+/// A row of a group's table: a check that starts from the group's `GROUP` and is called as
+/// its function is, with its rule and, where the group has none for all, its source.
+/// `check!(name, function, ..)` gives it a name of its own.
+macro_rules! check {
+    ($function:ident, $rule:expr $(, $source:expr)? $(,)?) => {
+        GROUP.row(stringify!($function), $rule, $function)$(.source($source))?
+    };
+    ($name:literal, $function:expr, $rule:expr $(, $source:expr)? $(,)?) => {
+        GROUP.row($name, $rule, $function)$(.source($source))?
+    };
+}
+pub(crate) use check;
 
 /// Why a check does not end well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +181,7 @@ pub fn refused_any<T: Debug>(what: &str, got: Result<T, Errno>, expected: &[Errn
     match got {
         Err(errno) if expected.contains(&errno) => Ok(()),
         got => {
-            let names: Vec<String> = expected.iter().map(|errno| errno_name(*errno)).collect();
+            let names: Vec<String> = expected.iter().map(|errno| name_or_number(*errno)).collect();
             fail(format!("{what}: refused with {}", names.join(" or ")), answer(got))
         }
     }
@@ -156,7 +190,7 @@ pub fn refused_any<T: Debug>(what: &str, got: Result<T, Errno>, expected: &[Errn
 /// A system call must succeed.
 pub fn done<T>(what: &str, got: Result<T, Errno>) -> Result<T, Stop> {
     got.or_else(|errno| {
-        fail(format!("{what}: done"), format!("refused with {}", errno_name(errno)))
+        fail(format!("{what}: done"), format!("refused with {}", name_or_number(errno)))
     })
 }
 
@@ -164,41 +198,8 @@ pub fn done<T>(what: &str, got: Result<T, Errno>) -> Result<T, Stop> {
 pub fn answer<T: Debug>(got: Result<T, Errno>) -> String {
     match got {
         Ok(value) => format!("done, {value:?}"),
-        Err(errno) => format!("refused with {}", errno_name(errno)),
+        Err(errno) => format!("refused with {}", name_or_number(errno)),
     }
-}
-
-/// The name of an error, such as `EINVAL`.
-pub fn errno_name(errno: Errno) -> String {
-    let text = || format!("errno {}", errno.raw_os_error());
-    const NAMES: [(Errno, &str); 22] = [
-        (Errno::PERM, "EPERM"),
-        (Errno::NOENT, "ENOENT"),
-        (Errno::INTR, "EINTR"),
-        (Errno::IO, "EIO"),
-        (Errno::NXIO, "ENXIO"),
-        (Errno::BADF, "EBADF"),
-        (Errno::AGAIN, "EAGAIN"),
-        (Errno::NOMEM, "ENOMEM"),
-        (Errno::ACCESS, "EACCES"),
-        (Errno::FAULT, "EFAULT"),
-        (Errno::BUSY, "EBUSY"),
-        (Errno::EXIST, "EEXIST"),
-        (Errno::NODEV, "ENODEV"),
-        (Errno::INVAL, "EINVAL"),
-        (Errno::NOTTY, "ENOTTY"),
-        (Errno::FBIG, "EFBIG"),
-        (Errno::NOSPC, "ENOSPC"),
-        (Errno::SPIPE, "ESPIPE"),
-        (Errno::OVERFLOW, "EOVERFLOW"),
-        (Errno::OPNOTSUPP, "EOPNOTSUPP"),
-        (Errno::TIMEDOUT, "ETIMEDOUT"),
-        (Errno::BADFD, "EBADFD"),
-    ];
-    NAMES
-        .iter()
-        .find(|(known, _)| *known == errno)
-        .map_or_else(text, |(_, name)| (*name).to_owned())
 }
 
 impl From<dprc::Error> for Stop {
@@ -213,6 +214,12 @@ impl From<dprc::PortalError> for Stop {
             expected: "a command before the rule to succeed".into(),
             got: error.to_string(),
         }
+    }
+}
+
+impl From<fsl_mc_linux::bus::Error> for Stop {
+    fn from(error: fsl_mc_linux::bus::Error) -> Self {
+        Self::Fail { expected: "a step before the rule to succeed".into(), got: error.to_string() }
     }
 }
 

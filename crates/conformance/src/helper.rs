@@ -2,11 +2,13 @@
 //! Processes beside that of a check: those that use a container at the same time, that
 //! wait in a system call, and that are killed in the middle of it.
 
-use crate::bus;
 use crate::check::{Outcome, Stop, fail};
-use crate::context::{Held, hold};
+use crate::context::hold;
 use crate::mc;
-use dprc::{Access, Device, DmaBuffer, EventFd, IrqAction, IrqData, Mapped, MappedRegion};
+use dprc::{
+    Access, AssignedContainer, Device, DmaBuffer, EventFd, IrqAction, IrqData, Mapped, MappedRegion,
+};
+use fsl_mc_linux::bus::{self, SYSFS};
 use rustix::fd::AsFd;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
@@ -88,9 +90,6 @@ pub struct Helper {
 
 impl Helper {
     /// Starts a process and waits until it is ready.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn start(job: Job, arguments: &[&str]) -> Result<Self, Stop> {
         let mut helper = Self::launch(job, arguments, Stdio::piped())?;
         helper.expect_line(READY)?;
@@ -98,9 +97,6 @@ impl Helper {
     }
 
     /// Starts a process that has a device as its standard input.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn with_device(job: Job, device: &Device) -> Result<Self, Stop> {
         let file = device.as_fd().try_clone_to_owned()?;
         let mut helper = Self::launch(job, &[], file.into())?;
@@ -130,9 +126,6 @@ impl Helper {
     }
 
     /// Waits for a line.
-    ///
-    /// # Errors
-    /// The check fails on another line or none.
     fn expect_line(&mut self, wanted: &str) -> Outcome {
         let what = || format!("the helper process for `{}` prints {wanted:?}", self.job.name());
         match self.lines.recv_timeout(PATIENCE) {
@@ -144,9 +137,6 @@ impl Helper {
     }
 
     /// Kills the process and waits until it is gone with all that it had.
-    ///
-    /// # Errors
-    /// The check fails where it does not go.
     pub fn kill(mut self) -> Outcome {
         self.child.kill()?;
         match self.wait(PATIENCE)? {
@@ -156,9 +146,6 @@ impl Helper {
     }
 
     /// Asks the process to end and expects success.
-    ///
-    /// # Errors
-    /// The check fails with what went wrong.
     pub fn finish(mut self) -> Outcome {
         drop(self.stdin.take());
         let what = format!("the helper process for `{}` succeeds", self.job.name());
@@ -170,9 +157,6 @@ impl Helper {
     }
 
     /// Waits for the end of the process.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn wait(&mut self, patience: Duration) -> Result<Option<ExitStatus>, Stop> {
         let end = Instant::now() + patience;
         loop {
@@ -242,7 +226,7 @@ fn run_job(arguments: &[String]) -> Outcome {
         }
         (Some(Job::Write), [path, text]) => {
             say(READY);
-            Ok(bus::write(std::path::Path::new(path), text)?)
+            Ok(bus::write_attribute(std::path::Path::new(path), text, |_| String::new())?)
         }
         (Some(job), [container]) => repeat(job, container),
         _ => fail("a job with its arguments", format!("{words:?}")),
@@ -280,7 +264,11 @@ fn repeat(job: Job, container: &str) -> Outcome {
 
 type Step<'a> = Box<dyn FnMut() -> Outcome + 'a>;
 
-fn steps<'a>(job: Job, container: &'a str, held: Option<&'a Held>) -> Result<Step<'a>, Stop> {
+fn steps<'a>(
+    job: Job,
+    container: &'a str,
+    held: Option<&'a AssignedContainer>,
+) -> Result<Step<'a>, Stop> {
     let Some(held) = held else {
         return Ok(Box::new(move || {
             let held = hold(container)?;
@@ -294,7 +282,7 @@ fn steps<'a>(job: Job, container: &'a str, held: Option<&'a Held>) -> Result<Ste
     Ok(match job {
         Job::Command => {
             let number = bus::number(container);
-            let objects = bus::objects(container)?;
+            let objects = SYSFS.objects(container)?;
             let mut portal = dprc.portal()?;
             Box::new(move || {
                 let found = mc::container_of(&mut portal)?;
@@ -354,7 +342,7 @@ fn steps<'a>(job: Job, container: &'a str, held: Option<&'a Held>) -> Result<Ste
 
 fn devices(container: &str) -> Result<Vec<String>, Stop> {
     let mut names = vec![container.to_owned()];
-    names.extend(bus::objects(container)?);
+    names.extend(SYSFS.objects(container)?);
     Ok(names)
 }
 
@@ -368,7 +356,7 @@ fn mappings(device: &Device) -> Result<Vec<MappedRegion>, Stop> {
     Ok(mapped)
 }
 
-fn map(held: &Held, iova: u64, pages: usize) -> Result<Mapped, Stop> {
+fn map(held: &AssignedContainer, iova: u64, pages: usize) -> Result<Mapped, Stop> {
     let buffer = DmaBuffer::allocate(pages * rustix::param::page_size())?;
     let mapped = held.iommu.map(buffer, iova, Access::ReadWrite);
     mapped.or_else(|error| fail("memory can be mapped", error.to_string()))
@@ -380,14 +368,11 @@ pub struct All {
     pub devices: Vec<(String, Device, Option<EventFd>)>,
     _regions: Vec<MappedRegion>,
     _memory: Mapped,
-    _held: Held,
+    _held: AssignedContainer,
 }
 
 impl All {
     /// Takes all, and switches on what has a switch.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn of(container: &str) -> Result<Self, Stop> {
         let held = hold(container)?;
         let memory = map(&held, IOVA, MEMORY)?;
@@ -417,9 +402,6 @@ impl All {
 /// Makes sure that a container can be taken after whoever had it, and that nothing is
 /// left of that: no interrupt, no object that is on, no memory of DMA, no portal that
 /// is out of order.
-///
-/// # Errors
-/// The check fails.
 pub fn is_clean(container: &str) -> Outcome {
     let held = hold(container)?;
     let mut portal = held.dprc()?.portal()?;

@@ -2,9 +2,7 @@
 //! What the kernel says of itself: its table of interrupts, its memory, its log.
 
 use crate::check::{Outcome, Stop, fail, skip};
-use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags, SeekFrom};
-use rustix::io::Errno;
+use fsl_mc_linux::kmsg;
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -20,9 +18,6 @@ pub struct Line {
 
 /// The lines of `/proc/interrupts` whose handler has a name as one of the words of its
 /// own name.
-///
-/// # Errors
-/// The check fails.
 pub fn interrupts_of(name: &str) -> Result<Vec<Line>, Stop> {
     Ok(lines_of(&fs::read_to_string("/proc/interrupts")?, name))
 }
@@ -44,7 +39,6 @@ fn lines_of(table: &str, name: &str) -> Vec<Line> {
 
 /// How many interrupts the kernel has descriptions of, handlers or not.
 ///
-/// # Errors
 /// The check does not apply where the kernel does not show it.
 pub fn interrupt_descriptions() -> Result<usize, Stop> {
     match fs::read_dir("/sys/kernel/irq") {
@@ -61,7 +55,6 @@ fn meminfo(name: &str) -> Result<u64, Stop> {
 
 /// A number of `/proc/self/status`, in KiB.
 ///
-/// # Errors
 /// The check does not apply where the kernel does not show it.
 pub fn own_status(name: &str) -> Result<u64, Stop> {
     let text = fs::read_to_string("/proc/self/status")?;
@@ -70,7 +63,6 @@ pub fn own_status(name: &str) -> Result<u64, Stop> {
 
 /// Pages that are pinned for devices, in the whole system.
 ///
-/// # Errors
 /// The check does not apply where the kernel does not show it.
 pub fn pinned_pages() -> Result<u64, Stop> {
     let text = fs::read_to_string("/proc/vmstat")?;
@@ -99,9 +91,6 @@ fn empty_caches() {
 }
 
 /// KiB of the kernel's own memory that it cannot give up, once it has come to rest.
-///
-/// # Errors
-/// The check fails.
 pub fn memory() -> Result<u64, Stop> {
     // What is freed later (RCU, work queues) is given the time for it: until nothing has
     // been freed for a while.
@@ -157,9 +146,6 @@ const OBJECTS: u64 = 640;
 /// Repeats `cycle` and measures what of the kernel's memory each repetition takes for
 /// ever: one object of any kind is noticed, and any number of pages. A first part of the
 /// cycles fills what the kernel keeps in store.
-///
-/// # Errors
-/// The check fails with what has grown.
 pub fn keeps_memory(cycles: u32, mut cycle: impl FnMut(u32) -> Result<(), Stop>) -> Outcome {
     let warm = cycles / 4;
     for index in 0..warm {
@@ -195,65 +181,29 @@ pub fn keeps_memory(cycles: u32, mut cycle: impl FnMut(u32) -> Result<(), Stop>)
 /// A place in the kernel's log; what comes after it can be read.
 #[derive(Debug)]
 pub struct Log {
-    file: OwnedFd,
+    reader: kmsg::Reader,
     seen: Vec<String>,
 }
 
-/// Words that open a complaint of the kernel about itself.
-const COMPLAINTS: [&str; 10] = [
-    "WARNING: ",
-    "BUG: ",
-    "kernel BUG at",
-    "Oops",
-    "Unable to handle kernel",
-    "Internal error:",
-    "refcount_t:",
-    "hard LOCKUP",
-    "nobody cared",
-    "blocked for more than",
-];
-
 impl Log {
-    /// The end of the log as it is now.
-    ///
-    /// # Errors
-    /// The check does not apply to who may not read it.
+    /// The end of the log as it is now. The check does not apply to who may not read it.
     pub fn from_here() -> Result<Self, Stop> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::open("/dev/kmsg", flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(errno) => return skip(format!("the kernel's log cannot be read: {errno}")),
-        };
-        rustix::fs::seek(&file, SeekFrom::End(0)).map_err(std::io::Error::from)?;
-        Ok(Self { file, seen: Vec::new() })
-    }
-
-    /// All lines since the start.
-    ///
-    /// # Errors
-    /// The check fails.
-    pub fn lines(&mut self) -> Result<&[String], Stop> {
-        // A read gives one record; longer ones do not exist.
-        let mut record = vec![0; 16 << 10];
-        loop {
-            match rustix::io::read(&self.file, &mut record) {
-                Ok(length) => {
-                    let text = String::from_utf8_lossy(record.get(..length).unwrap_or_default());
-                    let text = text.split_once(';').map_or("", |(_, text)| text);
-                    self.seen.push(text.lines().next().unwrap_or_default().to_owned());
-                }
-                Err(Errno::AGAIN) => return Ok(&self.seen),
-                // The log has wrapped over the record; the next read goes on.
-                Err(Errno::PIPE | Errno::INTR) => {}
-                Err(errno) => return fail("the kernel's log can be read", errno.to_string()),
-            }
+        match kmsg::Reader::from_end() {
+            Ok(reader) => Ok(Self { reader, seen: Vec::new() }),
+            Err(error) => skip(format!("the kernel's log cannot be read: {error}")),
         }
     }
 
+    /// All lines since the start.
+    pub fn lines(&mut self) -> Result<&[String], Stop> {
+        match self.reader.records() {
+            Ok(records) => self.seen.extend(records.into_iter().map(|record| record.text)),
+            Err(error) => return fail("the kernel's log can be read", error.to_string()),
+        }
+        Ok(&self.seen)
+    }
+
     /// Waits for a line with all the words.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn wait_for(&mut self, words: &[&str], patience: Duration) -> Result<bool, Stop> {
         let end = Instant::now() + patience;
         loop {
@@ -269,13 +219,9 @@ impl Log {
     }
 
     /// The kernel must not have complained about itself.
-    ///
-    /// # Errors
-    /// The check fails with the first complaint.
     pub fn is_calm(&mut self) -> Outcome {
         let lines = self.lines()?;
-        let complains = |line: &&String| COMPLAINTS.iter().any(|word| line.contains(word));
-        if let Some(line) = lines.iter().find(complains) {
+        if let Some(line) = lines.iter().find(|line| kmsg::is_complaint(line)) {
             return fail("no complaint in the kernel's log", line.clone());
         }
         // The bus driver of the container around does that in a thread of its interrupt.

@@ -8,7 +8,6 @@
 //! [known defect](defects).
 #![deny(unsafe_code)]
 
-mod bus;
 mod check;
 mod context;
 mod defects;
@@ -23,6 +22,8 @@ mod sys;
 use check::Check;
 use clap::Parser;
 use context::Context;
+use fsl_mc_linux::bus::{self, SYSFS};
+use fsl_mc_linux::kmsg;
 use report::{Place, Record, Totals};
 use runner::Verdict;
 use std::io::{self, Write};
@@ -139,8 +140,9 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn std::error::Error>> {
             (Verdict::Skip { reason }, Duration::ZERO)
         } else {
             if options.kernel_log {
-                std::fs::write("/dev/kmsg", format!("conformance: {}\n", check.path()))
-                    .map_err(|error| format!("writing to /dev/kmsg: {error}"))?;
+                kmsg::Writer::open()
+                    .and_then(|log| log.write(4, &format!("conformance: {}", check.path())))
+                    .map_err(|error| format!("writing to {}: {error}", kmsg::PATH))?;
             }
             stage.clear();
             let bind_again = options.bind_again || options.expect_defects;
@@ -179,7 +181,7 @@ fn choose(options: &Options) -> Result<Vec<&'static Check>, String> {
             return Err(format!("there is no group {group}; --list shows all checks"));
         }
     }
-    let is = |check: &Check, name: &str| check.name == name || check.path() == name;
+    let is = |check: &Check, name: &str| check.name() == name || check.path() == name;
     for name in &options.check {
         if !all.iter().any(|check| is(check, name)) {
             return Err(format!("there is no check {name}; --list shows all checks"));
@@ -195,10 +197,10 @@ fn choose(options: &Options) -> Result<Vec<&'static Check>, String> {
 }
 
 fn context(options: &Options) -> Result<Context, String> {
-    let bound = bus::bound_containers().map_err(|error| {
+    let bound = bound_containers().map_err(|error| {
         format!(
             "the fsl-mc bus has no driver {} ({error}): load its module and bind a container",
-            bus::DRIVER
+            bus::VFIO_DRIVER
         )
     })?;
     let known = || if bound.is_empty() { "none".to_owned() } else { bound.join(", ") };
@@ -208,17 +210,17 @@ fn context(options: &Options) -> Result<Context, String> {
         (None, _) => {
             return Err(format!(
                 "{} has not one container but: {}; name one by --container",
-                bus::DRIVER,
+                bus::VFIO_DRIVER,
                 known()
             ));
         }
     };
     for name in [Some(&container), options.second_container.as_ref()].into_iter().flatten() {
         if !bound.contains(name) {
-            let driver = bus::driver_of(name).map_or("none".to_owned(), |driver| driver);
+            let driver = SYSFS.driver_of(name).map_or("none".to_owned(), |driver| driver);
             return Err(format!(
                 "{name} is not bound to {} (its driver: {driver}); that has: {}",
-                bus::DRIVER,
+                bus::VFIO_DRIVER,
                 known()
             ));
         }
@@ -228,6 +230,13 @@ fn context(options: &Options) -> Result<Context, String> {
     }
     let second = options.second_container.clone();
     Ok(Context { container, second, stress: options.stress.max(1) })
+}
+
+/// The containers that the driver has, by their numbers.
+fn bound_containers() -> Result<Vec<String>, bus::Error> {
+    let mut names = SYSFS.bound_to(bus::VFIO_DRIVER)?;
+    names.retain(|name| bus::family(name) == "dprc");
+    Ok(names)
 }
 
 fn place(context: &Context) -> Place {

@@ -2,15 +2,17 @@
 //! What checks do by commands to the Management Complex: objects that are switched on
 //! and looked at, made and destroyed, and events that cause interrupts.
 
-use crate::bus;
 use crate::check::{Stop, fail, skip};
+use dprc::manage::{assign, unassign};
+pub use dprc::manage::{destroy, list, with_open};
 use dprc::{Device, EventFd, Interrupt, Management, McPortal, OpenObject, PortalError};
+use fsl_mc_linux::bus::{self, SYSFS};
 use mc_abi::common::{
-    ClearIrqStatus, DESTROY, Destroy, Enable, GetIrq, GetIrqEnable, GetIrqMask, GetIrqStatus,
-    IsEnabled, SetIrqEnable, SetIrqMask,
+    ClearIrqStatus, Enable, GetIrq, GetIrqEnable, GetIrqMask, GetIrqStatus, IsEnabled,
+    SetIrqEnable, SetIrqMask,
 };
 use mc_abi::dprc::event;
-use mc_abi::{ObjectId, ObjectType, ResourceType, Status, Token, dpbp, dpmng, dprc as container};
+use mc_abi::{ObjectId, ObjectType, Status, Token, dpbp, dpmng};
 use std::time::Duration;
 
 /// How long an interrupt may take.
@@ -20,50 +22,21 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 pub const QUIET: Duration = Duration::from_millis(100);
 
 /// The object of a name on the bus.
-///
-/// # Errors
-/// The check fails where the name is none.
 pub fn object(name: &str) -> Result<ObjectId, Stop> {
     name.parse().or_else(|error| fail(format!("{name} is an object's name"), format!("{error}")))
 }
 
-/// Runs `work` with an object open and closes it again, also when the work fails.
-///
-/// # Errors
-/// What the MC or the kernel refuses.
-pub fn with_open<T>(
-    portal: &mut McPortal,
-    object: ObjectId,
-    work: impl FnOnce(&mut McPortal, OpenObject) -> Result<T, PortalError>,
-) -> Result<T, PortalError> {
-    let open = portal.open(object)?;
-    let outcome = work(portal, open);
-    let closed = portal.close(open);
-    let value = outcome?;
-    closed?;
-    Ok(value)
-}
-
 /// The number of the container that a portal belongs to.
-///
-/// # Errors
-/// What the MC or the kernel refuses.
 pub fn container_of(portal: &mut McPortal) -> Result<u32, PortalError> {
     Ok(portal.call(Token::NONE, &dpmng::GetContainerId {})?.id)
 }
 
 /// Switches an object on.
-///
-/// # Errors
-/// What the MC or the kernel refuses.
 pub fn enable(portal: &mut McPortal, object: ObjectId) -> Result<(), PortalError> {
     with_open(portal, object, |portal, open| portal.call(open, &Enable {}))
 }
 
 /// Whether an object is on.
-///
-/// # Errors
-/// What the MC or the kernel refuses.
 pub fn enabled(portal: &mut McPortal, object: ObjectId) -> Result<bool, PortalError> {
     with_open(portal, object, |portal, open| Ok(portal.call(open, &IsEnabled {})?.enabled))
 }
@@ -75,9 +48,6 @@ pub fn starts_off(family: &str) -> bool {
 }
 
 /// Switches an object on and sees that it is. Says whether it has a switch.
-///
-/// # Errors
-/// The check fails.
 pub fn switch_on(portal: &mut McPortal, object: ObjectId) -> Result<bool, Stop> {
     match enable(portal, object) {
         Err(error) if error.status() == Some(Status::UnsupportedOperation) => return Ok(false),
@@ -91,47 +61,20 @@ pub fn switch_on(portal: &mut McPortal, object: ObjectId) -> Result<bool, Stop> 
 }
 
 /// Makes a buffer pool in an open container.
-///
-/// # Errors
-/// What the MC or the kernel refuses.
 pub fn make_pool(portal: &mut McPortal, container: OpenObject) -> Result<ObjectId, PortalError> {
     let id = portal.call(container, &dpbp::Create {})?.id;
     Ok(ObjectId::new(ObjectType::Dpbp, id))
 }
 
 /// The objects of a family that the MC says are in a container.
-///
-/// # Errors
-/// What the MC or the kernel refuses.
 pub fn objects_of(
     portal: &mut McPortal,
     of: ObjectId,
     kind: ObjectType,
 ) -> Result<Vec<ObjectId>, PortalError> {
-    with_open(portal, of, |portal, open| {
-        let count = portal.call(open, &container::GetObjectCount {})?.count;
-        let mut found = Vec::new();
-        for index in 0..count {
-            let object = portal.call(open, &container::GetObject { index })?;
-            if object.kind == kind {
-                found.push(ObjectId::new(kind, object.id));
-            }
-        }
-        Ok(found)
-    })
-}
-
-/// Destroys an object of an open container.
-///
-/// # Errors
-/// What the MC or the kernel refuses.
-pub fn destroy(
-    portal: &mut McPortal,
-    container: OpenObject,
-    object: ObjectId,
-) -> Result<(), PortalError> {
-    let request = Destroy { id: object.id };
-    portal.call_family("Destroy", DESTROY, object.kind, container, &request)
+    let all = with_open(portal, of, list)?;
+    let found = all.into_iter().filter(|object| object.kind == kind);
+    Ok(found.map(|object| ObjectId::new(kind, object.id)).collect())
 }
 
 /// An interrupt of an object as the MC has it, enabled for some events. Disabled when
@@ -143,9 +86,6 @@ pub struct McIrq {
 
 impl McIrq {
     /// Enables the interrupt for the events of `mask`. Earlier events are cleared.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn enable(mut portal: McPortal, object: ObjectId, mask: u32) -> Result<Self, Stop> {
         let open = portal.open(object)?;
         let mut irq = Self { portal, open };
@@ -169,18 +109,12 @@ impl McIrq {
     }
 
     /// The events that have happened.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn status(&mut self) -> Result<u32, Stop> {
         let ask = GetIrqStatus { status: u32::MAX, index: 0 };
         Ok(self.portal.call(self.open, &ask)?.status)
     }
 
     /// Clears the pending events, so that the next one interrupts.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn clear(&mut self) -> Result<(), Stop> {
         let all = ClearIrqStatus { status: u32::MAX, index: 0 };
         Ok(self.portal.call(self.open, &all)?)
@@ -205,7 +139,6 @@ impl EventSource {
     /// A source that works through a portal of the container. It takes the events of the
     /// container for itself: only its own interrupt.
     ///
-    /// # Errors
     /// The check does not apply where no objects can be made.
     pub fn new(portal: McPortal, container: &str) -> Result<Self, Stop> {
         let irq = McIrq::enable(portal, object(container)?, event::OBJ_CREATED)?;
@@ -214,7 +147,6 @@ impl EventSource {
 
     /// Causes one interrupt. It has left the MC when this returns.
     ///
-    /// # Errors
     /// The check does not apply where no objects can be made.
     pub fn raise(&mut self) -> Result<(), Stop> {
         self.irq.clear()?;
@@ -232,9 +164,6 @@ impl EventSource {
     }
 
     /// The events since the last [`EventSource::raise`].
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn status(&mut self) -> Result<u32, Stop> {
         self.irq.status()
     }
@@ -250,9 +179,6 @@ pub struct EnabledInterrupt {
 
 impl EnabledInterrupt {
     /// Enables the interrupt of a container that is open.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn new(container: &Device) -> Result<Self, Stop> {
         let interrupt = container.enable_interrupt(0)?;
         let source = EventSource::new(container.portal()?, container.name())?;
@@ -261,9 +187,6 @@ impl EnabledInterrupt {
     }
 
     /// Causes one interrupt and takes it.
-    ///
-    /// # Errors
-    /// The check fails where not exactly one comes.
     pub fn raise_once(&mut self) -> Result<(), Stop> {
         self.source.raise()?;
         let counted = expect_count(self.interrupt.events(), 1, "an event of the container");
@@ -277,9 +200,6 @@ impl EnabledInterrupt {
 }
 
 /// Lets interrupts of events before come, and forgets them.
-///
-/// # Errors
-/// The check fails.
 pub fn settle(events: &EventFd) -> Result<(), Stop> {
     events.wait(Duration::from_millis(20))?;
     events.take()?;
@@ -287,9 +207,6 @@ pub fn settle(events: &EventFd) -> Result<(), Stop> {
 }
 
 /// An eventfd must count exactly so many more.
-///
-/// # Errors
-/// The check fails.
 pub fn expect_count(events: &EventFd, wanted: u64, after: &str) -> Result<(), Stop> {
     let mut count = 0;
     while count < wanted {
@@ -316,11 +233,10 @@ pub struct Manager {
 impl Manager {
     /// The manager of the container around `child`.
     ///
-    /// # Errors
     /// The check does not apply where that is not a root container whose management
     /// interface may be used.
     pub fn around(child: &str) -> Result<Self, Stop> {
-        let Some(root) = bus::parent(child) else {
+        let Some(root) = SYSFS.container_of(child) else {
             return skip(format!("{child} lies in no other container"));
         };
         match Management::open(&root) {
@@ -330,17 +246,14 @@ impl Manager {
     }
 
     /// Makes a buffer pool and gives it to a child, plugged.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn add_pool(&mut self, to: &str) -> Result<ObjectId, Stop> {
         let to = object(to)?;
         let made = with_open(&mut self.portal, self.root, make_pool)?;
         // The bus driver of the container around may have listed the object for itself,
         // and would find it taken.
-        bus::wait_until(SEEN, || bus::device(&made.to_string()).exists());
+        bus::wait_until(SEEN, || SYSFS.has(&made.to_string()));
         with_open(&mut self.portal, self.root, |portal, root| {
-            match portal.call(root, &assign(made, to, PLUGGED)) {
+            match assign(portal, root, made, to, true) {
                 Ok(()) => Ok(made),
                 Err(error) => {
                     destroy(portal, root, made)?;
@@ -352,40 +265,18 @@ impl Manager {
     }
 
     /// Takes an object from a child and destroys it.
-    ///
-    /// # Errors
-    /// The check fails.
     pub fn remove(&mut self, made: ObjectId, from: &str) -> Result<(), Stop> {
         let from = object(from)?;
         // The MC lets go of what is unplugged only.
-        let unplug = assign(made, from, EXPLICIT);
-        with_open(&mut self.portal, from, |portal, child| portal.call(child, &unplug))?;
+        with_open(&mut self.portal, from, |portal, child| {
+            assign(portal, child, made, from, false)
+        })?;
         Ok(with_open(&mut self.portal, self.root, |portal, root| {
-            let request = container::Unassign {
-                child: from.id,
-                options: EXPLICIT,
-                count: 1,
-                base_or_align: made.id,
-                kind: ResourceType::new(made.kind.name()),
-            };
-            portal.call(root, &request)?;
+            unassign(portal, root, made, from, false)?;
             destroy(portal, root, made)
         })?)
     }
 }
 
-fn assign(object: ObjectId, to: ObjectId, options: u32) -> container::Assign {
-    container::Assign {
-        container: to.id,
-        options,
-        count: 1,
-        base_or_align: object.id,
-        kind: ResourceType::new(object.kind.name()),
-    }
-}
-
 /// How long the kernel may take to show an object that was made.
 const SEEN: Duration = Duration::from_secs(2);
-
-const EXPLICIT: u32 = container::request::EXPLICIT;
-const PLUGGED: u32 = EXPLICIT | container::request::PLUGGED;

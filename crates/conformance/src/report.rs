@@ -116,7 +116,7 @@ impl Totals {
 
 #[derive(Serialize)]
 struct CheckJson<'a> {
-    name: &'a str,
+    name: String,
     group: &'a str,
     rule: &'a str,
     source: &'a str,
@@ -130,7 +130,7 @@ struct CheckJson<'a> {
 
 fn check_json<'a>(check: &'a Check, record: Option<&'a Record>) -> CheckJson<'a> {
     CheckJson {
-        name: check.name,
+        name: check.name(),
         group: check.group,
         rule: check.rule,
         source: check.source,
@@ -179,8 +179,9 @@ pub fn list(checks: &[&'static Check]) -> String {
 mod tests {
     use super::*;
 
-    const PLAIN: Check = Check::new("g", "plain", "It is so.", "here", |_| Ok(()));
-    const BROKEN: Check = Check::new("g", "broken", "It is so.", "here", |_| Ok(())).defect(3);
+    const GROUP: Check = Check::group("g").source("here");
+    const PLAIN: Check = GROUP.row("plain", "It is so.", |_| Ok(()));
+    const BROKEN: Check = GROUP.row("broken", "It is so.", |_| Ok(())).defect(3);
 
     fn record(check: &'static Check, verdict: Verdict) -> Record {
         Record { check, verdict, took: Duration::from_millis(7) }

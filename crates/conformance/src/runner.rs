@@ -2,9 +2,9 @@
 //! Runs checks, each in a process of its own with a time limit, so that one that
 //! hangs or crashes is a failure and the others go on.
 
-use crate::bus;
 use crate::check::{Check, Stop};
-use crate::context::Context;
+use crate::context::{self, Context};
+use fsl_mc_linux::bus::{self, SYSFS};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -50,7 +50,7 @@ impl<'a> Stage<'a> {
 
 /// The objects of containers; none where the bus does not list them, which the check reports.
 fn present(containers: &[&str]) -> Vec<Vec<String>> {
-    containers.iter().map(|name| bus::objects(name).unwrap_or_default()).collect()
+    containers.iter().map(|name| SYSFS.objects(name).unwrap_or_default()).collect()
 }
 
 /// How a check ended.
@@ -106,8 +106,8 @@ pub fn run(
     (verdict, took)
 }
 
-fn bind_all_again(context: &Context) -> io::Result<()> {
-    context.containers().try_for_each(bus::bind_again)
+fn bind_all_again(context: &Context) -> Result<(), bus::Error> {
+    context.containers().try_for_each(context::rebind)
 }
 
 fn start(check: &Check, context: &Context) -> io::Result<Child> {

@@ -3,43 +3,13 @@
 //! All of this program's `unsafe` is here.
 #![allow(unsafe_code)]
 
+use fsl_mc_linux::Mapping;
+use fsl_mc_linux::ioctl::GROUP_GET_DEVICE_FD;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::ffi::{CStr, c_void};
 use std::ptr::NonNull;
-use vfio_bindings::bindings::vfio::{VFIO_BASE, VFIO_TYPE};
-
-/// The number of one of VFIO's calls, by its offset in `linux/vfio.h`.
-pub const fn vfio(offset: u32) -> u32 {
-    (VFIO_TYPE as u32) << 8 | (VFIO_BASE + offset)
-}
-
-/// VFIO_GROUP_GET_STATUS.
-pub const GROUP_GET_STATUS: u32 = vfio(3);
-/// VFIO_GROUP_SET_CONTAINER.
-pub const GROUP_SET_CONTAINER: u32 = vfio(4);
-/// VFIO_GROUP_GET_DEVICE_FD.
-pub const GROUP_GET_DEVICE_FD: u32 = vfio(6);
-/// VFIO_DEVICE_GET_INFO.
-pub const DEVICE_GET_INFO: u32 = vfio(7);
-/// VFIO_DEVICE_GET_REGION_INFO.
-pub const DEVICE_GET_REGION_INFO: u32 = vfio(8);
-/// VFIO_DEVICE_GET_IRQ_INFO.
-pub const DEVICE_GET_IRQ_INFO: u32 = vfio(9);
-/// VFIO_DEVICE_SET_IRQS.
-pub const DEVICE_SET_IRQS: u32 = vfio(10);
-/// VFIO_DEVICE_RESET.
-pub const DEVICE_RESET: u32 = vfio(11);
-
-/// VFIO_DEVICE_BIND_IOMMUFD.
-pub const DEVICE_BIND_IOMMUFD: u32 = vfio(18);
-/// VFIO_DEVICE_ATTACH_IOMMUFD_PT.
-pub const DEVICE_ATTACH_IOMMUFD_PT: u32 = vfio(19);
-/// VFIO_DEVICE_DETACH_IOMMUFD_PT.
-pub const DEVICE_DETACH_IOMMUFD_PT: u32 = vfio(20);
-/// IOMMU_IOAS_ALLOC of `linux/iommufd.h`.
-pub const IOMMU_IOAS_ALLOC: u32 = (b';' as u32) << 8 | 0x81;
 
 /// What bytes hold that nobody wrote.
 pub const PATTERN: u32 = 0xa5c3_5a3c;
@@ -75,9 +45,6 @@ impl Block {
     }
 
     /// Calls with this argument.
-    ///
-    /// # Errors
-    /// The kernel's.
     pub fn ioctl(&mut self, file: impl AsFd, request: u32) -> Result<i32, Errno> {
         let argument = self.words.as_mut_ptr();
         // SAFETY: the pointer is to a page of plain numbers that is alive during the
@@ -88,9 +55,6 @@ impl Block {
 }
 
 /// Opens a device of a group.
-///
-/// # Errors
-/// The kernel's.
 pub fn device_of_group(group: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     let group = group.as_fd().as_raw_fd();
     // SAFETY: the call reads a string that ends with NUL, which `name` is.
@@ -100,9 +64,6 @@ pub fn device_of_group(group: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> 
 }
 
 /// Calls with a number in place of an argument.
-///
-/// # Errors
-/// The kernel's.
 pub fn ioctl_number(file: impl AsFd, request: u32, number: u32) -> Result<i32, Errno> {
     // SAFETY: the calls made through this function take a number or nothing. Where one
     // takes a pointer, a number below 4 GiB is no memory of this program, which is
@@ -128,9 +89,6 @@ pub struct Guarded {
 
 impl Guarded {
     /// A page before an inaccessible one.
-    ///
-    /// # Errors
-    /// The kernel's.
     pub fn new() -> Result<Self, Errno> {
         let page = rustix::param::page_size();
         let map = Map::anonymous(2 * page)?;
@@ -142,7 +100,7 @@ impl Guarded {
     fn address(&self, bytes: usize) -> *mut c_void {
         let offset = self.page - bytes.min(self.page);
         // SAFETY: `offset` is in the first page of two.
-        unsafe { self.map.start.as_ptr().add(offset) }.cast()
+        unsafe { self.map.0.as_ptr().add(offset) }.cast()
     }
 
     /// Fills what is accessible of the last `data.len()` bytes before the
@@ -152,15 +110,12 @@ impl Guarded {
             let offset = self.page - accessible.min(self.page) + index;
             if offset < self.page {
                 // SAFETY: `offset` is in the first page, which is readable and writable.
-                unsafe { self.map.start.as_ptr().add(offset).write_volatile(*byte) };
+                unsafe { self.map.0.as_ptr().add(offset).write_volatile(*byte) };
             }
         }
     }
 
     /// Calls with an argument of which only the first bytes are accessible.
-    ///
-    /// # Errors
-    /// The kernel's.
     pub fn ioctl(&self, accessible: usize, file: impl AsFd, request: u32) -> Result<i32, Errno> {
         let argument = self.address(accessible);
         // SAFETY: whatever the kernel reads or writes there is either in the mapping,
@@ -169,9 +124,6 @@ impl Guarded {
     }
 
     /// Writes `length` bytes of which only the first are accessible.
-    ///
-    /// # Errors
-    /// The kernel's.
     pub fn pwrite(
         &self,
         accessible: usize,
@@ -188,9 +140,6 @@ impl Guarded {
     }
 
     /// Reads `length` bytes to a place of which only the first are accessible.
-    ///
-    /// # Errors
-    /// The kernel's.
     pub fn pread(
         &self,
         accessible: usize,
@@ -207,24 +156,12 @@ impl Guarded {
     }
 }
 
-/// Memory that is mapped; unmapped when dropped.
+/// Memory that is mapped, whole pages, with what hostile programs do to it.
 #[derive(Debug)]
-pub struct Map {
-    start: NonNull<u8>,
-    length: usize,
-}
-
-// SAFETY: a mapping belongs to the process, not to a thread; it is accessed by volatile
-// loads and stores of single words only.
-unsafe impl Send for Map {}
-// SAFETY: as above.
-unsafe impl Sync for Map {}
+pub struct Map(Mapping);
 
 impl Map {
     /// Maps a part of a file, however senseless.
-    ///
-    /// # Errors
-    /// The kernel's.
     pub fn of(
         file: BorrowedFd<'_>,
         offset: u64,
@@ -232,56 +169,40 @@ impl Map {
         protection: ProtFlags,
         flags: MapFlags,
     ) -> Result<Self, Errno> {
-        // SAFETY: the kernel chooses the place, so that no other memory is touched;
-        // no caller passes MAP_FIXED.
-        let start = unsafe {
-            rustix::mm::mmap(std::ptr::null_mut(), length, protection, flags, file, offset)
-        }?;
-        Self::new(start, length)
+        Mapping::of_file(file, offset, whole_pages(length), protection, flags).map(Self)
     }
 
     /// Fresh memory of the process.
-    ///
-    /// # Errors
-    /// The kernel's.
     pub fn anonymous(length: usize) -> Result<Self, Errno> {
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: the kernel chooses the place, so that no other memory is touched.
-        let start = unsafe {
-            rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, protection, MapFlags::PRIVATE)
-        }?;
-        Self::new(start, length)
-    }
-
-    fn new(start: *mut c_void, length: usize) -> Result<Self, Errno> {
-        // As the kernel rounds.
-        let page = rustix::param::page_size();
-        let length = length.div_ceil(page).saturating_mul(page);
-        let start = NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
-        Ok(Self { start, length })
+        Mapping::anonymous(whole_pages(length)).map(Self)
     }
 
     /// Bytes, whole pages.
     pub fn length(&self) -> usize {
-        self.length
+        self.0.length()
     }
 
     /// The word at a byte offset; `None` outside or when misaligned. What may not be
     /// read ends the process.
     pub fn load(&self, offset: usize) -> Option<u64> {
-        if offset % 8 != 0 || offset.checked_add(8)? > self.length {
-            return None;
-        }
-        // SAFETY: inside the mapping and aligned; any bit pattern is a value.
-        Some(unsafe { self.start.as_ptr().add(offset).cast::<u64>().read_volatile() })
+        self.0.load(offset)
+    }
+
+    /// Replaces the word at a byte offset; `None` outside or when misaligned. What may
+    /// not be written ends the process.
+    pub fn store(&self, offset: usize, value: u64) -> Option<()> {
+        self.0.store(offset, value)
+    }
+
+    /// The address of `length` bytes at an offset; `None` where they are not all inside.
+    fn range(&self, offset: usize, length: usize) -> Option<*mut u8> {
+        let inside = offset.checked_add(length)? <= self.length();
+        inside.then(|| self.0.as_ptr().wrapping_add(offset))
     }
 
     /// The word at any byte offset; `None` outside. Device memory may end the process.
     pub fn load_unaligned(&self, offset: usize) -> Option<u64> {
-        if offset.checked_add(8)? > self.length {
-            return None;
-        }
-        let address = self.start.as_ptr().wrapping_add(offset);
+        let address = self.range(offset, 8)?;
         let value: u64;
         #[cfg(target_arch = "aarch64")]
         // SAFETY: inside the mapping; the instruction reads eight bytes at any address,
@@ -298,106 +219,88 @@ impl Map {
         Some(value)
     }
 
-    /// Replaces the word at a byte offset; `None` outside or when misaligned. What may
-    /// not be written ends the process.
-    pub fn store(&self, offset: usize, value: u64) -> Option<()> {
-        if offset % 8 != 0 || offset.checked_add(8)? > self.length {
-            return None;
-        }
-        // SAFETY: inside the mapping and aligned.
-        unsafe { self.start.as_ptr().add(offset).cast::<u64>().write_volatile(value) };
-        Some(())
-    }
-
     /// Copies bytes there by a plain copy of memory, at any alignment; `None` outside.
     /// Device memory ends the process then.
     pub fn copy_in(&self, offset: usize, data: &[u8]) -> Option<()> {
-        if offset.checked_add(data.len())? > self.length {
-            return None;
-        }
+        let to = self.range(offset, data.len())?;
         // SAFETY: inside the mapping; `data` is other memory, and nobody holds a
         // reference into the mapping.
-        unsafe {
-            let to = self.start.as_ptr().add(offset);
-            std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len());
-        }
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len()) };
         Some(())
     }
 
     /// Copies bytes out by a plain copy of memory, at any alignment; `None` outside.
     pub fn copy_out(&self, offset: usize, length: usize) -> Option<Vec<u8>> {
-        if offset.checked_add(length)? > self.length {
-            return None;
-        }
+        let from = self.range(offset, length)?;
         let mut data = vec![0; length];
         // SAFETY: as in `copy_in`, the other way round.
-        unsafe {
-            let from = self.start.as_ptr().add(offset);
-            std::ptr::copy_nonoverlapping(from, data.as_mut_ptr(), length);
-        }
+        unsafe { std::ptr::copy_nonoverlapping(from, data.as_mut_ptr(), length) };
         Some(data)
     }
 
     /// Changes what may be done with a part.
     ///
-    /// # Errors
-    /// The kernel's; EINVAL outside.
+    /// EINVAL outside.
     pub fn protect(&self, offset: usize, length: usize, to: MprotectFlags) -> Result<(), Errno> {
-        if offset.checked_add(length).is_none_or(|end| end > self.length) {
-            return Err(Errno::INVAL);
-        }
+        let start = self.range(offset, length).ok_or(Errno::INVAL)?;
         // SAFETY: the range is in this mapping, which is accessed through raw pointers
         // only.
-        unsafe { rustix::mm::mprotect(self.start.as_ptr().add(offset).cast(), length, to) }
+        unsafe { rustix::mm::mprotect(start.cast(), length, to) }
     }
 
     /// Makes the mapping longer, wherever there is room.
     ///
-    /// # Errors
-    /// The kernel's; EINVAL where it would not become longer.
+    /// EINVAL where it would not become longer.
     pub fn grow(&mut self, length: usize) -> Result<(), Errno> {
-        if length <= self.length {
+        if length <= self.length() {
             return Err(Errno::INVAL);
         }
         let flags = MremapFlags::MAYMOVE;
+        let (start, before) = (self.0.as_ptr().cast(), self.length());
         // SAFETY: the range is this mapping, to which no pointer is kept.
-        let moved =
-            unsafe { rustix::mm::mremap(self.start.as_ptr().cast(), self.length, length, flags)? };
-        self.start = NonNull::new(moved.cast()).ok_or(Errno::NOMEM)?;
-        self.length = length;
-        Ok(())
+        let moved = unsafe { rustix::mm::mremap(start, before, length, flags)? };
+        // SAFETY: the kernel has made the new range of the old one.
+        unsafe { self.replace(moved.cast(), length) }
     }
 
     /// Keeps the first `length` bytes and unmaps the rest.
     ///
-    /// # Errors
-    /// The kernel's; EINVAL where nothing would stay or go, or no page ends there.
+    /// EINVAL where nothing would stay or go, or no page ends there.
     pub fn keep(&mut self, length: usize) -> Result<(), Errno> {
-        if length == 0 || length >= self.length || length % rustix::param::page_size() != 0 {
+        let all = self.length();
+        if length == 0 || length >= all || length % rustix::param::page_size() != 0 {
             return Err(Errno::INVAL);
         }
+        let start = self.0.as_ptr();
         // SAFETY: the range is the end of this mapping, which is shortened with it.
         unsafe {
-            rustix::mm::munmap(self.start.as_ptr().add(length).cast(), self.length - length)?;
+            rustix::mm::munmap(start.wrapping_add(length).cast(), all - length)?;
+            self.replace(start, length)
         }
-        self.length = length;
+    }
+
+    /// # Safety
+    /// The kernel has the range in place of the mapping.
+    unsafe fn replace(&mut self, start: *mut u8, length: usize) -> Result<(), Errno> {
+        let start = NonNull::new(start).ok_or(Errno::NOMEM)?;
+        // SAFETY: the caller's.
+        let now = unsafe { Mapping::from_raw(start, length) };
+        // What is gone is not unmapped.
+        let _ = std::mem::replace(&mut self.0, now).into_raw();
         Ok(())
     }
 }
 
-impl Drop for Map {
-    fn drop(&mut self) {
-        // SAFETY: the range is one that mmap gave, nobody else has it, and no pointer
-        // into it outlives `self`.
-        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.length) };
-    }
+/// As the kernel rounds.
+fn whole_pages(length: usize) -> usize {
+    let page = rustix::param::page_size();
+    length.div_ceil(page).saturating_mul(page)
 }
 
 /// Runs a function in a copy of this process and waits for its end; its answer is
 /// below 255. To be called while the process has one thread only.
 ///
-/// # Errors
-/// The kernel's. `Ok(Err(signal))` where a signal ended the copy.
+/// `Ok(Err(signal))` where a signal ended the copy.
 pub fn in_a_fork(work: impl FnOnce() -> u8) -> Result<Result<u8, i32>, Errno> {
     wait_for_fork(start_fork(work)?)
 }
@@ -408,9 +311,6 @@ pub struct Fork(i32);
 
 /// Starts a function in a copy of this process. To be called while the process has one
 /// thread only.
-///
-/// # Errors
-/// The kernel's.
 pub fn start_fork(work: impl FnOnce() -> u8) -> Result<Fork, Errno> {
     // SAFETY: the process has one thread, so that the copy may do what the process may.
     let pid = unsafe { libc::fork() };
@@ -427,8 +327,7 @@ pub fn start_fork(work: impl FnOnce() -> u8) -> Result<Fork, Errno> {
 
 /// Waits for the end of a copy.
 ///
-/// # Errors
-/// The kernel's. `Ok(Err(signal))` where a signal ended the copy.
+/// `Ok(Err(signal))` where a signal ended the copy.
 pub fn wait_for_fork(fork: Fork) -> Result<Result<u8, i32>, Errno> {
     let mut status = 0;
     // SAFETY: `status` is a number that is alive during the call.
@@ -444,14 +343,6 @@ pub fn wait_for_fork(fork: Fork) -> Result<Result<u8, i32>, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_numbers_are_those_of_the_user_api() {
-        assert_eq!(GROUP_GET_STATUS, 0x3b67);
-        assert_eq!(DEVICE_RESET, 0x3b6f);
-        assert_eq!(DEVICE_BIND_IOMMUFD, 0x3b76);
-        assert_eq!(IOMMU_IOAS_ALLOC, 0x3b81);
-    }
 
     #[test]
     fn a_guarded_page_ends_where_it_should() {

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result, refused};
 use crate::ioctl;
-use crate::memory::{Mapping, Word};
+use fsl_mc_linux::{Mapping, Word};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::sync::Arc;

@@ -5,15 +5,12 @@ use crate::container::{Container, Iommu, open_vfio};
 use crate::device::Device;
 use crate::error::{Error, Result, refused};
 use crate::ioctl;
+use fsl_mc_linux::bus::{Bus, SYSFS};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::path::Path;
 use std::sync::Arc;
 use vfio_bindings::bindings::vfio as abi;
-
-/// Where Linux shows the devices of the bus.
-const DEVICES: &str = "/sys/bus/fsl-mc/devices";
 
 /// An open group that is not in a container.
 #[derive(Debug)]
@@ -36,17 +33,14 @@ pub struct GroupStatus {
 /// # Errors
 /// [`Error::NoGroup`] for a device that is not there or has none.
 pub fn group_number(device: &str) -> Result<u32> {
-    number_behind(&Path::new(DEVICES).join(device).join("iommu_group"), device)
+    number_on(&SYSFS, device)
 }
 
-fn number_behind(link: &Path, device: &str) -> Result<u32> {
-    std::fs::read_link(link)
-        .ok()
-        .and_then(|target| target.file_name()?.to_str()?.parse().ok())
-        .ok_or_else(|| Error::NoGroup {
-            device: device.to_owned(),
-            link: link.display().to_string(),
-        })
+fn number_on(bus: &Bus, device: &str) -> Result<u32> {
+    bus.group_of(device).ok_or_else(|| {
+        let link = bus.device_path(device).join("iommu_group");
+        Error::NoGroup { device: device.to_owned(), link: link.display().to_string() }
+    })
 }
 
 impl Group {
@@ -182,18 +176,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_link_tells_the_number() {
-        let directory = std::env::temp_dir().join(format!("dprc-group-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir_all(&directory).unwrap();
-        let link = directory.join("iommu_group");
-        let error = number_behind(&link, "dprc.2").unwrap_err().to_string();
+    fn a_device_without_group_is_named_with_the_reason() {
+        let root = std::env::temp_dir().join(format!("dprc-group-{}", std::process::id()));
+        let device = root.join("devices/dprc.2");
+        let _ = std::fs::remove_dir_all(&root);
+        std::fs::create_dir_all(&device).unwrap();
+        let bus = Bus::at(root.to_str().unwrap());
+        let error = number_on(&bus, "dprc.2").unwrap_err().to_string();
         assert!(
             error.contains("dprc.2 has no IOMMU group") && error.contains("iommu-map"),
             "{error}"
         );
-        std::os::unix::fs::symlink("../../kernel/iommu_groups/17", &link).unwrap();
-        assert_eq!(number_behind(&link, "dprc.2").unwrap(), 17);
-        std::fs::remove_dir_all(&directory).unwrap();
+        let link = device.join("iommu_group");
+        std::os::unix::fs::symlink("../../kernel/iommu_groups/17", link).unwrap();
+        assert_eq!(number_on(&bus, "dprc.2").unwrap(), 17);
+        std::fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -3,43 +3,24 @@
 //! types. Everything here is a plain function of a file and values: what the calls
 //! mean is documented where they are used.
 //!
-//! Numbers and structures: `linux/vfio.h` (by way of vfio-bindings) and
-//! `linux/fsl_mc.h` of the kernel's user API.
+//! Structures: `linux/vfio.h`, by way of vfio-bindings.
 #![allow(unsafe_code)]
 
+use fsl_mc_linux::ioctl::{
+    CHECK_EXTENSION, DEVICE_GET_INFO, DEVICE_GET_IRQ_INFO, DEVICE_GET_REGION_INFO, DEVICE_RESET,
+    DEVICE_SET_IRQS, FSL_MC_SEND_MC_COMMAND, GET_API_VERSION, GROUP_GET_DEVICE_FD,
+    GROUP_GET_STATUS, GROUP_SET_CONTAINER, IOMMU_GET_INFO, IOMMU_MAP_DMA, IOMMU_UNMAP_DMA,
+    SET_IOMMU,
+};
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
-use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl};
 use std::ffi::{CStr, c_void};
 use std::mem::size_of;
 use vfio_bindings::bindings::vfio::{
-    VFIO_BASE, VFIO_TYPE, vfio_device_info, vfio_group_status, vfio_iommu_type1_dma_map,
-    vfio_iommu_type1_dma_unmap, vfio_iommu_type1_info, vfio_irq_info, vfio_irq_set,
-    vfio_region_info,
+    vfio_device_info, vfio_group_status, vfio_iommu_type1_dma_map, vfio_iommu_type1_dma_unmap,
+    vfio_iommu_type1_info, vfio_irq_info, vfio_irq_set, vfio_region_info,
 };
-
-/// VFIO numbers its calls from a base and gives none of them a direction.
-const fn vfio(offset: u8) -> Opcode {
-    opcode::none(VFIO_TYPE, VFIO_BASE as u8 + offset)
-}
-
-const GET_API_VERSION: Opcode = vfio(0);
-const CHECK_EXTENSION: Opcode = vfio(1);
-const SET_IOMMU: Opcode = vfio(2);
-const GROUP_GET_STATUS: Opcode = vfio(3);
-const GROUP_SET_CONTAINER: Opcode = vfio(4);
-const GROUP_GET_DEVICE_FD: Opcode = vfio(6);
-const DEVICE_GET_INFO: Opcode = vfio(7);
-const DEVICE_GET_REGION_INFO: Opcode = vfio(8);
-const DEVICE_GET_IRQ_INFO: Opcode = vfio(9);
-const DEVICE_SET_IRQS: Opcode = vfio(10);
-const DEVICE_RESET: Opcode = vfio(11);
-const IOMMU_GET_INFO: Opcode = vfio(12);
-const IOMMU_MAP_DMA: Opcode = vfio(13);
-const IOMMU_UNMAP_DMA: Opcode = vfio(14);
-
-/// `_IOWR('R', 0xe0, struct fsl_mc_command)`: 64 bytes both ways.
-const SEND_MC_COMMAND: Opcode = opcode::read_write::<[u64; 8]>(b'R', 0xe0);
 
 /// Size of a structure as its `argsz` wants it.
 pub(crate) const fn argsz<T>() -> u32 {
@@ -205,22 +186,12 @@ pub(crate) fn unmap_dma(container: BorrowedFd<'_>, iova: u64, size: u64) -> Resu
 
 /// Sends a command and fetches the answer in its place.
 pub(crate) fn send_mc_command(file: BorrowedFd<'_>, command: &mut [u64; 8]) -> Result<()> {
-    with_struct::<SEND_MC_COMMAND, _>(file, command)
+    with_struct::<FSL_MC_SEND_MC_COMMAND, _>(file, command)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Numbers from the user API's headers: `_IO(';', 100 + n)`, `_IOWR('R', 0xe0, 64)`.
-    #[test]
-    fn the_numbers_are_those_of_the_user_api() {
-        assert_eq!(GET_API_VERSION, 0x3b64);
-        assert_eq!(GROUP_GET_DEVICE_FD, 0x3b6a);
-        assert_eq!(DEVICE_RESET, 0x3b6f);
-        assert_eq!(IOMMU_UNMAP_DMA, 0x3b72);
-        assert_eq!(SEND_MC_COMMAND, 0xc040_52e0);
-    }
 
     #[test]
     fn the_structures_have_the_sizes_of_the_user_api() {

@@ -3,34 +3,31 @@
 
 use crate::{
     Row,
-    held::{self, Bound, Error},
+    bound::{self, Bound, Error},
     meter::{Kind, Meter, Scope, row},
 };
 
 /// Binds and unbinds a container so many times. It ends up unbound.
-///
-/// # Errors
-/// When the kernel refuses.
 pub fn run(container: &str, kind: &Kind, rounds: u32) -> Result<Vec<Row>, Error> {
     let mut meter = Meter::new(kind, Scope::Thread)?;
     let bound = Bound::bind(container)?;
-    let devices = held::bound_devices()?;
+    let devices = bound::bound_devices()?;
     let container = bound.name();
-    held::unbind(container)?;
+    bound::unbind(container)?;
     let (mut binds, mut unbinds) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let start = meter.start()?;
-        held::bind(container)?;
+        bound::bind(container)?;
         binds.push(meter.since(start)?);
-        let now = held::bound_devices()?;
+        let now = bound::bound_devices()?;
         if now != devices {
             return Err(format!("{now} devices are bound, {devices} before").into());
         }
         let start = meter.start()?;
-        held::unbind(container)?;
+        bound::unbind(container)?;
         unbinds.push(meter.since(start)?);
     }
-    held::bind(container)?;
+    bound::bind(container)?;
     bound.unbind()?;
     let objects = devices.saturating_sub(1);
     Ok(vec![

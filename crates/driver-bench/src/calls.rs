@@ -3,11 +3,11 @@
 
 use crate::{
     Outcome, Row,
-    held::{Error, Held},
+    bound::{self, Error},
     meter::{Kind, Meter, Scope, row},
     spin,
 };
-use dprc::{Device, EventFd, IrqAction, IrqData, McPortal};
+use dprc::{AssignedContainer, Device, EventFd, IrqAction, IrqData, McPortal};
 use driver_bench::Unit;
 use mc_abi::common::{ClearIrqStatus, SetIrqEnable, SetIrqMask};
 use mc_abi::{Message, ObjectId, Request, Token, dpmcp::EVENT_COMMAND_DONE, dpmng};
@@ -28,16 +28,13 @@ const ARM: &str = "SET_IRQS arm";
 const DISARM: &str = "SET_IRQS disarm";
 
 /// Measures all calls of a container's devices.
-///
-/// # Errors
-/// When the kernel refuses something that every driver can do.
 pub fn run(container: &str, kind: &Kind, rounds: u32) -> Result<Vec<Row>, Error> {
-    let held = Held::take(container)?;
+    let held = AssignedContainer::open(container)?;
     let meter = Meter::new(kind, Scope::Thread)?;
     let mut bench = Bench { meter, kind, rounds, rows: vec![] };
-    let pool = held.first("dpbp")?;
+    let pool = bound::first(&held, "dpbp")?;
     bench.measure("open+close of a dpbp, nothing else open", || held.device(&pool).map(drop))?;
-    let itself = held.container()?;
+    let itself = held.dprc()?;
     let pool = held.device(&pool)?;
     bench.questions(&pool)?;
     bench.portal(&itself)?;
@@ -106,8 +103,8 @@ impl Bench<'_> {
         })
     }
 
-    fn map(&mut self, held: &Held) -> Result<(), Error> {
-        let device = held.device(&held.first("dpmcp")?)?;
+    fn map(&mut self, held: &AssignedContainer) -> Result<(), Error> {
+        let device = held.device(&bound::first(held, "dpmcp")?)?;
         self.measure("mmap+munmap of a dpmcp", || device.map_region(0).map(drop))?;
         // A word is read, so that the page is there.
         self.measure("mmap+load+munmap of a dpmcp", || {
@@ -120,21 +117,21 @@ impl Bench<'_> {
         self.measure("RESET of the dprc", || container.reset())
     }
 
-    fn open_and_close(&mut self, held: &Held) -> Result<(), Error> {
-        let name = held.objects("dpbp")?.pop().unwrap_or_default();
+    fn open_and_close(&mut self, held: &AssignedContainer) -> Result<(), Error> {
+        let name = bound::objects(held, "dpbp")?.pop().unwrap_or_default();
         self.measure("open+close of a dpbp", || held.device(&name).map(drop))
     }
 
     /// The container's own interrupt stays armed all the time: drivers may give up
     /// the container's vectors with the last of them.
-    fn set_irqs(&mut self, held: &Held, container: &Device) -> Result<(), Error> {
+    fn set_irqs(&mut self, held: &AssignedContainer, container: &Device) -> Result<(), Error> {
         let events = [EventFd::new()?, EventFd::new()?];
         let start = self.meter.start()?;
         arm(container, &events[0])?;
         let first = self.meter.since(start)?;
         self.rows.push(row(FIRST_OF_ALL, vec![first]));
 
-        let name = held.objects("dpbp")?.pop().unwrap_or_default();
+        let name = bound::objects(held, "dpbp")?.pop().unwrap_or_default();
         let mut samples = Vec::new();
         for _ in 0..self.meter.rounds(self.rounds, FIRST) {
             let device = held.device(&name)?;
@@ -174,13 +171,13 @@ impl Bench<'_> {
     }
 
     /// A dpmcp raises its interrupt for each command that it has done.
-    fn interrupts(&mut self, held: &Held) -> Result<(), Error> {
-        let name = held.first("dpmcp")?;
+    fn interrupts(&mut self, held: &AssignedContainer) -> Result<(), Error> {
+        let name = bound::first(held, "dpmcp")?;
         let object: ObjectId = name.parse().map_err(|e| format!("{name}: {e}"))?;
         let device = held.device(&name)?;
         let interrupt = device.enable_interrupt(0)?;
         // The commands that set it up come through another portal.
-        let mut manager = held.container()?.portal()?;
+        let mut manager = held.dprc()?.portal()?;
         let open = manager.open(object)?;
         let status = EVENT_COMMAND_DONE;
         manager.call(open, &SetIrqMask { mask: status, index: 0 })?;

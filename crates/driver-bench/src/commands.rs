@@ -4,10 +4,10 @@
 
 use crate::{
     Outcome, Row,
-    held::{Error, Held},
+    bound::{self, Error},
     meter::{Kind, Meter, Scope, row},
 };
-use dprc::{Device, McPortal};
+use dprc::{AssignedContainer, Device, McPortal};
 use driver_bench::Unit;
 use mc_abi::{Message, ObjectId, Request, Status, Token, Wire, dpbp, dpmng};
 use rustix::io::{pread, pwrite};
@@ -22,14 +22,13 @@ pub const THREADS: usize = 4;
 /// Measures commands of a container that is bound, with several threads where `rounds`
 /// are enough for it; `label` says what the MC is like
 /// (`delay 20 us`) and becomes a part of the names.
-///
-/// # Errors
-/// When the kernel or the MC refuses.
 pub fn run(container: &str, kind: &Kind, rounds: u32, label: &str) -> Result<Vec<Row>, Error> {
-    let held = Held::take(container)?;
-    let itself = held.container()?;
-    let portals: Vec<Device> =
-        held.objects("dpmcp")?.iter().map(|name| held.device(name)).collect::<Result<_, _>>()?;
+    let held = AssignedContainer::open(container)?;
+    let itself = held.dprc()?;
+    let portals: Vec<Device> = bound::objects(&held, "dpmcp")?
+        .iter()
+        .map(|name| held.device(name))
+        .collect::<Result<_, _>>()?;
     let mut rows = Vec::new();
     let mut meter = Meter::new(kind, Scope::Thread)?;
     let name = |what: &str| format!("{what}, {label}");
@@ -85,9 +84,14 @@ struct Crowd {
 const TRIES: usize = 5;
 
 /// A thread for each of the devices asks for the attributes of an object of its own.
-fn crowd(held: &Held, kind: &Kind, devices: &[&Device], each: u32) -> Result<Crowd, Error> {
+fn crowd(
+    held: &AssignedContainer,
+    kind: &Kind,
+    devices: &[&Device],
+    each: u32,
+) -> Result<Crowd, Error> {
     let mut questions = Vec::new();
-    for (device, name) in devices.iter().zip(held.objects("dpbp")?) {
+    for (device, name) in devices.iter().zip(bound::objects(held, "dpbp")?) {
         let object: ObjectId = name.parse().map_err(|e| format!("{name}: {e}"))?;
         questions.push((*device, object, device.portal()?.open(object)?));
     }

@@ -4,16 +4,16 @@
 #![deny(unsafe_code)]
 
 mod bind;
+mod bound;
 mod calls;
 mod commands;
-mod held;
 mod memory;
 mod meter;
 mod spin;
 
+use bound::{Bound, Error};
 use clap::{Parser, Subcommand, ValueEnum};
 use driver_bench::{Outcome, Report, Row, Unit};
-use held::{Bound, Error};
 use meter::Kind;
 use std::{path::PathBuf, process::ExitCode};
 

@@ -3,9 +3,9 @@
 
 use crate::{
     Outcome, Row,
-    held::{Error, Held},
+    bound::{self, Error},
 };
-use dprc::{EventFd, IrqAction, IrqData};
+use dprc::{AssignedContainer, EventFd, IrqAction, IrqData};
 use rustix::fd::AsFd;
 use std::{fs, thread, time::Duration};
 
@@ -16,13 +16,10 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// Cycles of open, enabling of an interrupt, close. With `another` an interrupt of the
 /// container is armed all the time, without which not every driver gets far.
-///
-/// # Errors
-/// When the kernel refuses something that every driver can do.
 pub fn run(container: &str, cycles: u32, another: bool) -> Result<Vec<Row>, Error> {
-    let held = Held::take(container)?;
-    let pool = held.first("dpbp")?;
-    let itself = held.container()?;
+    let held = AssignedContainer::open(container)?;
+    let pool = bound::first(&held, "dpbp")?;
+    let itself = held.dprc()?;
     let events = EventFd::new()?;
     let mut name = format!("bytes kept of {cycles} open/irq/close");
     if another {
@@ -33,7 +30,7 @@ pub fn run(container: &str, cycles: u32, another: bool) -> Result<Vec<Row>, Erro
     Ok(vec![Row { name, outcome: grow(cycles, || cycle(&held, &pool)) }])
 }
 
-fn cycle(held: &Held, name: &str) -> dprc::Result<()> {
+fn cycle(held: &AssignedContainer, name: &str) -> dprc::Result<()> {
     let interrupt = held.device(name)?.enable_interrupt(0)?;
     interrupt.simulate()
 }

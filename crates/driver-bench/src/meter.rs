@@ -48,9 +48,6 @@ enum Source {
 
 impl Meter {
     /// A meter, with what a reading itself costs found out.
-    ///
-    /// # Errors
-    /// When the kernel has no such counter.
     pub fn new(kind: &Kind, scope: Scope) -> io::Result<Self> {
         let source = match (kind.unit, &kind.commands) {
             (Unit::Instructions, _) => Source::Instructions(kernel_instructions(scope)?),
@@ -75,17 +72,11 @@ impl Meter {
     }
 
     /// Starts a measurement: the argument of [`Meter::since`].
-    ///
-    /// # Errors
-    /// When the kernel does not give the count.
     pub fn start(&mut self) -> io::Result<u64> {
         self.now()
     }
 
     /// What has been counted since `start`, without the cost of the reading itself.
-    ///
-    /// # Errors
-    /// When the kernel does not give the count.
     pub fn since(&mut self, start: u64) -> io::Result<u64> {
         if let Source::Commands(_) = self.source {
             thread::sleep(AFTERWARDS);
@@ -110,9 +101,6 @@ impl Meter {
     }
 
     /// Does something so many times; what each took.
-    ///
-    /// # Errors
-    /// Those of `work`, and when the kernel does not give the count.
     pub fn repeat<E: From<io::Error>>(
         &mut self,
         times: u32,
@@ -142,9 +130,6 @@ fn kernel_instructions(scope: Scope) -> io::Result<Counter> {
 }
 
 /// Compares the counter with what is known.
-///
-/// # Errors
-/// When the kernel has no such counter.
 pub fn check(kind: &Kind) -> io::Result<Check> {
     if kind.unit == Unit::Commands {
         return Ok(Check::default());

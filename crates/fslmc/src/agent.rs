@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The host's end of the conversation with the agent in the guest.
 
-use fslmc_guest::protocol::{Answer, Ask, LineError, Lines, Order, Report, Run, Status, VERSION};
+use guest_protocol::{Answer, Ask, LineError, Lines, Order, Report, Run, Status, VERSION};
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
@@ -457,7 +457,7 @@ fn listen(mut control: UnixStream, reports: &mpsc::Sender<Result<Report, AgentEr
 
 fn send(mut control: &UnixStream, id: u64, ask: Ask) -> Result<(), AgentError> {
     let order = Order { id, ask };
-    let line = fslmc_guest::protocol::encode(&order)
+    let line = guest_protocol::encode(&order)
         .map_err(|e| AgentError::Port { what: "encoding an order", cause: e.into() })?;
     // One write: a remote and the agent share the port.
     control.write_all(&line).map_err(|cause| AgentError::Port { what: "sending an order", cause })

@@ -9,7 +9,7 @@ use crate::{
     session::{self, Request},
 };
 use board_qemu::StopHandle;
-use fslmc_guest::protocol::Run;
+use guest_protocol::Run;
 use miette::{IntoDiagnostic, Result, miette};
 use std::{io, time::Instant};
 

@@ -3,7 +3,7 @@
 
 use crate::kit::{Driver, Kit, KitError};
 use board_qemu::{EntryError, Initramfs};
-use fslmc_guest::module_list::same_name;
+use guest_protocol::module_list::same_name;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -74,7 +74,7 @@ pub fn build(
     for name in more_modules {
         modules.add(kit, &mut image, "demand", name, "")?;
     }
-    image.file(fslmc_guest::module_list::PATH, 0o644, modules.list.as_bytes())?;
+    image.file(guest_protocol::module_list::PATH, 0o644, modules.list.as_bytes())?;
     Ok(image.finish())
 }
 

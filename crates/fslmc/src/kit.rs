@@ -13,8 +13,16 @@ use std::{
 const GUEST_PACKAGE: &str = "fslmc-guest";
 
 /// What the guest's programs are made of, below the checkout.
-const GUEST_SOURCES: [&str; 5] =
-    ["crates/guest", "crates/dprc", "crates/mc-abi", "Cargo.toml", "Cargo.lock"];
+const GUEST_SOURCES: [&str; 8] = [
+    "crates/guest",
+    "crates/guest-agent",
+    "crates/guest-protocol",
+    "crates/dprc",
+    "crates/fsl-mc-linux",
+    "crates/mc-abi",
+    "Cargo.toml",
+    "Cargo.lock",
+];
 
 /// A vfio-fsl-mc driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -16,7 +16,7 @@ use board::{
 use board_qemu::{
     LineHook, Platform, SHARED_TAG, SharedDirectory, StopHandle, Vm, VmConfig, VmError,
 };
-use fslmc_guest::protocol::{Ask, ModuleChoice};
+use guest_protocol::{Ask, ModuleChoice};
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -224,7 +224,7 @@ impl Machine {
     ///
     /// # Errors
     /// [`MachineError`].
-    pub fn ask(&mut self, ask: Ask) -> Result<fslmc_guest::protocol::Answer, MachineError> {
+    pub fn ask(&mut self, ask: Ask) -> Result<guest_protocol::Answer, MachineError> {
         self.agent.ask(ask, ORDER_LIMIT).map_err(|error| self.explain(error))
     }
 

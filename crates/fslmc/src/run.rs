@@ -11,7 +11,7 @@ use crate::{
     terminal::RawTerminal,
 };
 use board_qemu::{SharedDirectory, StopHandle};
-use fslmc_guest::protocol::{Run, Status, Terminal};
+use guest_protocol::{Run, Status, Terminal};
 use miette::{Context, IntoDiagnostic, Result, miette};
 use std::{io, path::Path};
 

@@ -4,16 +4,10 @@
 //! As process 1 it is the agent; otherwise the first argument chooses.
 #![deny(unsafe_code)]
 
-mod agent;
-mod bus;
 mod cli;
 mod demo;
-mod failure;
-mod kernel_log;
 mod manage;
-mod modules;
 mod probe;
-mod versions;
 
 use clap::Parser;
 use cli::{Cli, Program};
@@ -21,7 +15,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
-        agent::run_as_init();
+        guest_agent::run_as_init();
     }
     let outcome = match Cli::parse().program {
         Program::Demo(options) => return demo::run(&options),

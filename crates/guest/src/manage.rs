@@ -1,68 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! What a manager of containers does, by typed commands through any portal.
+//! Making objects of each family, by typed commands through any portal.
 
-use crate::failure::Failure;
-use dprc::{McPortal, OpenObject, PortalError};
-use mc_abi::common::{Created, DESTROY, Destroy};
+pub use dprc::manage::{Answered, assign, destroy, list, unassign, with_open};
+use dprc::{McPortal, OpenObject};
+use mc_abi::common::Created;
 use mc_abi::{
-    Label, ObjectId, ObjectType, Request, ResourceType, dpaiop, dpbp, dpci, dpcon, dpdbg, dpdcei,
-    dpdmai, dpdmux, dpio, dpmac, dpmcp, dpni, dprc as container, dprtc, dpseci, dpsw,
+    Label, ObjectId, ObjectType, Request, dpaiop, dpbp, dpci, dpcon, dpdbg, dpdcei, dpdmai, dpdmux,
+    dpio, dpmac, dpmcp, dpni, dprc as container, dprtc, dpseci, dpsw,
 };
-
-/// Outcome of a command.
-pub type Answered<T> = Result<T, PortalError>;
-
-impl From<PortalError> for Failure {
-    fn from(error: PortalError) -> Self {
-        use mc_abi::Status;
-        let advice = match error.status() {
-            Some(Status::AuthenticationError) => {
-                "The token is not open, or the object is not below this portal's container"
-            }
-            Some(Status::NoPrivilege) => "The container's options do not allow it, or it is locked",
-            Some(Status::NoResource) => "A pool is empty, or there is no such object",
-            Some(Status::Busy) => "Something holds the object; unbind its driver",
-            Some(Status::ConfigurationError) => "A parameter has a value that the MC does not take",
-            Some(Status::InvalidState) => "The object is in a state that does not allow it",
-            Some(Status::UnsupportedOperation) => "This firmware does not have the command",
-            _ => "The kernel's log (dmesg) may say more",
-        };
-        Self::new(error.to_string(), "the Management Complex", advice)
-    }
-}
-
-impl From<dprc::Error> for Failure {
-    fn from(error: dprc::Error) -> Self {
-        match error {
-            dprc::Error::Portal(error) => error.into(),
-            dprc::Error::Kernel { asked, of, errno, advice } => {
-                let errno = crate::failure::in_words(&errno.into());
-                Self::new(format!("{asked}: {errno}"), of, advice)
-            }
-            error => Self::new(error.to_string(), "VFIO", ""),
-        }
-    }
-}
-
-impl From<Box<dprc::MapError>> for Failure {
-    fn from(error: Box<dprc::MapError>) -> Self {
-        error.error.into()
-    }
-}
-
-/// Runs `work` with an object open and closes it again, also when the work fails.
-pub fn with_open<T>(
-    portal: &mut McPortal,
-    object: ObjectId,
-    work: impl FnOnce(&mut McPortal, OpenObject) -> Answered<T>,
-) -> Answered<T> {
-    let open = portal.open(object)?;
-    let outcome = work(portal, open);
-    let closed = portal.close(open);
-    let value = outcome?;
-    closed?;
-    Ok(value)
-}
 
 /// Makes an object in the open container, with a modest configuration that every
 /// board can give.
@@ -153,64 +98,4 @@ pub fn create_container(
     };
     let reply = portal.call(parent, &request)?;
     Ok(ObjectId::new(ObjectType::Dprc, reply.child))
-}
-
-/// Destroys an object of the open container, or a container below it.
-pub fn destroy(portal: &mut McPortal, container: OpenObject, object: ObjectId) -> Answered<()> {
-    if object.kind == ObjectType::Dprc {
-        return portal.call(container, &container::DestroyContainer { child: object.id });
-    }
-    let request = Destroy { id: object.id };
-    portal.call_family("Destroy", DESTROY, object.kind, container, &request)
-}
-
-/// Moves an object from the open container to a child, or, where both are the same,
-/// plugs or unplugs it.
-pub fn assign(
-    portal: &mut McPortal,
-    container: OpenObject,
-    object: ObjectId,
-    to: ObjectId,
-    plugged: bool,
-) -> Answered<()> {
-    let request = container::Assign {
-        container: to.id,
-        options: options_of(plugged),
-        count: 1,
-        base_or_align: object.id,
-        kind: ResourceType::new(object.kind.name()),
-    };
-    portal.call(container, &request)
-}
-
-/// Moves an object from a child of the open container to it.
-pub fn unassign(
-    portal: &mut McPortal,
-    container: OpenObject,
-    object: ObjectId,
-    from: ObjectId,
-    plugged: bool,
-) -> Answered<()> {
-    let request = container::Unassign {
-        child: from.id,
-        options: options_of(plugged),
-        count: 1,
-        base_or_align: object.id,
-        kind: ResourceType::new(object.kind.name()),
-    };
-    portal.call(container, &request)
-}
-
-fn options_of(plugged: bool) -> u32 {
-    use container::request::{EXPLICIT, PLUGGED};
-    if plugged { EXPLICIT | PLUGGED } else { EXPLICIT }
-}
-
-/// What is in the open container.
-pub fn list(
-    portal: &mut McPortal,
-    container: OpenObject,
-) -> Answered<Vec<container::GetObjectReply>> {
-    let count = portal.call(container, &container::GetObjectCount {})?.count;
-    (0..count).map(|index| portal.call(container, &container::GetObject { index })).collect()
 }

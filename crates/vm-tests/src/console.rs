@@ -1,28 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What a kernel that is well does not print.
 
-/// Words that open a complaint of the kernel about itself.
-const COMPLAINTS: [&str; 15] = [
-    "WARNING: ",
-    "BUG: ",
-    "kernel BUG at",
-    "Oops",
-    "Unable to handle kernel",
-    "Internal error:",
-    "Kernel panic",
-    "refcount_t:",
-    "possible recursive locking",
-    "rcu: INFO:",
-    "hard LOCKUP",
-    "blocked for more than",
-    // Kernels with more checks.
-    "UBSAN: ",
-    "ODEBUG: ",
-    "new suspected memory leaks",
-];
-
-/// Starts the part of a complaint that says how the kernel came there.
-const TRACE: &str = "Call trace:";
+use fsl_mc_linux::kmsg::{is_call_trace, is_complaint};
 
 /// The lines that are complaints and contain none of the `expected` texts: the
 /// known defects of stock drivers are expected by name. The call trace that
@@ -33,9 +12,9 @@ pub fn complaints<'a>(lines: &'a [String], expected: &[&str]) -> Vec<&'a str> {
         if expected.iter().any(|text| line.contains(text)) {
             trace_expected = true;
             false
-        } else if line.contains(TRACE) {
+        } else if is_call_trace(line) {
             !std::mem::take(&mut trace_expected)
-        } else if COMPLAINTS.iter().any(|word| line.contains(word)) {
+        } else if is_complaint(line) {
             trace_expected = false;
             true
         } else {

@@ -33,9 +33,6 @@ pub enum Driver {
 
 impl Driver {
     /// The project's own, as the checkout has it.
-    ///
-    /// # Errors
-    /// It does not compile.
     pub fn of_checkout() -> Result<Self> {
         let kit = kit_with(fslmc::kit::Driver::Rust)?;
         let built = kit.driver.as_ref().context("the driver was built")?;
@@ -52,9 +49,6 @@ pub struct FuzzFiles {
 
 impl FuzzFiles {
     /// Builds the fuzzer and copies it, and the driver, into a fresh folder.
-    ///
-    /// # Errors
-    /// It does not compile, or there is no such module.
     pub fn build(driver: &Driver) -> Result<Self> {
         let built = guest_programs()?;
         let folder = tempfile::tempdir()?;
@@ -76,9 +70,6 @@ impl FuzzFiles {
     }
 
     /// Loads the driver and binds a container; puts the fuzzer where it runs.
-    ///
-    /// # Errors
-    /// The guest refuses.
     pub fn install(&self, vm: &mut TestVm, container: &str) -> Result<()> {
         vm.sh(&format!("cp /host/{PROGRAM} /bin/"))?;
         if self.has_module {
@@ -131,9 +122,6 @@ impl Report {
     }
 
     /// Makes sure that nothing was found.
-    ///
-    /// # Errors
-    /// What was found, the last calls, and the table.
     pub fn clean(&self) -> Result<()> {
         let findings = self.findings();
         ensure!(
@@ -149,9 +137,6 @@ impl Report {
 }
 
 /// Runs the fuzzer on a container; findings are in the report.
-///
-/// # Errors
-/// It does not run, or says nothing in the end.
 pub fn fuzz(vm: &mut TestVm, container: &str, slice: &Slice) -> Result<Report> {
     let words = [
         ("--container", container.to_owned()),
@@ -178,9 +163,6 @@ pub fn fuzz(vm: &mut TestVm, container: &str, slice: &Slice) -> Result<Report> {
 
 /// Makes sure that a container does what it did before: it opens, takes a command,
 /// gives an interrupt, closes; it can be given back, and its driver can go.
-///
-/// # Errors
-/// What does not work any more.
 pub fn still_works(vm: &mut TestVm, container: &str, object: &str) -> Result<()> {
     vm.sh(&format!("fslmc-guest vfio command {container} --count 3"))?;
     vm.sh(&format!("fslmc-guest vfio irq {container} {object} --simulate 1"))?;
@@ -199,9 +181,6 @@ pub fn still_works(vm: &mut TestVm, container: &str, object: &str) -> Result<()>
 
 /// Makes sure that the kernel has no more in use after the second of two slices that
 /// did as many calls.
-///
-/// # Errors
-/// What has grown.
 pub fn no_growth(first: &Report, second: &Report) -> Result<()> {
     for (what, slack) in
         [("slab_kb", MEMORY_SLACK), ("percpu_kb", 512), ("io_maps", 2), ("vmalloc_areas", 4)]

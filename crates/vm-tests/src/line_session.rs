@@ -24,9 +24,6 @@ impl LineSession {
     }
 
     /// Says a line; returns what comes back, whatever it is.
-    ///
-    /// # Errors
-    /// Nothing comes back.
     pub fn try_request(&mut self, line: &str) -> Result<String> {
         writeln!(self.stdin, "{line}").with_context(|| format!("saying `{line}`"))?;
         let answer = self.stdout.recv_timeout(PATIENCE);
@@ -34,9 +31,6 @@ impl LineSession {
     }
 
     /// Says a line that must succeed; returns what follows the `ok`.
-    ///
-    /// # Errors
-    /// It does not succeed.
     pub fn request(&mut self, line: &str) -> Result<String> {
         let answer = self.try_request(line)?;
         match answer.strip_prefix("ok") {
@@ -46,9 +40,6 @@ impl LineSession {
     }
 
     /// Says a line that must be refused with all these words; returns the refusal.
-    ///
-    /// # Errors
-    /// It succeeds, or is refused otherwise.
     pub fn request_refused(&mut self, line: &str, words: &[&str]) -> Result<String> {
         let answer = self.try_request(line)?;
         ensure!(answer.starts_with("error "), "`{line}` is answered by `{answer}`");
@@ -58,9 +49,6 @@ impl LineSession {
     }
 
     /// The number that answers a line.
-    ///
-    /// # Errors
-    /// It does not succeed, or the answer is no decimal number.
     pub fn request_number(&mut self, line: &str) -> Result<u64> {
         let answer = self.request(line)?;
         answer.parse().with_context(|| format!("`{line}` is answered by `{answer}`"))

@@ -17,7 +17,7 @@ use fslmc::{
     machine::{Machine, Options},
     session,
 };
-use fslmc_guest::protocol::{Answer, Ask, BusDevice, Run, Status};
+use guest_protocol::{Answer, Ask, BusDevice, Run, Status};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -40,17 +40,11 @@ const GUEST_PACKAGES: [&str; 2] = ["vfio-fsl-mc-conformance", "call-fuzzer"];
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// The parts, set up once for all tests of a run, without the driver in Rust.
-///
-/// # Errors
-/// What is missing.
 pub fn kit() -> Result<&'static Kit> {
     kit_with(Driver::Stock)
 }
 
 /// The parts for machines with a certain driver.
-///
-/// # Errors
-/// What is missing.
 pub fn kit_with(driver: Driver) -> Result<&'static Kit> {
     static STOCK: OnceLock<Result<Kit, String>> = OnceLock::new();
     static RUST: OnceLock<Result<Kit, String>> = OnceLock::new();
@@ -66,9 +60,6 @@ pub fn kit_with(driver: Driver) -> Result<&'static Kit> {
 
 /// Builds what tests run in the guest besides the agent, once for all tests of a run and
 /// in one call of cargo, and gives the folder that holds it.
-///
-/// # Errors
-/// It does not compile.
 pub fn guest_programs() -> Result<&'static Path> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
@@ -91,9 +82,6 @@ fn miette_text(error: &dyn std::error::Error) -> String {
 }
 
 /// A layout that comes with the project.
-///
-/// # Errors
-/// There is none of that name, or it does not load.
 pub fn layout(name: &str) -> Result<Dpl> {
     let found = board::dpl::layouts::find(name).with_context(|| format!("no layout {name}"))?;
     let kit = kit()?;
@@ -102,9 +90,6 @@ pub fn layout(name: &str) -> Result<Dpl> {
 }
 
 /// A layout in a file.
-///
-/// # Errors
-/// It does not load.
 pub fn layout_of(file: &Path) -> Result<Dpl> {
     let kit = kit()?;
     let dtc = || session::dtc(&kit.parts);
@@ -141,9 +126,6 @@ pub struct Output {
 
 impl TestVm {
     /// A machine with a layout that comes with the project.
-    ///
-    /// # Errors
-    /// The layout does not load.
     pub fn with(name: &str) -> Result<TestVmBuilder> {
         Ok(Self::with_layout(layout(name)?))
     }
@@ -198,9 +180,6 @@ impl TestVmBuilder {
 
     /// Boots the machine, runs `test`, switches the machine off and looks at
     /// its console. When anything of that fails, the error carries the console.
-    ///
-    /// # Errors
-    /// What failed.
     pub fn run(self, test: impl FnOnce(&mut TestVm) -> Result<()>) -> Result<()> {
         let mut vm = self.boot()?;
         let outcome = test(&mut vm).and_then(|()| vm.finish());
@@ -231,25 +210,16 @@ fn help(error: &dyn miette::Diagnostic) -> String {
 
 impl TestVm {
     /// The machine.
-    ///
-    /// # Errors
-    /// It has been switched off.
     pub fn machine(&mut self) -> Result<&mut Machine> {
         self.machine.as_mut().context("the machine is off")
     }
 
     /// Runs a shell command; any exit code is fine.
-    ///
-    /// # Errors
-    /// The guest does not answer.
     pub fn try_sh(&mut self, script: &str) -> Result<Output> {
         self.command(&["sh", "-c", script], &[])
     }
 
     /// Runs a shell command that must succeed; returns its output.
-    ///
-    /// # Errors
-    /// It fails; the error has all that it printed.
     pub fn sh(&mut self, script: &str) -> Result<String> {
         let output = self.try_sh(script)?;
         ensure!(
@@ -263,9 +233,6 @@ impl TestVm {
     }
 
     /// Runs any command with standard input.
-    ///
-    /// # Errors
-    /// The guest does not answer.
     pub fn command(&mut self, argv: &[&str], stdin: &[u8]) -> Result<Output> {
         let (stdout, stderr) = (Shared::default(), Shared::default());
         let streams = Streams {
@@ -279,9 +246,6 @@ impl TestVm {
 
     /// Runs a program that answers each line of its standard input with a line, for the
     /// time of `converse`. The program must exit with 0 when its input ends.
-    ///
-    /// # Errors
-    /// Those of `converse`, with what the program printed to standard error.
     pub fn session<T>(
         &mut self,
         argv: &[&str],
@@ -328,17 +292,11 @@ impl TestVm {
     }
 
     /// The board, to look at and to provoke.
-    ///
-    /// # Errors
-    /// The machine is off.
     pub fn board(&mut self) -> Result<Arc<Board>> {
         Ok(self.machine()?.board().clone())
     }
 
     /// Isolation id of a container.
-    ///
-    /// # Errors
-    /// There is no such container.
     pub fn icid(&mut self, container: &str) -> Result<u16> {
         let inventory = self.board()?.mc().inventory();
         let found = inventory.containers.iter().find(|c| c.id.to_string() == container);
@@ -346,9 +304,6 @@ impl TestVm {
     }
 
     /// Waits until a device of the bus is as wanted; `None` stands for its absence.
-    ///
-    /// # Errors
-    /// It is not so in time; says what it is instead.
     pub fn wait_for_device(
         &mut self,
         name: &str,
@@ -367,9 +322,6 @@ impl TestVm {
     }
 
     /// The devices of the bus.
-    ///
-    /// # Errors
-    /// The guest does not answer.
     pub fn devices(&mut self) -> Result<Vec<BusDevice>> {
         match self.ask(Ask::Devices)? {
             Answer::Devices(devices) => Ok(devices),
@@ -378,25 +330,16 @@ impl TestVm {
     }
 
     /// Asks the agent for something.
-    ///
-    /// # Errors
-    /// It says no, or nothing.
     pub fn ask(&mut self, ask: Ask) -> Result<Answer> {
         self.machine()?.ask(ask).map_err(|e| anyhow!("{}{}", miette_text(&e), help(&e)))
     }
 
     /// Loads modules.
-    ///
-    /// # Errors
-    /// The guest refuses.
     pub fn load(&mut self, names: &[&str]) -> Result<()> {
         self.machine()?.load(names).map_err(|e| anyhow!("{}{}", miette_text(&e), help(&e)))
     }
 
     /// Binds containers to vfio-fsl-mc.
-    ///
-    /// # Errors
-    /// The guest refuses.
     pub fn bind(&mut self, containers: &[&str]) -> Result<()> {
         let containers: Vec<String> = containers.iter().map(ToString::to_string).collect();
         let machine = self.machine()?;
@@ -404,9 +347,6 @@ impl TestVm {
     }
 
     /// What the console has printed.
-    ///
-    /// # Errors
-    /// The machine is off.
     pub fn console(&mut self) -> Result<Vec<String>> {
         Ok(self.machine()?.vm().console().lines())
     }

@@ -6,6 +6,7 @@ use crate::caller::{Caller, layout};
 use crate::kind::Kind;
 use crate::memory::PAGE;
 use crate::mode_lock::Mode;
+use fsl_mc_linux::ioctl;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Where memory is mapped for devices: 64 places, a little apart.
@@ -79,13 +80,13 @@ fn group(caller: &mut Caller<'_>) -> Option<i32> {
 pub fn api_version(caller: &mut Caller<'_>) {
     let Some(file) = container(caller) else { return };
     let argument = caller.random.u64(..);
-    let _ = caller.ioctl(Kind::ApiVersion, file, abi::GET_API_VERSION, argument);
+    let _ = caller.ioctl(Kind::ApiVersion, file, ioctl::GET_API_VERSION, argument);
 }
 
 pub fn extension(caller: &mut Caller<'_>) {
     let Some(file) = container(caller) else { return };
     let argument = caller.edge(12);
-    let _ = caller.ioctl(Kind::Extension, file, abi::CHECK_EXTENSION, argument);
+    let _ = caller.ioctl(Kind::Extension, file, ioctl::CHECK_EXTENSION, argument);
 }
 
 pub fn set_iommu(caller: &mut Caller<'_>) {
@@ -99,7 +100,7 @@ pub fn set_iommu(caller: &mut Caller<'_>) {
             abi::VFIO_TYPE1v2_IOMMU
         })
     };
-    change(caller, Kind::SetIommu, file, abi::SET_IOMMU, kind);
+    change(caller, Kind::SetIommu, file, ioctl::SET_IOMMU, kind);
 }
 
 pub fn group_status(caller: &mut Caller<'_>) {
@@ -107,7 +108,7 @@ pub fn group_status(caller: &mut Caller<'_>) {
     let Some((_, file)) = caller.process.groups.any(pick) else { return };
     let bytes = Bytes::new().u32(caller.argsz(8)).u32(caller.random.u32(..));
     let at = caller.place(&bytes);
-    let _ = caller.ioctl(Kind::GroupStatus, file, abi::GROUP_GET_STATUS, at);
+    let _ = caller.ioctl(Kind::GroupStatus, file, ioctl::GROUP_GET_STATUS, at);
 }
 
 pub fn set_container(caller: &mut Caller<'_>) {
@@ -124,17 +125,17 @@ pub fn set_container(caller: &mut Caller<'_>) {
         }
     };
     let at = caller.place(&Bytes::new().u32(file as u32));
-    let _ = caller.ioctl(Kind::SetContainer, group, abi::GROUP_SET_CONTAINER, at);
+    let _ = caller.ioctl(Kind::SetContainer, group, ioctl::GROUP_SET_CONTAINER, at);
 }
 
 pub fn unset_container(caller: &mut Caller<'_>) {
     let Some(group) = group(caller) else { return };
-    change(caller, Kind::UnsetContainer, group, abi::GROUP_UNSET_CONTAINER, 0);
+    change(caller, Kind::UnsetContainer, group, ioctl::GROUP_UNSET_CONTAINER, 0);
 }
 
 /// Makes an ioctl that gives a container its IOMMU driver or takes it away, unless
 /// somebody is calling that driver ([`crate::mode_lock`]).
-fn change(caller: &mut Caller<'_>, kind: Kind, file: i32, request: u64, argument: u64) {
+fn change(caller: &mut Caller<'_>, kind: Kind, file: i32, request: u32, argument: u64) {
     let (lock, party) = (&caller.shared.iommu_lock, caller.slot_number);
     let _ = lock.try_with(party, Mode::Change, || caller.ioctl(kind, file, request, argument));
 }
@@ -145,7 +146,7 @@ fn pass_on(
     caller: &mut Caller<'_>,
     kind: Kind,
     file: i32,
-    request: u64,
+    request: u32,
     argument: u64,
 ) -> Option<Result<u64, i32>> {
     let (lock, party) = (&caller.shared.iommu_lock, caller.slot_number);
@@ -169,7 +170,8 @@ fn hold_group(caller: &mut Caller<'_>) -> Option<u64> {
     // number. Only the file of a group that has devices says what state it is in.
     let status = Bytes::new().u32(8).u32(0);
     let at = caller.memory.own.store(layout::QUIET * PAGE, status.as_slice());
-    if caller.quietly(libc::SYS_ioctl, [held, abi::GROUP_GET_STATUS, at, 0, 0, 0]).is_ok() {
+    if caller.quietly(libc::SYS_ioctl, [held, ioctl::GROUP_GET_STATUS.into(), at, 0, 0, 0]).is_ok()
+    {
         return Some(held);
     }
     release(caller, held);
@@ -185,7 +187,7 @@ pub fn iommu_info(caller: &mut Caller<'_>) {
     let argsz = if caller.random.bool() { 24 } else { 200 };
     let bytes = Bytes::new().u32(caller.argsz(argsz)).bytes(&[0; 20]);
     let at = caller.place(&bytes);
-    let _ = pass_on(caller, Kind::IommuInfo, file, abi::IOMMU_GET_INFO, at);
+    let _ = pass_on(caller, Kind::IommuInfo, file, ioctl::IOMMU_GET_INFO, at);
 }
 
 /// A place in the address space of devices.
@@ -209,7 +211,7 @@ pub fn map_dma(caller: &mut Caller<'_>) {
         .u64(iova(caller))
         .u64(pages * PAGE);
     let at = caller.place_well(&bytes);
-    if pass_on(caller, Kind::MapDma, file, abi::IOMMU_MAP_DMA, at) == Some(Err(libc::EEXIST)) {
+    if pass_on(caller, Kind::MapDma, file, ioctl::IOMMU_MAP_DMA, at) == Some(Err(libc::EEXIST)) {
         unmap_dma(caller);
     }
 }
@@ -231,7 +233,7 @@ pub fn map_dma_odd(caller: &mut Caller<'_>) {
     let size = if caller.random.bool() { PAGE } else { caller.edge(PAGE) };
     let bytes = Bytes::new().u32(caller.argsz(32)).u32(flags).u64(address).u64(iova).u64(size);
     let at = caller.place(&bytes);
-    let _ = pass_on(caller, Kind::MapDmaOdd, file, abi::IOMMU_MAP_DMA, at);
+    let _ = pass_on(caller, Kind::MapDmaOdd, file, ioctl::IOMMU_MAP_DMA, at);
 }
 
 pub fn unmap_dma(caller: &mut Caller<'_>) {
@@ -244,7 +246,7 @@ pub fn unmap_dma(caller: &mut Caller<'_>) {
     };
     let bytes = Bytes::new().u32(caller.argsz(24)).u32(flags).u64(iova).u64(size).bytes(&[0; 16]);
     let at = caller.place(&bytes);
-    let _ = pass_on(caller, Kind::UnmapDma, file, abi::IOMMU_UNMAP_DMA, at);
+    let _ = pass_on(caller, Kind::UnmapDma, file, ioctl::IOMMU_UNMAP_DMA, at);
 }
 
 /// Makes the calls that lead to a device, in their order.
@@ -252,9 +254,9 @@ pub fn attach(caller: &mut Caller<'_>) {
     let Some(group) = group(caller) else { return };
     let Some(container) = container(caller) else { return };
     let at = caller.place_well(&Bytes::new().u32(container as u32));
-    let _ = caller.ioctl(Kind::SetContainer, group, abi::GROUP_SET_CONTAINER, at);
+    let _ = caller.ioctl(Kind::SetContainer, group, ioctl::GROUP_SET_CONTAINER, at);
     let kind = if caller.random.bool() { abi::VFIO_TYPE1_IOMMU } else { abi::VFIO_TYPE1v2_IOMMU };
-    change(caller, Kind::SetIommu, container, abi::SET_IOMMU, kind.into());
+    change(caller, Kind::SetIommu, container, ioctl::SET_IOMMU, kind.into());
 }
 
 /// Opens a device, and learns what there is to know of it.
@@ -263,7 +265,7 @@ pub fn get_device(caller: &mut Caller<'_>) {
     let object = caller.random.usize(..caller.setup.objects.len());
     let Some((name, _)) = caller.setup.objects.get(object) else { return };
     let at = caller.place_well(&Bytes::of(name.as_bytes_with_nul()));
-    match caller.ioctl(Kind::GetDeviceFd, group, abi::GROUP_GET_DEVICE_FD, at) {
+    match caller.ioctl(Kind::GetDeviceFd, group, ioctl::GROUP_GET_DEVICE_FD, at) {
         Ok(descriptor) => keep(caller, descriptor as i32, object),
         Err(_) => attach(caller),
     }
@@ -294,7 +296,8 @@ pub fn get_device_odd(caller: &mut Caller<'_>) {
         bytes = Bytes::of(b"dprc.");
     }
     let at = caller.place(&bytes);
-    if let Ok(descriptor) = caller.ioctl(Kind::GetDeviceFdOdd, group, abi::GROUP_GET_DEVICE_FD, at)
+    if let Ok(descriptor) =
+        caller.ioctl(Kind::GetDeviceFdOdd, group, ioctl::GROUP_GET_DEVICE_FD, at)
     {
         // Memory had the name of a device from before.
         super::files::close_one(caller, descriptor as i32);

@@ -5,6 +5,7 @@ use crate::abi::{self, Bytes};
 use crate::caller::Caller;
 use crate::kind::Kind;
 use crate::shared::REGIONS;
+use fsl_mc_linux::ioctl;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A device that is open, and which object it is.
@@ -23,7 +24,7 @@ pub fn device(caller: &mut Caller<'_>) -> Option<(i32, usize)> {
 /// Asks a device for its regions and interrupts, and writes it down for all.
 pub fn learn(caller: &mut Caller<'_>, file: i32, object: usize) {
     let at = caller.place_well(&Bytes::new().u32(24).bytes(&[0; 20]));
-    if caller.ioctl(Kind::DeviceInfo, file, abi::DEVICE_GET_INFO, at).is_err() {
+    if caller.ioctl(Kind::DeviceInfo, file, ioctl::DEVICE_GET_INFO, at).is_err() {
         return;
     }
     let facts = caller.facts(object);
@@ -33,7 +34,7 @@ pub fn learn(caller: &mut Caller<'_>, file: i32, object: usize) {
     facts.interrupts.store(u32::from_ne_bytes([i0, i1, i2, i3]), Relaxed);
     for region in 0..regions.min(REGIONS as u32) {
         let at = caller.place_well(&Bytes::new().u32(32).u32(0).u32(region).bytes(&[0; 20]));
-        if caller.ioctl(Kind::RegionInfo, file, abi::DEVICE_GET_REGION_INFO, at).is_err() {
+        if caller.ioctl(Kind::RegionInfo, file, ioctl::DEVICE_GET_REGION_INFO, at).is_err() {
             return;
         }
         let answer = caller.placed::<32>();
@@ -52,7 +53,7 @@ pub fn info(caller: &mut Caller<'_>) {
     let Some((file, _)) = device(caller) else { return };
     let bytes = Bytes::new().u32(caller.argsz(24)).bytes(&[0xff; 20]);
     let at = caller.place(&bytes);
-    let _ = caller.ioctl(Kind::DeviceInfo, file, abi::DEVICE_GET_INFO, at);
+    let _ = caller.ioctl(Kind::DeviceInfo, file, ioctl::DEVICE_GET_INFO, at);
 }
 
 pub fn region_info(caller: &mut Caller<'_>) {
@@ -61,7 +62,7 @@ pub fn region_info(caller: &mut Caller<'_>) {
     let index = if caller.once_in(4) { caller.edge32(regions) } else { within(caller, regions) };
     let bytes = Bytes::new().u32(caller.argsz(32)).u32(caller.random.u32(..)).u32(index);
     let at = caller.place(&bytes.bytes(&[0xff; 20]));
-    let _ = caller.ioctl(Kind::RegionInfo, file, abi::DEVICE_GET_REGION_INFO, at);
+    let _ = caller.ioctl(Kind::RegionInfo, file, ioctl::DEVICE_GET_REGION_INFO, at);
 }
 
 pub fn irq_info(caller: &mut Caller<'_>) {
@@ -72,7 +73,7 @@ pub fn irq_info(caller: &mut Caller<'_>) {
     let bytes = Bytes::new().u32(caller.argsz(16)).u32(caller.random.u32(..)).u32(index);
     let bytes = bytes.u32(caller.random.u32(..));
     let at = caller.place(&bytes);
-    let _ = caller.ioctl(Kind::IrqInfo, file, abi::DEVICE_GET_IRQ_INFO, at);
+    let _ = caller.ioctl(Kind::IrqInfo, file, ioctl::DEVICE_GET_IRQ_INFO, at);
 }
 
 /// A number below a limit; 0 where there is none.
@@ -92,7 +93,13 @@ pub fn feature(caller: &mut Caller<'_>) {
         _ => caller.random.u32(..) & !0xffff,
     };
     let at = caller.place(&Bytes::new().u32(argsz).u32(which | flags).bytes(&[0xff; 56]));
-    let _ = caller.ioctl(Kind::Feature, file, abi::DEVICE_FEATURE, at);
+    let _ = caller.ioctl(Kind::Feature, file, ioctl::DEVICE_FEATURE, at);
+}
+
+/// A number from `first` to below `end`.
+fn number(caller: &mut Caller<'_>, first: u32, end: u32) -> u32 {
+    // Both are 32 bits wide, and so is what lies between.
+    caller.random.u64(u64::from(first)..u64::from(end)) as u32
 }
 
 /// Numbers of VFIO that are none of a device's, and numbers with the size and
@@ -102,13 +109,13 @@ pub fn unknown(caller: &mut Caller<'_>) {
     let (kind, request) = match caller.random.u32(..4) {
         // These may succeed: another thread can have closed the device just now, and opened
         // a group or a container of that number.
-        0 => (Kind::ForeignIoctl, caller.random.u64(abi::IOMMU_GET_INFO..abi::DEVICE_FEATURE)),
-        1 => (Kind::ForeignIoctl, caller.random.u64(abi::GET_API_VERSION..abi::DEVICE_GET_INFO)),
-        2 => (Kind::UnknownIoctl, caller.random.u64(abi::LAST..abi::LAST + 64)),
+        0 => (Kind::ForeignIoctl, number(caller, ioctl::IOMMU_GET_INFO, ioctl::DEVICE_FEATURE)),
+        1 => (Kind::ForeignIoctl, number(caller, ioctl::GET_API_VERSION, ioctl::DEVICE_GET_INFO)),
+        2 => (Kind::UnknownIoctl, number(caller, abi::LAST, abi::LAST + 64)),
         // _IOWR of a known number.
         _ => {
-            let size = caller.random.u64(1..1 << 14) << 16;
-            (Kind::UnknownIoctl, abi::DEVICE_GET_INFO | 0xc000_0000 | size)
+            let size = number(caller, 1, 1 << 14) << 16;
+            (Kind::UnknownIoctl, ioctl::DEVICE_GET_INFO | 0xc000_0000 | size)
         }
     };
     let at = caller.place(&Bytes::of(&[0xff; 64]));
@@ -120,9 +127,9 @@ pub fn file_ioctl(caller: &mut Caller<'_>) {
     let Some((file, _)) = device(caller) else { return };
     let requests = [libc::FIOCLEX, libc::FIONBIO, libc::FIOASYNC, libc::FIONREAD];
     let Some(request) = caller.one_of(&requests) else { return };
-    // Blocking or not means nothing to a device; asynchronous signals are refused.
+    // All are 32 bits wide. Blocking or not means nothing to a device; asynchronous signals are refused.
     let at = caller.place(&Bytes::new().u64(0));
-    let _ = caller.ioctl(Kind::FileIoctl, file, request, at);
+    let _ = caller.ioctl(Kind::FileIoctl, file, request as u32, at);
 }
 
 /// A reset, or some of them.
@@ -131,6 +138,6 @@ pub fn reset(caller: &mut Caller<'_>) {
     let times = if caller.once_in(16) { 8 } else { 1 };
     for _ in 0..times {
         let argument = caller.random.u64(..);
-        let _ = caller.ioctl(Kind::Reset, file, abi::DEVICE_RESET, argument);
+        let _ = caller.ioctl(Kind::Reset, file, ioctl::DEVICE_RESET, argument);
     }
 }

@@ -5,6 +5,7 @@ use super::devices::{device, within};
 use crate::abi::{self, Bytes};
 use crate::caller::Caller;
 use crate::kind::Kind;
+use fsl_mc_linux::ioctl;
 use std::sync::atomic::Ordering::Relaxed;
 
 const TRIGGER: u32 = abi::VFIO_IRQ_SET_ACTION_TRIGGER;
@@ -44,7 +45,7 @@ pub fn event_fd(caller: &mut Caller<'_>) {
     };
     let flags = abi::VFIO_IRQ_SET_DATA_EVENTFD | TRIGGER;
     let at = caller.place(&header(24, flags, index, 0, 1).u32(event as u32));
-    let _ = caller.ioctl(Kind::SetIrqsEventFd, file, abi::DEVICE_SET_IRQS, at);
+    let _ = caller.ioctl(Kind::SetIrqsEventFd, file, ioctl::DEVICE_SET_IRQS, at);
 }
 
 /// The way to say that no interrupt is wanted any more.
@@ -52,7 +53,7 @@ pub fn off(caller: &mut Caller<'_>) {
     let Some((file, index)) = interrupt(caller) else { return };
     let flags = abi::VFIO_IRQ_SET_DATA_NONE | TRIGGER;
     let at = caller.place(&header(20, flags, index, 0, 0));
-    let _ = caller.ioctl(Kind::SetIrqsOff, file, abi::DEVICE_SET_IRQS, at);
+    let _ = caller.ioctl(Kind::SetIrqsOff, file, ioctl::DEVICE_SET_IRQS, at);
 }
 
 pub fn trigger(caller: &mut Caller<'_>) {
@@ -64,7 +65,7 @@ pub fn trigger(caller: &mut Caller<'_>) {
         header(21, abi::VFIO_IRQ_SET_DATA_BOOL | TRIGGER, index, 0, 1).bytes(&[value])
     };
     let at = caller.place(&bytes);
-    let _ = caller.ioctl(Kind::SetIrqsTrigger, file, abi::DEVICE_SET_IRQS, at);
+    let _ = caller.ioctl(Kind::SetIrqsTrigger, file, ioctl::DEVICE_SET_IRQS, at);
 }
 
 /// A request that is right but for a field or two, or wrong throughout.
@@ -94,7 +95,7 @@ pub fn odd(caller: &mut Caller<'_>) {
         None => bytes.bytes(&data),
     };
     let at = caller.place(&bytes);
-    let _ = caller.ioctl(Kind::SetIrqsOdd, file, abi::DEVICE_SET_IRQS, at);
+    let _ = caller.ioctl(Kind::SetIrqsOdd, file, ioctl::DEVICE_SET_IRQS, at);
 }
 
 /// Any mixture of the known bits, and others now and then.

@@ -4,14 +4,15 @@
 
 use super::unbind::{Restored, ends, still_waits, unbind, works_again};
 use super::util::{arm, disarm, new_eventfd};
-use crate::bus;
-use crate::check::{Check, Outcome, Stop, done, fail, is, refused, skip};
+use crate::check::{Check, Outcome, Stop, check, done, fail, is, refused, skip};
 use crate::context::{Context, hold};
 use crate::helper::is_clean;
 use crate::kernel::Log;
 use crate::mc::{self, EnabledInterrupt, container_of};
 use crate::sys::{self, Block, Map};
 use dprc::{Device, Group};
+use fsl_mc_linux::bus::{self, SYSFS};
+use fsl_mc_linux::ioctl;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -19,80 +20,65 @@ use rustix::mm::{MapFlags, ProtFlags};
 use std::ffi::CString;
 use std::path::PathBuf;
 
-const fn check(name: &'static str, rule: &'static str, run: fn(&Context) -> Outcome) -> Check {
-    let source = "kernel: Documentation/driver-api/vfio.rst, linux/vfio.h, linux/iommufd.h";
-    Check::new("cdev", name, rule, source, run).seconds(60)
-}
+const GROUP: Check = Check::group("cdev")
+    .source("kernel: Documentation/driver-api/vfio.rst, linux/vfio.h, linux/iommufd.h")
+    .seconds(60);
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "nothing-before-bind",
-        "A device file that is not bound to an iommufd answers to no call but that.",
+    check!(
         nothing_before_bind,
+        "A device file that is not bound to an iommufd answers to no call but that."
     ),
-    check("bound-once", "A device file is bound once, and a device by one file only.", bound_once),
-    check(
-        "one-iommufd",
-        "The devices of a container share an address space: they are bound to one iommufd.",
+    check!(bound_once, "A device file is bound once, and a device by one file only."),
+    check!(
         one_iommufd,
+        "The devices of a container share an address space: they are bound to one iommufd."
     ),
-    check(
-        "file-or-group",
-        "A container is used by its device files or by its group, not by both.",
-        file_or_group,
-    ),
-    check(
-        "same-device",
-        "A device is the same by its file as by its group: flags, regions, interrupts.",
+    check!(file_or_group, "A container is used by its device files or by its group, not by both."),
+    check!(
         same_device,
+        "A device is the same by its file as by its group: flags, regions, interrupts."
     ),
-    check(
-        "portal",
-        "The command portals of the container and of a dpmcp work, whether or not there is an \
-         address space.",
+    check!(
         portal,
+        "The command portals of the container and of a dpmcp work, whether or not there is an \
+         address space."
     ),
-    check(
-        "interrupt-in-another-address-space",
-        "An interrupt goes on working when another address space takes the place of the first.",
+    check!(
         interrupt_in_another_address_space,
+        "An interrupt goes on working when another address space takes the place of the first."
     )
     .interrupts(),
-    check(
-        "group-of-iommufd",
-        "A group whose container is an iommufd serves devices with portals and interrupts.",
+    check!(
         group_of_iommufd,
+        "A group whose container is an iommufd serves devices with portals and interrupts."
     )
     .interrupts(),
-    check(
-        "again-and-again",
-        "A container can be opened by its device files many times, with interrupts each time, and \
-         by its group afterwards.",
+    check!(
         again_and_again,
+        "A container can be opened by its device files many times, with interrupts each time, and \
+         by its group afterwards."
     )
     .interrupts()
     .defect(2)
     .spoils(),
-    check(
-        "unbind-waits",
-        "An unbind waits for who has the device by its file, bound to an iommufd or not.",
+    check!(
         unbind_waits,
+        "An unbind waits for who has the device by its file, bound to an iommufd or not."
     ),
-    check(
-        "interrupt-needs-address-space",
-        "An interrupt cannot be enabled before there is an address space, and works as soon as \
-         there is one.",
+    check!(
         interrupt_needs_address_space,
+        "An interrupt cannot be enabled before there is an address space, and works as soon as \
+         there is one."
     )
     .interrupts()
     .defect(19)
     .spoils(),
-    check(
-        "detach-while-enabling",
-        "Taking the address space away while interrupts are enabled does no harm: they work when \
-         there is one again.",
+    check!(
         detach_while_enabling,
+        "Taking the address space away while interrupts are enabled does no harm: they work when \
+         there is one again."
     )
     .interrupts()
     .defect(19)
@@ -115,13 +101,13 @@ impl Iommufd {
     /// Makes an address space; answers with its number.
     fn address_space(&self) -> Result<u32, Stop> {
         let mut block = Block::new(&[12, 0, 0]);
-        done("IOMMU_IOAS_ALLOC", block.ioctl(&self.file, sys::IOMMU_IOAS_ALLOC))?;
+        done("IOMMU_IOAS_ALLOC", block.ioctl(&self.file, ioctl::IOMMU_IOAS_ALLOC))?;
         Ok(block.word(2))
     }
 
     fn try_bind(&self, device: impl AsFd) -> Result<i32, Errno> {
         let number = self.file.as_raw_fd() as u32;
-        Block::new(&[16, 0, number, 0]).ioctl(device, sys::DEVICE_BIND_IOMMUFD)
+        Block::new(&[16, 0, number, 0]).ioctl(device, ioctl::DEVICE_BIND_IOMMUFD)
     }
 
     fn bind(&self, device: impl AsFd) -> Outcome {
@@ -155,7 +141,7 @@ fn open(path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
 
 /// The file of a device.
 fn device_file(name: &str) -> Result<PathBuf, Stop> {
-    let entries = std::fs::read_dir(bus::device(name).join("vfio-dev"));
+    let entries = std::fs::read_dir(SYSFS.device_path(name).join("vfio-dev"));
     let entry = entries.ok().and_then(|mut entries| entries.next()?.ok());
     let Some(entry) = entry else { return skip(format!("the kernel shows no vfio-dev of {name}")) };
     let path = PathBuf::from("/dev/vfio/devices").join(entry.file_name());
@@ -167,7 +153,7 @@ fn open_device(name: &str) -> Result<OwnedFd, Stop> {
 }
 
 fn try_attach(device: &Device, address_space: u32) -> Result<i32, Errno> {
-    Block::new(&[12, 0, address_space]).ioctl(device, sys::DEVICE_ATTACH_IOMMUFD_PT)
+    Block::new(&[12, 0, address_space]).ioctl(device, ioctl::DEVICE_ATTACH_IOMMUFD_PT)
 }
 
 fn attach(device: &Device, address_space: u32) -> Outcome {
@@ -175,7 +161,7 @@ fn attach(device: &Device, address_space: u32) -> Outcome {
 }
 
 fn detach(device: &Device) -> Outcome {
-    let got = Block::new(&[8, 0]).ioctl(device, sys::DEVICE_DETACH_IOMMUFD_PT);
+    let got = Block::new(&[8, 0]).ioctl(device, ioctl::DEVICE_DETACH_IOMMUFD_PT);
     done("VFIO_DEVICE_DETACH_IOMMUFD_PT", got).map(drop)
 }
 
@@ -188,12 +174,12 @@ fn nothing_before_bind(context: &Context) -> Outcome {
     let iommufd = Iommufd::open()?;
     let file = open_device(&context.container)?;
     let calls = [
-        ("GET_INFO", sys::DEVICE_GET_INFO),
-        ("GET_REGION_INFO", sys::DEVICE_GET_REGION_INFO),
-        ("GET_IRQ_INFO", sys::DEVICE_GET_IRQ_INFO),
-        ("SET_IRQS", sys::DEVICE_SET_IRQS),
-        ("RESET", sys::DEVICE_RESET),
-        ("ATTACH_IOMMUFD_PT", sys::DEVICE_ATTACH_IOMMUFD_PT),
+        ("GET_INFO", ioctl::DEVICE_GET_INFO),
+        ("GET_REGION_INFO", ioctl::DEVICE_GET_REGION_INFO),
+        ("GET_IRQ_INFO", ioctl::DEVICE_GET_IRQ_INFO),
+        ("SET_IRQS", ioctl::DEVICE_SET_IRQS),
+        ("RESET", ioctl::DEVICE_RESET),
+        ("ATTACH_IOMMUFD_PT", ioctl::DEVICE_ATTACH_IOMMUFD_PT),
     ];
     for (name, call) in calls {
         refused(name, Block::new(&[32, 0, 0]).ioctl(&file, call), Errno::INVAL)?;
@@ -432,7 +418,7 @@ fn group_of_iommufd(context: &Context) -> Outcome {
     {
         let group = Group::of_device(&context.container)?;
         let number = iommufd.file.as_raw_fd() as u32;
-        let set = Block::new(&[number]).ioctl(&group, sys::GROUP_SET_CONTAINER);
+        let set = Block::new(&[number]).ioctl(&group, ioctl::GROUP_SET_CONTAINER);
         if set.is_err() {
             return skip("an iommufd cannot be a group's container here");
         }

@@ -1,92 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Users that go without a word: what they had is given back, whenever they went.
 
-use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
-use crate::context::Context;
+use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
+use crate::context::{self, Context};
 use crate::helper::{All, Helper, Job, is_clean};
 use crate::kernel::{self, Log};
 use crate::mc::{self, EnabledInterrupt};
 use mc_abi::{ObjectId, ObjectType};
 use std::time::Duration;
 
-const fn check(name: &'static str, rule: &'static str, run: fn(&Context) -> Outcome) -> Check {
-    Check::new("close", name, rule, "kernel: a process that ends closes its files", run)
-}
+const GROUP: Check = Check::group("close").source("kernel: a process that ends closes its files");
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "exit-with-everything",
-        "What a process had that exits with everything open is given back.",
+    check!(
         exit_with_everything,
+        "What a process had that exits with everything open is given back."
     )
     .interrupts()
     .seconds(60),
-    check(
-        "interrupts-after-exit",
-        "Interrupts work after a process that had them has exited.",
-        interrupts_after_exit,
-    )
-    .interrupts()
-    .defect(2)
-    .seconds(60),
-    check(
-        "kill-with-everything",
-        "What a process had that is killed with everything open is given back, and all can be had \
-         again.",
+    check!(interrupts_after_exit, "Interrupts work after a process that had them has exited.")
+        .interrupts()
+        .defect(2)
+        .seconds(60),
+    check!(
         kill_with_everything,
+        "What a process had that is killed with everything open is given back, and all can be had \
+         again."
     )
     .interrupts()
     .defect(2)
     .seconds(120),
-    check(
+    check!(
         "kill-in-commands",
-        "A process that is killed among commands leaves a clean container.",
         |context| kill_in(context, Job::Command),
+        "A process that is killed among commands leaves a clean container."
     )
     .seconds(240),
-    check(
+    check!(
         "kill-in-interrupts",
-        "A process that is killed among interrupts leaves a clean container.",
         |context| kill_in(context, Job::Interrupt),
+        "A process that is killed among interrupts leaves a clean container."
     )
     .interrupts()
     .defect(2)
     .seconds(240),
-    check(
+    check!(
         "kill-in-mappings",
-        "A process that is killed among mappings of regions leaves a clean container.",
         |context| kill_in(context, Job::Map),
+        "A process that is killed among mappings of regions leaves a clean container."
     )
     .seconds(240),
-    check(
+    check!(
         "kill-in-dma",
-        "A process that is killed among mappings for DMA leaves a clean container.",
         |context| kill_in(context, Job::Dma),
+        "A process that is killed among mappings for DMA leaves a clean container."
     )
     .seconds(240),
-    check(
+    check!(
         "kill-in-open",
-        "A process that is killed among opens and closes leaves a clean container.",
         |context| kill_in(context, Job::Open),
+        "A process that is killed among opens and closes leaves a clean container."
     )
     .seconds(240),
-    check(
+    check!(
         "kill-in-reset",
-        "A process that is killed among resets leaves a clean container.",
         |context| kill_in(context, Job::Reset),
+        "A process that is killed among resets leaves a clean container."
     )
     .seconds(240),
-    check(
-        "keeps-memory",
-        "Opening and closing all devices of a container costs no memory for ever.",
+    check!(
         keeps_memory,
+        "Opening and closing all devices of a container costs no memory for ever."
     )
     .seconds(120),
-    check(
-        "unmaps-portals",
-        "Portals that took commands are not mapped into the kernel any longer than they are open.",
+    check!(
         unmaps_portals,
+        "Portals that took commands are not mapped into the kernel any longer than they are open."
     ),
 ];
 
@@ -199,7 +189,7 @@ fn unmaps_portals(context: &Context) -> Outcome {
     if before == 0 {
         return skip("/proc/vmallocinfo does not count them");
     }
-    for device in context.hold()?.portals()? {
+    for device in context::portals(&context.hold()?)? {
         mc::container_of(&mut device.portal()?)?;
     }
     let after = kernel::device_mappings();

@@ -4,114 +4,96 @@
 use super::util::{
     answers, exchange, fetch, of_family, offset_of, send, settled, status, without_object,
 };
-use crate::bus;
-use crate::check::{Check, Outcome, Stop, done, ensure, fail, is, skip};
-use crate::context::Context;
-use crate::sys::{DEVICE_RESET, in_a_fork, ioctl_number, start_fork, wait_for_fork};
+use crate::check::{Check, Outcome, Stop, check, done, ensure, fail, is, skip};
+use crate::context::{self, Context};
+use crate::sys::{in_a_fork, ioctl_number, start_fork, wait_for_fork};
 use dprc::{Device, McPortal};
+use fsl_mc_linux::bus;
+use fsl_mc_linux::errno::name_or_number;
+use fsl_mc_linux::ioctl::DEVICE_RESET;
 use mc_abi::{Message, ObjectType, Token, common, dpmng};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("concurrency", name, rule, source, run).seconds(60)
-}
+const GROUP: Check = Check::group("concurrency").seconds(60);
 
 const OWN: &str = "whoever writes a command and then reads wants the answer to that command";
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "threads-of-one-file",
-        "Of threads that share one file, each reads the answer to its own last command.",
-        OWN,
+    check!(
         threads_of_one_file,
+        "Of threads that share one file, each reads the answer to its own last command.",
+        OWN
     )
     .defect(4),
-    check(
-        "threads-of-several-files",
+    check!(
+        threads_of_several_files,
         "Of threads that have a file of the same portal each, each reads the answer to its own \
          last command.",
-        OWN,
-        threads_of_several_files,
+        OWN
     )
     .defect(4),
-    check(
-        "processes",
-        "Of processes that share one file, each reads the answer to its own last command.",
-        OWN,
+    check!(
         processes,
+        "Of processes that share one file, each reads the answer to its own last command.",
+        OWN
     )
     .defect(4),
-    check(
-        "commands-arrive-whole",
-        "Commands that several threads write at once reach the MC with their own parameters.",
-        OWN,
+    check!(
         commands_arrive_whole,
+        "Commands that several threads write at once reach the MC with their own parameters.",
+        OWN
     )
     .defect(4),
-    check(
-        "a-portal-each",
-        "Threads with a portal each do not disturb each other.",
-        "C driver; DPDK gives each process a dpmcp",
+    check!(
         a_portal_each,
+        "Threads with a portal each do not disturb each other.",
+        "C driver; DPDK gives each process a dpmcp"
     ),
-    check(
-        "mapped-next-to-written",
-        "A mapped dpmcp and the container's portal by write work at the same time.",
-        "C driver",
+    check!(
         mapped_next_to_written,
+        "A mapped dpmcp and the container's portal by write work at the same time.",
+        "C driver"
     ),
-    check(
-        "reader-that-never-wrote",
-        "A thread that never wrote reads the portal as it stands.",
-        "C driver: a read is a read of the portal",
+    check!(
         reader_that_never_wrote,
+        "A thread that never wrote reads the portal as it stands.",
+        "C driver: a read is a read of the portal"
     ),
-    check(
-        "readers-and-a-writer",
-        "Threads that only read do not keep a writer from its answers.",
-        OWN,
+    check!(
         readers_and_a_writer,
+        "Threads that only read do not keep a writer from its answers.",
+        OWN
     ),
-    check(
-        "commands-and-resets",
-        "Commands by write and resets of other objects by VFIO do not disturb each other.",
-        "the kernel sends its own commands through the container's portal",
+    check!(
         commands_and_resets,
+        "Commands by write and resets of other objects by VFIO do not disturb each other.",
+        "the kernel sends its own commands through the container's portal"
     )
     .defect(4),
-    check(
-        "information-in-parallel",
-        "Information, mappings and commands may be asked for by several threads at once.",
-        "C driver",
+    check!(
         information_in_parallel,
+        "Information, mappings and commands may be asked for by several threads at once.",
+        "C driver"
     ),
-    check(
-        "close-under-a-command",
-        "A file that is closed while another thread uses it stays open for that one.",
-        "close(2); kernel: a call holds the file",
+    check!(
         close_under_a_command,
+        "A file that is closed while another thread uses it stays open for that one.",
+        "close(2); kernel: a call holds the file"
     ),
-    check(
-        "many-threads",
-        "A hundred threads, one after the other and at once, each get their answer.",
-        OWN,
+    check!(
         many_threads,
+        "A hundred threads, one after the other and at once, each get their answer.",
+        OWN
     )
     .defect(4),
-    check(
-        "child-of-a-writer",
+    check!(
+        child_of_a_writer,
         "A child process that never wrote reads the portal as it stands, and the parent its own \
          answer afterwards.",
-        OWN,
-        child_of_a_writer,
+        OWN
     ),
 ];
 
@@ -163,7 +145,7 @@ fn ask(
                 Ok(answer) => {
                     format!("to command {:#x}, status {}", answer.header.number(), status(&answer))
                 }
-                Err(errno) => crate::check::errno_name(errno),
+                Err(errno) => name_or_number(errno),
             }
         )),
     }
@@ -262,7 +244,7 @@ fn commands_arrive_whole(context: &Context) -> Outcome {
 
 fn a_portal_each(context: &Context) -> Outcome {
     let held = context.hold()?;
-    let portals = held.portals()?;
+    let portals = context::portals(&held)?;
     let questions = questions(&held.dprc()?)?;
     let rounds = context.times(500);
     let pairs = portals.iter().zip(questions.iter().cycle());
@@ -321,9 +303,8 @@ fn readers_and_a_writer(context: &Context) -> Outcome {
     let rounds = context.times(500);
     let reader = || -> Result<(), Trouble> {
         while !over.load(Ordering::Relaxed) {
-            fetch(device, 0).map_err(|errno| {
-                format!("a read is refused with {}", crate::check::errno_name(errno))
-            })?;
+            fetch(device, 0)
+                .map_err(|errno| format!("a read is refused with {}", name_or_number(errno)))?;
         }
         Ok(())
     };
@@ -351,7 +332,7 @@ fn commands_and_resets(context: &Context) -> Outcome {
     let resets = || -> Result<(), Trouble> {
         while !over.load(Ordering::Relaxed) {
             ioctl_number(&other, DEVICE_RESET, 0).map_err(|errno| {
-                format!("a reset of {name} is refused with {}", crate::check::errno_name(errno))
+                format!("a reset of {name} is refused with {}", name_or_number(errno))
             })?;
         }
         Ok(())

@@ -1,68 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Two containers side by side: what is done with one is nothing to the other.
 
-use crate::bus;
-use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
-use crate::context::{Context, Held, hold};
+use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
+use crate::context::{self, Context, hold};
 use crate::helper::{Helper, Job, is_clean};
 use crate::kernel::Log;
 use crate::mc::{self, EnabledInterrupt, container_of, enabled, expect_count, object, switch_on};
-use dprc::Device;
+use dprc::{AssignedContainer, Device};
+use fsl_mc_linux::bus::{self, SYSFS};
 use std::time::{Duration, Instant};
 
-const fn check(name: &'static str, rule: &'static str, run: fn(&Context) -> Outcome) -> Check {
-    let source = "DPAA2: a container is isolated by its own ICID and portals";
-    Check::new("containers", name, rule, source, run).seconds(60)
-}
+const GROUP: Check = Check::group("containers")
+    .source("DPAA2: a container is isolated by its own ICID and portals")
+    .seconds(60);
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "groups",
-        "Each container has an IOMMU group of its own, which its objects share.",
-        groups,
-    ),
-    check(
-        "portals",
-        "A portal of a container answers for this container, and opens no object of another.",
+    check!(groups, "Each container has an IOMMU group of its own, which its objects share."),
+    check!(
         portals,
+        "A portal of a container answers for this container, and opens no object of another."
     ),
-    check(
-        "commands",
-        "Two processes send commands through two containers at the same time and get their own \
-         answers.",
+    check!(
         commands,
+        "Two processes send commands through two containers at the same time and get their own \
+         answers."
     ),
-    check(
-        "interrupts",
-        "An event of a container signals this container's eventfd and no other's.",
-        interrupts,
-    )
-    .interrupts(),
-    check(
-        "interrupts-at-once",
-        "Two processes have interrupts of two containers at the same time, each all its own.",
-        interrupts_at_once,
-    )
-    .interrupts(),
-    check(
-        "resets",
-        "A reset or a close of a container leaves the objects of another alone.",
-        resets,
-    ),
-    check("unbind", "Unbinding and binding a container leaves a user of another alone.", unbind)
+    check!(interrupts, "An event of a container signals this container's eventfd and no other's.")
         .interrupts(),
-    check(
-        "kills",
-        "A process that is killed with one container leaves a user of another alone.",
-        kills,
+    check!(
+        interrupts_at_once,
+        "Two processes have interrupts of two containers at the same time, each all its own."
     )
     .interrupts(),
-    check(
-        "objects-are-not-shared",
-        "The group of a container gives no device of another.",
-        objects_are_not_shared,
-    ),
+    check!(resets, "A reset or a close of a container leaves the objects of another alone."),
+    check!(unbind, "Unbinding and binding a container leaves a user of another alone.")
+        .interrupts(),
+    check!(kills, "A process that is killed with one container leaves a user of another alone.")
+        .interrupts(),
+    check!(objects_are_not_shared, "The group of a container gives no device of another."),
 ];
 
 fn both(context: &Context) -> Result<[String; 2], Stop> {
@@ -72,7 +48,7 @@ fn both(context: &Context) -> Result<[String; 2], Stop> {
     }
 }
 
-fn open(name: &str) -> Result<(Held, Device), Stop> {
+fn open(name: &str) -> Result<(AssignedContainer, Device), Stop> {
     let held = hold(name)?;
     let dprc = held.dprc()?;
     Ok((held, dprc))
@@ -80,15 +56,15 @@ fn open(name: &str) -> Result<(Held, Device), Stop> {
 
 fn groups(context: &Context) -> Outcome {
     let both = both(context)?;
-    let groups = both.each_ref().map(|name| bus::group_of(name));
+    let groups = both.each_ref().map(|name| SYSFS.group_of(name));
     ensure(groups[0].is_some() && groups[0] != groups[1], "two IOMMU groups", || {
         format!("{groups:?}")
     })?;
     for (name, group) in both.iter().zip(groups) {
-        for object in bus::objects(name)? {
+        for object in SYSFS.objects(name)? {
             // A container in it has its own.
             if bus::family(&object) != "dprc" {
-                is(&format!("IOMMU group of {object}"), bus::group_of(&object), group)?;
+                is(&format!("IOMMU group of {object}"), SYSFS.group_of(&object), group)?;
             }
         }
     }
@@ -101,7 +77,7 @@ fn portals(context: &Context) -> Outcome {
         let (_held, dprc) = open(near)?;
         let mut portal = dprc.portal()?;
         is("number of the portal's container", container_of(&mut portal)?, bus::number(near))?;
-        let mut names = bus::objects(far)?;
+        let mut names = SYSFS.objects(far)?;
         names.push(far.clone());
         for name in names {
             if portal.open(object(&name)?).is_ok() {
@@ -120,7 +96,7 @@ fn commands(context: &Context) -> Outcome {
     let end = Instant::now() + Duration::from_secs(u64::from(context.times(3)));
     while Instant::now() < end {
         is("number of the portal's container", container_of(&mut portal)?, bus::number(&both[0]))?;
-        for name in bus::objects(&both[0])? {
+        for name in SYSFS.objects(&both[0])? {
             let open = portal.open(object(&name)?)?;
             portal.close(open)?;
         }
@@ -173,7 +149,7 @@ fn resets(context: &Context) -> Outcome {
     };
     {
         let (held, other) = open(&both[1])?;
-        for name in bus::objects(&both[1])? {
+        for name in SYSFS.objects(&both[1])? {
             held.device(&name)?.reset()?;
         }
         other.reset()?;
@@ -189,7 +165,7 @@ fn unbind(context: &Context) -> Outcome {
     let mut armed = EnabledInterrupt::new(&dprc)?;
     let mut portal = dprc.portal()?;
     for _ in 0..context.times(5) {
-        bus::bind_again(&both[1])?;
+        context::rebind(&both[1])?;
         armed.raise_once()?;
         is("number of the portal's container", container_of(&mut portal)?, bus::number(&both[0]))?;
         let (_held, other) = open(&both[1])?;
@@ -220,7 +196,7 @@ fn objects_are_not_shared(context: &Context) -> Outcome {
     let both = both(context)?;
     for (near, far) in [(&both[0], &both[1]), (&both[1], &both[0])] {
         let held = hold(near)?;
-        let mut names = bus::objects(far)?;
+        let mut names = SYSFS.objects(far)?;
         names.push(far.clone());
         for name in names {
             if held.group.device(&held.iommu, &name).is_ok() {

@@ -2,84 +2,37 @@
 //! Memory that the devices of a container reach. That they reach no other takes a bus
 //! master to find out: the tests of the emulated board have one.
 
-use crate::bus;
-use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
-use crate::context::{Context, Held};
+use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
+use crate::context::Context;
 use crate::helper::{Helper, IOVA, Job, MEMORY};
 use crate::kernel;
 use crate::mc::PATIENCE;
-use dprc::{Access, DmaBuffer, Mapped};
+use dprc::{Access, AssignedContainer, DmaBuffer, Mapped};
+use fsl_mc_linux::bus;
 use rustix::io::Errno;
 use std::fs;
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("dma", name, rule, source, run)
-}
+const GROUP: Check = Check::group("dma");
 
 const USER_API: &str = "linux/vfio.h: VFIO_IOMMU_MAP_DMA";
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "pins-while-mapped",
-        "Memory that is mapped for DMA is pinned, and no longer when it is unmapped.",
-        USER_API,
-        pins_while_mapped,
-    ),
-    check(
-        "exit-unpins",
-        "What a process has mapped that ends without unmapping it is unpinned.",
-        USER_API,
-        exit_unpins,
-    )
+    check!(pins_while_mapped, "Memory that is mapped for DMA is pinned, and no longer when it is unmapped.", USER_API),
+    check!(exit_unpins, "What a process has mapped that ends without unmapping it is unpinned.", USER_API)
     .seconds(60),
-    check(
-        "kill-unpins",
-        "What a process has mapped that is killed is unpinned.",
-        USER_API,
-        kill_unpins,
-    )
+    check!(kill_unpins, "What a process has mapped that is killed is unpinned.", USER_API)
     .seconds(60),
-    check(
-        "one-mapping-an-address",
-        "An address that is mapped cannot be mapped again before it is unmapped.",
-        USER_API,
-        one_mapping_an_address,
-    ),
-    check(
-        "not-where-messages-go",
-        "The addresses of interrupt messages cannot be mapped.",
-        "kernel: reserved regions of an IOMMU group",
-        not_where_messages_go,
-    ),
-    check(
-        "outlives-devices",
-        "Mappings stay when a device is reset, and when all devices of the container are closed.",
-        USER_API,
-        outlives_devices,
-    ),
-    check(
-        "with-interrupts",
-        "Memory can be mapped before and after interrupts are enabled, and unmapped while they are.",
-        USER_API,
-        with_interrupts,
-    )
+    check!(one_mapping_an_address, "An address that is mapped cannot be mapped again before it is unmapped.", USER_API),
+    check!(not_where_messages_go, "The addresses of interrupt messages cannot be mapped.", "kernel: reserved regions of an IOMMU group"),
+    check!(outlives_devices, "Mappings stay when a device is reset, and when all devices of the container are closed.", USER_API),
+    check!(with_interrupts, "Memory can be mapped before and after interrupts are enabled, and unmapped while they are.", USER_API)
     .interrupts(),
-    check(
-        "two-containers",
-        "Two containers have the same address mapped for different memory; what one unmaps or \
-         closes, the other keeps.",
-        USER_API,
-        two_containers,
-    ),
+    check!(two_containers, "Two containers have the same address mapped for different memory; what one unmaps or \
+         closes, the other keeps.", USER_API),
 ];
 
-fn map(held: &Held, iova: u64, pages: usize) -> Result<Mapped, Stop> {
+fn map(held: &AssignedContainer, iova: u64, pages: usize) -> Result<Mapped, Stop> {
     let buffer = DmaBuffer::allocate(pages * rustix::param::page_size())?;
     held.iommu
         .map(buffer, iova, Access::ReadWrite)
@@ -132,7 +85,7 @@ fn kill_unpins(context: &Context) -> Outcome {
     unpinned_after(context, Helper::kill)
 }
 
-fn refused_with(held: &Held, iova: u64, pages: usize, errno: Errno) -> Outcome {
+fn refused_with(held: &AssignedContainer, iova: u64, pages: usize, errno: Errno) -> Outcome {
     let buffer = DmaBuffer::allocate(pages * rustix::param::page_size())?;
     let what = || format!("mapping {pages} pages at {iova:#x} is refused with {errno:?}");
     match held.iommu.map(buffer, iova, Access::ReadWrite) {

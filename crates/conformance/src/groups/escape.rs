@@ -2,69 +2,52 @@
 //! Objects of a bound container that another driver has: they have the container's
 //! isolation id, so nobody may have the container in user space meanwhile.
 
-use crate::bus::{self, DRIVER, ROOT};
-use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
-use crate::context::{Context, hold};
+use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
+use crate::context::{self, Context, hold};
 use crate::helper::is_clean;
 use crate::kernel::Log;
 use crate::mc::{EnabledInterrupt, Manager, container_of};
-use std::path::{Path, PathBuf};
+use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
 use std::time::Duration;
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("escape", name, rule, source, run).seconds(30)
-}
+const GROUP: Check = Check::group("escape").seconds(30);
 
 const VIABLE: &str = "kernel: a group is user space's as a whole only";
 const NOTIFIER: &str = "C driver: sets driver_override of what is added";
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "no-taking",
-        "A container of which another driver has an object cannot be taken until it is back.",
-        VIABLE,
+    check!(
         no_taking,
+        "A container of which another driver has an object cannot be taken until it is back.",
+        VIABLE
     ),
-    check(
-        "no-escape-while-open",
-        "Another driver is not given an object of a container that is open, and the user goes on.",
-        VIABLE,
+    check!(
         no_escape_while_open,
+        "Another driver is not given an object of a container that is open, and the user goes on.",
+        VIABLE
     )
     .interrupts(),
-    check(
-        "override-is-set",
-        "All objects of a bound container have driver_override set to the driver.",
-        NOTIFIER,
+    check!(
         override_is_set,
+        "All objects of a bound container have driver_override set to the driver.",
+        NOTIFIER
     ),
-    check(
-        "probe-brings-back",
+    check!(
+        probe_brings_back,
         "An object that was unbound is the driver's again, and no other's, when the bus looks for \
          a driver.",
-        NOTIFIER,
-        probe_brings_back,
+        NOTIFIER
     ),
-    check(
-        "override-of-later-ones",
+    check!(
+        override_of_later_ones,
         "An object that comes to the container while it is unbound is the driver's after the bind, \
          also where the host has a driver for it.",
-        NOTIFIER,
-        override_of_later_ones,
+        NOTIFIER
     ),
 ];
 
 const ALLOCATOR: &str = "fsl_mc_allocator";
-
-fn driver(name: &str) -> PathBuf {
-    Path::new(ROOT).join("drivers").join(name)
-}
 
 /// An object of the container that the host's allocator would take; back in the hands
 /// of the driver when dropped.
@@ -72,29 +55,26 @@ struct Escaping(String);
 
 impl Escaping {
     fn from(context: &Context) -> Result<Self, Stop> {
-        if !driver(ALLOCATOR).is_dir() {
+        if !SYSFS.driver_path(ALLOCATOR).is_dir() {
             return skip(format!("there is no driver {ALLOCATOR}"));
         }
         let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
-        bus::unbind(&name)?;
+        context::unbind(&name)?;
         Ok(Self(name))
     }
 
     /// Gives it to the host's allocator.
-    fn go(&self) -> std::io::Result<()> {
-        bus::write(&bus::device(&self.0).join("driver_override"), "\n")?;
-        bus::write(&driver(ALLOCATOR).join("bind"), &self.0)
+    fn go(&self) -> Result<(), bus::Error> {
+        SYSFS.set_override(&self.0, None)?;
+        SYSFS.bind(&self.0, ALLOCATOR)
     }
 
-    fn back(&self) -> std::io::Result<()> {
-        match bus::driver_of(&self.0).as_deref() {
-            Some(DRIVER) => Ok(()),
-            Some(other) => {
-                bus::write(&driver(other).join("unbind"), &self.0)?;
-                bus::bind(&self.0)
-            }
-            None => bus::bind(&self.0),
+    fn back(&self) -> Result<(), bus::Error> {
+        if SYSFS.driver_of(&self.0).as_deref() == Some(DRIVER) {
+            return Ok(());
         }
+        SYSFS.unbind(&self.0)?;
+        context::bind(&self.0)
     }
 }
 
@@ -109,9 +89,9 @@ fn no_taking(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     let escaping = Escaping::from(context)?;
     escaping.go()?;
-    is("driver of the object", bus::driver_of(&escaping.0).as_deref(), Some(ALLOCATOR))?;
+    is("driver of the object", SYSFS.driver_of(&escaping.0).as_deref(), Some(ALLOCATOR))?;
     // Refused at the group or at the device: both are fine.
-    let taken = hold(&context.container).and_then(|held| held.dprc());
+    let taken = hold(&context.container).and_then(|held| Ok(held.dprc()?));
     if let Ok(device) = taken {
         return fail(
             format!("no device opens while {} is {ALLOCATOR}'s", escaping.0),
@@ -130,7 +110,7 @@ fn no_escape_while_open(context: &Context) -> Outcome {
     let mut armed = EnabledInterrupt::new(&dprc)?;
     let escaping = Escaping::from(context)?;
     let gone = escaping.go();
-    let now = bus::driver_of(&escaping.0);
+    let now = SYSFS.driver_of(&escaping.0);
     ensure(
         gone.is_err() && now.is_none(),
         format!("{ALLOCATOR} does not get {} while the container is open", escaping.0),
@@ -145,7 +125,7 @@ fn no_escape_while_open(context: &Context) -> Outcome {
 }
 
 fn override_of(name: &str) -> Result<String, Stop> {
-    let text = std::fs::read_to_string(bus::device(name).join("driver_override"))?;
+    let text = std::fs::read_to_string(SYSFS.device_path(name).join("driver_override"))?;
     Ok(text.trim_end().to_owned())
 }
 
@@ -161,12 +141,12 @@ fn probe_brings_back(context: &Context) -> Outcome {
         if bus::family(&name) == "dprc" {
             continue;
         }
-        bus::unbind(&name)?;
-        let looked = bus::write(&Path::new(ROOT).join("drivers_probe"), &name);
-        let found = bus::driver_of(&name);
+        context::unbind(&name)?;
+        let looked = SYSFS.probe(&name);
+        let found = SYSFS.driver_of(&name);
         if found.as_deref() != Some(DRIVER) {
             // So that the next check has it.
-            let _ = bus::bind(&name);
+            let _ = context::bind(&name);
         }
         looked?;
         is(&format!("driver of {name}"), found.as_deref(), Some(DRIVER))?;
@@ -176,16 +156,16 @@ fn probe_brings_back(context: &Context) -> Outcome {
 
 fn override_of_later_ones(context: &Context) -> Outcome {
     let mut manager = Manager::around(&context.container)?;
-    bus::unbind(&context.container)?;
+    context::unbind(&context.container)?;
     let added = manager.add_pool(&context.container);
-    let bound = bus::bind(&context.container);
+    let bound = context::bind(&context.container);
     let added = added?;
     // The bus of the container around may have the object still; the driver tries again.
-    let is_bound = || bus::driver_of(&added.to_string()).as_deref() == Some(DRIVER);
+    let is_bound = || SYSFS.driver_of(&added.to_string()).as_deref() == Some(DRIVER);
     bus::wait_until(Duration::from_secs(5), is_bound);
-    let found = (bus::driver_of(&added.to_string()), override_of(&added.to_string()));
+    let found = (SYSFS.driver_of(&added.to_string()), override_of(&added.to_string()));
     manager.remove(added, &context.container)?;
-    bus::bind_again(&context.container)?;
+    context::rebind(&context.container)?;
     bound?;
     is("driver of the object", found.0.as_deref(), Some(DRIVER))?;
     is("driver_override of the object", found.1?.as_str(), DRIVER)

@@ -1,96 +1,81 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Objects that come to a container which the driver has, and go.
 
-use crate::bus::{self, DRIVER};
-use crate::check::{Check, Outcome, Stop, ensure, fail, is};
-use crate::context::{Context, Held};
+use crate::check::{Check, Outcome, Stop, check, ensure, fail, is};
+use crate::context::{self, Context};
 use crate::kernel::Log;
 use crate::mc::{self, EnabledInterrupt, Manager, McIrq, container_of, object, settle, with_open};
-use dprc::{Device, McPortal};
+use dprc::{AssignedContainer, Device, McPortal};
+use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
 use mc_abi::ObjectId;
 use mc_abi::dprc::event;
 use rustix::io::Errno;
 use std::time::Duration;
 
-const fn check(name: &'static str, rule: &'static str, run: fn(&Context) -> Outcome) -> Check {
-    let source = "restool and the MC's own events: a container's contents change at run time";
-    Check::new("hotplug", name, rule, source, run).seconds(120)
-}
+const GROUP: Check = Check::group("hotplug")
+    .source("restool and the MC's own events: a container's contents change at run time")
+    .seconds(120);
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "added",
-        "An object that is added to a bound container appears there within seconds, in the \
-         driver's hands and the container's group.",
+    check!(
         added,
+        "An object that is added to a bound container appears there within seconds, in the \
+         driver's hands and the container's group."
     )
     .defect(17),
-    check(
-        "removed",
-        "An object that is taken from a bound container vanishes there within seconds.",
+    check!(
         removed,
+        "An object that is taken from a bound container vanishes there within seconds."
     )
     .defect(17),
-    check(
-        "added-while-open",
-        "An object that is added while the container is open appears, and can be opened.",
+    check!(
         added_while_open,
+        "An object that is added while the container is open appears, and can be opened."
     )
     .defect(17),
-    check(
-        "added-with-interrupt",
-        "An object that is added while the user has the container's interrupt appears, and the \
-         user is notified once and finds the event.",
+    check!(
         added_with_interrupt,
+        "An object that is added while the user has the container's interrupt appears, and the \
+         user is notified once and finds the event."
     )
     .interrupts()
     .defect(17),
-    check(
-        "added-while-irq-disabled",
-        "An object that is added while the user has the container's interrupt disabled does not \
-         signal, and appears when the user has given the interrupt up.",
+    check!(
         added_while_irq_disabled,
+        "An object that is added while the user has the container's interrupt disabled does not \
+         signal, and appears when the user has given the interrupt up."
     )
     .interrupts()
     .defect(17),
-    check(
-        "made-by-the-user",
-        "An object that the user makes in the container appears, and vanishes when the user \
-         destroys it.",
+    check!(
         made_by_the_user,
+        "An object that the user makes in the container appears, and vanishes when the user \
+         destroys it."
     )
     .defect(17),
-    check(
-        "removed-while-open",
-        "An object that is taken away while its device is open vanishes when that is closed, and \
-         the container goes on.",
+    check!(
         removed_while_open,
+        "An object that is taken away while its device is open vanishes when that is closed, and \
+         the container goes on."
     )
     .defect(17),
-    check(
-        "burst",
-        "Objects that are added at once all appear, and vanish when they are taken away at once.",
+    check!(
         burst,
+        "Objects that are added at once all appear, and vanish when they are taken away at once."
     )
     .defect(17),
-    check(
-        "again-and-again",
-        "Objects come and go many times, and nothing is left of them.",
-        again_and_again,
-    )
-    .defect(17),
-    check(
-        "added-before-bind",
-        "An object that was added while the container was unbound is there after the bind, and \
-         one that was taken away is not.",
+    check!(again_and_again, "Objects come and go many times, and nothing is left of them.")
+        .defect(17),
+    check!(
         added_before_bind,
+        "An object that was added while the container was unbound is there after the bind, and \
+         one that was taken away is not."
     ),
-    check(
-        "missing-object-is-refused",
-        "What the kernel still shows of an object that is gone does no harm: opening, resetting \
-         and closing it ends.",
+    check!(
         missing_object_is_refused,
+        "What the kernel still shows of an object that is gone does no harm: opening, resetting \
+         and closing it ends."
     )
     .interrupts(),
 ];
@@ -134,26 +119,26 @@ impl Drop for Added<'_> {
 fn appears(name: &str, container: &str) -> Outcome {
     // The kernel names the driver while it still probes. Kernels from 6.1 on show when
     // the device can be opened, too.
-    let shows = bus::device(container).join("vfio-dev").exists();
+    let shows = SYSFS.device_path(container).join("vfio-dev").exists();
     let there = || {
-        bus::driver_of(name).as_deref() == Some(DRIVER)
-            && (!shows || bus::device(name).join("vfio-dev").exists())
+        SYSFS.driver_of(name).as_deref() == Some(DRIVER)
+            && (!shows || SYSFS.device_path(name).join("vfio-dev").exists())
     };
     if !bus::wait_until(SECONDS, there) {
-        let state = if !bus::device(name).exists() {
+        let state = if !SYSFS.has(name) {
             "it is not on the bus".to_owned()
         } else {
-            format!("its driver is {:?}", bus::driver_of(name))
+            format!("its driver is {:?}", SYSFS.driver_of(name))
         };
         return fail(format!("{name} has {DRIVER} within {SECONDS:?}"), state);
     }
-    is(&format!("container of {name}"), bus::parent(name).as_deref(), Some(container))?;
-    is(&format!("IOMMU group of {name}"), bus::group_of(name), bus::group_of(container))
+    is(&format!("container of {name}"), SYSFS.container_of(name).as_deref(), Some(container))?;
+    is(&format!("IOMMU group of {name}"), SYSFS.group_of(name), SYSFS.group_of(container))
 }
 
 /// Opens an object that has appeared. The kernel shows a VFIO device just before its group
 /// knows it, and has no such device until then.
-fn open(held: &Held, name: &str) -> Result<Device, Stop> {
+fn open(held: &AssignedContainer, name: &str) -> Result<Device, Stop> {
     let mut opened = held.group.device(&held.iommu, name);
     bus::wait_until(SECONDS, || {
         if !matches!(opened, Err(dprc::Error::Kernel { errno: Errno::NODEV, .. })) {
@@ -166,7 +151,7 @@ fn open(held: &Held, name: &str) -> Result<Device, Stop> {
 }
 
 fn vanishes(name: &str) -> Outcome {
-    let gone = bus::wait_until(SECONDS, || !bus::device(name).exists());
+    let gone = bus::wait_until(SECONDS, || !SYSFS.has(name));
     ensure(gone, format!("{name} vanishes within {SECONDS:?}"), || "it stays".into())
 }
 
@@ -341,10 +326,10 @@ fn added_before_bind(context: &Context) -> Outcome {
     let before = context.objects()?;
     let mut added = Added::to(context)?;
     let name = added.id.to_string();
-    bus::bind_again(&context.container)?;
+    context::rebind(&context.container)?;
     appears(&name, &context.container)?;
     added.take_away()?;
-    bus::bind_again(&context.container)?;
+    context::rebind(&context.container)?;
     vanishes(&name)?;
     has_only(context, &before)
 }
@@ -353,7 +338,7 @@ fn missing_object_is_refused(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     let mut added = Added::to(context)?;
     let name = added.id.to_string();
-    bus::bind_again(&context.container)?;
+    context::rebind(&context.container)?;
     appears(&name, &context.container)?;
     {
         let held = context.hold()?;
@@ -374,7 +359,7 @@ fn missing_object_is_refused(context: &Context) -> Outcome {
         let number = container_of(&mut dprc.portal()?)?;
         is("number of the portal's container", number, bus::number(&context.container))?;
     }
-    bus::bind_again(&context.container)?;
+    context::rebind(&context.container)?;
     vanishes(&name)?;
     log.is_calm()
 }

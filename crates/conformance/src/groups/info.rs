@@ -2,173 +2,152 @@
 //! What the driver says of devices, regions and interrupts.
 
 use super::util::{self, describe, describe_region, offset_of, open_container};
-use crate::bus;
-use crate::check::{Check, Outcome, Stop, done, ensure, is, refused, skip};
-use crate::context::{Context, Held};
-use crate::sys::{
-    Block, DEVICE_GET_INFO, DEVICE_GET_IRQ_INFO, DEVICE_GET_REGION_INFO, DEVICE_RESET,
-    DEVICE_SET_IRQS, GROUP_GET_DEVICE_FD, GROUP_GET_STATUS, Guarded, ioctl_number, vfio,
+use crate::check::{Check, Outcome, Stop, check, done, ensure, is, refused, skip};
+use crate::context::Context;
+use crate::sys::{Block, Guarded, ioctl_number};
+use dprc::{AssignedContainer, Device, Group};
+use fsl_mc_linux::bus::{self, SYSFS};
+use fsl_mc_linux::ioctl::{
+    DEVICE_GET_INFO, DEVICE_GET_IRQ_INFO, DEVICE_GET_REGION_INFO, DEVICE_RESET, DEVICE_SET_IRQS,
+    GROUP_GET_DEVICE_FD, GROUP_GET_STATUS, vfio,
 };
-use dprc::{Device, Group};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio as abi;
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("info", name, rule, source, run)
-}
+const GROUP: Check = Check::group("info");
 
 const ARGSZ: &str = "linux/vfio.h: argsz is the size of what the caller gives; C driver";
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
+    check!(
         "device-argsz-short",
-        "GET_INFO refuses an argsz below its four fields with EINVAL and writes nothing.",
-        ARGSZ,
         |context| argsz_short(context, DEVICE_GET_INFO, 4),
+        "GET_INFO refuses an argsz below its four fields with EINVAL and writes nothing.",
+        ARGSZ
     ),
-    check(
+    check!(
         "device-argsz-long",
-        "GET_INFO takes any larger argsz and writes no byte beyond the fields that it has.",
-        ARGSZ,
         |context| argsz_long(context, DEVICE_GET_INFO, 4, 6),
+        "GET_INFO takes any larger argsz and writes no byte beyond the fields that it has.",
+        ARGSZ
     ),
-    check(
-        "device-flags",
-        "A device says that it is one of the fsl-mc bus, and claims no other bus.",
-        "linux/vfio.h: VFIO_DEVICE_FLAGS_FSL_MC",
+    check!(
         device_flags,
+        "A device says that it is one of the fsl-mc bus, and claims no other bus.",
+        "linux/vfio.h: VFIO_DEVICE_FLAGS_FSL_MC"
     ),
-    check(
-        "device-counts",
-        "A device has the regions and interrupts that the MC says the object has.",
-        "C driver: num_regions and num_irqs are those of the object's description",
+    check!(
         device_counts,
+        "A device has the regions and interrupts that the MC says the object has.",
+        "C driver: num_regions and num_irqs are those of the object's description"
     ),
-    check(
+    check!(
         "region-argsz-short",
-        "GET_REGION_INFO refuses an argsz below its six fields with EINVAL and writes nothing.",
-        ARGSZ,
         |context| argsz_short(context, DEVICE_GET_REGION_INFO, 8),
+        "GET_REGION_INFO refuses an argsz below its six fields with EINVAL and writes nothing.",
+        ARGSZ
     ),
-    check(
+    check!(
         "region-argsz-long",
-        "GET_REGION_INFO takes any larger argsz and writes no byte beyond its fields.",
-        ARGSZ,
         |context| argsz_long(context, DEVICE_GET_REGION_INFO, 8, 8),
+        "GET_REGION_INFO takes any larger argsz and writes no byte beyond its fields.",
+        ARGSZ
     ),
-    check(
+    check!(
         "region-index",
-        "GET_REGION_INFO refuses each index from the number of regions on with EINVAL.",
-        "linux/vfio.h: num_regions; C driver",
         |context| index_out_of_range(context, DEVICE_GET_REGION_INFO, |device| device.regions),
+        "GET_REGION_INFO refuses each index from the number of regions on with EINVAL.",
+        "linux/vfio.h: num_regions; C driver"
     ),
-    check(
-        "region-offset",
-        "Region N is found at N << 40 of the device's file.",
-        "C driver; DPDK and other programs take the offset as it is given",
+    check!(
         region_offset,
+        "Region N is found at N << 40 of the device's file.",
+        "C driver; DPDK and other programs take the offset as it is given"
     ),
-    check(
-        "region-size",
-        "A region is as large as the MC says.",
-        "C driver; linux/vfio.h: size in bytes",
+    check!(
         region_size,
+        "A region is as large as the MC says.",
+        "C driver; linux/vfio.h: size in bytes"
     ),
-    check(
-        "region-flags",
+    check!(
+        region_flags,
         "Regions may be read and written; whole pages may be mapped, but not a container's own \
          portal.",
-        "C driver: only regions addressed with page granularity, and none of a DPRC, are mapped",
-        region_flags,
+        "C driver: only regions addressed with page granularity, and none of a DPRC, are mapped"
     ),
-    check(
+    check!(
         "irq-argsz-short",
-        "GET_IRQ_INFO refuses an argsz below its four fields with EINVAL and writes nothing.",
-        ARGSZ,
         |context| argsz_short(context, DEVICE_GET_IRQ_INFO, 4),
+        "GET_IRQ_INFO refuses an argsz below its four fields with EINVAL and writes nothing.",
+        ARGSZ
     ),
-    check(
+    check!(
         "irq-argsz-long",
-        "GET_IRQ_INFO takes any larger argsz and writes no byte beyond its fields.",
-        ARGSZ,
         |context| argsz_long(context, DEVICE_GET_IRQ_INFO, 4, 4),
+        "GET_IRQ_INFO takes any larger argsz and writes no byte beyond its fields.",
+        ARGSZ
     ),
-    check(
+    check!(
         "irq-index",
-        "GET_IRQ_INFO refuses each index from the number of interrupts on with EINVAL.",
-        "linux/vfio.h: num_irqs; C driver",
         |context| index_out_of_range(context, DEVICE_GET_IRQ_INFO, |device| device.irqs),
+        "GET_IRQ_INFO refuses each index from the number of interrupts on with EINVAL.",
+        "linux/vfio.h: num_irqs; C driver"
     ),
-    check(
-        "irq-kind",
+    check!(
+        irq_kind,
         "Each interrupt index stands for one interrupt, which signals an eventfd and cannot be \
          masked.",
-        "C driver: VFIO_IRQ_INFO_EVENTFD, count 1",
-        irq_kind,
+        "C driver: VFIO_IRQ_INFO_EVENTFD, count 1"
     ),
-    check(
-        "bad-pointer",
-        "A structure that is not accessible, wholly or in part, is answered with EFAULT.",
-        "errno(3); C driver",
+    check!(
         bad_pointer,
+        "A structure that is not accessible, wholly or in part, is answered with EFAULT.",
+        "errno(3); C driver"
     ),
-    check(
-        "unknown-call",
-        "A call that the device does not have is answered with ENOTTY, also those of other buses.",
-        "linux/vfio.h; ioctl(2)",
+    check!(
         unknown_call,
+        "A call that the device does not have is answered with ENOTTY, also those of other buses.",
+        "linux/vfio.h; ioctl(2)"
     ),
-    check(
-        "wrong-file",
+    check!(
+        wrong_file,
         "Calls of devices on a group or a container, and calls of groups on a device, are answered \
          with ENOTTY.",
-        "linux/vfio.h; ioctl(2)",
-        wrong_file,
+        "linux/vfio.h; ioctl(2)"
     ),
-    check(
-        "group-status",
-        "The group is viable when the whole container is bound, and says whether it is attached.",
-        "linux/vfio.h: VFIO_GROUP_GET_STATUS",
+    check!(
         group_status,
+        "The group is viable when the whole container is bound, and says whether it is attached.",
+        "linux/vfio.h: VFIO_GROUP_GET_STATUS"
     ),
-    check(
-        "group-device-name",
+    check!(
+        group_device_name,
         "The group gives its own devices by name: others, parts of names and nothing are answered \
          with ENODEV.",
-        "linux/vfio.h: VFIO_GROUP_GET_DEVICE_FD",
-        group_device_name,
+        "linux/vfio.h: VFIO_GROUP_GET_DEVICE_FD"
     ),
-    check(
-        "group-exclusive",
-        "A group is opened by one at a time; a second open is answered with EBUSY.",
-        "Documentation/driver-api/vfio.rst",
+    check!(
         group_exclusive,
+        "A group is opened by one at a time; a second open is answered with EBUSY.",
+        "Documentation/driver-api/vfio.rst"
     ),
-    check(
-        "device-twice",
-        "A device may be opened again through its group, and both files work after one is closed.",
-        "linux/vfio.h: VFIO_GROUP_GET_DEVICE_FD; C driver",
+    check!(
         device_twice,
+        "A device may be opened again through its group, and both files work after one is closed.",
+        "linux/vfio.h: VFIO_GROUP_GET_DEVICE_FD; C driver"
     ),
-    check(
-        "reset-works",
-        "VFIO_DEVICE_RESET resets any object of the container.",
-        "C driver: reset of an object by its open, reset and close commands",
+    check!(
         reset_works,
+        "VFIO_DEVICE_RESET resets any object of the container.",
+        "C driver: reset of an object by its open, reset and close commands"
     )
     .seconds(30),
-    check(
-        "reset-advertised",
-        "A device on which VFIO_DEVICE_RESET works says so by VFIO_DEVICE_FLAGS_RESET.",
-        "linux/vfio.h: VFIO_DEVICE_FLAGS_RESET, device supports reset",
+    check!(
         reset_advertised,
+        "A device on which VFIO_DEVICE_RESET works says so by VFIO_DEVICE_FLAGS_RESET.",
+        "linux/vfio.h: VFIO_DEVICE_FLAGS_RESET, device supports reset"
     )
     .seconds(30)
     .defect(13),
@@ -284,7 +263,7 @@ fn index_out_of_range(
 /// Runs `with` on each region of each device; says if there was none.
 fn for_each_region(
     context: &Context,
-    held: &Held,
+    held: &AssignedContainer,
     mut with: impl FnMut(&str, dprc::RegionInfo) -> Outcome,
 ) -> Outcome {
     let mut any = false;
@@ -448,7 +427,7 @@ fn group_device_name(context: &Context) -> Outcome {
     let long = "dpni.".repeat(40);
     let mut strangers = vec!["", "none", half, &long, "dprc", "dprc.2 ", "../dprc.2"];
     let others = every_device()?.into_iter().filter(|device| device != name);
-    let inside = bus::objects(name)?;
+    let inside = SYSFS.objects(name)?;
     let others: Vec<String> = others.filter(|device| !inside.contains(device)).collect();
     strangers.extend(others.iter().map(String::as_str));
     for stranger in strangers {
@@ -461,7 +440,7 @@ fn group_device_name(context: &Context) -> Outcome {
     Ok(())
 }
 
-fn device_by_name(held: &Held, name: &str) -> Result<i32, Errno> {
+fn device_by_name(held: &AssignedContainer, name: &str) -> Result<i32, Errno> {
     let mut words = Vec::new();
     for chunk in [name.as_bytes(), &[0; 4]].concat().chunks(4) {
         let mut word = [0; 4];
@@ -473,8 +452,7 @@ fn device_by_name(held: &Held, name: &str) -> Result<i32, Errno> {
 
 /// The names of all devices of the bus.
 fn every_device() -> Result<Vec<String>, Stop> {
-    let entries = std::fs::read_dir(std::path::Path::new(bus::ROOT).join("devices"))?;
-    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    Ok(SYSFS.devices()?.into_iter().map(|device| device.name).collect())
 }
 
 fn group_exclusive(context: &Context) -> Outcome {
@@ -513,7 +491,7 @@ fn device_twice(context: &Context) -> Outcome {
 type Reset = (Device, Result<i32, Errno>);
 
 /// Resets each device.
-fn resets(context: &Context, held: &Held) -> Result<Vec<Reset>, Stop> {
+fn resets(context: &Context, held: &AssignedContainer) -> Result<Vec<Reset>, Stop> {
     let mut all = Vec::new();
     for name in context.devices()? {
         let device = held.device(&name)?;

@@ -2,187 +2,157 @@
 //! Interrupts on their way from the Management Complex to an eventfd: all of them,
 //! no others, again and again, and at no cost.
 
-use crate::bus;
-use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
-use crate::context::{Context, Held};
+use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
+use crate::context::Context;
 use crate::kernel::{self, Log};
 use crate::mc::{
     EnabledInterrupt, EventSource, McIrq, QUIET, expect_count, object, settle, with_open,
 };
-use dprc::{Device, EventFd, Interrupt, IrqAction, IrqData};
+use dprc::{AssignedContainer, Device, EventFd, Interrupt, IrqAction, IrqData};
+use fsl_mc_linux::bus::{self, SYSFS};
 use mc_abi::common::{Disable, Enable};
 use mc_abi::dprc::{GetConnection, event};
 use mc_abi::{ObjectId, ObjectType, Token, dpmng, dpni};
 use rustix::fd::AsFd;
 use std::collections::BTreeMap;
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("interrupts", name, rule, source, run).interrupts()
-}
+const GROUP: Check = Check::group("interrupts").interrupts();
 
 const USER_API: &str = "linux/vfio.h: VFIO_DEVICE_SET_IRQS";
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "reaches-eventfd",
-        "An event of the container signals the eventfd of its interrupt.",
-        USER_API,
+    check!(
         reaches_eventfd,
+        "An event of the container signals the eventfd of its interrupt.",
+        USER_API
     ),
-    check(
-        "count-is-exact",
-        "The eventfd counts as many as there are events that interrupt, and /proc/interrupts too.",
-        USER_API,
+    check!(
         count_is_exact,
+        "The eventfd counts as many as there are events that interrupt, and /proc/interrupts too.",
+        USER_API
     ),
-    check(
-        "irq-mask-is-the-users",
+    check!(
+        irq_mask_is_the_users,
         "What the user masks or disables in the MC does not signal, and what is pending comes when \
          it is enabled.",
-        "MC commands SetIrqMask, SetIrqEnable",
-        irq_mask_is_the_users,
+        "MC commands SetIrqMask, SetIrqEnable"
     ),
-    check(
-        "irq-mask-before-enable",
+    check!(
+        irq_mask_before_enable,
         "What the user has set of an interrupt in the MC holds when it enables the interrupt \
          later.",
-        "MC commands SetIrqMask, SetIrqEnable",
-        irq_mask_before_enable,
+        "MC commands SetIrqMask, SetIrqEnable"
     ),
-    check(
-        "status-before-enable",
-        "A user who has not enabled an interrupt can read and forget its events all the same.",
-        "MC commands GetIrqStatus, ClearIrqStatus",
+    check!(
         status_before_enable,
+        "A user who has not enabled an interrupt can read and forget its events all the same.",
+        "MC commands GetIrqStatus, ClearIrqStatus"
     ),
-    check(
-        "status-is-the-users",
-        "The events of an interrupt stay for the user to read until the user forgets them.",
-        "MC commands GetIrqStatus, ClearIrqStatus",
+    check!(
         status_is_the_users,
+        "The events of an interrupt stay for the user to read until the user forgets them.",
+        "MC commands GetIrqStatus, ClearIrqStatus"
     ),
-    check(
-        "of-a-portal",
-        "A dpmcp interrupts when a command through its mapped portal is done.",
-        USER_API,
+    check!(
         of_a_portal,
+        "A dpmcp interrupts when a command through its mapped portal is done.",
+        USER_API
     ),
-    check("of-an-interface", "A dpni interrupts when its link changes.", USER_API, of_an_interface),
-    check(
-        "of-all-objects",
-        "All devices of a container have interrupts at once, and each signals its own eventfd.",
-        USER_API,
+    check!(of_an_interface, "A dpni interrupts when its link changes.", USER_API),
+    check!(
         of_all_objects,
+        "All devices of a container have interrupts at once, and each signals its own eventfd.",
+        USER_API
     ),
-    check(
-        "name-has-object",
-        "The line of an enabled interrupt in /proc/interrupts has the object's name as a word.",
-        "DPDK: dpaa2_hw_dpio.c searches it for dpio.N",
+    check!(
         name_has_object,
+        "The line of an enabled interrupt in /proc/interrupts has the object's name as a word.",
+        "DPDK: dpaa2_hw_dpio.c searches it for dpio.N"
     ),
-    check(
-        "name-goes",
-        "A closed device of an object has no line in /proc/interrupts; others keep theirs.",
-        "C driver: close frees the interrupts",
+    check!(
         name_goes,
+        "A closed device of an object has no line in /proc/interrupts; others keep theirs.",
+        "C driver: close frees the interrupts"
     ),
-    check(
-        "enable-again",
-        "Enabling again with another eventfd signals that one and not the one of before.",
-        USER_API,
+    check!(
         enable_again,
+        "Enabling again with another eventfd signals that one and not the one of before.",
+        USER_API
     ),
-    check(
-        "disable-by-count",
-        "DATA_NONE with ACTION_TRIGGER and count 0 ends the signals.",
-        "linux/vfio.h: VFIO_IRQ_SET_DATA_NONE",
+    check!(
         disable_by_count,
+        "DATA_NONE with ACTION_TRIGGER and count 0 ends the signals.",
+        "linux/vfio.h: VFIO_IRQ_SET_DATA_NONE"
     ),
-    check(
-        "disable-by-fd",
-        "DATA_EVENTFD with -1 ends the signals.",
-        "linux/vfio.h: VFIO_IRQ_SET_DATA_EVENTFD",
+    check!(
         disable_by_fd,
+        "DATA_EVENTFD with -1 ends the signals.",
+        "linux/vfio.h: VFIO_IRQ_SET_DATA_EVENTFD"
     ),
-    check(
-        "eventfd-closed",
-        "Events after the user has closed the eventfd itself do no harm.",
-        "kernel: an eventfd lives as long as who signals it",
+    check!(
         eventfd_closed,
+        "Events after the user has closed the eventfd itself do no harm.",
+        "kernel: an eventfd lives as long as who signals it"
     ),
-    check(
-        "after-close",
-        "Events after the last close of a device signal nothing and do no harm.",
-        "C driver: close frees the interrupts",
+    check!(
         after_close,
+        "Events after the last close of a device signal nothing and do no harm.",
+        "C driver: close frees the interrupts"
     ),
-    check(
-        "others-stay",
-        "Closing a device leaves the interrupts of the container's other devices alone.",
-        "C driver: close",
+    check!(
         others_stay,
+        "Closing a device leaves the interrupts of the container's other devices alone.",
+        "C driver: close"
     ),
-    check(
-        "enable-under-fire",
-        "Enabling again and again while events come loses no later event and does no harm.",
-        USER_API,
+    check!(
         enable_under_fire,
+        "Enabling again and again while events come loses no later event and does no harm.",
+        USER_API
     )
     .seconds(60),
-    check(
-        "again-after-close",
-        "Interrupts work after the container has been closed and opened again.",
-        "C driver: close cleans the interrupt pool",
+    check!(
         again_after_close,
+        "Interrupts work after the container has been closed and opened again.",
+        "C driver: close cleans the interrupt pool"
     )
     .defect(2),
-    check(
-        "again-for-all",
-        "Interrupts of all devices can be enabled after all of them have been closed.",
-        "C driver: close cleans the interrupt pool",
+    check!(
         again_for_all,
+        "Interrupts of all devices can be enabled after all of them have been closed.",
+        "C driver: close cleans the interrupt pool"
     )
     .defect(2),
-    check(
-        "thousand-cycles",
-        "Open, enable, interrupt, close: a thousand times.",
-        "C driver: close cleans the interrupt pool",
+    check!(
         thousand_cycles,
+        "Open, enable, interrupt, close: a thousand times.",
+        "C driver: close cleans the interrupt pool"
     )
     .defect(2)
     .seconds(300),
-    check(
-        "keeps-memory-of-object",
-        "Enabling interrupts of a device and closing it costs no memory for ever.",
-        "kernel: what open takes, close gives back",
+    check!(
         keeps_memory_of_object,
+        "Enabling interrupts of a device and closing it costs no memory for ever.",
+        "kernel: what open takes, close gives back"
     )
     .defect(3)
     .seconds(300),
-    check(
-        "keeps-memory-of-container",
-        "Opening a container, enabling its interrupt and closing it costs no memory for ever.",
-        "kernel: what open takes, close gives back",
+    check!(
         keeps_memory_of_container,
+        "Opening a container, enabling its interrupt and closing it costs no memory for ever.",
+        "kernel: what open takes, close gives back"
     )
     .defect(2)
     .seconds(300),
-    check(
-        "vectors-as-needed",
-        "A container takes as many interrupts of the system as its devices have, not 256.",
-        "kernel: interrupts are scarce; ITS tables",
+    check!(
         vectors_as_needed,
+        "A container takes as many interrupts of the system as its devices have, not 256.",
+        "kernel: interrupts are scarce; ITS tables"
     )
     .defect(14),
 ];
 
-fn open(held: &Held) -> Result<(Device, EnabledInterrupt), Stop> {
+fn open(held: &AssignedContainer) -> Result<(Device, EnabledInterrupt), Stop> {
     let dprc = held.dprc()?;
     let armed = EnabledInterrupt::new(&dprc)?;
     Ok((dprc, armed))
@@ -305,9 +275,9 @@ fn of_a_portal(context: &Context) -> Outcome {
 }
 
 /// An interface that is connected to another of the container.
-fn interface_pair(held: &Held, dprc: &Device) -> Result<(ObjectId, ObjectId), Stop> {
+fn interface_pair(held: &AssignedContainer, dprc: &Device) -> Result<(ObjectId, ObjectId), Stop> {
     let mut portal = dprc.portal()?;
-    let names = bus::objects(&held.name)?;
+    let names = SYSFS.objects(&held.name)?;
     let interfaces: Vec<ObjectId> = names
         .iter()
         .filter(|name| bus::family(name) == "dpni")
@@ -347,7 +317,10 @@ fn of_an_interface(context: &Context) -> Outcome {
     Ok(())
 }
 
-fn all_enabled(context: &Context, held: &Held) -> Result<Vec<(Device, Interrupt)>, Stop> {
+fn all_enabled(
+    context: &Context,
+    held: &AssignedContainer,
+) -> Result<Vec<(Device, Interrupt)>, Stop> {
     let mut all = Vec::new();
     for name in context.devices()? {
         let device = held.device(&name)?;

@@ -5,22 +5,16 @@
 use super::util::{
     arm, disarm, new_eventfd, set_irqs, set_irqs_with, signals, simulate, with_interrupt,
 };
-use crate::check::{Check, Outcome, Stop, answer, done, fail, is, refused, skip};
-use crate::context::{Context, Held};
-use crate::sys::{DEVICE_SET_IRQS, Guarded};
-use dprc::Device;
+use crate::check::{Check, Outcome, Stop, answer, check, done, fail, is, refused, skip};
+use crate::context::Context;
+use crate::sys::Guarded;
+use dprc::{AssignedContainer, Device};
+use fsl_mc_linux::ioctl::DEVICE_SET_IRQS;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio as abi;
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("irqset", name, rule, source, run)
-}
+const GROUP: Check = Check::group("irqset");
 
 const UAPI: &str = "linux/vfio.h: VFIO_DEVICE_SET_IRQS";
 const COMMON: &str = "kernel: vfio_set_irqs_validate_and_prepare; C driver";
@@ -35,200 +29,157 @@ const DATA: u32 = NONE | BOOL | EVENTFD;
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "flags",
+    check!(
+        flags,
         "Of all flags, counts and starts, exactly these mean something: TRIGGER with one kind of \
          data, start 0 and count 1, or count 0 with no data.",
-        COMMON,
-        flags,
+        COMMON
     )
     .interrupts()
     .seconds(30),
-    check(
-        "unknown-flags",
-        "Flags that nobody knows are refused with EINVAL.",
-        COMMON,
-        unknown_flags,
-    ),
-    check(
-        "mixed-actions",
-        "An action is one of MASK, UNMASK and TRIGGER; two of them are refused with EINVAL.",
-        UAPI,
+    check!(unknown_flags, "Flags that nobody knows are refused with EINVAL.", COMMON),
+    check!(
         mixed_actions,
+        "An action is one of MASK, UNMASK and TRIGGER; two of them are refused with EINVAL.",
+        UAPI
     )
     .interrupts()
     .defect(14),
-    check(
-        "mask",
-        "MASK and UNMASK are refused with EINVAL, as no interrupt says that it is maskable.",
-        "linux/vfio.h: VFIO_IRQ_INFO_MASKABLE; C driver",
+    check!(
         mask,
+        "MASK and UNMASK are refused with EINVAL, as no interrupt says that it is maskable.",
+        "linux/vfio.h: VFIO_IRQ_INFO_MASKABLE; C driver"
     ),
-    check(
-        "index",
-        "An index from the number of interrupts on is refused with EINVAL, whatever is asked.",
-        COMMON,
+    check!(
         index,
+        "An index from the number of interrupts on is refused with EINVAL, whatever is asked.",
+        COMMON
     ),
-    check(
-        "start-and-count",
+    check!(
+        start_and_count,
         "Ranges that do not lie within an index, also those that overflow, are refused with \
          EINVAL.",
-        COMMON,
-        start_and_count,
+        COMMON
     ),
-    check(
-        "start-of-nothing",
-        "With count 0 as well, start must be that of an interrupt of the index.",
-        UAPI,
+    check!(
         start_of_nothing,
+        "With count 0 as well, start must be that of an interrupt of the index.",
+        UAPI
     )
     .interrupts()
     .defect(14),
-    check(
-        "argsz",
-        "An argsz that is too short for the head or for the data is refused with EINVAL.",
-        COMMON,
+    check!(
         argsz,
+        "An argsz that is too short for the head or for the data is refused with EINVAL.",
+        COMMON
     ),
-    check(
-        "bad-data-pointer",
-        "Data that are not accessible are answered with EFAULT.",
-        "errno(3); C driver",
+    check!(
         bad_data_pointer,
+        "Data that are not accessible are answered with EFAULT.",
+        "errno(3); C driver"
     ),
-    check(
-        "arm-and-trigger",
-        "A request to signal, with no data or with a true value, signals the armed eventfd once.",
-        UAPI,
+    check!(
         arm_and_trigger,
+        "A request to signal, with no data or with a true value, signals the armed eventfd once.",
+        UAPI
     )
     .interrupts(),
-    check(
-        "trigger-false",
-        "A request to signal with a false value signals nothing.",
-        UAPI,
-        trigger_false,
-    )
-    .interrupts(),
-    check("any-true", "Any value but 0 is true.", "C driver", any_true).interrupts(),
-    check(
-        "trigger-unarmed",
-        "A request to signal does nothing and succeeds where no eventfd is armed.",
-        "C driver",
+    check!(trigger_false, "A request to signal with a false value signals nothing.", UAPI)
+        .interrupts(),
+    check!(any_true, "Any value but 0 is true.", "C driver").interrupts(),
+    check!(
         trigger_unarmed,
+        "A request to signal does nothing and succeeds where no eventfd is armed.",
+        "C driver"
     )
     .interrupts(),
-    check(
-        "disarm-never-armed",
-        "A request to disarm succeeds where nothing was ever armed.",
-        "linux/vfio.h: count 0 with DATA_NONE disables; DPDK sends it at each close",
+    check!(
         disarm_never_armed,
+        "A request to disarm succeeds where nothing was ever armed.",
+        "linux/vfio.h: count 0 with DATA_NONE disables; DPDK sends it at each close"
     )
     .defect(1)
     .danger(),
-    check(
-        "disarm-twice",
-        "A request to disarm succeeds also where nothing is armed any more.",
-        UAPI,
+    check!(
         disarm_twice,
+        "A request to disarm succeeds also where nothing is armed any more.",
+        UAPI
     )
     .interrupts(),
-    check(
+    check!(
         "disarm",
-        "After count 0 with no data, nothing is signalled any more.",
-        UAPI,
         |context| ends_signals(context, disarm),
+        "After count 0 with no data, nothing is signalled any more.",
+        UAPI
     )
     .interrupts(),
-    check(
+    check!(
         "disarm-by-minus-one",
-        "After an eventfd of -1, nothing is signalled any more.",
-        UAPI,
         |context| {
             ends_signals(context, |device, index| {
                 set_irqs(device, EVENTFD | TRIGGER, [index, 0, 1], &(-1_i32).to_ne_bytes())
             })
         },
+        "After an eventfd of -1, nothing is signalled any more.",
+        UAPI
     )
     .interrupts(),
-    check(
-        "minus-one-never-armed",
-        "An eventfd of -1 succeeds where nothing was ever armed.",
-        "linux/vfio.h: -1 de-assigns",
+    check!(
         minus_one_never_armed,
+        "An eventfd of -1 succeeds where nothing was ever armed.",
+        "linux/vfio.h: -1 de-assigns"
     )
     .interrupts(),
-    check(
-        "arm-again",
-        "Arming again takes the new eventfd in place of the old one.",
-        UAPI,
-        arm_again,
-    )
-    .interrupts(),
-    check(
-        "arm-same-again",
-        "Arming again with the same eventfd signals it once for each event.",
-        UAPI,
+    check!(arm_again, "Arming again takes the new eventfd in place of the old one.", UAPI)
+        .interrupts(),
+    check!(
         arm_same_again,
+        "Arming again with the same eventfd signals it once for each event.",
+        UAPI
     )
     .interrupts(),
-    check(
-        "bad-descriptor",
-        "A descriptor that is closed is refused with EBADF, one that is no eventfd with EINVAL.",
-        "kernel: eventfd_ctx_fdget",
+    check!(
         bad_descriptor,
+        "A descriptor that is closed is refused with EBADF, one that is no eventfd with EINVAL.",
+        "kernel: eventfd_ctx_fdget"
     )
     .interrupts(),
-    check(
-        "arm-after-refusal",
-        "After a descriptor was refused, a good one can be armed.",
-        UAPI,
-        arm_after_refusal,
-    )
-    .interrupts(),
-    check(
-        "eventfd-of-another-copy",
+    check!(arm_after_refusal, "After a descriptor was refused, a good one can be armed.", UAPI)
+        .interrupts(),
+    check!(
+        eventfd_of_another_copy,
         "What is armed is the eventfd and not the number: it may be closed and its number used \
          again.",
-        "kernel: eventfd_ctx_fdget holds the eventfd",
-        number_used_again,
+        "kernel: eventfd_ctx_fdget holds the eventfd"
     )
     .interrupts(),
-    check(
-        "each-its-own",
-        "Each interrupt of each object signals its own eventfd and no other.",
-        UAPI,
+    check!(
         each_its_own,
+        "Each interrupt of each object signals its own eventfd and no other.",
+        UAPI
     )
     .interrupts()
     .seconds(30),
-    check(
-        "two-files",
-        "A second file of the device speaks of the same interrupts.",
-        "C driver: interrupts belong to the device",
+    check!(
         two_files,
+        "A second file of the device speaks of the same interrupts.",
+        "C driver: interrupts belong to the device"
     )
     .interrupts(),
-    check(
-        "many-times",
-        "Arming and disarming may be repeated as often as one likes.",
-        UAPI,
-        many_times,
-    )
-    .interrupts()
-    .seconds(60),
+    check!(many_times, "Arming and disarming may be repeated as often as one likes.", UAPI)
+        .interrupts()
+        .seconds(60),
 ];
 
 /// A container and a device in it with an interrupt.
-fn subject(context: &Context) -> Result<(Held, Device), Stop> {
+fn subject(context: &Context) -> Result<(AssignedContainer, Device), Stop> {
     let held = context.hold()?;
     let device = with_interrupt(context, &held)?;
     Ok((held, device))
 }
 
 /// The same, armed.
-fn armed(context: &Context) -> Result<(Held, Device, OwnedFd), Stop> {
+fn armed(context: &Context) -> Result<(AssignedContainer, Device, OwnedFd), Stop> {
     let (held, device) = subject(context)?;
     let events = new_eventfd()?;
     done("arming", arm(&device, 0, &events))?;
@@ -528,7 +479,7 @@ fn arm_after_refusal(context: &Context) -> Outcome {
     is("signals", signals(&events)?, 1)
 }
 
-fn number_used_again(context: &Context) -> Outcome {
+fn eventfd_of_another_copy(context: &Context) -> Outcome {
     let (_held, device) = subject(context)?;
     let events = new_eventfd()?;
     let copy = events.try_clone()?;

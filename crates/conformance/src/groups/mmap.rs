@@ -5,157 +5,116 @@ use super::util::{
     describe_region, exchange, fetch, identity, is_enabled, offset_of, open_container,
     without_object,
 };
-use crate::bus;
-use crate::check::{Check, Outcome, Stop, done, ensure, fail, is, refused, refused_any, skip};
-use crate::context::{Context, Held};
+use crate::check::{
+    Check, Outcome, Stop, check, done, ensure, fail, is, refused, refused_any, skip,
+};
+use crate::context::Context;
 use crate::sys::{Map, in_a_fork};
-use dprc::{Device, Group, RegionInfo};
+use dprc::{AssignedContainer, Device, Group, RegionInfo};
+use fsl_mc_linux::bus;
 use mc_abi::{Header, Message, Status, common, dpmng, dprc as mc};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use std::time::{Duration, Instant};
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("mmap", name, rule, source, run)
-}
+const GROUP: Check = Check::group("mmap");
 
 const DRIVER: &str = "C driver";
 const UAPI: &str = "linux/vfio.h: VFIO_REGION_INFO_FLAG_MMAP";
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "container-refused",
-        "A container's own portal cannot be mapped: EINVAL.",
-        "C driver, since version 5 of its series",
+    check!(
         container_refused,
+        "A container's own portal cannot be mapped: EINVAL.",
+        "C driver, since version 5 of its series"
     ),
-    check(
-        "every-region",
-        "Every region that says so can be mapped in one piece.",
-        UAPI,
-        every_region,
-    ),
-    check("private-refused", "A private mapping is refused with EINVAL.", DRIVER, private_refused),
-    check(
-        "index-out-of-range",
-        "A mapping of a region that there is not is refused with EINVAL.",
-        DRIVER,
+    check!(every_region, "Every region that says so can be mapped in one piece.", UAPI),
+    check!(private_refused, "A private mapping is refused with EINVAL.", DRIVER),
+    check!(
         index_out_of_range,
+        "A mapping of a region that there is not is refused with EINVAL.",
+        DRIVER
     ),
-    check(
-        "beyond-the-region",
-        "A mapping that starts or ends beyond the region is refused with EINVAL.",
-        DRIVER,
+    check!(
         beyond_the_region,
+        "A mapping that starts or ends beyond the region is refused with EINVAL.",
+        DRIVER
     ),
-    check(
-        "offset-not-of-a-page",
-        "A mapping from the middle of a page is refused with EINVAL.",
-        "mmap(2)",
+    check!(
         offset_not_of_a_page,
+        "A mapping from the middle of a page is refused with EINVAL.",
+        "mmap(2)"
     ),
-    check(
-        "no-regions",
-        "An object without regions has nothing to map: EINVAL.",
-        DRIVER,
-        no_regions,
-    ),
-    check(
-        "protections",
-        "A region that can be read and written is mapped with any of these rights.",
-        DRIVER,
+    check!(no_regions, "An object without regions has nothing to map: EINVAL.", DRIVER),
+    check!(
         protections,
+        "A region that can be read and written is mapped with any of these rights.",
+        DRIVER
     ),
-    check(
-        "part-of-a-region",
-        "Any pages of a region can be mapped, and are those of the whole.",
-        DRIVER,
+    check!(
         part_of_a_region,
+        "Any pages of a region can be mapped, and are those of the whole.",
+        DRIVER
     ),
-    check(
-        "portal-takes-commands",
-        "A command that is stored into a mapped dpmcp is executed.",
-        "DPDK: mc_sys.c maps its command portal",
+    check!(
         portal_takes_commands,
+        "A command that is stored into a mapped dpmcp is executed.",
+        "DPDK: mc_sys.c maps its command portal"
     ),
-    check(
-        "dpio-registers",
-        "The registers of a dpio can be read through a mapping, and say the same twice.",
-        "DPDK: qbman_portal.c maps the cache-inhibited area",
+    check!(
         dpio_registers,
+        "The registers of a dpio can be read through a mapping, and say the same twice.",
+        "DPDK: qbman_portal.c maps the cache-inhibited area"
     ),
-    check(
-        "cacheable-is-memory",
+    check!(
+        cacheable_is_memory,
         "A region that the MC calls cacheable and shareable is plain memory: stores may be \
          unaligned.",
-        "C driver: such regions keep the cached protection",
-        cacheable_is_memory,
+        "C driver: such regions keep the cached protection"
     ),
-    check(
-        "portal-is-device-memory",
-        "A command portal is device memory: an unaligned access ends in SIGBUS.",
-        "C driver: pgprot_noncached for all other regions; arm64",
+    check!(
         portal_is_device_memory,
+        "A command portal is device memory: an unaligned access ends in SIGBUS.",
+        "C driver: pgprot_noncached for all other regions; arm64"
     ),
-    check(
-        "read-only-stays",
-        "A mapping of a read-only region cannot be made writable later: EACCES.",
-        "mprotect(2); linux/vfio.h: VFIO_REGION_INFO_FLAG_WRITE",
+    check!(
         read_only_stays,
+        "A mapping of a read-only region cannot be made writable later: EACCES.",
+        "mprotect(2); linux/vfio.h: VFIO_REGION_INFO_FLAG_WRITE"
     )
     .defect(15),
-    check(
-        "no-growth",
-        "A mapping cannot be made longer than it was asked for.",
-        "kernel: remap_pfn_range sets VM_DONTEXPAND",
+    check!(
         no_growth,
+        "A mapping cannot be made longer than it was asked for.",
+        "kernel: remap_pfn_range sets VM_DONTEXPAND"
     ),
-    check(
-        "partial-unmap",
-        "When a part of a mapping is unmapped, the rest works.",
-        "munmap(2)",
-        partial_unmap,
-    ),
-    check(
-        "two-mappings-agree",
+    check!(partial_unmap, "When a part of a mapping is unmapped, the rest works.", "munmap(2)"),
+    check!(
+        two_mappings_agree,
         "Two mappings, also by two files, are the same portal, and a read of the file shows it as \
          well.",
-        DRIVER,
-        two_mappings_agree,
+        DRIVER
     ),
-    check(
-        "fork",
-        "A mapping works in a child process, and in the parent after the child's end.",
-        "fork(2)",
+    check!(
         fork,
+        "A mapping works in a child process, and in the parent after the child's end.",
+        "fork(2)"
     ),
-    check(
-        "outlives-the-files",
+    check!(
+        outlives_the_files,
         "A mapping works when all files are closed, and the group stays taken until it is \
          unmapped.",
-        "DPDK: closes the file of its command portal after it has mapped it",
-        outlives_the_files,
+        "DPDK: closes the file of its command portal after it has mapped it"
     ),
-    check(
-        "reset-at-unmap",
-        "The reset of the last close waits for the last mapping.",
-        "DPDK relies on it; kernel: a mapping holds the file",
+    check!(
         reset_at_unmap,
+        "The reset of the last close waits for the last mapping.",
+        "DPDK relies on it; kernel: a mapping holds the file"
     ),
-    check(
-        "many-times",
-        "Mapping and unmapping may be repeated as often as one likes.",
-        DRIVER,
-        many_times,
-    )
-    .seconds(60),
+    check!(many_times, "Mapping and unmapping may be repeated as often as one likes.", DRIVER)
+        .seconds(60),
 ];
 
 const ALL: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
@@ -177,7 +136,7 @@ fn length_of(region: &RegionInfo) -> usize {
 /// The first region of a family's first object, if it can be mapped.
 fn first_region(
     context: &Context,
-    held: &Held,
+    held: &AssignedContainer,
     family: &str,
 ) -> Result<(Device, RegionInfo), Stop> {
     let device = held.device(&context.first(family)?)?;
@@ -190,7 +149,7 @@ fn first_region(
 }
 
 /// A mapped command portal.
-fn portal(context: &Context, held: &Held) -> Result<(Device, Map), Stop> {
+fn portal(context: &Context, held: &AssignedContainer) -> Result<(Device, Map), Stop> {
     let (device, region) = first_region(context, held, "dpmcp")?;
     let mapped = done("a mapping of a dpmcp", map(&device, region.offset, length_of(&region)))?;
     Ok((device, mapped))

@@ -65,7 +65,7 @@ mod tests {
                         .chars()
                         .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
             };
-            assert!(word(check.group) && word(check.name), "{}", check.path());
+            assert!(word(check.group) && word(&check.name()), "{}", check.path());
             assert!(check.rule.ends_with('.') && !check.source.is_empty(), "{}", check.path());
             if let Some(number) = check.defect {
                 let known = crate::defects::DEFECTS.iter().any(|defect| defect.number == number);

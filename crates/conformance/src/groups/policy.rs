@@ -6,116 +6,99 @@
 //! answer has the status "no privilege".
 
 use super::util::{exchange, identity, is_enabled, open_container, status};
-use crate::bus;
-use crate::check::{Check, Outcome, Stop, done, ensure, fail, is, skip};
-use crate::context::{Context, Held};
-use crate::sys::{DEVICE_RESET, ioctl_number};
-use dprc::Device;
+use crate::check::{Check, Outcome, Stop, check, done, ensure, fail, is, skip};
+use crate::context::Context;
+use crate::sys::ioctl_number;
+use dprc::{AssignedContainer, Device};
+use fsl_mc_linux::bus;
+use fsl_mc_linux::ioctl::DEVICE_RESET;
 use mc_abi::{Message, Params, Request, Status, Token, common, dprc as mc};
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("policy", name, rule, source, run)
-}
+const GROUP: Check = Check::group("policy");
 
 const KERNEL: &str = "the kernel has the container open to reset it at the last close";
 const ADDRESS: &str = "an interrupt is a write to an address, which only the kernel may choose";
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "close-of-the-kernels-token",
-        "Closing the token by which the kernel has the container open is refused.",
-        KERNEL,
+    check!(
         close_of_the_kernels_token,
+        "Closing the token by which the kernel has the container open is refused.",
+        KERNEL
     )
     .seconds(120)
     .spoils()
     .defect(9),
-    check(
-        "reset-after-closes",
-        "Whatever tokens user space closes, VFIO_DEVICE_RESET works afterwards.",
-        KERNEL,
+    check!(
         reset_after_closes,
+        "Whatever tokens user space closes, VFIO_DEVICE_RESET works afterwards.",
+        KERNEL
     )
     .seconds(120)
     .spoils()
     .defect(9),
-    check(
-        "reset-at-close-after-closes",
-        "Whatever tokens user space closes, the last close resets the container.",
-        KERNEL,
+    check!(
         reset_at_close_after_closes,
+        "Whatever tokens user space closes, the last close resets the container.",
+        KERNEL
     )
     .seconds(120)
     .spoils()
     .defect(9),
-    check(
-        "reset-at-close",
-        "The last close of the container resets what is in it.",
-        "C driver: close resets the device",
+    check!(
         reset_at_close,
+        "The last close of the container resets what is in it.",
+        "C driver: close resets the device"
     ),
-    check("set-irq", "Setting where an object's interrupt goes is refused.", ADDRESS, |context| {
-        through(context, false, set_irq)
-    })
+    check!(
+        "set-irq",
+        |context| { through(context, false, set_irq) },
+        "Setting where an object's interrupt goes is refused.",
+        ADDRESS
+    )
     .defect(9),
-    check(
+    check!(
         "set-object-irq",
-        "Setting where the interrupt of an object in the container goes is refused.",
-        ADDRESS,
         |context| through(context, false, set_object_irq),
+        "Setting where the interrupt of an object in the container goes is refused.",
+        ADDRESS
     )
     .defect(9),
-    check(
+    check!(
         "set-irq-by-dpmcp",
-        "The same is refused when it is written to a dpmcp.",
-        ADDRESS,
         |context| through(context, true, set_irq),
+        "The same is refused when it is written to a dpmcp.",
+        ADDRESS
     )
     .defect(9),
-    check(
-        "any-version",
-        "Commands are refused whatever version of their layout they say.",
-        ADDRESS,
-        any_version,
-    )
-    .defect(9),
-    check(
-        "create-container",
-        "Making a container below is refused.",
-        "a container has an isolation id of its own, behind which the host has set up nothing",
+    check!(any_version, "Commands are refused whatever version of their layout they say.", ADDRESS)
+        .defect(9),
+    check!(
         create_container,
+        "Making a container below is refused.",
+        "a container has an isolation id of its own, behind which the host has set up nothing"
     )
     .defect(9),
-    check(
-        "refused-is-not-sent",
-        "A refused command changes nothing, and the next one is answered as ever.",
-        ADDRESS,
+    check!(
         refused_is_not_sent,
+        "A refused command changes nothing, and the next one is answered as ever.",
+        ADDRESS
     )
     .defect(9),
-    check(
-        "own-tokens",
-        "Tokens that user space opened itself can be closed.",
-        "DPDK closes what it has opened",
+    check!(
         own_tokens,
+        "Tokens that user space opened itself can be closed.",
+        "DPDK closes what it has opened"
     ),
-    check(
-        "irq-setup-is-the-users",
-        "Interrupts can be masked, disabled and queried by commands.",
-        "DPDK sets mask and enable of its objects' interrupts",
+    check!(
         irq_setup_is_the_users,
+        "Interrupts can be masked, disabled and queried by commands.",
+        "DPDK sets mask and enable of its objects' interrupts"
     ),
-    check(
-        "objects-are-the-users",
-        "Objects can be made and destroyed where the container's options allow it.",
-        "DPDK and restool make objects in their container",
+    check!(
         objects_are_the_users,
+        "Objects can be made and destroyed where the container's options allow it.",
+        "DPDK and restool make objects in their container"
     ),
 ];
 
@@ -135,7 +118,7 @@ enum KernelsToken {
 
 /// Closes tokens until one is the kernel's. It was given out before those of this
 /// program, and firmware counts up.
-fn close_all(held: &Held, device: &Device) -> Result<KernelsToken, Stop> {
+fn close_all(held: &AssignedContainer, device: &Device) -> Result<KernelsToken, Stop> {
     let mut portal = device.portal()?;
     let own = open_container(held, &mut portal)?;
     portal.close(own)?;
@@ -179,7 +162,10 @@ fn reset_after_closes(context: &Context) -> Outcome {
 
 /// Switches a dpio on, runs `meanwhile`, closes everything, and looks whether it is
 /// off.
-fn is_reset_at_close(context: &Context, meanwhile: impl Fn(&Held, &Device) -> Outcome) -> Outcome {
+fn is_reset_at_close(
+    context: &Context,
+    meanwhile: impl Fn(&AssignedContainer, &Device) -> Outcome,
+) -> Outcome {
     let name = context.first("dpio")?;
     let held = context.hold()?;
     // The dpio is not opened as a device, which would be reset by its own close.
@@ -215,13 +201,18 @@ fn reset_at_close_after_closes(context: &Context) -> Outcome {
 /// either: the interrupt is never switched on.
 const NOWHERE: u64 = 0;
 
-fn set_irq(_: &Held, _: &Device, open: dprc::OpenObject, _: &str) -> Result<Message, Stop> {
+fn set_irq(
+    _: &AssignedContainer,
+    _: &Device,
+    open: dprc::OpenObject,
+    _: &str,
+) -> Result<Message, Stop> {
     let request = common::SetIrq { value: 0, index: 0, address: NOWHERE, user: 0 };
     Ok(request.message(open.token))
 }
 
 fn set_object_irq(
-    held: &Held,
+    held: &AssignedContainer,
     device: &Device,
     _: dprc::OpenObject,
     name: &str,
@@ -251,7 +242,7 @@ fn target(context: &Context) -> Result<String, Stop> {
 fn through(
     context: &Context,
     by_dpmcp: bool,
-    command: fn(&Held, &Device, dprc::OpenObject, &str) -> Result<Message, Stop>,
+    command: fn(&AssignedContainer, &Device, dprc::OpenObject, &str) -> Result<Message, Stop>,
 ) -> Outcome {
     let name = target(context)?;
     let held = context.hold()?;

@@ -5,201 +5,157 @@ use super::util::{
     answers, exchange, fetch, identity, offset_of, open_container, send, settled, status,
     without_object,
 };
-use crate::bus;
 use crate::check::{
-    Check, Outcome, Stop, answer, done, ensure, fail, is, refused, refused_any, skip,
+    Check, Outcome, Stop, answer, check, done, ensure, fail, is, refused, refused_any, skip,
 };
-use crate::context::{Context, Held};
+use crate::context::{Context, portals};
 use crate::sys::Guarded;
-use dprc::Device;
+use dprc::{AssignedContainer, Device};
+use fsl_mc_linux::bus::{self, SYSFS};
 use mc_abi::{Message, Params, Status, Token, Wire, dpmng, dprc as mc};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::io::{IoSlice, IoSliceMut};
 use std::time::{Duration, Instant};
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("portal", name, rule, source, run)
-}
+const GROUP: Check = Check::group("portal");
 
 const DRIVER: &str = "C driver";
 const SIZE: usize = Message::SIZE;
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "write-then-read",
-        "A write of 64 bytes executes a command, and a read of 64 bytes gives its answer.",
-        "C driver; DPDK and restool use a container's portal so",
+    check!(
         write_then_read,
+        "A write of 64 bytes executes a command, and a read of 64 bytes gives its answer.",
+        "C driver; DPDK and restool use a container's portal so"
     ),
-    check(
-        "typed-commands",
-        "Commands with objects work as by any other portal: open, ask, close.",
-        "MC command reference",
+    check!(
         typed_commands,
+        "Commands with objects work as by any other portal: open, ask, close.",
+        "MC command reference"
     ),
-    check(
-        "status-in-the-answer",
-        "A command that the MC refuses is written well; its status is in the answer.",
-        DRIVER,
+    check!(
         status_in_the_answer,
+        "A command that the MC refuses is written well; its status is in the answer.",
+        DRIVER
     ),
-    check(
-        "unknown-command",
-        "A command that the MC does not have is answered by the MC and not by the driver.",
-        DRIVER,
+    check!(
         unknown_command,
+        "A command that the MC does not have is answered by the MC and not by the driver.",
+        DRIVER
     ),
-    check(
-        "read-before-write",
-        "A read before any write gives the portal as it stands.",
-        DRIVER,
-        read_before_write,
-    ),
-    check("read-again", "The answer can be read again until the next command.", DRIVER, read_again),
-    check(
-        "size",
-        "Reads and writes of any other size than 64 bytes are refused with EINVAL.",
-        DRIVER,
+    check!(read_before_write, "A read before any write gives the portal as it stands.", DRIVER),
+    check!(read_again, "The answer can be read again until the next command.", DRIVER),
+    check!(
         size,
+        "Reads and writes of any other size than 64 bytes are refused with EINVAL.",
+        DRIVER
     ),
-    check(
-        "offset",
-        "Reads and writes anywhere but at the start of the region are refused with EINVAL.",
-        DRIVER,
+    check!(
         offset,
+        "Reads and writes anywhere but at the start of the region are refused with EINVAL.",
+        DRIVER
     ),
-    check(
-        "index-out-of-range",
-        "Reads and writes of a region that there is not are refused with EINVAL.",
-        DRIVER,
+    check!(
         index_out_of_range,
+        "Reads and writes of a region that there is not are refused with EINVAL.",
+        DRIVER
     ),
-    check(
-        "no-regions",
-        "An object without regions is neither read nor written: EINVAL.",
-        DRIVER,
-        no_regions,
-    ),
-    check(
+    check!(no_regions, "An object without regions is neither read nor written: EINVAL.", DRIVER),
+    check!(
         "read-of-no-portal",
-        "Reads of a region that is no command portal are refused with EINVAL.",
-        "a command portal is what 64 bytes are read from",
         |context| no_portal(context, |device, at| fetch(device, at).map(|_| SIZE)),
+        "Reads of a region that is no command portal are refused with EINVAL.",
+        "a command portal is what 64 bytes are read from"
     )
     .defect(7),
-    check(
+    check!(
         "write-of-no-portal",
-        "Writes to a region that is no command portal are refused with EINVAL.",
-        "a command portal is what 64 bytes are written to",
         |context| no_portal(context, |device, at| send(device, at, &harmless())),
+        "Writes to a region that is no command portal are refused with EINVAL.",
+        "a command portal is what 64 bytes are written to"
     )
     .seconds(60)
     .defect(7),
-    check(
-        "write-of-no-portal-is-quick",
-        "A write to a region that is no command portal ends within a second.",
-        "nobody answers there",
+    check!(
         write_of_no_portal_is_quick,
+        "A write to a region that is no command portal ends within a second.",
+        "nobody answers there"
     )
     .seconds(60)
     .defect(6)
     .danger(),
-    check(
-        "refused-access-maps-nothing",
-        "A read that is refused for its size costs the kernel no mapping of the region.",
-        "arguments are checked before anything is done",
+    check!(
         refused_access_maps_nothing,
+        "A read that is refused for its size costs the kernel no mapping of the region.",
+        "arguments are checked before anything is done"
     )
     .defect(5),
-    check(
-        "bad-pointer-of-write",
+    check!(
+        bad_pointer_of_write,
         "A write from memory that is not accessible, in part or at all, is answered with EFAULT, \
          and no command is sent.",
-        DRIVER,
-        bad_pointer_of_write,
+        DRIVER
     ),
-    check(
-        "bad-pointer-of-read",
+    check!(
+        bad_pointer_of_read,
         "A read to memory that is not accessible, in part or at all, is answered with EFAULT; the \
          answer is not lost.",
-        DRIVER,
-        bad_pointer_of_read,
+        DRIVER
     ),
-    check(
-        "arguments-before-pointer",
-        "A wrong size or place is refused with EINVAL also where the memory is not accessible.",
-        DRIVER,
+    check!(
         arguments_before_pointer,
+        "A wrong size or place is refused with EINVAL also where the memory is not accessible.",
+        DRIVER
     ),
-    check(
-        "refused-sends-nothing",
-        "A write that is refused sends no command and leaves the answer to the last one.",
-        DRIVER,
+    check!(
         refused_sends_nothing,
+        "A write that is refused sends no command and leaves the answer to the last one.",
+        DRIVER
     ),
-    check(
-        "plain-read-and-write",
-        "Reads and writes without an offset are of region 0, and the file's position stays there.",
-        "C driver: the position is not advanced",
+    check!(
         plain_read_and_write,
+        "Reads and writes without an offset are of region 0, and the file's position stays there.",
+        "C driver: the position is not advanced"
     ),
-    check(
-        "no-seek",
-        "The file cannot be sought: ESPIPE.",
-        "kernel: the file of a device has no position of its own",
+    check!(
         no_seek,
+        "The file cannot be sought: ESPIPE.",
+        "kernel: the file of a device has no position of its own"
     ),
-    check(
-        "vectors",
-        "One vector of 64 bytes is a command or an answer; two halves are not.",
-        "kernel: a file without read_iter takes each vector by itself; C driver",
+    check!(
         vectors,
+        "One vector of 64 bytes is a command or an answer; two halves are not.",
+        "kernel: a file without read_iter takes each vector by itself; C driver"
     ),
-    check(
-        "no-sendfile",
-        "The file is no source and no target of sendfile.",
-        "kernel: the file of a device has no splice operations",
+    check!(
         no_sendfile,
+        "The file is no source and no target of sendfile.",
+        "kernel: the file of a device has no splice operations"
     ),
-    check(
-        "own-portal-each",
+    check!(
+        own_portal_each,
         "The container and each dpmcp have portals of their own: an answer is read from where its \
          command was written.",
-        DRIVER,
-        own_portal_each,
+        DRIVER
     ),
-    check(
-        "tokens-are-the-containers",
-        "A token that one portal of a container was given works through the others.",
-        "MC command reference; DPDK opens objects through its dpmcp",
+    check!(
         tokens_are_the_containers,
+        "A token that one portal of a container was given works through the others.",
+        "MC command reference; DPDK opens objects through its dpmcp"
     ),
-    check(
-        "other-container-is-not-reached",
-        "A portal does not reach objects of a container next to its own.",
-        "MC command reference: a portal reaches its own container and those below",
+    check!(
         other_container_is_not_reached,
+        "A portal does not reach objects of a container next to its own.",
+        "MC command reference: a portal reaches its own container and those below"
     ),
-    check(
-        "all-of-the-message",
-        "All 56 bytes of parameters reach the MC, and all of the answer come back.",
-        "MC command reference",
+    check!(
         all_of_the_message,
+        "All 56 bytes of parameters reach the MC, and all of the answer come back.",
+        "MC command reference"
     ),
-    check(
-        "many-commands",
-        "A thousand commands in a row are each answered.",
-        DRIVER,
-        many_commands,
-    )
-    .seconds(60),
+    check!(many_commands, "A thousand commands in a row are each answered.", DRIVER).seconds(60),
 ];
 
 fn version() -> Message {
@@ -212,7 +168,10 @@ fn harmless() -> Message {
 }
 
 /// Runs `with` on the container and on its first dpmcp.
-fn each_portal(context: &Context, with: impl Fn(&Held, &Device) -> Outcome) -> Outcome {
+fn each_portal(
+    context: &Context,
+    with: impl Fn(&AssignedContainer, &Device) -> Outcome,
+) -> Outcome {
     let held = context.hold()?;
     with(&held, &held.dprc()?)?;
     match context.first("dpmcp") {
@@ -528,7 +487,7 @@ fn no_sendfile(context: &Context) -> Outcome {
 
 fn own_portal_each(context: &Context) -> Outcome {
     let held = context.hold()?;
-    let all = held.portals()?;
+    let all = portals(&held)?;
     // Commands of one number, told apart by the token of nobody that they carry.
     let command = |index: usize| {
         let token = Token(0xff00 | u16::try_from(index).unwrap_or(0xff));
@@ -547,7 +506,7 @@ fn own_portal_each(context: &Context) -> Outcome {
 
 fn tokens_are_the_containers(context: &Context) -> Outcome {
     let held = context.hold()?;
-    let all = held.portals()?;
+    let all = portals(&held)?;
     let Some((first, others)) = all.split_first() else { return skip("no portal") };
     let mut portal = first.portal()?;
     let open = open_container(&held, &mut portal)?;
@@ -566,7 +525,7 @@ fn tokens_are_the_containers(context: &Context) -> Outcome {
 fn other_container_is_not_reached(context: &Context) -> Outcome {
     let other = context.hold_second()?;
     let stranger = identity(&other.name)?;
-    let objects = bus::objects(&other.name)?;
+    let objects = SYSFS.objects(&other.name)?;
     each_portal(context, |_, device| {
         let mut portal = device.portal()?;
         let mut strangers = vec![stranger];

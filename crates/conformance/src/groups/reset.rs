@@ -2,119 +2,91 @@
 //! VFIO_DEVICE_RESET, and the reset of the last close: what they put back, what they
 //! leave alone, and what else may go on meanwhile.
 
-use crate::bus;
-use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
-use crate::context::{Context, Held};
+use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
+use crate::context::Context;
 use crate::helper::Helper;
 use crate::kernel::Log;
 use crate::mc::{self, EnabledInterrupt, enabled, object, settle, switch_on};
-use dprc::{Device, EventFd, IrqAction, IrqData, McPortal};
+use dprc::{AssignedContainer, Device, EventFd, IrqAction, IrqData, McPortal};
+use fsl_mc_linux::bus;
 use mc_abi::ObjectId;
 use rustix::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("reset", name, rule, source, run)
-}
+const GROUP: Check = Check::group("reset");
 
 const USER_API: &str = "linux/vfio.h: VFIO_DEVICE_RESET";
 const CLOSE: &str = "C driver: the last close resets";
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "container-resets-objects",
-        "A reset of the container puts all objects in it back to their initial state.",
-        USER_API,
+    check!(
         container_resets_objects,
+        "A reset of the container puts all objects in it back to their initial state.",
+        USER_API
     ),
-    check(
-        "of-each-object",
-        "A reset of an object puts it back to its initial state, whatever its family.",
-        USER_API,
+    check!(
         of_each_object,
+        "A reset of an object puts it back to its initial state, whatever its family.",
+        USER_API
     ),
-    check(
-        "of-one-object",
-        "A reset of an object leaves the others of its container alone.",
-        USER_API,
+    check!(
         of_one_object,
+        "A reset of an object leaves the others of its container alone.",
+        USER_API
     ),
-    check(
-        "of-a-portal",
-        "After the reset of a dpmcp its portal takes commands.",
-        USER_API,
-        of_a_portal,
-    ),
-    check(
-        "close-of-object",
-        "The last close of an object resets it while the container is open.",
-        CLOSE,
+    check!(of_a_portal, "After the reset of a dpmcp its portal takes commands.", USER_API),
+    check!(
         close_of_object,
+        "The last close of an object resets it while the container is open.",
+        CLOSE
     ),
-    check(
-        "close-of-container",
-        "The last close of the container resets all objects in it.",
-        CLOSE,
-        close_of_container,
-    ),
-    check(
-        "not-the-first-close",
-        "A close that is not the last one resets nothing: copies of the file keep the device.",
-        CLOSE,
+    check!(close_of_container, "The last close of the container resets all objects in it.", CLOSE),
+    check!(
         not_the_first_close,
+        "A close that is not the last one resets nothing: copies of the file keep the device.",
+        CLOSE
     ),
-    check(
-        "fd-of-another-process",
-        "A device stays open in a process that was given its file, and is reset when that is gone.",
-        CLOSE,
+    check!(
         fd_of_another_process,
+        "A device stays open in a process that was given its file, and is reset when that is gone.",
+        CLOSE
     ),
-    check(
-        "mapping-keeps-device",
-        "A mapped region keeps its device open when the file is closed; the reset comes with munmap.",
-        "DPDK: maps a dpmcp and closes its file",
+    check!(
         mapping_keeps_device,
+        "A mapped region keeps its device open when the file is closed; the reset comes with munmap.",
+        "DPDK: maps a dpmcp and closes its file"
     ),
-    check(
-        "keeps-interrupts",
-        "A reset leaves the eventfds of interrupts in their places.",
-        "C driver: reset does not touch interrupts",
+    check!(
         keeps_interrupts,
+        "A reset leaves the eventfds of interrupts in their places.",
+        "C driver: reset does not touch interrupts"
     )
     .interrupts(),
-    check(
-        "beside-set-irqs",
-        "Resets and SET_IRQS of the same devices at the same time do each what they should.",
-        USER_API,
+    check!(
         beside_set_irqs,
+        "Resets and SET_IRQS of the same devices at the same time do each what they should.",
+        USER_API
     )
     .interrupts()
     .seconds(60),
-    check(
-        "beside-each-other",
-        "Resets of objects and of their container at the same time do each what they should.",
-        USER_API,
+    check!(
         beside_each_other,
+        "Resets of objects and of their container at the same time do each what they should.",
+        USER_API
     )
     .defect(13)
     .seconds(60),
-    check(
-        "beside-commands",
+    check!(
+        beside_commands,
         "Resets and commands through the container's portal at the same time do each what they \
          should.",
-        USER_API,
-        beside_commands,
+        USER_API
     )
     .defect(4)
     .seconds(60),
-    check("many", "A device can be reset hundreds of times.", USER_API, many).seconds(60),
+    check!(many, "A device can be reset hundreds of times.", USER_API).seconds(60),
 ];
 
 /// The objects of the container that have a switch, all switched on.
@@ -159,7 +131,7 @@ fn of_each_object(context: &Context) -> Outcome {
 /// Two objects with a switch, open and on.
 fn two(
     context: &Context,
-    held: &Held,
+    held: &AssignedContainer,
     portal: &mut McPortal,
 ) -> Result<[(ObjectId, Device); 2], Stop> {
     let on = all_on(context, portal)?;

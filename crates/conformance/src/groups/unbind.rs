@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Taking a container or an object from the driver, also while somebody has it.
 
-use crate::bus::{self, DRIVER, ROOT};
-use crate::check::{Check, Outcome, Stop, ensure, fail, is, skip};
-use crate::context::Context;
+use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
+use crate::context::{self, Context};
 use crate::helper::{Helper, IOVA, Job, is_clean};
 use crate::kernel::{self, Log};
 use crate::mc::{EnabledInterrupt, EventSource, PATIENCE, container_of, settle};
 use dprc::{Access, DmaBuffer, EventFd, IrqAction, IrqData};
+use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
 use rustix::fd::AsFd;
-use std::path::{Path, PathBuf};
+use rustix::io::Errno;
 use std::time::Duration;
 
-const fn check(
-    name: &'static str,
-    rule: &'static str,
-    source: &'static str,
-    run: fn(&Context) -> Outcome,
-) -> Check {
-    Check::new("unbind", name, rule, source, run).seconds(60)
-}
+const GROUP: Check = Check::group("unbind").seconds(60);
 
 const CORE: &str = "kernel: vfio_unregister_group_dev waits for users";
 const REQUEST: &str = "kernel: the request operation of VFIO's drivers";
@@ -27,119 +20,79 @@ const BUS: &str = "kernel: Documentation of driver binding";
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    check(
-        "waits-for-holder",
-        "Unbinding a container that is open waits until it is closed, and then ends at once.",
-        CORE,
+    check!(
         waits_for_holder,
+        "Unbinding a container that is open waits until it is closed, and then ends at once.",
+        CORE
     ),
-    check(
-        "waits-for-holder-of-object",
-        "Unbinding a container waits for who has an object of it, and unbinding an object too.",
-        CORE,
+    check!(
         waits_for_holder_of_object,
+        "Unbinding a container waits for who has an object of it, and unbinding an object too.",
+        CORE
     ),
-    check(
-        "waits-for-mapping",
-        "Unbinding waits for who has a region mapped, when no file is open any more.",
-        CORE,
+    check!(
         waits_for_mapping,
+        "Unbinding waits for who has a region mapped, when no file is open any more.",
+        CORE
     ),
-    check(
-        "holder-killed",
-        "An unbind that waits ends when the holder is killed.",
-        CORE,
-        holder_killed,
-    ),
-    check(
-        "holder-goes-on",
-        "While an unbind waits, the holder's commands and interrupts work.",
-        CORE,
+    check!(holder_killed, "An unbind that waits ends when the holder is killed.", CORE),
+    check!(
         holder_goes_on,
+        "While an unbind waits, the holder's commands and interrupts work.",
+        CORE
     )
     .interrupts(),
-    check(
-        "no-new-holder",
-        "While an unbind waits, the device cannot be opened once more.",
-        CORE,
-        no_new_holder,
-    ),
-    check(
-        "holder-is-notified",
-        "An unbind of a device that is open signals the eventfds of its interrupts.",
-        REQUEST,
+    check!(no_new_holder, "While an unbind waits, the device cannot be opened once more.", CORE),
+    check!(
         holder_is_notified,
+        "An unbind of a device that is open signals the eventfds of its interrupts.",
+        REQUEST
     )
     .interrupts()
     .defect(12),
-    check(
-        "holder-of-object-is-notified",
-        "An unbind of an object that is open signals the eventfds of its interrupts.",
-        REQUEST,
+    check!(
         holder_of_object_is_notified,
+        "An unbind of an object that is open signals the eventfds of its interrupts.",
+        REQUEST
     )
     .interrupts()
     .defect(12),
-    check(
-        "log-says-who-waits",
-        "An unbind of a device that is open leaves a line in the kernel's log that names it.",
-        REQUEST,
+    check!(
         log_says_who_waits,
+        "An unbind of a device that is open leaves a line in the kernel's log that names it.",
+        REQUEST
     )
     .defect(12),
-    check(
-        "bind-again",
-        "After an unbind and a bind, commands, memory and interrupts work.",
-        BUS,
-        bind_again,
-    )
-    .interrupts(),
-    check(
-        "bind-again-with-interrupts",
+    check!(bind_again, "After an unbind and a bind, commands, memory and interrupts work.", BUS)
+        .interrupts(),
+    check!(
+        bind_again_with_interrupts,
         "A container that is unbound while its interrupts are enabled, and closed then, works when \
          it is bound again.",
-        BUS,
-        bind_again_with_interrupts,
+        BUS
     )
     .interrupts(),
-    check(
-        "hundred-times",
-        "A container can be unbound and bound a hundred times, with the same objects each time.",
-        BUS,
+    check!(
         hundred_times,
+        "A container can be unbound and bound a hundred times, with the same objects each time.",
+        BUS
     )
     .seconds(300),
-    check(
-        "keeps-memory",
-        "Unbinding and binding a container costs no memory for ever.",
-        "kernel: what probe takes, remove gives back",
+    check!(
         keeps_memory,
+        "Unbinding and binding a container costs no memory for ever.",
+        "kernel: what probe takes, remove gives back"
     )
     .seconds(300),
-    check(
-        "object-alone",
-        "An object that is unbound and bound alone can be used as before.",
-        BUS,
-        object_alone,
-    ),
-    check(
-        "dpmcp-to-allocator",
-        "A dpmcp can be given to the host's allocator, and back.",
-        BUS,
-        dpmcp_to_allocator,
-    ),
-    check(
-        "dpmcp-is-allocated",
-        "A dpmcp that was given to the host's allocator is allocated to the host's drivers.",
-        "kernel: fsl_mc_io_set_dpmcp refuses one that has a portal",
+    check!(object_alone, "An object that is unbound and bound alone can be used as before.", BUS),
+    check!(dpmcp_to_allocator, "A dpmcp can be given to the host's allocator, and back.", BUS),
+    check!(
         dpmcp_is_allocated,
+        "A dpmcp that was given to the host's allocator is allocated to the host's drivers.",
+        "kernel: fsl_mc_io_set_dpmcp refuses one that has a portal"
     )
     .defect(16),
 ];
-
-fn driver(name: &str) -> PathBuf {
-    Path::new(ROOT).join("drivers").join(name)
-}
 
 /// Sees to it that the container has its driver when the check is over, however that
 /// ends. To be made before what holds devices.
@@ -149,11 +102,11 @@ impl Drop for Restored<'_> {
     fn drop(&mut self) {
         // The unbind may still be on its way. What does not work is noticed by the
         // checks that follow.
-        if bus::driver_of(self.0).as_deref() == Some(DRIVER) {
-            bus::wait_until(Duration::from_millis(200), || bus::driver_of(self.0).is_none());
+        if SYSFS.driver_of(self.0).as_deref() == Some(DRIVER) {
+            bus::wait_until(Duration::from_millis(200), || SYSFS.driver_of(self.0).is_none());
         }
-        if bus::driver_of(self.0).is_none() {
-            let _ = bus::bind(self.0);
+        if SYSFS.driver_of(self.0).is_none() {
+            let _ = context::bind(self.0);
         }
     }
 }
@@ -161,7 +114,7 @@ impl Drop for Restored<'_> {
 /// A process that unbinds a device of the bus. A thread would keep the files open that
 /// it waits for.
 pub(super) fn unbind(name: &str) -> Result<Helper, Stop> {
-    let path = driver(DRIVER).join("unbind");
+    let path = SYSFS.driver_path(DRIVER).join("unbind");
     Helper::start(Job::Write, &[&path.to_string_lossy(), name])
 }
 
@@ -180,16 +133,16 @@ pub(super) fn ends(mut helper: Helper) -> Outcome {
 }
 
 fn unbound(name: &str) -> Outcome {
-    is(&format!("driver of {name} after the unbind"), bus::driver_of(name), None)
+    is(&format!("driver of {name} after the unbind"), SYSFS.driver_of(name), None)
 }
 
 fn bound(name: &str) -> Outcome {
-    is(&format!("driver of {name}"), bus::driver_of(name).as_deref(), Some(DRIVER))
+    is(&format!("driver of {name}"), SYSFS.driver_of(name).as_deref(), Some(DRIVER))
 }
 
 /// Binds the container again and uses it.
 pub(super) fn works_again(context: &Context) -> Outcome {
-    bus::bind(&context.container)?;
+    context::bind(&context.container)?;
     bound(&context.container)?;
     is_clean(&context.container)
 }
@@ -218,7 +171,7 @@ fn waits_for_holder_of_object(context: &Context) -> Outcome {
         ends(helper)?;
         if *target == name {
             unbound(&name)?;
-            bus::bind(&name)?;
+            context::bind(&name)?;
             is_clean(&context.container)?;
         }
     }
@@ -348,7 +301,7 @@ fn bind_again(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     let _restored = Restored(&context.container);
     for _ in 0..context.times(3) {
-        bus::bind_again(&context.container)?;
+        context::rebind(&context.container)?;
         all_works(context)?;
     }
     log.is_calm()
@@ -376,7 +329,7 @@ fn bind_again_with_interrupts(context: &Context) -> Outcome {
         ends(helper)?;
         works_again(context)?;
         all_works(context)?;
-        bus::bind_again(&context.container)?;
+        context::rebind(&context.container)?;
     }
     log.is_calm()
 }
@@ -385,14 +338,14 @@ fn hundred_times(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     let _restored = Restored(&context.container);
     let before = context.objects()?;
-    let group = bus::group_of(&context.container);
+    let group = SYSFS.group_of(&context.container);
     for _ in 0..context.times(100) {
-        bus::bind_again(&context.container)?;
+        context::rebind(&context.container)?;
         bound(&context.container)?;
         is("objects of the container", context.objects()?, before.clone())?;
         for name in before.iter().filter(|name| bus::family(name) != "dprc") {
             bound(name)?;
-            is(&format!("IOMMU group of {name}"), bus::group_of(name), group)?;
+            is(&format!("IOMMU group of {name}"), SYSFS.group_of(name), group)?;
         }
     }
     is_clean(&context.container)?;
@@ -401,14 +354,14 @@ fn hundred_times(context: &Context) -> Outcome {
 
 fn keeps_memory(context: &Context) -> Outcome {
     let _restored = Restored(&context.container);
-    kernel::keeps_memory(context.times(800), |_| Ok(bus::bind_again(&context.container)?))
+    kernel::keeps_memory(context.times(800), |_| Ok(context::rebind(&context.container)?))
 }
 
 fn object_alone(context: &Context) -> Outcome {
     let mut log = Log::from_here()?;
     let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
     for _ in 0..context.times(10) {
-        bus::unbind(&name)?;
+        context::unbind(&name)?;
         unbound(&name)?;
         {
             // The others can be used meanwhile.
@@ -419,7 +372,7 @@ fn object_alone(context: &Context) -> Outcome {
                 return fail("an object without the driver cannot be opened", "it is open");
             }
         }
-        bus::bind(&name)?;
+        context::bind(&name)?;
         bound(&name)?;
     }
     is_clean(&context.container)?;
@@ -430,13 +383,10 @@ const ALLOCATOR: &str = "fsl_mc_allocator";
 const DPIO_DRIVER: &str = "fsl_mc_dpio";
 
 /// Takes an object from whoever has it and gives it to a driver.
-fn give(name: &str, to: &str) -> Result<(), std::io::Error> {
-    if let Some(from) = bus::driver_of(name) {
-        bus::write(&driver(&from).join("unbind"), name)?;
-    }
-    let wanted = if to == DRIVER { DRIVER } else { "\n" };
-    bus::write(&bus::device(name).join("driver_override"), wanted)?;
-    bus::write(&driver(to).join("bind"), name)
+fn give(name: &str, to: &str) -> Result<(), bus::Error> {
+    SYSFS.unbind(name)?;
+    SYSFS.set_override(name, (to == DRIVER).then_some(DRIVER))?;
+    SYSFS.bind(name, to)
 }
 
 /// Gives an object back to the driver that is judged, however the check ends.
@@ -444,7 +394,7 @@ struct GivenBack<'a>(&'a str);
 
 impl Drop for GivenBack<'_> {
     fn drop(&mut self) {
-        if bus::driver_of(self.0).as_deref() != Some(DRIVER) {
+        if SYSFS.driver_of(self.0).as_deref() != Some(DRIVER) {
             // What does not work is noticed by the checks that follow.
             let _ = give(self.0, DRIVER);
         }
@@ -452,7 +402,7 @@ impl Drop for GivenBack<'_> {
 }
 
 fn dpmcp_to_allocator(context: &Context) -> Outcome {
-    if !driver(ALLOCATOR).is_dir() {
+    if !SYSFS.driver_path(ALLOCATOR).is_dir() {
         return skip(format!("there is no driver {ALLOCATOR}"));
     }
     let mut log = Log::from_here()?;
@@ -460,7 +410,7 @@ fn dpmcp_to_allocator(context: &Context) -> Outcome {
     let _back = GivenBack(&name);
     for _ in 0..context.times(3) {
         give(&name, ALLOCATOR)?;
-        is(&format!("driver of {name}"), bus::driver_of(&name).as_deref(), Some(ALLOCATOR))?;
+        is(&format!("driver of {name}"), SYSFS.driver_of(&name).as_deref(), Some(ALLOCATOR))?;
         give(&name, DRIVER)?;
         bound(&name)?;
         let held = context.hold()?;
@@ -472,7 +422,7 @@ fn dpmcp_to_allocator(context: &Context) -> Outcome {
 }
 
 fn dpmcp_is_allocated(context: &Context) -> Outcome {
-    if !driver(ALLOCATOR).is_dir() || !driver(DPIO_DRIVER).is_dir() {
+    if !SYSFS.driver_path(ALLOCATOR).is_dir() || !SYSFS.driver_path(DPIO_DRIVER).is_dir() {
         return skip(format!("there is no driver {ALLOCATOR} or {DPIO_DRIVER}"));
     }
     let (portal, user) = (context.first("dpmcp")?, context.first("dpio")?);
@@ -483,7 +433,7 @@ fn dpmcp_is_allocated(context: &Context) -> Outcome {
     // may not find in a container that is none of the host's.
     match give(&user, DPIO_DRIVER) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => fail(
+        Err(error) if error.errno == Some(Errno::AGAIN) => fail(
             format!("{DPIO_DRIVER} is given {portal} for {user}"),
             "it waits for another dpmcp (EPROBE_DEFER)",
         ),

@@ -2,9 +2,10 @@
 //! What checks of several groups do.
 
 use crate::check::{Outcome, Stop, done, fail, skip};
-use crate::context::{Context, Held};
-use crate::sys::{Block, DEVICE_SET_IRQS};
-use dprc::{Device, McPortal, OpenObject};
+use crate::context::Context;
+use crate::sys::Block;
+use dprc::{AssignedContainer, Device, McPortal, OpenObject};
+use fsl_mc_linux::ioctl::DEVICE_SET_IRQS;
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, common, dprc as mc,
 };
@@ -20,17 +21,13 @@ pub const fn offset_of(region: u32) -> u64 {
 }
 
 /// Hands a command to the portal at an offset of a device's file.
-///
-/// # Errors
-/// The kernel's.
 pub fn send(file: impl AsFd, offset: u64, command: &Message) -> Result<usize, Errno> {
     rustix::io::pwrite(file, &command.to_bytes(), offset)
 }
 
 /// Fetches 64 bytes from an offset of a device's file.
 ///
-/// # Errors
-/// The kernel's; EIO where it gives less.
+/// EIO where it gives less.
 pub fn fetch(file: impl AsFd, offset: u64) -> Result<Message, Errno> {
     let mut bytes = [0; Message::SIZE];
     match rustix::io::pread(file, &mut bytes, offset)? {
@@ -42,8 +39,7 @@ pub fn fetch(file: impl AsFd, offset: u64) -> Result<Message, Errno> {
 /// Fetches a portal as it stands when no command is in flight, which the kernel's own
 /// may be for a moment.
 ///
-/// # Errors
-/// The kernel's; EBUSY where a command stays in flight.
+/// EBUSY where a command stays in flight.
 pub fn settled(file: impl AsFd) -> Result<Message, Errno> {
     let end = Instant::now() + Duration::from_secs(2);
     loop {
@@ -58,9 +54,6 @@ pub fn settled(file: impl AsFd) -> Result<Message, Errno> {
 }
 
 /// Sends a command through region 0 and fetches the answer.
-///
-/// # Errors
-/// The check fails.
 pub fn exchange(file: impl AsFd, command: &Message) -> Result<Message, Stop> {
     let written = done("a write of a command", send(&file, 0, command))?;
     if written != Message::SIZE {
@@ -89,24 +82,17 @@ pub fn of_family(base: u16, kind: ObjectType, token: Token, request: &impl Wire)
 
 /// The identity in a device's name.
 ///
-/// # Errors
 /// The check does not apply to families that nobody knows.
 pub fn identity(name: &str) -> Result<ObjectId, Stop> {
     name.parse().or_else(|_| skip(format!("{name} is of no known family")))
 }
 
 /// Opens the container through its own portal.
-///
-/// # Errors
-/// The check fails.
-pub fn open_container(held: &Held, portal: &mut McPortal) -> Result<OpenObject, Stop> {
+pub fn open_container(held: &AssignedContainer, portal: &mut McPortal) -> Result<OpenObject, Stop> {
     Ok(portal.open(identity(&held.name)?)?)
 }
 
 /// What the MC says of an object in the container.
-///
-/// # Errors
-/// The check fails.
 pub fn describe(
     portal: &mut McPortal,
     container: OpenObject,
@@ -118,9 +104,6 @@ pub fn describe(
 
 /// What the MC says of a region, asked as Linux asks it: in the newest version that
 /// the MC's container interface has.
-///
-/// # Errors
-/// The check fails.
 pub fn describe_region(
     portal: &mut McPortal,
     container: OpenObject,
@@ -142,17 +125,11 @@ pub fn describe_region(
 }
 
 /// A new eventfd.
-///
-/// # Errors
-/// The check fails.
 pub fn new_eventfd() -> Result<OwnedFd, Stop> {
     done("eventfd", eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))
 }
 
 /// How often an eventfd was signalled since it was last asked.
-///
-/// # Errors
-/// The check fails.
 pub fn signals(events: &OwnedFd) -> Result<u64, Stop> {
     let mut count = [0; 8];
     match rustix::io::read(events, &mut count) {
@@ -162,9 +139,6 @@ pub fn signals(events: &OwnedFd) -> Result<u64, Stop> {
 }
 
 /// SET_IRQS with an argsz that fits.
-///
-/// # Errors
-/// The kernel's.
 pub fn set_irqs(
     device: &Device,
     flags: u32,
@@ -176,9 +150,6 @@ pub fn set_irqs(
 }
 
 /// SET_IRQS with any argsz.
-///
-/// # Errors
-/// The kernel's.
 pub fn set_irqs_with(
     device: &Device,
     argsz: u32,
@@ -198,9 +169,6 @@ pub fn set_irqs_with(
 }
 
 /// Lets an interrupt signal an eventfd.
-///
-/// # Errors
-/// The kernel's.
 pub fn arm(device: &Device, index: u32, events: &impl AsFd) -> Result<i32, Errno> {
     let fd = events.as_fd().as_raw_fd();
     let flags = abi::VFIO_IRQ_SET_DATA_EVENTFD | abi::VFIO_IRQ_SET_ACTION_TRIGGER;
@@ -208,18 +176,12 @@ pub fn arm(device: &Device, index: u32, events: &impl AsFd) -> Result<i32, Errno
 }
 
 /// Lets an interrupt signal nothing.
-///
-/// # Errors
-/// The kernel's.
 pub fn disarm(device: &Device, index: u32) -> Result<i32, Errno> {
     let flags = abi::VFIO_IRQ_SET_DATA_NONE | abi::VFIO_IRQ_SET_ACTION_TRIGGER;
     set_irqs(device, flags, [index, 0, 0], &[])
 }
 
 /// Signals as if the interrupt had come.
-///
-/// # Errors
-/// The kernel's.
 pub fn simulate(device: &Device, index: u32) -> Result<i32, Errno> {
     let flags = abi::VFIO_IRQ_SET_DATA_NONE | abi::VFIO_IRQ_SET_ACTION_TRIGGER;
     set_irqs(device, flags, [index, 0, 1], &[])
@@ -227,9 +189,8 @@ pub fn simulate(device: &Device, index: u32) -> Result<i32, Errno> {
 
 /// A device with an interrupt: a dpio where there is one.
 ///
-/// # Errors
 /// The check does not apply where nothing has an interrupt.
-pub fn with_interrupt(context: &Context, held: &Held) -> Result<Device, Stop> {
+pub fn with_interrupt(context: &Context, held: &AssignedContainer) -> Result<Device, Stop> {
     let mut names = context.devices()?;
     names.sort_by_key(|name| !name.starts_with("dpio."));
     for name in names {
@@ -242,17 +203,11 @@ pub fn with_interrupt(context: &Context, held: &Held) -> Result<Device, Stop> {
 }
 
 /// Whether a dpio is on, asked through another object's portal.
-///
-/// # Errors
-/// The check fails.
 pub fn is_enabled(portal: &mut McPortal, open: OpenObject) -> Result<bool, Stop> {
     Ok(portal.call(open, &common::IsEnabled {})?.enabled)
 }
 
 /// Checks that an answer is the one to a command, and good.
-///
-/// # Errors
-/// The check fails.
 pub fn answers(what: &str, command: &Message, answer: &Message) -> Outcome {
     let asked = (command.header.number(), Status::Ok);
     let got = (answer.header.number(), status(answer));

@@ -3,14 +3,10 @@
 
 use super::Context;
 use super::report::{Report, expect};
-use crate::bus::{Bus, HOST_DRIVER, ROOT};
-use crate::failure::Failure;
-use crate::modules;
-use fslmc_guest::protocol::BusDevice;
+use fsl_mc_linux::bus::{Device, HOST_DRIVER, ROOT, SYSFS, VFIO_DRIVER as DRIVER};
+use guest_agent::Failure;
+use guest_agent::modules;
 use std::collections::BTreeSet;
-
-/// The driver that hands containers to user space.
-const DRIVER: &str = "vfio-fsl-mc";
 
 /// Shows where the container stands.
 pub fn show_before(report: &mut Report, context: &Context) -> Result<(), Failure> {
@@ -24,7 +20,7 @@ pub fn show_before(report: &mut Report, context: &Context) -> Result<(), Failure
             &driver.as_str(),
             &HOST_DRIVER,
         )?;
-        for device in Bus::default().contents(&name)? {
+        for device in SYSFS.contents(&name)? {
             report.detail(line_of(&device));
         }
         Ok(())
@@ -55,13 +51,12 @@ pub fn load_modules(report: &mut Report, context: &Context) -> Result<(), Failur
 pub fn bind(report: &mut Report, context: &Context) -> Result<(), Failure> {
     let name = context.container.to_string();
     report.step(&format!("{name} is given to {DRIVER}"), |report| {
-        let bus = Bus::default();
         report.detail(format!("echo {name} > {ROOT}/drivers/{HOST_DRIVER}/unbind"));
-        bus.unbind(&name)?;
+        SYSFS.unbind(&name)?;
         report.detail(format!("echo {DRIVER} > {ROOT}/devices/{name}/driver_override"));
-        bus.set_override(&name, Some(DRIVER))?;
+        SYSFS.set_override(&name, Some(DRIVER))?;
         report.detail(format!("echo {name} > {ROOT}/drivers/{DRIVER}/bind"));
-        bus.bind(&name, DRIVER)?;
+        SYSFS.bind(&name, DRIVER)?;
         let driver = present(&name)?.driver.unwrap_or_else(|| "no driver".to_owned());
         expect("its driver", &format!("{ROOT}/devices/{name}/driver"), &driver.as_str(), &DRIVER)
     })
@@ -71,9 +66,8 @@ pub fn bind(report: &mut Report, context: &Context) -> Result<(), Failure> {
 pub fn show_followers(report: &mut Report, context: &Context) -> Result<(), Failure> {
     let name = context.container.to_string();
     report.step("All its objects have followed, and share one IOMMU group", |report| {
-        let bus = Bus::default();
         let container = present(&name)?;
-        let contents = bus.contents(&name)?;
+        let contents = SYSFS.contents(&name)?;
         let group = container.iommu_group.ok_or_else(|| {
             Failure::new(
                 format!("{name} has no IOMMU group"),
@@ -96,7 +90,7 @@ pub fn show_followers(report: &mut Report, context: &Context) -> Result<(), Fail
             expect("its IOMMU group", &place, &of_device, &group.to_string())?;
             report.detail(line_of(device));
         }
-        let strangers: BTreeSet<String> = bus
+        let strangers: BTreeSet<String> = SYSFS
             .devices()?
             .into_iter()
             .filter(|other| other.iommu_group == Some(group))
@@ -126,7 +120,7 @@ pub fn give_back(report: &mut Report, context: &Context) -> Result<(), Failure> 
         report.detail(format!("echo {name} > {ROOT}/drivers/{DRIVER}/unbind"));
         report.detail(format!("echo > {ROOT}/devices/{name}/driver_override"));
         report.detail(format!("echo {name} > {ROOT}/drivers_probe"));
-        let contents = Bus::default().give_back(&name)?;
+        let contents = SYSFS.release(&name)?;
         for device in &contents {
             let place = format!("{ROOT}/devices/{}", device.name);
             if device.driver.as_deref() == Some(DRIVER) {
@@ -142,8 +136,8 @@ pub fn give_back(report: &mut Report, context: &Context) -> Result<(), Failure> 
     })
 }
 
-fn present(name: &str) -> Result<BusDevice, Failure> {
-    Bus::default().device(name).ok_or_else(|| {
+fn present(name: &str) -> Result<Device, Failure> {
+    SYSFS.device(name).ok_or_else(|| {
         Failure::new(
             format!("there is no {name} on the bus"),
             format!("{ROOT}/devices"),
@@ -152,7 +146,7 @@ fn present(name: &str) -> Result<BusDevice, Failure> {
     })
 }
 
-fn line_of(device: &BusDevice) -> String {
+fn line_of(device: &Device) -> String {
     format!(
         "{:<10} driver {:<18} group {}",
         device.name,

@@ -3,10 +3,10 @@
 
 use super::Context;
 use super::report::Report;
-use crate::bus::{Bus, HOST_DRIVER};
-use crate::failure::Failure;
 use crate::manage::{self, Answered, with_open};
 use dprc::{Management, McPortal};
+use fsl_mc_linux::bus::{self, HOST_DRIVER, SYSFS};
+use guest_agent::Failure;
 use mc_abi::{ObjectId, ObjectType, Token, dpmng};
 
 /// What the container gets: enough for one network interface in user space.
@@ -50,34 +50,32 @@ pub fn make(report: &mut Report, root: ObjectId) -> Result<ObjectId, Failure> {
     })?;
     report.step("Linux notices, without being asked to", |report| {
         let name = container.to_string();
-        let seen = Bus::default().wait_until(|bus| {
-            bus.device(&name).is_some_and(|device| device.driver.is_some())
-                && bus.contents(&name).is_ok_and(|contents| contents.len() == objects.len())
+        let count = || SYSFS.objects(&name).map_or(0, |objects| objects.len());
+        let seen = bus::wait_until(bus::PATIENCE, || {
+            SYSFS.driver_of(&name).is_some() && count() == objects.len()
         });
-        let device = Bus::default().device(&name);
-        let contents = Bus::default().contents(&name)?;
         if !seen {
             return Err(Failure::new(
                 format!(
                     "after {} s Linux has {} ({}) with {} of {} objects",
-                    crate::bus::PATIENCE.as_secs(),
-                    device.as_ref().map_or("nothing", |_| name.as_str()),
-                    device.and_then(|device| device.driver).map_or_else(
+                    bus::PATIENCE.as_secs(),
+                    if SYSFS.has(&name) { name.as_str() } else { "nothing" },
+                    SYSFS.driver_of(&name).map_or_else(
                         || "no driver".to_owned(),
                         |driver| format!("driver {driver}")
                     ),
-                    contents.len(),
+                    count(),
                     objects.len()
                 ),
-                format!("{}/devices/{name}", crate::bus::ROOT),
+                format!("{}/devices/{name}", bus::ROOT),
                 "The Management Complex notifies Linux by the interrupt of the root container; \
                  see /proc/interrupts and dmesg",
             ));
         }
         report.detail(format!(
             "{}/devices/{name} has driver {HOST_DRIVER} and {} objects",
-            crate::bus::ROOT,
-            contents.len()
+            bus::ROOT,
+            count()
         ));
         Ok(())
     })?;
@@ -103,18 +101,17 @@ pub fn destroy(report: &mut Report, context: &Context) -> Result<(), Failure> {
     let Context { root, container, .. } = context;
     let name = container.to_string();
     report.step("The container and its objects are destroyed", |report| {
-        let bus = Bus::default();
-        bus.unbind(&name)?;
+        SYSFS.unbind(&name)?;
         let portal = &mut Management::open(&root.to_string())?;
         let count = empty(portal, *container)?;
         with_open(portal, *root, |portal, open| {
             manage::assign(portal, open, *container, *root, false)?;
             manage::destroy(portal, open, *container)
         })?;
-        if !bus.wait_until(|bus| bus.device(&name).is_none()) {
+        if !bus::wait_until(bus::PATIENCE, || !SYSFS.has(&name)) {
             return Err(Failure::new(
                 format!("{name} is destroyed, but Linux still shows it"),
-                format!("{}/devices/{name}", crate::bus::ROOT),
+                format!("{}/devices/{name}", bus::ROOT),
                 "The Management Complex notifies Linux by the interrupt of the root container; \
                  see /proc/interrupts and dmesg",
             ));

@@ -9,8 +9,8 @@ mod report;
 mod usage;
 
 use crate::cli::Demo;
-use crate::failure::Failure;
-use crate::modules::Modules;
+use guest_agent::Failure;
+use guest_agent::Modules;
 use mc_abi::{ObjectId, ObjectType};
 use report::Report;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The report: numbered steps for people, or one JSON value a step.
 
-use crate::failure::Failure;
+use guest_agent::Failure;
 use serde_json::json;
 
 /// The steps so far.
@@ -33,9 +33,6 @@ impl Report {
     }
 
     /// Runs a step and reports how it ended.
-    ///
-    /// # Errors
-    /// That of the step.
     pub fn step<T>(
         &mut self,
         title: &str,
@@ -77,9 +74,6 @@ impl Report {
 }
 
 /// Fails unless what is found is what is expected.
-///
-/// # Errors
-/// A failure that names both.
 pub fn expect<T: PartialEq + std::fmt::Display>(
     what: &str,
     place: &str,

@@ -3,10 +3,10 @@
 
 use super::Context;
 use super::report::{Report, expect};
-use crate::failure::Failure;
 use crate::manage::{self, with_open};
-use crate::probe::vfio::{Held, describe, tables};
-use dprc::{Access, Container, Device, DmaBuffer, Extension, McPortal};
+use crate::probe::vfio::{describe, names, tables};
+use dprc::{Access, AssignedContainer, Container, Device, DmaBuffer, Extension, McPortal};
+use guest_agent::Failure;
 use mc_abi::common::{ClearIrqStatus, Enable, GetIrqStatus, IsEnabled, SetIrqEnable, SetIrqMask};
 use mc_abi::dprc::event;
 use mc_abi::{ObjectId, ObjectType, Token, dpmng};
@@ -23,7 +23,7 @@ pub fn all(report: &mut Report, context: &Context) -> Result<(), Failure> {
     let name = context.container.to_string();
     let held = open_group(report, &name)?;
     let devices = open_devices(report, &held)?;
-    let container = held.container()?;
+    let container = held.dprc()?;
     ask_kernel(report, &devices)?;
     command(report, context, &devices)?;
     map_dma(report, &held)?;
@@ -36,7 +36,7 @@ pub fn all(report: &mut Report, context: &Context) -> Result<(), Failure> {
     })
 }
 
-fn open_group(report: &mut Report, name: &str) -> Result<Held, Failure> {
+fn open_group(report: &mut Report, name: &str) -> Result<AssignedContainer, Failure> {
     report.step("User space opens the group and its IOMMU", |report| {
         let probe = Container::open()?;
         let version = probe.api_version()?;
@@ -48,7 +48,7 @@ fn open_group(report: &mut Report, name: &str) -> Result<Held, Failure> {
             ));
         }
         drop(probe);
-        let held = Held::take(name)?;
+        let held = AssignedContainer::open(name)?;
         let status = held.group.status()?;
         expect("whether the group is viable", "/dev/vfio", &status.viable, &true)?;
         report.detail(format!(
@@ -60,9 +60,9 @@ fn open_group(report: &mut Report, name: &str) -> Result<Held, Failure> {
     })
 }
 
-fn open_devices(report: &mut Report, held: &Held) -> Result<Vec<Device>, Failure> {
+fn open_devices(report: &mut Report, held: &AssignedContainer) -> Result<Vec<Device>, Failure> {
     report.step("VFIO_GROUP_GET_DEVICE_FD for the container and each object", |report| {
-        let names = held.names()?;
+        let names = names(&held.name)?;
         let devices = names.iter().map(|name| held.device(name)).collect::<Result<Vec<_>, _>>()?;
         report.detail(names.join(", "));
         Ok(devices)
@@ -126,7 +126,7 @@ fn command(report: &mut Report, context: &Context, devices: &[Device]) -> Result
     })
 }
 
-fn map_dma(report: &mut Report, held: &Held) -> Result<(), Failure> {
+fn map_dma(report: &mut Report, held: &AssignedContainer) -> Result<(), Failure> {
     report.step("A page is mapped for DMA, and unmapped", |report| {
         let page = rustix::param::page_size();
         let mapped = held.iommu.map(DmaBuffer::allocate(page)?, IOVA, Access::ReadWrite)?;

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The bus and its drivers.
 
-use crate::bus::Bus;
-use crate::failure::Failure;
-use crate::modules::{self, Modules};
-use crate::versions;
+use fsl_mc_linux::bus::{SYSFS, VFIO_DRIVER};
+use guest_agent::Failure;
+use guest_agent::modules::{self, Modules};
+use guest_agent::versions::with_versions;
 
 /// Lists the devices.
-///
-/// # Errors
-/// When there is no bus.
 pub fn devices(json: bool) -> Result<(), Failure> {
-    let mut devices = Bus::default().devices()?;
-    versions::fill_in(&mut devices);
+    let devices = with_versions(SYSFS.devices()?);
     if json {
         return print_json(&devices);
     }
@@ -32,34 +28,25 @@ pub fn devices(json: bool) -> Result<(), Failure> {
 }
 
 /// Gives a container to a driver.
-///
-/// # Errors
-/// When a step is refused.
 pub fn bind(container: &str, driver: &str) -> Result<(), Failure> {
-    if driver == "vfio-fsl-mc" {
+    if driver == VFIO_DRIVER {
         modules::load_vfio(&Modules::of_image()?)?;
     }
-    for device in Bus::default().give(container, driver)? {
+    for device in SYSFS.assign(container, driver)? {
         println!("{} {}", device.name, device.driver.as_deref().unwrap_or("-"));
     }
     Ok(())
 }
 
 /// Gives a container back.
-///
-/// # Errors
-/// When a step is refused.
 pub fn release(container: &str) -> Result<(), Failure> {
-    for device in Bus::default().give_back(container)? {
+    for device in SYSFS.release(container)? {
         println!("{} {}", device.name, device.driver.as_deref().unwrap_or("-"));
     }
     Ok(())
 }
 
 /// Loads modules.
-///
-/// # Errors
-/// When one is refused.
 pub fn load(names: &[String]) -> Result<(), Failure> {
     let modules = Modules::of_image()?;
     for name in names {

@@ -13,10 +13,10 @@
 #![allow(unsafe_code)]
 
 use super::bus::print_json;
-use super::vfio::Held;
 use crate::cli;
-use crate::failure::{Failure, in_words};
-use dprc::{DmaBuffer, MappedRegion};
+use dprc::{AssignedContainer, DmaBuffer, MappedRegion};
+use fsl_mc_linux::errno::describe;
+use guest_agent::Failure;
 use kvm_bindings::{
     KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_REG_ARM_CORE, KVM_REG_ARM64,
     KVM_REG_ARM64_SYSREG, KVM_REG_SIZE_U64, kvm_create_device, kvm_device_attr,
@@ -159,10 +159,9 @@ enum Outcome {
 
 /// Runs the guest and prints what came of it.
 ///
-/// # Errors
 /// When the attempt cannot be made; what KVM says to it is an outcome.
 pub fn run(options: &cli::Kvm) -> Result<(), Failure> {
-    let held = Held::take(&options.container)?;
+    let held = AssignedContainer::open(&options.container)?;
     let guest = Guest::new()?;
     // Before the device is opened: its driver learns then what guest it is for.
     let _known = if options.unattached { None } else { Some(guest.introduce(held.group.as_fd())?) };
@@ -193,7 +192,7 @@ pub fn run(options: &cli::Kvm) -> Result<(), Failure> {
 }
 
 fn text_of(error: kvm_ioctls::Error) -> String {
-    in_words(&std::io::Error::from_raw_os_error(error.errno()))
+    describe(&std::io::Error::from_raw_os_error(error.errno()))
 }
 
 /// What the guest reports when its memory behaves as memory.

@@ -2,11 +2,11 @@
 //! The management interface.
 
 use super::bus::print_json;
-use crate::bus::Bus;
 use crate::cli::{Endpoint, Manage, Mgmt};
-use crate::failure::Failure;
 use crate::manage::{self, Answered, with_open};
 use dprc::{Management, McPortal};
+use fsl_mc_linux::bus::{self, PATIENCE, SYSFS};
+use guest_agent::Failure;
 use mc_abi::common::{ApiVersion, GET_API_VERSION};
 use mc_abi::{
     Header, Label, Message, ObjectId, ObjectType, Params, Status, Token, dpmng, dprc as container,
@@ -14,9 +14,6 @@ use mc_abi::{
 use serde_json::json;
 
 /// Does one thing.
-///
-/// # Errors
-/// When the kernel or the MC refuses.
 pub fn run(mgmt: &Mgmt) -> Result<(), Failure> {
     let portal = &mut Management::open(&mgmt.root.to_string())?;
     match &mgmt.action {
@@ -127,18 +124,17 @@ fn cycle(
     container: ObjectId,
     count: u32,
 ) -> Result<(), Failure> {
-    let bus = Bus::default();
     for cycle in 1..=count {
         let object = create(portal, kind, container, true)?;
         let name = object.to_string();
-        if !bus.wait_until(|bus| bus.device(&name).is_some()) {
+        if !bus::wait_until(PATIENCE, || SYSFS.has(&name)) {
             return Err(unseen(&name, "appear", cycle, count));
         }
         with_open(portal, container, |portal, open| {
             manage::assign(portal, open, object, container, false)?;
             manage::destroy(portal, open, object)
         })?;
-        if !bus.wait_until(|bus| bus.device(&name).is_none()) {
+        if !bus::wait_until(PATIENCE, || !SYSFS.has(&name)) {
             return Err(unseen(&name, "vanish", cycle, count));
         }
     }
@@ -148,8 +144,8 @@ fn cycle(
 
 fn unseen(name: &str, what: &str, cycle: u32, count: u32) -> Failure {
     Failure::new(
-        format!("{name} did not {what} in Linux within {} s", crate::bus::PATIENCE.as_secs()),
-        format!("{}/devices, cycle {cycle} of {count}", crate::bus::ROOT),
+        format!("{name} did not {what} in Linux within {} s", PATIENCE.as_secs()),
+        format!("{}/devices, cycle {cycle} of {count}", bus::ROOT),
         "Linux rescans a container at its interrupt; see /proc/interrupts",
     )
 }

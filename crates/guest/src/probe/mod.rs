@@ -12,12 +12,9 @@ pub mod vfio;
 #[cfg(not(target_arch = "aarch64"))]
 pub mod kvm {
     use crate::cli::Kvm;
-    use crate::failure::Failure;
+    use guest_agent::Failure;
 
     /// Says that this is no machine for it.
-    ///
-    /// # Errors
-    /// Always.
     pub fn run(options: &Kvm) -> Result<(), Failure> {
         let Kvm { container, object, region, unattached: _ } = options;
         let place = format!("{container}, {object}, region {region}");

@@ -3,13 +3,12 @@
 //! standard output its answer, `ok ...` or `error ...`. So whoever drives the other
 //! side of the board can do something between two steps.
 
-use super::vfio::Held;
-use crate::bus::Bus;
 use crate::cli::{hexadecimal, hexadecimal_u32};
-use crate::failure::Failure;
 use crate::manage::with_open;
 use clap::{Parser, Subcommand, ValueEnum};
-use dprc::{Access, Device, DmaBuffer, Interrupt, Mapped, McPortal};
+use dprc::{Access, AssignedContainer, Device, DmaBuffer, Interrupt, Mapped, McPortal};
+use fsl_mc_linux::bus::{self, SYSFS};
+use guest_agent::Failure;
 use mc_abi::common::{ClearIrqStatus, GetIrqStatus, SetIrqEnable, SetIrqMask};
 use mc_abi::{ObjectId, Token, dpbp, dpmng};
 use rustix::fd::AsFd;
@@ -113,7 +112,7 @@ struct Open {
     memory: BTreeMap<u64, Memory>,
     portal: McPortal,
     devices: BTreeMap<String, Device>,
-    held: Held,
+    held: AssignedContainer,
 }
 
 /// Memory that devices reach, or did.
@@ -141,7 +140,6 @@ impl Memory {
 
 /// Answers lines until standard input ends.
 ///
-/// # Errors
 /// When standard input cannot be read. What a request meets is an answer.
 pub fn run() -> Result<(), Failure> {
     let mut session = Session::default();
@@ -267,8 +265,8 @@ impl Session {
     }
 
     fn take(&mut self, container: String) -> Result<String, Failure> {
-        let held = Held::take(&container)?;
-        let device = held.container()?;
+        let held = AssignedContainer::open(&container)?;
+        let device = held.dprc()?;
         let portal = device.portal()?;
         let group = held.group.number();
         let devices = BTreeMap::from([(container.clone(), device)]);
@@ -286,10 +284,9 @@ impl Session {
         if self.open.contains_key(object) {
             return self.of(object);
         }
-        let container = Bus::default().device(object).and_then(|device| device.container);
-        let container = container.ok_or_else(|| {
-            Failure::new(format!("{object} is in no container"), crate::bus::ROOT, "")
-        })?;
+        let container = SYSFS.device(object).and_then(|device| device.container);
+        let container = container
+            .ok_or_else(|| Failure::new(format!("{object} is in no container"), bus::ROOT, ""))?;
         self.of(&container)
     }
 }

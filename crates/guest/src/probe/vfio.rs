@@ -2,73 +2,30 @@
 //! A container in the hands of user space.
 
 use super::bus::print_json;
-use crate::bus::Bus;
 use crate::cli::Vfio;
-use crate::failure::Failure;
 use crate::manage::with_open;
-use dprc::{AttachedGroup, Container, Device, Group, Iommu, IommuType, McPortal};
+use dprc::{AssignedContainer, Device, McPortal};
+use fsl_mc_linux::bus::SYSFS;
+use guest_agent::Failure;
 use mc_abi::common::{SetIrqEnable, SetIrqMask};
 use mc_abi::{ObjectId, Token, dpmng};
 use serde_json::json;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-/// A container that this process holds.
-pub struct Held {
-    pub iommu: Iommu,
-    pub group: AttachedGroup,
-    name: String,
-}
-
-impl Held {
-    /// Takes a container that is bound to vfio-fsl-mc.
-    ///
-    /// # Errors
-    /// When the kernel does not give it.
-    pub fn take(name: &str) -> Result<Self, Failure> {
-        let container = Container::open()?;
-        let group = Group::of_device(name)?.attach(&container)?;
-        let iommu = container.enable(IommuType::Type1V2, &group)?;
-        Ok(Self { iommu, group, name: name.to_owned() })
-    }
-
-    /// The container itself as a device.
-    ///
-    /// # Errors
-    /// When the kernel does not give it.
-    pub fn container(&self) -> Result<Device, Failure> {
-        self.device(&self.name)
-    }
-
-    /// One of its devices.
-    ///
-    /// # Errors
-    /// When the kernel does not give it.
-    pub fn device(&self, name: &str) -> Result<Device, Failure> {
-        Ok(self.group.device(&self.iommu, name)?)
-    }
-
-    /// The names of the container and all that is in it.
-    ///
-    /// # Errors
-    /// When the bus cannot be listed.
-    pub fn names(&self) -> Result<Vec<String>, Failure> {
-        let contents = Bus::default().contents(&self.name)?;
-        let names = contents.into_iter().map(|device| device.name);
-        Ok(std::iter::once(self.name.clone()).chain(names).collect())
-    }
+/// The names of a container and all that is in it.
+pub fn names(container: &str) -> Result<Vec<String>, Failure> {
+    let objects = SYSFS.objects(container)?;
+    Ok(std::iter::once(container.to_owned()).chain(objects).collect())
 }
 
 /// Does one thing.
-///
-/// # Errors
-/// When the kernel or the MC refuses, or what is awaited does not come.
 pub fn run(action: &Vfio) -> Result<(), Failure> {
     match action {
         Vfio::Info { container, json } => info(container, *json),
         Vfio::Hold { container } => {
-            let held = Held::take(container)?;
-            let device = held.container()?;
+            let held = AssignedContainer::open(container)?;
+            let device = held.dprc()?;
             println!("holding {}", device.name());
             wait_for_end_of_input();
             Ok(())
@@ -80,7 +37,7 @@ pub fn run(action: &Vfio) -> Result<(), Failure> {
         Vfio::Session => super::session::run(),
         Vfio::Command { container, count } => command(container, *count),
         Vfio::Reset { container, object } => {
-            let held = Held::take(container)?;
+            let held = AssignedContainer::open(container)?;
             let device = held.device(object.as_ref().unwrap_or(container))?;
             device.reset()?;
             println!("reset {}", device.name());
@@ -90,8 +47,8 @@ pub fn run(action: &Vfio) -> Result<(), Failure> {
 }
 
 fn info(container: &str, as_json: bool) -> Result<(), Failure> {
-    let held = Held::take(container)?;
-    for name in held.names()? {
+    let held = AssignedContainer::open(container)?;
+    for name in names(container)? {
         let device = held.device(&name)?;
         let (regions, irqs) = tables(&device)?;
         if as_json {
@@ -120,9 +77,6 @@ fn info(container: &str, as_json: bool) -> Result<(), Failure> {
 }
 
 /// All regions and interrupts of a device.
-///
-/// # Errors
-/// When the kernel does not report one.
 pub fn tables(device: &Device) -> Result<(Vec<dprc::RegionInfo>, Vec<dprc::IrqInfo>), Failure> {
     let info = device.info();
     let regions = (0..info.regions).map(|index| device.region(index)).collect::<Result<_, _>>()?;
@@ -170,11 +124,11 @@ fn irq(
     events: u32,
     simulate: u32,
 ) -> Result<(), Failure> {
-    let held = Held::take(container)?;
+    let held = AssignedContainer::open(container)?;
     let device = held.device(object)?;
     let interrupt = device.enable_interrupt(index)?;
     if events != 0 {
-        let mut portal = held.container()?.portal()?;
+        let mut portal = held.dprc()?.portal()?;
         let index = u8::try_from(index).unwrap_or(u8::MAX);
         let object: ObjectId = object.parse().map_err(|error| {
             Failure::new(format!("{object:?}: {error}"), "the command line", "")
@@ -203,9 +157,6 @@ fn irq(
 }
 
 /// Lets an object raise its interrupt for these events.
-///
-/// # Errors
-/// When the MC refuses.
 pub fn enable_events(
     portal: &mut McPortal,
     object: ObjectId,
@@ -219,9 +170,9 @@ pub fn enable_events(
 }
 
 fn command(container: &str, count: u32) -> Result<(), Failure> {
-    let held = Held::take(container)?;
-    let mut portals = vec![held.container()?.portal()?];
-    let command_portal = held.names()?.into_iter().find(|name| name.starts_with("dpmcp."));
+    let held = AssignedContainer::open(container)?;
+    let mut portals = vec![held.dprc()?.portal()?];
+    let command_portal = names(container)?.into_iter().find(|name| name.starts_with("dpmcp."));
     if let Some(name) = command_portal {
         portals.push(held.device(&name)?.mapped_portal()?);
     }

@@ -2,7 +2,7 @@
 //! Words that several tests say to the guest.
 
 use anyhow::{Result, ensure};
-use fslmc_guest::protocol::BusDevice;
+use guest_protocol::BusDevice;
 use vm_tests::TestVm;
 
 /// The program that answers lines about VFIO.
@@ -44,7 +44,7 @@ pub fn gone(device: Option<&BusDevice>) -> bool {
 
 /// The messages of the kernel's log.
 pub fn kernel_log(vm: &mut TestVm) -> Result<Vec<String>> {
-    use fslmc_guest::protocol::{Answer, Ask};
+    use guest_protocol::{Answer, Ask};
     match vm.ask(Ask::Dmesg { after: None })? {
         Answer::KernelLog(log) => Ok(log.into_iter().map(|message| message.text).collect()),
         other => anyhow::bail!("asked for the kernel's log, got {other:?}"),

@@ -4,7 +4,7 @@
 use crate::trial;
 use anyhow::{Context, Result, ensure};
 use board::{dpl::Dpl, mc::Inventory};
-use fslmc_guest::protocol::BusDevice;
+use guest_protocol::BusDevice;
 use libtest_mimic::Trial;
 use std::{
     collections::{BTreeMap, BTreeSet},

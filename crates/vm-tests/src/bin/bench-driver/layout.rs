@@ -15,9 +15,6 @@ const EACH: u32 = 50;
 const FIRST: u32 = 100;
 
 /// The default layout, and dprc.3 with 50 dpbps and 50 dpcons.
-///
-/// # Errors
-/// The default layout does not load.
 pub fn layout() -> Result<Dpl> {
     let mut layout = vm_tests::layout("default")?;
     let objects: Vec<Object> = (FIRST..FIRST + EACH)

@@ -93,9 +93,6 @@ pub struct Plan {
 
 impl Plan {
     /// Builds the guest's program and collects the modules.
-    ///
-    /// # Errors
-    /// What is missing or does not build.
     pub fn new(args: &Args) -> Result<Self> {
         let kit = kit()?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -127,9 +124,6 @@ impl Plan {
     }
 
     /// The boot that counts instructions.
-    ///
-    /// # Errors
-    /// What fails in it.
     pub fn instructions(&self) -> Result<Boot> {
         // One processor: the counter counts what any of them executes.
         self.boot(Unit::Instructions, 1, |guest, _| {
@@ -144,9 +138,6 @@ impl Plan {
 
     /// The boot that counts commands to the MC: how long each takes is the MC's
     /// affair, so that on a board these are most of what a call takes.
-    ///
-    /// # Errors
-    /// What fails in it.
     pub fn commands(&self) -> Result<Boot> {
         self.boot(Unit::Commands, 1, |guest, _| {
             guest.calls(3)?;
@@ -155,9 +146,6 @@ impl Plan {
     }
 
     /// The boot that takes times.
-    ///
-    /// # Errors
-    /// What fails in it.
     pub fn times(&self) -> Result<Boot> {
         self.boot(Unit::Nanoseconds, 2, |guest, pass| {
             guest.calls(100)?;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The orders that are carried out at once: modules, mounts, drivers, files.
 
-use super::root_files;
-use super::steps::Step;
-use crate::bus::Bus;
 use crate::failure::Failure;
-use crate::kernel_log;
 use crate::modules::{self, Loaded, Modules};
+use crate::root_files;
+use crate::steps::Step;
 use crate::versions;
-use fslmc_guest::protocol::{Answer, Ask, BusDevice, ModuleChoice};
+use fsl_mc_linux::bus::{self, Bus};
+use fsl_mc_linux::kmsg;
+use guest_protocol::{Answer, Ask, KernelMessage, ModuleChoice};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Orders {
             Ask::Release { containers } => self.release(&containers, steps),
             Ask::Devices => self.devices(),
             Ask::ReadFile { path, limit } => read_file(Path::new(&path), limit),
-            Ask::Dmesg { after } => kernel_log::read(after).map(Answer::KernelLog),
+            Ask::Dmesg { after } => kernel_log(after).map(Answer::KernelLog),
             Ask::Run(_)
             | Ask::StdinClosed { .. }
             | Ask::Signal { .. }
@@ -101,8 +101,8 @@ impl Orders {
             steps.push(Step::done("load the modules of VFIO", describe(&loaded)));
         }
         for container in containers {
-            let contents = self.bus.give(container, driver)?;
-            let strays: Vec<&BusDevice> =
+            let contents = self.bus.assign(container, driver)?;
+            let strays: Vec<&bus::Device> =
                 contents.iter().filter(|device| device.driver.as_deref() != Some(driver)).collect();
             if let Some(stray) = strays.first() {
                 return Err(Failure::new(
@@ -113,7 +113,7 @@ impl Orders {
                         stray.name,
                         stray.driver.as_deref().unwrap_or("no driver")
                     ),
-                    format!("{}/devices/{}", crate::bus::ROOT, stray.name),
+                    format!("{}/devices/{}", bus::ROOT, stray.name),
                     "The kernel's log (dmesg) says why its probe failed",
                 ));
             }
@@ -127,9 +127,9 @@ impl Orders {
 
     fn release(&self, containers: &[String], steps: &mut Vec<Step>) -> Result<Answer, Failure> {
         for container in containers {
-            let contents = self.bus.give_back(container)?;
+            let contents = self.bus.release(container)?;
             steps.push(Step::done(
-                format!("give {container} back to {}", crate::bus::HOST_DRIVER),
+                format!("give {container} back to {}", bus::HOST_DRIVER),
                 format!("{} objects", contents.len()),
             ));
         }
@@ -137,10 +137,25 @@ impl Orders {
     }
 
     fn devices(&self) -> Result<Answer, Failure> {
-        let mut devices = self.bus.devices()?;
-        versions::fill_in(&mut devices);
-        Ok(Answer::Devices(devices))
+        Ok(Answer::Devices(versions::with_versions(self.bus.devices()?)))
     }
+}
+
+/// All messages, or those after a sequence number, that the kernel's log still has.
+fn kernel_log(after: Option<u64>) -> Result<Vec<KernelMessage>, Failure> {
+    let records = kmsg::Reader::from_start().and_then(|mut log| log.records());
+    let records = records.map_err(|error| {
+        let (path, advice) = (Path::new(kmsg::PATH), "Only root may, by default");
+        Failure::io("reading the kernel's log", path, &error, advice)
+    })?;
+    let new = records.into_iter().filter(|record| after.is_none_or(|seen| record.sequence > seen));
+    let message = |kmsg::Record { sequence, level, micros, text }| KernelMessage {
+        sequence,
+        level,
+        micros,
+        text,
+    };
+    Ok(new.map(message).collect())
 }
 
 fn read_file(path: &Path, limit: u64) -> Result<Answer, Failure> {

@@ -31,6 +31,10 @@
 //! With a terminal, the stdin and stdout ports carry the two directions of the pty
 //! and the stderr port carries nothing.
 
+#![forbid(unsafe_code)]
+
+pub mod module_list;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

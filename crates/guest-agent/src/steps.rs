@@ -2,7 +2,7 @@
 //! What the agent does on the way, for whoever watches.
 
 use crate::failure::Failure;
-use fslmc_guest::protocol::Report;
+use guest_protocol::Report;
 
 /// Something that was attempted.
 #[derive(Debug, Clone)]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The file systems that every program expects.
 
-use crate::failure::{Failure, in_words};
+use crate::failure::Failure;
+use fsl_mc_linux::errno::describe;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CString;
@@ -97,7 +98,7 @@ fn mount_one(
         Ok(()) => Ok(()),
         Err(Errno::BUSY) if kind != "9p" => Ok(()),
         Err(errno) => Err(Failure::new(
-            format!("mounting {source} ({kind}): {}", in_words(&errno.into())),
+            format!("mounting {source} ({kind}): {}", describe(&errno.into())),
             place,
             match (errno, kind) {
                 (Errno::NODEV, "9p") => {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The running command with its streams.
 
-use super::program::Program;
-use super::shuttle::{Fill, Shuttle};
-use fslmc_guest::protocol::Status;
+use crate::program::Program;
+use crate::shuttle::{Fill, Shuttle};
+use guest_protocol::Status;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, WaitStatus};
 

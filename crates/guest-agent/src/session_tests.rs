@@ -2,7 +2,7 @@
 //! A session over socket pairs, with real commands of the machine that tests.
 
 use super::*;
-use fslmc_guest::protocol::Terminal;
+use guest_protocol::Terminal;
 use rustix::fd::OwnedFd;
 use rustix::process::Pid;
 use std::io::{ErrorKind, Read, Write};
@@ -46,7 +46,7 @@ impl Host {
     fn send(&mut self, ask: Ask) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.control.write_all(&protocol::encode(&Order { id, ask }).unwrap()).unwrap();
+        self.control.write_all(&guest_protocol::encode(&Order { id, ask }).unwrap()).unwrap();
         id
     }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Loading the kernel modules that the image ships.
 
-use crate::failure::{Failure, in_words};
-use fslmc_guest::module_list::{self, Module, ModuleList};
+use crate::failure::Failure;
+use fsl_mc_linux::bus::write_attribute;
+use fsl_mc_linux::errno::describe;
+use guest_protocol::module_list::{self, Module, ModuleList};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::fs::File;
@@ -129,9 +131,9 @@ pub fn load_vfio(modules: &Modules) -> Result<Vec<Loaded>, Failure> {
 fn allow_unsafe_interrupts() -> Result<(), Failure> {
     let path = PathBuf::from("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
     match std::fs::read_to_string(&path) {
-        Ok(value) if value.trim() == "N" => crate::bus::write_attribute(&path, "1", |_| {
+        Ok(value) if value.trim() == "N" => Ok(write_attribute(&path, "1", |_| {
             "Load vfio_iommu_type1 with allow_unsafe_interrupts=1".to_owned()
-        }),
+        })?),
         _ => Ok(()),
     }
 }
@@ -157,7 +159,7 @@ fn insert(module: &Module, more_parameters: &str) -> Result<Loaded, Failure> {
         Ok(()) => Ok(Loaded { name: module.name.clone(), already: false }),
         Err(Errno::EXIST) => Ok(Loaded { name: module.name.clone(), already: true }),
         Err(errno) => Err(Failure::new(
-            format!("loading module {}: {}", module.name, in_words(&errno.into())),
+            format!("loading module {}: {}", module.name, describe(&errno.into())),
             &module.path,
             reason_of_refusal(errno),
         )),

@@ -4,7 +4,11 @@
 //! It never ends, since the kernel panics when its first process does: whatever goes
 //! wrong is reported on the control port and on the console, then the machine goes off.
 
+#![deny(unsafe_code)]
+
 mod console;
+pub mod failure;
+pub mod modules;
 mod orders;
 mod ports;
 mod program;
@@ -13,10 +17,12 @@ mod running;
 mod session;
 mod shuttle;
 mod steps;
+pub mod versions;
 
-use crate::failure::Failure;
-use crate::modules::Modules;
-use fslmc_guest::protocol::{Report, VERSION};
+pub use failure::Failure;
+pub use modules::Modules;
+
+use guest_protocol::{Report, VERSION};
 use orders::Orders;
 use ports::Ports;
 use rustix::system::{RebootCommand, reboot};

@@ -2,13 +2,14 @@
 //! The conversation with the host: one loop over control port, byte streams and the
 //! running command.
 
-use super::orders::{Conclusion, Orders};
-use super::ports::Ports;
-use super::program;
-use super::running::{Running, status_of};
-use super::shuttle::{Fill, Shuttle};
-use crate::failure::{Failure, in_words};
-use fslmc_guest::protocol::{self, Answer, Ask, Lines, Order, Report, Run, Status};
+use crate::failure::Failure;
+use crate::orders::{Conclusion, Orders};
+use crate::ports::Ports;
+use crate::program;
+use crate::running::{Running, status_of};
+use crate::shuttle::{Fill, Shuttle};
+use fsl_mc_linux::errno::describe;
+use guest_protocol::{Answer, Ask, Lines, Order, Report, Run, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
@@ -97,9 +98,9 @@ impl Session {
 
     /// Puts a report in the queue to the host.
     pub fn report(&mut self, report: &Report) {
-        match protocol::encode(report) {
+        match guest_protocol::encode(report) {
             Ok(line) => self.outgoing.extend(line),
-            Err(error) => super::console::say(&format!("cannot encode a report: {error}")),
+            Err(error) => crate::console::say(&format!("cannot encode a report: {error}")),
         }
     }
 
@@ -154,7 +155,7 @@ impl Session {
         if self.started.elapsed() > HOST_PATIENCE {
             return Err(Failure::new(
                 format!("the host has not connected within {} s", HOST_PATIENCE.as_secs()),
-                protocol::CONTROL_PORT,
+                guest_protocol::CONTROL_PORT,
                 "Let the emulator's character device be connected before the guest starts",
             ));
         }
@@ -230,7 +231,7 @@ impl Session {
         }
     }
 
-    fn lose_port(&mut self, output: impl Fn(&mut Running) -> &mut super::running::Output) {
+    fn lose_port(&mut self, output: impl Fn(&mut Running) -> &mut crate::running::Output) {
         if let Some(running) = &mut self.running {
             let output = output(running);
             output.shuttle.lose_sink();
@@ -282,7 +283,7 @@ impl Session {
                     None,
                     &Failure::new(
                         error.to_string(),
-                        protocol::CONTROL_PORT,
+                        guest_protocol::CONTROL_PORT,
                         "Build host and guest programs from the same source",
                     ),
                 ),
@@ -387,7 +388,7 @@ impl Session {
             // It has just ended: nothing left to signal.
             Ok(()) | Err(Errno::SRCH) => Ok(Some(Answer::Nothing)),
             Err(errno) => Err(Failure::new(
-                format!("sending signal {number}: {}", in_words(&errno.into())),
+                format!("sending signal {number}: {}", describe(&errno.into())),
                 format!("process group {}", running.pid.as_raw_pid()),
                 "This is unexpected",
             )),
@@ -402,7 +403,7 @@ impl Session {
         program::set_window_size(terminal, rows, columns).map(|()| Some(Answer::Nothing)).map_err(
             |error| {
                 Failure::new(
-                    format!("setting the window size: {}", in_words(&error)),
+                    format!("setting the window size: {}", describe(&error)),
                     "the command's terminal",
                     "This is unexpected",
                 )
@@ -500,7 +501,7 @@ fn no_command() -> Failure {
 
 fn poll_failed(errno: Errno) -> Failure {
     Failure::new(
-        format!("waiting for the host: {}", in_words(&errno.into())),
+        format!("waiting for the host: {}", describe(&errno.into())),
         "the agent's ports",
         "This is unexpected",
     )

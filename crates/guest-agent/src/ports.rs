@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The agent's ends of the virtio-serial ports.
 
-use super::program::set_nonblocking;
 use crate::failure::Failure;
-use fslmc_guest::protocol::{CONTROL_PORT, STDERR_PORT, STDIN_PORT, STDOUT_PORT};
+use crate::program::set_nonblocking;
+use guest_protocol::{CONTROL_PORT, STDERR_PORT, STDIN_PORT, STDOUT_PORT};
 use rustix::fd::OwnedFd;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};

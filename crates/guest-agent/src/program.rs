@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Starting the command of a run: on pipes, or on a pseudo terminal.
 
-use crate::failure::in_words;
-use fslmc_guest::protocol::{Run, Terminal};
+use fsl_mc_linux::errno::describe;
+use guest_protocol::{Run, Terminal};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
@@ -179,7 +179,7 @@ fn explain(name: &str, run: &Run, error: &io::Error) -> NotStarted {
         (Some(Errno::ACCESS), Some(file)) => {
             (126, format!("{} is not executable (chmod +x)", file.display()))
         }
-        _ => (126, in_words(error)),
+        _ => (126, describe(error)),
     };
     NotStarted { code, reason: format!("cannot run {name}: {why}") }
 }

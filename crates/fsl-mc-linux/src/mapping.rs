@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Memory that others write as well: devices, processes, the kernel. All access is
+//! volatile and by checked offsets; Rust references to it do not exist.
+#![allow(unsafe_code)]
+
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use std::ffi::c_void;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+/// A range of mapped memory; unmapped when dropped.
+///
+/// Access that the mapping's protection, or the device behind it, does not allow ends
+/// the process by a signal.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread; access through `&self`
+// is by volatile loads and stores of single words.
+unsafe impl Send for Mapping {}
+// SAFETY: as above. Two threads that store to the same word race as two masters on a
+// bus do: one of the values stays.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps a part of a file, at a place that the kernel chooses: `MAP_FIXED` among the
+    /// flags is ignored.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn of_file(
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: usize,
+        protection: ProtFlags,
+        flags: MapFlags,
+    ) -> Result<Self, Errno> {
+        let flags = flags.difference(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
+        // SAFETY: the kernel chooses the place, so that no other memory is touched.
+        let start = unsafe { mmap(std::ptr::null_mut(), length, protection, flags, file, offset) }?;
+        Self::new(start, length)
+    }
+
+    /// Maps a part of a device, shared with it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn of_device(
+        device: BorrowedFd<'_>,
+        offset: u64,
+        length: usize,
+        writable: bool,
+    ) -> Result<Self, Errno> {
+        let mut protection = ProtFlags::READ;
+        protection.set(ProtFlags::WRITE, writable);
+        Self::of_file(device, offset, length, protection, MapFlags::SHARED)
+    }
+
+    /// Maps fresh, zeroed memory of the process.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn anonymous(length: usize) -> Result<Self, Errno> {
+        Self::fresh(length, MapFlags::PRIVATE)
+    }
+
+    /// Maps fresh, zeroed memory that children of the process share with it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn anonymous_shared(length: usize) -> Result<Self, Errno> {
+        Self::fresh(length, MapFlags::SHARED)
+    }
+
+    fn fresh(length: usize, flags: MapFlags) -> Result<Self, Errno> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: the kernel chooses the place, so that no other memory is touched.
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), length, protection, flags) }?;
+        Self::new(start, length)
+    }
+
+    fn new(start: *mut c_void, length: usize) -> Result<Self, Errno> {
+        let start = NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Self { start, length })
+    }
+
+    /// A mapping of `length` bytes from `start` on.
+    ///
+    /// # Safety
+    /// The range is mapped, nobody else unmaps it, and no Rust reference covers it.
+    pub unsafe fn from_raw(start: NonNull<u8>, length: usize) -> Self {
+        Self { start, length }
+    }
+
+    /// Start and length; nobody unmaps the range any more.
+    pub fn into_raw(self) -> (NonNull<u8>, usize) {
+        let kept = ManuallyDrop::new(self);
+        (kept.start, kept.length)
+    }
+
+    /// Where it starts, a page's border.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// Where it starts, as others (a guest's memory slot, an IOMMU) take it.
+    pub fn address(&self) -> u64 {
+        self.start.as_ptr().expose_provenance() as u64
+    }
+
+    /// Bytes.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The word at a byte offset; `None` outside or when misaligned.
+    pub fn load<W: Word>(&self, offset: usize) -> Option<W> {
+        let pointer = self.pointer::<W>(offset)?;
+        // SAFETY: `pointer` checks range and alignment; every bit pattern is a value.
+        Some(W::of_little_endian(unsafe { pointer.read_volatile() }))
+    }
+
+    /// Replaces the word at a byte offset; `None` outside or when misaligned.
+    pub fn store<W: Word>(&self, offset: usize, value: W) -> Option<()> {
+        let pointer = self.pointer::<W>(offset)?;
+        // SAFETY: `pointer` checks range and alignment; a store that the mapping does not
+        // allow ends the process.
+        unsafe { pointer.write_volatile(value.little_endian()) };
+        Some(())
+    }
+
+    fn pointer<W: Word>(&self, offset: usize) -> Option<*mut W> {
+        let size = size_of::<W>();
+        let inside = offset.checked_add(size).is_some_and(|end| end <= self.length);
+        // The mapping starts at a page, so that the offset decides the alignment.
+        if !inside || offset % size != 0 {
+            return None;
+        }
+        // SAFETY: `offset` is inside the mapping.
+        Some(unsafe { self.start.as_ptr().add(offset) }.cast())
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is mapped, nobody else has it, and no pointer into it
+        // outlives `self`.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+/// A number that memory is accessed by in one piece, little-endian.
+pub trait Word: Copy + sealed::Sealed {
+    /// From memory's order.
+    fn of_little_endian(raw: Self) -> Self;
+    /// To memory's order.
+    fn little_endian(self) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! words {
+    ($($number:ty)*) => { $(
+        impl sealed::Sealed for $number {}
+        impl Word for $number {
+            fn of_little_endian(raw: Self) -> Self {
+                <$number>::from_le(raw)
+            }
+            fn little_endian(self) -> Self {
+                <$number>::to_le(self)
+            }
+        }
+    )* };
+}
+
+words! { u8 u16 u32 u64 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_little_endian_and_stay_inside() {
+        let memory = Mapping::anonymous(4096).unwrap();
+        memory.store(8, 0x1122_3344_5566_7788_u64).unwrap();
+        assert_eq!(memory.load::<u8>(8), Some(0x88));
+        assert_eq!(memory.load::<u32>(12), Some(0x1122_3344));
+        assert_eq!(memory.load::<u64>(4096), None);
+        assert_eq!(memory.load::<u64>(4092), None);
+        assert_eq!(memory.load::<u32>(2), None);
+        assert_eq!(memory.store(usize::MAX - 3, 0_u64), None);
+        assert_eq!(memory.load::<u64>(4088), Some(0));
+    }
+
+    #[test]
+    fn a_mapping_survives_its_parts() {
+        let (start, length) = Mapping::anonymous_shared(4096).unwrap().into_raw();
+        // SAFETY: the range is that of the mapping that was taken apart.
+        let again = unsafe { Mapping::from_raw(start, length) };
+        again.store(0, 7_u8).unwrap();
+        assert_eq!((again.load::<u8>(0), again.length()), (Some(7), 4096));
+    }
+
+    #[test]
+    fn a_fixed_place_is_not_taken() {
+        let own = Mapping::anonymous(4096).unwrap();
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        let fd = rustix::fd::AsFd::as_fd(&file);
+        let mapped = Mapping::of_file(fd, 0, 4096, ProtFlags::READ, flags).unwrap();
+        assert!(!mapped.as_ptr().is_null() && mapped.as_ptr() != own.as_ptr());
+        // The magic number of ELF.
+        assert_eq!(mapped.load::<u32>(0), Some(0x464c_457f));
+    }
+}
