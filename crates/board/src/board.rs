@@ -9,7 +9,6 @@ use crate::{
     faults::Faults,
     host::Host,
     mc::{self, LoadError, Mc},
-    qbman,
     smmu::Smmu,
 };
 use std::sync::Arc;
@@ -31,7 +30,7 @@ pub enum Window {
 /// What a board is made of.
 #[derive(Default)]
 pub struct BoardConfig {
-    /// Isolation ids and firmware version.
+    /// The chip and its isolation ids.
     pub mc: mc::Config,
     /// Containers and objects to begin with.
     pub layout: Dpl,
@@ -59,7 +58,8 @@ impl Board {
     pub fn new(config: BoardConfig, host: Host) -> Result<Self, LoadError> {
         let smmu = Arc::new(Smmu::new(host.memory, host.lines));
         let clock = host.clock.clone();
-        let fabric = Fabric::new(qbman::Config::LX2160A, smmu.clone(), host.portals, clock);
+        let queues = (&config.mc.soc).into();
+        let fabric = Fabric::new(queues, smmu.clone(), host.portals, clock);
         let mut state = mc::State::new(config.mc, fabric.clone(), host.clock);
         state.load(&config.layout, config.ports.as_ref())?;
         let perform = {

@@ -17,6 +17,8 @@ pub mod host;
 pub mod mc;
 pub mod qbman;
 pub mod smmu;
+pub mod soc;
 pub mod wriop;
 
 pub use board::{Board, BoardConfig, Window};
+pub use soc::Soc;

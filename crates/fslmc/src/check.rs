@@ -2,6 +2,7 @@
 //! `fslmc board check`: what the Management Complex makes of a layout.
 
 use board::{
+    Soc,
     dpl::{Dpc, Dpl, Layout, Loader},
     mc,
 };
@@ -16,10 +17,11 @@ use std::{
 ///
 /// # Errors
 /// What is wrong with each of the files.
-pub fn check(files: &[PathBuf], loader: &Loader) -> Result<()> {
+pub fn check(files: &[PathBuf], loader: &Loader, soc: &Soc) -> Result<()> {
+    let loader = loader.for_soc(soc);
     let mut refused = 0;
     for file in files {
-        match describe(file, loader) {
+        match describe(file, &loader, soc) {
             Ok(text) => print!("{text}"),
             Err(error) => {
                 refused += 1;
@@ -34,20 +36,20 @@ pub fn check(files: &[PathBuf], loader: &Loader) -> Result<()> {
     }
 }
 
-fn describe(file: &Path, loader: &Loader) -> Result<String, String> {
+fn describe(file: &Path, loader: &Loader, soc: &Soc) -> Result<String, String> {
     let loaded = loader.file(file).map_err(|e| e.to_string())?;
     for warning in &loaded.warnings.list {
         eprintln!("{warning}");
     }
     match loaded.layout {
-        Layout::Dpl(dpl) => describe_layout(file, &dpl),
+        Layout::Dpl(dpl) => describe_layout(file, &dpl, soc),
         Layout::Dpc(dpc) => Ok(describe_configuration(file, &dpc)),
     }
 }
 
 /// A layout is made for real: by the same code that runs when a board boots.
-fn describe_layout(file: &Path, dpl: &Dpl) -> Result<String, String> {
-    let config = mc::Config { icids: 64, ..Default::default() };
+fn describe_layout(file: &Path, dpl: &Dpl, soc: &Soc) -> Result<String, String> {
+    let config = mc::Config { soc: soc.clone(), icids: 64, ..Default::default() };
     let inventory = mc::Inventory::of_layout(config, dpl, None)
         .map_err(|error| format!("{}: {error}", file.display()))?;
     let objects: usize = inventory.containers.iter().map(|c| c.objects.len()).sum();

@@ -2,7 +2,7 @@
 //! The command line.
 
 use crate::{faults, kit::Driver};
-use board::faults::Rule;
+use board::{Soc, faults::Rule};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -34,6 +34,9 @@ pub enum Command {
 pub enum Board {
     /// Load a layout and print what the Management Complex makes of it.
     Check {
+        /// The chip that the layout is for: lx2160a, ls2088a or ls1088a.
+        #[arg(long, value_name = "CHIP", default_value = DEFAULT_SOC, value_parser = soc)]
+        soc: Soc,
         /// Device tree source (.dts) or blob (.dtb).
         #[arg(required = true)]
         files: Vec<PathBuf>,
@@ -109,6 +112,10 @@ pub struct Run {
 /// The machine to boot.
 #[derive(Debug, Args)]
 pub struct MachineArgs {
+    /// The chip on the board: lx2160a, ls2088a or ls1088a.
+    #[arg(long, value_name = "CHIP", default_value = DEFAULT_SOC, value_parser = soc)]
+    pub soc: Soc,
+
     /// Layout of containers and objects: a DPL as source or blob.
     #[arg(long, value_name = "FILE")]
     pub dpl: Option<PathBuf>,
@@ -160,6 +167,13 @@ pub struct MachineArgs {
     pub console: Option<PathBuf>,
 }
 
+const DEFAULT_SOC: &str = "lx2160a";
+
+fn soc(text: &str) -> Result<Soc, String> {
+    let names = Soc::ALL.map(|soc| soc.name.to_ascii_lowercase()).join(", ");
+    Soc::find(text).ok_or_else(|| format!("{text:?} is no chip of this board: use one of {names}"))
+}
+
 fn container(text: &str) -> Result<String, String> {
     match text.parse::<mc_abi::ObjectId>() {
         Ok(id) if id.kind == mc_abi::ObjectType::Dprc => Ok(id.to_string()),
@@ -208,6 +222,22 @@ mod tests {
         assert!(size("12").unwrap_err().contains("too little"));
         assert!(size("1T").unwrap_err().contains("no unit"));
         assert!(size("99999999999G").unwrap_err().contains("too much"));
+    }
+
+    #[test]
+    fn chips_have_names() {
+        let chip = |arguments: &[&str]| {
+            let all = ["fslmc", "run"].iter().chain(arguments);
+            Cli::try_parse_from(all).map_err(|error| error.to_string()).map(|cli| cli.command)
+        };
+        let named = |command| match command {
+            Ok(Command::Run(run)) => run.machine.soc.name,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(named(chip(&[])), "LX2160A");
+        assert_eq!(named(chip(&["--soc", "ls1088a"])), "LS1088A");
+        let error = chip(&["--soc", "ls1043a"]).unwrap_err();
+        assert!(error.contains("use one of lx2160a, ls2088a, ls1088a"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     kit::{Driver, Kit, KitError},
 };
 use board::{
-    Board, BoardConfig,
+    Board, BoardConfig, Soc,
     dpl::{Dpc, Dpl, Loader},
     faults::Faults,
     host::Host,
@@ -33,6 +33,8 @@ pub const ORDER_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a machine is like.
 pub struct Options {
+    /// The chip.
+    pub soc: Soc,
     /// Processors, memory, model.
     pub machine: board_qemu::Machine,
     /// Containers and objects.
@@ -68,6 +70,7 @@ impl Options {
     /// stock one.
     pub fn new(layout: Dpl) -> Self {
         Self {
+            soc: Soc::default(),
             machine: board_qemu::Machine::default(),
             layout,
             ports: None,
@@ -141,7 +144,7 @@ impl Machine {
         parts.command("qemu-system-aarch64").map_err(KitError::from)?;
         let layout = options.layout;
         let config = BoardConfig {
-            mc: mc::Config { icids: options.containers, ..Default::default() },
+            mc: mc::Config { soc: options.soc, icids: options.containers, ..Default::default() },
             layout,
             ports: options.ports,
             faults: options.faults,

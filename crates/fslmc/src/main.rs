@@ -23,10 +23,10 @@ fn main() -> Result<ExitCode> {
     let code = match cli.command {
         Command::Demo(args) => demo::demo(&args)?,
         Command::Run(args) => run::run(&args)?,
-        Command::Board(cli::Board::Check { files }) => {
+        Command::Board(cli::Board::Check { soc, files }) => {
             let parts = kit::board_parts(&*progress())?;
             let dtc = || session::dtc(&parts);
-            check::check(&files, &board::dpl::Loader::new(&dtc))?;
+            check::check(&files, &board::dpl::Loader::new(&dtc), &soc)?;
             0
         }
         Command::Board(cli::Board::Default) => {

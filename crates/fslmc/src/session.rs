@@ -67,6 +67,7 @@ pub fn boot(request: Request<'_>) -> Result<Machine> {
         containers: args.containers,
         faults,
         tracer: args.trace.as_deref().map(tracer).transpose()?,
+        soc: args.soc.clone(),
         append: args.append.join(" "),
         shared: request.shared,
         driver: request.driver,
@@ -82,7 +83,7 @@ pub fn boot(request: Request<'_>) -> Result<Machine> {
 
 fn layouts(parts: &Parts, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)> {
     let dtc = || dtc(parts);
-    let loader = Loader::new(&dtc);
+    let loader = Loader::new(&dtc).for_soc(&args.soc);
     let loaded = machine::layout(&loader, args.dpl.as_deref()).map_err(|e| miette!("{e}"))?;
     for warning in &loaded.warnings.list {
         eprintln!("{warning}");

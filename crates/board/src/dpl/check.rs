@@ -8,8 +8,9 @@ use super::family::{Config, Family};
 use super::model::{Container, Endpoint, OPTION_AIOP, Object, ObjectName};
 use super::problem::{At, Collector};
 use super::read::{Draft, Located};
+use crate::soc::{Lack, Soc};
 
-pub(super) fn layout(draft: &Draft, problems: &Collector) {
+pub(super) fn layout(draft: &Draft, soc: Option<&Soc>, problems: &Collector) {
     let containers = containers(draft, problems);
     let objects = objects(draft, problems);
     let placed = placements(draft, &objects, problems);
@@ -21,6 +22,10 @@ pub(super) fn layout(draft: &Draft, problems: &Collector) {
             problems.warn(At::node(&located.path), reason, remedy);
         }
         aiop(located, &containers, problems);
+        let lack = soc.and_then(|soc| soc.lack(name.family.into(), name.id));
+        if let Some(Lack { reason, remedy }) = lack {
+            problems.error(At::node(&located.path), reason, remedy);
+        }
     }
     connections(draft, &objects, &placed, problems);
 }

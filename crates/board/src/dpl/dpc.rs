@@ -11,6 +11,8 @@ use super::family::parse_id;
 use super::fdt::Node;
 use super::fields::{Fields, Symbol, join, symbol};
 use super::problem::{At, Collector};
+use crate::soc::Soc;
+use mc_abi::ObjectType;
 
 /// A data path configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -134,7 +136,7 @@ const LOG_MODES: &[Symbol] = &[symbol("LOG_MODE_OFF", 0), symbol("LOG_MODE_ON", 
 const CONSOLE_MODES: &[Symbol] = &[symbol("CONSOLE_MODE_OFF", 0), symbol("CONSOLE_MODE_ON", 1)];
 
 /// Reads the tree of a configuration.
-pub(super) fn read(root: &Node, problems: &Collector) -> Dpc {
+pub(super) fn read(root: &Node, soc: Option<&Soc>, problems: &Collector) -> Dpc {
     let mut dpc = Dpc::default();
     let fields = Fields::new(root, "", problems);
     for node in &root.children {
@@ -142,8 +144,8 @@ pub(super) fn read(root: &Node, problems: &Collector) -> Dpc {
             "resources" => resources(node, problems, &mut dpc),
             "mc_general" => general(node, problems, &mut dpc),
             "controllers" => controllers(node, problems, &mut dpc),
-            "board_info" => board_info(node, problems, &mut dpc),
-            // The log of the I/O processor, which this board has not.
+            "board_info" => board_info(node, soc, problems, &mut dpc),
+            // The log of the I/O processor, which nothing here runs.
             "aiop" | "__symbols__" | "__fixups__" | "__local_fixups__" => {}
             _ => unknown(node, "/", problems),
         }
@@ -227,7 +229,7 @@ fn controllers(node: &Node, problems: &Collector, dpc: &mut Dpc) {
     fields.finish();
 }
 
-fn board_info(node: &Node, problems: &Collector, dpc: &mut Dpc) {
+fn board_info(node: &Node, soc: Option<&Soc>, problems: &Collector, dpc: &mut Dpc) {
     let fields = Fields::new(node, "/", problems);
     for child in &node.children {
         if child.name != "ports" {
@@ -237,7 +239,7 @@ fn board_info(node: &Node, problems: &Collector, dpc: &mut Dpc) {
         let ports = Fields::new(child, &fields.path, problems);
         let mut known = HashSet::new();
         for port in &child.children {
-            read_port(port, &ports.path, problems, &mut known, dpc);
+            read_port(port, &ports.path, soc, problems, &mut known, dpc);
         }
         ports.finish();
     }
@@ -247,6 +249,7 @@ fn board_info(node: &Node, problems: &Collector, dpc: &mut Dpc) {
 fn read_port(
     node: &Node,
     parent: &str,
+    soc: Option<&Soc>,
     problems: &Collector,
     known: &mut HashSet<u16>,
     dpc: &mut Dpc,
@@ -259,6 +262,9 @@ fn read_port(
     };
     if !known.insert(id) {
         fields.error(format!("port {id} is described twice"), "remove one of them");
+    }
+    if let Some(lack) = soc.and_then(|soc| soc.lack(ObjectType::Dpmac, id.into())) {
+        fields.error(lack.reason, lack.remedy);
     }
     dpc.ports.push(Port {
         id,

@@ -12,6 +12,7 @@ use super::fdt::{self, FdtError, MAX_BLOB, Node};
 use super::model::Dpl;
 use super::problem::{Collector, Place, Problem, Problems};
 use super::read;
+use crate::soc::Soc;
 
 /// What a file turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,6 +184,7 @@ fn list(nodes: &[String]) -> String {
 #[derive(Clone, Copy)]
 pub struct Loader<'a> {
     dtc: Dtc<'a>,
+    soc: Option<&'a Soc>,
 }
 
 impl<'a> Loader<'a> {
@@ -190,7 +192,13 @@ impl<'a> Loader<'a> {
     /// called once per source, and once more for lines if there are findings;
     /// never for blobs.
     pub fn new(dtc: Dtc<'a>) -> Self {
-        Self { dtc }
+        Self { dtc, soc: None }
+    }
+
+    /// The same, refusing what the chip lacks. Without a chip, the layouts of all
+    /// chips are taken.
+    pub fn for_soc(self, soc: &'a Soc) -> Self {
+        Self { soc: Some(soc), ..self }
     }
 
     /// Loads a file: a blob if it starts as one, else a source.
@@ -226,13 +234,13 @@ impl<'a> Loader<'a> {
     /// # Errors
     /// As [`Loader::file`].
     pub fn blob(&self, name: &str, blob: &[u8]) -> Result<Loaded, LoadError> {
-        load(name, &parse(name, blob)?, |_| {})
+        load(name, &parse(name, blob)?, self.soc, |_| {})
     }
 
     fn compile(&self, source: Source<'_>, text: &str) -> Result<Loaded, LoadError> {
         source.refuse_preprocessor(text)?;
         let tree = parse(source.name, &source.compile()?)?;
-        load(source.name, &tree, |problems| source.locate(problems))
+        load(source.name, &tree, self.soc, |problems| source.locate(problems))
     }
 }
 
@@ -252,7 +260,12 @@ fn parse(name: &str, blob: &[u8]) -> Result<Node, LoadError> {
 }
 
 /// Interprets a tree; `locate` fills in the lines of findings.
-fn load(name: &str, root: &Node, locate: impl Fn(&mut Problems)) -> Result<Loaded, LoadError> {
+fn load(
+    name: &str,
+    root: &Node,
+    soc: Option<&Soc>,
+    locate: impl Fn(&mut Problems),
+) -> Result<Loaded, LoadError> {
     let file = name.to_owned();
     let Some(kind) = kind(root) else {
         let nodes = root.children.iter().take(8).map(|node| node.name.clone()).collect();
@@ -260,8 +273,8 @@ fn load(name: &str, root: &Node, locate: impl Fn(&mut Problems)) -> Result<Loade
     };
     let collector = Collector::default();
     let layout = match kind {
-        Kind::Dpl => Layout::Dpl(read::read(root, &collector)),
-        Kind::Dpc => Layout::Dpc(dpc::read(root, &collector)),
+        Kind::Dpl => Layout::Dpl(read::read(root, soc, &collector)),
+        Kind::Dpc => Layout::Dpc(dpc::read(root, soc, &collector)),
     };
     let mut problems = collector.into_problems();
     for problem in &mut problems.list {

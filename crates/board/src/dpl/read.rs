@@ -15,6 +15,7 @@ use super::model::{
     ObjectName, Placement, has_ports,
 };
 use super::problem::{At, Collector};
+use crate::soc::Soc;
 
 /// A value and the path of the node that states it.
 pub(super) struct Located<T> {
@@ -45,7 +46,7 @@ pub(super) struct PlacementIn {
 const OBSOLETE_CONTAINER_OPTIONS: &[&str] = &["DPRC_CFG_OPT_IOMMU_BYPASS"];
 
 /// Reads the tree of a layout and checks that its parts fit each other.
-pub(super) fn read(root: &Node, problems: &Collector) -> Dpl {
+pub(super) fn read(root: &Node, soc: Option<&Soc>, problems: &Collector) -> Dpl {
     let mut draft = Draft::default();
     let fields = Fields::new(root, "", problems);
     let version = fields.number("dpl-version", 0..=u32::MAX);
@@ -72,7 +73,7 @@ pub(super) fn read(root: &Node, problems: &Collector) -> Dpl {
         }
     }
     fields.finish();
-    check::layout(&draft, problems);
+    check::layout(&draft, soc, problems);
     finish(version, draft)
 }
 

@@ -4,18 +4,18 @@
 use super::Fabric;
 use crate::{
     host::{BusError, GuestMemory, IrqLines, NoPortalMemory, SystemClock},
-    qbman,
     smmu::Smmu,
+    soc::Soc,
 };
 use std::sync::Arc;
 
 impl Fabric {
     /// One that nothing can be reached from: for an MC that only tells what it
     /// would make of a layout.
-    pub fn detached() -> Arc<Self> {
+    pub fn detached(soc: &Soc) -> Arc<Self> {
         let smmu = Arc::new(Smmu::new(Arc::new(Nothing), Arc::new(Nothing)));
         let portals = Arc::new(NoPortalMemory);
-        Self::new(qbman::Config::LX2160A, smmu, portals, Arc::new(SystemClock::default()))
+        Self::new(soc.into(), smmu, portals, Arc::new(SystemClock::default()))
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The programmable I/O processor (AIOP), which an LX2160A does not have.
+//! The programmable I/O processor (AIOP) of the chips that have one: its tile,
+//! in reset. Nothing here runs a program.
 
 use super::{Answer, Call, Family, State};
 use mc_abi::{
@@ -7,9 +8,18 @@ use mc_abi::{
     dpaiop::{self, Command},
 };
 
-/// A tile of the processor: there can be none.
+/// State of a tile that no program was loaded into (`DPAIOP_STATE_RESET_DONE`).
+const IN_RESET: u32 = 0;
+
+/// A tile of the processor.
 #[derive(Debug)]
-pub(crate) enum Tile {}
+pub(crate) struct Tile {
+    /// Which one.
+    id: u32,
+    resetable: u8,
+    /// Milliseconds by which the tile's clock is ahead of the board's.
+    clock: i64,
+}
 
 impl Family for Tile {
     const TYPE: ObjectType = ObjectType::Dpaiop;
@@ -22,36 +32,107 @@ impl Family for Tile {
         Command::decode(number, version, params)
     }
 
-    /// Refuses: so does the firmware on a chip without the processor, whatever
-    /// the container's options (board observation).
+    /// Refuses on a chip without the processor, whatever the container's options:
+    /// so does the firmware of an LX2160A (board observation). There is one
+    /// object a tile (inferred).
     fn create(
-        _state: &mut State,
+        state: &mut State,
         _id: u32,
         _container: u32,
-        _request: &dpaiop::Create,
+        request: &dpaiop::Create,
     ) -> Result<Self, Status> {
-        Err(Status::ConfigurationError)
+        if request.aiop_id >= state.config.soc.aiop_tiles {
+            return Err(Status::ConfigurationError);
+        }
+        if state.has_any(ObjectType::Dpaiop) {
+            return Err(Status::NoResource);
+        }
+        Ok(Self { id: request.aiop_id, resetable: 1, clock: 0 })
     }
 
-    fn destroy(self, _state: &mut State, _id: u32) {
-        match self {}
+    fn destroy(self, _state: &mut State, _id: u32) {}
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+        let now = milliseconds(state);
+        let tile = state.body_mut::<Self>(call.object.id)?;
+        match command {
+            Command::GetAttributes(get) => {
+                call.reply(get, dpaiop::GetAttributesReply { id: tile.id })
+            }
+            Command::GetState(get) => call.reply(get, dpaiop::GetStateReply { state: IN_RESET }),
+            Command::SetTimeOfDay(set) => {
+                tile.clock = (set.time_of_day as i64).wrapping_sub(now);
+                Ok(Answer::DONE)
+            }
+            Command::GetTimeOfDay(get) => {
+                let time_of_day = now.wrapping_add(tile.clock) as u64;
+                call.reply(get, dpaiop::GetTimeOfDayReply { time_of_day })
+            }
+            Command::SetResetable(set) if set.resetable <= 1 => {
+                tile.resetable = set.resetable;
+                Ok(Answer::DONE)
+            }
+            Command::SetResetable(_) => Err(Status::ConfigurationError),
+            Command::GetResetable(get) => {
+                call.reply(get, dpaiop::GetResetableReply { resetable: tile.resetable })
+            }
+            // No program runs, so that none has a service layer; an object is
+            // made through the container's token, never through the object's.
+            Command::Load(_) | Command::Run(_) | Command::GetSlVersion(_) | Command::Create(_) => {
+                Err(Status::UnsupportedOperation)
+            }
+        }
     }
 
-    fn handle(state: &mut State, call: &Call, _command: &Command) -> Result<Answer, Status> {
-        match *state.body::<Self>(call.object.id)? {}
+    fn reset(state: &mut State, id: u32) {
+        if let Ok(tile) = state.body_mut::<Self>(id)
+            && tile.resetable == 1
+        {
+            tile.clock = 0;
+        }
     }
+}
 
-    fn reset(_state: &mut State, _id: u32) {}
+fn milliseconds(state: &State) -> i64 {
+    (state.clock.now() / 1_000_000) as i64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::TestMc;
+    use crate::{
+        mc::{Config, testing::TestMc},
+        soc::Soc,
+    };
     use mc_abi::{Message, Token, Wire, common};
+    use std::time::Duration;
 
     #[test]
-    fn the_chip_has_none_but_the_firmware_knows_the_family() {
+    fn a_chip_with_one_has_a_tile_in_reset() {
+        let mut mc = TestMc::with(Config { soc: Soc::LS2088A, ..Config::default() });
+        let create = |aiop_id| dpaiop::Create { aiop_id, aiop_container_id: 1 };
+        assert_eq!(mc.create(&create(1)), Err(Status::ConfigurationError));
+        let (id, token) = mc.make(&create(0));
+        assert_eq!(mc.create(&create(0)), Err(Status::NoResource));
+        assert_eq!(mc.call(token, &dpaiop::GetAttributes {}).expect("attributes").id, 0);
+        assert_eq!(mc.call(token, &dpaiop::GetState {}).expect("state").state, 0);
+        mc.call(token, &dpaiop::SetTimeOfDay { time_of_day: 1000 }).expect("set");
+        mc.clock.advance(Duration::from_millis(25));
+        let time = mc.call(token, &dpaiop::GetTimeOfDay {}).expect("time").time_of_day;
+        assert_eq!(time, 1025);
+        mc.call(token, &dpaiop::SetResetable { resetable: 0 }).expect("set");
+        assert_eq!(mc.call(token, &dpaiop::GetResetable {}).expect("kept").resetable, 0);
+        let refused = mc.call(token, &dpaiop::SetResetable { resetable: 2 });
+        assert_eq!(refused, Err(Status::ConfigurationError));
+        let run = mc.call(token, &dpaiop::Run::default());
+        assert_eq!(run, Err(Status::UnsupportedOperation));
+        mc.close(token).expect("closed");
+        mc.destroy(id).expect("destroyed");
+        mc.make(&create(0));
+    }
+
+    #[test]
+    fn an_lx2160a_has_none_but_its_firmware_knows_the_family() {
         let mut mc = TestMc::new();
         let create = dpaiop::Create { aiop_id: 0, aiop_container_id: 1 };
         assert_eq!(mc.create(&create), Err(Status::ConfigurationError));

@@ -10,9 +10,6 @@ use mc_abi::{
     dpdmai::{self, Command, CongestionNotificationReply},
 };
 
-/// Most queue pairs of a priority: the cores of the chip (MC 10.8 release
-/// notes).
-const MAX_QUEUES: u8 = queue::CORES;
 /// Queue pairs where software leaves the choice to the MC (board observation).
 const DEFAULT_QUEUES: u8 = 1;
 
@@ -60,7 +57,8 @@ impl Family for DmaInterface {
         let num_priorities = count_priorities(request.priorities)?;
         let num_queues = match request.num_queues {
             0 => DEFAULT_QUEUES,
-            count @ 1..=MAX_QUEUES => count,
+            // As many as the chip has cores (MC 10.8 release notes).
+            count if count <= state.config.soc.cores => count,
             _ => return Err(Status::ConfigurationError),
         };
         let mut interface = Self {

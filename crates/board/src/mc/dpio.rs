@@ -2,14 +2,11 @@
 //! Queuing portals: the software portals of the queue manager.
 
 use super::dpcon::Concentrator;
-use super::{
-    Answer, Call, Family, Object, Region, State,
-    object::RegionWindow,
-    queue::{self, CORES},
-};
+use super::{Answer, Call, Family, Object, Region, State, object::RegionWindow, queue};
 use crate::{
     fabric::{Message, Pass},
     qbman::{self, ChannelConfig, PortalConfig},
+    soc::Soc,
 };
 use mc_abi::{
     DecodeError, ObjectId, ObjectType, Params, Status,
@@ -26,14 +23,6 @@ const AREA_SIZE: u32 = qbman::PORTAL_STRIDE as u32;
 const CACHEABLE: u32 = 1 << 0;
 /// Region flag: may be mapped as shareable memory.
 const SHAREABLE: u32 = 1 << 1;
-
-/// Version of the queue manager of an LX2160A. Drivers compare the upper half
-/// with 5.0 and take the memory-backed area from there on; what a real chip has
-/// in the lower half is not known.
-const QBMAN_VERSION: u32 = 0x0500_0000;
-/// Clock of the queue manager: the platform clock of an LX2160A at its usual
-/// setting, Hz. Linux divides by it.
-const CLOCK: u32 = 700_000_000;
 
 /// Channels that a portal's static dequeue command register selects from. The
 /// lowest is the portal's own notification channel.
@@ -122,9 +111,18 @@ impl Family for QueuingPortal {
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let id = call.object.id;
+        if let Command::GetAttributes(get) = command {
+            let portal = state.body::<Self>(id)?;
+            return call.reply(get, portal.attributes(id, &state.config.soc));
+        }
+        if let Command::SetStashingDestinationByCoreId(set) = command {
+            let cluster = state.config.soc.stashing_destination(set.core_id);
+            state.body_mut::<Self>(id)?.stashing.destination =
+                cluster.ok_or(Status::ConfigurationError)?;
+            return Ok(Answer::DONE);
+        }
         let portal = state.body_mut::<Self>(id)?;
         match command {
-            Command::GetAttributes(get) => call.reply(get, portal.attributes(id)),
             Command::SetStashingDestination(set) => {
                 portal.stashing.destination = set.sdest;
                 Ok(Answer::DONE)
@@ -132,15 +130,6 @@ impl Family for QueuingPortal {
             Command::GetStashingDestination(get) => {
                 let sdest = portal.stashing.destination;
                 call.reply(get, dpio::GetStashingDestinationReply { sdest })
-            }
-            Command::SetStashingDestinationByCoreId(set) => {
-                if set.core_id >= CORES {
-                    return Err(Status::ConfigurationError);
-                }
-                // Two cores share a cluster and its cache (Linux
-                // `dpio-driver.c`: base 0, size 2 on an LX2160A).
-                portal.stashing.destination = set.core_id / 2;
-                Ok(Answer::DONE)
             }
             Command::SetStashingDestinationSource(set) => {
                 if set.ss > 1 {
@@ -161,6 +150,10 @@ impl Family for QueuingPortal {
                 let slot = portal.channels.iter_mut().find(|c| **c == Some(remove.dpcon_id));
                 *slot.ok_or(Status::ConfigurationError)? = None;
                 Ok(Answer::DONE)
+            }
+            // Answered before.
+            Command::GetAttributes(_) | Command::SetStashingDestinationByCoreId(_) => {
+                Err(Status::UnsupportedOperation)
             }
             // Made through the container's token, never through the object's.
             Command::Create(_) => Err(Status::UnsupportedOperation),
@@ -206,23 +199,23 @@ impl Family for QueuingPortal {
     /// In the order that drivers count on: cache-enabled, cache-inhibited,
     /// memory-backed. That the first one is cacheable but not shareable is
     /// inferred from what drivers do with the flags.
-    fn regions(&self) -> Vec<Region> {
+    fn regions(&self, soc: &Soc) -> Vec<Region> {
         let region = |base: u64, flags| Region {
             window: RegionWindow::Qbman,
             offset: base + u64::from(self.portal) * qbman::PORTAL_STRIDE,
             size: AREA_SIZE,
             flags,
         };
-        vec![
-            region(0, CACHEABLE),
-            region(qbman::CI_OFFSET, 0),
-            region(MEMORY_OFFSET, CACHEABLE | SHAREABLE),
-        ]
+        let mut regions = vec![region(0, CACHEABLE), region(qbman::CI_OFFSET, 0)];
+        if soc.has_memory_backed_portals() {
+            regions.push(region(MEMORY_OFFSET, CACHEABLE | SHAREABLE));
+        }
+        regions
     }
 }
 
 impl QueuingPortal {
-    fn attributes(&self, id: u32) -> dpio::GetAttributesReply {
+    fn attributes(&self, id: u32, soc: &Soc) -> dpio::GetAttributesReply {
         let offset = u64::from(self.portal) * qbman::PORTAL_STRIDE;
         dpio::GetAttributesReply {
             id,
@@ -231,8 +224,8 @@ impl QueuingPortal {
             channel_mode: u8::from(self.channel.is_some()),
             qbman_portal_ce_offset: offset,
             qbman_portal_ci_offset: qbman::CI_OFFSET + offset,
-            qbman_version: QBMAN_VERSION,
-            clk: CLOCK,
+            qbman_version: soc.qman_version,
+            clk: soc.qman_clock,
         }
     }
 
@@ -262,7 +255,7 @@ fn add_channel(state: &mut State, portal: ObjectId, dpcon: u32) -> Result<u8, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mc::testing::TestMc;
+    use crate::mc::{Config, testing::TestMc};
     use mc_abi::{common, dpcon, dprc};
 
     const LOCAL: dpio::Create = dpio::Create { channel_mode: 1, num_priorities: 8 };
@@ -286,6 +279,22 @@ mod tests {
             let get = dprc::GetObjectRegion { id: 1, index: index as u8, kind: ObjectType::Dpio };
             let region = mc.call(mc.root, &get).expect("region");
             assert_eq!((region.offset, region.size, region.flags), (offset, 0x1_0000, flags));
+        }
+    }
+
+    /// Linux takes the third region where there is one, and the mode that goes
+    /// with it from version 5.0 on (`dpio-driver.c`, `qbman-portal.c`).
+    #[test]
+    fn before_version_5_a_portal_has_two_areas() {
+        for soc in [Soc::LS2088A, Soc::LS1088A] {
+            let mut mc = TestMc::with(Config { soc, ..Config::default() });
+            let (id, token) = mc.make(&LOCAL);
+            let attributes = mc.call(token, &dpio::GetAttributes {}).expect("attributes");
+            assert_eq!(attributes.qbman_version >> 16, 0x0401);
+            let get = dprc::GetObjectDescription { id: id.id, kind: id.kind };
+            assert_eq!(mc.call(mc.root, &get).expect("description").regions, 2);
+            let get = dprc::GetObjectRegion { id: id.id, index: 2, kind: id.kind };
+            assert_eq!(mc.call(mc.root, &get), Err(Status::ConfigurationError));
         }
     }
 

@@ -9,14 +9,12 @@ use super::{
     dpni::{self, Link},
     families, interfaces,
 };
-use crate::dpl;
+use crate::{dpl, soc::Mac};
 use mc_abi::{
     DecodeError, MacAddr, ObjectId, ObjectType, Params, Status,
     dpmac::{self, Command, counters, eth_if, events, link_type},
 };
 
-/// The hardware MACs of an LX2160A.
-const MACS: std::ops::RangeInclusive<u16> = 1..=18;
 /// Length of the gap between frames, octets (`dpmac_ifg_cfg`).
 const DEFAULT_IPG: u8 = 12;
 /// Flag of [`dpmac::SetParams`]: the gap is meant.
@@ -29,9 +27,11 @@ const MAX_IPG: u8 = 0x7f;
 pub(crate) struct Port {
     /// Number of the hardware MAC.
     mac: u16,
+    /// Fastest rate of its SerDes lanes, Mbit/s.
+    fastest: u32,
     link_type: u8,
     fec_mode: u8,
-    born_eth_if: u8,
+    initial_eth_if: u8,
     eth_if: u8,
     ipg_mode: u8,
     ipg_length: u8,
@@ -42,11 +42,11 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// A port from what the board says of it, with defaults of an LX2160A-RDB
-    /// where it says nothing.
-    fn new(mac: u16, board: Option<&dpl::Port>) -> Self {
+    /// A port from what the board says of it; where it says nothing, as the
+    /// chip's reference design board has it.
+    fn new(mac: u16, chip: &Mac, board: Option<&dpl::Port>) -> Self {
         let given = board.and_then(|port| port.interface).map(|kind| kind as u8);
-        let kind = given.unwrap_or_else(|| default_eth_if(mac));
+        let kind = given.unwrap_or(chip.interface);
         // There are no PHYs behind the ports of this board: a link is up by
         // itself unless a configuration says that somebody drives one.
         let link_type = board.and_then(|port| port.link_type);
@@ -54,9 +54,10 @@ impl Port {
         let address = board.and_then(|port| port.mac_address);
         let mut port = Self {
             mac,
+            fastest: chip.fastest,
             link_type: link_type.map_or(link_type::FIXED, |kind| kind as u8),
             fec_mode: fec_mode.map_or(0, |mode| mode as u8),
-            born_eth_if: kind,
+            initial_eth_if: kind,
             eth_if: kind,
             ipg_mode: 0,
             ipg_length: DEFAULT_IPG,
@@ -80,10 +81,8 @@ impl Port {
         match self.eth_if {
             eth_if::MII | eth_if::RMII | eth_if::SMII => 100,
             eth_if::GMII..=eth_if::QSGMII | eth_if::BASE_X_1000 => 1000,
-            // The same kind for 25, 40, 50 and 100 Gbit/s: the RDB has 25 on
-            // MACs 5 and 6, and 40 on MAC 2.
-            eth_if::CAUI if matches!(self.mac, 1 | 2) => 40_000,
-            eth_if::CAUI => 25_000,
+            // The same kind for 25, 40, 50 and 100 Gbit/s.
+            eth_if::CAUI => self.fastest,
             _ => 10_000,
         }
     }
@@ -100,16 +99,6 @@ impl Port {
             // Nothing configures the equaliser: all at its default.
             ..Default::default()
         }
-    }
-}
-
-/// Kinds of interface on an LX2160A-RDB (SerDes protocols 19 and 5).
-const fn default_eth_if(mac: u16) -> u8 {
-    match mac {
-        17 | 18 => eth_if::RGMII,
-        3 | 4 => eth_if::USXGMII,
-        1 | 2 | 5 | 6 => eth_if::CAUI,
-        _ => eth_if::XFI,
     }
 }
 
@@ -143,10 +132,13 @@ impl Family for Port {
         _container: u32,
         request: &dpmac::Create,
     ) -> Result<Self, Status> {
-        let mac = u16::try_from(request.mac).ok().filter(|mac| MACS.contains(mac));
-        let mac = mac.filter(|mac| u32::from(*mac) == id).ok_or(Status::ConfigurationError)?;
+        let mac = u16::try_from(request.mac).ok().filter(|mac| u32::from(*mac) == id);
+        let chip = state.config.soc.mac(request.mac);
+        let (Some(mac), Some(chip)) = (mac, chip) else {
+            return Err(Status::ConfigurationError);
+        };
         let board = state.ports.iter().find(|port| port.id == mac);
-        Ok(Self::new(mac, board))
+        Ok(Self::new(mac, chip, board))
     }
 
     fn destroy(self, _state: &mut State, _id: u32) {}
@@ -182,7 +174,7 @@ impl Family for Port {
             Command::SetProtocol(set) => {
                 // RGMII has pins of its own, the others share a SerDes lane.
                 let rgmii = |kind| kind == eth_if::RGMII;
-                let moves = rgmii(set.eth_if) != rgmii(port.born_eth_if);
+                let moves = rgmii(set.eth_if) != rgmii(port.initial_eth_if);
                 if set.eth_if > eth_if::USXGMII || moves {
                     return Err(Status::ConfigurationError);
                 }
@@ -211,7 +203,7 @@ impl Family for Port {
     fn reset(state: &mut State, id: u32) {
         if let Ok(port) = state.body_mut::<Self>(id) {
             (port.ipg_mode, port.ipg_length) = (0, DEFAULT_IPG);
-            port.eth_if = port.born_eth_if;
+            port.eth_if = port.initial_eth_if;
             port.reset_link();
         }
         tell_peer(state, ObjectId::new(ObjectType::Dpmac, id));
@@ -228,7 +220,7 @@ impl Family for Port {
 
 /// How many counters the firmware knows.
 fn counters(state: &State) -> u8 {
-    let (major, minor, _) = state.config.firmware;
+    let (major, minor, _) = state.config.soc.firmware;
     if (major, minor) >= (10, 40) { counters::SINCE_10_40 } else { counters::BEFORE_10_40 }
 }
 

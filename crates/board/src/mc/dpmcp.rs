@@ -4,6 +4,7 @@
 use super::{
     Answer, Call, Family, PORTAL_STRIDE, Region, State, object::RegionWindow, portals::Owner,
 };
+use crate::soc::Soc;
 use mc_abi::{
     DecodeError, ObjectType, Params, Status,
     dpmcp::{self, Command},
@@ -70,7 +71,7 @@ impl Family for CommandPortal {
         }
     }
 
-    fn regions(&self) -> Vec<Region> {
+    fn regions(&self, _soc: &Soc) -> Vec<Region> {
         vec![Region {
             window: RegionWindow::Mc,
             offset: u64::from(self.portal) * PORTAL_STRIDE,

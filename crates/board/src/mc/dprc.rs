@@ -10,6 +10,7 @@ use super::{
     portals::Owner,
     resources,
 };
+use crate::soc::Soc;
 use mc_abi::{
     DecodeError, ObjectId, ObjectType, Params, Status,
     dprc::{self, Command, option},
@@ -164,7 +165,7 @@ impl Family for Container {
         let _ = containers::reset(state, id, id, true);
     }
 
-    fn regions(&self) -> Vec<Region> {
+    fn regions(&self, _soc: &Soc) -> Vec<Region> {
         vec![Region {
             window: RegionWindow::Mc,
             offset: u64::from(self.portal) * PORTAL_STRIDE,
@@ -273,7 +274,7 @@ fn describe(state: &State, id: ObjectId) -> Result<dprc::GetObjectDescriptionRep
         id: id.id,
         vendor: VENDOR,
         irqs: object.irqs.len() as u8,
-        regions: object.kind.regions().len() as u8,
+        regions: object.kind.regions(&state.config.soc).len() as u8,
         state: flags,
         version_major,
         version_minor,
@@ -289,7 +290,7 @@ fn region(
     ask: &dprc::GetObjectRegion,
 ) -> Result<dprc::GetObjectRegionReply, Status> {
     let object = below(state, call.object.id, ask.kind, ask.id)?;
-    let regions = object.kind.regions();
+    let regions = object.kind.regions(&state.config.soc);
     let region = regions.get(usize::from(ask.index)).ok_or(Status::ConfigurationError)?;
     let (window, small) = match region.window {
         RegionWindow::Mc => (dprc::REGION_MC_PORTAL, 0x40),

@@ -6,11 +6,6 @@ use mc_abi::{
     DecodeError, ObjectType, Params, Status,
     dprtc::{self, Command},
 };
-/// Where an LX2160A has the clock's registers (Linux device tree,
-/// `fsl,dpaa2-ptp`). The board does not have them: the clock answers commands
-/// only.
-const REGISTERS: u32 = 0x08b9_5000;
-
 /// Most triggers (`DPRTC_EVENT_ETS1`, `ETS2`); whether they count from 0 or 1
 /// is not known.
 const LAST_TRIGGER: u8 = 2;
@@ -57,10 +52,12 @@ impl Family for RealTimeClock {
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let id = call.object.id;
         let host = state.clock.now();
+        let registers = state.config.soc.clock_registers;
         let clock = state.body_mut::<Self>(id)?;
         match command {
+            // The board does not have them: the clock answers commands only.
             Command::GetAttributes(get) => {
-                let reply = dprtc::GetAttributesReply { paddr: REGISTERS, id, little_endian: true };
+                let reply = dprtc::GetAttributesReply { paddr: registers, id, little_endian: true };
                 call.reply(get, reply)
             }
             Command::SetClockOffset(set) => {

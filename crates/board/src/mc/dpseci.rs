@@ -23,32 +23,6 @@ const TELL_DESTINATION: u16 = 0x18;
 const SCHEDULED: u16 = 2;
 const PARKED: u16 = 4;
 
-/// What an LX2160A's accelerator is made of. Identity, revision and era are
-/// those that Linux's `caam` prints on that chip; the numbers of blocks are not
-/// known: one of each that clients ask for, and a descriptor controller for
-/// each core.
-const ACCELERATOR: dpseci::GetSecAttributesReply = dpseci::GetSecAttributesReply {
-    ip_id: 0x0a12,
-    major_rev: 7,
-    minor_rev: 0,
-    era: 10,
-    deco_num: queue::CORES,
-    zuc_auth_acc_num: 1,
-    zuc_enc_acc_num: 1,
-    snow_f8_acc_num: 1,
-    snow_f9_acc_num: 1,
-    crc_acc_num: 1,
-    pk_acc_num: 1,
-    kasumi_acc_num: 1,
-    rng_acc_num: 1,
-    md_acc_num: 1,
-    arc4_acc_num: 1,
-    des_acc_num: 1,
-    aes_acc_num: 1,
-    ccha_acc_num: 1,
-    ptha_acc_num: 1,
-};
-
 /// An interface to the accelerator.
 #[derive(Debug)]
 pub(crate) struct CryptoInterface {
@@ -121,6 +95,9 @@ impl Family for CryptoInterface {
         if let Command::SetCongestionNotification(set) = command {
             return set_congestion(state, call.object, set);
         }
+        if let Command::GetSecAttributes(get) = command {
+            return call.reply(get, state.config.soc.sec.clone());
+        }
         let interface = state.body_mut::<Self>(id)?;
         match command {
             Command::GetAttributes(get) => {
@@ -149,7 +126,6 @@ impl Family for CryptoInterface {
                 let (fqid, priority) = (queue.fqid, queue.priority);
                 call.reply(get, dpseci::GetTxQueueReply { fqid, priority })
             }
-            Command::GetSecAttributes(get) => call.reply(get, ACCELERATOR),
             // Nothing is ever encrypted.
             Command::GetSecCounters(get) => call.reply(get, Default::default()),
             Command::SetOpr(set) => {
@@ -184,11 +160,12 @@ impl Family for CryptoInterface {
                     dpseci::GetTxQueueStatusReply { fqid, schedstate, ..Default::default() };
                 call.reply(get, reply)
             }
-            // The first two are above; an object is made through the
-            // container's token, never through the object's.
-            Command::SetRxQueue(_) | Command::SetCongestionNotification(_) | Command::Create(_) => {
-                Err(Status::UnsupportedOperation)
-            }
+            // Answered above.
+            Command::SetRxQueue(_)
+            | Command::SetCongestionNotification(_)
+            | Command::GetSecAttributes(_)
+            // Made through the container's token, never through the object's.
+            | Command::Create(_) => Err(Status::UnsupportedOperation),
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     Answer, Call, Endpoint, Object, Region, State, dpaiop, dpbp, dpci, dpcon, dpdbg, dpdcei,
     dpdmai, dpdmux, dpio, dpmac, dpmcp, dpni, dprc, dprtc, dpseci, dpsw,
 };
-use crate::fabric::Pass;
+use crate::{fabric::Pass, soc::Soc};
 use mc_abi::{DecodeError, ObjectId, ObjectType, Params, Status, Wire};
 use std::fmt;
 
@@ -55,7 +55,7 @@ pub(crate) trait Family: Variant + fmt::Debug {
     fn switched(_state: &mut State, _id: u32, _on: bool) {}
 
     /// The object's regions, in the order of their index.
-    fn regions(&self) -> Vec<Region> {
+    fn regions(&self, _soc: &Soc) -> Vec<Region> {
         Vec::new()
     }
 
@@ -203,9 +203,9 @@ macro_rules! families {
             }
 
             /// The object's regions.
-            pub fn regions(&self) -> Vec<Region> {
+            pub fn regions(&self, soc: &Soc) -> Vec<Region> {
                 match self {
-                    $( Self::$variant(body) => body.regions(), )*
+                    $( Self::$variant(body) => body.regions(soc), )*
                 }
             }
 

@@ -81,7 +81,10 @@ impl Inventory {
     /// [`LoadError`] where the MC cannot make what the layout asks for.
     pub fn of_layout(config: Config, layout: &Dpl, ports: Option<&Dpc>) -> Result<Self, LoadError> {
         let clock = Arc::new(SystemClock::default());
-        let mut state = State::new(config, Fabric::detached(), clock);
+        let mut state = {
+            let fabric = Fabric::detached(&config.soc);
+            State::new(config, fabric, clock)
+        };
         state.load(layout, ports)?;
         Ok(Self::of(&state))
     }

@@ -52,7 +52,7 @@ mod dpsw;
 pub use call::Record;
 pub use inventory::{ContainerInventory, ContainerOptions, Inventory, ObjectInventory};
 pub use loader::LoadError;
-pub use pools::SOFTWARE_PORTALS;
+pub use pools::{Numbers, PoolSizes};
 pub use portal::{Mc, PORTAL_STRIDE, Performer, Tracer};
 pub use state::Config;
 

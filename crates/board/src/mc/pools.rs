@@ -13,10 +13,6 @@ use std::{
     sync::Arc,
 };
 
-/// Software portals of QBMan: on a board with 16 in use, 49 are listed as free
-/// (board observation).
-pub const SOFTWARE_PORTALS: u32 = 65;
-
 /// The holder of what no container was given: the MC's own container, which
 /// tools call `mc.global`.
 pub(crate) const MC: u32 = 0;
@@ -251,15 +247,32 @@ impl Pool {
     }
 }
 
+/// The numbers of a kind of resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// The lowest.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+impl Numbers {
+    /// The number past the highest.
+    pub const fn end(&self) -> u32 {
+        self.first + self.count
+    }
+}
+
 /// The pools, with the names that commands use.
 macro_rules! pools {
-    ($( $(#[$doc:meta])* $field:ident $name:literal = $first:expr, $size:expr; )*) => {
-        /// The pools of the chip.
-        ///
-        /// Sizes are those of an LX2160A under firmware 10.39, as far as they
-        /// follow from what `restool dprc show mc.global --resources` lists
-        /// as free on a board whose objects are known (board observation);
-        /// where a number is not known from there, the field says so.
+    ($( $(#[$doc:meta])* $field:ident $name:literal; )*) => {
+        /// The hardware resources of a chip, without isolation ids.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct PoolSizes {
+            $( $(#[$doc])* pub $field: Numbers, )*
+        }
+
+        /// The pools of a chip.
         #[derive(Debug)]
         pub(crate) struct Pools {
             /// Isolation ids, as the board is configured.
@@ -269,10 +282,10 @@ macro_rules! pools {
 
         impl Pools {
             /// Full pools, with the isolation ids `first_icid..first_icid + icids`.
-            pub fn new(first_icid: u16, icids: u16) -> Self {
+            pub fn new(first_icid: u16, icids: u16, sizes: &PoolSizes) -> Self {
                 Self {
                     icid: Pool::new(first_icid.into(), icids.into()),
-                    $( $field: Pool::new($first, $size), )*
+                    $( $field: Pool::new(sizes.$field.first, sizes.$field.count), )*
                 }
             }
 
@@ -311,25 +324,22 @@ macro_rules! pools {
 }
 
 pools! {
-    /// MC command portals: 203 free beside 52 command portals and the root's.
-    mcp "mcp" = 0, 256;
+    /// MC command portals.
+    mcp "mcp";
     /// QBMan software portals.
-    swp "swp" = 0, SOFTWARE_PORTALS;
-    /// Hardware buffer pools: 63 free beside one in use.
-    bp "bp" = 1, 64;
-    /// Frame queues: 1981 free beside a network interface and a crypto
-    /// interface of 16 queues each, which take about the rest of 2048.
-    fq "fq" = 1, 2048;
-    /// Congestion groups: 253 free beside a network interface and a crypto
-    /// interface.
-    cg "cg" = 0, 256;
-    /// Queuing destinations: likewise.
-    qd "qd" = 1, 256;
+    swp "swp";
+    /// Hardware buffer pools.
+    bp "bp";
+    /// Frame queues.
+    fq "fq";
+    /// Congestion groups.
+    cg "cg";
+    /// Queuing destinations.
+    qd "qd";
     /// Order restoration records.
-    opr "opr" = 0, 256;
-    /// Channels with eight work queues. How many there are and what their pool
-    /// is called is not known from a board.
-    channel8 "swpch8" = 1, 255;
-    /// Channels with two work queues; likewise.
-    channel2 "swpch2" = 1024, 256;
+    opr "opr";
+    /// Channels with eight work queues.
+    channel8 "swpch8";
+    /// Channels with two work queues.
+    channel2 "swpch2";
 }

@@ -4,10 +4,9 @@
 use super::{State, dpcon::Concentrator, dpio::QueuingPortal};
 use mc_abi::{ObjectId, ObjectType, Status};
 
-/// Most priorities (work queues) of a channel.
+/// Most priorities (work queues) of a channel, on all chips; those of the
+/// accelerators' queues name one.
 pub(crate) const MAX_PRIORITIES: u8 = 8;
-/// Cores of an LX2160A.
-pub(crate) const CORES: u8 = 16;
 
 /// Where a queue's frames go. On the wire: type (0 none, 1 `dpio`, 2 `dpcon`),
 /// number and priority.

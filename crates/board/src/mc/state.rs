@@ -12,24 +12,25 @@ use super::{
 use crate::{
     fabric::{Fabric, Message, Pass},
     host::Clock,
+    soc::Soc,
 };
 use mc_abi::{ObjectId, ObjectType, Status, dprc::event};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// What a board is made with.
+/// What an MC is made with.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The chip that it is on.
+    pub soc: Soc,
     /// First isolation id that containers get.
     pub first_icid: u16,
     /// How many there are: one a container.
     pub icids: u16,
-    /// Firmware version: major, minor, revision.
-    pub firmware: (u32, u32, u32),
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { first_icid: 23, icids: 16, firmware: (10, 39, 0) }
+        Self { soc: Soc::default(), first_icid: 23, icids: 16 }
     }
 }
 
@@ -55,7 +56,7 @@ pub(crate) struct State {
 
 impl State {
     pub fn new(config: Config, fabric: Arc<Fabric>, clock: Arc<dyn Clock>) -> Self {
-        let pools = Pools::new(config.first_icid, config.icids);
+        let pools = Pools::new(config.first_icid, config.icids, &config.soc.pools);
         Self {
             config,
             clock,

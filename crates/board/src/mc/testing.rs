@@ -15,6 +15,13 @@ use mc_abi::{
 };
 use std::sync::Arc;
 
+/// The state of an MC without a root container, and its clock.
+pub(crate) fn booted(config: Config) -> (State, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new());
+    let fabric = Fabric::detached(&config.soc);
+    (State::new(config, fabric, clock.clone()), clock)
+}
+
 /// An MC without portals' memory.
 pub(crate) struct TestMc {
     pub state: State,
@@ -32,8 +39,7 @@ impl TestMc {
 
     /// The same with a certain configuration.
     pub fn with(config: Config) -> Self {
-        let clock = Arc::new(ManualClock::new());
-        let mut state = State::new(config, Fabric::detached(), clock.clone());
+        let (mut state, clock) = booted(config);
         let request = dprc::CreateContainer {
             options: dprc::option::ALL & !dprc::option::AIOP,
             icid: dprc::ICID_FROM_POOL,
@@ -46,8 +52,7 @@ impl TestMc {
 
     /// An MC that has booted with a layout and a configuration.
     pub fn loaded(layout: &Dpl, ports: Option<&Dpc>) -> Self {
-        let clock = Arc::new(ManualClock::new());
-        let mut state = State::new(Config::default(), Fabric::detached(), clock.clone());
+        let (mut state, clock) = booted(Config::default());
         state.load(layout, ports).expect("the layout can be made");
         Self::of(state, clock)
     }

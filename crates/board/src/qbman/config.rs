@@ -5,7 +5,10 @@
 //! has its own. An object that nobody owns is not configured (`None`), and
 //! answers as if it were not there.
 
-use crate::fabric::{Engine, Message};
+use crate::{
+    fabric::{Engine, Message},
+    soc::Soc,
+};
 
 /// How much there is of everything. Objects are numbered from 0; the numbers
 /// here are how many numbers there are, not how many objects are free.
@@ -28,19 +31,25 @@ pub struct Config {
 }
 
 impl Config {
-    /// That of an LX2160A.
-    pub const LX2160A: Self = Self {
-        portals: crate::mc::SOFTWARE_PORTALS,
-        queues: 2049,
-        channels: 1280,
-        pools: 65,
-        destinations: 257,
-        version: Version::V5,
-        clock: 700_000_000,
-    };
-
     /// Portals beyond this number do not exist.
     pub const MOST_PORTALS: u32 = 128;
+}
+
+/// A chip's queue manager: its tables reach up to the highest number of each
+/// pool.
+impl From<&Soc> for Config {
+    fn from(soc: &Soc) -> Self {
+        let pools = &soc.pools;
+        Self {
+            portals: pools.swp.end(),
+            queues: pools.fq.end(),
+            channels: pools.channel8.end().max(pools.channel2.end()),
+            pools: pools.bp.end(),
+            destinations: pools.qd.end(),
+            version: if soc.has_memory_backed_portals() { Version::V5 } else { Version::V4 },
+            clock: soc.qman_clock,
+        }
+    }
 }
 
 /// A generation of the queue manager, as far as its portals differ.

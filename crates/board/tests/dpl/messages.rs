@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use board::Soc;
 use board::dpl::{Loader, Place, Severity};
 
 use crate::{dtc, have_dtc};
@@ -482,6 +483,56 @@ fn files_that_are_not_what_they_should_be() {
     insta::assert_snapshot!(write("picture.dtb", b"\x89PNG\xff\xfe"), @"picture.dtb is neither a device-tree blob (its first bytes differ) nor a source (it is no text)");
     insta::assert_snapshot!(write("cut.dtb", &0xd00d_feedu32.to_be_bytes()), @"cut.dtb: the device-tree blob is malformed at byte 0x0: 4 bytes are too few for the 40-byte header of a device-tree blob");
     insta::assert_snapshot!(write("large.dts", &vec![b' '; (4 << 20) + 1]), @"large.dts has more than 4194304 bytes, the most that a layout may have");
+}
+
+/// What a chip lacks is refused where it is defined, with the chips that have it.
+#[test]
+fn objects_and_ports_that_a_chip_lacks() {
+    if !have_dtc("objects_and_ports_that_a_chip_lacks") {
+        return;
+    }
+    let layout = r#"/dts-v1/;
+/ {
+    containers {
+        dprc@1 {
+            parent = "none";
+            objects {
+                obj_set@dpmac { type = "dpmac"; ids = <10 12 17>; };
+                obj_set@dpaiop { type = "dpaiop"; ids = <0>; };
+            };
+        };
+        dprc@2 { parent = "dprc@1"; options = "DPRC_CFG_OPT_AIOP"; };
+    };
+    objects {
+        dpmac@10 { };
+        dpmac@12 { };
+        dpmac@17 { };
+        dpaiop@0 { aiop_container_id = <2>; };
+    };
+};
+"#;
+    let configuration = r#"/dts-v1/;
+/ {
+    board_info {
+        ports {
+            mac@2 { link_type = "MAC_LINK_TYPE_PHY"; };
+            mac@19 { link_type = "MAC_LINK_TYPE_PHY"; };
+        };
+    };
+};
+"#;
+    let on = |soc: Soc, source| {
+        let loaded = Loader::new(&dtc).for_soc(&soc).source("x.dts", source);
+        loaded.map_or_else(|error| error.to_string(), |loaded| loaded.warnings.to_string())
+    };
+    insta::assert_snapshot!(on(Soc::LX2160A, layout), @"x.dts:17: error: /objects/dpaiop@0: the LX2160A has no AIOP; remove it, or choose a chip that has it: LS2088A, LS1088A");
+    insta::assert_snapshot!(on(Soc::LS2088A, layout), @"x.dts:16: error: /objects/dpmac@17: the LS2088A has no MAC 17; remove it, or choose a chip that has it: LX2160A");
+    insta::assert_snapshot!(on(Soc::LS1088A, layout), @r"
+    x.dts:15: error: /objects/dpmac@12: the LS1088A has no MAC 12; remove it, or choose a chip that has it: LX2160A, LS2088A
+    x.dts:16: error: /objects/dpmac@17: the LS1088A has no MAC 17; remove it, or choose a chip that has it: LX2160A
+    ");
+    insta::assert_snapshot!(on(Soc::LX2160A, configuration), @"x.dts:6: error: /board_info/ports/mac@19: the LX2160A has no MAC 19; remove it: no chip has it");
+    assert_eq!(findings(layout), "", "without a chip, all layouts are taken");
 }
 
 /// Lines are those of the file that states the property, not of the one that

@@ -14,6 +14,7 @@ pub fn trials() -> Vec<Trial> {
         trial("check::own_layouts_are_fine", own_layouts_are_fine),
         trial("check::mistakes_have_file_line_and_property", mistakes_have_a_place),
         trial("check::what_is_no_layout_is_named", what_is_no_layout_is_named),
+        trial("check::what_a_chip_lacks_is_named_with_its_place", what_a_chip_lacks),
     ]
 }
 
@@ -43,6 +44,32 @@ fn mistakes_have_a_place() -> Result<()> {
     ensure!(ended.code() != Some(0), "it is accepted: {}", ended.stdout);
     let place = format!("{name}:7: error: /objects/dpni@0: num_queues: 300");
     ensure!(ended.stderr.contains(&place), "{}", ended.stderr);
+    Ok(())
+}
+
+fn what_a_chip_lacks() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("aiop.dts");
+    std::fs::write(
+        &file,
+        "/dts-v1/;\n/ {\n\tdpl-version = <10>;\n\tcontainers {\n\
+         \t\tdprc@1 { parent = \"none\"; objects { obj@1 { obj_name = \"dpaiop@0\"; }; }; };\n\
+         \t\tdprc@2 { parent = \"dprc@1\"; options = \"DPRC_CFG_OPT_AIOP\"; };\n\t};\n\
+         \tobjects {\n\t\tdpaiop@0 {\n\t\t\taiop_container_id = <2>;\n\t\t};\n\t};\n};\n",
+    )?;
+    let name = file.to_str().context("file name")?;
+    let refused = run(&mut fslmc(&["board", "check", name]), b"")?;
+    ensure!(refused.code() != Some(0), "it is accepted: {}", refused.stdout);
+    let finding = format!(
+        "{name}:9: error: /objects/dpaiop@0: the LX2160A has no AIOP; remove it, or choose \
+         a chip that has it: LS2088A, LS1088A"
+    );
+    ensure!(refused.stderr.contains(&finding), "{}", refused.stderr);
+    for soc in ["ls2088a", "ls1088a"] {
+        let made = run(&mut fslmc(&["board", "check", "--soc", soc, name]), b"")?;
+        ensure!(made.code() == Some(0), "{soc}: {}", made.stderr);
+        ensure!(made.stdout.contains("dpaiop    1: 0"), "{soc}: {}", made.stdout);
+    }
     Ok(())
 }
 

@@ -35,7 +35,10 @@ impl Settings {
 
 pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
     match command {
-        Command::GetAttributes(get) => call.reply(get, addressed(state, call)?.limits.attributes()),
+        Command::GetAttributes(get) => {
+            let wriop_version = state.config.soc.wriop_version;
+            call.reply(get, addressed(state, call)?.limits.attributes(wriop_version))
+        }
         Command::GetIrqStatus(get) => {
             // Linux never clears: it reads with all bits set and expects them
             // gone. DPDK reads with none and clears what it saw.

@@ -34,9 +34,6 @@ const DEFAULT_FS_ENTRIES: u16 = 64;
 /// As the management client's manual says.
 const DEFAULT_KEY_SIZE: u8 = 24;
 
-/// WRIOP 3.0.0, which the LX2160A has.
-const WRIOP_VERSION: u16 = 0x0c00;
-
 /// The checked configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -118,8 +115,9 @@ impl Limits {
         }
     }
 
-    /// The attributes as a command reports them.
-    pub const fn attributes(&self) -> dpni::GetAttributesReply {
+    /// The attributes as a command reports them, on a chip with this version of
+    /// the Ethernet engine.
+    pub const fn attributes(&self, wriop_version: u16) -> dpni::GetAttributesReply {
         dpni::GetAttributesReply {
             options: self.options,
             num_queues: self.queues,
@@ -133,7 +131,7 @@ impl Limits {
             num_opr: self.custom_order_records,
             qos_key_size: if self.qos_entries == 0 { 0 } else { self.key_size },
             fs_key_size: self.key_size,
-            wriop_version: WRIOP_VERSION,
+            wriop_version,
             num_cgs: self.congestion_groups,
         }
     }

@@ -6,12 +6,9 @@ use crate::{
         Config, Connection, Container, Dpl, Endpoint, Family, Object, ObjectName, Placement,
         family::{DpbpConfig, DpciConfig, DpdmuxConfig, DpmacConfig, DpmcpConfig, DpswConfig},
     },
-    fabric::Fabric,
-    host::ManualClock,
-    mc::{self, LoadError, State},
+    mc::{self, LoadError, State, testing::booted},
 };
 use mc_abi::{Label, ObjectId, ObjectType};
-use std::sync::Arc;
 
 fn name(family: Family, id: u32) -> ObjectName {
     ObjectName { family, id }
@@ -26,8 +23,7 @@ fn root(objects: Vec<Placement>) -> Container {
 }
 
 fn load(layout: &Dpl) -> Result<State, LoadError> {
-    let clock = Arc::new(ManualClock::new());
-    let mut state = State::new(mc::Config::default(), Fabric::detached(), clock);
+    let (mut state, _) = booted(mc::Config::default());
     state.load(layout, None).map(|()| state)
 }
 
