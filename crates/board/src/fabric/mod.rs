@@ -55,6 +55,11 @@ impl Fabric {
         &self.wriop
     }
 
+    /// Guest memory.
+    pub fn memory(&self) -> &Dma {
+        &self.memory
+    }
+
     /// A read of the window of software portals.
     pub fn read(&self, offset: u64, data: &mut [u8]) {
         self.qbman.read(offset, data);
@@ -79,11 +84,8 @@ impl Fabric {
         PASS.set(pass);
     }
 
-    /// Runs the engines that a pass has woken until none has anything to do, and
-    /// sends its interrupts: through the SMMU with their container's isolation
-    /// id, as everything that the board writes. To be called with no lock held.
-    pub fn run(self: &Arc<Self>, pass: &mut Pass) {
-        self.wriop.resume(pass);
+    /// Runs the engines that a pass has woken until none has anything to do.
+    pub(crate) fn run_engines(&self, pass: &mut Pass) {
         while let Some(engine) = pass.next_engine() {
             match engine {
                 Engine::Interface(id) => {
@@ -93,6 +95,13 @@ impl Fabric {
                 Engine::Dma(_) | Engine::Crypto(_) => {}
             }
         }
+    }
+
+    /// Runs the engines that a pass has woken until none has anything to do, and
+    /// sends its interrupts: through the SMMU with their container's isolation
+    /// id, as everything that the board writes. To be called with no lock held.
+    pub fn run(self: &Arc<Self>, pass: &mut Pass) {
+        self.run_engines(pass);
         for Message { icid, address, value } in pass.take_messages() {
             if let Err(fault) = self.smmu.message(icid, address, value) {
                 tracing::warn!(icid, address, value, %fault, "interrupt message lost");

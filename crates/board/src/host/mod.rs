@@ -3,6 +3,8 @@
 
 mod clock;
 mod portal_memory;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use clock::{Clock, ManualClock, SystemClock, Wakeup};
 pub use portal_memory::{NoPortalMemory, PortalMemory, private_portal_memory};

@@ -117,12 +117,19 @@ impl State {
         }
     }
 
-    /// Strikes an object off the list of its container.
+    /// Strikes an object off the list of its container. Those that it leaves
+    /// may have led to it.
     pub(super) fn leave(&mut self, id: ObjectId, container: u32) {
-        if let Ok(container) = self.body_mut::<Container>(container)
-            && let Ok(at) = container.members.binary_search(&id)
-        {
-            container.members.remove(at);
+        use ObjectType::{Dpbp, Dpci, Dpcon, Dpdmai, Dpdmux, Dpio, Dpni, Dpseci, Dpsw};
+        let Ok(container) = self.body_mut::<Container>(container) else { return };
+        let Ok(at) = container.members.binary_search(&id) else { return };
+        container.members.remove(at);
+        if matches!(id.kind, Dpbp | Dpcon | Dpio) {
+            let leads = |member: &&ObjectId| {
+                matches!(member.kind, Dpci | Dpdmai | Dpdmux | Dpni | Dpseci | Dpsw)
+            };
+            let left: Vec<ObjectId> = container.members.iter().filter(leads).copied().collect();
+            left.into_iter().for_each(|member| self.touch(member));
         }
     }
 

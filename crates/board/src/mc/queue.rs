@@ -2,6 +2,7 @@
 //! What the frame queues of all families have in common.
 
 use super::{State, dpcon::Concentrator, dpio::QueuingPortal};
+use crate::qbman::Consumer;
 use mc_abi::{ObjectId, ObjectType, Status};
 
 /// Most priorities (work queues) of a channel, on all chips; those of the
@@ -130,6 +131,28 @@ impl State {
             _ => 0,
         };
         if priority < priorities { Ok(()) } else { Err(Status::ConfigurationError) }
+    }
+}
+
+/// What destinations come to in the queue manager.
+impl State {
+    /// Who takes frames out of a queue of `owner` with this destination: nobody
+    /// where the destination is not beside the owner any more.
+    pub fn consumer(&self, owner: ObjectId, destination: Destination) -> Consumer {
+        let Destination { kind, id, priority } = destination;
+        let beside = |kind| self.is_beside(owner, ObjectId::new(kind, id));
+        let found = match kind {
+            1 if beside(ObjectType::Dpio) => {
+                let channel = self.body::<QueuingPortal>(id).ok().and_then(|dpio| dpio.channel);
+                channel.map(|channel| Consumer::Notify { channel, priority })
+            }
+            2 if beside(ObjectType::Dpcon) => {
+                let concentrator = self.body::<Concentrator>(id).ok();
+                concentrator.map(|dpcon| Consumer::Channel { channel: dpcon.channel, priority })
+            }
+            _ => None,
+        };
+        found.unwrap_or(Consumer::Parked)
     }
 }
 

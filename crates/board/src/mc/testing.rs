@@ -6,7 +6,11 @@ use super::{Config, State, containers, dispatch};
 use crate::{
     dpl::{Dpc, Dpl},
     fabric::Fabric,
-    host::ManualClock,
+    host::{
+        ManualClock, NoPortalMemory,
+        testing::{NoLines, TestMemory},
+    },
+    smmu::Smmu,
 };
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire,
@@ -15,10 +19,15 @@ use mc_abi::{
 };
 use std::sync::Arc;
 
+/// Guest memory that the isolation ids see as it is: from address 0 on.
+const MEMORY: usize = 16 << 20;
+
 /// The state of an MC without a root container, and its clock.
 pub(crate) fn booted(config: Config) -> (State, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new());
-    let fabric = Fabric::detached(&config.soc);
+    let smmu = Arc::new(Smmu::new(Arc::new(TestMemory::new(MEMORY)), Arc::new(NoLines)));
+    let portals = Arc::new(NoPortalMemory);
+    let fabric = Fabric::new((&config.soc).into(), smmu, portals, clock.clone());
     (State::new(config, fabric, clock.clone()), clock)
 }
 
@@ -208,6 +217,17 @@ impl TestMc {
     /// What commands have caused since this was last asked.
     pub fn messages(&mut self) -> Vec<crate::fabric::Message> {
         self.state.pass.take_messages().collect()
+    }
+
+    /// Runs the engines that have something to do.
+    pub fn run_engines(&mut self) {
+        let fabric = self.state.fabric.clone();
+        fabric.run_engines(&mut self.state.pass);
+    }
+
+    /// The isolation id of the root container.
+    pub fn icid(&self) -> u16 {
+        self.state.icid(containers::ROOT).expect("the root is there")
     }
 
     /// Lets interrupt `index` of an object leave for all events, to `address`.

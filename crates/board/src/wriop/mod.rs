@@ -30,8 +30,8 @@ mod transmit;
 #[cfg(test)]
 mod tests;
 
-use crate::fabric::{Dma, Engine, Pass};
-use parking_lot::{Mutex, RwLock};
+use crate::fabric::{Dma, Pass};
+use parking_lot::RwLock;
 use std::{collections::HashMap, sync::Arc};
 
 pub use config::{
@@ -57,8 +57,6 @@ pub const MAX_FRAME_LENGTH: usize = 10_240;
 #[derive(Debug, Default)]
 pub struct Wriop {
     interfaces: RwLock<HashMap<u32, Arc<Interface>>>,
-    /// Interfaces that were enabled or connected: frames may wait for them.
-    resumed: Mutex<Vec<u32>>,
 }
 
 impl Wriop {
@@ -68,7 +66,8 @@ impl Wriop {
     }
 
     /// Sets up an interface, or takes it away. When this returns, no frame uses
-    /// what was there before.
+    /// what was there before. Frames that waited for the interface to be enabled
+    /// wait for the next call of [`transmit`](Self::transmit).
     pub fn configure_interface(&self, id: u32, config: Option<InterfaceConfig>) {
         let Some(config) = config else {
             let gone = self.interfaces.write().remove(&id);
@@ -82,19 +81,7 @@ impl Wriop {
             let mut interfaces = self.interfaces.write();
             interfaces.entry(id).or_insert_with(|| Arc::new(Interface::new(id))).clone()
         });
-        let sends = config.enabled;
         interface.configure(config);
-        if sends {
-            self.resumed.lock().push(id);
-        }
-    }
-
-    /// Wakes the interfaces that were set up since the last time: frames may
-    /// have waited for that in their queues.
-    pub fn resume(&self, pass: &mut Pass) {
-        for id in self.resumed.lock().drain(..) {
-            pass.wake(Engine::Interface(id));
-        }
     }
 
     /// Sends what waits in the transmit queues of an interface.

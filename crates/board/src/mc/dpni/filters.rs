@@ -17,18 +17,18 @@ const HAS_QUEUE: u8 = 1;
 pub(super) struct Settings {
     /// All zeros: none was set.
     pub primary: MacAddr,
-    multicast_promisc: bool,
-    unicast_promisc: bool,
-    macs: Vec<(MacAddr, Option<Queue>)>,
-    vlan_filter: bool,
-    vlans: Vec<(u16, Option<Queue>)>,
+    pub multicast_promisc: bool,
+    pub unicast_promisc: bool,
+    pub macs: Vec<(MacAddr, Option<Queue>)>,
+    pub vlan_filter: bool,
+    pub vlans: Vec<(u16, Option<Queue>)>,
 }
 
 /// A queue that matching frames go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Queue {
-    tc: u8,
-    flow: u8,
+pub(super) struct Queue {
+    pub tc: u8,
+    pub flow: u8,
 }
 
 impl Settings {

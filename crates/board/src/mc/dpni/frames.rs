@@ -32,11 +32,11 @@ pub(super) struct Settings {
     /// By queue type: receive, transmit, confirmation.
     layouts: [dpni::GetBufferLayoutReply; 3],
     offloads: [u32; OFFLOADS],
-    max_length: u16,
+    pub max_length: u16,
     /// What was set for which errors: later ones replace earlier ones.
-    errors: Vec<dpni::SetErrorsBehavior>,
+    pub errors: Vec<dpni::SetErrorsBehavior>,
     /// 0: none.
-    tpids: [u16; CUSTOM_TPIDS],
+    pub tpids: [u16; CUSTOM_TPIDS],
 }
 
 impl Default for Settings {
@@ -93,6 +93,17 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 }
 
 impl Settings {
+    /// How received frames lie in buffers.
+    pub fn rx_layout(&self) -> &dpni::GetBufferLayoutReply {
+        let [rx, _, _] = &self.layouts;
+        rx
+    }
+
+    /// Whether the hardware does something for software.
+    pub fn offloads(&self, offload: usize) -> bool {
+        self.offloads.get(offload).is_some_and(|config| *config != 0)
+    }
+
     fn layout(&mut self, kind: u8) -> Result<&mut dpni::GetBufferLayoutReply, Status> {
         self.layouts.get_mut(usize::from(kind)).ok_or(Status::ConfigurationError)
     }

@@ -2,21 +2,19 @@
 //! The interface as a whole: attributes, events, buffer pools, counters, port
 //! settings.
 
-use super::{Answer, Call, State, addressed};
+use super::{Answer, Call, State, addressed, statistics};
 use mc_abi::{
     ObjectId, ObjectType, Status,
     dpni::{self, interface::Command},
 };
 
-/// Pages of counters.
-const STATISTICS_PAGES: u8 = 7;
 /// The one flag of [`dpni::SetPortCfg`].
 const PORT_LOOPBACK: u32 = 1;
 
 /// Buffer pools, time stamping, port settings.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
-    pools: Option<dpni::SetPools>,
+    pub pools: Option<dpni::SetPools>,
     single_step: dpni::SetSingleStepCfg,
     loopback: bool,
 }
@@ -47,12 +45,14 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             call.reply(get, dpni::GetIrqStatusReply { status })
         }
         Command::SetPools(set) => set_pools(state, call, set),
-        Command::GetStatistics(get) if get.page < STATISTICS_PAGES => {
-            // No frame moves yet: what has been counted is nothing.
-            call.reply(get, dpni::GetStatisticsReply { counters: [0; 7] })
+        Command::GetStatistics(get) => {
+            let counters = statistics::page(state, call.object.id, get)?;
+            call.reply(get, dpni::GetStatisticsReply { counters })
         }
-        Command::GetStatistics(_) => Err(Status::ConfigurationError),
-        Command::ResetStatistics(_) => Ok(Answer::DONE),
+        Command::ResetStatistics(_) => {
+            state.fabric.wriop().reset_counters(call.object.id);
+            Ok(Answer::DONE)
+        }
         Command::SetSingleStepCfg(set) => {
             addressed(state, call)?.settings.interface.single_step = set.clone();
             Ok(Answer::DONE)

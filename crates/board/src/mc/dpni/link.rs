@@ -76,7 +76,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 }
 
 /// The endpoint that an interface is.
-const fn end(id: u32) -> Endpoint {
+pub(super) const fn end(id: u32) -> Endpoint {
     Endpoint::new(ObjectType::Dpni, id, 0)
 }
 

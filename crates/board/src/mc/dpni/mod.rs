@@ -8,14 +8,19 @@
 //!
 //! What commands refer to in memory (keys, drop curves, congestion messages)
 //! is kept by its address: the Management Complex does not read guest memory.
+//!
+//! After a command that changed anything, `program` writes what the settings come
+//! to into the data plane's tables.
 
 mod filters;
 mod frames;
 mod interface;
 mod limits;
 mod link;
+mod program;
 mod queues;
 mod resources;
+mod statistics;
 mod tables;
 mod transmit;
 
@@ -25,7 +30,8 @@ mod tests;
 pub(crate) use limits::Limits;
 pub(crate) use link::{Link, VIRTUAL_RATE};
 
-use super::{Answer, Call, Endpoint, Family, State, opr::OrderRestoration};
+use super::{Answer, Call, Endpoint, Family, Object, State, opr::OrderRestoration};
+use crate::fabric::Pass;
 use mc_abi::{
     DecodeError, MacAddr, ObjectId, ObjectType, Params, Status,
     dpni::{self, Command, events},
@@ -123,7 +129,8 @@ impl Family for Interface {
         })
     }
 
-    fn destroy(self, state: &mut State, _id: u32) {
+    fn destroy(self, state: &mut State, id: u32) {
+        program::withdraw(&self, state, id);
         self.resources.give(&mut state.pools);
         self.order.release(&mut state.pools.opr);
     }
@@ -158,6 +165,7 @@ impl Family for Interface {
     }
 
     fn reset(state: &mut State, id: u32) {
+        purge(state, id);
         if let Ok(interface) = state.body_mut::<Self>(id) {
             interface.enabled = false;
             interface.order.reset();
@@ -173,6 +181,10 @@ impl Family for Interface {
             object.irqs.iter_mut().for_each(|irq| irq.status = 0);
         }
         link::refresh_both(state, id);
+    }
+
+    fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
+        program::program(self, state, object.id, icid, pass);
     }
 
     fn enabled(&mut self) -> Option<&mut bool> {
@@ -200,6 +212,16 @@ impl Family for Interface {
     fn switched(state: &mut State, id: u32, on: bool) {
         link::tell_port(state, id, on);
         link::refresh_both(state, id);
+    }
+}
+
+/// Empties the queues of an interface, which stops first: frames of before are
+/// nobody's business any more.
+fn purge(state: &mut State, id: u32) {
+    state.fabric.wriop().configure_interface(id, None);
+    let Ok(interface) = state.body::<Interface>(id) else { return };
+    for fqid in interface.resources.fqids().to_vec() {
+        state.fabric.qbman().configure_queue(fqid, None, &mut state.pass);
     }
 }
 

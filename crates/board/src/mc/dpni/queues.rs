@@ -26,7 +26,7 @@ const OPR_BY_RECORD: u8 = 0x1;
 pub(super) struct Settings {
     /// By their place, see [`Resources`].
     queues: Vec<Queue>,
-    taildrops: BTreeMap<Point, dpni::SetTaildrop>,
+    pub taildrops: BTreeMap<Point, dpni::SetTaildrop>,
     notifications: BTreeMap<Point, dpni::SetCongestionNotification>,
     /// Addresses of drop curves.
     early_drops: BTreeMap<Point, u64>,
@@ -34,12 +34,12 @@ pub(super) struct Settings {
 
 /// A queue as software sets it up.
 #[derive(Debug, Clone, Copy, Default)]
-struct Queue {
-    destination: Destination,
-    hold_active: bool,
+pub(super) struct Queue {
+    pub destination: Destination,
+    pub hold_active: bool,
     stash_control: bool,
-    flow_context: u64,
-    user_context: u64,
+    pub flow_context: u64,
+    pub user_context: u64,
     congestion_group: Option<u8>,
     /// The order point record that was assigned to it.
     record: Option<u8>,
@@ -47,7 +47,7 @@ struct Queue {
 
 /// What a fill level is watched of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Point {
+pub(super) enum Point {
     /// A queue, by its place.
     Queue(usize),
     /// The queues of a traffic class.
@@ -64,6 +64,11 @@ impl Settings {
             notifications: BTreeMap::new(),
             early_drops: BTreeMap::new(),
         }
+    }
+
+    /// A queue by its place.
+    pub fn queue(&self, place: usize) -> Option<&Queue> {
+        self.queues.get(place)
     }
 
     /// The destinations are not beside the interface any more.

@@ -86,6 +86,21 @@ impl Resources {
         self.fqids.len()
     }
 
+    /// Hardware numbers of all queues, by their place.
+    pub fn fqids(&self) -> &[u32] {
+        &self.fqids
+    }
+
+    /// The type of a queue by its place.
+    pub fn kind(&self, place: usize) -> u8 {
+        match place {
+            place if place < self.rx => queue_type::RX,
+            place if place < self.rx + self.tx => queue_type::TX,
+            place if place < self.rx + self.tx + self.confirm => queue_type::TX_CONFIRM,
+            _ => queue_type::RX_ERR,
+        }
+    }
+
     /// Hardware number of a queue by its place.
     pub fn fqid(&self, place: usize) -> u32 {
         self.fqids.get(place).copied().unwrap_or(0)

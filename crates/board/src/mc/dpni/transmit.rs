@@ -9,6 +9,8 @@ use mc_abi::{
 
 /// Confirmation: each queue has its own (`DPNI_CONF_AFFINE`).
 const AFFINE: u8 = 0;
+/// Confirmation: all queues share one (`DPNI_CONF_SINGLE`).
+const SINGLE: u8 = 1;
 /// Confirmation: none (`DPNI_CONF_DISABLE`).
 const NONE: u8 = 2;
 /// Overhead is a number of 11 bits.
@@ -49,6 +51,17 @@ impl Settings {
             confirmations: vec![confirmation; usize::from(limits.queues)],
         };
         Self { channels: vec![channel; usize::from(limits.channels)], whole: None }
+    }
+
+    /// The number of the queue that what a sender of a channel sends is confirmed
+    /// on; `None`: nowhere.
+    pub fn confirmation(&self, channel: u8, sender: u8) -> Option<u8> {
+        let channel = self.channels.get(usize::from(channel))?;
+        match *channel.confirmations.get(usize::from(sender))? {
+            AFFINE => Some(sender),
+            SINGLE => Some(0),
+            _ => None,
+        }
     }
 
     fn channel(&mut self, channel: u8) -> Result<&mut Channel, Status> {

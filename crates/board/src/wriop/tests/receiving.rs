@@ -147,7 +147,7 @@ fn a_full_queue_gives_the_buffers_back() {
 #[test]
 fn a_bad_buffer_costs_its_frame_only() {
     let mut test = TestWriop::new();
-    test.make_pool(2, ICID, [0x10, buffer(2, 0)]);
+    test.make_pool(2, ICID, [0x20_0000, buffer(2, 0)]);
     assert_eq!(receive(&mut test, &ethernet(mac(2), mac(1), 100)), None);
     assert!(receive(&mut test, &ethernet(mac(2), mac(1), 100)).is_some());
     assert_eq!(test.wriop.counters(2).ingress_discarded, 1);

@@ -3,7 +3,7 @@
 
 use crate::{
     fabric::{Dma, Engine, Pass},
-    host::{BusError, GuestMemory, IrqLines},
+    host::testing::{NoLines, TestMemory},
     smmu::Smmu,
     wriop::*,
 };
@@ -15,9 +15,9 @@ use std::{
     sync::Arc,
 };
 
-/// Where memory starts, so that nobody takes zero for an address.
-pub const RAM: u64 = 0x8000_0000;
-const RAM_SIZE: usize = 1 << 20;
+/// Where the tests' memory starts, so that nobody takes zero for an address.
+pub const RAM: u64 = 0x10_0000;
+const RAM_END: usize = 0x20_0000;
 /// Isolation id of both interfaces.
 pub const ICID: u16 = 23;
 /// Of somebody else.
@@ -40,47 +40,6 @@ pub const fn rx_err(id: u32) -> u32 {
 /// Address of interface `id`.
 pub const fn mac(id: u32) -> [u8; 6] {
     [2, 0, 0, 0, 0, id as u8]
-}
-
-/// Memory at [`RAM`].
-pub struct Memory(Mutex<Vec<u8>>);
-
-impl Memory {
-    fn with<T>(
-        &self,
-        address: u64,
-        length: usize,
-        access: impl FnOnce(&mut [u8]) -> T,
-    ) -> Result<T, BusError> {
-        let mut bytes = self.0.lock();
-        let start = address.checked_sub(RAM).and_then(|at| usize::try_from(at).ok());
-        let range = start.and_then(|start| Some(start..start.checked_add(length)?));
-        let part = range.and_then(|range| bytes.get_mut(range));
-        part.map(access).ok_or(BusError { address, length })
-    }
-}
-
-impl GuestMemory for Memory {
-    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
-        self.with(address, buf.len(), |part| buf.copy_from_slice(part))
-    }
-
-    fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
-        self.with(address, data.len(), |part| part.copy_from_slice(data))
-    }
-
-    fn read_u64(&self, address: u64) -> Result<u64, BusError> {
-        let mut bytes = [0; 8];
-        self.read(address, &mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-}
-
-struct NoLines;
-
-impl IrqLines for NoLines {
-    fn message(&self, _icid: u16, _address: u64, _value: u32) {}
-    fn smmu(&self, _asserted: bool) {}
 }
 
 /// Queues without limits but one, and pools that know their owner.
@@ -179,7 +138,7 @@ pub fn interface(id: u32, peer: u32) -> InterfaceConfig {
 
 impl TestWriop {
     pub fn new() -> Self {
-        let memory = Arc::new(Memory(Mutex::new(vec![0; RAM_SIZE])));
+        let memory = Arc::new(TestMemory::new(RAM_END));
         let smmu = Arc::new(Smmu::new(memory, Arc::new(NoLines)));
         let mut test = Self {
             wriop: Wriop::new(),

@@ -2,6 +2,7 @@
 //! Interfaces and ports as clients meet them.
 
 mod anything;
+mod frames;
 mod links;
 
 use crate::mc::testing::TestMc;

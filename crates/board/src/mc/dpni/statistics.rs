@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Counters, by the pages of `union dpni_statistics`.
+
+use super::{Interface, State};
+use mc_abi::{
+    Status,
+    dpni::{self, queue_type},
+};
+
+/// The counters of a page.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] where there is no such page, class or channel.
+pub(super) fn page(state: &State, id: u32, get: &dpni::GetStatistics) -> Result<[u64; 7], Status> {
+    let interface = state.body::<Interface>(id)?;
+    let wriop = state.fabric.wriop();
+    let [class, other] = get.param.to_le_bytes();
+    let total = wriop.counters(id);
+    Ok(match get.page {
+        0 => [
+            total.ingress_frames,
+            total.ingress_bytes,
+            total.ingress_multicast_frames,
+            total.ingress_multicast_bytes,
+            total.ingress_broadcast_frames,
+            total.ingress_broadcast_bytes,
+            0,
+        ],
+        1 => [
+            total.egress_frames,
+            total.egress_bytes,
+            total.egress_multicast_frames,
+            total.egress_multicast_bytes,
+            total.egress_broadcast_frames,
+            total.egress_broadcast_bytes,
+            0,
+        ],
+        2 => [
+            total.ingress_filtered,
+            total.ingress_discarded,
+            total.ingress_no_buffer,
+            total.egress_discarded,
+            total.egress_confirmed,
+            0,
+            0,
+        ],
+        3 => {
+            interface.resources.place(queue_type::TX, other, class, 0)?;
+            let volume = wriop.dequeued(id, other, class);
+            [volume.bytes, volume.frames, 0, 0, 0, 0, 0]
+        }
+        4 => {
+            interface.resources.place(queue_type::RX, 0, class, 0)?;
+            let volume = wriop.refused(id, class);
+            [volume.frames, volume.bytes, 0, 0, 0, 0, 0]
+        }
+        5 => [0; 7],
+        6 => [waiting(state, interface), 0, 0, 0, 0, 0, 0],
+        _ => return Err(Status::ConfigurationError),
+    })
+}
+
+/// Frames that wait to be sent.
+fn waiting(state: &State, interface: &Interface) -> u64 {
+    let fqids = interface.resources.fqids().iter().enumerate();
+    let sent = fqids.filter(|(place, _)| interface.resources.kind(*place) == queue_type::TX);
+    sent.map(|(_, fqid)| u64::from(state.fabric.qbman().queue_state(*fqid).0)).sum()
+}

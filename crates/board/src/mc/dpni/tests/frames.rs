@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Frames through interfaces that are set up by commands alone.
+
+use super::*;
+use mc_abi::dpni::Pool;
+use qbman_abi::{Fd, Format};
+
+/// An interface with its pool of buffers, set up as a driver does it.
+struct Nic {
+    id: ObjectId,
+    dpni: Token,
+    pool: ObjectId,
+    tx: u32,
+    confirm: u32,
+    rx: u32,
+    bpid: u32,
+}
+
+const BUFFER: u16 = 2048;
+const BUFFERS: u64 = 16;
+
+fn fqid(mc: &mut TestMc, dpni: Token, queue_type: u8) -> u32 {
+    let get = dpni::GetQueue { queue_type, tc: 0, index: 0, channel: 0 };
+    mc.call(dpni, &get).expect("a queue").fqid
+}
+
+impl Nic {
+    fn new(mc: &mut TestMc, request: dpni::Create) -> Self {
+        let (id, dpni) = mc.make(&request);
+        let (pool, dpbp) = mc.make(&dpbp::Create {});
+        let bpid = mc.call(dpbp, &dpbp::GetAttributes {}).expect("a pool").bpid.into();
+        let mut pools = dpni::SetPools { num_pools: 1, ..Default::default() };
+        pools.pools[0] = Pool { dpbp: pool.id, priority_mask: 0 };
+        pools.buffer_sizes[0] = BUFFER;
+        mc.call(dpni, &pools).expect("pools");
+        let icid = mc.icid();
+        let qbman = mc.state.fabric.qbman();
+        let buffers: Vec<u64> = (0..BUFFERS).map(|index| buffer(id.id, index)).collect();
+        assert_eq!(qbman.release(icid, bpid, &buffers, &mut mc.state.pass), buffers.len());
+        let tx = fqid(mc, dpni, queue_type::TX);
+        let confirm = match request.options & options::TX_FRAME_RELEASE {
+            0 => fqid(mc, dpni, queue_type::TX_CONFIRM),
+            _ => 0,
+        };
+        let rx = fqid(mc, dpni, queue_type::RX);
+        mc.call(dpni, &dpni::SetUnicastPromisc { enable: true }).expect("promiscuous");
+        mc.call(dpni, &Enable {}).expect("enabled");
+        Self { id, dpni, pool, tx, confirm, rx, bpid }
+    }
+
+    fn statistics(&self, mc: &mut TestMc, page: u8) -> [u64; 7] {
+        let get = dpni::GetStatistics { page, param: 0 };
+        mc.call(self.dpni, &get).expect("a page").counters
+    }
+}
+
+fn buffer(id: u32, index: u64) -> u64 {
+    0x10_0000 * u64::from(id + 1) + index * 0x1000
+}
+
+/// Sends a frame of `length` bytes to `to`.
+fn send(mc: &mut TestMc, from: &Nic, to: [u8; 6], length: usize) -> Fd {
+    let mut bytes = vec![0x88; length];
+    bytes[..6].copy_from_slice(&to);
+    let (address, icid) = (0xf0_0000, mc.icid());
+    mc.state.fabric.memory().write(icid, address + 192, &bytes).expect("memory");
+    let fd = Fd { address, length_word: length as u32, ctrl: Fd::CTRL_PTA, ..Fd::default() };
+    let fd = fd.with_layout(192, Format::Single);
+    let fabric = mc.state.fabric.clone();
+    fabric.qbman().enqueue(from.tx, &fd, &mut mc.state.pass).expect("room");
+    mc.run_engines();
+    fd
+}
+
+fn take(mc: &mut TestMc, fqid: u32) -> Vec<Fd> {
+    let fabric = mc.state.fabric.clone();
+    std::iter::from_fn(|| fabric.qbman().dequeue(fqid)).collect()
+}
+
+fn pair() -> (TestMc, Nic, Nic) {
+    let mut mc = TestMc::new();
+    let one = Nic::new(&mut mc, dpni::Create::default());
+    let two = Nic::new(&mut mc, dpni::Create::default());
+    mc.connect((one.id, 0), (two.id, 0)).expect("they fit");
+    (mc, one, two)
+}
+
+#[test]
+fn connected_interfaces_exchange_frames() {
+    let (mut mc, one, two) = pair();
+    let sent = send(&mut mc, &one, [2; 6], 1000);
+    assert_eq!(take(&mut mc, one.confirm), [sent]);
+    let received = take(&mut mc, two.rx);
+    assert_eq!(received.len(), 1);
+    assert_eq!((received[0].length(), received[0].pool()), (1000, Some(two.bpid as u16)));
+    assert_eq!(two.statistics(&mut mc, 0)[..2], [1, 1000]);
+    assert_eq!(one.statistics(&mut mc, 1)[..2], [1, 1000]);
+    // Confirmed; dequeued from the class.
+    assert_eq!(one.statistics(&mut mc, 2), [0, 0, 0, 0, 1, 0, 0]);
+    assert_eq!(one.statistics(&mut mc, 3)[..2], [1000, 1]);
+    assert_eq!(one.statistics(&mut mc, 6)[0], 0);
+    mc.call(two.dpni, &dpni::ResetStatistics {}).expect("reset");
+    assert_eq!(two.statistics(&mut mc, 0), [0; 7]);
+}
+
+/// `ifdown` of Linux: a disabled interface keeps what it has not sent, and says
+/// how much that is; what its peer sends is dropped.
+#[test]
+fn a_disabled_interface_sends_when_it_is_enabled_again() {
+    let (mut mc, one, two) = pair();
+    mc.call(one.dpni, &common_disable()).expect("disabled");
+    send(&mut mc, &one, [2; 6], 100);
+    assert_eq!(one.statistics(&mut mc, 6)[0], 1);
+    assert!(take(&mut mc, two.rx).is_empty());
+    send(&mut mc, &two, [2; 6], 100);
+    assert_eq!(two.statistics(&mut mc, 2)[3], 1);
+    assert_eq!(take(&mut mc, two.confirm).len(), 1);
+    mc.call(one.dpni, &Enable {}).expect("enabled");
+    mc.run_engines();
+    assert_eq!(take(&mut mc, two.rx).len(), 1);
+    assert_eq!(one.statistics(&mut mc, 6)[0], 0);
+}
+
+fn common_disable() -> mc_abi::common::Disable {
+    mc_abi::common::Disable {}
+}
+
+#[test]
+fn a_reset_forgets_frames() {
+    let (mut mc, one, two) = pair();
+    mc.call(one.dpni, &common_disable()).expect("disabled");
+    send(&mut mc, &one, [2; 6], 100);
+    mc.call(one.dpni, &Reset {}).expect("reset");
+    assert_eq!(one.statistics(&mut mc, 6)[0], 0);
+    mc.call(one.dpni, &Enable {}).expect("enabled");
+    mc.run_engines();
+    assert!(take(&mut mc, two.rx).is_empty());
+}
+
+#[test]
+fn filters_that_commands_set_count() {
+    let (mut mc, one, two) = pair();
+    mc.call(two.dpni, &dpni::SetUnicastPromisc { enable: false }).expect("off");
+    let address = MacAddr([2, 0, 0, 0, 0, 5]);
+    mc.call(two.dpni, &dpni::SetPrimaryMacAddr { address }).expect("set");
+    send(&mut mc, &one, [2, 0, 0, 0, 0, 6], 100);
+    assert!(take(&mut mc, two.rx).is_empty());
+    assert_eq!(two.statistics(&mut mc, 2)[0], 1);
+    send(&mut mc, &one, address.0, 100);
+    assert_eq!(take(&mut mc, two.rx).len(), 1);
+    // Broadcast only where somebody asked for it: Linux does.
+    send(&mut mc, &one, [0xff; 6], 100);
+    assert!(take(&mut mc, two.rx).is_empty());
+    let add = dpni::AddMacAddr { flags: 0, address: MacAddr([0xff; 6]), tc: 0, flow: 0 };
+    mc.call(two.dpni, &add).expect("room");
+    send(&mut mc, &one, [0xff; 6], 100);
+    assert_eq!(take(&mut mc, two.rx).len(), 1);
+    assert_eq!(two.statistics(&mut mc, 0)[4..6], [1, 100]);
+}
+
+/// DPDK's mode: buffers go back to their pools, nothing is confirmed.
+#[test]
+fn confirmation_can_be_switched_off() {
+    let (mut mc, one, two) = pair();
+    let mode = dpni::SetTxConfirmationMode { channel: 0, mode: 2 };
+    mc.call(one.dpni, &mode).expect("no confirmation");
+    send(&mut mc, &one, [2; 6], 100);
+    assert!(take(&mut mc, one.confirm).is_empty());
+    assert_eq!(take(&mut mc, two.rx).len(), 1);
+}
+
+#[test]
+fn a_queue_drops_past_its_limit() {
+    let (mut mc, one, two) = pair();
+    let set = dpni::SetTaildrop {
+        congestion_point: 0,
+        queue_type: queue_type::RX,
+        tc: 0,
+        index: 0,
+        channel: 0,
+        enable: true,
+        overhead: 0,
+        units: 0,
+        threshold: 250,
+    };
+    mc.call(two.dpni, &set).expect("a limit");
+    for _ in 0..4 {
+        send(&mut mc, &one, [2; 6], 100);
+    }
+    assert_eq!(take(&mut mc, two.rx).len(), 2);
+    assert_eq!(two.statistics(&mut mc, 2)[1], 2);
+    assert_eq!(two.statistics(&mut mc, 4)[..2], [2, 200]);
+}
+
+#[test]
+fn without_its_pool_an_interface_has_no_buffers() {
+    let (mut mc, one, two) = pair();
+    mc.destroy(two.pool).expect("destroyed");
+    send(&mut mc, &one, [2; 6], 100);
+    assert_eq!(two.statistics(&mut mc, 2)[2], 1);
+}
+
+#[test]
+fn a_destroyed_interface_leaves_nothing_behind() {
+    let (mut mc, one, two) = pair();
+    mc.destroy(two.id).expect("destroyed");
+    send(&mut mc, &one, [2; 6], 100);
+    assert_eq!(one.statistics(&mut mc, 2)[3], 1);
+    assert_eq!(take(&mut mc, one.confirm).len(), 1);
+    let fabric = mc.state.fabric.clone();
+    let mut pass = crate::fabric::Pass::default();
+    let refused = fabric.qbman().enqueue(two.rx, &Fd::default(), &mut pass);
+    assert!(refused.is_err(), "its queues are nobody's");
+}
