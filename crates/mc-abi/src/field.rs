@@ -26,46 +26,62 @@ impl fmt::Display for FieldError {
 
 impl core::error::Error for FieldError {}
 
-/// Whether a field of `size` bytes at `offset` lies within a parameter area.
-pub(crate) const fn fits(offset: usize, size: usize) -> bool {
-    offset + size <= crate::PARAMS_SIZE
+/// The `size` bytes at `offset`, short where `bytes` end.
+pub(crate) fn at(bytes: &[u8], offset: usize, size: usize) -> &[u8] {
+    let tail = bytes.get(offset..).unwrap_or(&[]);
+    tail.get(..size).unwrap_or(tail)
 }
 
-/// A value of a fixed number of bytes.
-pub trait Field: Sized + Default + Clone + PartialEq + fmt::Debug {
+/// The same bytes to be written.
+pub(crate) fn at_mut(bytes: &mut [u8], offset: usize, size: usize) -> &mut [u8] {
+    let tail = bytes.get_mut(offset..).unwrap_or(&mut []);
+    let size = size.min(tail.len());
+    tail.split_at_mut(size).0
+}
+
+/// How a value lies in a fixed number of bytes. A type is its own layout;
+/// where families lay out the same value differently, the others are types
+/// that stand for the way.
+pub(crate) trait Layout {
+    /// What lies there.
+    type Value;
+
     /// Bytes on the wire.
     const SIZE: usize;
 
-    /// Reads the value from the first [`SIZE`](Self::SIZE) bytes.
+    /// Reads the value from the first [`SIZE`](Self::SIZE) bytes, as far as
+    /// `version` has it.
     ///
     /// # Errors
     /// [`FieldError`] where the bytes stand for no value.
-    fn load(bytes: &[u8]) -> Result<Self, FieldError>;
+    fn load(bytes: &[u8], version: u8) -> Result<Self::Value, FieldError>;
 
-    /// Writes the value to the first [`SIZE`](Self::SIZE) bytes.
-    fn store(&self, bytes: &mut [u8]);
+    /// Writes what `version` has of the value to the first
+    /// [`SIZE`](Self::SIZE) bytes.
+    fn store(value: &Self::Value, bytes: &mut [u8], version: u8);
 
-    /// Any value, drawn from a stream of random words.
-    fn sample(next: &mut dyn FnMut() -> u64) -> Self;
+    /// Any value that `version` can carry, drawn from a stream of random words.
+    fn sample(next: &mut dyn FnMut() -> u64, version: u8) -> Self::Value;
 }
 
 macro_rules! integers {
     ($($ty:ty),*) => {$(
-        impl Field for $ty {
+        impl Layout for $ty {
+            type Value = Self;
             const SIZE: usize = size_of::<$ty>();
 
-            fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+            fn load(bytes: &[u8], _: u8) -> Result<Self, FieldError> {
                 let bytes = bytes.first_chunk().ok_or(FieldError::TooShort)?;
                 Ok(Self::from_le_bytes(*bytes))
             }
 
-            fn store(&self, bytes: &mut [u8]) {
+            fn store(value: &Self, bytes: &mut [u8], _: u8) {
                 if let Some(slot) = bytes.first_chunk_mut() {
-                    *slot = self.to_le_bytes();
+                    *slot = value.to_le_bytes();
                 }
             }
 
-            fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+            fn sample(next: &mut dyn FnMut() -> u64, _: u8) -> Self {
                 next() as $ty
             }
         }
@@ -85,47 +101,49 @@ macro_rules! integers {
 integers!(u8, u16, u32, u64, i32, i64);
 
 /// A byte that is zero or not.
-impl Field for bool {
+impl Layout for bool {
+    type Value = Self;
     const SIZE: usize = 1;
 
-    fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+    fn load(bytes: &[u8], _: u8) -> Result<Self, FieldError> {
         bytes.first().map(|b| *b != 0).ok_or(FieldError::TooShort)
     }
 
-    fn store(&self, bytes: &mut [u8]) {
+    fn store(value: &Self, bytes: &mut [u8], _: u8) {
         if let Some(slot) = bytes.first_mut() {
-            *slot = u8::from(*self);
+            *slot = u8::from(*value);
         }
     }
 
-    fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+    fn sample(next: &mut dyn FnMut() -> u64, _: u8) -> Self {
         next() & 1 == 1
     }
 }
 
-impl<T: Field + Copy, const N: usize> Field for [T; N]
+impl<T: Layout, const N: usize> Layout for [T; N]
 where
-    [T; N]: Default,
+    T::Value: Copy + Default,
 {
+    type Value = [T::Value; N];
     const SIZE: usize = T::SIZE * N;
 
-    fn load(bytes: &[u8]) -> Result<Self, FieldError> {
-        let mut values = Self::default();
+    fn load(bytes: &[u8], version: u8) -> Result<Self::Value, FieldError> {
+        let mut values = [T::Value::default(); N];
         for (i, value) in values.iter_mut().enumerate() {
-            *value = T::load(bytes.get(i * T::SIZE..).unwrap_or(&[]))?;
+            *value = T::load(at(bytes, i * T::SIZE, T::SIZE), version)?;
         }
         Ok(values)
     }
 
-    fn store(&self, bytes: &mut [u8]) {
-        for (i, value) in self.iter().enumerate() {
-            value.store(bytes.get_mut(i * T::SIZE..).unwrap_or(&mut []));
+    fn store(values: &Self::Value, bytes: &mut [u8], version: u8) {
+        for (i, value) in values.iter().enumerate() {
+            T::store(value, at_mut(bytes, i * T::SIZE, T::SIZE), version);
         }
     }
 
-    fn sample(next: &mut dyn FnMut() -> u64) -> Self {
-        let mut values = Self::default();
-        values.fill_with(|| T::sample(next));
+    fn sample(next: &mut dyn FnMut() -> u64, version: u8) -> Self::Value {
+        let mut values = [T::Value::default(); N];
+        values.fill_with(|| T::sample(next, version));
         values
     }
 }

@@ -47,7 +47,7 @@ pub mod dprtc;
 pub mod dpseci;
 pub mod dpsw;
 
-pub use field::{Field, FieldError};
+pub use field::FieldError;
 pub use message::{Header, Message, PARAMS_SIZE, Params, Token};
 pub use names::{Label, MacAddr, ObjectId, ObjectType, ResourceType};
 pub use status::Status;

@@ -1,22 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The notation in which the families write down their layouts.
 //!
-//! A field is `name: Type @ byte offset`, with these additions:
-//! `bits LOW..HIGH` for a part of the little-endian number at that offset,
-//! `since N` for a field that version N of the command brought,
-//! `until N` for one that version N was the last to have,
-//! `(Other until N)` for one that is an `Other` in version N and before.
+//! A field is `name: Type @ byte offset`, with these additions, in this order:
+//!
+//! - `Type as Way`: laid out in another [way](layout_of!) than the type's own;
+//! - `bits LOW..HIGH`: in a part of the little-endian number at that offset;
+//! - `of version N`: a block that is that of version N in any case;
+//! - `since N`: version N of the command brought it;
+//! - `until N`: version N was the last to have it;
+//! - `(Other until N)`: an `Other` in version N and before.
 
 /// A parameter block: a struct with public fields and its [`Wire`](crate::Wire)
 /// implementation. An empty field list makes a unit-like struct.
 macro_rules! wire {
+    ( $(#[$doc:meta])* pub struct $name:ident { $($fields:tt)* } ) => {
+        structure! {
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Default)]
+            pub struct $name { $($fields)* }
+        }
+
+        laid_out! { $name, $name [crate::PARAMS_SIZE] { $($fields)* } }
+
+        impl crate::Wire for $name {
+            fn decode(params: &crate::Params, version: u8) -> Result<Self, crate::FieldError> {
+                <Self as crate::field::Layout>::load(&params.0, version)
+            }
+
+            fn encode(&self, params: &mut crate::Params, version: u8) {
+                <Self as crate::field::Layout>::store(self, &mut params.0, version);
+            }
+
+            fn sample(next: &mut dyn FnMut() -> u64, version: u8) -> Self {
+                <Self as crate::field::Layout>::sample(next, version)
+            }
+        }
+    };
+}
+
+/// A struct inside a parameter block, of a fixed size: same notation as
+/// [`wire!`], and usable as the element of an array.
+macro_rules! layout {
+    ( $(#[$doc:meta])* pub struct $name:ident [$size:literal] { $($fields:tt)* } ) => {
+        structure! {
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+            pub struct $name { $($fields)* }
+        }
+
+        laid_out! { $name, $name [$size] { $($fields)* } }
+    };
+}
+
+/// Another way to lay out the struct of a [`layout!`].
+macro_rules! layout_of {
+    ( $(#[$doc:meta])* $name:ident as $way:ident [$size:literal] { $($fields:tt)* } ) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) enum $way {}
+
+        laid_out! { $name, $way [$size] { $($fields)* } }
+    };
+}
+
+/// The struct that fields make.
+macro_rules! structure {
     (
         $(#[$doc:meta])*
         pub struct $name:ident {
             $(
                 $(#[$fdoc:meta])*
-                $field:ident : $ty:tt @ $offset:literal
+                $field:ident : $ty:tt $(as $way:ident)? @ $offset:literal
                     $(bits $low:literal .. $high:literal)?
+                    $(of version $fixed:literal)?
                     $(since $since:literal)?
                     $(until $until:literal)?
                     $(($old:tt until $last:literal))?
@@ -24,179 +80,164 @@ macro_rules! wire {
         }
     ) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Default)]
         pub struct $name {
             $( $(#[$fdoc])* pub $field: $ty, )*
         }
+    };
+}
 
-        impl crate::Wire for $name {
-            #[allow(unused_variables)]
-            fn decode(params: &crate::Params, version: u8) -> Result<Self, crate::FieldError> {
-                Ok(Self {
+/// How fields of a struct lie in bytes: the [`Layout`](crate::field::Layout) of
+/// a way.
+macro_rules! laid_out {
+    (
+        $name:ident, $way:ident [$size:expr] {
+            $(
+                $(#[$fdoc:meta])*
+                $field:ident : $ty:tt $(as $other:ident)? @ $offset:literal
+                    $(bits $low:literal .. $high:literal)?
+                    $(of version $fixed:literal)?
+                    $(since $since:literal)?
+                    $(until $until:literal)?
+                    $(($old:tt until $last:literal))?
+            ),* $(,)?
+        }
+    ) => {
+        const _: () = {
+            $( assert!($offset + place!(@size $ty $(as $other)? $(, $low, $high)?) <= $size); )*
+            $( $( assert!($offset + place!(@size $old) <= $size && $last > 0); )? )*
+        };
+
+        #[allow(unused_variables)]
+        impl crate::field::Layout for $way {
+            type Value = $name;
+            const SIZE: usize = $size;
+
+            fn load(bytes: &[u8], version: u8) -> Result<$name, crate::FieldError> {
+                Ok($name {
                     $( $field: match version {
                         $( _ if version < $since => <$ty as Default>::default(), )?
                         $( _ if version > $until => <$ty as Default>::default(), )?
-                        $( ..=$last => {
-                            crate::field::Older::from_older(wire!(@load params, $old, $offset)?)
-                        } )?
-                        _ => wire!(@load params, $ty, $offset $(, $low, $high)?)?,
+                        $( ..=$last => crate::field::Older::from_older(
+                            place!(@load bytes, version, $offset, $old)?,
+                        ), )?
+                        _ => place!(
+                            @load bytes, place!(@version version $(, $fixed)?), $offset,
+                            $ty $(as $other)? $(, $low, $high)?
+                        )?,
                     }, )*
                 })
             }
 
-            #[allow(unused_variables)]
-            fn encode(&self, params: &mut crate::Params, version: u8) {
+            fn store(value: &$name, bytes: &mut [u8], version: u8) {
                 $( match version {
                     $( _ if version < $since => {} )?
                     $( _ if version > $until => {} )?
                     $( ..=$last => {
-                        let older: $old = crate::field::Older::to_older(&self.$field);
-                        wire!(@store params, older, $old, $offset);
+                        let older = crate::field::Older::to_older(&value.$field);
+                        place!(@store older, bytes, version, $offset, $old);
                     } )?
-                    _ => wire!(@store params, self.$field, $ty, $offset $(, $low, $high)?),
+                    _ => place!(
+                        @store value.$field, bytes, place!(@version version $(, $fixed)?), $offset,
+                        $ty $(as $other)? $(, $low, $high)?
+                    ),
                 } )*
             }
 
-            #[allow(unused_variables)]
-            fn sample(next: &mut dyn FnMut() -> u64, version: u8) -> Self {
-                Self {
+            fn sample(next: &mut dyn FnMut() -> u64, version: u8) -> $name {
+                $name {
                     $( $field: match version {
                         $( _ if version < $since => <$ty as Default>::default(), )?
                         $( _ if version > $until => <$ty as Default>::default(), )?
-                        $( ..=$last => {
-                            crate::field::Older::from_older(<$old as crate::Field>::sample(next))
-                        } )?
-                        _ => field!(@sample next, $ty $(, $low, $high)?),
+                        $( ..=$last => crate::field::Older::from_older(
+                            place!(@sample next, version, $old),
+                        ), )?
+                        _ => place!(
+                            @sample next, place!(@version version $(, $fixed)?),
+                            $ty $(as $other)? $(, $low, $high)?
+                        ),
                     }, )*
                 }
             }
         }
 
         #[cfg(test)]
-        impl crate::tests::vectors::Written for $name {
-            #[allow(unused_variables)]
+        #[allow(unused_variables)]
+        impl crate::tests::vectors::Written for $way {
+            type Value = $name;
+
             fn read(
                 text: &mut crate::tests::vectors::Fields,
+                name: &str,
                 version: u8,
-            ) -> Result<Self, std::string::String> {
-                Ok(Self {
+            ) -> Result<$name, std::string::String> {
+                Ok($name {
                     $( $field: match version {
                         $( _ if version < $since => <$ty as Default>::default(), )?
                         $( _ if version > $until => <$ty as Default>::default(), )?
-                        $( ..=$last => {
-                            let name = stringify!($field);
-                            let older: $old = crate::tests::vectors::Value::read(text, name)?;
-                            crate::field::Older::from_older(older)
-                        } )?
-                        _ => crate::tests::vectors::Value::read(text, stringify!($field))?,
+                        $( ..=$last => crate::field::Older::from_older(
+                            <$old as crate::tests::vectors::Written>::read(
+                                text, &crate::tests::vectors::part(name, stringify!($field)), version,
+                            )?,
+                        ), )?
+                        _ => <place!(@way $ty $(as $other)?) as crate::tests::vectors::Written>::read(
+                            text,
+                            &crate::tests::vectors::part(name, stringify!($field)),
+                            place!(@version version $(, $fixed)?),
+                        )?,
                     }, )*
                 })
             }
         }
     };
-    (@load $params:ident, $ty:tt, $offset:literal $(, $low:literal, $high:literal)?) => {{
-        const { assert!(crate::field::fits($offset, field!(@size $ty $(, $low, $high)?))) };
-        field!(@load $params.at($offset, field!(@size $ty $(, $low, $high)?)), $ty $(, $low, $high)?)
-    }};
-    (@store $params:ident, $value:expr, $ty:tt, $offset:literal $(, $low:literal, $high:literal)?) => {
-        field!(
-            @store $params.at_mut($offset, field!(@size $ty $(, $low, $high)?)),
-            $value, $ty $(, $low, $high)?
-        )
-    };
 }
 
-/// A field in its own bytes: what [`wire!`] and [`layout!`] are made of.
-macro_rules! field {
-    (@size $ty:tt) => {
-        <$ty as crate::Field>::SIZE
+/// A field in the bytes of its struct.
+macro_rules! place {
+    (@version $version:ident) => { $version };
+    (@version $version:ident, $fixed:literal) => { $fixed };
+    (@way $ty:tt) => { $ty };
+    (@way $ty:tt as $way:ident) => { $way };
+    (@size $ty:tt $(as $way:ident)?) => {
+        <place!(@way $ty $(as $way)?) as crate::field::Layout>::SIZE
     };
     (@size $ty:tt, $low:literal, $high:literal) => {{
-        const { assert!($low < $high && $high <= 64) };
+        assert!($low < $high && $high <= 64);
         usize::div_ceil($high, 8)
     }};
-    (@load $bytes:expr, $ty:tt) => {
-        <$ty as crate::Field>::load($bytes)
-    };
-    (@load $bytes:expr, $ty:tt, $low:literal, $high:literal) => {
-        <$ty as crate::field::Bits>::from_bits(crate::field::bits($bytes, $low, $high - $low))
-    };
-    (@store $bytes:expr, $value:expr, $ty:tt) => {
-        <$ty as crate::Field>::store(&$value, $bytes)
-    };
-    (@store $bytes:expr, $value:expr, $ty:tt, $low:literal, $high:literal) => {
-        crate::field::set_bits(
-            $bytes,
-            $low,
-            $high - $low,
-            <$ty as crate::field::Bits>::to_bits(&$value),
+    (@load $bytes:expr, $version:expr, $offset:literal, $ty:tt $(as $way:ident)?) => {
+        <place!(@way $ty $(as $way)?) as crate::field::Layout>::load(
+            crate::field::at($bytes, $offset, place!(@size $ty $(as $way)?)),
+            $version,
         )
     };
-    (@sample $next:ident, $ty:tt) => {
-        <$ty as crate::Field>::sample($next)
+    (@load $bytes:expr, $version:expr, $offset:literal, $ty:tt, $low:literal, $high:literal) => {
+        <$ty as crate::field::Bits>::from_bits(crate::field::bits(
+            crate::field::at($bytes, $offset, usize::div_ceil($high, 8)), $low, $high - $low,
+        ))
     };
-    (@sample $next:ident, $ty:tt, $low:literal, $high:literal) => {
+    (@store $value:expr, $bytes:expr, $version:expr, $offset:literal, $ty:tt $(as $way:ident)?) => {
+        <place!(@way $ty $(as $way)?) as crate::field::Layout>::store(
+            &$value,
+            crate::field::at_mut($bytes, $offset, place!(@size $ty $(as $way)?)),
+            $version,
+        )
+    };
+    (
+        @store $value:expr, $bytes:expr, $version:expr, $offset:literal,
+        $ty:tt, $low:literal, $high:literal
+    ) => {
+        crate::field::set_bits(
+            crate::field::at_mut($bytes, $offset, usize::div_ceil($high, 8)),
+            $low, $high - $low, <$ty as crate::field::Bits>::to_bits(&$value),
+        )
+    };
+    (@sample $next:ident, $version:expr, $ty:tt $(as $way:ident)?) => {
+        <place!(@way $ty $(as $way)?) as crate::field::Layout>::sample($next, $version)
+    };
+    (@sample $next:ident, $version:expr, $ty:tt, $low:literal, $high:literal) => {
         // A value that the bits can hold is one that comes back from them.
         <$ty as crate::field::Bits>::from_bits($next() & crate::field::mask($high - $low))
             .unwrap_or_default()
-    };
-}
-
-/// A struct inside a parameter block, of a fixed size: same notation as
-/// [`wire!`] without versions, and usable as the element of an array.
-macro_rules! layout {
-    (
-        $(#[$doc:meta])*
-        pub struct $name:ident [$size:literal] {
-            $(
-                $(#[$fdoc:meta])*
-                $field:ident : $ty:tt @ $offset:literal $(bits $low:literal .. $high:literal)?
-            ),* $(,)?
-        }
-    ) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Default)]
-        pub struct $name {
-            $( $(#[$fdoc])* pub $field: $ty, )*
-        }
-
-        impl crate::Field for $name {
-            const SIZE: usize = $size;
-
-            fn load(bytes: &[u8]) -> Result<Self, crate::FieldError> {
-                Ok(Self {
-                    $( $field: field!(
-                        @load bytes.get($offset..).unwrap_or(&[]), $ty $(, $low, $high)?
-                    )?, )*
-                })
-            }
-
-            fn store(&self, bytes: &mut [u8]) {
-                $( field!(
-                    @store bytes.get_mut($offset..).unwrap_or(&mut []),
-                    self.$field, $ty $(, $low, $high)?
-                ); )*
-            }
-
-            fn sample(next: &mut dyn FnMut() -> u64) -> Self {
-                Self { $( $field: field!(@sample next, $ty $(, $low, $high)?), )* }
-            }
-        }
-
-        #[cfg(test)]
-        impl crate::tests::vectors::Value for $name {
-            fn read(
-                text: &mut crate::tests::vectors::Fields,
-                name: &str,
-            ) -> Result<Self, std::string::String> {
-                Ok(Self {
-                    $( $field: crate::tests::vectors::Value::read(
-                        text,
-                        &std::format!("{name}.{}", stringify!($field)),
-                    )?, )*
-                })
-            }
-        }
     };
 }
 

@@ -14,19 +14,6 @@ pub struct Params(pub [u8; PARAMS_SIZE]);
 impl Params {
     /// All bytes zero.
     pub const ZERO: Self = Self([0; PARAMS_SIZE]);
-
-    /// The `size` bytes at `offset`, short where the area ends.
-    pub(crate) fn at(&self, offset: usize, size: usize) -> &[u8] {
-        let tail = self.0.get(offset..).unwrap_or(&[]);
-        tail.get(..size).unwrap_or(tail)
-    }
-
-    /// The same bytes to be written.
-    pub(crate) fn at_mut(&mut self, offset: usize, size: usize) -> &mut [u8] {
-        let end = (offset.saturating_add(size)).min(PARAMS_SIZE);
-        let start = offset.min(end);
-        &mut self.0[start..end]
-    }
 }
 
 impl fmt::Debug for Params {

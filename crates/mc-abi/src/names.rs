@@ -2,7 +2,7 @@
 //! Names on the wire: object types, object ids, resource types, labels, MAC
 //! addresses.
 
-use crate::field::{Field, FieldError};
+use crate::field::{FieldError, Layout};
 use core::{fmt, str::FromStr};
 
 /// A family of objects. On the wire a string of at most 16 bytes, zero padded.
@@ -141,10 +141,11 @@ impl FromStr for ObjectType {
     }
 }
 
-impl Field for ObjectType {
+impl Layout for ObjectType {
+    type Value = Self;
     const SIZE: usize = 16;
 
-    fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+    fn load(bytes: &[u8], _: u8) -> Result<Self, FieldError> {
         let text = Text16::load(bytes)?;
         Self::ALL
             .into_iter()
@@ -152,11 +153,11 @@ impl Field for ObjectType {
             .ok_or(FieldError::UnknownObjectType)
     }
 
-    fn store(&self, bytes: &mut [u8]) {
-        Text16::new(self.name()).store(bytes);
+    fn store(value: &Self, bytes: &mut [u8], _: u8) {
+        Text16::new(value.name()).store(bytes);
     }
 
-    fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+    fn sample(next: &mut dyn FnMut() -> u64, _: u8) -> Self {
         Self::ALL[(next() % 16) as usize]
     }
 }
@@ -261,18 +262,19 @@ macro_rules! text16 {
             }
         }
 
-        impl Field for $name {
+        impl Layout for $name {
+            type Value = Self;
             const SIZE: usize = 16;
 
-            fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+            fn load(bytes: &[u8], _: u8) -> Result<Self, FieldError> {
                 Text16::load(bytes).map(Self)
             }
 
-            fn store(&self, bytes: &mut [u8]) {
-                self.0.store(bytes);
+            fn store(value: &Self, bytes: &mut [u8], _: u8) {
+                value.0.store(bytes);
             }
 
-            fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+            fn sample(next: &mut dyn FnMut() -> u64, _: u8) -> Self {
                 let mut text = [0; 16];
                 let length = (next() % 17) as usize;
                 text[..length].fill_with(|| b'!' + (next() % 94) as u8);
@@ -310,23 +312,24 @@ impl fmt::Debug for MacAddr {
     }
 }
 
-impl Field for MacAddr {
+impl Layout for MacAddr {
+    type Value = Self;
     const SIZE: usize = 6;
 
-    fn load(bytes: &[u8]) -> Result<Self, FieldError> {
+    fn load(bytes: &[u8], _: u8) -> Result<Self, FieldError> {
         let mut address = [0; 6];
         address.copy_from_slice(bytes.get(..6).ok_or(FieldError::TooShort)?);
         address.reverse();
         Ok(Self(address))
     }
 
-    fn store(&self, bytes: &mut [u8]) {
-        for (slot, byte) in bytes.iter_mut().zip(self.0.iter().rev()) {
+    fn store(value: &Self, bytes: &mut [u8], _: u8) {
+        for (slot, byte) in bytes.iter_mut().zip(value.0.iter().rev()) {
             *slot = *byte;
         }
     }
 
-    fn sample(next: &mut dyn FnMut() -> u64) -> Self {
+    fn sample(next: &mut dyn FnMut() -> u64, _: u8) -> Self {
         let mut address = [0; 6];
         address.copy_from_slice(&next().to_le_bytes()[..6]);
         Self(address)
