@@ -201,8 +201,8 @@ commands! {
     };
 
     /// Chooses the events that cause an interrupt. Linux sends version 2 to a
-    /// `dprtc`, with the same layout.
-    SetIrqMask = 0x014, version 2 {
+    /// `dprtc`, with the same layout; no reference header has it.
+    SetIrqMask = 0x014, version 1 {
         /// One bit an event.
         mask: u32 @ 0,
         /// Which of the object's interrupts.
