@@ -3,7 +3,10 @@
 //! `fsl_dpdmux_cmd.h` of MC 10.40; what version brought which field, from the
 //! same header of the releases since 10.2.
 
-use crate::MacAddr;
+use crate::{
+    MacAddr,
+    blocks::{LinkConfig, LinkState},
+};
 
 pub use crate::common::Created;
 
@@ -224,12 +227,8 @@ commands! {
     IfSetLinkCfg = 0x0b3, version 2 {
         /// Interface.
         if_id: u16 @ 0,
-        /// Mbit/s.
-        rate: u32 @ 8,
-        /// As in [`IfGetLinkStateReply::options`].
-        options: u64 @ 16,
-        /// What the partner shall be told.
-        advertising: u64 @ 24 since 2,
+        /// The link.
+        link: LinkConfig @ 8,
     } -> ();
 
     /// Asks for the link as it is.
@@ -237,19 +236,8 @@ commands! {
         /// Interface.
         if_id: u16 @ 0,
     } -> IfGetLinkStateReply {
-        /// Whether frames can pass.
-        up: bool @ 4 bits 0..1,
-        /// Whether the physical side vouches for the state.
-        state_valid: bool @ 4 bits 1..2 since 2,
-        /// Mbit/s.
-        rate: u32 @ 8,
-        /// Bits of `DPDMUX_LINK_OPT_*`: 0 autonegotiation, 1 half duplex, 2
-        /// pause, 3 asymmetric pause.
-        options: u64 @ 16,
-        /// What the physical side can do.
-        supported: u64 @ 24 since 2,
-        /// What it tells its partner that it can do.
-        advertising: u64 @ 32 since 2,
+        /// The link.
+        link: LinkState @ 4,
     };
 
     /// Composes the key of the method CUSTOM.

@@ -2,7 +2,10 @@
 //! Ethernet ports. Layouts: `fsl_dpmac_cmd.h` of MC 10.40; what version
 //! brought which field, from the same header of the releases since 10.2.
 
-use crate::MacAddr;
+use crate::{
+    MacAddr,
+    blocks::{LinkConfig, LinkConfigOfMac, LinkState, LinkStateOfMac},
+};
 
 pub use crate::common::Created;
 
@@ -72,30 +75,15 @@ commands! {
 
     /// Asks what link the connected interface wants.
     GetLinkCfg = 0x0c2, version 2 {} -> GetLinkCfgReply {
-        /// Bits of [`link_options`].
-        options: u64 @ 0,
-        /// Mbit/s.
-        rate: u32 @ 8,
-        /// What the partner shall be told. The reference header is packed: the
-        /// field is not aligned.
-        advertising: u64 @ 12 since 2,
+        /// The link.
+        link: LinkConfig as LinkConfigOfMac @ 0,
     };
 
     /// Tells the MC the link's state, by whoever drives the PHY.
     SetLinkState = 0x0c3, version 2 {
-        /// Bits of [`link_options`].
-        options: u64 @ 0,
-        /// Mbit/s.
-        rate: u32 @ 8,
-        /// Frames can pass.
-        up: bool @ 16 bits 0..1,
-        /// `supported` and `advertising` count. The state counts in any case
-        /// (board observation: Linux never sets this bit).
-        state_valid: bool @ 16 bits 1..2 since 2,
-        /// What the PHY can do.
-        supported: u64 @ 24 since 2,
-        /// What it tells its partner that it can do.
-        advertising: u64 @ 32 since 2,
+        /// The link. Its state counts whether it is valid or not (board
+        /// observation: Linux never sets that bit).
+        link: LinkState as LinkStateOfMac @ 0,
     } -> ();
 
     /// Asks for a counter.
@@ -190,18 +178,6 @@ pub mod eth_if {
     pub const BASE_X_1000: u8 = 10;
     /// USXGMII.
     pub const USXGMII: u8 = 11;
-}
-
-/// Bits of a link's options, the same for `dpmac` and `dpni`.
-pub mod link_options {
-    /// Autonegotiation.
-    pub const AUTONEG: u64 = 1;
-    /// Half duplex.
-    pub const HALF_DUPLEX: u64 = 2;
-    /// Pause frames.
-    pub const PAUSE: u64 = 4;
-    /// Asymmetric pause frames.
-    pub const ASYM_PAUSE: u64 = 8;
 }
 
 /// `DPMAC_IRQ_EVENT_*`: events of the port's interrupt, index 0.

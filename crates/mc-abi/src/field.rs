@@ -26,6 +26,11 @@ impl fmt::Display for FieldError {
 
 impl core::error::Error for FieldError {}
 
+/// Stops the compiler where a field reaches past its `area`.
+pub(crate) const fn check_fit(offset: usize, size: usize, area: usize) {
+    assert!(offset + size <= area, "a field reaches past its area");
+}
+
 /// The `size` bytes at `offset`, short where `bytes` end.
 pub(crate) fn at(bytes: &[u8], offset: usize, size: usize) -> &[u8] {
     let tail = bytes.get(offset..).unwrap_or(&[]);

@@ -28,6 +28,7 @@ mod message;
 mod names;
 mod status;
 
+pub mod blocks;
 pub mod common;
 pub mod dpaiop;
 pub mod dpbp;

@@ -103,8 +103,10 @@ macro_rules! laid_out {
         }
     ) => {
         const _: () = {
-            $( assert!($offset + place!(@size $ty $(as $other)? $(, $low, $high)?) <= $size); )*
-            $( $( assert!($offset + place!(@size $old) <= $size && $last > 0); )? )*
+            $( crate::field::check_fit(
+                $offset, place!(@size $ty $(as $other)? $(, $low, $high)?), $size,
+            ); )*
+            $( $( crate::field::check_fit($offset, place!(@size $old), $size); )? )*
         };
 
         #[allow(unused_variables)]

@@ -10,9 +10,7 @@ mod tests;
 
 use super::{
     Answer, Call, Endpoint, Family, State,
-    interfaces::{
-        self, Bridge, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, Taildrop, Wanted, at_most,
-    },
+    interfaces::{self, Bridge, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, Taildrop, at_most},
 };
 use mc_abi::{
     DecodeError, ObjectId, ObjectType, Params, Status,
@@ -121,23 +119,13 @@ impl Family for Demultiplexer {
                 Ok(Answer::DONE)
             }
             Command::IfSetLinkCfg(set) => {
-                let wanted =
-                    Wanted { rate: set.rate, options: set.options, advertising: set.advertising };
-                interfaces::want::<Self>(state, end(set.if_id), wanted)?;
+                interfaces::want::<Self>(state, end(set.if_id), set.link)?;
                 Ok(Answer::DONE)
             }
             Command::IfGetLinkState(get) => {
                 state.body_mut::<Self>(call.object.id)?.port(get.if_id)?;
                 let link = interfaces::current(state, end(get.if_id));
-                let reply = dpdmux::IfGetLinkStateReply {
-                    up: link.up,
-                    state_valid: link.valid,
-                    rate: link.rate,
-                    options: link.options,
-                    supported: link.supported,
-                    advertising: link.advertising,
-                };
-                call.reply(get, reply)
+                call.reply(get, dpdmux::IfGetLinkStateReply { link })
             }
             other => state.body_mut::<Self>(call.object.id)?.run(call, other),
         }

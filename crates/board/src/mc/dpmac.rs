@@ -4,14 +4,11 @@
 //! What a port is, the board's configuration says; whoever drives its PHY
 //! tells the MC the link's state, which the connected interface then sees.
 
-use super::{
-    Answer, Call, Endpoint, Family, State,
-    dpni::{self, Link},
-    families, interfaces,
-};
+use super::{Answer, Call, Endpoint, Family, State, dpni, families, interfaces};
 use crate::{dpl, soc::Mac};
 use mc_abi::{
     DecodeError, MacAddr, ObjectId, ObjectType, Params, Status,
+    blocks::{LinkConfig, LinkState},
     dpmac::{self, Command, counters, eth_if, events, link_type},
 };
 
@@ -38,7 +35,7 @@ pub(crate) struct Port {
     /// Burned-in address.
     pub address: MacAddr,
     /// The physical side of the link.
-    pub link: Link,
+    pub link: LinkState,
 }
 
 impl Port {
@@ -62,17 +59,17 @@ impl Port {
             ipg_mode: 0,
             ipg_length: DEFAULT_IPG,
             address: address.map_or_else(|| default_address(mac), MacAddr),
-            link: Link::default(),
+            link: LinkState::default(),
         };
         port.reset_link();
         port
     }
 
     fn reset_link(&mut self) {
-        self.link = Link {
+        self.link = LinkState {
             up: self.link_type == link_type::FIXED,
             rate: self.max_rate(),
-            ..Link::default()
+            ..LinkState::default()
         };
     }
 
@@ -152,8 +149,8 @@ impl Family for Port {
                 return call.reply(get, dpmac::GetMacAddrReply { address: port.address });
             }
             Command::GetLinkCfg(get) => {
-                let reply = wanted(state, call.object);
-                return call.reply(get, reply);
+                let link = wanted(state, call.object);
+                return call.reply(get, dpmac::GetLinkCfgReply { link });
             }
             Command::SetLinkState(set) => set_link_state(state, call.object, set)?,
             // No frame moves yet: what has been counted is nothing.
@@ -225,25 +222,14 @@ fn counters(state: &State) -> u8 {
 }
 
 /// The link that the connected interface asks for.
-fn wanted(state: &State, port: ObjectId) -> dpmac::GetLinkCfgReply {
-    let Some(peer) = state.peer(Endpoint { object: port, interface: 0 }) else {
-        return Default::default();
-    };
-    if peer.object.kind != ObjectType::Dpni {
-        let wanted = interfaces::wanted(state, peer);
-        return dpmac::GetLinkCfgReply {
-            options: wanted.options,
-            rate: wanted.rate,
-            advertising: wanted.advertising,
-        };
-    }
-    dpni::wanted_link(state, peer.object.id).map_or_else(Default::default, |wanted| {
-        dpmac::GetLinkCfgReply {
-            options: wanted.options,
-            rate: wanted.rate,
-            advertising: wanted.advertising,
+fn wanted(state: &State, port: ObjectId) -> LinkConfig {
+    match state.peer(Endpoint { object: port, interface: 0 }) {
+        Some(peer) if peer.object.kind == ObjectType::Dpni => {
+            dpni::wanted_link(state, peer.object.id)
         }
-    })
+        Some(peer) => interfaces::wanted(state, peer),
+        None => LinkConfig::default(),
+    }
 }
 
 /// Takes the physical side's state. Whether it vouches for it or not, the
@@ -254,14 +240,10 @@ fn set_link_state(
     set: &dpmac::SetLinkState,
 ) -> Result<(), Status> {
     let port = state.body_mut::<Port>(id.id)?;
-    let link = Link {
-        up: set.up,
-        valid: set.state_valid,
-        rate: set.rate,
-        options: set.options,
-        supported: if set.state_valid { set.supported } else { 0 },
-        advertising: if set.state_valid { set.advertising } else { 0 },
-    };
+    let mut link = set.link;
+    if !link.state_valid {
+        (link.supported, link.advertising) = (0, 0);
+    }
     if port.link != link {
         port.link = link;
         state.raise(id, 0, events::LINK_CHANGED);

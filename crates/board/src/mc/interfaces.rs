@@ -6,11 +6,15 @@ use super::{
     Endpoint, Family, State,
     dpdmux::Demultiplexer,
     dpmac::Port,
-    dpni::{self, Link, VIRTUAL_RATE},
+    dpni::{self, VIRTUAL_RATE},
     dpsw::Switch,
     families,
 };
-use mc_abi::{MacAddr, ObjectId, ObjectType, Status, dpmac};
+use mc_abi::{
+    MacAddr, ObjectId, ObjectType, Status,
+    blocks::{LinkConfig, LinkState},
+    dpmac,
+};
 
 /// Events of interrupt 0, the same numbers in both families.
 const LINK_CHANGED: u32 = 1;
@@ -27,8 +31,8 @@ pub(crate) const DEFAULT_FRAME_LENGTH: u16 = 1536;
 pub(crate) struct Side {
     pub enabled: bool,
     /// The link as software was last told of it.
-    told: Link,
-    pub wanted: Wanted,
+    told: LinkState,
+    pub wanted: LinkConfig,
 }
 
 impl Side {
@@ -36,15 +40,6 @@ impl Side {
     pub fn new(enabled: bool) -> Self {
         Self { enabled, ..Self::default() }
     }
-}
-
-/// The link that software wants.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wanted {
-    /// Mbit/s.
-    pub rate: u32,
-    pub options: u64,
-    pub advertising: u64,
 }
 
 /// How full a queue may get.
@@ -84,35 +79,40 @@ pub(crate) trait Bridge: Family {
 }
 
 /// The link that an interface asks for: what a port is told.
-pub(crate) fn wanted(state: &State, end: Endpoint) -> Wanted {
-    fn of<B: Bridge>(state: &State, end: Endpoint) -> Wanted {
+pub(crate) fn wanted(state: &State, end: Endpoint) -> LinkConfig {
+    fn of<B: Bridge>(state: &State, end: Endpoint) -> LinkConfig {
         let bridge = state.body::<B>(end.object.id).ok();
-        bridge.and_then(|b| b.side(end.interface)).map_or_else(Wanted::default, |s| s.wanted)
+        bridge.and_then(|b| b.side(end.interface)).map_or_else(LinkConfig::default, |s| s.wanted)
     }
     match end.object.kind {
         ObjectType::Dpsw => of::<Switch>(state, end),
         ObjectType::Dpdmux => of::<Demultiplexer>(state, end),
-        _ => Wanted::default(),
+        _ => LinkConfig::default(),
     }
 }
 
 /// The link of an interface as it is now.
-pub(crate) fn current(state: &State, end: Endpoint) -> Link {
-    let Some(link) = state.connections.link(end) else { return Link::default() };
+pub(crate) fn current(state: &State, end: Endpoint) -> LinkState {
+    let Some(link) = state.connections.link(end) else { return LinkState::default() };
     if !state.link_up(end) {
-        return Link::default();
+        return LinkState::default();
     }
     let peer = link.peer.object;
     if let (ObjectType::Dpmac, Ok(port)) = (peer.kind, state.body::<Port>(peer.id)) {
-        return Link { up: true, ..port.link };
+        return LinkState { up: true, ..port.link };
     }
     let rate = if link.rates.max == 0 { VIRTUAL_RATE } else { link.rates.max };
     // Nothing negotiates: what both ends want is what they get.
     let theirs = match peer.kind {
-        ObjectType::Dpni => dpni::wanted_link(state, peer.id).map_or(0, |wanted| wanted.options),
+        ObjectType::Dpni => dpni::wanted_link(state, peer.id).options,
         _ => wanted(state, link.peer).options,
     };
-    Link { up: true, rate, options: wanted(state, end).options & theirs, ..Link::default() }
+    LinkState {
+        up: true,
+        rate,
+        options: wanted(state, end).options & theirs,
+        ..LinkState::default()
+    }
 }
 
 /// Tells software where the link is not as it was told before.
@@ -172,7 +172,7 @@ pub(crate) fn switch_all<B: Bridge>(state: &mut State, id: ObjectId, on: bool) {
 pub(crate) fn want<B: Bridge>(
     state: &mut State,
     end: Endpoint,
-    wanted: Wanted,
+    wanted: LinkConfig,
 ) -> Result<(), Status> {
     side_mut::<B>(state, end)?.wanted = wanted;
     if let Some(port) = port(state, end) {

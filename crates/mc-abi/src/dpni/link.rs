@@ -1,45 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The link: what software wants, and what there is.
 
-use crate::MacAddr;
+use crate::{
+    MacAddr,
+    blocks::{LinkConfig, LinkState},
+};
 
 commands! {
     /// Asks for the link as it is.
     GetLinkState = 0x215, version 2 {} -> GetLinkStateReply {
-        /// Whether frames can pass.
-        up: bool @ 4 bits 0..1,
-        /// Whether the physical side vouches for the state.
-        state_valid: bool @ 4 bits 1..2 since 2,
-        /// Mbit/s.
-        rate: u32 @ 8,
-        /// Bits of `DPNI_LINK_OPT_*`: 0 autonegotiation, 1 half duplex, 2
-        /// pause, 3 asymmetric pause, 4 priority flow control.
-        options: u64 @ 16,
-        /// What the physical side can do, bits of `DPNI_ADVERTISED_*`.
-        supported: u64 @ 24 since 2,
-        /// What it tells its partner that it can do.
-        advertising: u64 @ 32 since 2,
+        /// The link.
+        link: LinkState @ 4,
     };
 
     /// Says what link software wants.
     SetLinkCfg = 0x21a, version 2 {
-        /// Mbit/s.
-        rate: u32 @ 8,
-        /// As in [`GetLinkStateReply::options`].
-        options: u64 @ 16,
-        /// What the partner shall be told.
-        advertising: u64 @ 24 since 2,
+        /// The link.
+        link: LinkConfig @ 8,
     } -> ();
 
     /// Asks for what [`SetLinkCfg`] set. The reference client reads the
-    /// answer with the layout of that command.
+    /// answer with the layout of that command's version 2.
     GetLinkCfg = 0x278, version 1 {} -> GetLinkCfgReply {
-        /// Mbit/s.
-        rate: u32 @ 8,
-        /// As in [`GetLinkStateReply::options`].
-        options: u64 @ 16,
-        /// What the partner shall be told.
-        advertising: u64 @ 24,
+        /// The link.
+        link: LinkConfig @ 8 of version 2,
     };
 
     /// Asks for the address of the port that the interface is connected to.

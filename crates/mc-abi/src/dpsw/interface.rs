@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! One interface of a switch: its switch, link, and what it lets in.
 
-use crate::MacAddr;
+use crate::{
+    MacAddr,
+    blocks::{LinkConfig, LinkState},
+};
 
 commands! {
     /// Sets the tag of frames that come in without one.
@@ -155,31 +158,16 @@ commands! {
         /// Interface.
         if_id: u16 @ 0,
     } -> IfGetLinkStateReply {
-        /// Whether frames can pass.
-        up: bool @ 4 bits 0..1,
-        /// Whether the physical side vouches for the state.
-        state_valid: bool @ 4 bits 1..2 since 2,
-        /// Mbit/s.
-        rate: u32 @ 8,
-        /// Bits of `DPSW_LINK_OPT_*`: 0 autonegotiation, 1 half duplex, 2
-        /// pause, 3 asymmetric pause.
-        options: u64 @ 16,
-        /// What the physical side can do.
-        supported: u64 @ 24 since 2,
-        /// What it tells its partner that it can do.
-        advertising: u64 @ 32 since 2,
+        /// The link.
+        link: LinkState @ 4,
     };
 
     /// Says what link software wants.
     IfSetLinkCfg = 0x04c, version 2 {
         /// Interface.
         if_id: u16 @ 0,
-        /// Mbit/s.
-        rate: u32 @ 8,
-        /// As in [`IfGetLinkStateReply::options`].
-        options: u64 @ 16,
-        /// What the partner shall be told.
-        advertising: u64 @ 24 since 2,
+        /// The link.
+        link: LinkConfig @ 8,
     } -> ();
 
     /// Chooses whether frames to unknown destinations go out here.

@@ -123,7 +123,8 @@ fn a_link_is_up_while_both_ends_are_on() {
     let (ni, dpni) = mc.make(&dpni::Create::default());
     mc.connect((id, 0), (mac, 0)).unwrap();
     mc.connect((id, 1), (ni, 0)).unwrap();
-    let link = |mc: &mut TestMc, if_id| mc.call(dpdmux, &dpdmux::IfGetLinkState { if_id }).unwrap();
+    let link =
+        |mc: &mut TestMc, if_id| mc.call(dpdmux, &dpdmux::IfGetLinkState { if_id }).unwrap().link;
     assert!(link(&mut mc, 0).up && !link(&mut mc, 1).up);
     mc.call(dpdmux, &dpdmux::ClearIrqStatus { status: u32::MAX, index: 0 }).unwrap();
     mc.call(dpdmux, &dpdmux::ClearIrqStatus { status: u32::MAX, index: 0 }).unwrap();
@@ -133,9 +134,9 @@ fn a_link_is_up_while_both_ends_are_on() {
     let status = mc.call(dpdmux, &ask).unwrap().status;
     assert_eq!(status, 1 << 16 | events::LINK_CHANGED);
     mc.call(dpdmux, &dpdmux::IfDisable { if_id: 1 }).unwrap();
-    assert!(!mc.call(dpni, &dpni::GetLinkState {}).unwrap().up);
+    assert!(!mc.call(dpni, &dpni::GetLinkState {}).unwrap().link.up);
     mc.call(dpdmux, &dpdmux::IfEnable { if_id: 1 }).unwrap();
-    assert!(mc.call(dpni, &dpni::GetLinkState {}).unwrap().up);
+    assert!(mc.call(dpni, &dpni::GetLinkState {}).unwrap().link.up);
     mc.call(dpdmux, &Disable {}).unwrap();
     assert!(!link(&mut mc, 0).up && !link(&mut mc, 1).up);
     assert!(!mc.call(dpdmux, &dpdmux::IfGetAttributes { if_id: 1 }).unwrap().enabled);

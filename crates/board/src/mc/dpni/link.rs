@@ -9,6 +9,7 @@ use super::{Answer, Call, Interface, State, addressed, name};
 use crate::mc::{Endpoint, dpmac::Port, families};
 use mc_abi::{
     MacAddr, ObjectId, ObjectType, Status,
+    blocks::{LinkConfig, LinkState},
     dpni::{self, events, link::Command},
 };
 
@@ -19,38 +20,17 @@ pub(crate) const VIRTUAL_RATE: u32 = 10_000;
 /// What software wants.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
-    pub wanted: dpni::SetLinkCfg,
-}
-
-/// A link as it is. All zeros while it is down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Link {
-    pub up: bool,
-    /// Whether `supported` and `advertising` come from a PHY.
-    pub valid: bool,
-    /// Mbit/s.
-    pub rate: u32,
-    pub options: u64,
-    pub supported: u64,
-    pub advertising: u64,
+    pub wanted: LinkConfig,
 }
 
 pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
     match command {
         Command::GetLinkState(get) => {
             let link = current(state, call.object.id);
-            let reply = dpni::GetLinkStateReply {
-                up: link.up,
-                state_valid: link.valid,
-                rate: link.rate,
-                options: link.options,
-                supported: link.supported,
-                advertising: link.advertising,
-            };
-            call.reply(get, reply)
+            call.reply(get, dpni::GetLinkStateReply { link })
         }
         Command::SetLinkCfg(set) => {
-            addressed(state, call)?.settings.link.wanted = set.clone();
+            addressed(state, call)?.settings.link.wanted = set.link;
             if let Some(port) = port(state, call.object) {
                 state.raise(port, 0, mc_abi::dpmac::events::LINK_CFG_REQ);
             }
@@ -58,13 +38,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             Ok(Answer::DONE)
         }
         Command::GetLinkCfg(get) => {
-            let wanted = &addressed(state, call)?.settings.link.wanted;
-            let reply = dpni::GetLinkCfgReply {
-                rate: wanted.rate,
-                options: wanted.options,
-                advertising: wanted.advertising,
-            };
-            call.reply(get, reply)
+            let link = addressed(state, call)?.settings.link.wanted;
+            call.reply(get, dpni::GetLinkCfgReply { link })
         }
         Command::GetPortMacAddr(get) => {
             let address = port_address(state, call.object);
@@ -99,23 +74,23 @@ pub(super) fn port_address(state: &State, id: ObjectId) -> MacAddr {
 }
 
 /// The link of an interface as it is now.
-fn current(state: &State, id: u32) -> Link {
-    let Some(link) = state.connections.link(end(id)) else { return Link::default() };
+fn current(state: &State, id: u32) -> LinkState {
+    let Some(link) = state.connections.link(end(id)) else { return LinkState::default() };
     if !state.link_up(end(id)) {
-        return Link::default();
+        return LinkState::default();
     }
     let peer = link.peer.object;
     if let (ObjectType::Dpmac, Ok(port)) = (peer.kind, state.body::<Port>(peer.id)) {
-        return Link { up: true, ..port.link };
+        return LinkState { up: true, ..port.link };
     }
     let rate = if link.rates.max == 0 { VIRTUAL_RATE } else { link.rates.max };
     // Nothing negotiates: what both ends want is what they get.
-    let wanted = |id| super::wanted_link(state, id).map_or(0, |wanted| wanted.options);
+    let wanted = |id| super::wanted_link(state, id).options;
     let options = match peer.kind {
         ObjectType::Dpni => wanted(id) & wanted(peer.id),
         _ => wanted(id),
     };
-    Link { up: true, rate, options, ..Link::default() }
+    LinkState { up: true, rate, options, ..LinkState::default() }
 }
 
 /// Tells software where the link is not as it was told before.

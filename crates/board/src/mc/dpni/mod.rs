@@ -28,12 +28,13 @@ mod transmit;
 mod tests;
 
 pub(crate) use limits::Limits;
-pub(crate) use link::{Link, VIRTUAL_RATE};
+pub(crate) use link::VIRTUAL_RATE;
 
 use super::{Answer, Call, Endpoint, Family, Object, State, opr::OrderRestoration};
 use crate::fabric::Pass;
 use mc_abi::{
     DecodeError, MacAddr, ObjectId, ObjectType, Params, Status,
+    blocks::{LinkConfig, LinkState},
     dpni::{self, Command, events},
 };
 use resources::Resources;
@@ -48,7 +49,7 @@ pub(crate) struct Interface {
     born_address: MacAddr,
     enabled: bool,
     /// The link as software was last told of it.
-    told: Link,
+    told: LinkState,
     settings: Settings,
 }
 
@@ -124,7 +125,7 @@ impl Family for Interface {
             order,
             born_address: MacAddr::ZERO,
             enabled: false,
-            told: Link::default(),
+            told: LinkState::default(),
             settings,
         })
     }
@@ -172,7 +173,7 @@ impl Family for Interface {
             interface.settings =
                 Settings::new(&interface.limits, &interface.resources, interface.born_address);
             // Who resets needs not be told what that does to the link.
-            interface.told = Link::default();
+            interface.told = LinkState::default();
         }
         // Events from before are forgotten: Linux takes a reported change of
         // the endpoint for one that happened after it looked, and lets go of
@@ -236,6 +237,7 @@ const fn name(id: u32) -> ObjectId {
 }
 
 /// The link that an interface asks for: what a port is told.
-pub(crate) fn wanted_link(state: &State, id: u32) -> Option<dpni::SetLinkCfg> {
-    state.body::<Interface>(id).ok().map(|interface| interface.settings.link.wanted.clone())
+pub(crate) fn wanted_link(state: &State, id: u32) -> LinkConfig {
+    let interface = state.body::<Interface>(id);
+    interface.map_or_else(|_| LinkConfig::default(), |interface| interface.settings.link.wanted)
 }

@@ -4,7 +4,7 @@
 use super::{Answer, Call, State, Switch, addressed, flow};
 use crate::mc::{
     Endpoint,
-    interfaces::{self, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, Wanted, at_most},
+    interfaces::{self, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most},
 };
 use mc_abi::{
     Status,
@@ -81,22 +81,12 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::IfEnable(set) => interfaces::switch::<Switch>(state, end(set.if_id), true)?,
         Command::IfDisable(set) => interfaces::switch::<Switch>(state, end(set.if_id), false)?,
         Command::IfSetLinkCfg(set) => {
-            let wanted =
-                Wanted { rate: set.rate, options: set.options, advertising: set.advertising };
-            interfaces::want::<Switch>(state, end(set.if_id), wanted)?;
+            interfaces::want::<Switch>(state, end(set.if_id), set.link)?;
         }
         Command::IfGetLinkState(get) => {
             addressed(state, call)?.port(get.if_id)?;
             let link = interfaces::current(state, end(get.if_id));
-            let reply = dpsw::IfGetLinkStateReply {
-                up: link.up,
-                state_valid: link.valid,
-                rate: link.rate,
-                options: link.options,
-                supported: link.supported,
-                advertising: link.advertising,
-            };
-            return call.reply(get, reply);
+            return call.reply(get, dpsw::IfGetLinkStateReply { link });
         }
         Command::IfGetPortMacAddr(get) => {
             addressed(state, call)?.port(get.if_id)?;

@@ -4,6 +4,7 @@
 use crate::{fabric::Message as Msi, mc::testing::TestMc};
 use mc_abi::{
     MacAddr, Message, ObjectId, Params, Status, Token,
+    blocks::{LinkConfig, LinkState},
     common::{Disable, Enable, Reset},
     dpbp, dpio, dpmac, dpni,
     dpsw::{self, control_queue, events, options},
@@ -22,8 +23,8 @@ fn one(interface: u16) -> [u64; 4] {
     [1 << interface, 0, 0, 0]
 }
 
-fn link(mc: &mut TestMc, dpsw: Token, if_id: u16) -> dpsw::IfGetLinkStateReply {
-    mc.call(dpsw, &dpsw::IfGetLinkState { if_id }).unwrap()
+fn link(mc: &mut TestMc, dpsw: Token, if_id: u16) -> LinkState {
+    mc.call(dpsw, &dpsw::IfGetLinkState { if_id }).unwrap().link
 }
 
 /// What is shown, without forgetting it.
@@ -191,16 +192,15 @@ fn a_link_is_up_while_both_ends_are_on() {
     let address = mc.call(mac_token, &dpmac::GetMacAddr {}).unwrap().address;
     let told = mc.call(dpsw, &dpsw::IfGetPortMacAddr { if_id: 2 }).unwrap().address;
     assert_eq!(told, address);
-    let wanted = dpsw::IfSetLinkCfg { if_id: 2, rate: 100, options: 1, advertising: 4 };
-    mc.call(dpsw, &wanted).unwrap();
-    let asked = mc.call(mac_token, &dpmac::GetLinkCfg {}).unwrap();
-    assert_eq!((asked.rate, asked.options, asked.advertising), (100, 1, 4));
+    let wanted = LinkConfig { rate: 100, options: 1, advertising: 4 };
+    mc.call(dpsw, &dpsw::IfSetLinkCfg { if_id: 2, link: wanted }).unwrap();
+    assert_eq!(mc.call(mac_token, &dpmac::GetLinkCfg {}).unwrap().link, wanted);
 
     // The other side of a virtual link is told as well.
     mc.call(dpni, &Enable {}).unwrap();
-    assert!(!mc.call(dpni, &dpni::GetLinkState {}).unwrap().up);
+    assert!(!mc.call(dpni, &dpni::GetLinkState {}).unwrap().link.up);
     mc.call(dpsw, &dpsw::IfEnable { if_id: 1 }).unwrap();
-    assert!(mc.call(dpni, &dpni::GetLinkState {}).unwrap().up);
+    assert!(mc.call(dpni, &dpni::GetLinkState {}).unwrap().link.up);
     assert!(link(&mut mc, dpsw, 1).up);
     mc.call(dpni, &Disable {}).unwrap();
     assert!(!link(&mut mc, dpsw, 1).up);
@@ -211,7 +211,7 @@ fn a_link_is_up_while_both_ends_are_on() {
     mc.call(dpsw, &Enable {}).unwrap();
     assert!(link(&mut mc, dpsw, 1).up && link(&mut mc, dpsw, 2).up);
     mc.call(dpsw, &Reset {}).unwrap();
-    assert!(!mc.call(dpni, &dpni::GetLinkState {}).unwrap().up);
+    assert!(!mc.call(dpni, &dpni::GetLinkState {}).unwrap().link.up);
 }
 
 #[test]

@@ -9,7 +9,12 @@ use crate::{
     },
     fabric::Message as Msi,
 };
-use mc_abi::{ObjectType, common::Disable, dpmac, dprc};
+use mc_abi::{
+    ObjectType,
+    blocks::{LinkConfig, LinkState},
+    common::Disable,
+    dpmac, dprc,
+};
 
 const MAC: MacAddr = MacAddr([0x00, 0x04, 0x9f, 0x01, 0x02, 0x03]);
 
@@ -113,20 +118,20 @@ fn a_port_gives_its_address_and_its_link() {
     mc.call(dpni, &Reset {}).unwrap();
     assert_eq!(primary(&mut mc), MAC);
 
-    let want = dpni::SetLinkCfg { rate: 1000, options: 5, advertising: 4 };
-    mc.call(dpni, &want).unwrap();
-    let wanted = mc.call(mac_token, &dpmac::GetLinkCfg {}).unwrap();
-    assert_eq!((wanted.rate, wanted.options, wanted.advertising), (1000, 5, 4));
-    let got = mc.call(dpni, &dpni::GetLinkCfg {}).unwrap();
-    assert_eq!((got.rate, got.options, got.advertising), (1000, 5, 4));
+    let want = LinkConfig { rate: 1000, options: 5, advertising: 4 };
+    mc.call(dpni, &dpni::SetLinkCfg { link: want }).unwrap();
+    assert_eq!(mc.call(mac_token, &dpmac::GetLinkCfg {}).unwrap().link, want);
+    assert_eq!(mc.call(dpni, &dpni::GetLinkCfg {}).unwrap().link, want);
 
     mc.call(dpni, &Enable {}).unwrap();
     assert!(!up(&mut mc, dpni), "the PHY has no link");
     happened(&mut mc, dpni);
-    let state = dpmac::SetLinkState { up: true, rate: 100, options: 1, ..Default::default() };
+    let state = dpmac::SetLinkState {
+        link: LinkState { up: true, rate: 100, options: 1, ..LinkState::default() },
+    };
     mc.call(mac_token, &state).unwrap();
     assert_eq!(happened(&mut mc, dpni), events::LINK_CHANGED);
-    let link = mc.call(dpni, &dpni::GetLinkState {}).unwrap();
+    let link = mc.call(dpni, &dpni::GetLinkState {}).unwrap().link;
     assert_eq!((link.up, link.rate, link.options), (true, 100, 1));
     mc.call(mac_token, &state).unwrap();
     assert_eq!(happened(&mut mc, dpni), 0, "nothing new");

@@ -26,7 +26,7 @@ fn port(mc: &mut TestMc, mac: u32) -> (ObjectId, Token) {
 }
 
 fn up(mc: &mut TestMc, dpni: Token) -> bool {
-    mc.call(dpni, &dpni::GetLinkState {}).unwrap().up
+    mc.call(dpni, &dpni::GetLinkState {}).unwrap().link.up
 }
 
 /// What happened since it was last asked.
