@@ -2,7 +2,10 @@
 //! Buffer pools.
 
 use super::{Answer, Call, Family, Object, State};
-use crate::{fabric::Pass, qbman::PoolConfig};
+use crate::{
+    fabric::Pass,
+    qbman::{Hysteresis, PoolConfig, PoolMessage},
+};
 use mc_abi::{
     DecodeError, ObjectType, Params, Status,
     dpbp::{self, Command},
@@ -90,7 +93,16 @@ impl Family for BufferPool {
     /// A pool takes and gives buffers whether or not it is enabled: what a real
     /// one does is not known, and drivers enable it before they fill it.
     fn program(&self, state: &State, _object: &Object, icid: u16, pass: &mut Pass) {
-        let config = PoolConfig { icid };
+        let told = &self.notifications;
+        // A threshold of zero is none.
+        let limit = |enter, exit| (enter != 0).then_some(Hysteresis { enter, exit });
+        let (address, context) = (told.message_iova, told.message_context);
+        let config = PoolConfig {
+            icid,
+            depletion: limit(told.depletion_entry, told.depletion_exit),
+            surplus: limit(told.surplus_entry, told.surplus_exit),
+            message: (address != 0).then_some(PoolMessage { address, context }),
+        };
         state.fabric.qbman().configure_pool(self.bpid.into(), Some(config), pass);
     }
 }

@@ -7,7 +7,7 @@ use super::{
     kicks::Kicks,
     queue::Ticket,
 };
-use qbman_abi::management::ChannelNotification;
+use qbman_abi::management::{self, ChannelNotification};
 use std::{
     collections::VecDeque,
     sync::atomic::{AtomicU8, Ordering},
@@ -25,6 +25,8 @@ pub(super) enum Work {
     Data(Ticket),
     /// A channel has data: a notification.
     Available(u32),
+    /// A congestion group has changed its state: a notification.
+    Congestion(u32),
 }
 
 /// Something for a certain work queue.
@@ -116,6 +118,18 @@ impl Channel {
             self.set_ready(self.ready & !(1 << at), ready);
         }
         Some((at, work))
+    }
+
+    /// What a query tells. `notification` is the work queue that the data
+    /// notification goes to.
+    pub fn state(&self, number: u32, notification: u16) -> management::ChannelState {
+        management::ChannelState {
+            channel: number as u16,
+            armed: self.armed,
+            notification,
+            context: self.context,
+            lengths: self.lengths().map(|length| length as u32),
+        }
     }
 
     /// How many things are in each work queue.

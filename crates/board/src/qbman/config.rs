@@ -9,6 +9,7 @@ use crate::{
     fabric::{Engine, Message},
     soc::Soc,
 };
+use qbman_abi::management::EarlyDrop;
 
 /// How much there is of everything. Objects are numbered from 0; the numbers
 /// here are how many numbers there are, not how many objects are free.
@@ -22,8 +23,12 @@ pub struct Config {
     pub channels: u32,
     /// Buffer pools.
     pub pools: u32,
+    /// Congestion groups.
+    pub groups: u32,
     /// Queuing destinations.
     pub destinations: u32,
+    /// Order restoration records.
+    pub records: u32,
     /// Which queue manager.
     pub version: Version,
     /// Its clock, Hz. Zero counts as one.
@@ -45,7 +50,9 @@ impl From<&Soc> for Config {
             queues: pools.fq.end(),
             channels: pools.channel8.end().max(pools.channel2.end()),
             pools: pools.bp.end(),
+            groups: pools.cg.end(),
             destinations: pools.qd.end(),
+            records: pools.opr.end(),
             version: if soc.has_memory_backed_portals() { Version::V5 } else { Version::V4 },
             clock: soc.qman_clock,
         }
@@ -139,6 +146,11 @@ pub struct QueueConfig {
     pub flow_context: Option<u64>,
     /// Drop of frames that find the queue full.
     pub tail_drop: Option<TailDrop>,
+    /// The congestion group that its frames count in.
+    pub congestion_group: Option<u32>,
+    /// The order restoration record that gives its frames their numbers when
+    /// they are dequeued. One queue a record, for the numbers to tell the order.
+    pub order: Option<u32>,
     /// Whether the queue stays with the portal that it was pushed to until that
     /// portal has consumed its entries: the order of frames is kept whoever
     /// works on them.
@@ -157,6 +169,8 @@ impl QueueConfig {
             context: 0,
             flow_context: None,
             tail_drop: None,
+            congestion_group: None,
+            order: None,
             hold_active: false,
             rejects: None,
         }
@@ -189,11 +203,138 @@ pub struct ChannelConfig {
     pub notification: Option<NotificationConfig>,
 }
 
+/// A threshold, and the one at which its effect ends again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hysteresis {
+    /// Where a state is entered.
+    pub enter: u32,
+    /// Where it is left.
+    pub exit: u32,
+}
+
+/// Where a pool's state changes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolMessage {
+    /// I/O virtual address of 16 bytes.
+    pub address: u64,
+    /// What the notification carries.
+    pub context: u64,
+}
+
 /// A buffer pool of some container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolConfig {
     /// Isolation id of the container.
     pub icid: u16,
+    /// Depleted with fewer buffers than `enter`, no longer with `exit` or more.
+    pub depletion: Option<Hysteresis>,
+    /// Surplus with more buffers than `enter`, no longer with `exit` or fewer.
+    pub surplus: Option<Hysteresis>,
+    /// Who is told of both.
+    pub message: Option<PoolMessage>,
+}
+
+impl PoolConfig {
+    /// A pool without anything special.
+    pub fn new(icid: u16) -> Self {
+        Self { icid, depletion: None, surplus: None, message: None }
+    }
+}
+
+/// State changes of a congestion group, written to memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemoryNotification {
+    /// I/O virtual address of 16 bytes.
+    pub address: u64,
+    /// On entry into the congested state.
+    pub on_entry: bool,
+    /// On exit from it.
+    pub on_exit: bool,
+}
+
+/// State changes of a congestion group, put into a work queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkQueueNotification {
+    /// The channel.
+    pub channel: u32,
+    /// Its work queue.
+    pub priority: u8,
+    /// On entry into the congested state.
+    pub on_entry: bool,
+    /// On exit from it.
+    pub on_exit: bool,
+}
+
+/// A congestion group of some container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// Isolation id of the container.
+    pub icid: u16,
+    /// What the thresholds count.
+    pub unit: Unit,
+    /// Added to each frame's bytes (overhead accounting length).
+    pub overhead: i16,
+    /// Congested above this count; `None`: never.
+    pub enter: Option<u64>,
+    /// No longer congested below this count, or when nothing is left.
+    pub exit: u64,
+    /// Frames that would bring the count above are dropped.
+    pub tail_drop: Option<u64>,
+    /// Early drop, by drop priority of the frame.
+    pub early_drop: [Option<EarlyDrop>; EarlyDrop::PRIORITIES],
+    /// Who is told in memory. The state is also written when this is set, since
+    /// software does not clear the memory (DPDK).
+    pub memory: Option<MemoryNotification>,
+    /// Who is told through a channel.
+    pub work_queue: Option<WorkQueueNotification>,
+    /// What notifications carry.
+    pub context: u64,
+}
+
+impl GroupConfig {
+    /// A group that only counts.
+    pub fn new(icid: u16, unit: Unit) -> Self {
+        Self {
+            icid,
+            unit,
+            overhead: 0,
+            enter: None,
+            exit: 0,
+            tail_drop: None,
+            early_drop: [None; EarlyDrop::PRIORITIES],
+            memory: None,
+            work_queue: None,
+            context: 0,
+        }
+    }
+}
+
+/// Which frames an order restoration takes that come after their turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LateArrivals {
+    /// None.
+    Rejected,
+    /// Those that are so many numbers late at most.
+    Within(u16),
+    /// All.
+    Accepted,
+}
+
+/// An order restoration record of some container (`struct opr_cfg` of DPDK).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderConfig {
+    /// Isolation id of the container.
+    pub icid: u16,
+    /// Numbers that may come before their turn, at most 1024.
+    pub window: u16,
+    /// A number ahead of the window moves the window instead of being rejected.
+    pub auto_advance: bool,
+    /// What becomes of numbers behind the window.
+    pub late: LateArrivals,
+    /// When too many frames wait, the window moves on.
+    pub exhaustion_advances: bool,
+    /// Frames that would be rejected go through out of order.
+    pub loose: bool,
 }
 
 /// A queuing destination of some container.

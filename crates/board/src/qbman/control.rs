@@ -5,10 +5,37 @@
 //! is a mistake of who calls, not of a guest.
 
 use super::{
-    ChannelConfig, DestinationConfig, Kicks, PoolConfig, PortalConfig, Qbman, QueueConfig,
-    queue::Wake,
+    ChannelConfig, DestinationConfig, GroupConfig, Kicks, OrderConfig, PoolConfig, PortalConfig,
+    Qbman, QueueConfig, queue::Wake,
 };
 use crate::fabric::Pass;
+use std::sync::atomic::Ordering;
+
+/// A congestion group as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GroupState {
+    /// Frames in its queues.
+    pub frames: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Whether it is congested.
+    pub congested: bool,
+    /// Frames that it has rejected.
+    pub rejected_frames: u64,
+    /// Bytes of them.
+    pub rejected_bytes: u64,
+}
+
+/// An order restoration record as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OrderState {
+    /// The number that the next dequeued frame gets.
+    pub next_dispensed: u16,
+    /// The number whose turn it is.
+    pub next_expected: u16,
+    /// Frames that wait for their turn.
+    pub waiting: usize,
+}
 
 /// Looks an object up.
 fn find<'a, T>(objects: &'a [T], kind: &str, number: u32) -> Option<&'a T> {
@@ -40,9 +67,9 @@ impl Qbman {
     pub fn configure_queue(&self, fqid: u32, config: Option<QueueConfig>, pass: &mut Pass) {
         let Some(queue) = find(&self.queues, "frame queue", fqid) else { return };
         let wake = match config {
-            Some(config) => queue.lock().configure(fqid, config),
+            Some(config) => queue.lock().configure(fqid, config, &self.shared),
             None => {
-                queue.lock().clear(&self.budget);
+                queue.lock().clear(&self.shared);
                 Wake::Nobody
             }
         };
@@ -68,9 +95,37 @@ impl Qbman {
 
     /// Gives a buffer pool to somebody, or takes it away (`None`), which empties
     /// it.
-    pub fn configure_pool(&self, bpid: u32, config: Option<PoolConfig>, _pass: &mut Pass) {
+    pub fn configure_pool(&self, bpid: u32, config: Option<PoolConfig>, pass: &mut Pass) {
         let Some(pool) = find(&self.pools, "buffer pool", bpid) else { return };
-        pool.lock().configure(config, &self.budget);
+        pool.lock().configure(bpid, config, &self.shared);
+        self.settle(Kicks::NONE, pass);
+    }
+
+    /// Gives a congestion group to somebody, or takes it away (`None`).
+    pub fn configure_group(&self, cgid: u32, config: Option<GroupConfig>, pass: &mut Pass) {
+        let Some(group) = find(&self.shared.groups, "congestion group", cgid) else { return };
+        {
+            let mut group = group.lock();
+            let change = group.configure(cgid, config);
+            self.shared.tell(change);
+        }
+        self.settle(Kicks::NONE, pass);
+    }
+
+    /// Gives an order restoration record to somebody, or takes it away (`None`):
+    /// frames that wait in it are lost then, and numbers start at 0.
+    pub fn configure_order(&self, number: u32, config: Option<OrderConfig>) {
+        let Some((record, next)) = find(&self.records, "order restoration record", number) else {
+            return;
+        };
+        let mut record = record.lock();
+        if record.config() != config.as_ref() {
+            next.store(0, Ordering::Relaxed);
+        }
+        let lost = record.configure(config);
+        if lost != 0 {
+            tracing::debug!(number, lost, "frames lost with their order restoration record");
+        }
     }
 
     /// Gives a queuing destination to somebody, or takes it away (`None`).
@@ -87,6 +142,41 @@ impl Qbman {
     /// Buffers in a pool; none where there is no such pool.
     pub fn free_buffers(&self, bpid: u32) -> u32 {
         self.pools.get(bpid as usize).map_or(0, |pool| pool.lock().free())
+    }
+
+    /// Whether a pool is depleted, and whether it is in surplus.
+    pub fn pool_thresholds(&self, bpid: u32) -> (bool, bool) {
+        self.pools.get(bpid as usize).map_or((false, false), |pool| pool.lock().thresholds())
+    }
+
+    /// A congestion group as it is; nothing where there is no such group.
+    pub fn group_state(&self, cgid: u32) -> GroupState {
+        let Some(group) = self.shared.groups.get(cgid as usize) else {
+            return GroupState::default();
+        };
+        let mut group = group.lock();
+        let (frames, bytes, congested) = group.state();
+        let rejected = group.rejected(false);
+        GroupState {
+            frames,
+            bytes,
+            congested,
+            rejected_frames: rejected.frames,
+            rejected_bytes: rejected.bytes,
+        }
+    }
+
+    /// An order restoration record as it is.
+    pub fn order_state(&self, number: u32) -> OrderState {
+        let Some((record, next)) = self.records.get(number as usize) else {
+            return OrderState::default();
+        };
+        let record = record.lock();
+        OrderState {
+            next_dispensed: next.load(Ordering::Relaxed) & 0x3fff,
+            next_expected: record.next(),
+            waiting: record.waiting(),
+        }
     }
 
     /// Whether there is a portal of this number.

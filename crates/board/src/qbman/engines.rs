@@ -18,7 +18,7 @@ impl Qbman {
             let mut queue = queue.lock();
             let config = queue.config().ok_or(Rejection::Error)?;
             let fd = Fd { flc: config.flow_context.unwrap_or(fd.flc), ..*fd };
-            queue.push(fqid, fd, &self.budget)?
+            queue.push(fqid, fd, &self.shared)?
         };
         let kicks = self.wake(wake, pass);
         self.settle(kicks, pass);
@@ -27,19 +27,25 @@ impl Qbman {
 
     /// Takes the oldest frame of a queue.
     pub fn dequeue(&self, fqid: u32) -> Option<Fd> {
-        self.queues.get(fqid as usize)?.lock().pop()
+        let mut frame = Fd::default();
+        let taken = self.dequeue_many(fqid, std::slice::from_mut(&mut frame));
+        (taken == 1).then_some(frame)
     }
 
     /// Takes as many frames as `out` has places, or as there are, oldest first;
     /// how many.
     pub fn dequeue_many(&self, fqid: u32, out: &mut [Fd]) -> usize {
         let Some(queue) = self.queues.get(fqid as usize) else { return 0 };
-        let mut queue = queue.lock();
-        let mut taken = 0;
-        for place in out {
-            let Some(fd) = queue.pop() else { break };
-            *place = fd;
-            taken += 1;
+        let most = out.len();
+        let mut places = out.iter_mut();
+        let taken = queue.lock().pop(most, &self.shared, &mut |fd| {
+            if let Some(place) = places.next() {
+                *place = fd;
+            }
+        });
+        if self.shared.waiting() {
+            // Whoever has a pass next delivers what the group has to tell.
+            self.note_deadline(0);
         }
         taken
     }
@@ -50,7 +56,7 @@ impl Qbman {
         let Some(pool) = self.pools.get(bpid as usize) else { return 0 };
         let mut pool = pool.lock();
         match pool.config() {
-            Some(config) if config.icid == icid => pool.acquire(out),
+            Some(config) if config.icid == icid => pool.acquire(bpid, out, &self.shared),
             _ => 0,
         }
     }
@@ -62,7 +68,7 @@ impl Qbman {
         let Some(pool) = self.pools.get(bpid as usize) else { return 0 };
         let mut pool = pool.lock();
         match pool.config() {
-            Some(config) if config.icid == icid => pool.release(buffers, &self.budget),
+            Some(config) if config.icid == icid => pool.release(bpid, buffers, &self.shared),
             _ => 0,
         }
     }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::fabric::Pass;
 use qbman_abi::{DequeueEntry, Fd, Notice, NoticeKind, Rejection, Status, Target};
+use std::sync::atomic::Ordering;
 
 /// Something that a dequeue from a channel gives.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Qbman {
             if config.icid != icid && config.peer != Some(icid) {
                 return Err(failed(Rejection::Error));
             }
-            queue.push(number, fd, &self.budget).map_err(failed)?
+            queue.push(number, fd, &self.shared).map_err(failed)?
         };
         Ok((number, self.wake(wake, pass)))
     }
@@ -132,7 +133,7 @@ impl Qbman {
                         return Some(Served::Turn);
                     }
                 }
-                Work::Data(_) | Work::Available(_) if !turn.pushed => {
+                Work::Data(_) | Work::Available(_) | Work::Congestion(_) if !turn.pushed => {
                     channel.lock().add(priority, work, false, ready);
                 }
                 Work::Data(ticket) => {
@@ -148,6 +149,11 @@ impl Qbman {
                     let Some(context) = channel.lock().arrived() else { continue };
                     let kind = NoticeKind::ChannelData;
                     let notice = Notice { kind, state: 0, resource: source, context };
+                    return Some(Served::Notice(notice));
+                }
+                Work::Congestion(number) => {
+                    let Some(group) = self.shared.groups.get(number as usize) else { continue };
+                    let Some(notice) = group.lock().arrived(number) else { continue };
                     return Some(Served::Notice(notice));
                 }
             }
@@ -169,15 +175,23 @@ impl Qbman {
             return None;
         }
         let holds = turn.pushed && queue.config().is_some_and(|config| config.hold_active);
-        let status = if holds { Status::HELD_ACTIVE } else { Status::default() };
+        let hold = holds.then(|| queue.ticket(number));
         let most = if queue.eligible() { turn.most } else { 0 };
-        let mut taken = 0;
-        while taken < most {
-            let Some(entry) = queue.entry(number, status) else { break };
-            let hold = holds.then(|| queue.hold(number, 1));
-            out(entry, hold);
-            taken += 1;
+        let mut out = |entry: DequeueEntry| {
+            let held = if holds { Status::HELD_ACTIVE } else { Status::default() };
+            out(DequeueEntry { status: entry.status.with(held), ..entry }, hold);
+        };
+        let numbers = |record| self.next_number(record);
+        let taken = queue.entries(number, most, &self.shared, numbers, &mut out);
+        if holds {
+            queue.hold(taken as u32);
         }
         Some((taken > 0, queue.served(number)))
+    }
+
+    /// The next number of an order.
+    pub(super) fn next_number(&self, record: u32) -> Option<u16> {
+        let (_, number) = self.records.get(record as usize)?;
+        Some(number.fetch_add(1, Ordering::Relaxed) & 0x3fff)
     }
 }

@@ -28,8 +28,8 @@
 //!
 //! # Locks
 //! From top to bottom: a portal's consumer side (rings that software fills) ->
-//! a portal's producer side (dequeue ring, interrupts) -> channel -> frame queue
-//! -> pool. One of each at most, for no longer than one step. Nobody holds a
+//! a portal's producer side (dequeue ring, interrupts) -> order restoration
+//! record -> channel -> frame queue -> congestion group -> pool -> SMMU. One of each at most, for no longer than one step. Nobody holds a
 //! channel or a queue while a dequeue ring is filled: who makes a queue or a
 //! channel ready notes the portals concerned ([`kicks::Kicks`]) and fills their
 //! rings afterwards.
@@ -44,34 +44,40 @@ mod config;
 mod control;
 mod engines;
 mod flow;
+mod group;
 mod kicks;
 mod memory;
+mod order;
 mod pool;
 mod portal;
 mod queue;
+mod shared;
 
 pub use config::{
-    ChannelConfig, Config, Consumer, DestinationConfig, NotificationConfig, PoolConfig,
-    PortalConfig, QueueConfig, TailDrop, Unit, Version,
+    ChannelConfig, Config, Consumer, DestinationConfig, GroupConfig, Hysteresis, LateArrivals,
+    MemoryNotification, NotificationConfig, OrderConfig, PoolConfig, PoolMessage, PortalConfig,
+    QueueConfig, TailDrop, Unit, Version, WorkQueueNotification,
 };
+pub use control::{GroupState, OrderState};
 pub use portal::PortalCounters;
 
 use crate::{
     fabric::{Dma, Pass},
     host::PortalMemory,
 };
-use budget::Budget;
 use channel::{Channel, Ready};
 use kicks::Kicks;
+use order::Record;
 use parking_lot::{Mutex, RwLock};
 use pool::Pool;
 use portal::Portal;
 use queue::Queue;
+use shared::Shared;
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU16, AtomicU64, Ordering},
     },
 };
 
@@ -97,13 +103,14 @@ pub use qbman_abi::Rejection;
 pub struct Qbman {
     config: Config,
     memory: Arc<dyn PortalMemory>,
-    dma: Dma,
     portals: Box<[Portal]>,
     queues: Box<[Mutex<Queue>]>,
     channels: Box<[(Mutex<Channel>, Ready)]>,
     pools: Box<[Mutex<Pool>]>,
     destinations: Box<[RwLock<Option<DestinationConfig>>]>,
-    budget: Budget,
+    /// Records, and the numbers that their queues give next.
+    records: Box<[(Mutex<Record>, AtomicU16)]>,
+    shared: Shared,
     /// When a timer of a portal ends, at the earliest.
     deadline: AtomicU64,
 }
@@ -123,13 +130,13 @@ impl Qbman {
         Self {
             config,
             memory,
-            dma,
             portals: all(portals, |number| Portal::new(number, config.version)),
             queues: all(config.queues, |_| Mutex::default()),
             channels: all(config.channels, |_| Default::default()),
             pools: all(config.pools, |_| Mutex::default()),
             destinations: all(config.destinations, |_| RwLock::default()),
-            budget: Budget::new(SHARED_MEMORY),
+            records: all(config.records, |_| Default::default()),
+            shared: Shared::new(SHARED_MEMORY, dma, all(config.groups, |_| Mutex::default())),
             deadline: AtomicU64::new(NEVER),
         }
     }
@@ -151,6 +158,7 @@ impl Qbman {
         for portal in &self.portals {
             portal.tick(self, pass);
         }
+        self.settle(Kicks::NONE, pass);
     }
 
     fn note_deadline(&self, at: u64) {
@@ -164,7 +172,11 @@ impl Qbman {
 
     /// Fills dequeue rings until nobody waits for one.
     fn settle(&self, mut kicks: Kicks, pass: &mut Pass) {
-        while let Some(number) = kicks.take() {
+        loop {
+            while let Some(link) = self.shared.take_link() {
+                kicks |= self.link(link, false);
+            }
+            let Some(number) = kicks.take() else { break };
             if let Some(portal) = self.portals.get(number as usize) {
                 kicks |= portal.fill(self, pass);
             }

@@ -3,14 +3,15 @@
 //! to be told of them.
 
 use super::{
-    budget::{Budget, Store},
+    budget::Store,
     channel::{Link, Work},
     config::{Consumer, QueueConfig, Unit},
+    shared::Shared,
 };
 use crate::fabric::Engine;
 use qbman_abi::{
     DequeueEntry, Fd, Rejection, Status,
-    management::{self, Schedule},
+    management::{self, GroupThreshold, QueueFields, Schedule},
 };
 
 /// Frames that each queue may hold whatever the others do.
@@ -61,23 +62,32 @@ impl Queue {
     }
 
     /// Gives the queue to somebody, or changes how it is used. Frames stay.
-    pub fn configure(&mut self, number: u32, config: QueueConfig) -> Wake {
+    pub fn configure(&mut self, number: u32, config: QueueConfig, shared: &Shared) -> Wake {
         let consumer = |config: &QueueConfig| (config.icid, config.consumer);
         if self.config.as_ref().map(consumer) != Some(consumer(&config)) {
             self.forget_consumer();
+        }
+        if self.group() != config.congestion_group {
+            shared.leave(self.group(), self.frames.len() as u64, self.bytes);
+            shared.join(config.congestion_group, self.frames.len() as u64, self.bytes);
         }
         self.config = Some(config);
         self.wake(number)
     }
 
     /// Takes the queue away from its owner: it is as after power-on.
-    pub fn clear(&mut self, budget: &Budget) {
-        self.frames.clear(budget);
+    pub fn clear(&mut self, shared: &Shared) {
+        shared.leave(self.group(), self.frames.len() as u64, self.bytes);
+        self.frames.clear(&shared.budget);
         self.config = None;
         self.bytes = 0;
         self.xoff = false;
         self.forced = false;
         self.forget_consumer();
+    }
+
+    fn group(&self) -> Option<u32> {
+        self.config.as_ref()?.congestion_group
     }
 
     fn forget_consumer(&mut self) {
@@ -91,57 +101,103 @@ impl Queue {
     ///
     /// # Errors
     /// The reason where the queue does not take it.
-    pub fn push(&mut self, number: u32, fd: Fd, budget: &Budget) -> Result<Wake, Rejection> {
+    pub fn push(&mut self, number: u32, fd: Fd, shared: &Shared) -> Result<Wake, Rejection> {
         let config = self.config.as_ref().ok_or(Rejection::Error)?;
+        let length = u64::from(fd.length());
         if let Some(limit) = &config.tail_drop {
             let after = match limit.unit {
                 Unit::Frames => self.frames.len() as u64 + 1,
                 Unit::Bytes => {
                     let frames = self.frames.len() as i64 + 1;
                     let overhead = i64::from(limit.overhead).saturating_mul(frames);
-                    (self.bytes + u64::from(fd.length())).saturating_add_signed(overhead)
+                    (self.bytes + length).saturating_add_signed(overhead)
                 }
             };
             if after > limit.threshold {
                 return Err(Rejection::QueueTailDrop);
             }
         }
-        if !self.frames.push(fd, SHARE, budget) {
+        let group = config.congestion_group;
+        shared.admit(group, &fd)?;
+        if !self.frames.push(fd, SHARE, &shared.budget) {
+            shared.leave(group, 1, length);
             return Err(Rejection::QueueTailDrop);
         }
-        self.bytes += u64::from(fd.length());
+        self.bytes += length;
         Ok(self.wake(number))
     }
 
-    /// Takes the oldest frame.
-    pub fn pop(&mut self) -> Option<Fd> {
+    /// Takes the oldest frames, up to so many; how many there were.
+    pub fn pop(&mut self, most: usize, shared: &Shared, out: &mut impl FnMut(Fd)) -> usize {
+        let before = self.bytes;
+        let mut taken = 0;
+        while taken < most {
+            let Some(fd) = self.take_oldest() else { break };
+            out(fd);
+            taken += 1;
+        }
+        shared.leave(self.group(), taken as u64, before - self.bytes);
+        taken
+    }
+
+    /// Takes the oldest frames, up to so many, as entries of a dequeue; how many
+    /// entries there are. A queue that was forced eligible and is empty gives an
+    /// entry without a frame. `numbers`: where the numbers of the queue's order
+    /// come from.
+    pub fn entries(
+        &mut self,
+        number: u32,
+        most: usize,
+        shared: &Shared,
+        numbers: impl Fn(u32) -> Option<u16>,
+        out: &mut impl FnMut(DequeueEntry),
+    ) -> usize {
+        let (group, before) = (self.group(), self.bytes);
+        let order = self.config.as_ref().and_then(|config| config.order);
+        let context = self.config.as_ref().map_or(0, |config| config.context);
+        let (mut entries, mut frames) = (0, 0);
+        while entries < most {
+            let frame = self.take_oldest();
+            let forced = std::mem::take(&mut self.forced);
+            let mut entry = DequeueEntry {
+                queue: number,
+                bytes: self.bytes as u32,
+                frames: self.frames.len() as u32,
+                context,
+                ..DequeueEntry::default()
+            };
+            match frame {
+                Some(frame) => {
+                    entry.fd = frame;
+                    entry.status = entry.status.with(Status::VALID_FRAME);
+                    frames += 1;
+                }
+                None if forced => {}
+                None => break,
+            }
+            if self.frames.is_empty() {
+                entry.status = entry.status.with(Status::QUEUE_EMPTY);
+            }
+            if forced {
+                entry.status = entry.status.with(Status::FORCE_ELIGIBLE);
+            }
+            if let Some((record, sequence)) =
+                order.and_then(|record| Some((record, numbers(record)?)))
+            {
+                entry.status = entry.status.with(Status::ORDERED);
+                (entry.record, entry.sequence) = (record as u16, sequence);
+            }
+            out(entry);
+            entries += 1;
+        }
+        shared.leave(group, frames, before - self.bytes);
+        entries
+    }
+
+    fn take_oldest(&mut self) -> Option<Fd> {
         let fd = self.frames.pop_oldest()?;
         self.bytes -= u64::from(fd.length());
         Some(fd)
-    }
-
-    /// The entry of a dequeue: the oldest frame, or, of a queue that was forced
-    /// eligible and is empty, none.
-    pub fn entry(&mut self, number: u32, status: Status) -> Option<DequeueEntry> {
-        let frame = self.pop();
-        let forced = std::mem::take(&mut self.forced);
-        if frame.is_none() && !forced {
-            return None;
-        }
-        let set =
-            |status: Status, condition, bits| if condition { status.with(bits) } else { status };
-        let status = set(status, frame.is_some(), Status::VALID_FRAME);
-        let status = set(status, self.frames.is_empty(), Status::QUEUE_EMPTY);
-        let status = set(status, forced, Status::FORCE_ELIGIBLE);
-        Some(DequeueEntry {
-            status,
-            queue: number,
-            bytes: self.bytes as u32,
-            frames: self.frames.len() as u32,
-            context: self.config.as_ref().map_or(0, |config| config.context),
-            fd: frame.unwrap_or_default(),
-            ..DequeueEntry::default()
-        })
     }
 
     /// Whether a ticket still counts, for who has this isolation id.
@@ -168,11 +224,9 @@ impl Queue {
         self.config.as_ref().filter(|_| ticket.generation == self.generation)
     }
 
-    /// Entries of a dequeue ring hold the queue until they are consumed; the
-    /// ticket to let go of it.
-    pub fn hold(&mut self, number: u32, entries: u32) -> Ticket {
+    /// So many entries of a dequeue ring hold the queue until they are consumed.
+    pub fn hold(&mut self, entries: u32) {
         self.held += entries;
-        self.ticket(number)
     }
 
     /// An entry that held the queue is consumed.
@@ -233,6 +287,37 @@ impl Queue {
         }
     }
 
+    /// What a query of the programmable fields tells.
+    pub fn fields(&self, number: u32) -> Option<QueueFields> {
+        let config = self.config.as_ref()?;
+        let work_queue = match config.consumer {
+            Consumer::Channel { channel, priority } | Consumer::Notify { channel, priority } => {
+                (channel as u16) << 3 | u16::from(priority & 7)
+            }
+            Consumer::Parked | Consumer::Engine(_) => 0,
+        };
+        let bits = [
+            (config.congestion_group.is_some(), QueueFields::IN_GROUP),
+            (config.tail_drop.is_some(), QueueFields::TAIL_DROP),
+            (config.hold_active, QueueFields::HOLD_ACTIVE),
+            (matches!(config.consumer, Consumer::Notify { .. }), QueueFields::NOTIFY),
+            (config.order.is_some(), QueueFields::ORDERED),
+        ];
+        let threshold = config.tail_drop.map_or(0, |limit| limit.threshold);
+        Some(QueueFields {
+            group: config.congestion_group.unwrap_or(0) as u16,
+            work_queue,
+            control: bits.iter().filter(|(set, _)| *set).fold(0, |all, (_, bit)| all | bit),
+            tail_drop: GroupThreshold::from_value(threshold),
+            overhead: config.tail_drop.map_or(0, |limit| limit.overhead as u16),
+            context: config.context,
+            icid: config.icid,
+            number,
+            rejects: config.rejects.unwrap_or(0),
+            record: config.order.unwrap_or(0) as u16,
+        })
+    }
+
     /// Whom to tell, once for each time that there is something new.
     fn wake(&mut self, number: u32) -> Wake {
         if !self.eligible() {
@@ -252,7 +337,8 @@ impl Queue {
         }
     }
 
-    fn ticket(&self, queue: u32) -> Ticket {
+    /// The ticket that counts now.
+    pub fn ticket(&self, queue: u32) -> Ticket {
         Ticket { queue, generation: self.generation }
     }
 }

@@ -95,6 +95,14 @@ impl Dequeued {
         self.0[1]
     }
 
+    pub fn seqnum(&self) -> u16 {
+        (self.word(0) >> 16) as u16
+    }
+
+    pub fn oprid(&self) -> u16 {
+        self.word(4) as u16
+    }
+
     pub fn token(&self) -> u8 {
         self.0[7]
     }

@@ -96,7 +96,9 @@ impl TestQbman {
             queues: 64,
             channels: 32,
             pools: 8,
+            groups: 4,
             destinations: 4,
+            records: 4,
             version,
             // A unit of the hold-off time is a microsecond.
             clock: 256_000_000,
@@ -168,7 +170,7 @@ impl TestQbman {
     }
 
     pub fn give_pool(&self, bpid: u32) {
-        let config = PoolConfig { icid: ICID };
+        let config = PoolConfig::new(ICID);
         self.pass(|qbman, pass| qbman.configure_pool(bpid, Some(config), pass));
     }
 }

@@ -2,7 +2,9 @@
 //! The queue manager, driven as Linux and DPDK drive it.
 
 mod client;
+mod congestion;
 mod dequeue;
 mod host;
 mod notifications;
+mod order;
 mod portals;

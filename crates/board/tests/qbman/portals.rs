@@ -324,10 +324,8 @@ fn what_is_taken_away_is_empty_when_it_is_given_again() {
     let mut client = Client::new(&test, 0, Way::LinuxMemory);
     client.send(7, [1, 2]);
     assert!(client.release(3, &[0x1000]));
-    test.pass(|qbman, pass| {
-        qbman.configure_queue(7, None, pass);
-        qbman.configure_pool(3, None, pass);
-    });
+    test.pass(|qbman, pass| qbman.configure_queue(7, None, pass));
+    test.pass(|qbman, pass| qbman.configure_pool(3, None, pass));
     client.send(7, [3]);
     assert!(client.release(3, &[0x1000]));
     test.give_queue(7, Consumer::Parked);

@@ -4,9 +4,12 @@
 use super::{Memory, Portal, count};
 use crate::{
     fabric::Pass,
-    qbman::{Qbman, kicks::Kicks},
+    qbman::{Qbman, kicks::Kicks, order::Waiting},
 };
-use qbman_abi::{Completion, EnqueueCommand, EnqueueResponse, Entry, ReleaseCommand, interrupts};
+use qbman_abi::{
+    Completion, EnqueueCommand, EnqueueResponse, Entry, Rejection, ReleaseCommand, Target,
+    interrupts,
+};
 use std::sync::atomic::{Ordering, fence};
 
 /// What commands work on.
@@ -41,32 +44,90 @@ impl Side<'_> {
     }
 
     fn dispatch(&mut self, icid: u16, command: &EnqueueCommand) -> Kicks {
-        let respond = match command.completion() {
-            Completion::Respond => true,
-            Completion::RejectToQueue => false,
-            Completion::NoFrame | Completion::Reserved => return Kicks::NONE,
-        };
-        let outcome = self.qbman.enqueue_for(icid, command.target(), command.fd, self.pass);
-        let (code, queue, mut kicks) = match outcome {
-            Ok((queue, kicks)) => (EnqueueResponse::ACCEPTED, queue, kicks),
-            Err((rejection, queue)) => {
-                count(&self.portal.counters.rejected, 1);
-                (rejection.code(), queue, Kicks::NONE)
+        if command.completion() == Completion::Reserved {
+            return Kicks::NONE;
+        }
+        let frame = Waiting { command: *command, icid, portal: self.portal.number };
+        if command.ordered() {
+            return self.in_order(&frame);
+        }
+        match command.completion() {
+            Completion::NoFrame => {
+                count(&self.portal.counters.refused, 1);
+                Kicks::NONE
+            }
+            _ => self.enqueue_now(&frame),
+        }
+    }
+
+    /// A command that goes through order restoration: frames whose turn it is
+    /// are enqueued under the lock of the record, so that nobody overtakes.
+    fn in_order(&mut self, frame: &Waiting) -> Kicks {
+        let command = &frame.command;
+        let mut kicks = Kicks::NONE;
+        let qbman = self.qbman;
+        let record =
+            qbman.records.get(usize::from(command.record)).map(|(record, _)| record.lock());
+        let own = record.filter(|r| r.config().is_some_and(|config| config.icid == frame.icid));
+        let number = command.sequence();
+        let outcome = match own {
+            None => Err(Rejection::Error),
+            Some(mut record) => {
+                let out = &mut |frame: &Waiting| kicks |= self.enqueue_now(frame);
+                match command.completion() {
+                    Completion::NoFrame if command.sets_next() => record.set_next(number, out),
+                    Completion::NoFrame => record.hole(number, out),
+                    _ => record.frame(number, command.more_fragments(), frame, out),
+                }
             }
         };
-        if respond {
-            self.respond(icid, &EnqueueResponse { command: *command, code, queue });
-        } else if outcome.is_err() {
-            kicks |= self.reject(queue, command);
+        match outcome {
+            Ok(()) => {}
+            Err(_) if command.completion() == Completion::NoFrame => {
+                count(&self.portal.counters.refused, 1);
+            }
+            Err(rejection) => {
+                let queue = match command.target() {
+                    Target::Queue(queue) => queue,
+                    Target::Destination { .. } => 0,
+                };
+                kicks |= self.rejected(frame, rejection, queue);
+            }
         }
         kicks
+    }
+
+    fn enqueue_now(&mut self, frame: &Waiting) -> Kicks {
+        let Waiting { command, icid, .. } = frame;
+        match self.qbman.enqueue_for(*icid, command.target(), command.fd, self.pass) {
+            Ok((queue, kicks)) => {
+                if command.completion() == Completion::Respond {
+                    let code = EnqueueResponse::ACCEPTED;
+                    self.respond(*icid, &EnqueueResponse { command: *command, code, queue });
+                }
+                kicks
+            }
+            Err((rejection, queue)) => self.rejected(frame, rejection, queue),
+        }
+    }
+
+    fn rejected(&mut self, frame: &Waiting, rejection: Rejection, queue: u32) -> Kicks {
+        let Waiting { command, icid, portal } = *frame;
+        if let Some(portal) = self.qbman.portals.get(portal as usize) {
+            count(&portal.counters.rejected, 1);
+        }
+        if command.completion() == Completion::Respond {
+            self.respond(icid, &EnqueueResponse { command, code: rejection.code(), queue });
+            return Kicks::NONE;
+        }
+        self.reject(icid, queue, &command)
     }
 
     /// The response's token, by which software knows it is there, goes last.
     fn respond(&mut self, icid: u16, response: &EnqueueResponse) {
         let bytes = response.to_bytes();
         let (at, token) = (response.command.response, EnqueueResponse::TOKEN);
-        let dma = &self.qbman.dma;
+        let dma = &self.qbman.shared.dma;
         let written = dma
             .write(icid, at, &bytes[..16])
             .and_then(|()| dma.write(icid, at.wrapping_add(24), &bytes[24..]))
@@ -81,15 +142,15 @@ impl Side<'_> {
     }
 
     /// A rejected frame goes where its queue wants such frames, once.
-    fn reject(&mut self, queue: u32, command: &EnqueueCommand) -> Kicks {
+    fn reject(&mut self, icid: u16, queue: u32, command: &EnqueueCommand) -> Kicks {
         let rejects = self.qbman.queues.get(queue as usize).and_then(|queue| {
             let queue = queue.lock();
-            let config = queue.config().filter(|config| Some(config.icid) == self.icid);
+            let config = queue.config().filter(|config| config.icid == icid);
             config.and_then(|config| config.rejects)
         });
         let taken = rejects.and_then(|number| {
             let mut queue = self.qbman.queues.get(number as usize)?.lock();
-            queue.push(number, command.fd, &self.qbman.budget).ok()
+            queue.push(number, command.fd, &self.qbman.shared).ok()
         });
         match taken {
             Some(wake) => self.qbman.wake(wake, self.pass),
@@ -111,7 +172,8 @@ impl Side<'_> {
         {
             let mut pool = pool.lock();
             if pool.config().is_some_and(|config| Some(config.icid) == self.icid) {
-                let taken = pool.release(command.buffers(), &self.qbman.budget);
+                let number = command.pool.into();
+                let taken = pool.release(number, command.buffers(), &self.qbman.shared);
                 count(&self.portal.counters.lost_buffers, command.buffers().len() - taken);
             } else {
                 count(&self.portal.counters.refused, 1);

@@ -8,7 +8,7 @@ use crate::qbman::{
 };
 use qbman_abi::{
     Entry, ReleaseCommand,
-    management::{self, ChannelNotification, results, verbs},
+    management::{self, ChannelNotification, EarlyDrop, GroupFields, GroupWrite, results, verbs},
 };
 
 impl Side<'_> {
@@ -19,10 +19,15 @@ impl Side<'_> {
         let answer = match verb {
             verbs::ACQUIRE => self.acquire(command),
             verbs::POOL_QUERY => self.query_pool(command),
+            verbs::QUEUE_QUERY => self.with_queue(command, |number, queue| {
+                let fields = queue.fields(number).ok_or(results::BAD_ID)?;
+                Ok(fields.to_bytes())
+            }),
             verbs::QUEUE_STATE_QUERY => {
-                self.with_queue(command, |_, queue| Ok(queue.state())).map(|state| state.to_bytes())
+                self.with_queue(command, |_, queue| Ok(queue.state().to_bytes()))
             }
             verbs::CHANNEL_CONFIGURE => self.configure_channel(command, &mut kicks),
+            verbs::CHANNEL_QUERY => self.query_channel(command),
             verbs::QUEUE_SCHEDULE => self.change_queue(command, &mut kicks, |number, queue| {
                 queue.schedule(number).ok_or(results::BAD_STATE)
             }),
@@ -36,6 +41,12 @@ impl Side<'_> {
                 queue.xoff();
                 Ok(Wake::Nobody)
             }),
+            verbs::GROUP_CONFIGURE
+            | verbs::GROUP_QUERY
+            | verbs::EARLY_DROP_CONFIGURE
+            | verbs::EARLY_DROP_QUERY
+            | verbs::GROUP_COUNTS_QUERY
+            | verbs::GROUP_COUNTS_QUERY_CLEAR => self.group_command(verb, command),
             _ => Err(results::BAD_COMMAND),
         };
         let answer = answer.unwrap_or_else(|result| {
@@ -59,7 +70,9 @@ impl Side<'_> {
         }
         let mut buffers = [0; ReleaseCommand::MOST];
         let enough = pool.free() as usize >= wanted;
-        let taken = if enough { pool.acquire(&mut buffers[..wanted]) } else { 0 };
+        let wanted = if enough { &mut buffers[..wanted] } else { &mut [] };
+        let number = management::id(command).into();
+        let taken = pool.acquire(number, wanted, &self.qbman.shared);
         Ok(management::acquired(command[0], &buffers[..taken]))
     }
 
@@ -91,6 +104,43 @@ impl Side<'_> {
         let mut answer = management::answer(command[0], results::OK);
         answer[2..4].copy_from_slice(&command[2..4]);
         Ok(answer)
+    }
+
+    fn query_channel(&mut self, command: &Entry) -> Result<Entry, u8> {
+        let number = management::id(command).into();
+        let place = self.qbman.channels.get(number as usize);
+        let channel = place.ok_or(results::BAD_CHANNEL)?.0.lock();
+        let config = channel.config().filter(|config| Some(config.icid) == self.icid);
+        let notification = config.ok_or(results::BAD_CHANNEL)?.notification;
+        let own_channel = |portal: u32| self.qbman.portals.get(portal as usize)?.own_channel();
+        let work_queue = notification.and_then(|to| {
+            Some((own_channel(to.portal)? as u16) << 3 | u16::from(to.priority & 7))
+        });
+        Ok(channel.state(number, work_queue.unwrap_or(0)).to_bytes())
+    }
+
+    fn group_command(&mut self, verb: u8, command: &Entry) -> Result<Entry, u8> {
+        let number = management::id(command).into();
+        let shared = &self.qbman.shared;
+        let mut group = shared.groups.get(number as usize).ok_or(results::BAD_ID)?.lock();
+        let owner = group.config().map(|config| config.icid);
+        if owner.is_none() || owner != self.icid {
+            return Err(results::BAD_ID);
+        }
+        match verb {
+            verbs::GROUP_QUERY => return Ok(group.fields(number).to_bytes(verb)),
+            verbs::EARLY_DROP_QUERY => return Ok(EarlyDrop::to_bytes(verb, &group.curves())),
+            verbs::GROUP_COUNTS_QUERY => return Ok(group.rejected(false).to_bytes(verb)),
+            verbs::GROUP_COUNTS_QUERY_CLEAR => return Ok(group.rejected(true).to_bytes(verb)),
+            verbs::EARLY_DROP_CONFIGURE => group.set_curves(EarlyDrop::from_bytes(command)),
+            _ => {
+                let fields = GroupFields::from_bytes(command);
+                let written = GroupWrite::from_bytes(command);
+                let change = group.set_fields(number, written, &fields);
+                shared.tell(change.ok_or(results::BAD_COMMAND)?);
+            }
+        }
+        Ok(management::answer(verb, results::OK))
     }
 
     fn change_queue(

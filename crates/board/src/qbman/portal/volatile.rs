@@ -99,7 +99,7 @@ impl commands::Side<'_> {
     /// Entries in memory: software looks at the first one's token first, so
     /// that goes last, after all else.
     fn write_entries(&mut self, icid: u16, at: u64, bytes: &[u8], frames: usize) {
-        let dma = &self.qbman.dma;
+        let dma = &self.qbman.shared.dma;
         let Some((head, rest)) = bytes.split_at_checked(8) else { return };
         let written = dma.write(icid, at.wrapping_add(8), rest).and_then(|()| {
             fence(Ordering::Release);
@@ -186,9 +186,7 @@ impl Taker<'_> {
             count(&self.portal.counters.refused, 1);
             return;
         };
-        for _ in 0..most {
-            let Some(entry) = queue.entry(number, Status::default()) else { break };
-            out(entry);
-        }
+        let numbers = |record| self.qbman.next_number(record);
+        queue.entries(number, most, &self.qbman.shared, numbers, out);
     }
 }
