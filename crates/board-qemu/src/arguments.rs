@@ -20,6 +20,18 @@ pub struct SharedDirectory {
 /// The 9p tag of the [`SharedDirectory`].
 pub const SHARED_TAG: &str = "host";
 
+/// The 9p tag of a directory that the guest has as its root file system.
+pub const ROOT_TAG: &str = "root";
+
+/// A file of the host that the guest sees as a disk, which it cannot write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The file: what is on the disk, byte for byte.
+    pub path: PathBuf,
+    /// Its serial number, by which the guest tells it from others: at most 20 bytes.
+    pub serial: &'static str,
+}
+
 /// The machine's processors, memory and model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -139,6 +151,10 @@ pub struct Arguments<'a> {
     pub functions: &'a [Function],
     /// The directory that the guest sees.
     pub shared: Option<&'a SharedDirectory>,
+    /// The directory that becomes the guest's root file system.
+    pub root: Option<&'a SharedDirectory>,
+    /// The guest's disks.
+    pub disks: &'a [Disk],
 }
 
 impl Arguments<'_> {
@@ -169,7 +185,10 @@ impl Arguments<'_> {
         socket(command, "console", &self.paths.console());
         command.args(["-serial", "chardev:console"]);
         self.add_ports(command);
-        self.add_shared(command);
+        for (tag, directory) in [(SHARED_TAG, self.shared), (ROOT_TAG, self.root)] {
+            add_directory(command, tag, directory);
+        }
+        self.add_disks(command);
         if !self.functions.is_empty() {
             socket(command, "qtest", &self.paths.qtest());
             command.args(["-qtest", "chardev:qtest", "-qtest-log", "none"]);
@@ -187,16 +206,16 @@ impl Arguments<'_> {
         }
     }
 
-    fn add_shared(&self, command: &mut Command) {
-        let Some(shared) = self.shared else { return };
-        let read_only = if shared.read_only { "on" } else { "off" };
-        let path = escaped(&shared.path);
-        command
-            .args([
-                "-fsdev",
-                &format!("local,id=shared,path={path},security_model=none,readonly={read_only}"),
-            ])
-            .args(["-device", &format!("virtio-9p-device,fsdev=shared,mount_tag={SHARED_TAG}")]);
+    fn add_disks(&self, command: &mut Command) {
+        for Disk { path, serial } in self.disks {
+            let file = escaped(path);
+            command
+                .args([
+                    "-drive",
+                    &format!("if=none,id={serial},format=raw,readonly=on,file={file}"),
+                ])
+                .args(["-device", &format!("virtio-blk-device,drive={serial},serial={serial}")]);
+        }
     }
 
     fn device(&self, function: &Function) -> String {
@@ -212,6 +231,18 @@ impl Arguments<'_> {
         })
         .to_string()
     }
+}
+
+fn add_directory(command: &mut Command, tag: &str, directory: Option<&SharedDirectory>) {
+    let Some(SharedDirectory { path, read_only }) = directory else { return };
+    let read_only = if *read_only { "on" } else { "off" };
+    let path = escaped(path);
+    command
+        .args([
+            "-fsdev",
+            &format!("local,id={tag},path={path},security_model=none,readonly={read_only}"),
+        ])
+        .args(["-device", &format!("virtio-9p-device,fsdev={tag},mount_tag={tag}")]);
 }
 
 fn socket(command: &mut Command, id: &str, path: &Path) {
@@ -242,6 +273,8 @@ mod tests {
             append: "quiet",
             functions: &functions,
             shared: Some(&shared),
+            root: None,
+            disks: &[Disk { path: "/images/a,b.erofs".into(), serial: "root" }],
         }
         .add_to(&mut command);
         let arguments: Vec<String> =
@@ -250,6 +283,9 @@ mod tests {
         assert!(line.contains("-m 524288k") && line.contains("size=536870912,share=on"), "{line}");
         assert!(line.contains("path=/tmp/x,,y,security_model=none,readonly=on"), "{line}");
         assert!(line.contains("socket,id=qmp,path=/run/a,,b/qmp,server=off"), "{line}");
+        let disk = "-drive if=none,id=root,format=raw,readonly=on,file=/images/a,,b.erofs \
+                    -device virtio-blk-device,drive=root,serial=root";
+        assert!(line.contains(disk), "{line}");
         let devices: Vec<&String> =
             arguments.iter().filter(|a| a.contains("vfio-user-pci")).collect();
         assert_eq!(devices.len(), 2);
@@ -272,6 +308,8 @@ mod tests {
             append: "",
             functions: &[],
             shared: None,
+            root: None,
+            disks: &[],
         }
         .add_to(&mut command);
         let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy()).collect();

@@ -140,6 +140,8 @@ pub fn launch(
         append: append.trim_end(),
         functions: &functions,
         shared: config.shared.as_ref(),
+        root: config.root.as_ref(),
+        disks: &config.disks,
     }
     .add_to(&mut command);
     let set_up = SetUp { ecam, stores: set_up_stores(ecam, &functions) };
@@ -186,8 +188,9 @@ fn check(config: &VmConfig, platform: &Platform) -> Result<(), VmError> {
         File::open(path).map(drop).map_err(|source| VmError::Read { path: path.into(), source })
     };
     readable(&platform.kernel)?;
-    if let Some(shared) = &config.shared {
-        readable(&shared.path)?;
+    let directories = config.shared.iter().chain(&config.root).map(|directory| &directory.path);
+    for path in directories.chain(config.disks.iter().map(|disk| &disk.path)) {
+        readable(path)?;
     }
     if config.machine.cpus == 0 {
         return Err(VmError::Config("a machine needs at least one processor".into()));

@@ -33,7 +33,7 @@ mod runtime_directory;
 mod shared_memory;
 mod vm;
 
-pub use arguments::{Machine, PORTS, SHARED_TAG, SharedDirectory};
+pub use arguments::{Disk, Machine, PORTS, ROOT_TAG, SHARED_TAG, SharedDirectory};
 pub use console::{Console, LineHook};
 pub use error::{DeviceTreeError, QmpError, QtestError, RamError, Report, VmError};
 pub use hardware::{Hardware, Window};

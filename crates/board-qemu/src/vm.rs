@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use board::host::{GuestMemory, IrqLines, PortalMemory};
 
-use crate::arguments::{Machine, SharedDirectory};
+use crate::arguments::{Disk, Machine, SharedDirectory};
 use crate::console::{Console, LineHook};
 use crate::error::{Report, VmError};
 use crate::hardware::Hardware;
@@ -52,6 +52,11 @@ pub struct VmConfig {
     pub dpmacs: Vec<u32>,
     /// A directory that the guest can mount, tag [`SHARED_TAG`](crate::SHARED_TAG).
     pub shared: Option<SharedDirectory>,
+    /// A directory that the guest is to have as its root file system, tag
+    /// [`ROOT_TAG`](crate::ROOT_TAG).
+    pub root: Option<SharedDirectory>,
+    /// The guest's disks.
+    pub disks: Vec<Disk>,
     /// Receives all that the console prints.
     pub console_file: Option<PathBuf>,
     /// Called with each console line.
@@ -78,6 +83,8 @@ impl Default for VmConfig {
             context_banks: smmu.context_banks() as u32,
             dpmacs: vec![],
             shared: None,
+            root: None,
+            disks: vec![],
             console_file: None,
             console_hook: None,
             runtime_parent: None,

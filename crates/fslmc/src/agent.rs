@@ -482,6 +482,8 @@ fn describe(ask: &Ask) -> String {
             format!("loading modules {}", names.join(", "))
         }
         Ask::Mount { path, .. } => format!("mounting the shared directory at {path}"),
+        Ask::EnterRoot { .. } => "entering the root file system".into(),
+        Ask::HugePages { pages } => format!("reserving {pages} huge pages"),
         Ask::Bind { containers, driver } => {
             format!("binding {} to {driver}", containers.join(", "))
         }

@@ -4,6 +4,7 @@
 use crate::{faults, kit::Driver};
 use board::{Soc, faults::Rule};
 use clap::{Args, Parser, Subcommand};
+use setup::{DEFAULT_SUITE, Userland};
 use std::path::PathBuf;
 
 /// DPAA2 without hardware: an emulated Layerscape board under unmodified Linux.
@@ -58,6 +59,9 @@ pub struct Setup {
     /// needed for the one in Rust only.
     #[arg(long, value_enum, env = "FSLMC_DRIVER", default_value_t = Driver::Rust)]
     pub driver: Driver,
+    /// Packages of a guest's root file system, to be there when `run` asks for them.
+    #[command(flatten)]
+    pub userland: UserlandArgs,
 }
 
 /// The demonstration.
@@ -91,6 +95,19 @@ pub struct Run {
     #[arg(long = "module", value_name = "NAME")]
     pub modules: Vec<String>,
 
+    /// Packages of the guest's root file system.
+    #[command(flatten)]
+    pub userland: UserlandArgs,
+
+    /// Root file system of the guest: an image (ext4, erofs, squashfs, xfs, btrfs) or a
+    /// directory. It is not written: changes are kept in memory and lost at the end.
+    #[arg(long, value_name = "IMAGE|DIR", conflicts_with_all = ["packages", "suite"])]
+    pub root: Option<PathBuf>,
+
+    /// Huge pages of 2 MiB to reserve in the guest, mounted at /dev/hugepages.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub hugepages: u64,
+
     /// Directory of this machine that the guest sees at /host, and starts
     /// COMMAND in.
     #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "no_share")]
@@ -107,6 +124,34 @@ pub struct Run {
     /// What to run in the guest; a shell where there is nothing.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+/// The guest's root file system, made of Debian packages.
+#[derive(Debug, Args)]
+pub struct UserlandArgs {
+    /// Debian packages (arm64) that the guest has, with all that they depend on, such as
+    /// dpdk,iperf3. Each is NAME, NAME=VERSION or NAME/SUITE. May be repeated.
+    #[arg(long, value_name = "PACKAGE,...", value_delimiter = ',')]
+    pub packages: Vec<String>,
+
+    /// Debian suite of the packages (default: trixie), such as testing. Without
+    /// --packages: the minimal system of that suite.
+    #[arg(long, value_name = "SUITE")]
+    pub suite: Option<String>,
+}
+
+impl UserlandArgs {
+    /// What is asked for, if anything is.
+    ///
+    /// # Errors
+    /// [`setup::Error::PackageName`], [`setup::Error::SuiteName`].
+    pub fn request(&self) -> setup::Result<Option<Userland>> {
+        if self.packages.is_empty() && self.suite.is_none() {
+            return Ok(None);
+        }
+        let suite = self.suite.as_deref().unwrap_or(DEFAULT_SUITE);
+        Userland::new(&self.packages, suite).map(Some)
+    }
 }
 
 /// The machine to boot.

@@ -6,7 +6,7 @@ use crate::{
     cli,
     interrupt::Interrupts,
     kit::Driver,
-    session::{self, Request},
+    session::{self, Request, RootChoice},
 };
 use board_qemu::StopHandle;
 use guest_protocol::Run;
@@ -33,6 +33,8 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
         machine: &args.machine,
         driver: args.driver,
         shared: None,
+        root: RootChoice::Initial,
+        hugepages: 0,
         modules: Vec::new(),
         stop,
         watch: Box::new(|step| {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The guest's initial file system: the agent, busybox, kernel modules.
 
-use crate::kit::{Driver, Kit, KitError};
+use crate::{
+    kit::{Driver, Kit, KitError},
+    root::Root,
+};
 use board_qemu::{EntryError, Initramfs};
 use guest_protocol::module_list::same_name;
 use std::collections::BTreeSet;
@@ -51,6 +54,7 @@ pub enum ImageError {
 pub fn build(
     kit: &Kit,
     shared: bool,
+    root: Option<&Root>,
     driver: Driver,
     more_modules: &[String],
 ) -> Result<Vec<u8>, ImageError> {
@@ -59,8 +63,12 @@ pub fn build(
     image.file("/bin/busybox", 0o755, &Kit::read(&kit.busybox)?)?;
     image.symlink("/bin/fslmc-guest", "/init")?;
     let mut modules = Modules::default();
-    for name in EARLY.iter().chain(if shared { &SHARED[..] } else { &[] }) {
+    let over_9p = shared || root.is_some_and(|root| root.directory().is_some());
+    for name in EARLY.iter().chain(if over_9p { &SHARED[..] } else { &[] }) {
         modules.add(kit, &mut image, "early", name, "")?;
+    }
+    for name in root.map(Root::needs).unwrap_or_default() {
+        modules.add(kit, &mut image, "demand", name, "")?;
     }
     modules.add_driver(kit, &mut image, driver)?;
     for (name, parameters) in DEMAND {

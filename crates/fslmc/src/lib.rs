@@ -15,6 +15,7 @@ mod interrupt;
 pub mod kit;
 pub mod machine;
 mod progress;
+pub mod root;
 pub mod run;
 pub mod session;
 mod terminal;

@@ -5,6 +5,7 @@ use crate::{
     agent::{Agent, AgentError, Hello, Ports, Step},
     image::{self, ImageError},
     kit::{Driver, Kit, KitError},
+    root::Root,
 };
 use board::{
     Board, BoardConfig, Soc,
@@ -51,6 +52,10 @@ pub struct Options {
     pub append: String,
     /// A directory that the guest sees.
     pub shared: Option<SharedDirectory>,
+    /// The guest's root file system; busybox and the agent where there is none.
+    pub root: Option<Arc<Root>>,
+    /// Huge pages of 2 MiB that the guest reserves.
+    pub hugepages: u64,
     /// Which vfio-fsl-mc the machine gets when it asks for it.
     pub driver: Driver,
     /// Modules for the image beyond the usual ones.
@@ -79,6 +84,8 @@ impl Options {
             tracer: None,
             append: String::new(),
             shared: None,
+            root: None,
+            hugepages: 0,
             driver: Driver::Stock,
             modules: Vec::new(),
             console_file: None,
@@ -137,8 +144,9 @@ impl Machine {
     /// # Errors
     /// [`MachineError`]; nothing is left behind.
     pub fn start(kit: &Kit, options: Options) -> Result<Self, MachineError> {
+        let root = options.root.as_deref();
         let initramfs =
-            image::build(kit, options.shared.is_some(), options.driver, &options.modules)?;
+            image::build(kit, options.shared.is_some(), root, options.driver, &options.modules)?;
         let parts = &kit.parts;
         // Fails here, not in QEMU's thread, where the emulator is not there.
         parts.command("qemu-system-aarch64").map_err(KitError::from)?;
@@ -153,11 +161,13 @@ impl Machine {
         let vm_config = VmConfig {
             machine: options.machine,
             initramfs,
-            append: options.append,
+            append: append(&options.append, options.hugepages),
             first_icid: config.mc.first_icid,
             icids: config.mc.icids,
             dpmacs: dpmacs(&config.layout),
             shared: options.shared.clone(),
+            root: root.and_then(Root::directory),
+            disks: root.map(Root::disks).unwrap_or_default(),
             console_file: options.console_file,
             console_hook: options.console_hook,
             stop: options.stop,
@@ -193,6 +203,12 @@ impl Machine {
         let mut agent = Agent::new(ports, options.watch).map_err(|e| fail(&vm, e))?;
         let hello = agent.hello(BOOT_LIMIT).map_err(|e| fail(&vm, e))?;
         let mut machine = Self { agent, vm, board, hello };
+        if let Some(root) = &options.root {
+            machine.ask(root.order())?;
+        }
+        if options.hugepages > 0 {
+            machine.ask(Ask::HugePages { pages: options.hugepages })?;
+        }
         if let Some(shared) = options.shared {
             machine.ask(Ask::Mount {
                 tag: SHARED_TAG.into(),
@@ -294,6 +310,14 @@ fn describe(command: &std::process::Command) -> (Words, Environment) {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let environment = command.get_envs().filter_map(|(k, v)| Some((k.into(), v?.into())));
     (words.map(Into::into).collect(), environment.collect())
+}
+
+/// The kernel's command line. Huge pages are found best when memory is still whole.
+fn append(given: &str, hugepages: u64) -> String {
+    match hugepages {
+        0 => given.to_owned(),
+        pages => format!("hugepagesz=2M hugepages={pages} {given}"),
+    }
 }
 
 /// The ports that the device tree names.

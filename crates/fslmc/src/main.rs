@@ -6,7 +6,7 @@ use clap::Parser;
 use fslmc::{
     check,
     cli::{self, Cli, Command},
-    demo, kit, progress, run, session,
+    demo, kit, progress, root, run, session,
 };
 use miette::{IntoDiagnostic, Result};
 use std::process::ExitCode;
@@ -52,10 +52,17 @@ fn set_up(args: &cli::Setup) -> Result<()> {
         println!("Everything in {} is as the packages had it.", cache.folder().display());
         return Ok(());
     }
+    let userland = args.userland.request().into_diagnostic()?;
     if args.refresh {
         cache.refresh(needs, &*progress).into_diagnostic()?;
+        if let Some(request) = &userland {
+            cache.refresh_userland(request, &*progress).into_diagnostic()?;
+        }
     }
     let kit = kit::Kit::prepare(args.driver, &*progress)?;
+    if let Some(request) = &userland {
+        root::Root::of_packages(&kit, request, &*progress)?;
+    }
     let driver = if kit.driver.is_some() { ", the driver built for it," } else { "" };
     println!(
         "Ready: Linux {}{driver} and its board in {}.",

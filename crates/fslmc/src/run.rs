@@ -7,7 +7,7 @@ use crate::{
     interrupt::Interrupts,
     kit::Driver,
     machine::SHARED_PATH,
-    session::{self, Request},
+    session::{self, Request, RootChoice},
     terminal::RawTerminal,
 };
 use board_qemu::{SharedDirectory, StopHandle};
@@ -34,6 +34,8 @@ pub fn run(args: &cli::Run) -> Result<i32> {
         machine: &args.machine,
         driver: args.driver,
         shared,
+        root: root(args)?,
+        hugepages: args.hugepages,
         modules: args.modules.clone(),
         stop,
         watch: Box::new(|step| {
@@ -77,6 +79,14 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     }
     machine.power_off()?;
     Ok(exit.status.exit_code())
+}
+
+fn root(args: &cli::Run) -> Result<RootChoice<'_>> {
+    if let Some(path) = &args.root {
+        return Ok(RootChoice::Path(path));
+    }
+    let packages = args.userland.request().into_diagnostic()?;
+    Ok(packages.map_or(RootChoice::Initial, RootChoice::Packages))
 }
 
 /// A command gets a terminal where both of its ends are one.

@@ -7,6 +7,7 @@ use crate::{
     kit::{Driver, Kit},
     machine::{self, Machine, Options},
     progress::progress,
+    root::Root,
 };
 use board::{
     dpl::{Dpc, Dpl, Loader},
@@ -15,7 +16,7 @@ use board::{
 };
 use board_qemu::{LineHook, SharedDirectory, StopHandle};
 use miette::{Context, IntoDiagnostic, Result, miette};
-use setup::Parts;
+use setup::{Parts, Userland};
 use std::{
     fs::File,
     io::{BufWriter, Write},
@@ -33,6 +34,10 @@ pub struct Request<'a> {
     pub driver: Driver,
     /// A directory that the guest sees.
     pub shared: Option<SharedDirectory>,
+    /// The guest's root file system.
+    pub root: RootChoice<'a>,
+    /// Huge pages of 2 MiB.
+    pub hugepages: u64,
     /// Modules for the image beyond the usual ones.
     pub modules: Vec<String>,
     /// Stops the machine from elsewhere.
@@ -41,13 +46,30 @@ pub struct Request<'a> {
     pub watch: Box<dyn FnMut(&Step) + Send>,
 }
 
+/// Which root file system a guest has.
+pub enum RootChoice<'a> {
+    /// busybox and the agent.
+    Initial,
+    /// Debian packages.
+    Packages(Userland),
+    /// A user's own, in an image or a directory.
+    Path(&'a Path),
+}
+
 /// Sets up what is missing and boots.
 ///
 /// # Errors
 /// What is wrong, and where.
 pub fn boot(request: Request<'_>) -> Result<Machine> {
-    let kit = Kit::prepare(request.driver, &*progress())?;
     let args = request.machine;
+    check_hugepages(request.hugepages, args.memory)?;
+    let progress = progress();
+    let kit = Kit::prepare(request.driver, &*progress)?;
+    let root = match &request.root {
+        RootChoice::Initial => None,
+        RootChoice::Packages(packages) => Some(Root::of_packages(&kit, packages, &*progress)?),
+        RootChoice::Path(path) => Some(Root::of_path(&kit, path, &*progress)?),
+    };
     let (layout, ports) = layouts(&kit.parts, args)?;
     let mut faults = Faults::default();
     // What is refused or hangs needs no delay first.
@@ -70,6 +92,8 @@ pub fn boot(request: Request<'_>) -> Result<Machine> {
         soc: args.soc.clone(),
         append: args.append.join(" "),
         shared: request.shared,
+        root: root.map(Arc::new),
+        hugepages: request.hugepages,
         driver: request.driver,
         modules: request.modules,
         console_file,
@@ -79,6 +103,24 @@ pub fn boot(request: Request<'_>) -> Result<Machine> {
         ..Options::new(layout)
     };
     Ok(Machine::start(&kit, options)?)
+}
+
+/// What the guest has besides huge pages, at least.
+const PLAIN_MEMORY: u64 = 256 << 20;
+
+fn check_hugepages(pages: u64, memory: u64) -> Result<()> {
+    let taken = pages.saturating_mul(2 << 20);
+    if pages == 0 || taken.saturating_add(PLAIN_MEMORY) <= memory {
+        return Ok(());
+    }
+    let wanted = taken.saturating_add(PLAIN_MEMORY).div_ceil(1 << 20);
+    Err(miette!(
+        help = format!("--memory {wanted}M or more has room for both"),
+        "{pages} huge pages take {} MiB, which leaves less than {} of the machine's {} MiB for all else",
+        taken >> 20,
+        PLAIN_MEMORY >> 20,
+        memory >> 20
+    ))
 }
 
 fn layouts(parts: &Parts, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)> {

@@ -8,10 +8,12 @@
 
 mod console;
 pub mod failure;
+mod hugepages;
 pub mod modules;
 mod orders;
 mod ports;
 mod program;
+mod root;
 mod root_files;
 mod running;
 mod session;

@@ -48,6 +48,18 @@ impl Modules {
         Ok(Self { list })
     }
 
+    /// The module files are at another place from now on.
+    pub fn move_below(&mut self, place: &str) {
+        for module in &mut self.list.modules {
+            module.path.insert_str(0, place);
+        }
+    }
+
+    /// The line of a module in the image's list.
+    pub fn find(&self, name: &str) -> Option<&Module> {
+        self.list.find(name)
+    }
+
     /// Loads the modules that are needed before anything else. One that the kernel
     /// refuses does not keep the others away: the ports that report it may need them.
     /// Returns what was loaded and the first refusal.

@@ -2,13 +2,15 @@
 //! The orders that are carried out at once: modules, mounts, drivers, files.
 
 use crate::failure::Failure;
+use crate::hugepages;
 use crate::modules::{self, Loaded, Modules};
+use crate::root;
 use crate::root_files;
 use crate::steps::Step;
 use crate::versions;
 use fsl_mc_linux::bus::{self, Bus};
 use fsl_mc_linux::kmsg;
-use guest_protocol::{Answer, Ask, KernelMessage, ModuleChoice};
+use guest_protocol::{Answer, Ask, INITIAL_ROOT, KernelMessage, ModuleChoice, RootSource};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -36,7 +38,7 @@ impl Orders {
 
     /// Carries out an order that concerns neither the running command nor the machine's
     /// power.
-    pub fn carry_out(&self, ask: Ask) -> Conclusion {
+    pub fn carry_out(&mut self, ask: Ask) -> Conclusion {
         let mut steps = Vec::new();
         let result = self.attempt(ask, &mut steps);
         if let Err(failure) = &result {
@@ -45,10 +47,19 @@ impl Orders {
         Conclusion { steps, result }
     }
 
-    fn attempt(&self, ask: Ask, steps: &mut Vec<Step>) -> Result<Answer, Failure> {
+    fn attempt(&mut self, ask: Ask, steps: &mut Vec<Step>) -> Result<Answer, Failure> {
         match ask {
             Ask::Load { modules } => self.load(&modules, steps),
             Ask::Mount { tag, path, read_only } => self.mount(&tag, &path, read_only, steps),
+            Ask::EnterRoot { source, modules } => {
+                self.enter_root(&source, modules.as_deref(), steps)
+            }
+            Ask::HugePages { pages } => {
+                hugepages::reserve(pages)?;
+                let detail = format!("{pages} of 2 MiB at {}", hugepages::PLACE);
+                steps.push(Step::done("reserve huge pages", detail));
+                Ok(Answer::Nothing)
+            }
             Ask::Bind { containers, driver } => self.bind(&containers, &driver, steps),
             Ask::Release { containers } => self.release(&containers, steps),
             Ask::Devices => self.devices(),
@@ -84,9 +95,29 @@ impl Orders {
         for name in ["9pnet_virtio", "9p"] {
             self.modules.load_if_shipped(name)?;
         }
-        root_files::mount_host_directory(tag, path, read_only)?;
+        root_files::mount_host_directory(tag, path, read_only, "")?;
         let mode = if read_only { "read-only" } else { "read-write" };
         steps.push(Step::done(format!("mount host directory {tag}"), format!("{path}, {mode}")));
+        Ok(Answer::Nothing)
+    }
+
+    fn enter_root(
+        &mut self,
+        source: &RootSource,
+        modules: Option<&str>,
+        steps: &mut Vec<Step>,
+    ) -> Result<Answer, Failure> {
+        let kind = match source {
+            RootSource::Disk { kind, .. } => kind.as_str(),
+            RootSource::Directory { .. } => "9p",
+        };
+        for name in ["virtio_blk", "erofs", "overlay", "9pnet_virtio", kind] {
+            self.modules.load_if_shipped(name)?;
+        }
+        root::enter(source, modules)?;
+        self.modules.move_below(INITIAL_ROOT);
+        root::complete(&self.modules)?;
+        steps.push(Step::done("enter the root file system", kind));
         Ok(Answer::Nothing)
     }
 
@@ -199,8 +230,9 @@ mod tests {
 
     #[test]
     fn a_module_that_is_not_shipped_is_named() {
-        let Conclusion { steps, result } = Orders::default()
-            .carry_out(Ask::Load { modules: vec![ModuleChoice::named("vfio-fsl-mc")] });
+        let mut orders = Orders::default();
+        let Conclusion { steps, result } =
+            orders.carry_out(Ask::Load { modules: vec![ModuleChoice::named("vfio-fsl-mc")] });
         let error = result.unwrap_err().to_string();
         assert!(error.contains("vfio-fsl-mc is not in the guest's image"), "{error}");
         assert!(steps.iter().any(|step| !step.ok));

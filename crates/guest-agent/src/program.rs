@@ -52,7 +52,7 @@ pub fn start(run: &Run) -> Result<Program, NotStarted> {
     let interactive = run.argv.is_empty();
     let (name, arguments) = match run.argv.split_first() {
         Some((name, arguments)) => (name.as_str(), arguments),
-        None => ("/bin/sh", &[] as &[String]),
+        None => (shell(), &[] as &[String]),
     };
     let mut command = Command::new(name);
     command.args(arguments).env_clear().env("PATH", SEARCH_PATH).env("HOME", "/root");
@@ -76,6 +76,11 @@ pub fn start(run: &Run) -> Result<Program, NotStarted> {
     };
     // `command` goes away here, and with it the agent's copies of the child's ends.
     started.map_err(|error| explain(name, run, &error))
+}
+
+/// The best shell that is there.
+fn shell() -> &'static str {
+    if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" }
 }
 
 fn on_pipes(command: &mut Command) -> io::Result<Program> {
@@ -171,7 +176,8 @@ fn explain(name: &str, run: &Run, error: &io::Error) -> NotStarted {
             127,
             format!(
                 "{} exists, but the interpreter or dynamic loader that it names does not; \
-                 the guest has no shared libraries: link it statically",
+                 the guest has no shared libraries of its own: link it statically, or give \
+                 it Debian's (fslmc run --packages libc6)",
                 file.display()
             ),
         ),

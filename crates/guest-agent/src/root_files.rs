@@ -74,15 +74,21 @@ pub fn install_shell() -> Result<(), Failure> {
 ///
 /// # Errors
 /// When the kernel refuses; the advice names the likely reason.
-pub fn mount_host_directory(tag: &str, path: &str, read_only: bool) -> Result<(), Failure> {
+pub fn mount_host_directory(
+    tag: &str,
+    path: &str,
+    read_only: bool,
+    more_options: &str,
+) -> Result<(), Failure> {
     // 512000 is the most that a virtio transport carries in one message
     // (net/9p/trans_virtio.c: 125 pages of 4 KiB).
-    let options = "trans=virtio,version=9p2000.L,msize=512000";
+    let options = format!("trans=virtio,version=9p2000.L,msize=512000,{more_options}");
+    let options = options.trim_end_matches(',');
     let flags = if read_only { MountFlags::RDONLY } else { MountFlags::empty() };
     mount_one("9p", tag, path, flags, options)
 }
 
-fn mount_one(
+pub(super) fn mount_one(
     kind: &str,
     source: &str,
     place: &str,
@@ -105,6 +111,11 @@ fn mount_one(
                     "The kernel has no 9p: ship the modules 9pnet_virtio and 9p".to_owned()
                 }
                 (Errno::NODEV, _) => format!("The kernel has no {kind}"),
+                (Errno::INVAL | Errno::UCLEAN | Errno::IO, _) if source.starts_with("/dev/") => {
+                    format!(
+                        "Is it a file system of type {kind}, and whole? The kernel's log (dmesg) says more"
+                    )
+                }
                 (Errno::NOENT | Errno::CONNREFUSED, "9p") => format!(
                     "The emulator offers no directory with the tag {source}, or it is mounted already"
                 ),

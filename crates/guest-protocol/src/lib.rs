@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. Host and agent are built together; the host refuses
 /// an agent that says anything else in its [`Report::Hello`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Name of the port with the JSON lines.
 pub const CONTROL_PORT: &str = "fslmc.control";
@@ -83,6 +83,22 @@ pub enum Ask {
         path: String,
         /// Whether the guest may not write.
         read_only: bool,
+    },
+    /// Makes a file system the root of all that runs from now on, under a layer in memory
+    /// that takes what is written. What the guest has started with stays at
+    /// [`INITIAL_ROOT`]. Once only. Concluded by [`Answer::Nothing`].
+    EnterRoot {
+        /// The file system.
+        source: RootSource,
+        /// Serial number of a disk (erofs) with the kernel's modules, to be seen at
+        /// `/lib/modules/<release>`.
+        modules: Option<String>,
+    },
+    /// Reserves huge pages of 2 MiB and mounts them at `/dev/hugepages`; refused where
+    /// the kernel does not find as many. Concluded by [`Answer::Nothing`].
+    HugePages {
+        /// How many.
+        pages: u64,
     },
     /// Gives containers to a driver: loads what the driver needs, takes each
     /// container from its present driver, sets `driver_override` and binds.
@@ -136,6 +152,27 @@ pub enum Ask {
     },
     /// Writes everything back and switches the machine off.
     PowerOff,
+}
+
+/// Where the guest has the files that it started with, once it has another root.
+pub const INITIAL_ROOT: &str = "/run/fslmc";
+
+/// A file system that can be the guest's root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootSource {
+    /// On a disk.
+    Disk {
+        /// The disk's serial number.
+        serial: String,
+        /// Its type, as mount(8) has it.
+        kind: String,
+    },
+    /// A directory of the host that the emulator offers by 9p.
+    Directory {
+        /// The mount tag of the emulator's device.
+        tag: String,
+    },
 }
 
 /// A module to load.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::disk;
 use crate::error::{Error, Result, advice_from};
-use crate::host::{Host, host};
+use crate::host::host;
 use crate::install::Archive;
 use crate::mirror;
-use crate::need::{AbsentKind, Set};
+use crate::need::{AbsentKind, Selection};
 use crate::package::Package;
 use crate::progress::Progress;
 
@@ -27,17 +27,54 @@ const POLL: Duration = Duration::from_millis(100);
 const LOCK_PATIENCE: Duration = Duration::from_secs(300);
 const LOCK_RETRY: Duration = Duration::from_secs(5);
 
+/// The part of the archive that is looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    /// Suites, such as `trixie`.
+    pub suites: Vec<String>,
+    /// The architecture of packages that are named without one.
+    pub native: &'static str,
+    /// Other architectures.
+    pub foreign: Vec<&'static str>,
+    /// Packages that come from a certain suite if it has them, as patterns of
+    /// apt_preferences(5).
+    pub pinned: Vec<(&'static str, &'static str)>,
+}
+
+impl Scope {
+    /// What the sets are made of: the emulator and the kernel are backports, all else
+    /// is trixie.
+    pub fn of_sets() -> Result<Self> {
+        let native = host()?.architecture;
+        Ok(Self {
+            suites: ["trixie", "trixie-backports"].map(str::to_owned).into(),
+            native,
+            foreign: if native == "arm64" { vec![] } else { vec!["arm64"] },
+            pinned: vec![("qemu-*:any", "trixie-backports"), ("linux-*:any", "trixie-backports")],
+        })
+    }
+
+    /// Packages for the guest, each suite as it is.
+    pub fn of_guest(suites: &[String]) -> Self {
+        Self { suites: suites.to_vec(), native: "arm64", foreign: vec![], pinned: vec![] }
+    }
+
+    fn architectures(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.native).chain(self.foreign.iter().copied())
+    }
+}
+
 /// apt-get with a configuration below one folder.
 pub(crate) struct Apt {
     folder: PathBuf,
-    host: &'static Host,
+    scope: Scope,
     mirror: String,
 }
 
 impl Apt {
     /// Nothing outside `folder` is ever written.
-    pub fn new(folder: PathBuf) -> Result<Self> {
-        Ok(Self { folder, host: host()?, mirror: mirror::choose()? })
+    pub fn new(folder: PathBuf, scope: Scope) -> Result<Self> {
+        Ok(Self { folder, scope, mirror: mirror::choose()? })
     }
 }
 
@@ -53,8 +90,9 @@ impl Archive for Apt {
 
     fn update(&self, always: bool, progress: &dyn Progress) -> Result<()> {
         let updated = self.path("updated");
-        // The lists of another mirror are of no use.
-        let fresh = fs::read_to_string(&updated).is_ok_and(|mirror| mirror == self.mirror)
+        // The lists of another mirror are of no use, nor are those of other suites.
+        let source = format!("{} {}", self.mirror, self.scope.suites.join(" "));
+        let fresh = fs::read_to_string(&updated).is_ok_and(|found| found == source)
             && age(&updated).is_some_and(|age| age < LISTS_KEEP);
         if fresh && !always {
             return Ok(());
@@ -64,19 +102,21 @@ impl Archive for Apt {
         self.write_status(&[])?;
         let mut command = self.command("apt-get");
         // Without the option, a list that is not reached is only a warning.
-        command.args(["--error-on=any", "-q", "update"]);
+        // `testing` is another release every other year.
+        command.args(["--error-on=any", "--allow-releaseinfo-change", "-q", "update"]);
         self.run_to_log(command, &action, progress, || ())?;
-        disk::write_whole(&updated, self.mirror.as_bytes())
+        disk::write_whole(&updated, source.as_bytes())
     }
 
-    fn plan(&self, set: &Set) -> Result<Vec<Package>> {
+    fn plan(&self, set: &Selection) -> Result<Vec<Package>> {
         self.state_absent_packages(set)?;
         let mut command = self.install(set);
         // An empty archive folder makes apt-get list everything.
         command
             .arg("-o")
             .arg(format!("Dir::Cache::archives={}/", self.path("no-archives").display()));
-        command.args(["-qq", "--print-uris"]);
+        // With `-qq` it would not say which packages exclude each other.
+        command.args(["-q", "--print-uris"]);
         let text = self.output(command, &format!("resolving what `{}` consists of", set.name))?;
         let mut packages = text
             .lines()
@@ -119,7 +159,12 @@ impl Archive for Apt {
 
     /// apt-get goes on where an earlier run stopped, and checks signatures and
     /// hashes.
-    fn download(&self, set: &Set, packages: &[Package], progress: &dyn Progress) -> Result<()> {
+    fn download(
+        &self,
+        set: &Selection,
+        packages: &[Package],
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let total = packages.iter().map(|package| package.size).sum();
         let is_here = |package: &Package| {
             fs::metadata(self.file(package)).is_ok_and(|file| file.len() == package.size)
@@ -164,6 +209,11 @@ impl Archive for Apt {
 }
 
 impl Apt {
+    /// Whether package lists were ever fetched.
+    pub fn has_lists(&self) -> bool {
+        self.path("updated").exists()
+    }
+
     /// Bytes of `packages` that are on the disk, whole or in part.
     fn downloaded(&self, packages: &[Package]) -> u64 {
         let archives = self.path("archives");
@@ -184,15 +234,13 @@ impl Apt {
 
     /// sources.list(5): only what the sets need of the archive.
     fn sources(&self, keyring: &Path) -> String {
-        let foreign = if self.host.architecture == "arm64" { "" } else { ",arm64" };
         let options = format!(
-            "[arch={}{foreign} target=Packages lang=none pdiffs=no signed-by={}]",
-            self.host.architecture,
+            "[arch={} target=Packages lang=none pdiffs=no signed-by={}]",
+            self.scope.architectures().collect::<Vec<_>>().join(","),
             keyring.display()
         );
-        ["trixie", "trixie-backports"]
-            .map(|suite| format!("deb {options} {} {suite} main\n", self.mirror))
-            .concat()
+        let line = |suite: &String| format!("deb {options} {} {suite} main\n", self.mirror);
+        self.scope.suites.iter().map(line).collect()
     }
 
     /// apt.conf(5). Passed by `-c`, it is read after the machine's files and so
@@ -202,7 +250,8 @@ impl Apt {
     fn configuration(&self) -> String {
         let folder = quoted(&format!("{}/", self.folder.display()));
         let file = |name: &str| quoted(&self.path(name).display().to_string());
-        let foreign = if self.host.architecture == "arm64" { "" } else { " \"arm64\";" };
+        let architectures: String =
+            self.scope.architectures().map(|name| format!(" {};", quoted(name))).collect();
         format!(
             "#clear APT::Update;\n\
              #clear APT::Architectures;\n\
@@ -221,7 +270,7 @@ impl Apt {
              Dir::Etc::preferencesparts \"/dev/null\";\n\
              Dir::Log {folder};\n\
              APT::Architecture \"{architecture}\";\n\
-             APT::Architectures {{ \"{architecture}\";{foreign} }};\n\
+             APT::Architectures {{{architectures} }};\n\
              APT::Default-Release \"\";\n\
              APT::Install-Recommends \"false\";\n\
              APT::Install-Suggests \"false\";\n\
@@ -233,16 +282,16 @@ impl Apt {
             states = file("extended_states"),
             sources = file("sources.list"),
             preferences = file("preferences"),
-            architecture = self.host.architecture,
+            architecture = self.scope.native,
         )
     }
 
     /// Tells the resolver which packages to take for installed, and in which
     /// suite to look for which package.
-    fn state_absent_packages(&self, set: &Set) -> Result<()> {
+    fn state_absent_packages(&self, set: &Selection) -> Result<()> {
         let mut status = Vec::new();
         let mut exact = Vec::new();
-        for absent in set.absent {
+        for absent in &set.absent {
             match absent.kind {
                 AbsentKind::Everywhere => status.push(Stanza {
                     name: absent.name,
@@ -251,7 +300,7 @@ impl Apt {
                     version: "9999".to_owned(),
                 }),
                 // On an arm64 host it is the host's own and needed.
-                AbsentKind::ExactArm64 if self.host.architecture != "arm64" => {
+                AbsentKind::ExactArm64 if self.scope.native != "arm64" => {
                     exact.push(absent.name);
                 }
                 AbsentKind::ExactArm64 => {}
@@ -275,17 +324,16 @@ impl Apt {
         self.write_status(&status)
     }
 
-    /// apt_preferences(5): the emulator and the kernel are backports, all else
-    /// is trixie. A package that stands for installed must not be replaced by
+    /// apt_preferences(5). A package that stands for installed must not be replaced by
     /// the archive's of the same version.
     fn write_preferences(&self, never_arm64: &[&str]) -> Result<()> {
-        let backports = ["qemu-*:any", "linux-*:any"].map(|packages| {
-            format!("Package: {packages}\nPin: release n=trixie-backports\nPin-Priority: 600\n\n")
+        let pinned = self.scope.pinned.iter().map(|(packages, suite)| {
+            format!("Package: {packages}\nPin: release n={suite}\nPin-Priority: 600\n\n")
         });
         let never = never_arm64
             .iter()
             .map(|name| format!("Package: {name}:arm64\nPin: release *\nPin-Priority: -1\n\n"));
-        let text: String = backports.into_iter().chain(never).collect();
+        let text: String = pinned.chain(never).collect();
         disk::write_if_changed(&self.path("preferences"), text.as_bytes())
     }
 
@@ -302,9 +350,9 @@ impl Apt {
         Ok(candidate_in(&text))
     }
 
-    fn install(&self, set: &Set) -> Command {
+    fn install(&self, set: &Selection) -> Command {
         let mut command = self.command("apt-get");
-        command.args(["install", "--no-remove"]).args(set.install);
+        command.args(["install", "--no-remove"]).args(&set.install);
         command
     }
 
@@ -425,7 +473,7 @@ fn failure(action: &str, status: ExitStatus, said: &str) -> Error {
             || line.starts_with("W:")
             || line.starts_with("Err:")
             || (previous.starts_with("Err:") && line.starts_with(' '))
-            || line.contains("Depends:");
+            || ["Depends:", "Conflicts:", "Breaks:"].iter().any(|word| line.contains(word));
         if telling && lines.len() < 12 && !lines.contains(&line) {
             lines.push(line);
         }
@@ -464,6 +512,17 @@ mod tests {
         assert!(error.contains("E: Failed to fetch"), "{error}");
         assert!(!error.contains("Reading package lists"), "{error}");
         assert!(error.contains("FSLMC_MIRROR"), "{error}");
+    }
+
+    /// The answer of apt 2.6 to packages that exclude each other.
+    #[test]
+    fn packages_that_exclude_each_other_are_named() {
+        let said = "The following packages have unmet dependencies:\n \
+                    systemd-sysv : Conflicts: sysvinit-core but 3.14-4 is to be installed\n\
+                    E: Unable to correct problems, you have held broken packages.\n";
+        let error = failure("x", ExitStatus::from_raw(100 << 8), said).to_string();
+        assert!(error.contains("systemd-sysv : Conflicts: sysvinit-core"), "{error}");
+        assert!(error.contains("cannot be there together"), "{error}");
     }
 
     #[test]

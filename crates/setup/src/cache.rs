@@ -3,19 +3,22 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::apt::Apt;
+use crate::apt::{Apt, Scope};
 use crate::build_tree::Headers;
 use crate::disk;
+use crate::erofs::Image;
 use crate::error::{Error, Result};
 use crate::install::{self, Why};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
+use crate::module_image;
 use crate::need::{Need, Set};
 use crate::package::Package;
 use crate::parts::{OpenTree, Parts};
 use crate::progress::Progress;
 use crate::stamp::Stamp;
 use crate::tree::Manifest;
+use crate::userland::{self, Userland};
 
 /// The folder that holds all that was fetched. See the crate's documentation
 /// for its layout.
@@ -90,6 +93,34 @@ impl Cache {
         self.parts(needs, Why::Damaged, progress)
     }
 
+    /// The image of a root file system for the guest; made where nobody has asked for
+    /// these packages yet. For one that is there this takes milliseconds and starts no
+    /// program.
+    ///
+    /// # Errors
+    /// As for [`Cache::ensure`]; [`Error::Apt`] for a package that the suite does not
+    /// have, and for packages that cannot be there together.
+    pub fn userland(&self, request: &Userland, progress: &dyn Progress) -> Result<Image> {
+        userland::open(self, request, false, progress)
+    }
+
+    /// Like [`Cache::userland`], but looks for newer packages first.
+    ///
+    /// # Errors
+    /// As for [`Cache::userland`].
+    pub fn refresh_userland(&self, request: &Userland, progress: &dyn Progress) -> Result<Image> {
+        userland::open(self, request, true, progress)
+    }
+
+    /// An image of what the guest has at `/lib/modules/<release>`, with the indexes that
+    /// `modprobe` uses; made where the kernel has other modules than those of before.
+    ///
+    /// # Errors
+    /// As for [`Cache::ensure`], and [`Error::Indexes`].
+    pub fn modules_image(&self, kernel: &Kernel, progress: &dyn Progress) -> Result<Image> {
+        module_image::open(self, kernel, progress)
+    }
+
     /// Compares every file of the sets with what was unpacked.
     ///
     /// # Errors
@@ -136,7 +167,8 @@ impl Cache {
             {
                 return Ok(tree);
             }
-            install::install(self, set, why, &Apt::new(self.folder.join("apt"))?, progress)
+            let apt = Apt::new(self.folder.join("apt"), Scope::of_sets()?)?;
+            install::install(self, set, why, &apt, progress)
         };
         let trees = needs.iter().map(open).collect::<Result<Vec<_>>>()?;
         Ok(Parts::new(self.folder.clone(), trees))

@@ -67,7 +67,7 @@ pub enum Error {
     )]
     NoSpace {
         /// What is being set up.
-        need: &'static str,
+        need: String,
         /// The cache folder.
         folder: PathBuf,
         /// Megabytes that the download and the unpacked files take together.
@@ -104,6 +104,36 @@ pub enum Error {
         found: String,
         /// The least that will do.
         wanted: &'static str,
+    },
+    /// This cannot be a package.
+    #[error(
+        "`{0}` is no name of a package: packages are named as in Debian, NAME, NAME=VERSION or NAME/SUITE"
+    )]
+    PackageName(String),
+    /// This cannot be a suite.
+    #[error("`{0}` is no name of a suite: Debian's are trixie, testing and so on")]
+    SuiteName(String),
+    /// An image of a file system was not made.
+    #[error("making the image {} did not succeed ({status}): {output}", image.display())]
+    Image {
+        /// The image.
+        image: PathBuf,
+        /// How mkfs.erofs ended.
+        status: std::process::ExitStatus,
+        /// What it said.
+        output: String,
+    },
+    /// The modules of a kernel were not indexed.
+    #[error(
+        "indexing the modules of Linux {release} (depmod) did not succeed ({status}): {output}"
+    )]
+    Indexes {
+        /// The kernel.
+        release: String,
+        /// How depmod ended.
+        status: std::process::ExitStatus,
+        /// What it said.
+        output: String,
     },
     /// A package does not unpack.
     #[error(
@@ -304,7 +334,7 @@ fn on_new_line(advice: &Option<&'static str>) -> String {
 
 /// What to do, from what apt-get or dpkg-deb said.
 pub(crate) fn advice_from(output: &str) -> Option<&'static str> {
-    const KNOWN: [(&str, &str); 12] = [
+    const KNOWN: [(&str, &str); 15] = [
         (
             "No space left on device",
             "The disk is full: free some space, or set FSLMC_CACHE to a folder on another disk. A further run goes on from here.",
@@ -341,6 +371,18 @@ pub(crate) fn advice_from(output: &str) -> Option<&'static str> {
         (
             "is not signed",
             "What answers there is no Debian mirror: FSLMC_MIRROR=http://deb.debian.org/debian names one.",
+        ),
+        (
+            "Unable to locate package",
+            "Is the name right? packages.debian.org has those of each suite; --suite chooses another one.",
+        ),
+        (
+            "was not found",
+            "This suite does not have the package in that version: packages.debian.org lists the versions; --suite chooses another suite.",
+        ),
+        (
+            "unmet dependencies",
+            "These packages cannot be there together: ask for fewer, or for all of them from one suite.",
         ),
         ("Permission denied", "Set FSLMC_CACHE to a folder that you may write to."),
         ("not valid yet", "The clock of this machine is wrong: set it."),

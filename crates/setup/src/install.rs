@@ -11,7 +11,7 @@ use crate::compression;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
-use crate::need::{Finish, Set};
+use crate::need::{Finish, Selection, Set};
 use crate::package::Package;
 use crate::parts::{OpenTree, Parts};
 use crate::progress::Progress;
@@ -26,12 +26,17 @@ pub(crate) trait Archive {
     fn update(&self, always: bool, progress: &dyn Progress) -> Result<()>;
     /// What a set consists of today, whether it has been downloaded or not,
     /// sorted.
-    fn plan(&self, set: &Set) -> Result<Vec<Package>>;
+    fn plan(&self, set: &Selection) -> Result<Vec<Package>>;
     /// Bytes that packages take once they are unpacked, as they state it
     /// themselves.
     fn installed_size(&self, packages: &[Package]) -> Result<u64>;
     /// Downloads what is not there yet.
-    fn download(&self, set: &Set, packages: &[Package], progress: &dyn Progress) -> Result<()>;
+    fn download(
+        &self,
+        set: &Selection,
+        packages: &[Package],
+        progress: &dyn Progress,
+    ) -> Result<()>;
     /// The file of a downloaded package.
     fn file(&self, package: &Package) -> PathBuf;
     /// Removes packages that have been unpacked.
@@ -69,7 +74,8 @@ pub(crate) fn install(
     }
     archive.prepare()?;
     archive.update(why == Why::Refresh, progress)?;
-    let packages = archive.plan(set)?;
+    let selection = set.selection();
+    let packages = archive.plan(&selection)?;
     let name = tree_name(set, &packages)?;
     let root = cache.trees().join(&name);
     let current = match cache.stamp(set) {
@@ -79,8 +85,8 @@ pub(crate) fn install(
     if current && why != Why::Damaged {
         progress.message(&format!("`{}` is up to date", set.name));
     } else {
-        check_space(cache, set, archive, &packages)?;
-        download(set, archive, &packages, progress)?;
+        check_space(cache, set.name, set.room, archive, &packages)?;
+        download(&selection, archive, &packages, progress)?;
         unpack(cache, set, archive, &packages, &root, progress)?;
         archive.forget(&packages)?;
     }
@@ -90,27 +96,29 @@ pub(crate) fn install(
     opened.ok_or_else(|| Error::NotInTree { what: "what was just unpacked".into(), tree: root })
 }
 
-fn check_space(
+/// `extra` is what the work takes beside the packages, packed and unpacked.
+pub(crate) fn check_space(
     cache: &Cache,
-    set: &Set,
+    name: &str,
+    extra: u64,
     archive: &dyn Archive,
     packages: &[Package],
 ) -> Result<()> {
     let download: u64 = packages.iter().map(|package| package.size).sum();
     let unpacked = archive.installed_size(packages)?;
-    let needed = download.saturating_add(unpacked).saturating_add(set.room) >> 20;
+    let needed = download.saturating_add(unpacked).saturating_add(extra) >> 20;
     let available = disk::free_bytes(cache.folder())? >> 20;
     if available < needed {
         let folder = cache.folder().to_owned();
-        return Err(Error::NoSpace { need: set.name, folder, needed, available });
+        return Err(Error::NoSpace { need: name.to_owned(), folder, needed, available });
     }
     Ok(())
 }
 
 /// Package lists that are a little old name files that the mirror does not have
 /// any more, and a mirror may falter: a second try starts from new lists.
-fn download(
-    set: &Set,
+pub(crate) fn download(
+    set: &Selection,
     archive: &dyn Archive,
     packages: &[Package],
     progress: &dyn Progress,
@@ -159,7 +167,7 @@ fn unpack(
 
 /// A package that does not unpack was damaged after apt-get had checked it: the
 /// next run is to fetch it again. On a full disk it is not to blame.
-fn discard_damaged(error: &Error) {
+pub(crate) fn discard_damaged(error: &Error) {
     if let Error::Unpack { package, advice: None, .. } = error {
         // If that fails too, the next run says so.
         let _ = fs::remove_file(package);

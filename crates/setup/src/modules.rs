@@ -88,19 +88,34 @@ pub(crate) fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }
 
+/// The files of all loadable modules as `modules.order` names them below `folder`, with
+/// the suffix of their compression.
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths: Vec<_> = listed(&folder.join("modules.order"))?.into_values().collect();
+    paths.sort();
+    paths.into_iter().map(|path| Ok(with_suffix(folder, &path)?.0)).collect()
+}
+
 /// Reads a module whichever way it is compressed.
 fn read(plain: &Path) -> Result<(PathBuf, Vec<u8>)> {
+    let (_, path) = with_suffix(Path::new(""), plain)?;
+    let bytes = fs::read(&path).map_err(Error::file("cannot read", &path))?;
+    let bytes = compression::decompress(&path, bytes)?;
+    Ok((path, bytes))
+}
+
+/// Finds a module whichever way it is compressed; gives its path below `folder` and its
+/// whole path.
+fn with_suffix(folder: &Path, plain: &Path) -> Result<(PathBuf, PathBuf)> {
     for suffix in ["", ".xz", ".zst", ".gz"] {
         let mut path = plain.as_os_str().to_owned();
         path.push(suffix);
-        let path = PathBuf::from(path);
-        if path.exists() {
-            let bytes = fs::read(&path).map_err(Error::file("cannot read", &path))?;
-            let bytes = compression::decompress(&path, bytes)?;
-            return Ok((path, bytes));
+        let whole = folder.join(&path);
+        if whole.exists() {
+            return Ok((path.into(), whole));
         }
     }
-    Err(Error::file("cannot read", plain)(std::io::ErrorKind::NotFound.into()))
+    Err(Error::file("cannot read", folder.join(plain))(std::io::ErrorKind::NotFound.into()))
 }
 
 impl Module {

@@ -13,6 +13,8 @@ pub enum Need {
     /// To build modules for the board's kernel: compilers, kbuild, the kernel's
     /// headers, and what Debian's headers lack to build modules in Rust.
     KernelBuild,
+    /// To make images of file systems for the guest.
+    Images,
 }
 
 /// What a set consists of.
@@ -40,6 +42,31 @@ pub(crate) struct Set {
     pub room: u64,
 }
 
+impl Set {
+    /// What the resolver is asked for.
+    pub fn selection(&self) -> Selection {
+        Selection {
+            name: self.name.to_owned(),
+            install: self.install.iter().map(|&package| package.to_owned()).collect(),
+            absent: self.absent.to_vec(),
+            at_least: self.at_least,
+        }
+    }
+}
+
+/// What the resolver is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    /// Its name in messages.
+    pub name: String,
+    /// Packages to resolve with all they depend on, in apt-get's words.
+    pub install: Vec<String>,
+    /// Packages that the resolver takes for installed.
+    pub absent: Vec<Absent>,
+    /// The least version of a package that will do.
+    pub at_least: Option<(&'static str, &'static str)>,
+}
+
 /// What is done with a tree before it is of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finish {
@@ -53,7 +80,7 @@ pub(crate) enum Finish {
 }
 
 /// A package that is never fetched though others depend on it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Absent {
     /// Its name.
     pub name: &'static str,
@@ -71,13 +98,13 @@ pub(crate) enum AbsentKind {
     ExactArm64,
 }
 
-const fn absent(name: &'static str) -> Absent {
+pub(crate) const fn absent(name: &'static str) -> Absent {
     Absent { name, kind: AbsentKind::Everywhere }
 }
 
 impl Need {
     /// All sets.
-    pub const ALL: [Self; 3] = [Self::Board, Self::Cross, Self::KernelBuild];
+    pub const ALL: [Self; 4] = [Self::Board, Self::Cross, Self::KernelBuild, Self::Images];
 
     /// The set's name, in file names and messages.
     pub fn name(self) -> &'static str {
@@ -89,6 +116,7 @@ impl Need {
             Need::Board => &BOARD,
             Need::Cross => &CROSS,
             Need::KernelBuild => &KERNEL_BUILD,
+            Need::Images => &IMAGES,
         }
     }
 }
@@ -257,4 +285,17 @@ static KERNEL_BUILD: Set = Set {
     ],
     finish: Finish::BuildTree(1),
     room: 1 << 30,
+};
+
+/// kmod opens the libraries that unpack modules at run time: no package depends on
+/// them.
+static IMAGES: Set = Set {
+    name: "images",
+    install: &["erofs-utils", "kmod", "liblzma5", "libzstd1", "zlib1g"],
+    absent: &[absent("openssl-provider-legacy")],
+    at_least: None,
+    programs: &["mkfs.erofs", "kmod"],
+    files: &["usr/sbin/depmod"],
+    finish: Finish::AsItIs,
+    room: 0,
 };

@@ -50,6 +50,11 @@ impl Package {
         })
     }
 
+    /// The package in this version as one word, `name:architecture=version`.
+    pub(crate) fn described(&self) -> String {
+        format!("{}:{}={}", self.name, self.architecture, self.version)
+    }
+
     /// Whether the upstream version is at least `least`, compared number by
     /// number (`1:11.1.3+ds-1` is at least `11.1`).
     pub(crate) fn is_at_least(&self, least: &str) -> bool {

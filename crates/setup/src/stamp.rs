@@ -37,7 +37,7 @@ impl Stamp {
             tree,
             recipe: recipe(set)?,
             key_files: key_files(set, root)?,
-            packages: packages.iter().map(describe).collect(),
+            packages: packages.iter().map(Package::described).collect(),
         })
     }
 
@@ -58,7 +58,7 @@ pub(crate) fn tree_name(set: &Set, packages: &[Package]) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(recipe(set)?);
     for package in packages {
-        hash.update(describe(package));
+        hash.update(package.described());
         hash.update("\n");
     }
     let digits = tree::hexadecimal(&hash.finalize());
@@ -80,10 +80,6 @@ fn recipe(set: &Set) -> Result<String> {
         set.install.join(" "),
         absent.join(" ")
     ))
-}
-
-fn describe(package: &Package) -> String {
-    format!("{}:{}={}", package.name, package.architecture, package.version)
 }
 
 /// The files that are looked at on each run, relative to `root`.

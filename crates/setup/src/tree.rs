@@ -84,7 +84,7 @@ fn unpack_all(packages: &[(u64, &Path)], tree: &Path, progress: &dyn Progress) -
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some((size, package)) = packages.get(index) else { break };
-                    if let Err(error) = unpack_one(package, tree) {
+                    if let Err(error) = dpkg_deb("-x", package, tree) {
                         next.store(packages.len(), Ordering::Relaxed);
                         let mut slot =
                             failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -101,11 +101,12 @@ fn unpack_all(packages: &[(u64, &Path)], tree: &Path, progress: &dyn Progress) -
     failed.map_or(Ok(()), Err)
 }
 
-fn unpack_one(package: &Path, tree: &Path) -> Result<()> {
+/// Unpacks a package's files (`-x`) or its control files (`-e`).
+fn dpkg_deb(part: &str, package: &Path, into: &Path) -> Result<()> {
     let output = Command::new("dpkg-deb")
-        .arg("-x")
+        .arg(part)
         .arg(package)
-        .arg(tree)
+        .arg(into)
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()
@@ -242,6 +243,42 @@ fn record(path: &Path) -> std::io::Result<FileRecord> {
         size = size.saturating_add(read.len() as u64);
     }
     Ok(FileRecord { size, sha256: hexadecimal(&hash.finalize()) })
+}
+
+/// What a package has besides its files: control fields and maintainer scripts.
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// The folder with `control`, `postinst` and so on.
+    pub folder: PathBuf,
+}
+
+impl Control {
+    /// One of the files; nothing where the package has none of that name.
+    pub fn read(&self, name: &str) -> Result<Option<String>> {
+        let path = self.folder.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::file("cannot read", &path)(error)),
+        }
+    }
+}
+
+/// Unpacks the control files of packages into folders below `folder`.
+pub(crate) fn control_files(packages: &[PathBuf], folder: &Path) -> Result<Vec<Control>> {
+    disk::make_folder(folder)?;
+    let one = |(number, package): (usize, &PathBuf)| {
+        let folder = folder.join(number.to_string());
+        dpkg_deb("-e", package, &folder)?;
+        Ok(Control { folder })
+    };
+    packages.iter().enumerate().map(one).collect()
+}
+
+/// The start of a text's SHA-256, which tells texts apart.
+pub(crate) fn short_hash(text: &str) -> String {
+    let hash = Sha256::digest(text);
+    hexadecimal(hash.get(..6).unwrap_or(&hash))
 }
 
 /// Bytes as lower-case hexadecimal digits.

@@ -6,14 +6,20 @@ mod check;
 mod failures;
 mod program;
 mod run;
+mod userland;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::time::Instant;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = [check::trials(), run::trials(), failures::trials()].into_iter().flatten();
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let trials = [userland::trials(), check::trials(), run::trials(), failures::trials()];
+    let boots = (arguments.include_ignored || arguments.ignored) && !arguments.list;
+    if boots && let Err(error) = userland::prepare() {
+        // Tests that need them fail and say so again.
+        eprintln!("{error:#}");
+    }
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
 
 /// A test that needs the parts of a machine, or boots one, and tells how long that took.
