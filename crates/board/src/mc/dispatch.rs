@@ -2,7 +2,7 @@
 //! From a message to the handler of its command, and back.
 
 use super::{
-    Answer, Call, State, call, containers, dpmng, dprc,
+    Answer, Call, State, call, containers, dpmng, dpni, dprc,
     families::{self, Facts, Outcome},
 };
 use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Wire, common};
@@ -73,6 +73,9 @@ fn route(
     }
     if number == common::CLOSE {
         state.sessions.close(token);
+        if call.object.kind == ObjectType::Dpni {
+            dpni::target_closed(state, call.object);
+        }
         return (traced.then(|| "Close".into()), Ok(Answer::DONE));
     }
     if let Some(kind) = family_command(number, common::CREATE) {

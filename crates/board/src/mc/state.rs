@@ -4,7 +4,7 @@
 use super::{
     Family, Object,
     connections::Connections,
-    containers, families,
+    containers, dpni, families,
     pools::{self, Pools},
     portals::Portals,
     session::Sessions,
@@ -197,6 +197,9 @@ impl State {
         self.sessions.forget(id);
         let object = self.objects.remove(&id).ok_or(Status::NoResource)?;
         families::destroy(self, object);
+        if id.kind == ObjectType::Dpni {
+            dpni::target_closed(self, id);
+        }
         self.raise(containers::name(container), 0, event::OBJ_DESTROYED);
         Ok(())
     }

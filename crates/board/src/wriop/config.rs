@@ -162,6 +162,17 @@ pub struct Steering {
     /// What frames meet that no rule matches, where there is no spreading by
     /// hash.
     pub miss: SteeringMiss,
+    /// Where rules send frames on to.
+    pub redirects: Vec<Redirect>,
+}
+
+/// Other interfaces that frames go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// They send the frame; otherwise they receive it.
+    pub transmit: bool,
+    /// Numbers of the interfaces.
+    pub targets: Vec<u32>,
 }
 
 /// What a rule of a class does with a frame.
@@ -176,6 +187,8 @@ pub enum SteeringAction {
         /// Its flow context, instead of the queue's.
         flow_context: Option<u64>,
     },
+    /// It goes to other interfaces: the number of a [`Redirect`].
+    Redirect(u16),
 }
 
 /// What becomes of frames that no rule matches.

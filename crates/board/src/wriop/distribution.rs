@@ -47,6 +47,11 @@ pub(super) struct Choice {
 pub(super) enum Chosen {
     Queue(Choice),
     Discard,
+    /// Other interfaces: the number of a redirection of a class.
+    Redirect {
+        class: u8,
+        index: u16,
+    },
 }
 
 impl Distributor {
@@ -102,6 +107,9 @@ impl Distributor {
                 let key = choice.key(key, frame, parsed);
                 match (rules.find(&key), miss) {
                     (Some(SteeringAction::Discard), _) => return Chosen::Discard,
+                    (Some(SteeringAction::Redirect(index)), _) => {
+                        return Chosen::Redirect { class: choice.class, index };
+                    }
                     (Some(SteeringAction::Queue { queue, flow_context }), _) => {
                         choice.flow_context = flow_context;
                         Some(queue)
@@ -167,7 +175,7 @@ mod tests {
     fn to(config: &ReceiveConfig, last: u8) -> Option<(u8, u16)> {
         match choose(config, last, None) {
             Chosen::Queue(choice) => Some((choice.class, choice.queue)),
-            Chosen::Discard => None,
+            Chosen::Discard | Chosen::Redirect { .. } => None,
         }
     }
 
@@ -178,7 +186,8 @@ mod tests {
         assert_eq!(to(&config, 1), Some((0, 0)));
         let queue = |queue| SteeringAction::Queue { queue, flow_context: Some(7) };
         let rules = vec![rule(1, queue(3)), rule(2, SteeringAction::Discard)];
-        let steering = Steering { key: key(), rules, miss: SteeringMiss::Queue(4) };
+        let miss = SteeringMiss::Queue(4);
+        let steering = Steering { key: key(), rules, miss, redirects: Vec::new() };
         config.classes[0].distribution.steering = Some(steering);
         assert_eq!([1, 2, 3].map(|last| to(&config, last)), [Some((0, 3)), None, Some((0, 4))]);
         let spread = Spread { key: key(), size: 4 };

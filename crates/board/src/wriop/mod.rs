@@ -17,6 +17,7 @@ mod config;
 mod counters;
 mod distribution;
 mod filter;
+mod forward;
 mod frame;
 mod hash;
 mod interface;
@@ -32,18 +33,19 @@ mod tests;
 
 use crate::fabric::{Dma, Pass};
 use parking_lot::RwLock;
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 pub use config::{
     Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, QosAction,
-    QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Spread, Steered, Steering,
-    SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
+    QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Redirect, Spread, Steered,
+    Steering, SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
 };
 pub use counters::{Tally, Volume};
 pub use key::{KeyError, KeyProfile, MAX_KEY_SIZE};
 pub use queues::Queues;
 pub use rules::Rule;
 
+use forward::Works;
 use interface::Interface;
 
 /// Egress channels that an interface may have.
@@ -91,7 +93,10 @@ impl Wriop {
     /// interface woken again in between.
     pub fn transmit<Q: Queues>(&self, id: u32, queues: &Q, memory: &Dma, pass: &mut Pass) {
         if let Some(interface) = self.interface(id) {
-            transmit::transmit(self, &interface, &mut Platform { queues, memory, pass });
+            SCRATCH.with_borrow_mut(|Scratch { frame, works }| {
+                let mut platform = Platform { queues, memory, pass, works };
+                transmit::transmit(self, &interface, &mut platform, frame);
+            });
         }
     }
 
@@ -129,4 +134,17 @@ struct Platform<'a, Q> {
     queues: &'a Q,
     memory: &'a Dma,
     pass: &'a mut Pass,
+    works: &'a mut Works,
+}
+
+/// Memory that a thread uses for one frame after the other.
+struct Scratch {
+    /// The frame that is sent.
+    frame: Vec<u8>,
+    works: Works,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        const { RefCell::new(Scratch { frame: Vec::new(), works: Works::new() }) };
 }

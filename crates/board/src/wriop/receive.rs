@@ -3,10 +3,11 @@
 
 use super::{
     Platform, Queues, checksum,
-    config::{Layout, Pool, ReceiveQueue, Steered},
+    config::{Endpoint, Layout, Pool, ReceiveQueue},
     counters::{Cast, Tally, Volume},
     distribution::{Choice, Chosen},
     filter::Verdict,
+    forward::Onward,
     frame::Frame,
     interface::{Interface, ReceiveSide},
     parser::{Parsed, parse},
@@ -109,7 +110,13 @@ impl<'a> Receiver<'a> {
                 hash: 0,
             }
         } else {
-            self.destination(by_station.or(by_vlan), frame.bytes, &parsed, &mut found)?
+            match side.distributor.choose(frame.bytes, &parsed, by_station.or(by_vlan)) {
+                Chosen::Queue(choice) => self.destination(choice, &mut found)?,
+                Chosen::Discard => return Err(Drop::Discarded),
+                Chosen::Redirect { class, index } => {
+                    return self.redirect(frame.bytes, class, index, platform);
+                }
+            }
         };
         found |= match Cast::of(frame.bytes) {
             Cast::Unicast => 0,
@@ -121,17 +128,30 @@ impl<'a> Receiver<'a> {
         self.deliver(&received, &destination, platform)
     }
 
-    /// The queue of a frame.
-    fn destination(
+    /// Sends a frame on to other interfaces, for a rule.
+    fn redirect<Q: Queues>(
         &self,
-        filtered: Option<Steered>,
-        frame: &[u8],
-        parsed: &Parsed,
-        found: &mut u32,
-    ) -> Result<Destination, Drop> {
-        let Chosen::Queue(choice) = self.side.distributor.choose(frame, parsed, filtered) else {
-            return Err(Drop::Discarded);
-        };
+        bytes: &[u8],
+        class: u8,
+        index: u16,
+        platform: &mut Platform<Q>,
+    ) -> Result<(), Drop> {
+        let class = self.side.config.classes.get(usize::from(class)).ok_or(Drop::Discarded)?;
+        let steering = class.distribution.steering.as_ref().ok_or(Drop::Discarded)?;
+        let redirect = steering.redirects.get(usize::from(index)).ok_or(Drop::Discarded)?;
+        let mut sent = false;
+        for target in &redirect.targets {
+            let onward = match redirect.transmit {
+                true => Onward::OutOf(*target),
+                false => Onward::Into(Endpoint::Interface(*target)),
+            };
+            sent |= platform.works.add(onward, bytes);
+        }
+        if sent { Ok(()) } else { Err(Drop::Discarded) }
+    }
+
+    /// The queue that was chosen.
+    fn destination(&self, choice: Choice, found: &mut u32) -> Result<Destination, Drop> {
         *found |= choice.errors;
         let classes = &self.side.config.classes;
         let class = classes.get(usize::from(choice.class)).ok_or(Drop::Discarded)?;

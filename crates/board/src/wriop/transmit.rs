@@ -16,7 +16,6 @@ use qbman_abi::{
     EgressAction, Fd, Format,
     annotation::{control, frc, status_bytes},
 };
-use std::cell::RefCell;
 
 /// Frames that are sent before the interface's configuration may change.
 const BATCH: usize = 64;
@@ -25,16 +24,12 @@ const TURN: usize = 256;
 /// Buffers that are released at once.
 const RELEASED_AT_ONCE: usize = 7;
 
-thread_local! {
-    /// The frame that this thread moves.
-    static FRAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
 /// Sends what waits in the queues of an interface.
 pub(super) fn transmit<Q: Queues>(
     wriop: &Wriop,
     interface: &Interface,
     platform: &mut Platform<Q>,
+    frame: &mut Vec<u8>,
 ) {
     if !interface.take_turn() {
         return;
@@ -43,7 +38,8 @@ pub(super) fn transmit<Q: Queues>(
     loop {
         interface.start_turn();
         loop {
-            let sent = FRAME.with_borrow_mut(|bytes| batch(wriop, interface, platform, bytes));
+            let sent = batch(wriop, interface, platform, frame);
+            wriop.forward(platform);
             left = left.saturating_sub(sent);
             if sent < BATCH {
                 break;

@@ -6,12 +6,12 @@
 //! modules below follow those of the command set: each holds one part of the
 //! settings and the commands that concern it.
 //!
-//! What commands refer to in memory (keys, drop curves, congestion messages)
-//! is kept by its address: the Management Complex does not read guest memory.
+//! What commands refer to in memory is read or written when they are executed.
 //!
 //! After a command that changed anything, `program` writes what the settings come
 //! to into the data plane's tables.
 
+mod dump;
 mod filters;
 mod frames;
 mod interface;
@@ -20,6 +20,7 @@ mod link;
 mod program;
 mod queues;
 mod resources;
+mod rules;
 mod statistics;
 mod tables;
 mod transmit;
@@ -224,6 +225,19 @@ fn purge(state: &mut State, id: u32) {
     for fqid in interface.resources.fqids().to_vec() {
         state.fabric.qbman().configure_queue(fqid, None, &mut state.pass);
     }
+}
+
+/// An interface is gone, or a token of it closed: rules that send frames there
+/// may have come to an end.
+pub(crate) fn target_closed(state: &mut State, target: ObjectId) {
+    let leads = |object: &Object| match &object.kind {
+        super::Kind::Dpni(interface) => interface.settings.tables.leads_to(target),
+        _ => false,
+    };
+    let first = name(0)..=name(u32::MAX);
+    let leading = state.objects.range(first).filter(|(_, object)| leads(object));
+    let leading: Vec<ObjectId> = leading.map(|(id, _)| *id).collect();
+    leading.into_iter().for_each(|id| state.touch(id));
 }
 
 /// The interface that a command addresses.

@@ -177,7 +177,8 @@ impl Interface {
                 .pools
                 .as_ref()
                 .is_some_and(|pools| pools.assignment == 1),
-            classes: (0..self.limits.rx_tcs).map(|tc| self.receive_class(tc)).collect(),
+            classes: (0..self.limits.rx_tcs).map(|tc| self.receive_class(state, tc)).collect(),
+            qos: self.settings.tables.qos_table(),
             error_queue: error_queue.map_or(0, |place| self.resources.fqid(place)),
             errors: self.error_actions(),
             max_length: frames.max_length,
@@ -201,7 +202,6 @@ impl Interface {
             l4_checksum: frames.offloads(offload::RX_L4_CHECKSUM),
             hash_in_flow_context: frames.offloads(offload::HASH_IN_FLOW_CONTEXT),
             tpids: frames.tpids,
-            ..ReceiveConfig::default()
         }
     }
 
@@ -235,7 +235,7 @@ impl Interface {
         pools.collect()
     }
 
-    fn receive_class(&self, tc: u8) -> ReceiveClass {
+    fn receive_class(&self, state: &State, tc: u8) -> ReceiveClass {
         let queue = |index| {
             let place = self.resources.place(queue_type::RX, 0, tc, index).ok()?;
             let settings = self.settings.queues.queue(place);
@@ -246,7 +246,7 @@ impl Interface {
         };
         ReceiveClass {
             queues: (0..self.limits.queues).filter_map(queue).collect(),
-            ..ReceiveClass::default()
+            distribution: self.settings.tables.distribution(state, tc),
         }
     }
 

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Tables: how received frames find their traffic class and queue.
 //!
-//! Keys and masks lie in guest memory, which the MC does not read: rules are
-//! kept, and told apart, by the addresses of their keys. A client that copies
-//! each key to a fresh address removes a rule that cannot be recognised; the
-//! youngest goes then, so that the table's fill level stays right.
+//! Keys, masks and layouts of keys lie in guest memory; they are read when the
+//! command is executed.
 
-use super::{Answer, Call, Limits, State, addressed};
+use super::{
+    Answer, Call, Limits, State, addressed, dump,
+    rules::{self, KeyAndMask, KeyAt},
+};
+use crate::wriop::{
+    self, KeyProfile, QosAction, QosMiss, QosTable, Rule, Spread, Steering, SteeringAction,
+    SteeringMiss,
+};
 use mc_abi::{
     ObjectId, ObjectType, Status, Token,
     dpni::{self, options, tables::Command},
@@ -24,6 +29,8 @@ const QOS_SET_FLOW: u8 = 0x1;
 const QOS_UPDATE: u8 = 0x2;
 /// `DPNI_FS_OPT_*`.
 const FS_DISCARD: u16 = 0x01;
+const FS_SET_FLOW_CONTEXT: u16 = 0x02;
+const FS_REDIRECT_RX: u16 = 0x08;
 const FS_REDIRECT_ONE: u16 = 0x18;
 const FS_REDIRECT_MANY: u16 = 0x20;
 const FS_UPDATE: u16 = 0x40;
@@ -33,39 +40,45 @@ const POLICING_OPTIONS: u32 = 0x7;
 /// Rules and how classes spread frames.
 #[derive(Debug)]
 pub(super) struct Settings {
-    qos: Option<dpni::SetQosTable>,
-    qos_rules: Vec<Rule<dpni::AddQosEntry>>,
+    qos: Option<Qos>,
+    qos_rules: Vec<Rule<QosAction>>,
     classes: Vec<Class>,
     /// Where rules of class 0 stand for all.
     shared: bool,
 }
 
+/// The table that chooses the class.
+#[derive(Debug)]
+struct Qos {
+    key: KeyProfile,
+    miss: QosMiss,
+}
+
 /// A receive traffic class.
 #[derive(Debug, Clone, Default)]
 struct Class {
-    /// The older command, where it came last.
-    distribution: Option<dpni::SetRxTcDist>,
-    hash: Option<dpni::SetRxHashDist>,
-    steering: Option<dpni::SetRxFsDist>,
-    rules: Vec<Rule<dpni::AddFsEntry>>,
+    hash: Option<Spread>,
+    /// The layout of rules' keys, and what frames meet that none matches.
+    steering: Option<(KeyProfile, SteeringMiss)>,
+    rules: Vec<Rule<Action>>,
     policer: dpni::GetRxTcPolicingReply,
 }
 
-/// A rule, and the interfaces that frames go to instead of a queue.
-#[derive(Debug, Clone)]
-#[expect(dead_code, reason = "no command reads rules back, and no frame meets them yet")]
-struct Rule<T> {
-    key: Key,
-    rule: T,
-    redirect: Vec<ObjectId>,
+/// What a rule of a class does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Action {
+    /// Where no redirection is in force.
+    pub otherwise: SteeringAction,
+    pub redirect: Option<Redirect>,
 }
 
-/// What tells rules apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key {
-    size: u8,
-    iova: u64,
-    mask: u64,
+/// Frames that leave for other interfaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Redirect {
+    /// Sent by them, not received.
+    transmit: bool,
+    /// The interfaces, with the tokens that must stay open.
+    targets: Vec<(ObjectId, Token)>,
 }
 
 impl Settings {
@@ -88,63 +101,217 @@ impl Settings {
         let shared = self.shared;
         self.class(if shared { 0 } else { tc })
     }
+
+    /// The steering rules of a class, and what frames meet that none matches.
+    pub fn steering(
+        &self,
+        tc: u16,
+    ) -> Result<(impl Iterator<Item = &Rule<Action>>, Option<SteeringMiss>), Status> {
+        let class = self.classes.get(usize::from(tc)).ok_or(Status::ConfigurationError)?;
+        let class = if self.shared { self.classes.first().unwrap_or(class) } else { class };
+        Ok((class.rules.iter(), class.steering.as_ref().map(|(_, miss)| *miss)))
+    }
+
+    /// The rules of the QoS table, and what frames meet that none matches.
+    pub fn qos(&self) -> (&[Rule<QosAction>], Option<QosMiss>) {
+        (&self.qos_rules, self.qos.as_ref().map(|qos| qos.miss))
+    }
+
+    /// Whether a rule sends frames on to an interface.
+    pub fn leads_to(&self, target: ObjectId) -> bool {
+        let leads = |redirect: &Redirect| redirect.targets.iter().any(|(id, _)| *id == target);
+        let mut rules = self.classes.iter().flat_map(|class| &class.rules);
+        rules.any(|rule| rule.action.redirect.as_ref().is_some_and(leads))
+    }
+
+    /// The QoS table as the data path needs it.
+    pub fn qos_table(&self) -> Option<QosTable> {
+        let Qos { key, miss } = self.qos.as_ref()?;
+        Some(QosTable { key: key.clone(), rules: self.qos_rules.clone(), miss: *miss })
+    }
+
+    /// How a class spreads its frames.
+    pub fn distribution(&self, state: &State, tc: u8) -> wriop::Distribution {
+        let own = self.classes.get(usize::from(tc));
+        let steered = if self.shared { self.classes.first() } else { own };
+        wriop::Distribution {
+            hash: own.and_then(|class| class.hash.clone()),
+            steering: steered.and_then(|class| class.steering(state)),
+        }
+    }
+}
+
+impl Class {
+    fn steering(&self, state: &State) -> Option<Steering> {
+        let (key, miss) = self.steering.as_ref()?;
+        let mut redirects = Vec::new();
+        let rule = |rule: &Rule<Action>| {
+            let action = rule.action.in_force(state, &mut redirects);
+            Rule { key: rule.key, mask: rule.mask, size: rule.size, index: rule.index, action }
+        };
+        let rules = self.rules.iter().map(rule).collect();
+        Some(Steering { key: key.clone(), rules, miss: *miss, redirects })
+    }
+}
+
+impl Action {
+    /// What the rule does now: a redirection ends where its targets are gone or
+    /// their tokens closed (headers).
+    fn in_force(&self, state: &State, redirects: &mut Vec<wriop::Redirect>) -> SteeringAction {
+        let Some(redirect) = &self.redirect else { return self.otherwise };
+        let open = |(target, token): &(ObjectId, Token)| {
+            (state.sessions.object(*token) == Some(*target)).then_some(target.id)
+        };
+        let targets: Vec<u32> = redirect.targets.iter().filter_map(open).collect();
+        if targets.is_empty() {
+            return self.otherwise;
+        }
+        redirects.push(wriop::Redirect { transmit: redirect.transmit, targets });
+        SteeringAction::Redirect(redirects.len() as u16 - 1)
+    }
+}
+
+/// What a command names in guest memory.
+enum Named {
+    Nothing,
+    Layout(KeyProfile),
+    Key(KeyAndMask, Option<Redirect>),
+}
+
+/// Reads what a command names in guest memory, before anything is changed.
+fn read_named(state: &State, call: &Call, command: &Command) -> Result<Named, Status> {
+    let limits = &state.body::<super::Interface>(call.object.id)?.limits;
+    let layout = |iova| rules::read_profile(state, call.object, iova).map(Named::Layout);
+    let key =
+        |size, key, mask| rules::read_key(state, call.object, limits, KeyAt { size, key, mask });
+    match command {
+        Command::SetRxTcDist(set) if set.mode != 0 => layout(set.key_iova),
+        Command::SetRxFsDist(set) if set.enable => layout(set.key_iova),
+        Command::SetRxHashDist(set) if set.enable => layout(set.key_iova),
+        Command::SetQosTable(set) => layout(set.key_iova),
+        Command::AddQosEntry(add) => {
+            Ok(Named::Key(key(add.key_size, add.key_iova, add.mask_iova)?, None))
+        }
+        Command::RemoveQosEntry(remove) => {
+            Ok(Named::Key(key(remove.key_size, remove.key_iova, remove.mask_iova)?, None))
+        }
+        Command::AddFsEntry(add) => {
+            let redirect = redirect(state, add, call.version)?;
+            Ok(Named::Key(key(add.key_size, add.key_iova, add.mask_iova)?, redirect))
+        }
+        Command::RemoveFsEntry(remove) => {
+            Ok(Named::Key(key(remove.key_size, remove.key_iova, remove.mask_iova)?, None))
+        }
+        _ => Ok(Named::Nothing),
+    }
+}
+
+impl Named {
+    fn layout(self) -> Result<KeyProfile, Status> {
+        match self {
+            Self::Layout(layout) => Ok(layout),
+            _ => Err(Status::ConfigurationError),
+        }
+    }
+
+    fn key(self) -> Result<(KeyAndMask, Option<Redirect>), Status> {
+        match self {
+            Self::Key(key, redirect) => Ok((key, redirect)),
+            _ => Err(Status::ConfigurationError),
+        }
+    }
 }
 
 pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
-    let redirect = match command {
-        Command::AddFsEntry(add) => redirect_targets(state, add, call.version)?,
-        _ => Vec::new(),
-    };
+    check(addressed(state, call)?, command)?;
+    let named = read_named(state, call, command)?;
     let interface = addressed(state, call)?;
     let limits = interface.limits;
     let tables = &mut interface.settings.tables;
     match command {
-        Command::SetRxTcDist(set) => set_distribution(&limits, tables, set)?,
+        Command::SetRxTcDist(set) => set_distribution(tables, set, named)?,
         Command::SetRxFsDist(set) => {
-            if limits.fs_entries == 0 {
-                return Err(Status::ConfigurationError);
-            }
-            if set.enable {
-                check_size(&limits, set.size)?;
-                if set.miss_flow != DROP && set.miss_flow >= limits.queues.into() {
-                    return Err(Status::ConfigurationError);
-                }
-            }
             let class = tables.steered(set.tc)?;
-            if !set.enable {
+            if set.enable {
+                class.steering = Some((named.layout()?, miss(set.miss_flow)));
+            } else {
                 class.rules.clear();
+                class.steering = None;
             }
-            class.steering = set.enable.then(|| set.clone());
         }
         Command::SetRxHashDist(set) => {
-            if set.enable {
-                check_size(&limits, set.size)?;
-            }
             let class = tables.class(set.tc)?;
-            class.distribution = None;
-            class.hash = set.enable.then(|| set.clone());
+            class.hash = match set.enable {
+                true => Some(Spread { key: named.layout()?, size: set.size }),
+                false => None,
+            };
         }
         Command::SetRxTcPolicing(set) => set_policing(&limits, tables, set)?,
         Command::GetRxTcPolicing(get) => {
             return call.reply(get, tables.class(get.tc)?.policer.clone());
         }
-        Command::SetQosTable(set) => set_qos_table(&limits, tables, set)?,
-        Command::AddQosEntry(add) => add_qos_rule(&limits, tables, add)?,
-        Command::RemoveQosEntry(remove) => {
-            let key = key(&limits, remove.key_size, remove.key_iova, remove.mask_iova);
-            take_rule(&mut tables.qos_rules, key)?;
+        Command::SetQosTable(set) => set_qos_table(&limits, tables, set, named.layout()?)?,
+        Command::AddQosEntry(add) => {
+            if tables.qos.is_none() {
+                return Err(Status::InvalidState);
+            }
+            let queue = (add.flags & QOS_SET_FLOW != 0).then_some(add.flow);
+            let action = QosAction { class: add.tc, queue };
+            let (key, update) = (named.key()?.0, add.flags & QOS_UPDATE != 0);
+            let most = limits.qos_entries.into();
+            rules::put(&mut tables.qos_rules, key, add.index, action, update, most)?;
         }
+        Command::RemoveQosEntry(_) => rules::take(&mut tables.qos_rules, &named.key()?.0)?,
         Command::ClearQosTable(_) => tables.qos_rules.clear(),
-        Command::AddFsEntry(add) => add_steering_rule(&limits, tables, add, redirect)?,
+        Command::AddFsEntry(add) => {
+            let (key, redirect) = named.key()?;
+            let update = add.options & FS_UPDATE != 0;
+            let action = Action { otherwise: action(add), redirect };
+            let class = tables.steered(add.tc)?;
+            let most = limits.fs_entries.into();
+            rules::put(&mut class.rules, key, add.index, action, update, most)?;
+        }
         Command::RemoveFsEntry(remove) => {
-            let key = key(&limits, remove.key_size, remove.key_iova, remove.mask_iova);
-            take_rule(&mut tables.steered(remove.tc)?.rules, key)?;
+            rules::take(&mut tables.steered(remove.tc)?.rules, &named.key()?.0)?;
         }
         Command::ClearFsEntries(clear) => tables.steered(clear.tc)?.rules.clear(),
-        // The MC would have to write guest memory.
-        Command::DumpTable(_) => return Err(Status::UnsupportedOperation),
+        Command::DumpTable(dump) => {
+            let entries = dump::dump(state, call.object, dump)?;
+            return call.reply(dump, dpni::DumpTableReply { entries });
+        }
     }
     Ok(Answer::DONE)
+}
+
+/// Refuses what is wrong whatever lies in guest memory.
+fn check(interface: &super::Interface, command: &Command) -> Result<(), Status> {
+    let limits = &interface.limits;
+    let queues = u16::from(limits.queues);
+    let wrong = match command {
+        Command::SetRxTcDist(set) => return check_distribution(limits, set),
+        Command::SetRxFsDist(set) if set.enable => {
+            check_size(limits, set.size)?;
+            limits.fs_entries == 0 || set.miss_flow != DROP && set.miss_flow >= queues
+        }
+        Command::SetRxFsDist(_) => limits.fs_entries == 0,
+        Command::SetRxHashDist(set) if set.enable => return check_size(limits, set.size),
+        Command::SetQosTable(set) => {
+            let wrong_flow =
+                set.set_default_flow && (set.discard_on_miss || set.default_flow >= queues);
+            limits.qos_entries == 0 || set.default_tc >= limits.rx_tcs || wrong_flow
+        }
+        Command::AddQosEntry(add) => {
+            let wrong_flow = add.flags & QOS_SET_FLOW != 0 && add.flow >= limits.queues;
+            add.tc >= limits.rx_tcs || wrong_flow
+        }
+        Command::AddFsEntry(add) => {
+            let redirects = add.options & (FS_REDIRECT_ONE | FS_REDIRECT_MANY) != 0;
+            let leaves = redirects || add.options & FS_DISCARD != 0;
+            !leaves && add.flow >= queues || redirects && add.options & FS_UPDATE != 0
+        }
+        _ => false,
+    };
+    if wrong { Err(Status::ConfigurationError) } else { Ok(()) }
 }
 
 fn check_size(limits: &Limits, size: u16) -> Result<(), Status> {
@@ -155,33 +322,62 @@ fn check_size(limits: &Limits, size: u16) -> Result<(), Status> {
     }
 }
 
-fn set_distribution(
-    limits: &Limits,
-    tables: &mut Settings,
-    set: &dpni::SetRxTcDist,
-) -> Result<(), Status> {
-    const NONE: u8 = 0;
-    const STEERING: u8 = 2;
-    const EXPLICIT: u8 = 1;
-    const MOST_ACTION: u8 = 2;
-    if set.mode > STEERING || set.miss_action > MOST_ACTION {
+/// Modes and actions of [`dpni::SetRxTcDist`].
+const MODE_NONE: u8 = 0;
+const MODE_STEERING: u8 = 2;
+const MISS_DROP: u8 = 0;
+const MISS_EXPLICIT: u8 = 1;
+const MISS_HASH: u8 = 2;
+
+fn check_distribution(limits: &Limits, set: &dpni::SetRxTcDist) -> Result<(), Status> {
+    if set.mode > MODE_STEERING || set.miss_action > MISS_HASH {
         return Err(Status::ConfigurationError);
     }
-    if set.mode != NONE {
+    if set.mode != MODE_NONE {
         check_size(limits, set.size)?;
     }
-    let steering = set.mode == STEERING;
-    let wrong_flow = set.miss_action == EXPLICIT && set.default_flow >= limits.queues.into();
-    if steering && (limits.fs_entries == 0 || wrong_flow) {
+    let wrong_flow = set.miss_action == MISS_EXPLICIT && set.default_flow >= limits.queues.into();
+    if set.mode == MODE_STEERING && (limits.fs_entries == 0 || wrong_flow) {
         return Err(Status::ConfigurationError);
     }
+    Ok(())
+}
+
+/// The older command: hash and steering in one. Frames that no rule matches may
+/// be spread by the hash of the same key, or of the one of before.
+fn set_distribution(
+    tables: &mut Settings,
+    set: &dpni::SetRxTcDist,
+    named: Named,
+) -> Result<(), Status> {
+    let steering = set.mode == MODE_STEERING;
     if !(steering && set.keep_entries) {
         tables.steered(set.tc)?.rules.clear();
     }
-    let class = tables.class(set.tc)?;
-    (class.hash, class.steering) = (None, None);
-    class.distribution = (set.mode != NONE).then(|| set.clone());
+    tables.steered(set.tc)?.steering = None;
+    let before = tables.class(set.tc)?.hash.take();
+    if set.mode == MODE_NONE {
+        return Ok(());
+    }
+    let key = named.layout()?;
+    let spread = Spread { key: key.clone(), size: set.size };
+    let kept = before.filter(|_| set.keep_hash_key).map(|before| before.key);
+    let kept = kept.map(|key| Spread { key, size: set.size });
+    if !steering || set.miss_action == MISS_HASH {
+        tables.class(set.tc)?.hash = Some(kept.unwrap_or(spread));
+    }
+    if steering {
+        let miss = match set.miss_action {
+            MISS_DROP => SteeringMiss::Discard,
+            _ => SteeringMiss::Queue(set.default_flow),
+        };
+        tables.steered(set.tc)?.steering = Some((key, miss));
+    }
     Ok(())
+}
+
+fn miss(flow: u16) -> SteeringMiss {
+    if flow == DROP { SteeringMiss::Discard } else { SteeringMiss::Queue(flow) }
 }
 
 fn set_policing(
@@ -218,104 +414,30 @@ fn set_qos_table(
     limits: &Limits,
     tables: &mut Settings,
     set: &dpni::SetQosTable,
+    key: KeyProfile,
 ) -> Result<(), Status> {
-    let wrong_flow =
-        set.set_default_flow && (set.discard_on_miss || set.default_flow >= limits.queues.into());
-    if limits.qos_entries == 0 || set.default_tc >= limits.rx_tcs || wrong_flow {
-        return Err(Status::ConfigurationError);
-    }
     // Only a ternary table can keep what is in it.
     if !(set.keep_entries && limits.has(options::HAS_KEY_MASKING)) {
         tables.qos_rules.clear();
     }
-    tables.qos = Some(set.clone());
+    // Whether a queue is named was checked against the number of queues, which
+    // fits.
+    let queue = set.set_default_flow.then_some(set.default_flow as u8);
+    let miss = match set.discard_on_miss {
+        true => QosMiss::Discard,
+        false => QosMiss::To(QosAction { class: set.default_tc, queue }),
+    };
+    tables.qos = Some(Qos { key, miss });
     Ok(())
 }
 
-fn add_qos_rule(
-    limits: &Limits,
-    tables: &mut Settings,
-    add: &dpni::AddQosEntry,
-) -> Result<(), Status> {
-    let wrong_flow = add.flags & QOS_SET_FLOW != 0 && add.flow >= limits.queues;
-    if add.tc >= limits.rx_tcs || wrong_flow {
-        return Err(Status::ConfigurationError);
+/// What a rule does with frames that are not redirected.
+fn action(add: &dpni::AddFsEntry) -> SteeringAction {
+    if add.options & FS_DISCARD != 0 {
+        return SteeringAction::Discard;
     }
-    let key = check_key(limits, add.key_size, add.key_iova, add.mask_iova)?;
-    if tables.qos.is_none() {
-        return Err(Status::InvalidState);
-    }
-    let rule = Rule { key, rule: add.clone(), redirect: Vec::new() };
-    put_rule(&mut tables.qos_rules, rule, add.flags & QOS_UPDATE != 0, limits.qos_entries.into())
-}
-
-fn add_steering_rule(
-    limits: &Limits,
-    tables: &mut Settings,
-    add: &dpni::AddFsEntry,
-    redirect: Vec<ObjectId>,
-) -> Result<(), Status> {
-    let leaves = add.options & (FS_DISCARD | FS_REDIRECT_ONE | FS_REDIRECT_MANY) != 0;
-    if !leaves && add.flow >= limits.queues.into() {
-        return Err(Status::ConfigurationError);
-    }
-    let update = add.options & FS_UPDATE != 0;
-    if update && !redirect.is_empty() {
-        return Err(Status::ConfigurationError);
-    }
-    let class = tables.steered(add.tc)?;
-    let key = check_key(limits, add.key_size, add.key_iova, add.mask_iova)?;
-    let rule = Rule { key, rule: add.clone(), redirect };
-    put_rule(&mut class.rules, rule, update, limits.fs_entries.into())
-}
-
-/// A rule's key. An exact table has no masks: what clients pass for one counts
-/// for nothing.
-fn key(limits: &Limits, size: u8, iova: u64, mask: u64) -> Key {
-    Key { size, iova, mask: if limits.has(options::HAS_KEY_MASKING) { mask } else { 0 } }
-}
-
-/// A key as a rule can have it.
-fn check_key(limits: &Limits, size: u8, iova: u64, mask: u64) -> Result<Key, Status> {
-    if size == 0 || size > limits.key_size || iova == 0 {
-        return Err(Status::ConfigurationError);
-    }
-    Ok(key(limits, size, iova, mask))
-}
-
-/// Adds a rule, or changes the one of the same key if that is asked for.
-///
-/// # Errors
-/// [`Status::NoResource`] where the table is full.
-fn put_rule<T>(
-    rules: &mut Vec<Rule<T>>,
-    rule: Rule<T>,
-    update: bool,
-    most: usize,
-) -> Result<(), Status> {
-    if let Some(there) = rules.iter_mut().find(|there| update && there.key == rule.key) {
-        *there = rule;
-        return Ok(());
-    }
-    if rules.len() >= most {
-        return Err(Status::NoResource);
-    }
-    rules.push(rule);
-    Ok(())
-}
-
-/// Removes the rule of a key, or else the youngest: see the module.
-///
-/// # Errors
-/// [`Status::NoResource`] where there is none.
-fn take_rule<T>(rules: &mut Vec<Rule<T>>, key: Key) -> Result<(), Status> {
-    match rules.iter().position(|rule| rule.key == key) {
-        Some(at) => {
-            rules.remove(at);
-            Ok(())
-        }
-        None => rules.pop().map(drop).ok_or(Status::NoResource),
-    }
+    let flow_context = (add.options & FS_SET_FLOW_CONTEXT != 0).then_some(add.flow_context);
+    SteeringAction::Queue { queue: add.flow, flow_context }
 }
 
 /// The interfaces that a rule names by their tokens.
@@ -323,13 +445,13 @@ fn take_rule<T>(rules: &mut Vec<Rule<T>>, key: Key) -> Result<(), Status> {
 /// # Errors
 /// [`Status::ConfigurationError`] for a number of them that does not go with
 /// the options, or a token that stands for no interface.
-fn redirect_targets(
+fn redirect(
     state: &State,
     add: &dpni::AddFsEntry,
     version: u8,
-) -> Result<Vec<ObjectId>, Status> {
+) -> Result<Option<Redirect>, Status> {
     let most = match add.options & (FS_REDIRECT_ONE | FS_REDIRECT_MANY) {
-        0 => return Ok(Vec::new()),
+        0 => return Ok(None),
         FS_REDIRECT_MANY => add.redirect_tokens.len(),
         one if one & FS_REDIRECT_MANY == 0 && one != FS_REDIRECT_ONE => 1,
         _ => return Err(Status::ConfigurationError),
@@ -338,8 +460,12 @@ fn redirect_targets(
     let count = if version < 3 { 1 } else { usize::from(add.redirect_count) };
     let tokens = add.redirect_tokens.get(..count).filter(|_| (1..=most).contains(&count));
     let target = |token: &u16| {
-        let object = state.sessions.object(Token(*token));
-        object.filter(|object| object.kind == ObjectType::Dpni).ok_or(Status::ConfigurationError)
+        let token = Token(*token);
+        let object = state.sessions.object(token);
+        let interface = object.filter(|object| object.kind == ObjectType::Dpni);
+        interface.map(|object| (object, token)).ok_or(Status::ConfigurationError)
     };
-    tokens.ok_or(Status::ConfigurationError)?.iter().map(target).collect()
+    let tokens = tokens.ok_or(Status::ConfigurationError)?;
+    let targets = tokens.iter().map(target).collect::<Result<_, _>>()?;
+    Ok(Some(Redirect { transmit: add.options & FS_REDIRECT_RX == 0, targets }))
 }

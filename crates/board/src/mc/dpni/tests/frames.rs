@@ -6,13 +6,13 @@ use mc_abi::dpni::Pool;
 use qbman_abi::{Fd, Format};
 
 /// An interface with its pool of buffers, set up as a driver does it.
-struct Nic {
-    id: ObjectId,
-    dpni: Token,
+pub struct Nic {
+    pub id: ObjectId,
+    pub dpni: Token,
     pool: ObjectId,
     tx: u32,
-    confirm: u32,
-    rx: u32,
+    pub confirm: u32,
+    pub rx: u32,
     bpid: u32,
 }
 
@@ -20,12 +20,17 @@ const BUFFER: u16 = 2048;
 const BUFFERS: u64 = 16;
 
 fn fqid(mc: &mut TestMc, dpni: Token, queue_type: u8) -> u32 {
-    let get = dpni::GetQueue { queue_type, tc: 0, index: 0, channel: 0 };
+    queue(mc, dpni, queue_type, 0, 0)
+}
+
+/// The number of a queue.
+pub fn queue(mc: &mut TestMc, dpni: Token, queue_type: u8, tc: u8, index: u8) -> u32 {
+    let get = dpni::GetQueue { queue_type, tc, index, channel: 0 };
     mc.call(dpni, &get).expect("a queue").fqid
 }
 
 impl Nic {
-    fn new(mc: &mut TestMc, request: dpni::Create) -> Self {
+    pub fn new(mc: &mut TestMc, request: dpni::Create) -> Self {
         let (id, dpni) = mc.make(&request);
         let (pool, dpbp) = mc.make(&dpbp::Create {});
         let bpid = mc.call(dpbp, &dpbp::GetAttributes {}).expect("a pool").bpid.into();
@@ -48,7 +53,8 @@ impl Nic {
         Self { id, dpni, pool, tx, confirm, rx, bpid }
     }
 
-    fn statistics(&self, mc: &mut TestMc, page: u8) -> [u64; 7] {
+    /// The counters of a page.
+    pub fn statistics(&self, mc: &mut TestMc, page: u8) -> [u64; 7] {
         let get = dpni::GetStatistics { page, param: 0 };
         mc.call(self.dpni, &get).expect("a page").counters
     }
@@ -62,9 +68,14 @@ fn buffer(id: u32, index: u64) -> u64 {
 fn send(mc: &mut TestMc, from: &Nic, to: [u8; 6], length: usize) -> Fd {
     let mut bytes = vec![0x88; length];
     bytes[..6].copy_from_slice(&to);
+    send_bytes(mc, from, &bytes)
+}
+
+/// Sends a frame.
+pub fn send_bytes(mc: &mut TestMc, from: &Nic, bytes: &[u8]) -> Fd {
     let (address, icid) = (0xf0_0000, mc.icid());
-    mc.state.fabric.memory().write(icid, address + 192, &bytes).expect("memory");
-    let fd = Fd { address, length_word: length as u32, ctrl: Fd::CTRL_PTA, ..Fd::default() };
+    mc.state.fabric.memory().write(icid, address + 192, bytes).expect("memory");
+    let fd = Fd { address, length_word: bytes.len() as u32, ctrl: Fd::CTRL_PTA, ..Fd::default() };
     let fd = fd.with_layout(192, Format::Single);
     let fabric = mc.state.fabric.clone();
     fabric.qbman().enqueue(from.tx, &fd, &mut mc.state.pass).expect("room");
@@ -72,7 +83,8 @@ fn send(mc: &mut TestMc, from: &Nic, to: [u8; 6], length: usize) -> Fd {
     fd
 }
 
-fn take(mc: &mut TestMc, fqid: u32) -> Vec<Fd> {
+/// The descriptors in a queue, which is empty then.
+pub fn take(mc: &mut TestMc, fqid: u32) -> Vec<Fd> {
     let fabric = mc.state.fabric.clone();
     std::iter::from_fn(|| fabric.qbman().dequeue(fqid)).collect()
 }

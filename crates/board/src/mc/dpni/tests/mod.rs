@@ -4,6 +4,7 @@
 mod anything;
 mod frames;
 mod links;
+mod tables;
 
 use crate::mc::testing::TestMc;
 use mc_abi::{

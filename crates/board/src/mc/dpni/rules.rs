@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Rules of tables, whose keys and masks commands name by their addresses in
+//! guest memory. They are read when the command is executed; afterwards software
+//! may reuse the memory.
+
+use super::Limits;
+use crate::{
+    mc::State,
+    wriop::{KeyProfile, MAX_KEY_SIZE, Rule},
+};
+use mc_abi::{ObjectId, Status, dpni::options};
+
+/// A key and its mask, where a command says that they are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyAt {
+    pub size: u8,
+    pub key: u64,
+    /// 0: none.
+    pub mask: u64,
+}
+
+/// A key and its mask. Bytes past the size are zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeyAndMask {
+    size: u8,
+    key: [u8; MAX_KEY_SIZE],
+    mask: Option<[u8; MAX_KEY_SIZE]>,
+}
+
+/// Reads guest memory as the container of `owner` sees it.
+///
+/// # Errors
+/// [`Status::DmaError`] where that cannot be read.
+pub(super) fn read(state: &State, owner: ObjectId, iova: u64, to: &mut [u8]) -> Result<(), Status> {
+    let container = state.object(owner)?.container;
+    let icid = state.icid(container).ok_or(Status::InvalidState)?;
+    state.fabric.memory().read(icid, iova, to).map_err(|fault| {
+        tracing::warn!(%owner, %fault, "a command names memory that cannot be read");
+        Status::DmaError
+    })
+}
+
+/// Writes guest memory as the container of `owner` sees it.
+///
+/// # Errors
+/// [`Status::DmaError`] where that cannot be written.
+pub(super) fn write(state: &State, owner: ObjectId, iova: u64, data: &[u8]) -> Result<(), Status> {
+    let container = state.object(owner)?.container;
+    let icid = state.icid(container).ok_or(Status::InvalidState)?;
+    state.fabric.memory().write(icid, iova, data).map_err(|fault| {
+        tracing::warn!(%owner, %fault, "a command names memory that cannot be written");
+        Status::DmaError
+    })
+}
+
+/// Reads the layout of a key.
+///
+/// # Errors
+/// [`Status::DmaError`], or [`Status::ConfigurationError`] where the layout
+/// means nothing.
+pub(super) fn read_profile(
+    state: &State,
+    owner: ObjectId,
+    iova: u64,
+) -> Result<KeyProfile, Status> {
+    let mut bytes = [0; KeyProfile::MAX_SIZE];
+    let (header, _) = bytes.split_first_chunk_mut::<8>().ok_or(Status::ConfigurationError)?;
+    read(state, owner, iova, header)?;
+    let size = KeyProfile::size(*header);
+    let profile = size.and_then(|size| {
+        let rest = bytes.get_mut(8..size).unwrap_or_default();
+        Ok(read(state, owner, iova.wrapping_add(8), rest).map(|()| size))
+    });
+    let profile = match profile {
+        Ok(read) => KeyProfile::parse(bytes.get(..read?).unwrap_or_default()),
+        Err(error) => Err(error),
+    };
+    profile.map_err(|error| {
+        tracing::warn!(%owner, %error, "a command's key means nothing");
+        Status::ConfigurationError
+    })
+}
+
+/// Reads a key and its mask. An exact table has no masks: what clients pass for
+/// one counts for nothing. A ternary table's rule without a mask compares all
+/// bits.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] for a size or address that no key has,
+/// [`Status::DmaError`] where memory cannot be read.
+pub(super) fn read_key(
+    state: &State,
+    owner: ObjectId,
+    limits: &Limits,
+    at: KeyAt,
+) -> Result<KeyAndMask, Status> {
+    if at.size == 0 || at.size > limits.key_size || at.key == 0 {
+        return Err(Status::ConfigurationError);
+    }
+    let bytes = |iova| {
+        let mut bytes = [0; MAX_KEY_SIZE];
+        let part = bytes.get_mut(..at.size.into()).ok_or(Status::ConfigurationError)?;
+        read(state, owner, iova, part).map(|()| bytes)
+    };
+    let masked = limits.has(options::HAS_KEY_MASKING) && at.mask != 0;
+    let mask = if masked { Some(bytes(at.mask)?) } else { None };
+    Ok(KeyAndMask { size: at.size, key: bytes(at.key)?, mask })
+}
+
+impl KeyAndMask {
+    /// A rule with this key.
+    pub fn rule<A>(self, index: u16, action: A) -> Rule<A> {
+        Rule { key: self.key, mask: self.mask, size: self.size, index, action }
+    }
+
+    fn is_of<A>(&self, rule: &Rule<A>) -> bool {
+        (self.size, self.key, self.mask) == (rule.size, rule.key, rule.mask)
+    }
+}
+
+/// Adds a rule, or changes the one of the same key if that is asked for.
+///
+/// # Errors
+/// [`Status::NoResource`] where the table is full.
+pub(super) fn put<A>(
+    rules: &mut Vec<Rule<A>>,
+    key: KeyAndMask,
+    index: u16,
+    action: A,
+    update: bool,
+    most: usize,
+) -> Result<(), Status> {
+    if update && let Some(there) = rules.iter_mut().find(|rule| key.is_of(rule)) {
+        there.action = action;
+        return Ok(());
+    }
+    if rules.len() >= most {
+        return Err(Status::NoResource);
+    }
+    rules.push(key.rule(index, action));
+    Ok(())
+}
+
+/// Removes the rule of a key.
+///
+/// # Errors
+/// [`Status::NoResource`] where there is none.
+pub(super) fn take<A>(rules: &mut Vec<Rule<A>>, key: &KeyAndMask) -> Result<(), Status> {
+    let at = rules.iter().position(|rule| key.is_of(rule)).ok_or(Status::NoResource)?;
+    rules.remove(at);
+    Ok(())
+}
