@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 mod console;
+pub mod flakes;
 pub mod fuzz;
 mod line_session;
+pub mod skips;
 mod test_vm;
 
 pub use console::complaints;

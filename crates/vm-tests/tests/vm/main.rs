@@ -22,6 +22,7 @@ use std::{
     sync::{Mutex, PoisonError},
     time::Instant,
 };
+use vm_tests::skips;
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -52,8 +53,12 @@ fn main() {
     }
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
     // Consoles fill the report; who sees only its end is to know as well.
-    for reason in REASONS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        eprintln!("{reason}");
+    let reasons = REASONS.lock().unwrap_or_else(PoisonError::into_inner);
+    for line in skips::summary().iter().chain(&conformance::FLAKES.summary()).chain(&*reasons) {
+        eprintln!("{line}");
+    }
+    if conformance::FLAKES.too_many() {
+        std::process::exit(101);
     }
     conclusion.exit();
 }
