@@ -42,34 +42,34 @@ use supervisor::{Limits, Supervisor};
 #[derive(Debug, Parser)]
 #[command(name = "vfio-fsl-mc-fuzz", version)]
 struct Options {
-    /// The container
+    /// Container, such as dprc.2
     #[arg(long, default_value = "dprc.2")]
     container: ObjectId,
-    /// Calls to make, about
+    /// Approximate number of calls
     #[arg(long, default_value_t = 100_000)]
     calls: u64,
-    /// Stop after this time
+    /// Time limit, in seconds
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
     /// PRNG seed (default: random)
     #[arg(long)]
     seed: Option<u64>,
-    /// Worker processes
+    /// Number of worker processes
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=PROCESSES as i64))]
     processes: u8,
-    /// Threads of each
+    /// Threads per process
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=THREADS as i64))]
     threads: u8,
-    /// Commands that are written to the MC
+    /// Commands to send to the MC
     #[arg(long, value_enum, default_value_t = Commands::Harmless)]
     commands: Commands,
-    /// Write none: the same as --commands none
+    /// Send no commands: the same as --commands none
     #[arg(long)]
     no_commands: bool,
-    /// Unbind and bind the container every so many seconds
+    /// Rebind the container at this interval, in seconds
     #[arg(long)]
     rebind_every: Option<u64>,
-    /// How long a call may take, in seconds
+    /// Time limit of a call, in seconds
     #[arg(long, default_value_t = 20)]
     hang: u64,
 }

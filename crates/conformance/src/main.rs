@@ -30,53 +30,53 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Judges a vfio-fsl-mc driver by the rules of its user API.
+/// Checks a vfio-fsl-mc driver against the rules of its user API.
 ///
-/// The result is TAP version 14 on standard output. The exit code is 0 when all went
-/// as it must, 1 when not, 2 when the checks could not be run.
+/// Prints TAP version 14. The exit code is 0 if all results are as expected, 1 if not,
+/// 2 if the checks could not be run.
 #[derive(Debug, Parser)]
 #[command(name = "vfio-fsl-mc-conformance", version)]
 struct Options {
-    /// The container to use, such as dprc.2; default: the only one that the driver has.
+    /// Container to use, such as dprc.2 (default: the only one bound to the driver)
     #[arg(long, value_name = "DPRC")]
     container: Option<String>,
-    /// Another container that the driver has, for checks that take two.
+    /// Another container bound to the driver, for checks that need two
     #[arg(long, value_name = "DPRC")]
     second_container: Option<String>,
-    /// Only the checks of this group; may be given several times.
+    /// Run only this group (repeatable)
     #[arg(long, value_name = "GROUP")]
     group: Vec<String>,
-    /// Only this check, by name or group/name; may be given several times.
+    /// Run only this check, by name or group/name (repeatable)
     #[arg(long, value_name = "NAME")]
     check: Vec<String>,
-    /// Also the checks that can crash or wedge a kernel with Linux's own driver.
+    /// Also run checks that can crash or wedge a kernel with Linux's own driver
     #[arg(long)]
     dangerous: bool,
-    /// Judge Linux's own driver: exactly the checks with a known defect must fail.
-    /// Implies --bind-again.
+    /// Expect Linux's own driver: exactly the checks with a known defect must fail;
+    /// implies --bind-again
     #[arg(long)]
     expect_defects: bool,
-    /// Bind the containers again before each check that enables interrupts; Linux's own
-    /// driver needs it (defect 2).
+    /// Rebind the containers before each check that enables interrupts; Linux's own
+    /// driver needs it (defect 2)
     #[arg(long)]
     bind_again: bool,
-    /// Repeat what is repeated this many times more often.
+    /// Multiply the number of repetitions
     #[arg(long, value_name = "FACTOR", default_value_t = 1)]
     stress: u32,
-    /// Give each check this many times its time, where the kernel is slow.
+    /// Multiply the time limits, for slow kernels
     #[arg(long, value_name = "FACTOR", default_value_t = 1)]
     patience: u32,
-    /// Write the name of each check to the kernel's log before it runs, so that what the
-    /// kernel says can be attributed to it.
+    /// Write the name of each check to the kernel's log before it runs
     #[arg(long)]
     kernel_log: bool,
-    /// Write the result as JSON to a file; `-` is standard output, in place of TAP.
+    /// Write the results as JSON to a file; `-` writes them to standard output instead
+    /// of TAP
     #[arg(long, value_name = "FILE")]
     json: Option<String>,
-    /// List the checks and run none.
+    /// List the checks and exit
     #[arg(long)]
     list: bool,
-    /// Print a table of the known defects of Linux's own driver and run nothing.
+    /// Print a table of the known defects of Linux's own driver and exit
     #[arg(long)]
     list_defects: bool,
 }

@@ -23,7 +23,7 @@ pub enum Error {
         advice: &'static str,
     },
     /// The kernel speaks another version of VFIO.
-    #[error("/dev/vfio/vfio speaks VFIO version {found}, this program {expected}")]
+    #[error("/dev/vfio/vfio has VFIO API version {found}, this program needs {expected}")]
     ApiVersion {
         /// The kernel's.
         found: i32,
@@ -50,8 +50,8 @@ pub enum Error {
         /// Number of the group.
         group: u32,
     },
-    /// A device is none of the fsl-mc bus.
-    #[error("{device} is no fsl-mc device for VFIO: its flags are {flags:#x}")]
+    /// A device is not on the fsl-mc bus.
+    #[error("{device} is not an fsl-mc device: VFIO reports the flags {flags:#x}")]
     NotFslMc {
         /// Name on the bus.
         device: String,

@@ -17,23 +17,23 @@ use driver_bench::{Outcome, Report, Row, Unit};
 use meter::Kind;
 use std::{path::PathBuf, process::ExitCode};
 
-/// Measures the vfio-fsl-mc that is loaded; prints JSON.
+/// Benchmarks the vfio-fsl-mc driver that is loaded; prints JSON.
 #[derive(Debug, Parser)]
 #[command(disable_help_subcommand = true)]
 struct Cli {
-    /// What to count
+    /// Unit to measure in
     #[arg(long, global = true, default_value = "nanoseconds")]
     unit: CliUnit,
-    /// How often each thing is done
+    /// Repetitions of each operation
     #[arg(long, global = true, default_value_t = 100)]
     rounds: u32,
-    /// The container on the bus; it is bound for the run, and unbound after it
+    /// Container to use; bound for the run and unbound afterwards
     #[arg(long, global = true, default_value = "dprc.2")]
     container: String,
-    /// The file in which the host counts commands
+    /// File in which the host counts commands
     #[arg(long, global = true)]
     commands: Option<PathBuf>,
-    /// Does all but one row of `calls` only once, for whoever looks at that one
+    /// Repeat only this row of `calls`; run the others once
     #[arg(long, global = true, value_name = "ROW")]
     only: Option<String>,
     #[command(subcommand)]
@@ -49,22 +49,22 @@ enum CliUnit {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Each call of a device
+    /// System calls on a device
     Calls,
-    /// MC commands, of one thread and of several
+    /// MC commands, single- and multi-threaded
     Commands {
-        /// What the MC is like, for the names
+        /// Label of the MC's configuration, used in row names
         #[arg(long)]
         label: String,
     },
     /// Binding and unbinding
     Bind,
-    /// The kernel's memory after many cycles
+    /// Kernel memory after many open/close cycles
     Memory {
-        /// How many
+        /// Number of cycles
         #[arg(long, default_value_t = 10_000)]
         cycles: u32,
-        /// With an interrupt of the container armed all the time
+        /// Keep an interrupt of the container armed throughout
         #[arg(long)]
         another: bool,
     },

@@ -14,52 +14,51 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Program {
-    /// Hand a container to user space, step by step, and report each
+    /// Hand a container over to user space and report each step
     Demo(Demo),
     /// List the devices of the fsl-mc bus
     Devices {
-        /// One JSON value instead of a table
+        /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
     },
-    /// Give a container to a driver
+    /// Bind a container to a driver
     Bind {
-        /// Such as dprc.2
+        /// Container, such as dprc.2
         container: String,
-        /// Name of the driver on the bus
+        /// Driver, by its name on the bus
         #[arg(default_value = "vfio-fsl-mc")]
         driver: String,
     },
-    /// Give a container back to the host's driver
+    /// Return a container to the host's driver
     Release {
-        /// Such as dprc.2
+        /// Container, such as dprc.2
         container: String,
     },
-    /// Load kernel modules of the image, with what they need
+    /// Load kernel modules from the image, with their dependencies
     Load {
-        /// Their names
+        /// Module names
         #[arg(required = true)]
         modules: Vec<String>,
     },
-    /// Drive the Management Complex by the management interface
+    /// Manage objects through the management interface (/dev/dprc.N)
     Mgmt(Mgmt),
     /// Use a container that is bound to vfio-fsl-mc
     Vfio {
         #[command(subcommand)]
         action: Vfio,
     },
-    /// Let a small guest of KVM use a region of an object as memory, and print what
-    /// came of it as one JSON value
+    /// Use a region of an object as memory of a small KVM guest; print the result as JSON
     Kvm(Kvm),
 }
 
 #[derive(Debug, Args)]
 pub struct Kvm {
-    /// The container that is bound to vfio-fsl-mc
+    /// Container, bound to vfio-fsl-mc
     pub container: String,
-    /// The object whose region it is, such as dpio.2
+    /// Object that has the region, such as dpio.2
     pub object: String,
-    /// Which region
+    /// Index of the region
     #[arg(long, default_value_t = 2)]
     pub region: u32,
     /// Do not attach the guest to VFIO
@@ -69,20 +68,20 @@ pub struct Kvm {
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Use this container instead of making one
+    /// Use this container instead of creating one
     #[arg(long)]
     pub container: Option<ObjectId>,
     /// Print one JSON value per step instead of text
     #[arg(long)]
     pub json: bool,
-    /// Leave the container that was made
+    /// Keep the container that was created
     #[arg(long)]
     pub keep: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Mgmt {
-    /// The root container, whose interface /dev/dprc.N is used
+    /// Root container, whose interface /dev/dprc.N is used
     #[arg(long, default_value = "dprc.1", global = true)]
     pub root: ObjectId,
     #[command(subcommand)]
@@ -91,43 +90,42 @@ pub struct Mgmt {
 
 #[derive(Debug, Subcommand)]
 pub enum Manage {
-    /// Print the firmware's version
+    /// Print the firmware version
     Version,
-    /// Ask for the version many times; print nanoseconds per command: the least,
-    /// the middle one
+    /// Time a command; print nanoseconds: the minimum and the median
     Time {
-        /// How often
+        /// Number of commands
         #[arg(long, default_value_t = 200)]
         count: u32,
     },
-    /// Print what is in a container, one JSON value a line
+    /// List the objects in a container, one JSON value per line
     List {
         #[arg(default_value = "dprc.1")]
         container: ObjectId,
     },
-    /// Make an object and print its name
+    /// Create an object and print its name
     Create {
-        /// Such as dpbp; dprc makes a container
+        /// Type, such as dpbp; dprc creates a container
         kind: ObjectType,
-        /// Where
+        /// Container to create it in
         #[arg(long = "in", default_value = "dprc.1")]
         container: ObjectId,
-        /// How many
+        /// Number of objects
         #[arg(long, default_value_t = 1)]
         count: u32,
-        /// Let Linux's drivers have it
+        /// Plug it, so that Linux's drivers can bind to it
         #[arg(long)]
         plugged: bool,
     },
     /// Destroy an object
     Destroy {
         object: ObjectId,
-        /// Where it is
+        /// Container that it is in
         #[arg(long = "in", default_value = "dprc.1")]
         container: ObjectId,
     },
-    /// Make and destroy a plugged object again and again, waiting for Linux to see
-    /// each change
+    /// Create and destroy a plugged object repeatedly, waiting for Linux to see each
+    /// change
     Cycle {
         kind: ObjectType,
         #[arg(long = "in", default_value = "dprc.1")]
@@ -153,40 +151,40 @@ pub enum Manage {
         #[arg(long)]
         plugged: bool,
     },
-    /// Let Linux's drivers have an object
+    /// Plug an object, so that Linux's drivers can bind to it
     Plug {
         object: ObjectId,
         #[arg(long = "in", default_value = "dprc.1")]
         container: ObjectId,
     },
-    /// Take an object from Linux's drivers
+    /// Unplug an object
     Unplug {
         object: ObjectId,
         #[arg(long = "in", default_value = "dprc.1")]
         container: ObjectId,
     },
-    /// Give an object a name
+    /// Set an object's label
     Label {
         object: ObjectId,
         text: String,
         #[arg(long = "in", default_value = "dprc.1")]
         container: ObjectId,
     },
-    /// Forbid changes to a child container
+    /// Lock a child container against changes
     Lock { child: ObjectId },
-    /// Allow changes to a child container
+    /// Unlock a child container
     Unlock { child: ObjectId },
     /// Connect two endpoints, such as dpni.0 and dpmac.1, or dpsw.0:1
     Connect { one: Endpoint, other: Endpoint },
-    /// Undo a connection
+    /// Disconnect an endpoint
     Disconnect { endpoint: Endpoint },
-    /// Print what an endpoint is connected to
+    /// Print the peer of an endpoint
     Connection { endpoint: Endpoint },
-    /// Open an object, print its family's version, close it
+    /// Open an object, print its API version, close it
     Open { object: ObjectId },
     /// Print an object's attributes
     Show { object: ObjectId },
-    /// Send eight words as they are (hexadecimal, header first) and print the answer
+    /// Send up to eight raw words (hexadecimal, header first) and print the reply
     Raw {
         #[arg(num_args = 1..=8, required = true, value_parser = hexadecimal)]
         words: Vec<u64>,
@@ -195,37 +193,37 @@ pub enum Manage {
 
 #[derive(Debug, Subcommand)]
 pub enum Vfio {
-    /// Print what the kernel says of the container and its objects
+    /// Print VFIO's information on the container and its objects
     Info {
         container: String,
-        /// One JSON value a line
+        /// Print one JSON value per line
         #[arg(long)]
         json: bool,
     },
     /// Hold the container open until standard input ends
     Hold { container: String },
-    /// Wait for interrupts of an object; prints a line when ready and one each time
+    /// Wait for interrupts of an object; prints a line when ready and one per interrupt
     Irq {
         container: String,
-        /// The object whose interrupt is awaited
+        /// Object that has the interrupt
         object: String,
-        /// Which of its interrupts
+        /// Index of the interrupt
         #[arg(long, default_value_t = 0)]
         index: u32,
-        /// End after so many
+        /// Number of interrupts to wait for
         #[arg(long, default_value_t = 1)]
         count: u64,
-        /// Give up after so many seconds without one
+        /// Timeout for each interrupt, in seconds
         #[arg(long, default_value_t = 10)]
         seconds: u64,
-        /// The events to enable in the object; 0 leaves it as it is
+        /// Events to enable in the object (mask); 0 leaves them unchanged
         #[arg(long, default_value = "0xffffffff", value_parser = hexadecimal_u32)]
         events: u32,
-        /// Let the kernel act as if the interrupt had fired, so many times
+        /// Number of interrupts to trigger by software
         #[arg(long, default_value_t = 0)]
         simulate: u32,
     },
-    /// Answer requests on standard input, one a line: memory for DMA, interrupts and
+    /// Serve requests on standard input, one per line: memory for DMA, interrupts and
     /// resets of any number of containers
     ///
     /// open CONTAINER, close CONTAINER,
@@ -235,18 +233,18 @@ pub enum Vfio {
     /// wait OBJECT MILLISECONDS, seen OBJECT, reset OBJECT, ask DPMCP, show DPBP.
     /// Numbers are hexadecimal, times decimal.
     Session,
-    /// Ask through the container's portal, and a dpmcp if there is one, for firmware
-    /// and container
+    /// Query firmware and container through the container's portal, and a dpmcp's if
+    /// there is one
     Command {
         container: String,
-        /// How often
+        /// Number of commands
         #[arg(long, default_value_t = 1)]
         count: u32,
     },
     /// Reset an object, or the whole container
     Reset {
         container: String,
-        /// The container itself when missing
+        /// Object (default: the container itself)
         object: Option<String>,
     },
 }
@@ -267,7 +265,7 @@ impl std::str::FromStr for Endpoint {
             object: object.parse().map_err(|error| format!("{error}"))?,
             interface: interface
                 .parse()
-                .map_err(|_| format!("{interface:?} is no number of an interface"))?,
+                .map_err(|_| format!("{interface:?} is not an interface number"))?,
         })
     }
 }
@@ -275,7 +273,7 @@ impl std::str::FromStr for Endpoint {
 pub fn hexadecimal(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     u64::from_str_radix(digits, 16)
-        .map_err(|_| format!("{text:?} is no hexadecimal number of at most 16 digits"))
+        .map_err(|_| format!("{text:?} is not a hexadecimal number of at most 16 digits"))
 }
 
 pub fn hexadecimal_u32(text: &str) -> Result<u32, String> {

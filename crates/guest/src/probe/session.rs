@@ -25,11 +25,11 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Request {
-    /// Take a container
+    /// Open a container
     Open { container: String },
-    /// Give it up, with all that is mapped and enabled
+    /// Close it, with its mappings and interrupts
     Close { container: String },
-    /// Let the container reach fresh memory, filled with a word
+    /// Map fresh memory for DMA, filled with a word
     Map {
         container: String,
         #[arg(value_parser = hexadecimal)]
@@ -41,7 +41,7 @@ enum Request {
         #[arg(value_parser = hexadecimal)]
         pattern: u64,
     },
-    /// Take memory back; it can still be looked at
+    /// Unmap memory; it can still be read
     Unmap {
         container: String,
         #[arg(value_parser = hexadecimal)]
@@ -55,7 +55,7 @@ enum Request {
         #[arg(value_parser = hexadecimal)]
         offset: u64,
     },
-    /// Print how many words of the memory at an address have a value
+    /// Print how many words of the memory at an address equal a value
     Count {
         container: String,
         #[arg(value_parser = hexadecimal)]
@@ -63,9 +63,9 @@ enum Request {
         #[arg(value_parser = hexadecimal)]
         pattern: u64,
     },
-    /// Let an interrupt of an object signal an eventfd
+    /// Enable an object's interrupt, with an eventfd
     Irq { object: String },
-    /// Switch that off
+    /// Disable it
     NoIrq { object: String },
     /// Set mask and enable of an object's interrupt
     IrqMask {
@@ -74,15 +74,15 @@ enum Request {
         mask: u32,
         state: IrqState,
     },
-    /// Print the events that an object has kept, and clear them
+    /// Print an object's pending events, and clear them
     Events { object: ObjectId },
-    /// Wait for the eventfd to count, for so many milliseconds at most; print the count
+    /// Wait for the eventfd, with a timeout; print its count
     Wait { object: String, milliseconds: u64 },
-    /// Print how often the kernel has seen interrupts of an object
+    /// Print how many interrupts of an object the kernel has counted
     Seen { object: String },
     /// Reset an object
     Reset { object: String },
-    /// Start a process that has the object's file, too, for so many seconds
+    /// Start a process that also holds the object's file, for some seconds
     Lend { object: String, seconds: u64 },
     /// Print the attributes of a dpbp while its device is reset, which is a command of
     /// the kernel's through the same portal

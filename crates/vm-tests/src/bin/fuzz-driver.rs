@@ -17,29 +17,28 @@ use vm_tests::{
 /// Makes random calls on a vfio-fsl-mc driver.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Calls in all, about
+    /// Approximate number of calls in total
     #[arg(long, default_value_t = 10_000_000)]
     calls: u64,
-    /// Calls of a boot: two runs of half as many each
+    /// Calls per boot, in two runs of half as many each
     #[arg(long, default_value_t = 2_000_000)]
     calls_per_boot: u64,
-    /// Seed of the first run; each run takes the next one
+    /// PRNG seed of the first run; each further run takes the next number
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Module to test [default: the checkout's]
+    /// Module to test (default: the checkout's)
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
-    /// Tests the driver that comes with the kernel, which does not hold up
+    /// Test the kernel's own driver, which is expected to fail
     #[arg(long, conflicts_with = "module")]
     stock: bool,
-    /// Unbind and bind every so many seconds
+    /// Rebind the container at this interval, in seconds
     #[arg(long, default_value_t = 20)]
     rebind_every: u64,
-    /// Boot with the allocator's checks of freed and foreign memory in every second
-    /// boot; this leaves them out
+    /// Do not enable the allocator's debug checks, which every second boot has otherwise
     #[arg(long)]
     no_memory_checks: bool,
-    /// More options for the guest's program
+    /// Further options for the fuzzer in the guest
     #[arg(last = true)]
     more: Vec<String>,
 }

@@ -11,26 +11,26 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use std::{fs, path::PathBuf};
 
-/// Measures two builds of vfio-fsl-mc side by side; prints a table of ratios.
+/// Benchmarks two builds of vfio-fsl-mc side by side; prints a table of ratios.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench driver")]
 struct Args {
-    /// The module that is measured [default: the checkout's]
+    /// Module to measure (default: the checkout's)
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
-    /// The module that it is measured against [default: the kernel's own]
+    /// Module to compare with (default: the kernel's own)
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Also write all numbers to a file, as JSON
+    /// Also write all numbers as JSON to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// How often each driver is measured in each boot
+    /// Measurements of each driver per boot
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     passes: u8,
-    /// Cycles of open, interrupt and close after which memory is looked at
+    /// Cycles of open, interrupt and close between two looks at the kernel's memory
     #[arg(long, default_value_t = 10_000)]
     cycles: u32,
-    /// Only one of the three boots
+    /// Run only one of the three boots
     #[arg(long, value_enum)]
     only: Option<Only>,
 }
