@@ -132,11 +132,10 @@ impl Guarded {
         offset: u64,
     ) -> Result<usize, Errno> {
         let fd = file.as_fd().as_raw_fd();
-        let offset = i64::try_from(offset).map_err(|_| Errno::INVAL)?;
-        // SAFETY: as in `ioctl`; `length` is at most a page.
-        let got =
-            unsafe { libc::pwrite64(fd, self.address(accessible), length.min(self.page), offset) };
-        usize::try_from(got).map_err(|_| last_error())
+        self.transfer(accessible, length, offset, |from, length, offset| {
+            // SAFETY: as in `ioctl`; `length` is at most a page.
+            unsafe { libc::pwrite64(fd, from, length, offset) }
+        })
     }
 
     /// Reads `length` bytes to a place of which only the first are accessible.
@@ -148,11 +147,22 @@ impl Guarded {
         offset: u64,
     ) -> Result<usize, Errno> {
         let fd = file.as_fd().as_raw_fd();
+        self.transfer(accessible, length, offset, |to, length, offset| {
+            // SAFETY: as in `ioctl`; `length` is at most a page.
+            unsafe { libc::pread64(fd, to, length, offset) }
+        })
+    }
+
+    fn transfer(
+        &self,
+        accessible: usize,
+        length: usize,
+        offset: u64,
+        call: impl FnOnce(*mut c_void, usize, i64) -> isize,
+    ) -> Result<usize, Errno> {
         let offset = i64::try_from(offset).map_err(|_| Errno::INVAL)?;
-        // SAFETY: as in `ioctl`; `length` is at most a page.
-        let got =
-            unsafe { libc::pread64(fd, self.address(accessible), length.min(self.page), offset) };
-        usize::try_from(got).map_err(|_| last_error())
+        let done = call(self.address(accessible), length.min(self.page), offset);
+        usize::try_from(done).map_err(|_| last_error())
     }
 }
 
