@@ -7,6 +7,8 @@ use mc_abi::{
     dpni::{self, filters::Command},
 };
 
+/// The address of all stations.
+const BROADCAST: MacAddr = MacAddr([0xff; 6]);
 /// VLANs are numbers of 12 bits.
 const MAX_VLAN: u16 = 0xfff;
 /// Flag of an entry that names a queue.
@@ -76,8 +78,12 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             put(&mut filters.macs, add.address, queue, limits.mac_filters)?;
         }
         Command::RemoveMacAddr(remove) => take(&mut filters.macs, remove.address)?,
-        Command::ClearMacFilters(clear) => filters.macs.retain(|(address, _)| {
-            if address.is_multicast() { !clear.multicast } else { !clear.unicast }
+        // Broadcast is no multicast here: Linux adds it once, when it takes the
+        // interface, and clears all multicast addresses many times after that.
+        Command::ClearMacFilters(clear) => filters.macs.retain(|(address, _)| match address {
+            &BROADCAST => true,
+            group if group.is_multicast() => !clear.multicast,
+            _ => !clear.unicast,
         }),
         Command::EnableVlanFilter(enable) => {
             if enable.enable && limits.vlan_filters == 0 {
