@@ -66,19 +66,14 @@ pub(super) fn read_profile(
     let mut bytes = [0; KeyProfile::MAX_SIZE];
     let (header, _) = bytes.split_first_chunk_mut::<8>().ok_or(Status::ConfigurationError)?;
     read(state, owner, iova, header)?;
-    let size = KeyProfile::size(*header);
-    let profile = size.and_then(|size| {
-        let rest = bytes.get_mut(8..size).unwrap_or_default();
-        Ok(read(state, owner, iova.wrapping_add(8), rest).map(|()| size))
-    });
-    let profile = match profile {
-        Ok(read) => KeyProfile::parse(bytes.get(..read?).unwrap_or_default()),
-        Err(error) => Err(error),
-    };
-    profile.map_err(|error| {
+    let meaningless = |error| {
         tracing::warn!(%owner, %error, "a command's key means nothing");
         Status::ConfigurationError
-    })
+    };
+    let size = KeyProfile::size(*header).map_err(meaningless)?;
+    let rest = bytes.get_mut(8..size).unwrap_or_default();
+    read(state, owner, iova.wrapping_add(8), rest)?;
+    KeyProfile::parse(bytes.get(..size).unwrap_or_default()).map_err(meaningless)
 }
 
 /// Reads a key and its mask. An exact table has no masks: what clients pass for
