@@ -12,9 +12,11 @@
 #include <linux/vfio.h>
 
 #include "helpers.h"
+#include "uapi/vfio-fsl-mc.h"
 
 /* _IO() numbers are casts that bindgen does not evaluate. */
 static const __u32 RUST_CONST_HELPER_VFIO_DEVICE_GET_INFO = VFIO_DEVICE_GET_INFO;
 static const __u32 RUST_CONST_HELPER_VFIO_DEVICE_GET_IRQ_INFO = VFIO_DEVICE_GET_IRQ_INFO;
 static const __u32 RUST_CONST_HELPER_VFIO_DEVICE_SET_IRQS = VFIO_DEVICE_SET_IRQS;
 static const __u32 RUST_CONST_HELPER_VFIO_DEVICE_RESET = VFIO_DEVICE_RESET;
+static const __u32 RUST_CONST_HELPER_VFIO_DEVICE_FSL_MC_COMMAND = VFIO_DEVICE_FSL_MC_COMMAND;

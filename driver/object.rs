@@ -4,6 +4,7 @@
 
 use crate::{
     abstractions::{
+        bindings as ext,
         eventfd::EventFd,
         fsl_mc,
         irq::{
@@ -60,6 +61,10 @@ use crate::{
     vectors,
     NAME, //
 };
+use core::mem::{
+    offset_of,
+    size_of, //
+};
 use kernel::{
     device,
     new_mutex,
@@ -67,6 +72,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex,
         SetOnce, //
@@ -103,6 +112,8 @@ pub(crate) struct Object {
 pub(crate) struct Opened {
     /// The portal of a `dpmcp`, from its first use on. A container's is its [`Container`]'s.
     portal: SetOnce<Pin<KBox<Portal>>>,
+    /// Commands may have gone where the driver does not see them.
+    is_mapped: Atomic<bool>,
 }
 
 /// An object's part in its container.
@@ -217,11 +228,6 @@ impl Object {
         }
     }
 
-    /// The token by which the driver has the container open, where that portal is the container's.
-    fn own_token(&self) -> Option<u16> {
-        (self.kind == ObjectKind::Dprc).then(|| self.container.token())
-    }
-
     #[cold]
     fn map_portal<'a>(&self, opened: &'a Opened) -> Result<&'a Portal> {
         // Two first uses at once make one portal.
@@ -234,6 +240,17 @@ impl Object {
         }
         drop(last_command);
         Ok(opened.portal.as_ref().ok_or(EINVAL)?)
+    }
+
+    /// Keeps the holder's last answer from the next one.
+    fn wipe_portal(&self, opened: &Opened) {
+        if !opened.is_mapped.load(Relaxed) && opened.portal.as_ref().is_none() {
+            return;
+        }
+        match self.portal(opened) {
+            Ok(portal) => *self.last_command.lock() = portal.wipe(),
+            Err(e) => dev_warn!(self.dev(), "keeps its last answer: {e:?}\n"),
+        }
     }
 
     /// Whether an index is that of the interrupt which the driver has a use for, too.
@@ -318,17 +335,51 @@ impl Object {
         result
     }
 
-    /// A command of user space's, unless it would take the container from the host.
+    /// Whether a command of user space's is to be sent: it is not where it would take the
+    /// container from the host.
+    #[inline]
+    fn may_send(&self, command: &Command) -> bool {
+        self.share.counters.commands.count();
+        let own_token = || self.container.token();
+        match policy::decide(command, own_token, parameters::command_policy) {
+            Verdict::Send => true,
+            Verdict::SendAndLog(refusal) => {
+                self.log(command, refusal.reason);
+                true
+            }
+            Verdict::Refuse(_) => false,
+        }
+    }
+
     #[inline]
     fn send(&self, portal: &Portal, command: &Command) -> Result<u64> {
-        self.share.counters.commands.count();
-        let own_token = || self.own_token();
-        match policy::decide(command, own_token, parameters::command_policy) {
-            Verdict::Send => {}
-            Verdict::SendAndLog(refusal) => self.log(command, refusal.reason),
-            Verdict::Refuse(_) => return Ok(self.refuse(portal, command)),
+        if self.may_send(command) {
+            portal.write(command)
+        } else {
+            self.refuse(portal, command)
         }
-        portal.write(command)
+    }
+
+    /// Sends a command and puts the answer in its place. The answer's first word.
+    fn exchange(&self, portal: &Portal, command: &mut Command) -> Result<u64> {
+        if self.may_send(command) {
+            portal.exchange(command)?;
+        } else {
+            self.share.counters.refused.count();
+            *command = policy::answer(command);
+        }
+        Ok(command.header())
+    }
+
+    /// Notes how a command of user space's ended.
+    #[inline]
+    fn sent(&self, command: &Command, result: &Result<u64>) {
+        match result {
+            Err(e) if *e == ETIMEDOUT => self.share.counters.timeouts.count(),
+            Err(e) if *e == EBUSY => self.share.counters.busy.count(),
+            _ => {}
+        }
+        trace::command(&self.device, command, result);
     }
 
     #[cold]
@@ -340,11 +391,11 @@ impl Object {
     }
 
     #[cold]
-    fn refuse(&self, portal: &Portal, command: &Command) -> u64 {
+    fn refuse(&self, portal: &Portal, command: &Command) -> Result<u64> {
         self.share.counters.refused.count();
         let answer = policy::answer(command);
-        portal.answer_instead(&answer);
-        answer.header()
+        portal.answer_instead(&answer.0)?;
+        Ok(answer.header())
     }
 
     fn check_access(&self, position: u64, count: usize, write: bool) -> Result {
@@ -366,6 +417,7 @@ impl Operations for Object {
         self.share.counters.opens.count();
         Ok(Opened {
             portal: SetOnce::new(),
+            is_mapped: Atomic::new(false),
         })
     }
 
@@ -375,10 +427,10 @@ impl Operations for Object {
             dev_warn!(self.dev(), "cannot be reset after its last use: {e:?}\n");
         }
         self.free_lines();
-        if self.kind == ObjectKind::Dprc {
-            self.container.portal().forget_answers();
-        } else if let Some(portal) = opened.portal.as_ref() {
-            *self.last_command.lock() = portal.last_command();
+        match self.kind {
+            ObjectKind::Dprc => self.container.portal().forget_answers(),
+            ObjectKind::Dpmcp => self.wipe_portal(&opened),
+            _ => {}
         }
         self.container.object_closed(&self.device);
     }
@@ -440,14 +492,41 @@ impl Operations for Object {
         self.reset_and_count()
     }
 
+    fn ioctl(&self, opened: &Opened, cmd: u32, arg: UserPtr) -> Result {
+        if cmd != ext::VFIO_DEVICE_FSL_MC_COMMAND {
+            return Err(ENOTTY);
+        }
+        if (user::read_u32(arg)? as usize) < size_of::<ext::vfio_fsl_mc_command>()
+            || user::read_u32(arg.wrapping_byte_add(offset_of!(ext::vfio_fsl_mc_command, flags)))?
+                != 0
+        {
+            return Err(EINVAL);
+        }
+        self.check_access(0, SIZE, true)?;
+        let portal = self.portal(opened)?;
+        let message = arg.wrapping_byte_add(offset_of!(ext::vfio_fsl_mc_command, message));
+        let sent = read_command(message)?;
+        let mut answer = sent;
+        let result = self.exchange(portal, &mut answer);
+        self.sent(&sent, &result);
+        result?;
+        user::write_8_u64(message, &answer.0.map(u64::to_le))
+    }
+
     #[inline]
     fn read(&self, opened: &Opened, buffer: UserPtr, count: usize, position: u64) -> Result<usize> {
         self.check_access(position, count, false)?;
         let portal = self.portal(opened)?;
         let mut words = [0; SIZE / 8];
-        portal.read(&mut words);
-        words.iter_mut().for_each(|word| *word = word.to_le());
-        user::write_8_u64(buffer, &words)?;
+        let is_own = portal.read(&mut words)?;
+        let shown = words.map(u64::to_le);
+        if let Err(e) = user::write_8_u64(buffer, &shown) {
+            if is_own {
+                // Without memory for it, it is lost.
+                let _ = portal.answer_instead(&words);
+            }
+            return Err(e);
+        }
         Ok(count)
     }
 
@@ -461,21 +540,14 @@ impl Operations for Object {
     ) -> Result<usize> {
         self.check_access(position, count, true)?;
         let portal = self.portal(opened)?;
-        let mut command = Command([0; SIZE / 8]);
-        user::read_8_u64(buffer, &mut command.0)?;
-        let words = command.0.iter_mut();
-        words.for_each(|word| *word = u64::from_le(*word));
+        let command = read_command(buffer)?;
         let result = self.send(portal, &command);
-        match result {
-            Err(e) if e == ETIMEDOUT => self.share.counters.timeouts.count(),
-            Err(e) if e == EBUSY => self.share.counters.busy.count(),
-            _ => {}
-        }
-        trace::command(&self.device, &command, &result);
+        self.sent(&command, &result);
         result.map(|_| count)
     }
 
-    fn map(&self, request: &MapRequest, for_guest: bool) -> Result<Mapping> {
+    fn map(&self, opened: &Opened, request: &MapRequest, for_guest: bool) -> Result<Mapping> {
+        opened.is_mapped.store(true, Relaxed);
         let cpu = Cpu {
             can_map_cacheable_into_guest: vfio::guests_map_cacheable(),
             bound_index: vfio::bound_index,
@@ -496,6 +568,13 @@ impl Operations for Object {
             self.fire(index);
         }
     }
+}
+
+#[inline]
+fn read_command(from: UserPtr) -> Result<Command> {
+    let mut words = [0; SIZE / 8];
+    user::read_8_u64(from, &mut words)?;
+    Ok(Command(words.map(u64::from_le)))
 }
 
 /// Tells nobody of an interrupt any more.

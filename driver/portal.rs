@@ -6,8 +6,13 @@
 //! lock is held from the first byte of the command to the last byte of the answer, whoever
 //! sends it: user space, this driver, or the bus on this driver's behalf.
 //!
-//! User space writes and reads in two calls. A task reads the answer to the command that it
-//! wrote itself; one that never wrote reads the portal as it stands.
+//! User space writes and reads in two calls. The first read of a task after its write takes the
+//! answer to that command, whatever was sent since by others; other reads show the portal as it
+//! stands. What the driver sends itself is not shown.
+//!
+//! An answer stays in the portal until it is read, or until the next command: whose it is, is
+//! all that is noted of a command then. Only one that nobody has read when the next command is
+//! about to be written is copied.
 
 use crate::{
     abstractions::{
@@ -19,6 +24,7 @@ use crate::{
     },
     logic::{
         command::{
+            self,
             in_flight,
             result_of,
             status_of,
@@ -36,11 +42,17 @@ use crate::{
     parameters, //
 };
 use kernel::{
-    current, new_mutex,
+    bindings, current, new_mutex,
     prelude::*,
     static_lock_class,
     sync::{
         aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
         Mutex, //
     },
     task::Task,
@@ -61,19 +73,66 @@ pub(crate) struct Portal {
     io: McPortal,
     /// Held around a command and its answer.
     #[pin]
-    state: KillableMutex<State>,
-    /// What tasks have to read. Never held while waiting for anything.
+    sender: KillableMutex<Sender>,
+    /// What users see. Never held while waiting for the MC.
     #[pin]
-    answers: Mutex<KVec<Answer>>,
+    answers: Mutex<Answers>,
+    /// Whose answer is shown and was not read; null for nobody's. It is compared only. Set with
+    /// `sender` held; cleared with `answers` held, after the answer was read.
+    unread: Atomic<*mut bindings::task_struct>,
+    /// There is nothing in `answers`, but room. Written with `answers` held. Who holds `sender`
+    /// can rely on it as far as it is concerned itself.
+    is_plain: Atomic<bool>,
+}
+
+/// Who sends.
+struct Sender {
+    /// How the last command ended.
+    last: State,
+    /// The task that `unread` is about if it is not null.
+    writer: Option<ARef<Task>>,
+    /// The portal has an answer to the driver, which is not shown.
+    is_hidden: bool,
+}
+
+/// What users see beside the portal itself.
+struct Answers {
+    /// Answers that were not read before the next command.
+    saved: KVec<Answer>,
+    /// What is shown in place of the portal, in which an answer to the driver is.
+    shown: Option<[u64; 8]>,
+    /// The portal is somebody else's.
+    is_revoked: bool,
 }
 
 /// The answer to the last command of a task.
 struct Answer {
     /// Held, so that no other task can be taken for this one.
     task: ARef<Task>,
-    /// The task's last command was answered; where not, it reads the portal as it stands.
-    is_there: bool,
     words: [u64; 8],
+}
+
+impl Answers {
+    /// Takes a task's answer out.
+    fn take(&mut self, task: *const bindings::task_struct) -> Option<[u64; 8]> {
+        let mut all = self.saved.iter();
+        let at = all.position(|answer| answer.task.as_ptr().cast_const() == task)?;
+        let answer = self.saved.remove(at).ok()?;
+        Some(answer.words)
+    }
+
+    /// Makes room for answers.
+    fn reserve(&mut self, count: usize) -> Result {
+        self.saved
+            .retain(|answer| !killable::has_exited(&answer.task));
+        Ok(self.saved.reserve(count, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Keeps an answer, for which there is room.
+    fn save(&mut self, task: ARef<Task>, words: [u64; 8]) {
+        // Within the capacity, this cannot fail.
+        let _ = self.saved.push(Answer { task, words }, GFP_NOWAIT);
+    }
 }
 
 /// Who waits for an answer.
@@ -87,118 +146,240 @@ enum Waiter {
 
 impl Portal {
     /// The portal at a physical address, whose last command ended so.
-    pub(crate) fn new(physical: u64, last_command: State) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(physical: u64, last: State) -> impl PinInit<Self, Error> {
+        let sender = Sender {
+            last,
+            writer: None,
+            is_hidden: false,
+        };
+        let answers = Answers {
+            saved: KVec::new(),
+            shown: None,
+            is_revoked: false,
+        };
         try_pin_init!(Self {
             io: McPortal::map(physical)?,
-            state <- KillableMutex::new(last_command, c"Portal::state", static_lock_class!()),
-            answers <- new_mutex!(KVec::new(), "Portal::answers"),
+            sender <- KillableMutex::new(sender, c"Portal::sender", static_lock_class!()),
+            answers <- new_mutex!(answers, "Portal::answers"),
+            unread: Atomic::new(core::ptr::null_mut()),
+            // The first command makes room.
+            is_plain: Atomic::new(false),
         })
     }
 
     /// Runs `f` with the portal to itself: it may send several commands.
     pub(crate) fn exclusively<R>(&self, f: impl FnOnce(Exclusive<'_>) -> Result<R>) -> Result<R> {
-        let mut state = self.state.lock();
+        let mut sender = self.sender.lock();
         f(Exclusive {
             portal: self,
-            state: &mut state,
+            sender: &mut sender,
         })
     }
 
     /// Runs `f` with the portal lent to the bus, which sends commands without knowing of the
-    /// lock, nor of one that is in flight.
+    /// lock, nor of one that is in flight. It waits for answers by its own rules and may leave a
+    /// command in flight.
     pub(crate) fn lent_to_bus<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
-        let mut state = self.state.lock();
-        self.make_idle(&mut state, Waiter::Driver)?;
-        f()
+        let mut sender = self.sender.lock();
+        self.make_idle(&mut sender.last, Waiter::Driver)?;
+        self.hide(&mut sender);
+        let result = f();
+        self.look(&mut sender.last);
+        result
     }
 
     /// Runs `f` while nobody sends commands.
     pub(crate) fn between_commands(&self, f: impl FnOnce()) {
-        let _state = self.state.lock();
+        let _sender = self.sender.lock();
         f();
     }
 
-    /// How the last command ended.
-    pub(crate) fn last_command(&self) -> State {
-        *self.state.lock()
+    /// Ends what users have of the portal, which may be somebody else's by now. When it returns,
+    /// no command is sent any more.
+    #[allow(dead_code)]
+    pub(crate) fn revoke(&self) {
+        let mut sender = self.sender.lock();
+        sender.last = State::Revoked;
+        self.forget(&mut sender, |answers| answers.is_revoked = true);
     }
 
-    /// Sends a command of the current task's and keeps the answer for it. The answer's first
-    /// word, or `EINTR` where the task was killed, `ETIMEDOUT` where the MC did not answer,
-    /// `EBUSY` where it still owes an answer to an earlier command.
+    /// Leaves an answer of no consequence in the portal, in which the last holder's may be, by
+    /// whatever way its command came. How the last command ended.
+    pub(crate) fn wipe(&self) -> State {
+        let mut sender = self.sender.lock();
+        self.look(&mut sender.last);
+        // One that hangs is nobody's to read.
+        let _ = self.order(&mut sender, &command::get_version());
+        sender.last
+    }
+
+    /// Sends a command of the current task's, to which its next read is the answer. The answer's
+    /// first word, or `EINTR` where the task was killed, `ETIMEDOUT` where the MC did not answer,
+    /// `EBUSY` where it still owes an answer to an earlier command, `ENOMEM` where nothing was
+    /// sent either.
     #[inline]
     pub(crate) fn write(&self, command: &Command) -> Result<u64> {
-        let sent = self.state.lock_killable().and_then(|mut state| {
-            let header = self.send(&mut state, command, Waiter::User)?;
-            // Before the lock is released, after which the next command overwrites the answer.
-            self.keep_answer(|words| self.io.read_with_header(header, words));
-            Ok(header)
-        });
-        if sent.is_err() {
-            // An earlier answer is not taken for one to this command.
-            self.drop_answer();
+        let task: &Task = current!();
+        let mut sender = self.sender.lock_killable()?;
+        // An earlier answer is not taken for one to this command, even if it fails.
+        if !self.is_plain() || !sender.is_writer(task) {
+            self.make_room(&mut sender, Some(task))?;
         }
-        sent
+        let header = self.send(&mut sender, command, Waiter::User)?;
+        self.unread.store(task.as_ptr(), Relaxed);
+        Ok(header)
     }
 
-    /// Keeps an answer for the current task that the MC did not give.
-    pub(crate) fn answer_instead(&self, answer: &Command) {
-        self.keep_answer(|words| *words = answer.0);
-    }
-
-    /// Reads what the current task has to read.
+    /// Sends a command and puts the answer in its place. What other calls have to read stays.
     #[inline]
-    pub(crate) fn read(&self, words: &mut [u64; 8]) {
-        match own_answer(&mut self.answers.lock(), current!()) {
-            Some(own) if own.is_there => *words = own.words,
-            _ => self.io.read_with_header(self.io.header(), words),
+    pub(crate) fn exchange(&self, command: &mut Command) -> Result {
+        let mut sender = self.sender.lock_killable()?;
+        if !self.is_plain() {
+            self.make_room(&mut sender, None)?;
         }
+        let header = self.send(&mut sender, command, Waiter::User)?;
+        // Before the lock is released, after which the next command overwrites the answer.
+        self.io.read_with_header(header, &mut command.0);
+        Ok(())
+    }
+
+    /// Gives the current task an answer that is not in the portal: one that the MC did not give,
+    /// or that it could not take.
+    #[cold]
+    pub(crate) fn answer_instead(&self, answer: &[u64; 8]) -> Result {
+        let task: &Task = current!();
+        let mut answers = self.answers.lock();
+        self.drop_own(&mut answers, task);
+        // One is for who sends next, as ever.
+        answers.reserve(2)?;
+        answers.save(ARef::from(task), *answer);
+        self.is_plain.store(false, Relaxed);
+        Ok(())
+    }
+
+    /// Reads what the current task has to read: its answer, which it takes, or the portal as it
+    /// stands. Whether it is its answer.
+    #[inline]
+    pub(crate) fn read(&self, words: &mut [u64; 8]) -> Result<bool> {
+        let task = current!().as_ptr();
+        let mut answers = self.answers.lock();
+        let is_own = self.unread.load(Relaxed) == task;
+        if !is_own {
+            if let Some(own) = answers.take(task) {
+                *words = own;
+                return Ok(true);
+            }
+        }
+        match &answers.shown {
+            _ if answers.is_revoked => return Err(ENODEV),
+            Some(shown) => *words = *shown,
+            None => self.io.read_with_header(self.io.header(), words),
+        }
+        if is_own {
+            // Who finds it cleared overwrites what was read.
+            self.unread.store(core::ptr::null_mut(), Release);
+        }
+        Ok(is_own)
     }
 
     /// Forgets all answers: nobody has the portal open.
     pub(crate) fn forget_answers(&self) {
-        let answers = core::mem::take(&mut *self.answers.lock());
-        drop(answers);
+        self.forget(&mut self.sender.lock(), |_| {});
     }
 
-    /// Keeps what the current task has to read, as `fill` writes it. Without memory for it the
-    /// answer is in the portal still, for who reads the portal as it stands.
-    fn keep_answer(&self, fill: impl FnOnce(&mut [u64; 8])) {
-        let task: &Task = current!();
+    fn forget(&self, sender: &mut Sender, f: impl FnOnce(&mut Answers)) {
         let mut answers = self.answers.lock();
-        if let Some(own) = own_answer(&mut answers, task) {
-            fill(&mut own.words);
-            own.is_there = true;
-            return;
-        }
-        let mut words = [0; 8];
-        fill(&mut words);
-        if add_answer(&mut answers, task, &words).is_err() {
-            kernel::pr_warn_once!("no memory for answers of the Management Complex\n");
-        }
+        f(&mut answers);
+        self.unread.store(core::ptr::null_mut(), Relaxed);
+        self.is_plain.store(false, Relaxed);
+        answers.shown = None;
+        sender.is_hidden = false;
+        let saved = core::mem::take(&mut answers.saved);
+        drop(answers);
+        drop((saved, sender.writer.take()));
     }
 
-    /// The current task has no answer to read.
-    fn drop_answer(&self) {
-        if let Some(own) = own_answer(&mut self.answers.lock(), current!()) {
-            own.is_there = false;
+    /// Whether a command can be sent without a look at the answers.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.unread.load(Acquire).is_null() && self.is_plain.load(Relaxed)
+    }
+
+    /// Keeps what others have not read before the next command overwrites it, forgets what `next`
+    /// has not read, who is about to send one, and makes room for the answer to that.
+    #[cold]
+    fn make_room(&self, sender: &mut Sender, next: Option<&Task>) -> Result {
+        let mut answers = self.answers.lock();
+        if let Some(next) = next {
+            self.drop_own(&mut answers, next);
+        }
+        answers.reserve(2)?;
+        let shown = answers.shown.take();
+        sender.is_hidden = false;
+        if !self.unread.load(Relaxed).is_null() {
+            if let Some(writer) = &sender.writer {
+                let words = shown.unwrap_or_else(|| self.in_portal());
+                answers.save(writer.clone(), words);
+            }
+            self.unread.store(core::ptr::null_mut(), Relaxed);
+        }
+        self.is_plain.store(answers.saved.is_empty(), Relaxed);
+        drop(answers);
+        if let Some(next) = next.filter(|next| !sender.is_writer(next)) {
+            sender.writer = Some(ARef::from(next));
+        }
+        Ok(())
+    }
+
+    /// Forgets what a task has not read.
+    fn drop_own(&self, answers: &mut Answers, task: &Task) {
+        if self.unread.load(Relaxed) == task.as_ptr() {
+            self.unread.store(core::ptr::null_mut(), Relaxed);
+        }
+        let _ = answers.take(task.as_ptr());
+    }
+
+    /// Has users see the portal as it stands now, while the driver uses it.
+    #[cold]
+    fn hide(&self, sender: &mut Sender) {
+        let mut answers = self.answers.lock();
+        if !sender.is_hidden {
+            answers.shown = Some(self.in_portal());
+        }
+        sender.is_hidden = true;
+        self.is_plain.store(false, Relaxed);
+    }
+
+    fn in_portal(&self) -> [u64; 8] {
+        let mut words = [0; 8];
+        self.io.read_with_header(self.io.header(), &mut words);
+        words
+    }
+
+    /// Learns from the portal whether a command is in flight that others have sent.
+    fn look(&self, last: &mut State) {
+        if *last == State::Idle && in_flight(status_of(self.io.header())) {
+            last.after(Outcome::TimedOut);
         }
     }
 
     /// A command and the first word of its answer, where the MC has done what it says.
-    fn order(&self, state: &mut State, command: &Command, who: Waiter) -> Result<u64> {
-        let header = self.send(state, command, who)?;
+    fn order(&self, sender: &mut Sender, command: &Command) -> Result<u64> {
+        let header = self.send(sender, command, Waiter::Driver)?;
         result_of(header).map_err(to_error)?;
         Ok(header)
     }
 
     /// A command and the first word of its answer, whatever the MC says.
     #[inline]
-    fn send(&self, state: &mut State, command: &Command, who: Waiter) -> Result<u64> {
-        self.make_idle(state, who)?;
+    fn send(&self, sender: &mut Sender, command: &Command, who: Waiter) -> Result<u64> {
+        self.make_idle(&mut sender.last, who)?;
+        if who == Waiter::Driver && !sender.is_hidden {
+            self.hide(sender);
+        }
         let header = self.io.submit(&command.0);
         if in_flight(status_of(header)) {
-            return self.wait(state, who);
+            return self.wait(&mut sender.last, who);
         }
         Ok(header)
     }
@@ -258,17 +439,25 @@ impl Portal {
     }
 }
 
+impl Sender {
+    #[inline]
+    fn is_writer(&self, task: &Task) -> bool {
+        let writer = self.writer.as_ref();
+        writer.is_some_and(|writer| writer.as_ptr() == task.as_ptr())
+    }
+}
+
 /// A portal whose lock is held.
 pub(crate) struct Exclusive<'a> {
     portal: &'a Portal,
-    state: &'a mut State,
+    sender: &'a mut Sender,
 }
 
 impl Exclusive<'_> {
     /// Sends a command whose answer has no parameters. The first word of the answer; `Err` also
     /// where the MC refuses the command.
     pub(crate) fn order(&mut self, command: &Command) -> Result<u64> {
-        self.portal.order(self.state, command, Waiter::Driver)
+        self.portal.order(self.sender, command)
     }
 
     /// Sends a command. Its answer; `Err` also where the MC refuses the command.
@@ -278,28 +467,6 @@ impl Exclusive<'_> {
         self.portal.io.read_with_header(header, &mut answer.0);
         Ok(answer)
     }
-}
-
-/// The answer that a task has, there or not.
-#[inline]
-fn own_answer<'a>(answers: &'a mut KVec<Answer>, task: &Task) -> Option<&'a mut Answer> {
-    answers
-        .iter_mut()
-        .find(|a| a.task.as_ptr() == task.as_ptr())
-}
-
-/// The first answer of a task.
-#[cold]
-fn add_answer(answers: &mut KVec<Answer>, task: &Task, words: &[u64; 8]) -> Result {
-    if answers.len() == answers.capacity() {
-        answers.retain(|a| !killable::has_exited(&a.task));
-    }
-    let answer = Answer {
-        task: ARef::from(task),
-        is_there: true,
-        words: *words,
-    };
-    Ok(answers.push(answer, GFP_KERNEL_ACCOUNT)?)
 }
 
 /// The kernel's form of an error.

@@ -99,6 +99,9 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 
     fn reset(&self) -> Result;
 
+    /// Answers a call that is the driver's own. `ENOTTY` for one that it does not have.
+    fn ioctl(&self, opened: &Self::Opened, cmd: u32, arg: UserPtr) -> Result;
+
     /// Reads `count` bytes at a position.
     fn read(
         &self,
@@ -118,7 +121,7 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     ) -> Result<usize>;
 
     /// Says what a mapping shows. `for_guest`: a virtual machine will see it, too.
-    fn map(&self, request: &MapRequest, for_guest: bool) -> Result<Mapping>;
+    fn map(&self, opened: &Self::Opened, request: &MapRequest, for_guest: bool) -> Result<Mapping>;
 
     /// Somebody waits for the device to be closed; called every few seconds, with how often it
     /// was called before.
@@ -225,11 +228,11 @@ impl<T: Operations> Device<T> {
     }
 
     extern "C" fn ioctl_callback(vdev: *mut ext::vfio_device, cmd: c_uint, arg: c_ulong) -> c_long {
-        // SAFETY: As in `open_callback`.
-        let data = unsafe { Self::data(vdev) };
+        // SAFETY: As in `read_callback`.
+        let (data, opened) = unsafe { (Self::data(vdev), Self::opened(vdev)) };
         // INVARIANT: The core calls this for a device that is open, and stays so meanwhile.
         let space = AddressSpace(vdev, PhantomData);
-        match ioctl(data, cmd, UserPtr::from_addr(arg), &space) {
+        match ioctl(data, opened, cmd, UserPtr::from_addr(arg), &space) {
             Ok(()) => 0,
             Err(e) => e.to_errno() as c_long,
         }
@@ -286,8 +289,8 @@ impl<T: Operations> Device<T> {
         vdev: *mut ext::vfio_device,
         vma: *mut bindings::vm_area_struct,
     ) -> c_int {
-        // SAFETY: As in `open_callback`.
-        let data = unsafe { Self::data(vdev) };
+        // SAFETY: As in `read_callback`.
+        let (data, opened) = unsafe { (Self::data(vdev), Self::opened(vdev)) };
         // SAFETY: The core calls this from the file's mmap operation.
         let area = unsafe { VmaNew::from_raw(vma) };
         // SAFETY: Set before the device is opened, and kept until it is closed.
@@ -295,7 +298,7 @@ impl<T: Operations> Device<T> {
         // SAFETY: The area is being set up; nobody else looks at it.
         let page_offset = unsafe { (*vma).vm_pgoff };
         from_result(|| {
-            let mapping = data.map(&request_of(area, page_offset), for_guest)?;
+            let mapping = data.map(opened, &request_of(area, page_offset), for_guest)?;
             if mapping.forbid_write {
                 area.try_clear_maywrite()?;
             }
@@ -387,7 +390,13 @@ impl Drop for HeldAddressSpace<'_> {
     }
 }
 
-fn ioctl<T: Operations>(data: &T, cmd: u32, arg: UserPtr, space: &AddressSpace<'_>) -> Result {
+fn ioctl<T: Operations>(
+    data: &T,
+    opened: &T::Opened,
+    cmd: u32,
+    arg: UserPtr,
+    space: &AddressSpace<'_>,
+) -> Result {
     match cmd {
         ext::VFIO_DEVICE_GET_INFO => {
             const_assert!(offset_of!(ext::vfio_device_info, cap_offset) == SIZE);
@@ -419,7 +428,7 @@ fn ioctl<T: Operations>(data: &T, cmd: u32, arg: UserPtr, space: &AddressSpace<'
             data.set_irqs(&set, rest, space)
         }
         ext::VFIO_DEVICE_RESET => data.reset(),
-        _ => Err(ENOTTY),
+        _ => data.ioctl(opened, cmd, arg),
     }
 }
 

@@ -24,7 +24,7 @@ const fn read(number: u8, text: &'static str) -> Defect {
 }
 
 /// All of them.
-pub const DEFECTS: [Defect; 19] = [
+pub const DEFECTS: [Defect; 21] = [
     seen(
         1,
         "SET_IRQS with DATA_NONE, ACTION_TRIGGER and count 0 dereferences a null pointer when no \
@@ -99,6 +99,16 @@ pub const DEFECTS: [Defect; 19] = [
         19,
         "SET_IRQS on a device that an iommufd has given no address space loses vectors of the \
          interrupt controller for good: the container has no interrupts until the next boot.",
+    ),
+    seen(
+        20,
+        "An object that leaves its container stays in its holder's hands: a command portal that \
+         is unplugged and moved to the root container answers for that one, by its mapping and by \
+         its file.",
+    ),
+    seen(
+        21,
+        "Who opens a command portal finds in it the answer to the last command of who had it before.",
     ),
 ];
 

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Users that go without a word: what they had is given back, whenever they went.
 
-use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
+use super::util::{answers, exchange, fetch, of_family};
+use crate::check::{Check, Outcome, Stop, check, done, ensure, fail, is, skip};
 use crate::context::{self, Context};
 use crate::helper::{All, Helper, Job, is_clean};
 use crate::kernel::{self, Log};
 use crate::mc::{self, EnabledInterrupt};
-use mc_abi::{ObjectId, ObjectType};
+use crate::sys::Map;
+use dprc::Device;
+use mc_abi::{Message, ObjectId, ObjectType, Token, common};
+use rustix::fd::AsFd;
+use rustix::mm::{MapFlags, ProtFlags};
 use std::time::Duration;
 
 const GROUP: Check = Check::group("close").source("kernel: a process that ends closes its files");
@@ -78,6 +83,12 @@ pub const CHECKS: &[Check] = &[
         unmaps_portals,
         "Portals that took commands are not mapped into the kernel any longer than they are open."
     ),
+    check!(
+        answers_are_not_left,
+        "Who opens a command portal finds nothing of its last holder's answers, by a read or by a \
+         mapping."
+    )
+    .defect(21),
 ];
 
 fn exit_with_everything(context: &Context) -> Outcome {
@@ -196,4 +207,47 @@ fn unmaps_portals(context: &Context) -> Outcome {
     ensure(after <= before, "no more mappings of devices than before", || {
         format!("{after} after the close, {before} before the first open")
     })
+}
+
+/// Asks by a command of which no other asks, and says what its answer has.
+fn leave_an_answer(device: &Device) -> Result<Message, Stop> {
+    // Nothing that the driver asks of the MC, and parameters that are not.
+    let mut command = of_family(common::GET_API_VERSION, ObjectType::Dpni, Token::NONE, &());
+    command.params.0[40..].fill(0xa5);
+    let answer = exchange(device, &command)?;
+    answers("a question", &command, &answer)?;
+    Ok(answer)
+}
+
+fn is_not_left(what: &str, found: &Message, left: &Message) -> Outcome {
+    let same = found.header.number() == left.header.number() || found.params.0[40..] == [0xa5; 16];
+    ensure(!same, format!("{what} that is not the last holder's answer"), || format!("{found:x?}"))
+}
+
+fn answers_are_not_left(context: &Context) -> Outcome {
+    let name = context.first("dpmcp")?;
+    for by_mapping in [false, true] {
+        let held = context.hold()?;
+        let left = leave_an_answer(&held.device(&name)?)?;
+        // Its device is closed by now, the container's group is not.
+        let device = held.device(&name)?;
+        let found = if by_mapping {
+            let page = rustix::param::page_size();
+            let mapped = Map::of(device.as_fd(), 0, page, ProtFlags::READ, MapFlags::SHARED);
+            let mapped = done("a mapping", mapped)?;
+            let mut bytes = [0; Message::SIZE];
+            for (index, chunk) in bytes.chunks_exact_mut(8).enumerate() {
+                let word = mapped.load(8 * index).unwrap_or_default();
+                chunk.copy_from_slice(&word.to_le_bytes());
+            }
+            Message::from_bytes(&bytes)
+        } else {
+            done("a read", fetch(&device, 0))?
+        };
+        is_not_left(&format!("a portal of {name}"), &found, &left)?;
+    }
+    // And that of the container.
+    let left = leave_an_answer(&context.hold()?.dprc()?)?;
+    let held = context.hold()?;
+    is_not_left("a portal of the container", &done("a read", fetch(held.dprc()?, 0))?, &left)
 }

@@ -12,6 +12,7 @@ use fsl_mc_linux::bus;
 use fsl_mc_linux::errno::name_or_number;
 use fsl_mc_linux::ioctl::DEVICE_RESET;
 use mc_abi::{Message, ObjectType, Token, common, dpmng};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,6 +63,18 @@ pub const CHECKS: &[Check] = &[
         "A thread that never wrote reads the portal as it stands.",
         "C driver: a read is a read of the portal"
     ),
+    check!(
+        an_answer_is_taken_once,
+        "A read takes the answer to the reader's command; what it reads next is the portal as it \
+         stands, with what others have sent since.",
+        "C driver: a read is a read of the portal"
+    ),
+    check!(
+        an_answer_waits,
+        "An answer that is not read waits for its reader, whatever others send.",
+        OWN
+    )
+    .defect(4),
     check!(
         readers_and_a_writer,
         "Threads that only read do not keep a writer from its answers.",
@@ -293,6 +306,56 @@ fn reader_that_never_wrote(context: &Context) -> Outcome {
     let Ok(read) = read else { return fail("a read", "the thread panicked") };
     done("a read by another thread", read)?;
     Ok(())
+}
+
+/// Runs a piece of work in another thread.
+fn elsewhere<T: Send>(work: impl FnOnce() -> Result<T, Stop> + Send) -> Result<T, Stop> {
+    let done = thread::scope(|scope| scope.spawn(work).join());
+    done.unwrap_or_else(|_| fail("work in a thread", "the thread panicked"))
+}
+
+fn an_answer_is_taken_once(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let first = held.device(&context.first("dpmcp")?)?;
+    for device in [held.dprc()?, first] {
+        let questions = questions(&device)?;
+        let [(one, answer), (other, others_answer), ..] = questions.as_slice() else {
+            return fail("two questions", "less");
+        };
+        is("a thread's answer", &exchange(&device, one)?, answer)?;
+        let got = elsewhere(|| exchange(&device, other))?;
+        is("another thread's answer", &got, others_answer)?;
+        let again = done("a read", fetch(&device, 0))?;
+        is("the portal as it stands", &again, others_answer)?;
+        // What others have not read is theirs still.
+        elsewhere(|| done("a write", send(&device, 0, one)))?;
+        is("the portal as it stands", &done("a read", fetch(&device, 0))?, answer)?;
+    }
+    Ok(())
+}
+
+fn an_answer_waits(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let device = held.dprc()?;
+    let questions = questions(&device)?;
+    let (asked, told) = (Barrier::new(questions.len()), Barrier::new(questions.len()));
+    let (device, asked, told) = (&device, &asked, &told);
+    at_once(questions.iter().map(|(command, answer)| -> Box<dyn FnOnce() -> _ + Send> {
+        Box::new(move || {
+            let mut trouble = Ok(());
+            for _ in 0..20 {
+                let sent = send(device, 0, command);
+                asked.wait();
+                let got = fetch(device, 0);
+                // All take part to the end, whatever they get.
+                told.wait();
+                if sent != Ok(Message::SIZE) || got.as_ref() != Ok(answer) {
+                    trouble = Err(format!("{sent:?}, {got:x?} to {command:x?}"));
+                }
+            }
+            trouble
+        })
+    }))
 }
 
 fn readers_and_a_writer(context: &Context) -> Outcome {

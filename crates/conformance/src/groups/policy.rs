@@ -30,6 +30,15 @@ pub const CHECKS: &[Check] = &[
     .spoils()
     .defect(9),
     check!(
+        close_through_a_dpmcp,
+        "Closing the token by which the kernel has the container open is refused through a dpmcp, \
+         too, whose tokens are the container's.",
+        KERNEL
+    )
+    .seconds(120)
+    .spoils()
+    .defect(9),
+    check!(
         reset_after_closes,
         "Whatever tokens user space closes, VFIO_DEVICE_RESET works afterwards.",
         KERNEL
@@ -116,9 +125,10 @@ enum KernelsToken {
     Closed(u16),
 }
 
-/// Closes tokens until one is the kernel's. It was given out before those of this
+/// Closes tokens through a portal of the container until one is the kernel's. It was given out before those of this
 /// program, and firmware counts up.
 fn close_all(held: &AssignedContainer, device: &Device) -> Result<KernelsToken, Stop> {
+    let dprc = held.dprc()?;
     let mut portal = device.portal()?;
     let own = open_container(held, &mut portal)?;
     portal.close(own)?;
@@ -128,7 +138,7 @@ fn close_all(held: &AssignedContainer, device: &Device) -> Result<KernelsToken, 
             Status::NoPrivilege => return Ok(KernelsToken::Kept(token)),
             // It was somebody's.
             Status::Ok => {
-                if ioctl_number(device, DEVICE_RESET, 0).is_err() {
+                if ioctl_number(&dprc, DEVICE_RESET, 0).is_err() {
                     return Ok(KernelsToken::Closed(token));
                 }
             }
@@ -136,12 +146,20 @@ fn close_all(held: &AssignedContainer, device: &Device) -> Result<KernelsToken, 
             other => return fail("a token is closed, refused or nobody's", other.to_string()),
         }
     }
-    skip("no token is the kernel's")
+    fail("a token is the kernel's, which is kept or missed", "none is")
 }
 
 fn close_of_the_kernels_token(context: &Context) -> Outcome {
     let held = context.hold()?;
     match close_all(&held, &held.dprc()?)? {
+        KernelsToken::Kept(_) => Ok(()),
+        closed => fail("the kernel's token is kept", format!("{closed:?}")),
+    }
+}
+
+fn close_through_a_dpmcp(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    match close_all(&held, &held.device(&context.first("dpmcp")?)?)? {
         KernelsToken::Kept(_) => Ok(()),
         closed => fail("the kernel's token is kept", format!("{closed:?}")),
     }

@@ -9,7 +9,7 @@ use crate::check::{
     Check, Outcome, Stop, answer, check, done, ensure, fail, is, refused, refused_any, skip,
 };
 use crate::context::{Context, portals};
-use crate::sys::Guarded;
+use crate::sys::{Block, Guarded};
 use dprc::{AssignedContainer, Device};
 use fsl_mc_linux::bus::{self, SYSFS};
 use mc_abi::{Message, Params, Status, Token, Wire, dpmng, dprc as mc};
@@ -22,6 +22,7 @@ const GROUP: Check = Check::group("portal");
 
 const DRIVER: &str = "C driver";
 const SIZE: usize = Message::SIZE;
+const ONE_CALL: &str = "driver/uapi/vfio-fsl-mc.h";
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
@@ -156,6 +157,23 @@ pub const CHECKS: &[Check] = &[
         "MC command reference"
     ),
     check!(many_commands, "A thousand commands in a row are each answered.", DRIVER).seconds(60),
+    check!(
+        one_call,
+        "VFIO_DEVICE_FSL_MC_COMMAND sends a command and gives its answer in its place; nothing is \
+         left to be read of it, and what was left still is.",
+        ONE_CALL
+    ),
+    check!(
+        one_call_arguments,
+        "VFIO_DEVICE_FSL_MC_COMMAND is refused for flags, a short argsz, inaccessible memory, and \
+         an object that is no portal.",
+        ONE_CALL
+    ),
+    check!(
+        one_call_policy,
+        "What may not be written may not be sent by VFIO_DEVICE_FSL_MC_COMMAND either.",
+        ONE_CALL
+    ),
 ];
 
 fn version() -> Message {
@@ -574,6 +592,108 @@ fn many_commands(context: &Context) -> Outcome {
             }
         }
         Ok(())
+    })
+}
+
+/// VFIO_DEVICE_FSL_MC_COMMAND.
+const COMMAND: u32 = fsl_mc_linux::ioctl::vfio(100);
+
+/// Size and flags of its argument, before the message.
+const HEAD: usize = 8;
+
+fn argument(argsz: u32, flags: u32, command: &Message) -> Block {
+    let words = command.to_bytes();
+    let words = words.chunks_exact(4).map(|word| {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(word);
+        u32::from_ne_bytes(bytes)
+    });
+    Block::new(&[argsz, flags].into_iter().chain(words).collect::<Vec<u32>>())
+}
+
+fn message_of(argument: &Block) -> Message {
+    let mut bytes = [0; SIZE];
+    for (index, chunk) in bytes.chunks_exact_mut(4).enumerate() {
+        chunk.copy_from_slice(&argument.word(HEAD / 4 + index).to_ne_bytes());
+    }
+    Message::from_bytes(&bytes)
+}
+
+const ARGSZ: u32 = (HEAD + SIZE) as u32;
+
+/// Sends by one call.
+fn by_one_call(device: &Device, command: &Message) -> Result<Message, Stop> {
+    let mut argument = argument(ARGSZ, 0, command);
+    match argument.ioctl(device, COMMAND) {
+        Err(Errno::NOTTY) => skip("the driver does not have the call"),
+        got => {
+            done("VFIO_DEVICE_FSL_MC_COMMAND", got)?;
+            ensure(
+                argument.untouched_from((HEAD + SIZE) / 4),
+                "nothing behind the message",
+                || "written".into(),
+            )?;
+            Ok(message_of(&argument))
+        }
+    }
+}
+
+fn one_call(context: &Context) -> Outcome {
+    each_portal(context, |_, device| {
+        let other = without_object(&dpmng::GetContainerId {});
+        let other_answer = exchange(device, &other)?;
+        done("a write", send(device, 0, &version()))?;
+        for _ in 0..3 {
+            is("an answer by one call", by_one_call(device, &other)?, other_answer)?;
+        }
+        let got = done("a read", fetch(device, 0))?;
+        answers("what was written before", &version(), &got)?;
+        is("the portal as it stands", done("a read", fetch(device, 0))?, other_answer)
+    })
+}
+
+fn one_call_arguments(context: &Context) -> Outcome {
+    each_portal(context, |held, device| {
+        let answer = by_one_call(device, &version())?;
+        answers("one call", &version(), &answer)?;
+        let other = without_object(&dpmng::GetContainerId {});
+        for (what, argsz, flags) in [
+            ("argsz 0", 0, 0),
+            ("a short argsz", ARGSZ - 1, 0),
+            ("a flag", ARGSZ, 1),
+            ("the last flag", ARGSZ, 1 << 31),
+        ] {
+            refused(what, argument(argsz, flags, &other).ioctl(device, COMMAND), Errno::INVAL)?;
+        }
+        let guarded = done("memory", Guarded::new())?;
+        for accessible in [0, 4, HEAD, HEAD + 8, HEAD + SIZE - 1] {
+            let mut bytes = vec![];
+            bytes.extend(ARGSZ.to_ne_bytes());
+            bytes.extend(0u32.to_ne_bytes());
+            bytes.extend(other.to_bytes());
+            guarded.fill(accessible, &bytes);
+            let got = guarded.ioctl(accessible, device, COMMAND);
+            refused(&format!("{accessible} accessible bytes"), got, Errno::FAULT)?;
+        }
+        is("the portal as it stands", done("a read", fetch(device, 0))?, answer)?;
+        for family in ["dpio", "dpbp"] {
+            let other = held.device(&context.first(family)?)?;
+            let got = argument(ARGSZ, 0, &version()).ioctl(&other, COMMAND);
+            refused(&format!("a command to {}", other.name()), got, Errno::INVAL)?;
+        }
+        Ok(())
+    })
+}
+
+fn one_call_policy(context: &Context) -> Outcome {
+    each_portal(context, |_, device| {
+        let answer = by_one_call(device, &version())?;
+        let set_irq = Message::command(0x010, 1, Token::NONE, Params([0x5a; 56]));
+        let got = by_one_call(device, &set_irq)?;
+        is("status of SET_IRQ", status(&got), Status::NoPrivilege)?;
+        is("command in the answer", got.header.number(), 0x010)?;
+        is("parameters of the answer", got.params, Params::ZERO)?;
+        is("the portal as it stands", done("a read", fetch(device, 0))?, answer)
     })
 }
 

@@ -39,6 +39,8 @@ pub mod number {
     /// Sets the address that the interrupt of an object in the container
     /// writes to.
     pub const DPRC_SET_OBJECT_IRQ: u16 = 0x15f;
+    /// Asks for the version of the firmware.
+    pub const GET_VERSION: u16 = 0x831;
     /// Closes an object.
     pub const CLOSE: u16 = 0x800;
     /// Place of a container among the create commands; of old headers.
@@ -389,6 +391,11 @@ fn text(low: u64, high: u64) -> [u8; 16] {
 /// Two halves of a word.
 const fn word(low: u32, high: u32) -> u64 {
     ((high as u64) << 32) | low as u64
+}
+
+/// Asks for the version of the firmware, which concerns no object.
+pub const fn get_version() -> Command {
+    Command::new(number::GET_VERSION, 1, 0)
 }
 
 /// Opens an object; the answer's header has the token.

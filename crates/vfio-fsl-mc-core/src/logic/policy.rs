@@ -7,7 +7,7 @@
 //!
 //! | number | command | why |
 //! |---|---|---|
-//! | 0x800 | CLOSE of the driver's own token, on the container's portal | with it the reset at the last close fails, and the next user finds what this one left |
+//! | 0x800 | CLOSE of the driver's own token, which every portal of the container knows | with it the reset at the last close fails, and the next user finds what this one left |
 //! | 0x010 | SET_IRQ of any object | the MC writes a message to the address in it: the host's own setting is lost, and the sender picks what is written where. Interrupts are asked for by `VFIO_DEVICE_SET_IRQS` |
 //! | 0x15f | DPRC_SET_OBJ_IRQ | the same for an object in the container |
 //! | 0x151 | DPRC_CREATE_CONT | a container below has an isolation id of its own, of the sender's choice: what is moved to it does DMA past the address space that was set up for this container, until the host gives it one |
@@ -121,11 +121,11 @@ pub enum Verdict {
 }
 
 /// The rule that a command breaks, if any. `own_token` says by which token the
-/// driver has the container open, if the portal is the container's, and is asked
-/// only where the command is one that depends on it.
-pub fn judge(command: &Command, own_token: impl FnOnce() -> Option<u16>) -> Option<Refusal> {
+/// driver has the container open, and is asked only where the command is one that
+/// depends on it.
+pub fn judge(command: &Command, own_token: impl FnOnce() -> u16) -> Option<Refusal> {
     let (rule, reason) = match command.number() {
-        number::CLOSE if own_token() == Some(command.token()) => (
+        number::CLOSE if own_token() == command.token() => (
             Rule::DriverToken,
             "closes the driver's own token: close only what was opened",
         ),
@@ -145,7 +145,7 @@ pub fn judge(command: &Command, own_token: impl FnOnce() -> Option<u16>) -> Opti
 /// What to do with a command. The mode is asked for only where a rule is broken.
 pub fn decide(
     command: &Command,
-    own_token: impl FnOnce() -> Option<u16>,
+    own_token: impl FnOnce() -> u16,
     mode: impl FnOnce() -> Mode,
 ) -> Verdict {
     let Some(refusal) = judge(command, own_token) else {

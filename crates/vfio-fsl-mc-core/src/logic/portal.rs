@@ -19,6 +19,8 @@ pub enum State {
     Abandoned,
     /// Without an answer in time.
     Hung,
+    /// The portal is somebody else's: there is no next command.
+    Revoked,
 }
 
 /// What to do with the next command.
@@ -55,6 +57,7 @@ impl State {
         match *self {
             Self::Abandoned if in_flight(status_now) => Next::Wait,
             Self::Hung if in_flight(status_now) => Next::Refuse(Errno::Busy),
+            Self::Revoked => Next::Refuse(Errno::NoDev),
             _ => {
                 *self = Self::Idle;
                 Next::Go

@@ -2,7 +2,7 @@
 //! Commands, against the project's own description of the wire.
 
 use super::type_name;
-use mc_abi::{common, dprc, Label, Message, ObjectType, Params, Request, Token, Wire};
+use mc_abi::{common, dpmng, dprc, Label, Message, ObjectType, Params, Request, Token, Wire};
 use proptest::prelude::*;
 use vfio_fsl_mc_core::command::{self, Command, Status};
 use vfio_fsl_mc_core::Errno;
@@ -16,6 +16,12 @@ fn answer(reply: &impl Wire) -> Command {
     reply.encode(&mut params, 1);
     let message = Message::command(0x123, 1, Token(1), params);
     wire(message).with_status(Status::Ok)
+}
+
+#[test]
+fn the_version_is_asked_for_as_on_the_wire() {
+    let message = dpmng::GetVersion {}.message(Token::NONE);
+    assert_eq!(command::get_version(), wire(message));
 }
 
 fn object_type() -> impl Strategy<Value = ObjectType> {

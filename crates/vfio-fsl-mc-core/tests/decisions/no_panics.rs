@@ -15,7 +15,7 @@ pub fn pool_size(counts: &[u32]) -> u32 {
 }
 pub fn decide(
     command: &logic::command::Command,
-    own_token: &dyn Fn() -> Option<u16>,
+    own_token: &dyn Fn() -> u16,
     mode: &dyn Fn() -> logic::policy::Mode,
 ) -> logic::policy::Verdict {
     logic::policy::decide(command, own_token, mode)

@@ -18,9 +18,9 @@ const REFUSED: [(u16, Rule); 4] = [
     (0x905, Rule::IsolationContext),
 ];
 
-fn documented(number: u16, token: u16, own_token: Option<u16>) -> Option<Rule> {
+fn documented(number: u16, token: u16, own_token: u16) -> Option<Rule> {
     if number == 0x800 {
-        return (own_token == Some(token)).then_some(Rule::DriverToken);
+        return (own_token == token).then_some(Rule::DriverToken);
     }
     let listed = REFUSED.iter().find(|(refused, _)| *refused == number);
     listed.map(|(_, rule)| *rule)
@@ -28,8 +28,7 @@ fn documented(number: u16, token: u16, own_token: Option<u16>) -> Option<Rule> {
 
 #[test]
 fn what_is_refused_is_what_is_documented() {
-    // A container's portal, and that of a dpmcp.
-    let own_tokens = [Some(KERNEL), None];
+    let own_tokens = [KERNEL, 0];
     let tokens = [
         KERNEL,
         0,
@@ -108,7 +107,7 @@ fn what_dpdk_and_guests_need_is_sent() {
         for version in 1..=6 {
             let command = Command::new(*number, version, KERNEL + 1);
             assert_eq!(
-                decide(&command, || Some(KERNEL), || Mode::Strict),
+                decide(&command, || KERNEL, || Mode::Strict),
                 Verdict::Send,
                 "{number:#x}"
             );
@@ -132,8 +131,8 @@ fn modes_have_names() {
 
 proptest! {
     #[test]
-    fn the_mode_says_what_a_broken_rule_costs(words: [u64; 8], kernel_token: u16, own: bool) {
-        let own_token = || own.then_some(kernel_token);
+    fn the_mode_says_what_a_broken_rule_costs(words: [u64; 8], kernel_token: u16) {
+        let own_token = || kernel_token;
         let command = Command(words);
         let refusal = judge(&command, own_token);
         let under = |mode| decide(&command, own_token, || mode);

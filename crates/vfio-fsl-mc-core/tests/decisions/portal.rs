@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use vfio_fsl_mc_core::portal::{Backoff, Next, Outcome, State, Step, LIMIT_US};
 use vfio_fsl_mc_core::Errno;
 
-const STATES: [State; 3] = [State::Idle, State::Abandoned, State::Hung];
+const STATES: [State; 4] = [State::Idle, State::Abandoned, State::Hung, State::Revoked];
 
 #[test]
 fn a_command_in_flight_is_not_overwritten() {
@@ -16,6 +16,7 @@ fn a_command_in_flight_is_not_overwritten() {
             let expected = match (state, status) {
                 (State::Abandoned, 1) => (Next::Wait, State::Abandoned),
                 (State::Hung, 1) => (Next::Refuse(Errno::Busy), State::Hung),
+                (State::Revoked, _) => (Next::Refuse(Errno::NoDev), State::Revoked),
                 _ => (Next::Go, State::Idle),
             };
             assert_eq!(
