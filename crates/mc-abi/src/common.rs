@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Commands that look the same in every family that has them.
 
-use crate::{CommandInfo, FieldError, Params, Wire};
+use crate::{CommandInfo, FieldError, Params, Wire, blocks::OrderSettings};
 
 impl Wire for () {
     fn decode(_: &Params, _: u8) -> Result<Self, FieldError> {
@@ -74,16 +74,6 @@ wire! {
     }
 }
 
-layout! {
-    /// How a traffic class gets its turn (`dpsw`, and version 1 of `dpni`).
-    pub struct TrafficClassSchedule [4] {
-        /// Weight, 100 to 10000, where `mode` is not 0.
-        delta_bandwidth: u16 @ 0,
-        /// 0: strict priority, 1: weighted.
-        mode: u8 @ 2 bits 0..4,
-    }
-}
-
 wire! {
     /// An order point record: how a queue's frames are put back into order
     /// (layout `rsp_get_opr`, the same in all families that have records).
@@ -92,18 +82,8 @@ wire! {
         rip: bool @ 8 bits 0..1,
         /// Whether there is a record.
         enable: bool @ 8 bits 1..2,
-        /// Loose ordering: 0 off, 1 on.
-        oloe: u8 @ 11,
-        /// Advance of the expected number when the list is exhausted: 0 off,
-        /// 1 on.
-        oeane: u8 @ 12,
-        /// Window of late arrivals: 0 none, 1 of 32 frames, 2 as the
-        /// restoration window, 3 of 8192 frames.
-        olws: u8 @ 13,
-        /// Automatic advance of the expected number: 0 off, 1 on.
-        oa: u8 @ 14,
-        /// Restoration window: 32 frames shifted left by this, 0 to 5.
-        oprrws: u8 @ 15,
+        /// The settings.
+        settings: OrderSettings @ 11,
         /// Next expected sequence number.
         nesn: u16 @ 16,
         /// Next dispensed sequence number.

@@ -2,6 +2,7 @@
 //! Communication interfaces between two software contexts. Layouts:
 //! `fsl_dpci_cmd.h` of MC 10.40.
 
+use crate::blocks::{Destination, OrderSettings};
 pub use crate::common::{Created, OrderRestorationReply};
 
 /// In place of a queue's number: all queues.
@@ -31,14 +32,10 @@ commands! {
 
     /// Sets where received frames go.
     SetRxQueue = 0x0e0, version 1 {
-        /// Number of the destination.
-        dest_id: u32 @ 0,
-        /// Priority in the destination's channel.
-        dest_priority: u8 @ 4,
+        /// Where its frames go.
+        destination: Destination @ 0,
         /// Which queue, or [`ALL_QUEUES`].
         priority: u8 @ 5,
-        /// 0: none, 1: `dpio`, 2: `dpcon`.
-        dest_type: u8 @ 6 bits 0..4,
         /// Whether the queue keeps the frames' order.
         order_preservation: bool @ 6 bits 4..5,
         /// Comes with each frame.
@@ -66,12 +63,8 @@ commands! {
         /// Which queue.
         priority: u8 @ 5,
     } -> GetRxQueueReply {
-        /// Number of the destination.
-        dest_id: u32 @ 0,
-        /// Priority in the destination's channel.
-        dest_priority: u8 @ 4,
-        /// 0: none, 1: `dpio`, 2: `dpcon`.
-        dest_type: u8 @ 6 bits 0..4,
+        /// Where its frames go.
+        destination: Destination @ 0,
         /// Comes with each frame.
         user_ctx: u64 @ 8,
         /// Number to dequeue with.
@@ -93,16 +86,8 @@ commands! {
         index: u8 @ 2,
         /// Bit 0: make a record, 1: retire it, 2: assign an existing one.
         options: u8 @ 3,
-        /// Loose ordering: 0 off, 1 on.
-        oloe: u8 @ 11,
-        /// Advance when the list is exhausted: 0 off, 1 on.
-        oeane: u8 @ 12,
-        /// Window of late arrivals, 0 to 3.
-        olws: u8 @ 13,
-        /// Automatic advance: 0 off, 1 on.
-        oa: u8 @ 14,
-        /// Restoration window: 32 frames shifted left by this, 0 to 5.
-        oprrws: u8 @ 15,
+        /// The settings.
+        settings: OrderSettings @ 11,
     } -> ();
 
     /// Asks for what [`SetOpr`] set.

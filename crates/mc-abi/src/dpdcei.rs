@@ -2,6 +2,7 @@
 //! Interfaces to the compression engine (DCE). Layouts: `fsl_dpdcei_cmd.h` of
 //! MC 10.40.
 
+use crate::blocks::Destination;
 pub use crate::common::Created;
 
 commands! {
@@ -25,12 +26,8 @@ commands! {
 
     /// Sets where processed frames go.
     SetRxQueue = 0x1b0, version 1 {
-        /// Number of the destination.
-        dest_id: u32 @ 0,
-        /// Priority in the destination's channel.
-        dest_priority: u8 @ 4,
-        /// 0: none, 1: `dpio`, 2: `dpcon`.
-        dest_type: u8 @ 6 bits 0..4,
+        /// Where its frames go.
+        destination: Destination @ 0,
         /// Comes with each frame.
         user_ctx: u64 @ 8,
         /// What of this counts: bit 0 context, 1 destination.
@@ -39,12 +36,8 @@ commands! {
 
     /// Asks for what [`SetRxQueue`] set, and for the queue's number.
     GetRxQueue = 0x1b1, version 1 {} -> GetRxQueueReply {
-        /// Number of the destination.
-        dest_id: u32 @ 0,
-        /// Priority in the destination's channel.
-        dest_priority: u8 @ 4,
-        /// 0: none, 1: `dpio`, 2: `dpcon`.
-        dest_type: u8 @ 6 bits 0..4,
+        /// Where its frames go.
+        destination: Destination @ 0,
         /// Comes with each frame.
         user_ctx: u64 @ 8,
         /// Number to dequeue with.

@@ -2,6 +2,7 @@
 //! Interfaces to the DMA engine (qDMA). Layouts: `fsl_dpdmai_cmd.h` of MC
 //! 10.40; version 1 from MC 10.7, version 2 from MC 10.8.
 
+use crate::blocks::{CongestionNotification, CongestionNotificationOfDma, Destination};
 pub use crate::common::Created;
 
 /// In place of a queue's number: all queues.
@@ -36,14 +37,10 @@ commands! {
 
     /// Sets where finished transfers are told.
     SetRxQueue = 0x1a0, version 2 {
-        /// Number of the destination.
-        dest_id: u32 @ 0,
-        /// Priority in the destination's channel.
-        dest_priority: u8 @ 4,
+        /// Where its frames go.
+        destination: Destination @ 0,
         /// Which priority of the interface, or [`ALL_QUEUES`].
         priority: u8 @ 5,
-        /// 0: none, 1: `dpio`, 2: `dpcon`.
-        dest_type: u8 @ 6 bits 0..4,
         /// Which queue of that priority.
         queue_idx: u8 @ 7 since 2,
         /// Comes with each frame.
@@ -59,12 +56,8 @@ commands! {
         /// Which queue of that priority.
         queue_idx: u8 @ 6 since 2,
     } -> GetRxQueueReply {
-        /// Number of the destination.
-        dest_id: u32 @ 0,
-        /// Priority in the destination's channel.
-        dest_priority: u8 @ 4,
-        /// 0: none, 1: `dpio`, 2: `dpcon`.
-        dest_type: u8 @ 6 bits 0..4,
+        /// Where its frames go.
+        destination: Destination @ 0,
         /// Comes with each frame.
         user_ctx: u64 @ 8,
         /// Number to dequeue with.
@@ -87,36 +80,16 @@ commands! {
     SetRxCongestionNotification = 0x1a4, version 1 {
         /// Which priority, where each has a group of its own.
         priority: u8 @ 0,
-        /// Unit of the thresholds: 0 bytes, 1 frames.
-        units: u8 @ 1 bits 0..4,
-        /// Bit 0: write to memory on entry, 1: on exit, 2: coherently.
-        notification_mode: u16 @ 2,
-        /// Above this the queues count as congested; 0: never.
-        threshold_entry: u32 @ 8,
-        /// Below this they no longer do.
-        threshold_exit: u32 @ 12,
-        /// Written with each report.
-        message_ctx: u64 @ 16,
-        /// I/O virtual address that a report is written to, 16 byte aligned.
-        message_iova: u64 @ 24,
+        /// When, and where to write it.
+        notification: CongestionNotification as CongestionNotificationOfDma @ 0,
     } -> ();
 
     /// The same for the queues to the engine.
     SetTxCongestionNotification = 0x1a5, version 1 {
         /// Which priority, where each has a group of its own.
         priority: u8 @ 0,
-        /// Unit of the thresholds: 0 bytes, 1 frames.
-        units: u8 @ 1 bits 0..4,
-        /// Bit 0: write to memory on entry, 1: on exit, 2: coherently.
-        notification_mode: u16 @ 2,
-        /// Above this the queues count as congested; 0: never.
-        threshold_entry: u32 @ 8,
-        /// Below this they no longer do.
-        threshold_exit: u32 @ 12,
-        /// Written with each report.
-        message_ctx: u64 @ 16,
-        /// I/O virtual address that a report is written to, 16 byte aligned.
-        message_iova: u64 @ 24,
+        /// When, and where to write it.
+        notification: CongestionNotification as CongestionNotificationOfDma @ 0,
     } -> ();
 
     /// Asks for what [`SetRxCongestionNotification`] set.
@@ -126,18 +99,8 @@ commands! {
     } -> CongestionNotificationReply {
         /// Which priority.
         priority: u8 @ 0,
-        /// Unit of the thresholds: 0 bytes, 1 frames.
-        units: u8 @ 1 bits 0..4,
-        /// Bits as in [`SetRxCongestionNotification`].
-        notification_mode: u16 @ 2,
-        /// Above this the queues count as congested; 0: never.
-        threshold_entry: u32 @ 8,
-        /// Below this they no longer do.
-        threshold_exit: u32 @ 12,
-        /// Written with each report.
-        message_ctx: u64 @ 16,
-        /// I/O virtual address that a report is written to.
-        message_iova: u64 @ 24,
+        /// When, and where to write it.
+        notification: CongestionNotification as CongestionNotificationOfDma @ 0,
     };
 
     /// Asks for what [`SetTxCongestionNotification`] set.

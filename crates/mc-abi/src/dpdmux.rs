@@ -5,7 +5,7 @@
 
 use crate::{
     MacAddr,
-    blocks::{LinkConfig, LinkState},
+    blocks::{LinkConfig, LinkState, TailDrop},
 };
 
 pub use crate::common::Created;
@@ -298,12 +298,8 @@ commands! {
     IfSetTaildrop = 0x0bc, version 1 {
         /// Interface.
         if_id: u16 @ 4,
-        /// Whether there is a limit.
-        enable: bool @ 8 bits 0..1,
-        /// 0 bytes, 1 frames, 2 buffers.
-        units: u8 @ 10,
         /// The limit.
-        threshold: u32 @ 12,
+        drop: TailDrop @ 8 of version 1,
     } -> ();
 
     /// Asks for that.
@@ -313,12 +309,8 @@ commands! {
     } -> IfGetTaildropReply {
         /// Interface.
         if_id: u16 @ 4,
-        /// Whether there is a limit.
-        enable: bool @ 8 bits 0..1,
-        /// 0 bytes, 1 frames, 2 buffers.
-        units: u8 @ 10,
         /// The limit.
-        threshold: u32 @ 12,
+        drop: TailDrop @ 8 of version 1,
     };
 
     /// Writes a table of the hardware to memory.

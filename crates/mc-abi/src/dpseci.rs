@@ -2,6 +2,7 @@
 //! Interfaces to the crypto accelerator (SEC). Layouts: `fsl_dpseci_cmd.h` of
 //! MC 10.40.
 
+use crate::blocks::{CongestionNotification, Destination, OrderSettings};
 pub use crate::common::{Created, OrderRestorationReply};
 
 /// In place of a queue's number: all queues.
@@ -43,14 +44,10 @@ commands! {
 
     /// Sets where processed frames go.
     SetRxQueue = 0x194, version 1 {
-        /// Number of the destination.
-        dest_id: u32 @ 0,
-        /// Priority in the destination's channel.
-        dest_priority: u8 @ 4,
+        /// Where its frames go.
+        destination: Destination @ 0,
         /// Which queue, or [`ALL_QUEUES`].
         queue: u8 @ 5,
-        /// 0: none, 1: `dpio`, 2: `dpcon`.
-        dest_type: u8 @ 6 bits 0..4,
         /// Comes with each frame.
         user_ctx: u64 @ 8,
         /// What of this counts: bit 0 context, 1 destination, 2 order.
@@ -64,12 +61,8 @@ commands! {
         /// Which queue.
         queue: u8 @ 5,
     } -> GetRxQueueReply {
-        /// Number of the destination.
-        dest_id: u32 @ 0,
-        /// Priority in the destination's channel.
-        dest_priority: u8 @ 4,
-        /// 0: none, 1: `dpio`, 2: `dpcon`.
-        dest_type: u8 @ 6 bits 0..4,
+        /// Where its frames go.
+        destination: Destination @ 0,
         /// Comes with each frame.
         user_ctx: u64 @ 8,
         /// Number to dequeue with.
@@ -157,16 +150,8 @@ commands! {
         index: u8 @ 2,
         /// Bit 0: make a record, 1: retire it, 2: assign an existing one.
         options: u8 @ 3,
-        /// Loose ordering: 0 off, 1 on.
-        oloe: u8 @ 11,
-        /// Advance when the list is exhausted: 0 off, 1 on.
-        oeane: u8 @ 12,
-        /// Window of late arrivals, 0 to 3.
-        olws: u8 @ 13,
-        /// Automatic advance: 0 off, 1 on.
-        oa: u8 @ 14,
-        /// Restoration window: 32 frames shifted left by this, 0 to 5.
-        oprrws: u8 @ 15,
+        /// The settings.
+        settings: OrderSettings @ 11,
     } -> ();
 
     /// Asks for what [`SetOpr`] set.
@@ -178,48 +163,14 @@ commands! {
     /// Sets when and where congestion of the queues to the accelerator is
     /// reported.
     SetCongestionNotification = 0x170, version 1 {
-        /// Number of the destination.
-        dest_id: u32 @ 0,
-        /// Bit 0: write to memory on entry, 1: on exit, 2: coherently, 3: tell
-        /// the destination on entry, 4: on exit, 5: without interrupt
-        /// coalescing.
-        notification_mode: u16 @ 4,
-        /// Priority in the destination's channel.
-        dest_priority: u8 @ 6,
-        /// 0: none, 1: `dpio`, 2: `dpcon`.
-        dest_type: u8 @ 7 bits 0..4,
-        /// Unit of the thresholds: 0 bytes, 1 frames.
-        units: u8 @ 7 bits 4..6,
-        /// I/O virtual address that a report is written to, 16 byte aligned.
-        message_iova: u64 @ 8,
-        /// Written with each report.
-        message_ctx: u64 @ 16,
-        /// Above this the queues count as congested; 0: never.
-        threshold_entry: u32 @ 24,
-        /// Below this they no longer do.
-        threshold_exit: u32 @ 28,
+        /// When and where.
+        notification: CongestionNotification @ 0,
     } -> ();
 
     /// Asks for what [`SetCongestionNotification`] set.
     GetCongestionNotification = 0x171, version 1 {} -> GetCongestionNotificationReply {
-        /// Number of the destination.
-        dest_id: u32 @ 0,
-        /// Bits as in [`SetCongestionNotification`].
-        notification_mode: u16 @ 4,
-        /// Priority in the destination's channel.
-        dest_priority: u8 @ 6,
-        /// 0: none, 1: `dpio`, 2: `dpcon`.
-        dest_type: u8 @ 7 bits 0..4,
-        /// Unit of the thresholds: 0 bytes, 1 frames.
-        units: u8 @ 7 bits 4..6,
-        /// I/O virtual address that a report is written to.
-        message_iova: u64 @ 8,
-        /// Written with each report.
-        message_ctx: u64 @ 16,
-        /// Above this the queues count as congested; 0: never.
-        threshold_entry: u32 @ 24,
-        /// Below this they no longer do.
-        threshold_exit: u32 @ 28,
+        /// When and where.
+        notification: CongestionNotification @ 0,
     };
 
     /// Asks how a queue from the accelerator is doing.

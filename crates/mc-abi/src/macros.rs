@@ -52,7 +52,8 @@ macro_rules! layout {
     };
 }
 
-/// Another way to lay out the struct of a [`layout!`].
+/// Another way to lay out the struct of a [`layout!`]. Fields that it leaves out
+/// have their default.
 macro_rules! layout_of {
     ( $(#[$doc:meta])* $name:ident as $way:ident [$size:literal] { $($fields:tt)* } ) => {
         $(#[$doc])*
@@ -109,7 +110,7 @@ macro_rules! laid_out {
             $( $( crate::field::check_fit($offset, place!(@size $old), $size); )? )*
         };
 
-        #[allow(unused_variables)]
+        #[allow(unused_variables, clippy::needless_update)]
         impl crate::field::Layout for $way {
             type Value = $name;
             const SIZE: usize = $size;
@@ -127,6 +128,7 @@ macro_rules! laid_out {
                             $ty $(as $other)? $(, $low, $high)?
                         )?,
                     }, )*
+                    ..<$name as Default>::default()
                 })
             }
 
@@ -158,12 +160,13 @@ macro_rules! laid_out {
                             $ty $(as $other)? $(, $low, $high)?
                         ),
                     }, )*
+                    ..<$name as Default>::default()
                 }
             }
         }
 
         #[cfg(test)]
-        #[allow(unused_variables)]
+        #[allow(unused_variables, clippy::needless_update)]
         impl crate::tests::vectors::Written for $way {
             type Value = $name;
 
@@ -187,6 +190,7 @@ macro_rules! laid_out {
                             place!(@version version $(, $fixed)?),
                         )?,
                     }, )*
+                    ..<$name as Default>::default()
                 })
             }
         }

@@ -3,8 +3,8 @@
 
 use super::{
     Answer, Call, Endpoint, Family, State,
-    opr::{OrderRestoration, Settings},
-    queue::{Destination, RxQueue, RxQueueChange},
+    opr::OrderRestoration,
+    queue::{RxQueue, RxQueueChange},
 };
 use mc_abi::{
     DecodeError, ObjectId, ObjectType, Params, Status,
@@ -106,9 +106,7 @@ impl Family for CommunicationInterface {
                 let queue = queues.get(usize::from(get.priority));
                 let queue = queue.ok_or(Status::ConfigurationError)?;
                 let reply = dpci::GetRxQueueReply {
-                    dest_id: queue.destination.id,
-                    dest_priority: queue.destination.priority,
-                    dest_type: queue.destination.kind,
+                    destination: queue.destination,
                     user_ctx: queue.user_ctx,
                     fqid: queue.fqid,
                 };
@@ -123,14 +121,7 @@ impl Family for CommunicationInterface {
                 call.reply(get, dpci::GetTxQueueReply { fqid })
             }
             Command::SetOpr(set) => {
-                let settings = Settings {
-                    oloe: set.oloe,
-                    oeane: set.oeane,
-                    olws: set.olws,
-                    oa: set.oa,
-                    oprrws: set.oprrws,
-                };
-                state.body_mut::<Self>(id)?.opr.set(set.index, set.options, settings)?;
+                state.body_mut::<Self>(id)?.opr.set(set.index, set.options, set.settings)?;
                 Ok(Answer::DONE)
             }
             Command::GetOpr(get) => {
@@ -176,10 +167,9 @@ fn set_rx_queue(
     object: ObjectId,
     set: &dpci::SetRxQueue,
 ) -> Result<Answer, Status> {
-    let destination =
-        Destination { kind: set.dest_type, id: set.dest_id, priority: set.dest_priority };
     let (options, order) = (set.options, set.order_preservation);
-    let change = RxQueueChange::check(state, object, options, destination, set.user_ctx, order)?;
+    let change =
+        RxQueueChange::check(state, object, options, set.destination, set.user_ctx, order)?;
     let queues = &mut state.body_mut::<CommunicationInterface>(object.id)?.queues;
     if set.priority == dpci::ALL_QUEUES {
         queues.iter_mut().for_each(|queue| queue.apply(&change));
@@ -216,7 +206,7 @@ fn tell_link(state: &mut State, id: u32) {
 mod tests {
     use super::*;
     use crate::mc::testing::TestMc;
-    use mc_abi::{common, dpcon};
+    use mc_abi::{blocks::Destination, common, dpcon};
 
     fn create(num_of_priorities: u8) -> dpci::Create {
         dpci::Create { num_of_priorities, options: 0 }
@@ -270,11 +260,10 @@ mod tests {
         let mut mc = TestMc::new();
         let (_, token) = mc.make(&create(2));
         let dpcon = mc.create(&dpcon::Create { num_priorities: 2 }).expect("dpcon");
+        let destination = Destination { kind: 2, id: dpcon.id, priority: 1 };
         let set = dpci::SetRxQueue {
-            dest_id: dpcon.id,
-            dest_priority: 1,
+            destination,
             priority: dpci::ALL_QUEUES,
-            dest_type: 2,
             user_ctx: 0x1234,
             options: 3,
             ..Default::default()
@@ -284,9 +273,9 @@ mod tests {
         mc.call(token, &only_context).expect("one");
         let get = |priority| dpci::GetRxQueue { priority };
         let first = mc.call(token, &get(0)).expect("queue");
-        assert_eq!((first.dest_id, first.dest_type, first.user_ctx), (dpcon.id, 2, 0x1234));
+        assert_eq!((first.destination, first.user_ctx), (destination, 0x1234));
         let second = mc.call(token, &get(1)).expect("queue");
-        assert_eq!((second.dest_type, second.dest_priority, second.user_ctx), (2, 1, 0));
+        assert_eq!((second.destination, second.user_ctx), (destination, 0));
         assert_ne!(first.fqid, second.fqid);
         let refused = Err(Status::ConfigurationError);
         let bad = |change: fn(&mut dpci::SetRxQueue)| {
@@ -294,9 +283,9 @@ mod tests {
             change(&mut set);
             set
         };
-        assert_eq!(mc.call(token, &bad(|set| set.dest_priority = 2)), refused);
-        assert_eq!(mc.call(token, &bad(|set| set.dest_type = 1)), refused);
-        assert_eq!(mc.call(token, &bad(|set| set.dest_type = 3)), refused);
+        assert_eq!(mc.call(token, &bad(|set| set.destination.priority = 2)), refused);
+        assert_eq!(mc.call(token, &bad(|set| set.destination.kind = 1)), refused);
+        assert_eq!(mc.call(token, &bad(|set| set.destination.kind = 3)), refused);
         assert_eq!(mc.call(token, &bad(|set| set.priority = 2)), refused);
         assert_eq!(mc.call(token, &get(2)), Err(Status::ConfigurationError));
     }

@@ -3,7 +3,7 @@
 
 use super::{
     Answer, Call, Family, State,
-    queue::{self, Destination, RxQueue, RxQueueChange},
+    queue::{self, RxQueue, RxQueueChange},
 };
 use mc_abi::{
     DecodeError, ObjectType, Params, Status,
@@ -62,22 +62,19 @@ impl Family for CompressionInterface {
                 call.reply(get, reply)
             }
             Command::SetRxQueue(set) => {
-                let (kind, id, priority) = (set.dest_type, set.dest_id, set.dest_priority);
-                let destination = Destination { kind, id, priority };
+                let (destination, user_ctx) = (set.destination, set.user_ctx);
                 // The queues of this family have no option for order.
                 let options = set.options & 0x3;
                 let object = call.object;
                 let change =
-                    RxQueueChange::check(state, object, options, destination, set.user_ctx, false)?;
+                    RxQueueChange::check(state, object, options, destination, user_ctx, false)?;
                 state.body_mut::<Self>(object.id)?.rx.apply(&change);
                 Ok(Answer::DONE)
             }
             Command::GetRxQueue(get) => {
                 let queue = &interface.rx;
                 let reply = dpdcei::GetRxQueueReply {
-                    dest_id: queue.destination.id,
-                    dest_priority: queue.destination.priority,
-                    dest_type: queue.destination.kind,
+                    destination: queue.destination,
                     user_ctx: queue.user_ctx,
                     fqid: queue.fqid,
                 };
@@ -107,7 +104,7 @@ impl Family for CompressionInterface {
 mod tests {
     use super::*;
     use crate::mc::testing::TestMc;
-    use mc_abi::dpcon;
+    use mc_abi::{blocks::Destination, dpcon};
 
     #[test]
     fn an_interface_has_a_queue_each_way() {
@@ -115,16 +112,11 @@ mod tests {
         let (id, token) = mc.make(&dpdcei::Create { engine: 1, priority: 8 });
         assert_eq!(mc.call(token, &dpdcei::GetAttributes {}).expect("attributes").engine, 1);
         let dpcon = mc.create(&dpcon::Create { num_priorities: 1 }).expect("dpcon");
-        let set = dpdcei::SetRxQueue {
-            dest_id: dpcon.id,
-            dest_type: 2,
-            user_ctx: 3,
-            options: 3,
-            ..Default::default()
-        };
+        let destination = Destination { kind: 2, id: dpcon.id, priority: 0 };
+        let set = dpdcei::SetRxQueue { destination, user_ctx: 3, options: 3 };
         mc.call(token, &set).expect("set");
         let rx = mc.call(token, &dpdcei::GetRxQueue {}).expect("rx");
-        assert_eq!((rx.dest_id, rx.dest_type, rx.user_ctx), (dpcon.id, 2, 3));
+        assert_eq!((rx.destination, rx.user_ctx), (destination, 3));
         assert_ne!(mc.call(token, &dpdcei::GetTxQueue {}).expect("tx").fqid, rx.fqid);
         mc.close(token).expect("closed");
         mc.destroy(id).expect("destroyed");

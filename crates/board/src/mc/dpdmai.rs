@@ -3,7 +3,7 @@
 
 use super::{
     Answer, Call, Family, State,
-    queue::{self, Destination, RxQueue, RxQueueChange},
+    queue::{self, RxQueue, RxQueueChange},
 };
 use mc_abi::{
     DecodeError, ObjectId, ObjectType, Params, Status,
@@ -34,7 +34,8 @@ pub(crate) struct DmaInterface {
 #[derive(Debug)]
 struct Group {
     id: u32,
-    notification: CongestionNotificationReply,
+    /// The priority and the notification that were set last.
+    set: CongestionNotificationReply,
 }
 
 impl Family for DmaInterface {
@@ -104,9 +105,7 @@ impl Family for DmaInterface {
                 let index = interface.index(get.priority, get.queue_idx)?;
                 let queue = interface.rx.get(index).ok_or(Status::ConfigurationError)?;
                 let reply = dpdmai::GetRxQueueReply {
-                    dest_id: queue.destination.id,
-                    dest_priority: queue.destination.priority,
-                    dest_type: queue.destination.kind,
+                    destination: queue.destination,
                     user_ctx: queue.user_ctx,
                     fqid: queue.fqid,
                 };
@@ -118,38 +117,24 @@ impl Family for DmaInterface {
                 call.reply(get, dpdmai::GetTxQueueReply { fqid })
             }
             Command::SetRxCongestionNotification(set) => {
-                let notification = CongestionNotificationReply {
-                    priority: set.priority,
-                    units: set.units,
-                    notification_mode: set.notification_mode,
-                    threshold_entry: set.threshold_entry,
-                    threshold_exit: set.threshold_exit,
-                    message_ctx: set.message_ctx,
-                    message_iova: set.message_iova,
-                };
-                set_congestion(&mut interface.rx_groups, interface.options, notification)
+                let (priority, notification) = (set.priority, set.notification);
+                let set = CongestionNotificationReply { priority, notification };
+                set_congestion(&mut interface.rx_groups, interface.options, set)
             }
             Command::SetTxCongestionNotification(set) => {
-                let notification = CongestionNotificationReply {
-                    priority: set.priority,
-                    units: set.units,
-                    notification_mode: set.notification_mode,
-                    threshold_entry: set.threshold_entry,
-                    threshold_exit: set.threshold_exit,
-                    message_ctx: set.message_ctx,
-                    message_iova: set.message_iova,
-                };
-                set_congestion(&mut interface.tx_groups, interface.options, notification)
+                let (priority, notification) = (set.priority, set.notification);
+                let set = CongestionNotificationReply { priority, notification };
+                set_congestion(&mut interface.tx_groups, interface.options, set)
             }
             Command::GetRxCongestionNotification(get) => {
                 let index = group(interface.options, get.priority);
                 let group = interface.rx_groups.get(index).ok_or(Status::ConfigurationError)?;
-                call.reply(get, group.notification.clone())
+                call.reply(get, group.set.clone())
             }
             Command::GetTxCongestionNotification(get) => {
                 let index = group(interface.options, get.priority);
                 let group = interface.tx_groups.get(index).ok_or(Status::ConfigurationError)?;
-                call.reply(get, group.notification.clone())
+                call.reply(get, group.set.clone())
             }
             // The first one is above; an object is made through the container's
             // token, never through the object's.
@@ -162,7 +147,7 @@ impl Family for DmaInterface {
         interface.enabled = false;
         interface.rx.iter_mut().for_each(RxQueue::reset);
         for group in interface.rx_groups.iter_mut().chain(&mut interface.tx_groups) {
-            group.notification = Default::default();
+            group.set = Default::default();
         }
     }
 
@@ -181,7 +166,7 @@ impl DmaInterface {
         self.tx = pools.fq.take_many(queues)?;
         let per_priority = self.options & dpdmai::OPT_CG_PER_PRIORITY != 0;
         let groups = if per_priority { self.num_priorities.into() } else { 1 };
-        let fresh = |id| Group { id, notification: Default::default() };
+        let fresh = |id| Group { id, set: Default::default() };
         self.rx_groups = pools.cg.take_many(groups)?.into_iter().map(fresh).collect();
         self.tx_groups = pools.cg.take_many(groups)?.into_iter().map(fresh).collect();
         Ok(())
@@ -220,11 +205,10 @@ fn set_rx_queue(
     object: ObjectId,
     set: &dpdmai::SetRxQueue,
 ) -> Result<Answer, Status> {
-    let destination =
-        Destination { kind: set.dest_type, id: set.dest_id, priority: set.dest_priority };
     // The queues of this family have no option for order.
     let options = set.options & 0x3;
-    let change = RxQueueChange::check(state, object, options, destination, set.user_ctx, false)?;
+    let change =
+        RxQueueChange::check(state, object, options, set.destination, set.user_ctx, false)?;
     let interface = state.body_mut::<DmaInterface>(object.id)?;
     if set.priority == dpdmai::ALL_QUEUES {
         interface.rx.iter_mut().for_each(|queue| queue.apply(&change));
@@ -243,14 +227,15 @@ fn group(options: u32, priority: u8) -> usize {
 fn set_congestion(
     groups: &mut [Group],
     options: u32,
-    notification: CongestionNotificationReply,
+    set: CongestionNotificationReply,
 ) -> Result<Answer, Status> {
-    let unknown_mode = notification.notification_mode & !NOTIFICATION_MODES != 0;
+    let notification = &set.notification;
+    let unknown_mode = notification.mode & !NOTIFICATION_MODES != 0;
     if notification.units > 1 || unknown_mode || !notification.message_iova.is_multiple_of(16) {
         return Err(Status::ConfigurationError);
     }
-    let group = groups.get_mut(group(options, notification.priority));
-    group.ok_or(Status::ConfigurationError)?.notification = notification;
+    let group = groups.get_mut(group(options, set.priority));
+    group.ok_or(Status::ConfigurationError)?.set = set;
     Ok(Answer::DONE)
 }
 
@@ -258,7 +243,7 @@ fn set_congestion(
 mod tests {
     use super::*;
     use crate::mc::testing::TestMc;
-    use mc_abi::common;
+    use mc_abi::{blocks::CongestionNotification, common};
 
     fn create(num_queues: u8, priorities: [u8; 2], options: u32) -> dpdmai::Create {
         dpdmai::Create { num_queues, priorities, options }
@@ -309,19 +294,21 @@ mod tests {
         let mut mc = TestMc::new();
         let set = |priority, threshold_entry| dpdmai::SetTxCongestionNotification {
             priority,
-            threshold_entry,
-            message_iova: 0x40,
-            ..Default::default()
+            notification: CongestionNotification {
+                threshold_entry,
+                message_iova: 0x40,
+                ..Default::default()
+            },
         };
         let get = |priority| dpdmai::GetTxCongestionNotification { priority };
         let (_, shared) = mc.make(&create(1, [1, 2], 0));
         mc.call(shared, &set(1, 10)).expect("set");
-        assert_eq!(mc.call(shared, &get(0)).expect("same").threshold_entry, 10);
+        assert_eq!(mc.call(shared, &get(0)).expect("same").notification.threshold_entry, 10);
         let (_, token) = mc.make(&create(1, [1, 2], dpdmai::OPT_CG_PER_PRIORITY));
         mc.call(token, &set(0, 10)).expect("set");
         mc.call(token, &set(1, 20)).expect("set");
-        assert_eq!(mc.call(token, &get(0)).expect("own").threshold_entry, 10);
-        assert_eq!(mc.call(token, &get(1)).expect("own").threshold_entry, 20);
+        assert_eq!(mc.call(token, &get(0)).expect("own").notification.threshold_entry, 10);
+        assert_eq!(mc.call(token, &get(1)).expect("own").notification.threshold_entry, 20);
         assert_eq!(mc.call(token, &set(2, 1)), Err(Status::ConfigurationError));
         let rx = dpdmai::GetRxCongestionNotification { priority: 1 };
         assert_eq!(mc.call(token, &rx), Ok(Default::default()));

@@ -10,10 +10,11 @@ mod tests;
 
 use super::{
     Answer, Call, Endpoint, Family, State,
-    interfaces::{self, Bridge, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, Taildrop, at_most},
+    interfaces::{self, Bridge, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most, checked},
 };
 use mc_abi::{
     DecodeError, ObjectId, ObjectType, Params, Status,
+    blocks::TailDrop,
     dpdmux::{self, Command, method, options, skip_reset},
 };
 use rules::Rules;
@@ -43,7 +44,7 @@ pub(crate) struct Demultiplexer {
 struct Port {
     side: Side,
     accepted_frames: u8,
-    taildrop: Taildrop,
+    taildrop: TailDrop,
     kept: Kept,
 }
 
@@ -60,7 +61,7 @@ impl Port {
         Self {
             side: Side::new(true),
             accepted_frames: 0,
-            taildrop: Taildrop::default(),
+            taildrop: TailDrop::default(),
             kept: Kept::default(),
         }
     }
@@ -247,14 +248,12 @@ impl Demultiplexer {
                 return call.reply(get, dpdmux::GetResetableReply { skip_reset_flags });
             }
             Command::IfSetTaildrop(set) => {
-                self.port(set.if_id)?.taildrop =
-                    Taildrop::new(set.enable, set.units, set.threshold)?;
+                self.port(set.if_id)?.taildrop = checked(set.drop)?;
             }
             Command::IfGetTaildrop(get) => {
-                let Taildrop { enable, units, threshold } = self.port(get.if_id)?.taildrop;
                 let if_id = get.if_id;
-                return call
-                    .reply(get, dpdmux::IfGetTaildropReply { if_id, enable, units, threshold });
+                let drop = self.port(if_id)?.taildrop;
+                return call.reply(get, dpdmux::IfGetTaildropReply { if_id, drop });
             }
             Command::IfSetErrorsBehavior(set) => {
                 at_most(set.action, 1)?;

@@ -3,11 +3,12 @@
 
 use super::{
     Answer, Call, Family, State,
-    opr::{OrderRestoration, Settings},
-    queue::{self, Destination, RxQueue, RxQueueChange},
+    opr::OrderRestoration,
+    queue::{self, RxQueue, RxQueueChange},
 };
 use mc_abi::{
     DecodeError, ObjectId, ObjectType, Params, Status,
+    blocks::CongestionNotification,
     dpseci::{self, Command},
 };
 
@@ -45,7 +46,7 @@ struct TxQueue {
 #[derive(Debug)]
 struct Congestion {
     group: u32,
-    notification: dpseci::GetCongestionNotificationReply,
+    notification: CongestionNotification,
 }
 
 impl Family for CryptoInterface {
@@ -112,9 +113,7 @@ impl Family for CryptoInterface {
             Command::GetRxQueue(get) => {
                 let queue = pick(&interface.rx, get.queue.into())?;
                 let reply = dpseci::GetRxQueueReply {
-                    dest_id: queue.destination.id,
-                    dest_priority: queue.destination.priority,
-                    dest_type: queue.destination.kind,
+                    destination: queue.destination,
                     user_ctx: queue.user_ctx,
                     fqid: queue.fqid,
                     order_preservation: queue.order_preservation,
@@ -129,21 +128,15 @@ impl Family for CryptoInterface {
             // Nothing is ever encrypted.
             Command::GetSecCounters(get) => call.reply(get, Default::default()),
             Command::SetOpr(set) => {
-                let settings = Settings {
-                    oloe: set.oloe,
-                    oeane: set.oeane,
-                    olws: set.olws,
-                    oa: set.oa,
-                    oprrws: set.oprrws,
-                };
-                interface.opr.set(set.index, set.options, settings)?;
+                interface.opr.set(set.index, set.options, set.settings)?;
                 Ok(Answer::DONE)
             }
             Command::GetOpr(get) => call.reply(get, interface.opr.get(get.index)?),
             Command::GetCongestionNotification(get) => {
                 let congestion = interface.congestion.as_ref();
                 let congestion = congestion.ok_or(Status::ConfigurationError)?;
-                call.reply(get, congestion.notification.clone())
+                let notification = congestion.notification;
+                call.reply(get, dpseci::GetCongestionNotificationReply { notification })
             }
             Command::GetRxQueueStatus(get) => {
                 let queue = pick(&interface.rx, get.queue_index)?;
@@ -240,10 +233,9 @@ fn set_rx_queue(
     object: ObjectId,
     set: &dpseci::SetRxQueue,
 ) -> Result<Answer, Status> {
-    let destination =
-        Destination { kind: set.dest_type, id: set.dest_id, priority: set.dest_priority };
     let (options, order) = (set.options, set.order_preservation);
-    let change = RxQueueChange::check(state, object, options, destination, set.user_ctx, order)?;
+    let change =
+        RxQueueChange::check(state, object, options, set.destination, set.user_ctx, order)?;
     let queues = &mut state.body_mut::<CryptoInterface>(object.id)?.rx;
     if set.queue == dpseci::ALL_QUEUES {
         queues.iter_mut().for_each(|queue| queue.apply(&change));
@@ -259,27 +251,16 @@ fn set_congestion(
     object: ObjectId,
     set: &dpseci::SetCongestionNotification,
 ) -> Result<Answer, Status> {
-    let mode = set.notification_mode;
-    if set.units > 1 || mode & !NOTIFICATION_MODES != 0 || !set.message_iova.is_multiple_of(16) {
+    let notification = set.notification;
+    let unknown_mode = notification.mode & !NOTIFICATION_MODES != 0;
+    if notification.units > 1 || unknown_mode || !notification.message_iova.is_multiple_of(16) {
         return Err(Status::ConfigurationError);
     }
-    if mode & TELL_DESTINATION != 0 {
-        let (kind, id, priority) = (set.dest_type, set.dest_id, set.dest_priority);
-        state.check_destination(object, Destination { kind, id, priority })?;
+    if notification.mode & TELL_DESTINATION != 0 {
+        state.check_destination(object, notification.destination)?;
     }
     let congestion = &mut state.body_mut::<CryptoInterface>(object.id)?.congestion;
-    congestion.as_mut().ok_or(Status::ConfigurationError)?.notification =
-        dpseci::GetCongestionNotificationReply {
-            dest_id: set.dest_id,
-            notification_mode: mode,
-            dest_priority: set.dest_priority,
-            dest_type: set.dest_type,
-            units: set.units,
-            message_iova: set.message_iova,
-            message_ctx: set.message_ctx,
-            threshold_entry: set.threshold_entry,
-            threshold_exit: set.threshold_exit,
-        };
+    congestion.as_mut().ok_or(Status::ConfigurationError)?.notification = notification;
     Ok(Answer::DONE)
 }
 
@@ -287,7 +268,7 @@ fn set_congestion(
 mod tests {
     use super::*;
     use crate::mc::testing::TestMc;
-    use mc_abi::{common, dpio};
+    use mc_abi::{blocks::Destination, common, dpio};
 
     fn create(queues: u8, options: u32) -> dpseci::Create {
         dpseci::Create {
@@ -339,14 +320,15 @@ mod tests {
     fn congestion_needs_a_group() {
         let mut mc = TestMc::new();
         // What Linux sets.
-        let set = dpseci::SetCongestionNotification {
-            notification_mode: 7,
+        let notification = CongestionNotification {
+            mode: 7,
             message_iova: 0x1000,
-            message_ctx: 5,
+            message_context: 5,
             threshold_entry: 128 << 20,
             threshold_exit: 115 << 20,
             ..Default::default()
         };
+        let set = dpseci::SetCongestionNotification { notification };
         let get = dpseci::GetCongestionNotification {};
         let (_, without) = mc.make(&create(1, 0));
         assert_eq!(mc.call(without, &set), Err(Status::ConfigurationError));
@@ -354,12 +336,14 @@ mod tests {
         let (_, token) = mc.make(&create(1, dpseci::OPT_HAS_CG));
         mc.call(token, &set).expect("set");
         let reply = mc.call(token, &get).expect("kept");
-        assert_eq!((reply.message_iova, reply.threshold_entry), (0x1000, 128 << 20));
-        let odd = dpseci::SetCongestionNotification { message_iova: 8, ..set.clone() };
-        assert_eq!(mc.call(token, &odd), Err(Status::ConfigurationError));
-        let nobody =
-            dpseci::SetCongestionNotification { dest_type: 1, notification_mode: 8, ..set };
-        assert_eq!(mc.call(token, &nobody), Err(Status::ConfigurationError));
+        assert_eq!(reply.notification, notification);
+        let odd = CongestionNotification { message_iova: 8, ..notification };
+        let destination = Destination { kind: 1, ..Default::default() };
+        let nobody = CongestionNotification { destination, mode: 8, ..notification };
+        for notification in [odd, nobody] {
+            let set = dpseci::SetCongestionNotification { notification };
+            assert_eq!(mc.call(token, &set), Err(Status::ConfigurationError));
+        }
         mc.call(token, &common::Reset {}).expect("reset");
         assert_eq!(mc.call(token, &get), Ok(Default::default()));
     }
@@ -369,15 +353,13 @@ mod tests {
         let mut mc = TestMc::new();
         let (_, token) = mc.make(&create(2, 0));
         let portal = dpio::Create { channel_mode: 1, num_priorities: 8 };
-        let dest_id = mc.create(&portal).expect("dpio").id;
+        let id = mc.create(&portal).expect("dpio").id;
         let set = dpseci::SetRxQueue {
-            dest_id,
+            destination: Destination { kind: 1, id, priority: 0 },
             queue: 1,
-            dest_type: 1,
             options: 7,
             user_ctx: 9,
             order_preservation: true,
-            ..Default::default()
         };
         mc.call(token, &set).expect("set");
         let status = |queue_index| dpseci::GetRxQueueStatus { queue_index };

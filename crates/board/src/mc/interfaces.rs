@@ -12,7 +12,7 @@ use super::{
 };
 use mc_abi::{
     MacAddr, ObjectId, ObjectType, Status,
-    blocks::{LinkConfig, LinkState},
+    blocks::{LinkConfig, LinkState, TailDrop},
     dpmac,
 };
 
@@ -42,24 +42,13 @@ impl Side {
     }
 }
 
-/// How full a queue may get.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Taildrop {
-    pub enable: bool,
-    /// 0 bytes, 1 frames, 2 buffers.
-    pub units: u8,
-    pub threshold: u32,
-}
-
-impl Taildrop {
-    /// A limit from a command's fields.
-    ///
-    /// # Errors
-    /// [`Status::ConfigurationError`] for a unit that there is not.
-    pub fn new(enable: bool, units: u8, threshold: u32) -> Result<Self, Status> {
-        at_most(units, 2)?;
-        Ok(Self { enable, units, threshold })
-    }
+/// Checks a limit of a queue.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] for a unit that there is not.
+pub(crate) fn checked(drop: TailDrop) -> Result<TailDrop, Status> {
+    at_most(drop.units, 2)?;
+    Ok(drop)
 }
 
 /// Checks a field whose meanings are numbered from 0.

@@ -3,7 +3,7 @@
 //! several consumers worked on them.
 
 use super::pools::Pool;
-use mc_abi::{Status, common::OrderRestorationReply};
+use mc_abi::{Status, blocks::OrderSettings, common::OrderRestorationReply};
 
 /// Bits of a set command's options (`fsl_dpopr.h`).
 const CREATE: u8 = 1 << 0;
@@ -23,17 +23,7 @@ pub(crate) struct OrderRestoration {
 struct Record {
     id: u32,
     /// Present from a create command to a retire command.
-    settings: Option<Settings>,
-}
-
-/// What a set command says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Settings {
-    pub oloe: u8,
-    pub oeane: u8,
-    pub olws: u8,
-    pub oa: u8,
-    pub oprrws: u8,
+    settings: Option<OrderSettings>,
 }
 
 impl OrderRestoration {
@@ -64,11 +54,11 @@ impl OrderRestoration {
     /// [`Status::ConfigurationError`] for an object without records, for a
     /// queue or settings that are none, for no action; [`Status::InvalidState`]
     /// where a record to be retired or assigned was not made.
-    pub fn set(&mut self, index: u8, options: u8, settings: Settings) -> Result<(), Status> {
+    pub fn set(&mut self, index: u8, options: u8, settings: OrderSettings) -> Result<(), Status> {
         let record = self.position(index).and_then(|i| self.records.get_mut(i));
         let record = record.ok_or(Status::ConfigurationError)?;
         match options {
-            CREATE => record.settings = Some(settings.check()?),
+            CREATE => record.settings = Some(checked(settings)?),
             RETIRE => {
                 record.settings.take().ok_or(Status::InvalidState)?;
             }
@@ -93,9 +83,7 @@ impl OrderRestoration {
         let base = OrderRestorationReply { opr_vid: id, opr_id: id, ..Default::default() };
         Ok(match record.settings {
             None => base,
-            Some(Settings { oloe, oeane, olws, oa, oprrws }) => {
-                OrderRestorationReply { enable: true, oloe, oeane, olws, oa, oprrws, ..base }
-            }
+            Some(settings) => OrderRestorationReply { enable: true, settings, ..base },
         })
     }
 
@@ -107,19 +95,17 @@ impl OrderRestoration {
     }
 }
 
-impl Settings {
-    fn check(self) -> Result<Self, Status> {
-        let flags = [self.oloe, self.oeane, self.oa];
-        let valid = flags.iter().all(|flag| *flag <= 1) && self.olws <= 3 && self.oprrws <= 5;
-        if valid { Ok(self) } else { Err(Status::ConfigurationError) }
-    }
+fn checked(settings: OrderSettings) -> Result<OrderSettings, Status> {
+    let flags = [settings.oloe, settings.oeane, settings.oa];
+    let valid = flags.iter().all(|flag| *flag <= 1) && settings.olws <= 3 && settings.oprrws <= 5;
+    if valid { Ok(settings) } else { Err(Status::ConfigurationError) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings { oloe: 1, oeane: 0, olws: 3, oa: 1, oprrws: 5 };
+    const SETTINGS: OrderSettings = OrderSettings { oloe: 1, oeane: 0, olws: 3, oa: 1, oprrws: 5 };
 
     #[test]
     fn a_record_is_made_assigned_and_retired() {
@@ -130,7 +116,7 @@ mod tests {
         assert_eq!(opr.set(1, CREATE, SETTINGS), Ok(()));
         assert_eq!(opr.set(1, ASSIGN, SETTINGS), Ok(()));
         let reply = opr.get(1).expect("record");
-        assert_eq!((reply.enable, reply.oprrws, reply.opr_id), (true, 5, 6));
+        assert_eq!((reply.enable, reply.settings.oprrws, reply.opr_id), (true, 5, 6));
         assert!(!opr.get(0).expect("record").enable);
         assert_eq!(opr.set(1, RETIRE, SETTINGS), Ok(()));
         assert!(!opr.get(1).expect("record").enable);
@@ -156,9 +142,9 @@ mod tests {
             (2, CREATE, SETTINGS),
             (0, 0, SETTINGS),
             (0, CREATE | RETIRE, SETTINGS),
-            (0, CREATE, Settings { olws: 4, ..SETTINGS }),
-            (0, CREATE, Settings { oprrws: 6, ..SETTINGS }),
-            (0, CREATE, Settings { oa: 2, ..SETTINGS }),
+            (0, CREATE, OrderSettings { olws: 4, ..SETTINGS }),
+            (0, CREATE, OrderSettings { oprrws: 6, ..SETTINGS }),
+            (0, CREATE, OrderSettings { oa: 2, ..SETTINGS }),
         ] {
             assert_eq!(opr.set(index, options, settings), Err(Status::ConfigurationError));
         }

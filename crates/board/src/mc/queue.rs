@@ -3,20 +3,11 @@
 
 use super::{State, dpcon::Concentrator, dpio::QueuingPortal};
 use crate::qbman::Consumer;
-use mc_abi::{ObjectId, ObjectType, Status};
+use mc_abi::{ObjectId, ObjectType, Status, blocks::Destination};
 
 /// Most priorities (work queues) of a channel, on all chips; those of the
 /// accelerators' queues name one.
 pub(crate) const MAX_PRIORITIES: u8 = 8;
-
-/// Where a queue's frames go. On the wire: type (0 none, 1 `dpio`, 2 `dpcon`),
-/// number and priority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Destination {
-    pub kind: u8,
-    pub id: u32,
-    pub priority: u8,
-}
 
 /// A queue that software dequeues from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Queues: where their frames go, and what happens when they fill up.
 
-use crate::common::OrderRestorationReply;
+use crate::{
+    blocks::{CongestionNotification, Destination, DestinationAtEnd, OrderSettings, TailDrop},
+    common::OrderRestorationReply,
+};
 
 commands! {
     /// Asks for the queuing destination of what is sent on channel 0.
@@ -39,12 +42,8 @@ commands! {
         /// Egress channel, for `TX` and `TX_CONFIRM`.
         channel: u8 @ 3 since 3,
     } -> GetQueueReply {
-        /// Number of the destination object.
-        destination: u32 @ 8,
-        /// Priority at the destination.
-        priority: u8 @ 14,
-        /// 0 none, 1 `dpio`, 2 `dpcon`.
-        destination_type: u8 @ 15 bits 0..4,
+        /// Where its frames go.
+        destination: Destination as DestinationAtEnd @ 8,
         /// `congestion_group` counts.
         congestion_group_valid: bool @ 15 bits 5..6 since 2,
         /// The flow context's lowest bits say what is stashed.
@@ -73,12 +72,8 @@ commands! {
         index: u8 @ 2,
         /// Bits of [`queue_options`](super::queue_options): what is set.
         options: u8 @ 3,
-        /// Number of the destination object.
-        destination: u32 @ 8,
-        /// Priority at the destination.
-        priority: u8 @ 14,
-        /// 0 none, 1 `dpio`, 2 `dpcon`.
-        destination_type: u8 @ 15 bits 0..4,
+        /// Where its frames go.
+        destination: Destination as DestinationAtEnd @ 8,
         /// The flow context's lowest bits say what is stashed.
         stash_control: bool @ 15 bits 6..7,
         /// The destination holds the queue while it has frames.
@@ -104,14 +99,8 @@ commands! {
         /// Number of the queue or congestion group.
         index: u8 @ 3,
     } -> GetTaildropReply {
-        /// In force.
-        enable: bool @ 8 bits 0..1,
-        /// Bytes added to each frame's length: 12 bits, two's complement.
-        overhead: u16 @ 8 bits 1..13 since 2,
-        /// 0 bytes, 1 frames.
-        units: u8 @ 10,
         /// The limit.
-        threshold: u32 @ 12,
+        drop: TailDrop @ 8,
     };
 
     /// Sets the fill level at which frames are dropped.
@@ -126,14 +115,8 @@ commands! {
         index: u8 @ 3,
         /// Egress channel, for `TX`.
         channel: u8 @ 4 since 3,
-        /// In force.
-        enable: bool @ 8 bits 0..1,
-        /// Bytes added to each frame's length: 12 bits, two's complement.
-        overhead: u16 @ 8 bits 1..13 since 2,
-        /// 0 bytes, 1 frames.
-        units: u8 @ 10,
         /// The limit.
-        threshold: u32 @ 12,
+        drop: TailDrop @ 8,
     } -> ();
 
     /// Sets who is told when queues fill up.
@@ -148,24 +131,8 @@ commands! {
         congestion_point: u8 @ 3 since 2,
         /// Congestion group, counted from the interface's first.
         congestion_group: u8 @ 4 since 2,
-        /// Number of the destination object.
-        destination: u32 @ 8,
-        /// Bits of `DPNI_CONG_OPT_*`.
-        mode: u16 @ 12,
-        /// Priority at the destination.
-        priority: u8 @ 14,
-        /// 0 none, 1 `dpio`, 2 `dpcon`.
-        destination_type: u8 @ 15 bits 0..4,
-        /// 0 bytes, 1 frames.
-        units: u8 @ 15 bits 4..6,
-        /// I/O virtual address that the message is written to.
-        message_iova: u64 @ 16,
-        /// Written with the message.
-        message_context: u64 @ 24,
-        /// Congestion begins above this; 0: never.
-        threshold_entry: u32 @ 32,
-        /// Congestion ends below this.
-        threshold_exit: u32 @ 36,
+        /// When and where.
+        notification: CongestionNotification @ 8,
     } -> ();
 
     /// Asks for what [`SetCongestionNotification`] set.
@@ -181,24 +148,8 @@ commands! {
         /// Congestion group, counted from the interface's first.
         congestion_group: u8 @ 4 since 2,
     } -> GetCongestionNotificationReply {
-        /// Number of the destination object.
-        destination: u32 @ 8,
-        /// Bits of `DPNI_CONG_OPT_*`.
-        mode: u16 @ 12,
-        /// Priority at the destination.
-        priority: u8 @ 14,
-        /// 0 none, 1 `dpio`, 2 `dpcon`.
-        destination_type: u8 @ 15 bits 0..4,
-        /// 0 bytes, 1 frames.
-        units: u8 @ 15 bits 4..6,
-        /// I/O virtual address that the message is written to.
-        message_iova: u64 @ 16,
-        /// Written with the message.
-        message_context: u64 @ 24,
-        /// Congestion begins above this; 0: never.
-        threshold_entry: u32 @ 32,
-        /// Congestion ends below this.
-        threshold_exit: u32 @ 36,
+        /// When and where.
+        notification: CongestionNotification @ 8,
     };
 
     /// Sets how frames are dropped before queues are full; the curves lie in
@@ -237,16 +188,8 @@ commands! {
         index: u8 @ 2,
         /// Bit 0: make a record, 1: retire it, 2: assign an existing one.
         options: u8 @ 3,
-        /// Loose ordering: 0 off, 1 on.
-        oloe: u8 @ 11,
-        /// Advance when the list is exhausted: 0 off, 1 on.
-        oeane: u8 @ 12,
-        /// Window of late arrivals, 0 to 3.
-        olws: u8 @ 13,
-        /// Automatic advance: 0 off, 1 on.
-        oa: u8 @ 14,
-        /// Restoration window: 32 frames shifted left by this, 0 to 5.
-        oprrws: u8 @ 15,
+        /// The settings.
+        settings: OrderSettings @ 11,
     } -> ();
 
     /// Asks for an order point record.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Transmission: rates, priorities, confirmation.
 
-use crate::common::TrafficClassSchedule;
+use crate::blocks::TrafficClassSchedule;
 
 commands! {
     /// Limits the rate of what is sent.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The control interface: how software sends and receives through a switch.
 
+use crate::blocks::Destination;
+
 /// Queues of the control interface (`enum dpsw_queue_type`).
 pub mod control_queue {
     /// What is received.
@@ -42,12 +44,8 @@ commands! {
 
     /// Says where a queue's frames go.
     CtrlIfSetQueue = 0x0a6, version 1 {
-        /// Number of the `dpio`.
-        dest_id: u32 @ 0,
-        /// Priority there.
-        dest_priority: u8 @ 4,
-        /// 0: nowhere, 1: a `dpio`.
-        dest_type: u8 @ 6 bits 0..4,
+        /// Where its frames go.
+        destination: Destination @ 0,
         /// One of [`control_queue`].
         queue: u8 @ 7,
         /// Comes with each frame.

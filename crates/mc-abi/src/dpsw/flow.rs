@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! How an interface's frames are metered, scheduled and dropped.
 
-pub use crate::common::TrafficClassSchedule;
+use crate::blocks::{TailDrop, TrafficClassSchedule};
 
 commands! {
     /// Sets how priorities become traffic classes, and how these are scheduled.
@@ -92,12 +92,8 @@ commands! {
         tc: u8 @ 2,
         /// Interface.
         if_id: u16 @ 4,
-        /// Whether there is a limit.
-        enable: bool @ 8 bits 0..1,
-        /// 0 bytes, 1 frames, 2 buffers.
-        units: u8 @ 10,
         /// The limit.
-        threshold: u32 @ 12,
+        drop: TailDrop @ 8 of version 1,
     } -> ();
 
     /// Asks for that.
@@ -109,11 +105,7 @@ commands! {
     } -> IfGetTaildropReply {
         /// Interface.
         if_id: u16 @ 4,
-        /// Whether there is a limit.
-        enable: bool @ 8 bits 0..1,
-        /// 0 bytes, 1 frames, 2 buffers.
-        units: u8 @ 10,
         /// The limit.
-        threshold: u32 @ 12,
+        drop: TailDrop @ 8 of version 1,
     };
 }

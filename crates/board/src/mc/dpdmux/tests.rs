@@ -4,6 +4,7 @@
 use crate::mc::testing::TestMc;
 use mc_abi::{
     MacAddr, Message, ObjectId, Params, Status, Token,
+    blocks::TailDrop,
     common::{Disable, Enable, IsEnabled, Reset},
     dpdmux::{self, events, method, options, skip_reset},
     dpmac, dpni,
@@ -236,10 +237,10 @@ fn settings_come_back() {
     mc.call(dpdmux, &dpdmux::SetMaxFrameLength { max_frame_length: 9000 }).unwrap();
     let length = mc.call(dpdmux, &dpdmux::GetMaxFrameLength { if_id: 2 }).unwrap();
     assert_eq!(length.max_frame_length, 9000);
-    let limit = dpdmux::IfSetTaildrop { if_id: 2, enable: true, units: 2, threshold: 64 };
-    mc.call(dpdmux, &limit).unwrap();
+    let limit = TailDrop { enable: true, units: 2, threshold: 64, overhead: 0 };
+    mc.call(dpdmux, &dpdmux::IfSetTaildrop { if_id: 2, drop: limit }).unwrap();
     let kept = mc.call(dpdmux, &dpdmux::IfGetTaildrop { if_id: 2 }).unwrap();
-    assert_eq!((kept.enable, kept.units, kept.threshold), (true, 2, 64));
+    assert_eq!(kept.drop, limit);
     let count = |if_id, kind| dpdmux::IfGetCounter { if_id, kind };
     assert_eq!(mc.call(dpdmux, &count(2, 11)).unwrap().counter, 0);
     for refused in [count(3, 0), count(0, 12)] {

@@ -2,9 +2,9 @@
 //! Queues: where their frames go, and what happens when they fill up.
 
 use super::{Answer, Call, Interface, State, addressed, resources::Resources};
-use crate::mc::{opr, queue::Destination};
 use mc_abi::{
     Status,
+    blocks::{CongestionNotification, Destination, TailDrop},
     common::OrderRestorationReply,
     dpni::{self, options, queue_options as change, queue_type, queues::Command},
 };
@@ -26,8 +26,8 @@ const OPR_BY_RECORD: u8 = 0x1;
 pub(super) struct Settings {
     /// By their place, see [`Resources`].
     queues: Vec<Queue>,
-    pub taildrops: BTreeMap<Point, dpni::SetTaildrop>,
-    notifications: BTreeMap<Point, dpni::SetCongestionNotification>,
+    pub taildrops: BTreeMap<Point, TailDrop>,
+    notifications: BTreeMap<Point, CongestionNotification>,
     /// Addresses of drop curves.
     early_drops: BTreeMap<Point, u64>,
 }
@@ -83,15 +83,10 @@ impl Settings {
 pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
     match command {
         Command::SetQueue(set) if set.options & change::DESTINATION != 0 => {
-            state.check_destination(call.object, destination(set))?;
+            state.check_destination(call.object, set.destination)?;
         }
         Command::SetCongestionNotification(set) => {
-            let Destination { kind, id, priority } = Destination {
-                kind: set.destination_type,
-                id: set.destination,
-                priority: set.priority,
-            };
-            state.check_destination(call.object, Destination { kind, id, priority })?;
+            state.check_destination(call.object, set.notification.destination)?;
         }
         _ => {}
     }
@@ -132,10 +127,6 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
     Ok(Answer::DONE)
 }
 
-fn destination(set: &dpni::SetQueue) -> Destination {
-    Destination { kind: set.destination_type, id: set.destination, priority: set.priority }
-}
-
 /// Queues.
 impl Interface {
     /// Queuing destinations: only what is sent has one.
@@ -150,9 +141,7 @@ impl Interface {
         let place = self.resources.place(get.queue_type, get.channel, get.tc, get.index)?;
         let queue = self.settings.queues.queues.get(place).copied().unwrap_or_default();
         Ok(dpni::GetQueueReply {
-            destination: queue.destination.id,
-            priority: queue.destination.priority,
-            destination_type: queue.destination.kind,
+            destination: queue.destination,
             congestion_group_valid: queue.congestion_group.is_some(),
             stash_control: queue.stash_control,
             hold_active: queue.hold_active,
@@ -211,7 +200,7 @@ impl Queue {
             self.user_context = set.user_context;
         }
         if has(change::DESTINATION) {
-            self.destination = destination(set);
+            self.destination = set.destination;
         }
         if has(change::FLOW_CONTEXT) {
             self.flow_context = set.flow_context;
@@ -228,14 +217,8 @@ impl Interface {
     fn taildrop(&self, get: &dpni::GetTaildrop) -> Result<dpni::GetTaildropReply, Status> {
         let point =
             self.point(get.congestion_point, get.queue_type, 0, get.tc, get.index, get.index)?;
-        Ok(self.settings.queues.taildrops.get(&point).map_or_else(Default::default, |set| {
-            dpni::GetTaildropReply {
-                enable: set.enable,
-                overhead: set.overhead,
-                units: set.units,
-                threshold: set.threshold,
-            }
-        }))
+        let drop = self.settings.queues.taildrops.get(&point).copied().unwrap_or_default();
+        Ok(dpni::GetTaildropReply { drop })
     }
 
     fn set_taildrop(&mut self, set: &dpni::SetTaildrop) -> Result<(), Status> {
@@ -251,13 +234,13 @@ impl Interface {
         let wrong_queue = set.congestion_point == QUEUE && set.queue_type != queue_type::RX;
         let wrong_kind = !matches!(set.queue_type, queue_type::RX | queue_type::TX);
         // A queue counts bytes whatever the units say.
-        let wrong_units = set.congestion_point != QUEUE && set.units > 1;
-        if wrong_queue || wrong_kind || wrong_units || set.enable && set.threshold == 0 {
+        let wrong_units = set.congestion_point != QUEUE && set.drop.units > 1;
+        if wrong_queue || wrong_kind || wrong_units || set.drop.enable && set.drop.threshold == 0 {
             return Err(Status::ConfigurationError);
         }
-        let mut set = set.clone();
+        let mut drop = set.drop;
         if set.congestion_point == QUEUE {
-            set.units = 0;
+            drop.units = 0;
         }
         let queues = &mut self.settings.queues;
         if matches!(point, Point::Class { .. }) {
@@ -265,7 +248,7 @@ impl Interface {
             queues.notifications.remove(&point);
             queues.early_drops.remove(&point);
         }
-        queues.taildrops.insert(point, set);
+        queues.taildrops.insert(point, drop);
         Ok(())
     }
 
@@ -282,12 +265,12 @@ impl Interface {
             set.congestion_group,
             version,
         )?;
-        let misplaced =
-            set.mode & WRITES_MEMORY != 0 && !set.message_iova.is_multiple_of(MESSAGE_ALIGN);
-        if misplaced || set.units > 1 {
+        let CongestionNotification { mode, units, message_iova, .. } = set.notification;
+        let misplaced = mode & WRITES_MEMORY != 0 && !message_iova.is_multiple_of(MESSAGE_ALIGN);
+        if misplaced || units > 1 {
             return Err(Status::ConfigurationError);
         }
-        self.settings.queues.notifications.insert(point, set.clone());
+        self.settings.queues.notifications.insert(point, set.notification);
         Ok(())
     }
 
@@ -305,17 +288,8 @@ impl Interface {
             version,
         )?;
         let set = self.settings.queues.notifications.get(&point);
-        Ok(set.map_or_else(Default::default, |set| dpni::GetCongestionNotificationReply {
-            destination: set.destination,
-            mode: set.mode,
-            priority: set.priority,
-            destination_type: set.destination_type,
-            units: set.units,
-            message_iova: set.message_iova,
-            message_context: set.message_context,
-            threshold_entry: set.threshold_entry,
-            threshold_exit: set.threshold_exit,
-        }))
+        let notification = set.copied().unwrap_or_default();
+        Ok(dpni::GetCongestionNotificationReply { notification })
     }
 
     /// What a notification is about. Version 1 of the commands knows traffic
@@ -388,10 +362,8 @@ impl Interface {
     fn set_order(&mut self, set: &dpni::SetOpr) -> Result<(), Status> {
         let custom = self.limits.has(options::CUSTOM_OPR);
         let record = if custom { set.record } else { self.record_of(set.tc, set.index)? };
-        let dpni::SetOpr { oloe, oeane, olws, oa, oprrws, .. } = *set;
-        let settings = opr::Settings { oloe, oeane, olws, oa, oprrws };
         let place = self.resources.place(queue_type::RX, 0, set.tc, set.index);
-        self.order.set(record, set.options, settings)?;
+        self.order.set(record, set.options, set.settings)?;
         if custom
             && set.options == OPR_ASSIGN
             && let Some(queue) = self.settings.queues.queues.get_mut(place?)

@@ -5,10 +5,11 @@ use super::{Answer, Call, State, addressed};
 use crate::mc::{
     interfaces::at_most,
     pools::Pools,
-    queue::{Destination, RxQueue, RxQueueChange},
+    queue::{RxQueue, RxQueueChange},
 };
 use mc_abi::{
     ObjectId, ObjectType, Status,
+    blocks::Destination,
     dpsw::{self, MAX_POOLS, control::Command, control_queue},
 };
 
@@ -107,13 +108,11 @@ fn check_queue(
     const USER_CTX_AND_DESTINATION: u32 = 3;
     const DPIO: u8 = 1;
     at_most(set.queue, control_queue::RX_ERR)?;
-    at_most(set.dest_type, DPIO)?;
+    at_most(set.destination.kind, DPIO)?;
     if set.options & !USER_CTX_AND_DESTINATION != 0 {
         return Err(Status::ConfigurationError);
     }
-    let destination =
-        Destination { kind: set.dest_type, id: set.dest_id, priority: set.dest_priority };
-    RxQueueChange::check(state, owner, set.options, destination, set.user_ctx, false)
+    RxQueueChange::check(state, owner, set.options, set.destination, set.user_ctx, false)
 }
 
 /// Checks that the pools are there, beside the switch, with buffers.

@@ -2,9 +2,10 @@
 //! How an interface's frames are metered, scheduled and dropped.
 
 use super::{Answer, Call, State, addressed};
-use crate::mc::interfaces::{Taildrop, at_most};
+use crate::mc::interfaces::{at_most, checked};
 use mc_abi::{
     Status,
+    blocks::TailDrop,
     dpsw::{self, flow::Command, options},
 };
 
@@ -15,7 +16,7 @@ const WEIGHTS: std::ops::RangeInclusive<u16> = 100..=10_000;
 /// What commands set. Only the tail drop can be read back.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settings {
-    taildrop: [Taildrop; CLASSES],
+    taildrop: [TailDrop; CLASSES],
     kept: Kept,
 }
 
@@ -63,18 +64,13 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             switch.port(set.if_id)?.flow.kept.shaper = Some(set.clone());
         }
         Command::IfSetTaildrop(set) => {
-            let taildrop = Taildrop::new(set.enable, set.units, set.threshold)?;
-            *class(&mut switch.port(set.if_id)?.flow.taildrop, set.tc)? = taildrop;
+            let drop = checked(set.drop)?;
+            *class(&mut switch.port(set.if_id)?.flow.taildrop, set.tc)? = drop;
         }
         Command::IfGetTaildrop(get) => {
-            let taildrop = *class(&mut switch.port(get.if_id)?.flow.taildrop, get.tc)?;
-            let reply = dpsw::IfGetTaildropReply {
-                if_id: get.if_id,
-                enable: taildrop.enable,
-                units: taildrop.units,
-                threshold: taildrop.threshold,
-            };
-            return call.reply(get, reply);
+            let if_id = get.if_id;
+            let drop = *class(&mut switch.port(if_id)?.flow.taildrop, get.tc)?;
+            return call.reply(get, dpsw::IfGetTaildropReply { if_id, drop });
         }
     }
     Ok(Answer::DONE)

@@ -4,7 +4,7 @@
 use crate::{fabric::Message as Msi, mc::testing::TestMc};
 use mc_abi::{
     MacAddr, Message, ObjectId, Params, Status, Token,
-    blocks::{LinkConfig, LinkState},
+    blocks::{Destination, LinkConfig, LinkState, TailDrop},
     common::{Disable, Enable, Reset},
     dpbp, dpio, dpmac, dpni,
     dpsw::{self, control_queue, events, options},
@@ -122,15 +122,8 @@ fn linux_takes_the_switch_apart_and_sets_it_up() {
     (pools.dpbp_id[0], pools.buffer_size[0]) = (dpbp.id, 4096);
     mc.call(dpsw, &pools).unwrap();
     for queue in [control_queue::RX, control_queue::TX_ERR_CONF] {
-        let (dest_type, options, user_ctx) = (1, 3, 0x1234);
-        let set = dpsw::CtrlIfSetQueue {
-            dest_id: dpio.id,
-            dest_type,
-            queue,
-            user_ctx,
-            options,
-            ..Default::default()
-        };
+        let destination = Destination { kind: 1, id: dpio.id, priority: 0 };
+        let set = dpsw::CtrlIfSetQueue { destination, queue, user_ctx: 0x1234, options: 3 };
         mc.call(dpsw, &set).unwrap();
     }
     let body = mc.state.body::<super::Switch>(0).unwrap();
@@ -363,11 +356,14 @@ fn settings_of_an_interface_come_back() {
     mc.call(dpsw, &dpsw::IfSetMaxFrameLength { if_id: 1, frame_length: 9000 }).unwrap();
     let length = mc.call(dpsw, &dpsw::IfGetMaxFrameLength { if_id: 1 }).unwrap();
     assert_eq!(length.frame_length, 9000);
-    let limit =
-        dpsw::IfSetTaildrop { tc: 7, if_id: 1, enable: true, units: 1, threshold: 0x1_0000 };
+    let limit = dpsw::IfSetTaildrop {
+        tc: 7,
+        if_id: 1,
+        drop: TailDrop { enable: true, units: 1, threshold: 0x1_0000, overhead: 0 },
+    };
     mc.call(dpsw, &limit).unwrap();
     let kept = mc.call(dpsw, &dpsw::IfGetTaildrop { tc: 7, if_id: 1 }).unwrap();
-    assert_eq!((kept.enable, kept.units, kept.threshold), (true, 1, 0x1_0000));
+    assert_eq!(kept.drop, limit.drop);
     let lag = dpsw::LagSet { group_id: 1, num_ifs: 2, if_id: [1, 0, 0, 0, 0, 0, 0, 0], phase: 0 };
     mc.call(dpsw, &dpsw::LagSet { phase: 1, ..lag.clone() }).unwrap();
     assert_eq!(mc.call(dpsw, &dpsw::LagGetCfg { group_id: 1 }).unwrap().num_ifs, 0);

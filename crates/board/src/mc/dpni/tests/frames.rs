@@ -190,10 +190,7 @@ fn a_queue_drops_past_its_limit() {
         tc: 0,
         index: 0,
         channel: 0,
-        enable: true,
-        overhead: 0,
-        units: 0,
-        threshold: 250,
+        drop: TailDrop { enable: true, overhead: 0, units: 0, threshold: 250 },
     };
     mc.call(two.dpni, &set).expect("a limit");
     for _ in 0..4 {

@@ -9,6 +9,7 @@ mod tables;
 use crate::mc::testing::TestMc;
 use mc_abi::{
     MacAddr, ObjectId, Status, Token,
+    blocks::{CongestionNotification, Destination, OrderSettings, TailDrop},
     common::{Enable, IsEnabled, Reset},
     dpbp, dpcon, dpmac,
     dpni::{self, events, options, queue_options, queue_type},
@@ -174,9 +175,7 @@ fn a_queue_keeps_what_is_set() {
         queue_type: queue_type::RX,
         index: 1,
         options: queue_options::USER_CONTEXT | queue_options::DESTINATION,
-        destination: dpcon.id,
-        destination_type: 2,
-        priority: 1,
+        destination: Destination { kind: 2, id: dpcon.id, priority: 1 },
         user_context: 0xffff_0000_1234_5678,
         flow_context: 5,
         ..Default::default()
@@ -185,13 +184,14 @@ fn a_queue_keeps_what_is_set() {
     mc.call_version(dpni, &set, 1).unwrap();
     let get = dpni::GetQueue { queue_type: queue_type::RX, index: 1, ..Default::default() };
     let queue = mc.call(dpni, &get).unwrap();
-    assert_eq!((queue.destination_type, queue.destination, queue.priority), (2, dpcon.id, 1));
+    assert_eq!(queue.destination, set.destination);
     assert_eq!(queue.user_context, set.user_context);
     assert_eq!(queue.flow_context, 0, "not asked for");
     assert!(!queue.congestion_group_valid);
     let other = dpni::GetQueue { queue_type: queue_type::RX, ..Default::default() };
     assert_eq!(mc.call(dpni, &other).unwrap().user_context, 0);
-    let wrong = dpni::SetQueue { destination: dpcon.id + 1, ..set.clone() };
+    let absent = Destination { id: dpcon.id + 1, ..set.destination };
+    let wrong = dpni::SetQueue { destination: absent, ..set.clone() };
     assert_eq!(mc.call(dpni, &wrong), Err(Status::ConfigurationError));
     // All queues of all classes.
     let all = dpni::SetQueue {
@@ -204,7 +204,7 @@ fn a_queue_keeps_what_is_set() {
     assert!(mc.call(dpni, &other).unwrap().congestion_group_valid);
     mc.call(dpni, &Reset {}).unwrap();
     let queue = mc.call(dpni, &get).unwrap();
-    assert_eq!((queue.destination_type, queue.user_context), (0, 0));
+    assert_eq!((queue.destination, queue.user_context), (Destination::default(), 0));
     assert!(queue.fqid != 0);
 }
 
@@ -217,18 +217,15 @@ fn congestion_measures_are_kept_by_what_they_watch() {
         congestion_point: 0,
         queue_type: queue_type::RX,
         index: 1,
-        enable: true,
-        threshold: 1 << 20,
-        overhead: 0xfff,
+        drop: TailDrop { enable: true, threshold: 1 << 20, overhead: 0xfff, units: 0 },
         ..Default::default()
     };
     mc.call(dpni, &set).unwrap();
     let get = dpni::GetTaildrop { index: 1, ..Default::default() };
-    let drop = mc.call(dpni, &get).unwrap();
-    assert!(drop.enable && drop.threshold == 1 << 20 && drop.overhead == 0xfff);
-    assert!(!mc.call(dpni, &dpni::GetTaildrop::default()).unwrap().enable);
+    assert_eq!(mc.call(dpni, &get).unwrap().drop, set.drop);
+    assert!(!mc.call(dpni, &dpni::GetTaildrop::default()).unwrap().drop.enable);
     for wrong in [
-        dpni::SetTaildrop { threshold: 0, ..set.clone() },
+        dpni::SetTaildrop { drop: TailDrop { threshold: 0, ..set.drop }, ..set.clone() },
         dpni::SetTaildrop { queue_type: queue_type::TX, ..set.clone() },
         dpni::SetTaildrop { congestion_point: 2, index: 2, ..set.clone() },
         dpni::SetTaildrop { congestion_point: 1, tc: 2, ..set.clone() },
@@ -238,21 +235,25 @@ fn congestion_measures_are_kept_by_what_they_watch() {
     let notify = dpni::SetCongestionNotification {
         congestion_point: 1,
         tc: 1,
-        mode: 1,
-        message_iova: 0x1000,
-        message_context: 7,
-        threshold_entry: 100,
-        threshold_exit: 90,
+        notification: CongestionNotification {
+            mode: 1,
+            message_iova: 0x1000,
+            message_context: 7,
+            threshold_entry: 100,
+            threshold_exit: 90,
+            ..Default::default()
+        },
         ..Default::default()
     };
     mc.call(dpni, &notify).unwrap();
     let ask = dpni::GetCongestionNotification { congestion_point: 1, tc: 1, ..Default::default() };
-    assert_eq!(mc.call(dpni, &ask).unwrap().message_iova, 0x1000);
-    let misplaced = dpni::SetCongestionNotification { message_iova: 0x1008, ..notify };
+    assert_eq!(mc.call(dpni, &ask).unwrap().notification, notify.notification);
+    let notification = CongestionNotification { message_iova: 0x1008, ..notify.notification };
+    let misplaced = dpni::SetCongestionNotification { notification, ..notify };
     assert_eq!(mc.call(dpni, &misplaced), Err(Status::ConfigurationError));
     // A taildrop of the class takes its place.
     mc.call(dpni, &dpni::SetTaildrop { congestion_point: 1, tc: 1, ..set }).unwrap();
-    assert_eq!(mc.call(dpni, &ask).unwrap().message_iova, 0);
+    assert_eq!(mc.call(dpni, &ask).unwrap().notification.message_iova, 0);
 }
 
 #[test]
@@ -398,7 +399,8 @@ fn policers_and_order_records_need_their_options() {
     let mut mc = TestMc::new();
     let (_, bare) = plain(&mut mc);
     let police = dpni::SetRxTcPolicing { mode: 2, committed_rate: 5, ..Default::default() };
-    let order = dpni::SetOpr { options: 1, oprrws: 5, ..Default::default() };
+    let settings = OrderSettings { oprrws: 5, ..Default::default() };
+    let order = dpni::SetOpr { options: 1, settings, ..Default::default() };
     assert_eq!(mc.call(bare, &police), Err(Status::NoResource));
     assert_eq!(mc.call(bare, &order), Err(Status::ConfigurationError));
     let request =
@@ -410,7 +412,7 @@ fn policers_and_order_records_need_their_options() {
     assert!(!mc.call(dpni, &dpni::GetOpr::default()).unwrap().enable);
     mc.call(dpni, &order).unwrap();
     let record = mc.call(dpni, &dpni::GetOpr::default()).unwrap();
-    assert!(record.enable && record.oprrws == 5);
+    assert!(record.enable && record.settings == settings);
     mc.call(dpni, &dpni::SetOpr { options: 2, ..order }).unwrap();
     assert!(!mc.call(dpni, &dpni::GetOpr::default()).unwrap().enable);
 }
