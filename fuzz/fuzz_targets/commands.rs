@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Commands to the MC of a populated board, through portals and past them: no
-//! panic, and the books balance.
+//! panic, and the invariants hold.
 #![no_main]
 
 mod host;
@@ -290,7 +290,7 @@ fuzz_target!(|data: &[u8]| {
         };
         software.step(&step, &mut sample);
     }
-    board.mc().check_books();
+    board.mc().check_invariants();
     let version =
         board.mc().execute(0, &mc_abi::Request::message(&dpmng::GetVersion {}, Token::NONE));
     assert_eq!(status(&version), Status::Ok, "the root's portal is lost");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Layouts and configurations: no blob makes the loader panic, and no layout
-//! that it takes makes the MC panic or its books disagree.
+//! that it takes makes the MC panic or break its invariants.
 #![no_main]
 
 mod host;
@@ -305,7 +305,7 @@ fn power_on(layout: Dpl, ports: Option<Dpc>) {
     let portals = private_portal_memory().expect("there is that much address space");
     let host = Host::new(Arc::new(Nowhere), Arc::new(Nowhere), portals);
     if let Ok(board) = Board::new(config, host) {
-        board.mc().check_books();
+        board.mc().check_invariants();
     }
 }
 

@@ -101,10 +101,22 @@ fn root() -> Result<PathBuf> {
 fn test(shell: &Shell, no_vm: bool) -> Result<()> {
     let dtc = step("fetching the board's parts", || device_tree_compiler(shell))?;
     check(shell)?;
+    let skipped = shell.current_dir().join("target/xtask/skipped-tests");
+    shell.write_file(&skipped, "")?;
     step("host tests", || {
-        Ok(cmd!(shell, "cargo test --workspace --locked").env("DTC", dtc).run()?)
+        let tests = cmd!(shell, "cargo test --workspace --locked").env("DTC", dtc);
+        Ok(tests.env("SKIPPED_TESTS", &skipped).run()?)
     })?;
-    if no_vm { Ok(()) } else { vm(shell, &[], false) }
+    if !no_vm {
+        vm(shell, &[], false)?;
+    }
+    let skipped = shell.read_file(&skipped)?;
+    match skipped.lines().count() {
+        0 => {}
+        1 => eprintln!("xtask: 1 test was skipped:\n{skipped}"),
+        count => eprintln!("xtask: {count} tests were skipped:\n{skipped}"),
+    }
+    Ok(())
 }
 
 /// Tells how long something took.

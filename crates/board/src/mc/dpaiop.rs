@@ -50,8 +50,6 @@ impl Family for Tile {
         Ok(Self { id: request.aiop_id, resetable: 1, clock: 0 })
     }
 
-    fn destroy(self, _state: &mut State, _id: u32) {}
-
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let now = milliseconds(state);
         let tile = state.body_mut::<Self>(call.object.id)?;

@@ -43,7 +43,6 @@ impl Family for BufferPool {
 
     fn destroy(self, state: &mut State, _id: u32) {
         state.fabric.qbman().configure_pool(self.bpid.into(), None, &mut state.pass);
-        state.pools.bp.give(u32::from(self.bpid));
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {

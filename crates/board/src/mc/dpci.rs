@@ -60,21 +60,9 @@ impl Family for CommunicationInterface {
             let shared = request.options & OPR_SHARED != 0;
             OrderRestoration::new(&mut state.pools.opr, count, shared)?
         };
-        match state.pools.fq.take_many(count) {
-            Ok(fqids) => {
-                let queues = fqids.into_iter().map(RxQueue::new).collect();
-                Ok(Self { queues, opr, enabled: false, up: false })
-            }
-            Err(status) => {
-                opr.release(&mut state.pools.opr);
-                Err(status)
-            }
-        }
-    }
-
-    fn destroy(self, state: &mut State, _id: u32) {
-        self.queues.iter().for_each(|queue| state.pools.fq.give(queue.fqid));
-        self.opr.release(&mut state.pools.opr);
+        let fqids = state.pools.fq.take_many(count)?;
+        let queues = fqids.into_iter().map(RxQueue::new).collect();
+        Ok(Self { queues, opr, enabled: false, up: false })
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {

@@ -56,7 +56,6 @@ impl Family for Concentrator {
 
     fn destroy(self, state: &mut State, id: u32) {
         state.fabric.qbman().configure_channel(self.channel, None, &mut state.pass);
-        channels(state, self.num_priorities).give(self.channel);
         let mut portals = Vec::new();
         for object in state.objects.values_mut() {
             if let Kind::Dpio(portal) = &mut object.kind

@@ -57,8 +57,6 @@ impl Family for DebugInterface {
         Ok(Self::default())
     }
 
-    fn destroy(self, _state: &mut State, _id: u32) {}
-
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let id = call.object.id;
         match command {

@@ -46,11 +46,6 @@ impl Family for CompressionInterface {
         Ok(Self { engine: request.engine, rx: RxQueue::new(rx), tx, enabled: false })
     }
 
-    fn destroy(self, state: &mut State, _id: u32) {
-        state.pools.fq.give(self.rx.fqid);
-        state.pools.fq.give(self.tx);
-    }
-
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let id = call.object.id;
         let interface = state.body::<Self>(id)?;

@@ -33,6 +33,7 @@ pub(crate) struct DmaInterface {
 /// A congestion group: one for all priorities, or one for each.
 #[derive(Debug)]
 struct Group {
+    #[allow(dead_code, reason = "no frame counts against it yet")]
     id: u32,
     /// The priority and the notification that were set last.
     set: CongestionNotificationReply,
@@ -62,27 +63,21 @@ impl Family for DmaInterface {
             count if count <= state.config.soc.cores => count,
             _ => return Err(Status::ConfigurationError),
         };
-        let mut interface = Self {
+        let queues = usize::from(num_queues) * usize::from(num_priorities);
+        let per_priority = request.options & dpdmai::OPT_CG_PER_PRIORITY != 0;
+        let groups = if per_priority { num_priorities.into() } else { 1 };
+        let fresh = |id| Group { id, set: Default::default() };
+        let pools = &mut state.pools;
+        Ok(Self {
             options: request.options,
             num_queues,
             num_priorities,
-            rx: Vec::new(),
-            tx: Vec::new(),
-            rx_groups: Vec::new(),
-            tx_groups: Vec::new(),
+            rx: pools.fq.take_many(queues)?.into_iter().map(RxQueue::new).collect(),
+            tx: pools.fq.take_many(queues)?,
+            rx_groups: pools.cg.take_many(groups)?.into_iter().map(fresh).collect(),
+            tx_groups: pools.cg.take_many(groups)?.into_iter().map(fresh).collect(),
             enabled: false,
-        };
-        match interface.take(state) {
-            Ok(()) => Ok(interface),
-            Err(status) => {
-                interface.give(state);
-                Err(status)
-            }
-        }
-    }
-
-    fn destroy(self, state: &mut State, _id: u32) {
-        self.give(state);
+        })
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
@@ -157,29 +152,6 @@ impl Family for DmaInterface {
 }
 
 impl DmaInterface {
-    /// Takes what the interface needs. What was taken before a failure is in
-    /// `self`.
-    fn take(&mut self, state: &mut State) -> Result<(), Status> {
-        let pools = &mut state.pools;
-        let queues = usize::from(self.num_queues) * usize::from(self.num_priorities);
-        self.rx = pools.fq.take_many(queues)?.into_iter().map(RxQueue::new).collect();
-        self.tx = pools.fq.take_many(queues)?;
-        let per_priority = self.options & dpdmai::OPT_CG_PER_PRIORITY != 0;
-        let groups = if per_priority { self.num_priorities.into() } else { 1 };
-        let fresh = |id| Group { id, set: Default::default() };
-        self.rx_groups = pools.cg.take_many(groups)?.into_iter().map(fresh).collect();
-        self.tx_groups = pools.cg.take_many(groups)?.into_iter().map(fresh).collect();
-        Ok(())
-    }
-
-    fn give(self, state: &mut State) {
-        let pools = &mut state.pools;
-        self.rx.iter().for_each(|queue| pools.fq.give(queue.fqid));
-        self.tx.iter().for_each(|fqid| pools.fq.give(*fqid));
-        let groups = self.rx_groups.iter().chain(&self.tx_groups);
-        groups.for_each(|group| pools.cg.give(group.id));
-    }
-
     /// Where a queue stands in the lists.
     fn index(&self, priority: u8, queue: u8) -> Result<usize, Status> {
         if priority < self.num_priorities && queue < self.num_queues {

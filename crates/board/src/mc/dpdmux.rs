@@ -98,8 +98,6 @@ impl Family for Demultiplexer {
         })
     }
 
-    fn destroy(self, _state: &mut State, _id: u32) {}
-
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let end = |interface| Endpoint { object: call.object, interface };
         match command {

@@ -80,13 +80,7 @@ impl Family for QueuingPortal {
             return Err(Status::ConfigurationError);
         }
         let portal = state.pools.swp.take()?;
-        let channel = match has_channel.then(|| state.pools.channel8.take()).transpose() {
-            Ok(channel) => channel,
-            Err(status) => {
-                state.pools.swp.give(portal);
-                return Err(status);
-            }
-        };
+        let channel = has_channel.then(|| state.pools.channel8.take()).transpose()?;
         Ok(Self {
             portal,
             channel,
@@ -102,10 +96,8 @@ impl Family for QueuingPortal {
         let qbman = state.fabric.qbman();
         qbman.reset_portal(self.portal, &mut state.pass);
         qbman.configure_portal(self.portal, None, &mut state.pass);
-        state.pools.swp.give(self.portal);
         if let Some(channel) = self.channel {
             qbman.configure_channel(channel, None, &mut state.pass);
-            state.pools.channel8.give(channel);
         }
     }
 

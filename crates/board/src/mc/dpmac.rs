@@ -138,8 +138,6 @@ impl Family for Port {
         Ok(Self::new(mac, chip, board))
     }
 
-    fn destroy(self, _state: &mut State, _id: u32) {}
-
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let counters = counters(state);
         let port = state.body_mut::<Self>(call.object.id)?;

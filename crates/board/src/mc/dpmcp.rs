@@ -46,7 +46,7 @@ impl Family for CommandPortal {
     /// The portal is free again. Firmware 10.39 keeps it until the next boot
     /// (board observation): a mistake of its own that nothing relies on.
     fn destroy(self, state: &mut State, _id: u32) {
-        state.give_portal(self.portal);
+        state.portals.set_owner(self.portal, None);
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {

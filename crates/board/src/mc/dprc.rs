@@ -68,30 +68,14 @@ impl Family for Container {
                 icid
             }
         };
-        let give_back = |state: &mut State| state.pools.icid.give(icid);
-        let Ok(icid16) = u16::try_from(icid) else {
-            give_back(state);
-            return Err(Status::NoResource);
-        };
+        let icid = u16::try_from(icid).map_err(|_| Status::NoResource)?;
         let owner = Owner { container: id, dpmcp: None };
-        match state.take_portal(request.portal, owner) {
-            Ok(portal) => Ok(Self {
-                icid: icid16,
-                portal,
-                options: request.options,
-                locked: false,
-                members: Vec::new(),
-            }),
-            Err(status) => {
-                give_back(state);
-                Err(status)
-            }
-        }
+        let portal = state.take_portal(request.portal, owner)?;
+        Ok(Self { icid, portal, options: request.options, locked: false, members: Vec::new() })
     }
 
     fn destroy(self, state: &mut State, _id: u32) {
-        state.pools.icid.give(u32::from(self.icid));
-        state.give_portal(self.portal);
+        state.portals.set_owner(self.portal, None);
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {

@@ -45,6 +45,7 @@ struct TxQueue {
 /// The congestion group of the queues to the accelerator.
 #[derive(Debug)]
 struct Congestion {
+    #[allow(dead_code, reason = "no frame counts against it yet")]
     group: u32,
     notification: CongestionNotification,
 }
@@ -67,25 +68,31 @@ impl Family for CryptoInterface {
         request: &dpseci::Create,
     ) -> Result<Self, Status> {
         let priorities = priorities(request)?;
-        let mut interface = Self {
-            options: request.options,
-            rx: Vec::new(),
-            tx: Vec::new(),
-            opr: OrderRestoration::default(),
-            congestion: None,
-            enabled: false,
+        let has = |option| request.options & option != 0;
+        let pools = &mut state.pools;
+        let rx = usize::from(request.num_rx_queues);
+        let rx_fqids = pools.fq.take_many(rx)?;
+        let tx_fqids = pools.fq.take_many(priorities.len())?;
+        let tx = tx_fqids.into_iter().zip(priorities);
+        let congestion = if has(dpseci::OPT_HAS_CG) {
+            let group = pools.cg.take()?;
+            Some(Congestion { group, notification: Default::default() })
+        } else {
+            None
         };
-        match interface.take(state, usize::from(request.num_rx_queues), &priorities) {
-            Ok(()) => Ok(interface),
-            Err(status) => {
-                interface.give(state);
-                Err(status)
-            }
-        }
-    }
-
-    fn destroy(self, state: &mut State, _id: u32) {
-        self.give(state);
+        let opr = if has(dpseci::OPT_HAS_OPR) {
+            OrderRestoration::new(&mut pools.opr, rx, has(dpseci::OPT_OPR_SHARED))?
+        } else {
+            OrderRestoration::default()
+        };
+        Ok(Self {
+            options: request.options,
+            rx: rx_fqids.into_iter().map(RxQueue::new).collect(),
+            tx: tx.map(|(fqid, priority)| TxQueue { fqid, priority }).collect(),
+            opr,
+            congestion,
+            enabled: false,
+        })
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
@@ -174,38 +181,6 @@ impl Family for CryptoInterface {
 
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
-    }
-}
-
-impl CryptoInterface {
-    /// Takes what the interface needs. What was taken before a failure is in
-    /// `self`.
-    fn take(&mut self, state: &mut State, rx: usize, priorities: &[u8]) -> Result<(), Status> {
-        let pools = &mut state.pools;
-        self.rx = pools.fq.take_many(rx)?.into_iter().map(RxQueue::new).collect();
-        let tx = pools.fq.take_many(priorities.len())?;
-        self.tx = tx
-            .into_iter()
-            .zip(priorities)
-            .map(|(fqid, priority)| TxQueue { fqid, priority: *priority })
-            .collect();
-        if self.options & dpseci::OPT_HAS_CG != 0 {
-            let group = pools.cg.take()?;
-            self.congestion = Some(Congestion { group, notification: Default::default() });
-        }
-        if self.options & dpseci::OPT_HAS_OPR != 0 {
-            let shared = self.options & dpseci::OPT_OPR_SHARED != 0;
-            self.opr = OrderRestoration::new(&mut pools.opr, rx, shared)?;
-        }
-        Ok(())
-    }
-
-    fn give(self, state: &mut State) {
-        let pools = &mut state.pools;
-        self.rx.iter().for_each(|queue| pools.fq.give(queue.fqid));
-        self.tx.iter().for_each(|queue| pools.fq.give(queue.fqid));
-        self.congestion.iter().for_each(|congestion| pools.cg.give(congestion.group));
-        self.opr.release(&mut pools.opr);
     }
 }
 

@@ -26,8 +26,8 @@ pub(crate) trait Family: Variant + fmt::Debug {
     /// Decodes one of the family's own commands.
     fn decode(number: u16, version: u8, params: &Params) -> Result<Self::Command, DecodeError>;
 
-    /// Makes an object: checks the configuration and takes resources. Nothing
-    /// may be left taken when it fails.
+    /// Makes an object: checks the configuration and takes numbers out of the
+    /// pools, which go back by themselves where it fails.
     fn create(
         state: &mut State,
         id: u32,
@@ -35,8 +35,9 @@ pub(crate) trait Family: Variant + fmt::Debug {
         request: &Self::Create,
     ) -> Result<Self, Status>;
 
-    /// Gives all resources back.
-    fn destroy(self, state: &mut State, id: u32);
+    /// Takes back what the object has told others. What it has out of the pools
+    /// goes back by itself.
+    fn destroy(self, _state: &mut State, _id: u32) {}
 
     /// Executes one of the family's own commands on the open object
     /// `call.object`.

@@ -8,8 +8,6 @@
 //! is no longer locked.
 
 mod assignment;
-#[cfg(any(test, fuzzing))]
-mod books;
 mod call;
 mod connections;
 mod containers;
@@ -18,6 +16,8 @@ mod delayed;
 mod dispatch;
 mod families;
 mod interfaces;
+#[cfg(any(test, fuzzing))]
+mod invariants;
 mod inventory;
 mod irq;
 mod loader;

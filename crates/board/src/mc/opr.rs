@@ -30,16 +30,11 @@ impl OrderRestoration {
     /// Reserves the records of `queues` queues.
     ///
     /// # Errors
-    /// [`Status::NoResource`]; nothing stays taken then.
+    /// [`Status::NoResource`].
     pub fn new(pool: &mut Pool, queues: usize, shared: bool) -> Result<Self, Status> {
         let ids = pool.take_many(if shared { 1 } else { queues })?;
         let records = ids.into_iter().map(|id| Record { id, settings: None }).collect();
         Ok(Self { records, shared })
-    }
-
-    /// Gives the records back.
-    pub fn release(self, pool: &mut Pool) {
-        self.records.into_iter().for_each(|record| pool.give(record.id));
     }
 
     /// Retires all records.
@@ -104,12 +99,13 @@ fn checked(settings: OrderSettings) -> Result<OrderSettings, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mc::Numbers;
 
     const SETTINGS: OrderSettings = OrderSettings { oloe: 1, oeane: 0, olws: 3, oa: 1, oprrws: 5 };
 
     #[test]
     fn a_record_is_made_assigned_and_retired() {
-        let mut pool = Pool::new(5, 4);
+        let mut pool = Pool::new(Numbers { first: 5, count: 4 });
         let mut opr = OrderRestoration::new(&mut pool, 3, false).expect("records");
         assert_eq!(pool.free(), 1);
         assert_eq!(opr.set(1, ASSIGN, SETTINGS), Err(Status::InvalidState));
@@ -120,13 +116,11 @@ mod tests {
         assert!(!opr.get(0).expect("record").enable);
         assert_eq!(opr.set(1, RETIRE, SETTINGS), Ok(()));
         assert!(!opr.get(1).expect("record").enable);
-        opr.release(&mut pool);
-        assert_eq!(pool.free(), 4);
     }
 
     #[test]
     fn a_shared_record_serves_every_queue() {
-        let mut pool = Pool::new(0, 1);
+        let mut pool = Pool::new(Numbers { first: 0, count: 1 });
         let mut opr = OrderRestoration::new(&mut pool, 16, true).expect("record");
         opr.set(9, CREATE, SETTINGS).expect("made");
         assert!(opr.get(2).expect("record").enable);
@@ -134,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let mut pool = Pool::new(0, 2);
+        let mut pool = Pool::new(Numbers { first: 0, count: 2 });
         assert!(OrderRestoration::new(&mut pool, 3, false).is_err());
         assert_eq!(pool.free(), 2);
         let mut opr = OrderRestoration::new(&mut pool, 2, false).expect("records");

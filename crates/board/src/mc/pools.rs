@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Pools of hardware resources: numbers that objects take when they are made
-//! and give back when they are destroyed.
+//! Pools of hardware resources: numbers that objects take when they are made.
+//! A pool knows which object has which number, so that what an object has goes
+//! back when it is gone, or could not be made.
 //!
 //! A free number is held by a container, at first by the Management Complex
 //! itself ([`MC`]); the assign command moves free numbers down the tree of
 //! containers. Who makes an object draws from what its container holds, then
 //! from its parent, and so on, as far as options and quotas let it.
 
-use mc_abi::Status;
+use mc_abi::{ObjectId, ObjectType, Status};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -38,7 +39,9 @@ pub(crate) fn top() -> DrawPath {
 #[derive(Debug, Clone)]
 pub(crate) struct Pool {
     free: BTreeSet<u32>,
-    size: u32,
+    /// The objects that have the other numbers.
+    taken: BTreeMap<u32, ObjectId>,
+    numbers: Numbers,
     /// Holder of each number that the MC gave away, free or not.
     held: BTreeMap<u32, u32>,
     /// For taken numbers: the containers out of whose parents they came.
@@ -46,18 +49,22 @@ pub(crate) struct Pool {
     /// How many a container may draw from its parent.
     quotas: BTreeMap<u32, u16>,
     path: DrawPath,
+    /// Who takes numbers now.
+    taker: ObjectId,
 }
 
 impl Pool {
-    /// A pool of the numbers `first..first + size`.
-    pub fn new(first: u32, size: u32) -> Self {
+    /// A pool where all numbers are free.
+    pub fn new(numbers: Numbers) -> Self {
         Self {
-            free: (first..first.saturating_add(size)).collect(),
-            size,
+            free: (numbers.first..numbers.end()).collect(),
+            taken: BTreeMap::new(),
+            numbers,
             held: BTreeMap::new(),
             crossed: BTreeMap::new(),
             quotas: BTreeMap::new(),
             path: top(),
+            taker: ObjectId::new(ObjectType::Dprc, MC),
         }
     }
 
@@ -68,7 +75,7 @@ impl Pool {
 
     /// How many numbers the pool manages.
     pub fn size(&self) -> u32 {
-        self.size
+        self.numbers.count
     }
 
     /// How many are free, whoever holds them.
@@ -118,11 +125,17 @@ impl Pool {
         Ok(())
     }
 
-    /// Gives a number back to the container that held it.
-    pub fn give(&mut self, number: u32) {
+    /// Gives all that an object has back to the containers that held it.
+    pub fn release(&mut self, owner: ObjectId) {
+        let numbers = self.taken.iter().filter(|(_, taker)| **taker == owner);
+        let numbers: Vec<u32> = numbers.map(|(number, _)| *number).collect();
+        numbers.into_iter().for_each(|number| self.give(number));
+    }
+
+    fn give(&mut self, number: u32) {
         self.crossed.remove(&number);
-        let fresh = self.free.insert(number);
-        debug_assert!(fresh, "{number} given back twice");
+        self.taken.remove(&number);
+        self.free.insert(number);
     }
 
     /// The lowest free number, or `wanted`, of the nearest container that has
@@ -160,6 +173,7 @@ impl Pool {
 
     fn claim(&mut self, number: u32) {
         self.free.remove(&number);
+        self.taken.insert(number, self.taker);
         let holder = self.holder(number);
         let links = self.path.iter().map(|hop| hop.container).take_while(|c| *c != holder);
         let links: Vec<u32> = links.collect();
@@ -247,6 +261,43 @@ impl Pool {
     }
 }
 
+/// What tests and fuzzers compare with what else is known.
+#[cfg(any(test, fuzzing))]
+impl Pool {
+    /// Checks that each number is either free or an object's, and that what the
+    /// pool knows of containers is about those that are there.
+    ///
+    /// # Panics
+    /// Where that is not so.
+    pub fn check(&self, name: &str, objects: &BTreeMap<ObjectId, super::Object>) {
+        let known = |container: u32| {
+            container == MC || objects.contains_key(&ObjectId::new(ObjectType::Dprc, container))
+        };
+        for number in self.numbers.first..self.numbers.end() {
+            let owner = self.taken.get(&number);
+            assert_ne!(self.free.contains(&number), owner.is_some(), "{name} {number}");
+            if let Some(owner) = owner {
+                assert!(objects.contains_key(owner), "{name} {number} is still {owner}'s");
+            }
+        }
+        let accounted = self.free.len() + self.taken.len();
+        assert_eq!(accounted, self.numbers.count as usize, "{name} has numbers of its own");
+        for (number, holder) in &self.held {
+            assert!(known(*holder), "{name} {number} is held by dprc.{holder}, which is gone");
+        }
+        for (number, links) in &self.crossed {
+            assert!(self.taken.contains_key(number), "{name} {number} was drawn and is free");
+            assert!(links.iter().all(|link| known(*link)), "{name} {number}: {links:?}");
+        }
+        assert!(self.quotas.keys().all(|container| known(*container)), "{name}: quotas");
+    }
+
+    /// The object that has a number.
+    pub fn owner(&self, number: u32) -> Option<ObjectId> {
+        self.taken.get(&number).copied()
+    }
+}
+
 /// The numbers of a kind of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
@@ -259,7 +310,7 @@ pub struct Numbers {
 impl Numbers {
     /// The number past the highest.
     pub const fn end(&self) -> u32 {
-        self.first + self.count
+        self.first.saturating_add(self.count)
     }
 }
 
@@ -284,8 +335,8 @@ macro_rules! pools {
             /// Full pools, with the isolation ids `first_icid..first_icid + icids`.
             pub fn new(first_icid: u16, icids: u16, sizes: &PoolSizes) -> Self {
                 Self {
-                    icid: Pool::new(first_icid.into(), icids.into()),
-                    $( $field: Pool::new(sizes.$field.first, sizes.$field.count), )*
+                    icid: Pool::new(Numbers { first: first_icid.into(), count: icids.into() }),
+                    $( $field: Pool::new(sizes.$field), )*
                 }
             }
 
@@ -306,10 +357,23 @@ macro_rules! pools {
                 (name == b"icid").then_some(&mut self.icid)
             }
 
-            /// Lets objects that are made next draw from these containers.
+            /// Lets the object that is made next draw from these containers.
+            pub fn draw_for(&mut self, taker: ObjectId, path: &DrawPath) {
+                $( self.$field.taker = taker; )*
+                self.icid.taker = taker;
+                self.draw_from(path);
+            }
+
+            /// Lets it draw from these containers instead.
             pub fn draw_from(&mut self, path: &DrawPath) {
                 $( self.$field.path = path.clone(); )*
                 self.icid.path = path.clone();
+            }
+
+            /// Gives all that an object has back.
+            pub fn release(&mut self, owner: ObjectId) {
+                $( self.$field.release(owner); )*
+                self.icid.release(owner);
             }
 
             /// A container is gone: what it held goes to `heir`.

@@ -56,12 +56,6 @@ impl State {
         Ok(portal)
     }
 
-    /// Gives a portal back.
-    pub fn give_portal(&mut self, portal: u32) {
-        self.portals.set_owner(portal, None);
-        self.pools.mcp.give(portal);
-    }
-
     /// The container that a portal belongs to, be it its own or that of a
     /// `dpmcp` which it holds now.
     pub fn portal_container(&self, portal: u32) -> Option<u32> {

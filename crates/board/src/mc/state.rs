@@ -2,12 +2,8 @@
 //! All that the MC knows: objects, sessions, pools.
 
 use super::{
-    Family, Object,
-    connections::Connections,
-    containers, dpni, families,
-    pools::{self, Pools},
-    portals::Portals,
-    session::Sessions,
+    Family, Object, connections::Connections, containers, dpni, families, pools::Pools,
+    portals::Portals, session::Sessions,
 };
 use crate::{
     fabric::{Fabric, Message, Pass},
@@ -162,10 +158,14 @@ impl State {
             return Err(Status::NoResource);
         }
         let path = self.draw_path(container);
-        self.pools.draw_from(&path);
-        let body = F::create(self, id, container, request);
-        self.pools.draw_from(&pools::top());
-        let body = body?;
+        self.pools.draw_for(name, &path);
+        let body = match F::create(self, id, container, request) {
+            Ok(body) => body,
+            Err(status) => {
+                self.pools.release(name);
+                return Err(status);
+            }
+        };
         let irqs = vec![super::Irq::default(); usize::from(F::IRQS)];
         self.objects.insert(
             name,
@@ -200,6 +200,7 @@ impl State {
         if id.kind == ObjectType::Dpni {
             dpni::target_closed(self, id);
         }
+        self.pools.release(id);
         self.raise(containers::name(container), 0, event::OBJ_DESTROYED);
         Ok(())
     }

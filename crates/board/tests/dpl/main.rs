@@ -20,24 +20,38 @@ fn dtc() -> Command {
     Command::new(std::env::var_os("DTC").unwrap_or_else(|| "dtc".into()))
 }
 
-/// Whether there is one; says so if not, past the capture of test output.
+/// Whether there is one; the test is skipped if not.
 fn have_dtc(test: &str) -> bool {
     let found = dtc().arg("--version").stdout(Stdio::null()).status().is_ok();
     if !found {
-        let note = "no dtc found (package device-tree-compiler, or set DTC)";
-        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {note}");
+        skip(test, "no dtc found (package device-tree-compiler, or set DTC)");
     }
     found
 }
 
-/// A directory beside the crate, `None` with a note where it is missing.
+/// A directory beside the crate; the test is skipped where it is missing.
 fn directory(test: &str, relative: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(relative);
     if path.is_dir() {
         return Some(path);
     }
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: there is no {}", path.display());
+    skip(test, &format!("there is no {}", path.display()));
     None
+}
+
+/// Says that a test has nothing to run on, past the capture of test output and,
+/// where `SKIPPED_TESTS` names a file, in that: `cargo xtask test` counts its lines.
+///
+/// # Panics
+/// In continuous integration (`CI=true`), which has all that tests need.
+fn skip(test: &str, reason: &str) {
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test} cannot run: {reason}");
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
+    let Some(file) = std::env::var_os("SKIPPED_TESTS") else { return };
+    let file = std::fs::File::options().append(true).create(true).open(file);
+    let line = format!("{test}: {reason}\n");
+    let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    written.expect("SKIPPED_TESTS is a file that can be written");
 }
 
 /// The layout of a source that has no warnings.

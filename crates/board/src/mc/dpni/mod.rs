@@ -112,13 +112,7 @@ impl Family for Interface {
         let limits = Limits::of(request)?;
         let resources = Resources::take(&mut state.pools, &limits)?;
         let records = usize::from(limits.order_records());
-        let order = match OrderRestoration::new(&mut state.pools.opr, records, false) {
-            Ok(order) => order,
-            Err(status) => {
-                resources.give(&mut state.pools);
-                return Err(status);
-            }
-        };
+        let order = OrderRestoration::new(&mut state.pools.opr, records, false)?;
         let settings = Settings::new(&limits, &resources, MacAddr::ZERO);
         Ok(Self {
             limits,
@@ -133,8 +127,6 @@ impl Family for Interface {
 
     fn destroy(self, state: &mut State, id: u32) {
         program::withdraw(&self, state, id);
-        self.resources.give(&mut state.pools);
-        self.order.release(&mut state.pools.opr);
     }
 
     fn moved(state: &mut State, id: u32, _container: u32) {

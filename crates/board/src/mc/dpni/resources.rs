@@ -2,7 +2,7 @@
 //! Hardware resources that an interface holds.
 
 use super::Limits;
-use crate::mc::pools::{Pool, Pools};
+use crate::mc::pools::Pools;
 use mc_abi::{
     Status,
     dpni::{options, queue_type},
@@ -19,6 +19,7 @@ pub(super) struct Resources {
     fqids: Vec<u32>,
     /// Queuing destinations, one a channel.
     pub qdids: Vec<u32>,
+    #[allow(dead_code, reason = "no frame counts against them yet")]
     groups: Vec<u32>,
     rx: usize,
     tx: usize,
@@ -31,7 +32,7 @@ pub(super) struct Resources {
 }
 
 impl Resources {
-    /// Takes what an interface needs, or nothing.
+    /// Takes what an interface needs.
     ///
     /// # Errors
     /// [`Status::NoResource`] where a pool has not enough.
@@ -42,10 +43,10 @@ impl Resources {
         let rx = rx_tcs * queues;
         let tx = channels * tx_tcs * senders;
         let confirm = if limits.has(options::TX_FRAME_RELEASE) { 0 } else { channels * queues };
-        let mut held = Self {
-            fqids: Vec::new(),
-            qdids: Vec::new(),
-            groups: Vec::new(),
+        Ok(Self {
+            fqids: pools.fq.take_many(rx + tx + confirm + 1)?,
+            qdids: pools.qd.take_many(channels)?,
+            groups: pools.cg.take_many(usize::from(limits.congestion_groups))?,
             rx,
             tx,
             confirm,
@@ -54,31 +55,7 @@ impl Resources {
             tx_tcs,
             channels,
             senders,
-        };
-        match held.fill(pools, limits) {
-            Ok(()) => Ok(held),
-            Err(status) => {
-                held.give(pools);
-                Err(status)
-            }
-        }
-    }
-
-    fn fill(&mut self, pools: &mut Pools, limits: &Limits) -> Result<(), Status> {
-        self.fqids = pools.fq.take_many(self.rx + self.tx + self.confirm + 1)?;
-        self.qdids = pools.qd.take_many(self.channels)?;
-        self.groups = pools.cg.take_many(usize::from(limits.congestion_groups))?;
-        Ok(())
-    }
-
-    /// Gives everything back.
-    pub fn give(self, pools: &mut Pools) {
-        let back = |pool: &mut Pool, numbers: Vec<u32>| {
-            numbers.into_iter().for_each(|number| pool.give(number));
-        };
-        back(&mut pools.fq, self.fqids);
-        back(&mut pools.qd, self.qdids);
-        back(&mut pools.cg, self.groups);
+        })
     }
 
     /// How many queues there are.

@@ -30,7 +30,7 @@ struct Kept {
 }
 
 impl Control {
-    /// Takes its queues, or nothing.
+    /// Takes its queues.
     ///
     /// # Errors
     /// [`Status::NoResource`] where the pool has not enough.
@@ -38,11 +38,6 @@ impl Control {
         let fqids = pools.fq.take_many(QUEUES)?;
         let fqids: [u32; QUEUES] = fqids.try_into().map_err(|_| Status::NoResource)?;
         Ok(Self { queues: fqids.map(RxQueue::new), kept: Kept::default() })
-    }
-
-    /// Gives its queues back.
-    pub fn give(self, pools: &mut Pools) {
-        self.queues.iter().for_each(|queue| pools.fq.give(queue.fqid));
     }
 
     /// As after creation.

@@ -81,27 +81,12 @@ impl Family for Switch {
         let limits = switch::limits(request)?;
         let qdids = state.pools.qd.take_many(usize::from(limits.num_ifs))?;
         let control = if limits.options & options::CTRL_IF_DIS != 0 {
-            Ok(None)
+            None
         } else {
-            control::Control::take(&mut state.pools).map(Some)
+            Some(control::Control::take(&mut state.pools)?)
         };
-        match control {
-            Ok(control) => {
-                let settings = Settings::new(&limits);
-                Ok(Self { limits, qdids, enabled: false, settings, control })
-            }
-            Err(status) => {
-                qdids.into_iter().for_each(|qdid| state.pools.qd.give(qdid));
-                Err(status)
-            }
-        }
-    }
-
-    fn destroy(self, state: &mut State, _id: u32) {
-        self.qdids.into_iter().for_each(|qdid| state.pools.qd.give(qdid));
-        if let Some(control) = self.control {
-            control.give(&mut state.pools);
-        }
+        let settings = Settings::new(&limits);
+        Ok(Self { limits, qdids, enabled: false, settings, control })
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {

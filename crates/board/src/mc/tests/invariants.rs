@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Whatever is asked from wherever, the books balance.
+//! Whatever is asked from wherever, the invariants hold.
 
-use crate::mc::{books::check, containers, testing::TestMc};
+use crate::mc::{containers, invariants::check, testing::TestMc};
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, ResourceType, Token, Wire, common, dpbp, dpci,
     dpcon, dpdcei, dpdmai, dpio, dpmac, dpmcp, dpni, dprc, dprtc, dpseci,
@@ -337,7 +337,7 @@ fn clear(mc: &mut TestMc) {
 
 proptest! {
     #[test]
-    fn the_books_balance(
+    fn the_invariants_hold(
         steps in prop::collection::vec((0..4u32, 0..4usize, step()), 0..60)
     ) {
         let mut tree = Tree::new();
@@ -351,7 +351,7 @@ proptest! {
     }
 
     #[test]
-    fn the_books_balance_where_much_is_granted(
+    fn the_invariants_hold_where_much_is_granted(
         steps in prop::collection::vec(aimed(), 1..60)
     ) {
         let mut tree = Tree::new();

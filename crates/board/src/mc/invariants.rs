@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What must hold between any two commands, for tests and fuzzers.
 
-use super::{Mc, State, connections::Link, containers, dpmcp::CommandPortal, dprc::Container};
-use mc_abi::ObjectType;
+use super::{
+    Mc, State, connections::Link, containers, dpbp::BufferPool, dpmcp::CommandPortal,
+    dprc::Container,
+};
+use mc_abi::{ObjectId, ObjectType};
 use std::collections::BTreeSet;
 
 impl Mc {
@@ -11,7 +14,7 @@ impl Mc {
     ///
     /// # Panics
     /// Where it does not.
-    pub fn check_books(&self) {
+    pub fn check_invariants(&self) {
         self.with_state(|state| check(state));
     }
 }
@@ -36,7 +39,13 @@ pub(super) fn check(state: &State) {
                 assert_eq!(state.object(*member).map(|o| o.container), Ok(id.id));
             }
             assert_eq!(state.portal_container(container.portal), Some(id.id));
+            assert_eq!(state.pools.icid.owner(container.icid.into()), Some(*id));
             assert!(state.ancestors(id.id).any(|at| at == containers::ROOT));
+        }
+        if let Ok(pool) = state.body::<BufferPool>(id.id)
+            && id.kind == ObjectType::Dpbp
+        {
+            assert_eq!(state.pools.bp.owner(pool.bpid.into()), Some(*id));
         }
         if id.kind == ObjectType::Dpmcp {
             let portal = state.body::<CommandPortal>(id.id).expect("its family's").portal;
@@ -44,12 +53,16 @@ pub(super) fn check(state: &State) {
         }
     }
     assert_eq!(seen.len() + 1, state.objects.len(), "all but the root are in a list");
-    let owned = (0..256).filter(|p| state.portals.owner(*p).is_some()).count();
-    assert_eq!(owned as u32 + state.pools.mcp.free(), state.pools.mcp.size());
-    let containers = state.objects.keys().filter(|id| id.kind == ObjectType::Dprc).count() as u32;
-    assert_eq!(containers + state.pools.icid.free(), state.pools.icid.size());
-    let pools = state.objects.keys().filter(|id| id.kind == ObjectType::Dpbp).count() as u32;
-    assert_eq!(pools + state.pools.bp.free(), state.pools.bp.size());
+    for (name, pool) in state.pools.all() {
+        pool.check(name, &state.objects);
+    }
+    for portal in 0..state.pools.mcp.size() {
+        let owner = state.portals.owner(portal).map(|owner| match owner.dpmcp {
+            Some(id) => ObjectId::new(ObjectType::Dpmcp, id),
+            None => containers::name(owner.container),
+        });
+        assert_eq!(owner, state.pools.mcp.owner(portal), "portal {portal}");
+    }
     for (end, Link { peer, .. }) in state.connections.iter() {
         assert_eq!(state.peer(peer), Some(end));
         assert!(state.objects.contains_key(&end.object));
