@@ -1,20 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The command set of the DPAA2 Management Complex (MC) on the wire.
-//!
-//! Software talks to the MC in messages of 64 bytes: an eight byte header and
-//! 56 bytes of parameters, both little-endian. A [`Message`] is the unchecked
-//! view of such a block; a request or reply type is the checked
-//! representation. [`Request::NUMBER`] selects the command, the version in the
-//! header says how much of the layout is there.
-//!
-//! One module holds one object family, named after it: whoever adds a command
-//! touches that module only. This crate is the only place in the project that
-//! knows the byte offset of a command's field.
-//!
-//! Source of the layouts: the reference headers that go with MC firmware
-//! 10.40 (`fsl_dp*_cmd.h`) and, for older versions of a command, with the
-//! releases before; where those leave doubt, what Linux, DPDK and restool send.
-//! `tests/vectors` has bytes made from them, which every layout is held against.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 
