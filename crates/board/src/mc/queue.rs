@@ -127,6 +127,12 @@ impl State {
 
 /// What destinations come to in the queue manager.
 impl State {
+    /// The congestion group that a frame queue has to itself: those behind the
+    /// numbers of the pool, which no object is given.
+    pub fn own_group(&self, fqid: u32) -> u32 {
+        self.config.soc.pools.cg.end() + fqid
+    }
+
     /// Who takes frames out of a queue of `owner` with this destination: nobody
     /// where the destination is not beside the owner any more.
     pub fn consumer(&self, owner: ObjectId, destination: Destination) -> Consumer {

@@ -8,7 +8,7 @@
 //! for another interface; results are the traffic class and the queue, or 0xffff
 //! where the entry names none. The match type is 0 for exact, 1 for ternary.
 
-use super::{Interface, State, rules};
+use super::{Interface, State, memory};
 use crate::wriop::{MAX_KEY_SIZE, QosAction, QosMiss, SteeringAction, SteeringMiss};
 use mc_abi::{
     ObjectId, Status,
@@ -74,7 +74,7 @@ pub(super) fn dump(state: &State, id: ObjectId, command: &dpni::DumpTable) -> Re
         }
         bytes.resize(start + ENTRY, 0);
     }
-    rules::write(state, id, command.iova, &bytes)?;
+    memory::write(state, id, command.iova, &bytes)?;
     // Tables are far smaller than the number.
     Ok(count as u16)
 }

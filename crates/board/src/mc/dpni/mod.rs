@@ -11,12 +11,14 @@
 //! After a command that changed anything, `program` writes what the settings come
 //! to into the data plane's tables.
 
+mod congestion;
 mod dump;
 mod filters;
 mod frames;
 mod interface;
 mod limits;
 mod link;
+mod memory;
 mod program;
 mod queues;
 mod resources;
@@ -62,6 +64,7 @@ struct Settings {
     frames: frames::Settings,
     filters: filters::Settings,
     queues: queues::Settings,
+    congestion: congestion::Settings,
     transmit: transmit::Settings,
     tables: tables::Settings,
 }
@@ -74,6 +77,7 @@ impl Settings {
             frames: Default::default(),
             filters: filters::Settings::new(address),
             queues: queues::Settings::new(resources),
+            congestion: Default::default(),
             transmit: transmit::Settings::new(limits),
             tables: tables::Settings::new(limits),
         }
@@ -135,6 +139,7 @@ impl Family for Interface {
         if let Ok(interface) = state.body_mut::<Self>(id) {
             interface.settings.interface.forget_pools();
             interface.settings.queues.forget_destinations();
+            interface.settings.congestion.forget_destinations();
         }
     }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What the settings of an interface come to in the data plane's tables.
 
-use super::{Interface, filters, link, queues::Point};
+use super::{Interface, filters, link};
 use crate::{
     fabric::{Engine, Pass},
     mc::{State, dpbp::BufferPool},
-    qbman::{Consumer, DestinationConfig, QueueConfig, TailDrop, Unit},
+    qbman::{Consumer, DestinationConfig, QueueConfig},
     wriop::{
         Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, ReceiveClass,
         ReceiveConfig, ReceiveQueue, Steered, TransmitConfig, TransmitQueue,
@@ -36,6 +36,7 @@ pub(super) fn program(
     pass: &mut Pass,
 ) {
     let qbman = state.fabric.qbman();
+    interface.program_groups(state, id, icid, pass);
     for place in 0..interface.resources.queue_count() {
         let config = interface.queue_config(state, id, place, icid);
         qbman.configure_queue(interface.resources.fqid(place), Some(config), pass);
@@ -67,6 +68,7 @@ pub(super) fn withdraw(interface: &Interface, state: &mut State, id: u32) {
     for fqid in interface.resources.fqids() {
         state.fabric.qbman().configure_queue(*fqid, None, &mut state.pass);
     }
+    interface.withdraw_groups(state);
 }
 
 /// Where what an interface sends goes, while its link is up.
@@ -96,18 +98,9 @@ impl Interface {
             context: queue.user_context,
             hold_active: queue.hold_active,
             tail_drop: self.tail_drop(place),
+            congestion_group: self.group_of(state, place),
             ..QueueConfig::new(icid, consumer)
         }
-    }
-
-    /// The limit of a queue. A queue counts bytes.
-    fn tail_drop(&self, place: usize) -> Option<TailDrop> {
-        let set = self.settings.queues.taildrops.get(&Point::Queue(place))?;
-        set.enable.then(|| TailDrop {
-            unit: Unit::Bytes,
-            threshold: set.threshold.into(),
-            overhead: sign_extended(set.overhead),
-        })
     }
 
     /// The transmit queues of a channel, by class and sender.
@@ -155,11 +148,6 @@ impl Interface {
         let place = self.resources.place(queue_type::TX_CONFIRM, channel, class, index).ok()?;
         Some(self.resources.fqid(place))
     }
-}
-
-/// A number of twelve bits in two's complement.
-fn sign_extended(overhead: u16) -> i16 {
-    (overhead << 4) as i16 >> 4
 }
 
 /// The receive side.

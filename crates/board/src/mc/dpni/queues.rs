@@ -1,35 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Queues: where their frames go, and what happens when they fill up.
+//! Queues: where their frames go.
 
-use super::{Answer, Call, Interface, State, addressed, resources::Resources};
+use super::{Answer, Call, Interface, State, addressed, congestion, resources::Resources};
 use mc_abi::{
     Status,
-    blocks::{CongestionNotification, Destination, TailDrop},
+    blocks::Destination,
     common::OrderRestorationReply,
     dpni::{self, options, queue_options as change, queue_type, queues::Command},
 };
-use std::collections::BTreeMap;
 
 /// All traffic classes, or all queues of a class.
 const ALL: u8 = u8::MAX;
-/// Congestion messages are written to multiples of this.
-const MESSAGE_ALIGN: u64 = 16;
-/// `DPNI_CONG_OPT_WRITE_MEM_ON_ENTER` and `_ON_EXIT`.
-const WRITES_MEMORY: u16 = 0x3;
 /// Bit of [`dpni::SetOpr::options`].
 const OPR_ASSIGN: u8 = 0x4;
 /// Flag of [`dpni::GetOpr`]: the record is named by its own number.
 const OPR_BY_RECORD: u8 = 0x1;
 
-/// Queues and congestion.
+/// Queues.
 #[derive(Debug)]
 pub(super) struct Settings {
     /// By their place, see [`Resources`].
     queues: Vec<Queue>,
-    pub taildrops: BTreeMap<Point, TailDrop>,
-    notifications: BTreeMap<Point, CongestionNotification>,
-    /// Addresses of drop curves.
-    early_drops: BTreeMap<Point, u64>,
 }
 
 /// A queue as software sets it up.
@@ -40,30 +31,14 @@ pub(super) struct Queue {
     stash_control: bool,
     pub flow_context: u64,
     pub user_context: u64,
-    congestion_group: Option<u8>,
+    pub congestion_group: Option<u8>,
     /// The order point record that was assigned to it.
     record: Option<u8>,
 }
 
-/// What a fill level is watched of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Point {
-    /// A queue, by its place.
-    Queue(usize),
-    /// The queues of a traffic class.
-    Class { kind: u8, channel: u8, tc: u8 },
-    /// A congestion group that queues were put into one by one.
-    Group(u8),
-}
-
 impl Settings {
     pub fn new(resources: &Resources) -> Self {
-        Self {
-            queues: vec![Queue::default(); resources.queue_count()],
-            taildrops: BTreeMap::new(),
-            notifications: BTreeMap::new(),
-            early_drops: BTreeMap::new(),
-        }
+        Self { queues: vec![Queue::default(); resources.queue_count()] }
     }
 
     /// A queue by its place.
@@ -76,7 +51,6 @@ impl Settings {
         for queue in &mut self.queues {
             queue.destination = Destination::default();
         }
-        self.notifications.clear();
     }
 }
 
@@ -85,9 +59,12 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::SetQueue(set) if set.options & change::DESTINATION != 0 => {
             state.check_destination(call.object, set.destination)?;
         }
-        Command::SetCongestionNotification(set) => {
-            state.check_destination(call.object, set.notification.destination)?;
-        }
+        Command::GetTaildrop(_)
+        | Command::SetTaildrop(_)
+        | Command::SetCongestionNotification(_)
+        | Command::GetCongestionNotification(_)
+        | Command::SetEarlyDrop(_)
+        | Command::GetEarlyDrop(_) => return congestion::handle(state, call, command),
         _ => {}
     }
     let interface = addressed(state, call)?;
@@ -107,22 +84,10 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::GetSpInfo(_) => return Err(Status::UnsupportedOperation),
         Command::GetQueue(get) => return call.reply(get, interface.queue(get)?),
         Command::SetQueue(set) => interface.set_queue(set)?,
-        Command::GetTaildrop(get) => return call.reply(get, interface.taildrop(get)?),
-        Command::SetTaildrop(set) => interface.set_taildrop(set)?,
-        Command::SetCongestionNotification(set) => {
-            interface.set_notification(set, call.version)?;
-        }
-        Command::GetCongestionNotification(get) => {
-            return call.reply(get, interface.notification(get, call.version)?);
-        }
-        Command::SetEarlyDrop(set) => {
-            let point = interface.class(set.queue_type, set.channel, set.tc)?;
-            interface.settings.queues.early_drops.insert(point, set.iova);
-        }
-        // The MC would have to write guest memory.
-        Command::GetEarlyDrop(_) => return Err(Status::UnsupportedOperation),
         Command::SetOpr(set) => interface.set_order(set)?,
         Command::GetOpr(get) => return call.reply(get, interface.order(get)?),
+        // Executed above.
+        _ => return Err(Status::UnsupportedOperation),
     }
     Ok(Answer::DONE)
 }
@@ -208,135 +173,6 @@ impl Queue {
         }
         if has(change::HOLD_ACTIVE) {
             self.hold_active = set.hold_active;
-        }
-    }
-}
-
-/// Congestion.
-impl Interface {
-    fn taildrop(&self, get: &dpni::GetTaildrop) -> Result<dpni::GetTaildropReply, Status> {
-        let point =
-            self.point(get.congestion_point, get.queue_type, 0, get.tc, get.index, get.index)?;
-        let drop = self.settings.queues.taildrops.get(&point).copied().unwrap_or_default();
-        Ok(dpni::GetTaildropReply { drop })
-    }
-
-    fn set_taildrop(&mut self, set: &dpni::SetTaildrop) -> Result<(), Status> {
-        const QUEUE: u8 = 0;
-        let point = self.point(
-            set.congestion_point,
-            set.queue_type,
-            set.channel,
-            set.tc,
-            set.index,
-            set.index,
-        )?;
-        let wrong_queue = set.congestion_point == QUEUE && set.queue_type != queue_type::RX;
-        let wrong_kind = !matches!(set.queue_type, queue_type::RX | queue_type::TX);
-        // A queue counts bytes whatever the units say.
-        let wrong_units = set.congestion_point != QUEUE && set.drop.units > 1;
-        if wrong_queue || wrong_kind || wrong_units || set.drop.enable && set.drop.threshold == 0 {
-            return Err(Status::ConfigurationError);
-        }
-        let mut drop = set.drop;
-        if set.congestion_point == QUEUE {
-            drop.units = 0;
-        }
-        let queues = &mut self.settings.queues;
-        if matches!(point, Point::Class { .. }) {
-            // Headers: the other measures of the class end.
-            queues.notifications.remove(&point);
-            queues.early_drops.remove(&point);
-        }
-        queues.taildrops.insert(point, drop);
-        Ok(())
-    }
-
-    fn set_notification(
-        &mut self,
-        set: &dpni::SetCongestionNotification,
-        version: u8,
-    ) -> Result<(), Status> {
-        let point = self.notified(
-            set.congestion_point,
-            set.queue_type,
-            set.channel,
-            set.tc,
-            set.congestion_group,
-            version,
-        )?;
-        let CongestionNotification { mode, units, message_iova, .. } = set.notification;
-        let misplaced = mode & WRITES_MEMORY != 0 && !message_iova.is_multiple_of(MESSAGE_ALIGN);
-        if misplaced || units > 1 {
-            return Err(Status::ConfigurationError);
-        }
-        self.settings.queues.notifications.insert(point, set.notification);
-        Ok(())
-    }
-
-    fn notification(
-        &self,
-        get: &dpni::GetCongestionNotification,
-        version: u8,
-    ) -> Result<dpni::GetCongestionNotificationReply, Status> {
-        let point = self.notified(
-            get.congestion_point,
-            get.queue_type,
-            get.channel,
-            get.tc,
-            get.congestion_group,
-            version,
-        )?;
-        let set = self.settings.queues.notifications.get(&point);
-        let notification = set.copied().unwrap_or_default();
-        Ok(dpni::GetCongestionNotificationReply { notification })
-    }
-
-    /// What a notification is about. Version 1 of the commands knows traffic
-    /// classes only; the commands have no field for a queue's number.
-    fn notified(
-        &self,
-        point: u8,
-        kind: u8,
-        channel: u8,
-        tc: u8,
-        group: u8,
-        version: u8,
-    ) -> Result<Point, Status> {
-        if version < 2 {
-            return self.class(kind, channel, tc);
-        }
-        self.point(point, kind, channel, tc, 0, group)
-    }
-
-    fn point(
-        &self,
-        point: u8,
-        kind: u8,
-        channel: u8,
-        tc: u8,
-        index: u8,
-        group: u8,
-    ) -> Result<Point, Status> {
-        match point {
-            0 => self.resources.place(kind, channel, tc, index).map(Point::Queue),
-            1 => self.class(kind, channel, tc),
-            // Headers: only with an option for the number of groups. But a board
-            // reports a group without it, and DPDK uses what is reported.
-            2 if group < self.limits.congestion_groups => Ok(Point::Group(group)),
-            _ => Err(Status::ConfigurationError),
-        }
-    }
-
-    fn class(&self, kind: u8, channel: u8, tc: u8) -> Result<Point, Status> {
-        self.resources.place(kind, channel, tc, 0)?;
-        match kind {
-            queue_type::RX => {
-                let shared = self.limits.has(options::SHARED_CONGESTION);
-                Ok(Point::Class { kind, channel: 0, tc: if shared { 0 } else { tc } })
-            }
-            queue_type::TX | queue_type::TX_CONFIRM => Ok(Point::Class { kind, channel, tc }),
-            _ => Err(Status::ConfigurationError),
         }
     }
 }

@@ -63,6 +63,27 @@ impl Resources {
         self.fqids.len()
     }
 
+    /// Hardware number of a congestion group.
+    pub fn group(&self, group: u8) -> Option<u32> {
+        self.groups.get(usize::from(group)).copied()
+    }
+
+    /// Type, channel and traffic class of a queue by its place. What is
+    /// confirmed is of no class; it counts for the first.
+    pub fn class(&self, place: usize) -> Option<(u8, u8, u8)> {
+        let kind = self.kind(place);
+        let (channel, tc) = match kind {
+            queue_type::RX => (0, place.checked_div(self.queues)?),
+            queue_type::TX => {
+                let class = (place - self.rx).checked_div(self.senders)?;
+                (class.checked_div(self.tx_tcs)?, class.checked_rem(self.tx_tcs)?)
+            }
+            queue_type::TX_CONFIRM => ((place - self.rx - self.tx).checked_div(self.queues)?, 0),
+            _ => return None,
+        };
+        Some((kind, channel as u8, tc as u8))
+    }
+
     /// Hardware numbers of all queues, by their place.
     pub fn fqids(&self) -> &[u32] {
         &self.fqids

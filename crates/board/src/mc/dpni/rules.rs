@@ -3,7 +3,7 @@
 //! guest memory. They are read when the command is executed; afterwards software
 //! may reuse the memory.
 
-use super::Limits;
+use super::{Limits, memory::read};
 use crate::{
     mc::State,
     wriop::{KeyProfile, MAX_KEY_SIZE, Rule},
@@ -25,32 +25,6 @@ pub(super) struct KeyAndMask {
     size: u8,
     key: [u8; MAX_KEY_SIZE],
     mask: Option<[u8; MAX_KEY_SIZE]>,
-}
-
-/// Reads guest memory as the container of `owner` sees it.
-///
-/// # Errors
-/// [`Status::DmaError`] where that cannot be read.
-pub(super) fn read(state: &State, owner: ObjectId, iova: u64, to: &mut [u8]) -> Result<(), Status> {
-    let container = state.object(owner)?.container;
-    let icid = state.icid(container).ok_or(Status::InvalidState)?;
-    state.fabric.memory().read(icid, iova, to).map_err(|fault| {
-        tracing::warn!(%owner, %fault, "a command names memory that cannot be read");
-        Status::DmaError
-    })
-}
-
-/// Writes guest memory as the container of `owner` sees it.
-///
-/// # Errors
-/// [`Status::DmaError`] where that cannot be written.
-pub(super) fn write(state: &State, owner: ObjectId, iova: u64, data: &[u8]) -> Result<(), Status> {
-    let container = state.object(owner)?.container;
-    let icid = state.icid(container).ok_or(Status::InvalidState)?;
-    state.fabric.memory().write(icid, iova, data).map_err(|fault| {
-        tracing::warn!(%owner, %fault, "a command names memory that cannot be written");
-        Status::DmaError
-    })
 }
 
 /// Reads the layout of a key.

@@ -47,7 +47,8 @@ pub(super) fn page(state: &State, id: u32, get: &dpni::GetStatistics) -> Result<
         3 => {
             interface.resources.place(queue_type::TX, other, class, 0)?;
             let volume = wriop.dequeued(id, other, class);
-            [volume.bytes, volume.frames, 0, 0, 0, 0, 0]
+            let (frames, bytes) = rejected(state, interface, other, class);
+            [volume.bytes, volume.frames, bytes, frames, 0, 0, 0]
         }
         4 => {
             interface.resources.place(queue_type::RX, 0, class, 0)?;
@@ -57,6 +58,20 @@ pub(super) fn page(state: &State, id: u32, get: &dpni::GetStatistics) -> Result<
         5 => [0; 7],
         6 => [waiting(state, interface), 0, 0, 0, 0, 0, 0],
         _ => return Err(Status::ConfigurationError),
+    })
+}
+
+/// Frames, and their bytes, that the transmit queues of a class have refused
+/// because of congestion.
+fn rejected(state: &State, interface: &Interface, channel: u8, class: u8) -> (u64, u64) {
+    let place = |sender| interface.resources.place(queue_type::TX, channel, class, sender).ok();
+    let places = (0..interface.limits.senders()).filter_map(place);
+    let mut groups: Vec<u32> =
+        places.filter_map(|place| interface.group_of(state, place)).collect();
+    groups.dedup();
+    groups.iter().fold((0, 0), |(frames, bytes), group| {
+        let group = state.fabric.qbman().group_state(*group);
+        (frames + group.rejected_frames, bytes + group.rejected_bytes)
     })
 }
 

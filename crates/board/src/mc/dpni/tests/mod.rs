@@ -2,6 +2,7 @@
 //! Interfaces and ports as clients meet them.
 
 mod anything;
+mod congestion;
 mod frames;
 mod links;
 mod tables;
