@@ -40,6 +40,8 @@ enum Target {
     Commands,
     /// Layout blobs.
     Layout,
+    /// Rings, registers and memory of software portals.
+    Portals,
     /// Page tables and registers of the SMMU.
     Smmu,
     /// The Linux driver, by random system calls in a guest.
@@ -51,6 +53,7 @@ impl Target {
         match self {
             Self::Commands => "commands",
             Self::Layout => "layout",
+            Self::Portals => "portals",
             Self::Smmu => "smmu",
             Self::Driver => "driver",
         }
@@ -68,7 +71,7 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
     match args.target {
         Target::Driver => driver(shell, args),
-        Target::Commands | Target::Layout | Target::Smmu => library(shell, args),
+        Target::Commands | Target::Layout | Target::Portals | Target::Smmu => library(shell, args),
     }
 }
 

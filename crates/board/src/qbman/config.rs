@@ -339,6 +339,20 @@ pub struct OrderConfig {
     pub loose: bool,
 }
 
+impl OrderConfig {
+    /// A record that keeps the order strictly.
+    pub fn new(icid: u16, window: u16) -> Self {
+        Self {
+            icid,
+            window,
+            auto_advance: false,
+            late: LateArrivals::Rejected,
+            exhaustion_advances: false,
+            loose: false,
+        }
+    }
+}
+
 /// A queuing destination of some container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationConfig {

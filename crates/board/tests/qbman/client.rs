@@ -146,6 +146,7 @@ pub enum From {
 }
 
 /// A portal's driver.
+#[derive(Clone)]
 pub struct Client<'a> {
     pub test: &'a TestQbman,
     pub portal: u32,
@@ -434,15 +435,14 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// A volatile dequeue to memory at 0x2000: its entries, the last of which
-    /// must say so.
+    /// A volatile dequeue to memory: its entries, the last of which must say so.
     pub fn dequeue(&mut self, from: From, count: u8) -> Vec<Dequeued> {
-        const STORAGE: u64 = 0x2000;
-        self.test.ram.store(STORAGE, &[0; 33 * 64]);
-        self.pull(from, count, Some(STORAGE));
+        let storage = 0x2_0000 + 0x1000 * u64::from(self.portal);
+        self.test.ram.store(storage, &[0; 33 * 64]);
+        self.pull(from, count, Some(storage));
         let mut entries = Vec::new();
         for n in 0.. {
-            let entry = Dequeued(self.test.ram.load(STORAGE + 64 * n));
+            let entry = Dequeued(self.test.ram.load(storage + 64 * n));
             assert_eq!(entry.token(), self.portal as u8 + 1, "entry {n} is not there");
             assert_eq!((entry.verb(), entry.stat() & 2), (0x60, 2), "entry {n}");
             entries.push(entry);
@@ -451,7 +451,7 @@ impl<'a> Client<'a> {
             }
         }
         assert!(entries.len() <= count.into(), "{} entries", entries.len());
-        let beyond: [u8; 64] = self.test.ram.load(STORAGE + 64 * entries.len() as u64);
+        let beyond: [u8; 64] = self.test.ram.load(storage + 64 * entries.len() as u64);
         assert_eq!(beyond, [0; 64], "written past the last entry");
         entries
     }

@@ -258,3 +258,49 @@ fn a_reset_lets_go_of_held_queues() {
     let mut client = Client::new(&test, 0, Way::DpdkMemory);
     assert_eq!(client.receive(From::Channel(2), 4), [2, 3], "the first was in the ring");
 }
+
+#[test]
+fn queues_take_turns_within_their_work_queue() {
+    let test = TestQbman::new(Version::V5);
+    test.give_channel(2, None);
+    for (fqid, priority) in [(10, 1), (11, 1), (12, 1), (20, 6), (30, 0)] {
+        test.give_queue(fqid, in_channel(2, priority));
+    }
+    let mut client = Client::new(&test, 0, Way::DpdkMemory);
+    for fqid in [20, 10, 11, 12, 30] {
+        client.send(fqid, [u64::from(fqid), u64::from(fqid)]);
+    }
+    let turns: Vec<u64> = (0..10).flat_map(|_| client.receive(From::Channel(2), 1)).collect();
+    assert_eq!(turns, [30, 30, 10, 11, 12, 10, 11, 12, 20, 20]);
+}
+
+/// With precedence of the active queue (kind 2 of a volatile dequeue), it goes
+/// on with the one that was served last, until that is empty.
+#[test]
+fn the_active_queue_may_go_first() {
+    let test = TestQbman::new(Version::V5);
+    test.give_channel(2, None);
+    for fqid in [10, 11] {
+        test.give_queue(fqid, in_channel(2, 1));
+    }
+    let mut client = Client::new(&test, 0, Way::DpdkMemory);
+    client.send(10, [1, 2, 3]);
+    client.send(11, [7]);
+    let mut command = [0; 64];
+    (command[2], command[4]) = (1, 2);
+    command[8..16].copy_from_slice(&0x4000u64.to_le_bytes());
+    for (reschedule, expected) in [(0, 1), (0, 2), (1 << 6, 3), (0, 7)] {
+        command[0] = 2 | 1 << 4 | reschedule;
+        test.portals.write(0x1780, &command);
+        client.write(0x940, 0x100);
+        assert_eq!(test.ram.load::<64>(0x4000)[32], expected);
+    }
+    client.send(10, [1, 2]);
+    client.send(11, [7]);
+    for expected in [1, 7, 2] {
+        command[0] = 2 | 1 << 4 | 1 << 6;
+        test.portals.write(0x1780, &command);
+        client.write(0x940, 0x100);
+        assert_eq!(test.ram.load::<64>(0x4000)[32], expected);
+    }
+}

@@ -8,3 +8,5 @@ mod host;
 mod notifications;
 mod order;
 mod portals;
+mod random;
+mod threads;

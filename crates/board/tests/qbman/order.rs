@@ -10,14 +10,7 @@ use board::qbman::{Consumer, LateArrivals, OrderConfig, QueueConfig, Version};
 const RECORD: u16 = 1;
 
 fn config() -> OrderConfig {
-    OrderConfig {
-        icid: ICID,
-        window: 32,
-        auto_advance: false,
-        late: LateArrivals::Rejected,
-        exhaustion_advances: false,
-        loose: false,
-    }
+    OrderConfig::new(ICID, 32)
 }
 
 /// A queue whose frames are numbered, one for the frames in their order, and
