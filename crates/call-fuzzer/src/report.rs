@@ -4,6 +4,7 @@
 use crate::caller::Commands;
 use crate::kind::{Kind, Success, errno_name};
 use crate::shared::Shared;
+use fsl_mc_linux::proc;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -130,22 +131,18 @@ pub fn summary(
 /// can do without.
 pub fn memory() -> Value {
     let _ = std::fs::write("/proc/sys/vm/drop_caches", "3");
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kilobytes = |name: &str| -> u64 {
-        let line = meminfo.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
-    };
+    let kilobytes = |name: &str| proc::meminfo(name).ok().flatten().unwrap_or(0);
     let interrupts = std::fs::read_to_string("/proc/interrupts").unwrap_or_default();
     let areas = std::fs::read_to_string("/proc/vmallocinfo").unwrap_or_default();
     // Areas that are free but for a flush to come, and stacks of threads that ended, are
     // kept as long as there is room.
     let is_kept = |line: &&str| line.contains("unpurged") || line.contains("clone");
     json!({
-        "available_kb": kilobytes("MemAvailable:"),
-        "slab_kb": kilobytes("SUnreclaim:"),
-        "percpu_kb": kilobytes("Percpu:"),
+        "available_kb": kilobytes("MemAvailable"),
+        "slab_kb": kilobytes("SUnreclaim"),
+        "percpu_kb": kilobytes("Percpu"),
         "vmalloc_areas": areas.lines().filter(|line| !is_kept(line)).count(),
-        "io_maps": areas.lines().filter(|line| line.contains("ioremap")).count(),
+        "io_maps": proc::device_mappings().unwrap_or(0),
         "vfio_interrupts": interrupts.lines().filter(|line| line.contains("vfio")).count(),
     })
 }

@@ -9,6 +9,7 @@ use dprc::{
     Access, AssignedContainer, Device, DmaBuffer, EventFd, IrqAction, IrqData, Mapped, MappedRegion,
 };
 use fsl_mc_linux::bus::{self, SYSFS};
+use fsl_mc_linux::proc;
 use rustix::fd::AsFd;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
@@ -412,7 +413,7 @@ pub fn is_clean(container: &str) -> Outcome {
         if bus::family(&name) == "dprc" {
             continue;
         }
-        let lines = crate::kernel::interrupts_of(&name)?;
+        let lines = proc::interrupts_of(&name)?;
         crate::check::ensure(
             lines.is_empty(),
             format!("/proc/interrupts has no {name} when nobody uses it"),

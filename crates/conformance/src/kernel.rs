@@ -2,40 +2,10 @@
 //! What the kernel says of itself: its table of interrupts, its memory, its log.
 
 use crate::check::{Outcome, Stop, fail, skip};
-use fsl_mc_linux::kmsg;
+use fsl_mc_linux::{kmsg, proc};
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
-
-/// A line of `/proc/interrupts`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// Linux's number.
-    pub number: String,
-    /// How often on all processors.
-    pub count: u64,
-}
-
-/// The lines of `/proc/interrupts` whose handler has a name as one of the words of its
-/// own name.
-pub fn interrupts_of(name: &str) -> Result<Vec<Line>, Stop> {
-    Ok(lines_of(&fs::read_to_string("/proc/interrupts")?, name))
-}
-
-fn lines_of(table: &str, name: &str) -> Vec<Line> {
-    let line = |line: &str| {
-        let (number, rest) = line.split_once(':')?;
-        let words: Vec<&str> = rest.split_whitespace().collect();
-        let counts: Vec<u64> = words.iter().map_while(|word| word.parse().ok()).collect();
-        // Behind the counts: controller, number there, trigger; the name of the
-        // controller has the container's name in it.
-        let handler = words.get(counts.len() + 3..)?.join(" ");
-        let mut words = handler.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.'));
-        words.find(|word| *word == name)?;
-        Some(Line { number: number.trim().to_owned(), count: counts.iter().sum() })
-    };
-    table.lines().filter_map(line).collect()
-}
 
 /// How many interrupts the kernel has descriptions of, handlers or not.
 ///
@@ -49,16 +19,15 @@ pub fn interrupt_descriptions() -> Result<usize, Stop> {
 
 /// A number of `/proc/meminfo`, in KiB.
 fn meminfo(name: &str) -> Result<u64, Stop> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    field(&text, name).map_or_else(|| skip(format!("/proc/meminfo has no {name}")), Ok)
+    proc::meminfo(name)?.map_or_else(|| skip(format!("/proc/meminfo has no {name}")), Ok)
 }
 
 /// A number of `/proc/self/status`, in KiB.
 ///
 /// The check does not apply where the kernel does not show it.
 pub fn own_status(name: &str) -> Result<u64, Stop> {
-    let text = fs::read_to_string("/proc/self/status")?;
-    field(&text, name).map_or_else(|| skip(format!("/proc/self/status has no {name}")), Ok)
+    let value = proc::own_status(name)?;
+    value.map_or_else(|| skip(format!("/proc/self/status has no {name}")), Ok)
 }
 
 /// Pages that are pinned for devices, in the whole system.
@@ -74,11 +43,6 @@ pub fn pinned_pages() -> Result<u64, Stop> {
         (Some(acquired), Some(released)) => Ok(acquired.saturating_sub(released)),
         _ => skip("/proc/vmstat does not count pins"),
     }
-}
-
-fn field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Lets the kernel give up what its allocator's caches have in store, where it shows them:
@@ -125,14 +89,13 @@ fn caches() -> BTreeMap<String, u64> {
         let (name, used) = (words.next()?, words.next()?.parse().ok()?);
         (!keeps(name)).then(|| (name.to_owned(), used))
     };
-    let mappings = ("mappings of devices".to_owned(), device_mappings());
+    let mappings = ("mappings of devices".to_owned(), device_mappings() as u64);
     text.lines().filter_map(line).chain([mappings]).collect()
 }
 
-/// How many mappings of devices into the kernel there are; 0 where the kernel does not count them.
-pub fn device_mappings() -> u64 {
-    let text = fs::read_to_string("/proc/vmallocinfo").unwrap_or_default();
-    text.lines().filter(|line| line.contains(" ioremap")).count() as u64
+/// How many mappings of devices into the kernel there are; 0 where it does not count them.
+pub fn device_mappings() -> usize {
+    proc::device_mappings().unwrap_or(0)
 }
 
 /// Bytes that a cycle may seem to cost, by whole pages: what other parts of the system
@@ -233,28 +196,5 @@ impl Log {
             None => Ok(()),
             Some(pair) => fail("no device is added twice", pair.join("; ")),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn interrupts_are_found_by_whole_names() {
-        let table = "           CPU0       CPU1\n\
-                     20:          3          4  fMSI-dprc.2 1 Edge      vfio-irq[20](dpbp.4)\n\
-                     21:          9          9  fMSI-dprc.2 2 Edge      vfio-irq[21](dpbp.41)\n\
-                     22:          0          0  fMSI-dprc.2 3 Edge\n";
-        assert_eq!(lines_of(table, "dpbp.4"), [Line { number: "20".into(), count: 7 }]);
-        assert_eq!(lines_of(table, "dpbp.5"), []);
-        assert_eq!(lines_of(table, "dprc.2"), []);
-    }
-
-    #[test]
-    fn fields_are_found_by_whole_names() {
-        let text = "VmLck:\t      16 kB\nVmLckX: 3 kB\n";
-        assert_eq!(field(text, "VmLck"), Some(16));
-        assert_eq!(field(text, "VmL"), None);
     }
 }

@@ -7,6 +7,7 @@ use dprc::manage::{assign, unassign};
 pub use dprc::manage::{destroy, list, with_open};
 use dprc::{Device, EventFd, Interrupt, Management, McPortal, OpenObject, PortalError};
 use fsl_mc_linux::bus::{self, SYSFS};
+use fsl_mc_linux::proc;
 use mc_abi::common::{
     ClearIrqStatus, Enable, GetIrq, GetIrqEnable, GetIrqMask, GetIrqStatus, IsEnabled,
     SetIrqEnable, SetIrqMask,
@@ -104,7 +105,7 @@ impl McIrq {
         let mask = portal.call(open, &GetIrqMask { index: 0 });
         let status = portal.call(open, &GetIrqStatus { status: u32::MAX, index: 0 });
         let message = portal.call(open, &GetIrq { index: 0 });
-        let lines = crate::kernel::interrupts_of(&open.object.to_string());
+        let lines = proc::interrupts_of(&open.object.to_string());
         format!("MC: {enabled:x?}, {mask:x?}, {status:x?}, {message:x?}; kernel: {lines:?}")
     }
 

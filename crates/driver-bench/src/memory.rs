@@ -6,8 +6,9 @@ use crate::{
     bound::{self, Error},
 };
 use dprc::{AssignedContainer, EventFd, IrqAction, IrqData};
+use fsl_mc_linux::proc;
 use rustix::fd::AsFd;
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
 /// Cycles before the count starts.
 const WARM_UP: u32 = 200;
@@ -59,14 +60,10 @@ fn grow(cycles: u32, mut work: impl FnMut() -> dprc::Result<()>) -> Outcome {
 /// per-CPU memory.
 fn kernel_memory() -> Result<i64, Error> {
     thread::sleep(SETTLE);
-    let text = fs::read_to_string("/proc/meminfo")?;
     let mut bytes = 0;
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        let (Some(name), Some(count)) = (words.next(), words.next()) else { continue };
-        if ["SUnreclaim:", "VmallocUsed:", "Percpu:"].contains(&name) {
-            bytes += count.parse::<i64>()? * 1024;
-        }
+    for name in ["SUnreclaim", "VmallocUsed", "Percpu"] {
+        // A kernel that does not know one has nothing there.
+        bytes += i64::try_from(proc::meminfo(name)?.unwrap_or(0))? * 1024;
     }
     Ok(bytes)
 }

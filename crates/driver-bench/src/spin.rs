@@ -2,9 +2,10 @@
 //! A loop whose instructions are known, and a system call that every driver refuses.
 #![allow(unsafe_code)]
 
+use fsl_mc_linux::ioctl::vfio;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use rustix::ioctl::{NoArg, ioctl, opcode};
+use rustix::ioctl::{NoArg, ioctl};
 
 /// Iterates `count` times, at two instructions each on arm64.
 #[cfg(target_arch = "aarch64")]
@@ -33,7 +34,7 @@ pub fn iterate(count: u64) {
 
 /// A number among VFIO's that means nothing (`_IO(';', 255)`): it reaches the driver, which
 /// refuses it.
-const UNKNOWN: rustix::ioctl::Opcode = opcode::none(b';', 255);
+const UNKNOWN: u32 = vfio(155);
 
 /// Calls a device with [`UNKNOWN`]; what it answers.
 pub fn unknown_call(device: BorrowedFd<'_>) -> Result<(), Errno> {

@@ -7,5 +7,6 @@ pub mod errno;
 pub mod ioctl;
 pub mod kmsg;
 pub mod mapping;
+pub mod proc;
 
 pub use mapping::{Mapping, Word};

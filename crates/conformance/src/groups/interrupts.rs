@@ -10,6 +10,7 @@ use crate::mc::{
 };
 use dprc::{AssignedContainer, Device, EventFd, Interrupt, IrqAction, IrqData};
 use fsl_mc_linux::bus::{self, SYSFS};
+use fsl_mc_linux::proc;
 use mc_abi::common::{Disable, Enable};
 use mc_abi::dprc::{GetConnection, event};
 use mc_abi::{ObjectId, ObjectType, Token, dpmng, dpni};
@@ -173,7 +174,7 @@ fn count_is_exact(context: &Context) -> Outcome {
     let held = context.hold()?;
     let (_dprc, mut armed) = open(&held)?;
     let seen = || -> Result<u64, Stop> {
-        Ok(kernel::interrupts_of(&held.name)?.iter().map(|line| line.count).sum())
+        Ok(proc::interrupts_of(&held.name)?.iter().map(|line| line.count).sum())
     };
     let before = seen()?;
     let events = context.times(50);
@@ -359,7 +360,7 @@ fn of_all_objects(context: &Context) -> Outcome {
 fn name_has_object(context: &Context) -> Outcome {
     let held = context.hold()?;
     for (device, _interrupt) in all_enabled(context, &held)? {
-        let lines = kernel::interrupts_of(device.name())?;
+        let lines = proc::interrupts_of(device.name())?;
         is(&format!("lines of /proc/interrupts with {}", device.name()), lines.len(), 1)?;
     }
     Ok(())
@@ -368,7 +369,7 @@ fn name_has_object(context: &Context) -> Outcome {
 fn name_goes(context: &Context) -> Outcome {
     let held = context.hold()?;
     let has_line =
-        |name: &str| -> Result<bool, Stop> { Ok(!kernel::interrupts_of(name)?.is_empty()) };
+        |name: &str| -> Result<bool, Stop> { Ok(!proc::interrupts_of(name)?.is_empty()) };
     let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
     let other = context.first("dpio")?;
     let other_device = held.device(&other)?;

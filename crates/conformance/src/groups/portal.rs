@@ -12,6 +12,7 @@ use crate::context::{Context, portals};
 use crate::sys::{Block, Guarded};
 use dprc::{AssignedContainer, Device};
 use fsl_mc_linux::bus::{self, SYSFS};
+use fsl_mc_linux::proc;
 use mc_abi::{Message, Params, Status, Token, Wire, dpmng, dprc as mc};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
@@ -367,12 +368,8 @@ fn refused_access_maps_nothing(context: &Context) -> Outcome {
     })
 }
 
-/// How many mappings of device memory the kernel has. It does not say whose they are.
 fn kernel_mappings() -> Result<usize, Stop> {
-    let Ok(text) = std::fs::read_to_string("/proc/vmallocinfo") else {
-        return skip("/proc/vmallocinfo cannot be read");
-    };
-    Ok(text.lines().filter(|line| line.split_whitespace().any(|word| word == "ioremap")).count())
+    proc::device_mappings().or_else(|error| skip(format!("/proc/vmallocinfo: {error}")))
 }
 
 fn bad_pointer_of_write(context: &Context) -> Outcome {
