@@ -27,6 +27,7 @@ impl fmt::Display for FieldError {
 impl core::error::Error for FieldError {}
 
 /// Stops the compiler where a field reaches past its `area`.
+#[allow(dead_code, reason = "Rust 1.85 does not see a use in an unnamed constant")]
 pub(crate) const fn check_fit(offset: usize, size: usize, area: usize) {
     assert!(offset + size <= area, "a field reaches past its area");
 }
