@@ -5,6 +5,7 @@
 mod conformance;
 mod defects;
 mod faults;
+mod frames;
 mod fuzzing;
 mod guest;
 mod hotplug;
@@ -35,6 +36,7 @@ fn main() {
         conformance::trials(),
         fuzzing::trials(),
         recovery::trials(),
+        frames::trials(),
         kvm::trials(),
         hotplug::trials(),
         layouts::trials(),
