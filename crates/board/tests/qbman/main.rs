@@ -5,6 +5,7 @@ mod client;
 mod congestion;
 mod dequeue;
 mod host;
+mod hostile;
 mod notifications;
 mod order;
 mod portals;
