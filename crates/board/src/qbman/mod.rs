@@ -31,7 +31,7 @@
 //! a portal's producer side (dequeue ring, interrupts) -> order restoration
 //! record -> channel -> frame queue -> congestion group -> pool -> SMMU. One of each at most, for no longer than one step. Nobody holds a
 //! channel or a queue while a dequeue ring is filled: who makes a queue or a
-//! channel ready notes the portals concerned ([`kicks::Kicks`]) and fills their
+//! channel ready notes the portals concerned (`kicks.rs`) and fills their
 //! rings afterwards.
 //!
 //! # Sources
