@@ -12,6 +12,7 @@ mod board;
 mod control;
 pub mod dpl;
 pub mod fabric;
+mod families;
 pub mod faults;
 pub mod host;
 pub mod mc;

@@ -322,8 +322,8 @@ fn append(given: &str, hugepages: u64) -> String {
 
 /// The ports that the device tree names.
 fn dpmacs(layout: &Dpl) -> Vec<u32> {
-    let family = board::dpl::Family::Dpmac;
-    layout.objects.iter().filter(|o| o.name().family == family).map(|o| o.name().id).collect()
+    let names = layout.objects.iter().map(|object| object.name());
+    names.filter(|name| name.kind == mc_abi::ObjectType::Dpmac).map(|name| name.id).collect()
 }
 
 /// Reads a layout, or the one that comes with the project.

@@ -4,11 +4,12 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use super::family::{Config, Family};
-use super::model::{Container, Endpoint, OPTION_AIOP, Object, ObjectName};
+use super::config::Config;
+use super::model::{Container, Endpoint, OPTION_AIOP, Object, node_name};
 use super::problem::{At, Collector};
 use super::read::{Draft, Located};
 use crate::soc::{Lack, Soc};
+use mc_abi::{ObjectId, ObjectType};
 
 pub(super) fn layout(draft: &Draft, soc: Option<&Soc>, problems: &Collector) {
     let containers = containers(draft, problems);
@@ -17,12 +18,12 @@ pub(super) fn layout(draft: &Draft, soc: Option<&Soc>, problems: &Collector) {
     for located in &draft.objects {
         let name = located.value.name();
         if !placed.contains_key(&name) {
-            let reason = format!("no container holds {}", name.node_name());
+            let reason = format!("no container holds {}", node_name(name));
             let remedy = "it is not created; add it to the objects of a container";
             problems.warn(At::node(&located.path), reason, remedy);
         }
         aiop(located, &containers, problems);
-        let lack = soc.and_then(|soc| soc.lack(name.family.into(), name.id));
+        let lack = soc.and_then(|soc| soc.lack(name.kind, name.id));
         if let Some(Lack { reason, remedy }) = lack {
             problems.error(At::node(&located.path), reason, remedy);
         }
@@ -114,7 +115,7 @@ fn reaches_root(
 }
 
 /// Checks that names are unique. Returns objects by name.
-fn objects<'d>(draft: &'d Draft, problems: &Collector) -> HashMap<ObjectName, &'d Object> {
+fn objects<'d>(draft: &'d Draft, problems: &Collector) -> HashMap<ObjectId, &'d Object> {
     let mut by_name = HashMap::new();
     for located in &draft.objects {
         let name = located.value.name();
@@ -124,7 +125,7 @@ fn objects<'d>(draft: &'d Draft, problems: &Collector) -> HashMap<ObjectName, &'
             }
             Entry::Occupied(_) => {
                 // `dpni@1` and `dpni@0x1` are different nodes of the same object.
-                let reason = format!("{} is defined twice", name.node_name());
+                let reason = format!("{} is defined twice", node_name(name));
                 problems.error(At::node(&located.path), reason, "give each its own number");
             }
         }
@@ -135,14 +136,14 @@ fn objects<'d>(draft: &'d Draft, problems: &Collector) -> HashMap<ObjectName, &'
 /// Checks placements. Returns the container of each placed object.
 fn placements(
     draft: &Draft,
-    objects: &HashMap<ObjectName, &Object>,
+    objects: &HashMap<ObjectId, &Object>,
     problems: &Collector,
-) -> HashMap<ObjectName, u32> {
+) -> HashMap<ObjectId, u32> {
     let mut placed = HashMap::new();
     for located in &draft.placements {
         let object = located.value.placement.object;
         let container = located.value.container;
-        let name = object.node_name();
+        let name = node_name(object);
         let at = At::property(&located.path, located.value.property);
         if !objects.contains_key(&object) {
             let remedy = format!("define /objects/{name}, or remove it here");
@@ -179,8 +180,8 @@ fn aiop(located: &Located<Object>, containers: &HashMap<u32, &Container>, proble
 
 fn connections(
     draft: &Draft,
-    objects: &HashMap<ObjectName, &Object>,
-    placed: &HashMap<ObjectName, u32>,
+    objects: &HashMap<ObjectId, &Object>,
+    placed: &HashMap<ObjectId, u32>,
     problems: &Collector,
 ) {
     let mut used: HashMap<Endpoint, &str> = HashMap::new();
@@ -222,11 +223,11 @@ fn connections(
 fn endpoint_exists(
     endpoint: Endpoint,
     at: At<'_>,
-    objects: &HashMap<ObjectName, &Object>,
-    placed: &HashMap<ObjectName, u32>,
+    objects: &HashMap<ObjectId, &Object>,
+    placed: &HashMap<ObjectId, u32>,
     problems: &Collector,
 ) {
-    let name = endpoint.object.node_name();
+    let name = node_name(endpoint.object);
     let Some(object) = objects.get(&endpoint.object) else {
         let remedy = format!("define /objects/{name} and place it");
         problems.error(at, format!("there is no object {name}"), remedy);
@@ -250,11 +251,11 @@ fn endpoint_exists(
 
 /// Why two endpoints cannot be connected.
 fn unfit(one: Endpoint, two: Endpoint) -> Option<String> {
-    use Family::{Dpci, Dpdmux, Dpmac, Dpni, Dpsw};
-    let is_uplink = |e: Endpoint| e.object.family == Dpdmux && e.interface == 0;
+    use ObjectType::{Dpci, Dpdmux, Dpmac, Dpni, Dpsw};
+    let is_uplink = |e: Endpoint| e.object.kind == Dpdmux && e.interface == 0;
     for (this, other) in [(one, two), (two, one)] {
         // Enforced by firmware since 10.37.
-        if is_uplink(this) && other.object.family != Dpmac {
+        if is_uplink(this) && other.object.kind != Dpmac {
             return Some(format!(
                 "{} is an uplink, which connects to a dpmac only",
                 this.node_name()
@@ -262,14 +263,14 @@ fn unfit(one: Endpoint, two: Endpoint) -> Option<String> {
         }
     }
     // A dpni may be connected to itself; an interface of the others may not.
-    if one == two && one.object.family != Dpni {
+    if one == two && one.object.kind != Dpni {
         return Some(format!("{} is connected to itself", one.node_name()));
     }
-    let fits = match (one.object.family, two.object.family) {
+    let fits = match (one.object.kind, two.object.kind) {
         (Dpci, Dpci) => true,
         (Dpmac, Dpmac) => false,
         (Dpni | Dpsw | Dpdmux | Dpmac, Dpni | Dpsw | Dpdmux | Dpmac) => true,
         _ => false,
     };
-    (!fits).then(|| format!("a {} does not connect to a {}", one.object.family, two.object.family))
+    (!fits).then(|| format!("a {} does not connect to a {}", one.object.kind, two.object.kind))
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::family::parse_id;
+use super::config::parse_id;
 use super::fdt::Node;
 use super::fields::{Fields, Symbol, join, symbol};
 use super::problem::{At, Collector};

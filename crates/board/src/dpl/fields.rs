@@ -19,13 +19,13 @@ pub struct Symbol {
 }
 
 /// Shorthand for tables of symbols.
-pub(super) const fn symbol(name: &'static str, value: u64) -> Symbol {
+pub(crate) const fn symbol(name: &'static str, value: u64) -> Symbol {
     Symbol { name, value }
 }
 
 /// A node under interpretation. Knows which properties somebody asked for, and
 /// reports the others as unknown at the end.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     node: &'a Node,
     pub(super) path: String,
     pub(super) problems: &'a Collector,
@@ -40,26 +40,26 @@ impl<'a> Fields<'a> {
         Self { node, path, problems, known }
     }
 
-    pub(super) fn error(&self, reason: impl Into<String>, remedy: impl Into<String>) {
+    pub(crate) fn error(&self, reason: impl Into<String>, remedy: impl Into<String>) {
         self.problems.error(At::node(&self.path), reason, remedy);
     }
 
-    pub(super) fn error_in(&self, property: &str, reason: impl Into<String>, remedy: &str) {
+    pub(crate) fn error_in(&self, property: &str, reason: impl Into<String>, remedy: &str) {
         self.problems.error(At::property(&self.path, property), reason, remedy);
     }
 
-    pub(super) fn warn_in(&self, property: &str, reason: impl Into<String>, remedy: &str) {
+    pub(crate) fn warn_in(&self, property: &str, reason: impl Into<String>, remedy: &str) {
         self.problems.warn(At::property(&self.path, property), reason, remedy);
     }
 
     /// The bytes of a property.
-    pub(super) fn bytes(&self, name: &'static str) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&self, name: &'static str) -> Option<&'a [u8]> {
         self.known.borrow_mut().push(name);
         self.node.property(name)
     }
 
     /// A list of cells: `<1 2 3>`.
-    pub(super) fn cells(&self, name: &'static str) -> Option<Vec<u32>> {
+    pub(crate) fn cells(&self, name: &'static str) -> Option<Vec<u32>> {
         let value = self.bytes(name)?;
         let cells = as_cells(value);
         if cells.is_none() {
@@ -69,7 +69,7 @@ impl<'a> Fields<'a> {
     }
 
     /// One cell within `range`.
-    pub(super) fn number(&self, name: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
+    pub(crate) fn number(&self, name: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
         let value = self.bytes(name)?;
         let Some([number]) = as_cells(value).as_deref().and_then(|c| <[u32; 1]>::try_from(c).ok())
         else {
@@ -89,17 +89,17 @@ impl<'a> Fields<'a> {
     }
 
     /// One cell up to `max`, as a byte-wide field of a create command.
-    pub(super) fn byte(&self, name: &'static str, max: u8) -> u8 {
+    pub(crate) fn byte(&self, name: &'static str, max: u8) -> u8 {
         self.number(name, 0..=u32::from(max)).and_then(|n| u8::try_from(n).ok()).unwrap_or(0)
     }
 
     /// One cell up to `max`, as a 16-bit field of a create command.
-    pub(super) fn half(&self, name: &'static str, max: u16) -> u16 {
+    pub(crate) fn half(&self, name: &'static str, max: u16) -> u16 {
         self.number(name, 0..=u32::from(max)).and_then(|n| u16::try_from(n).ok()).unwrap_or(0)
     }
 
     /// One string.
-    pub(super) fn string(&self, name: &'static str) -> Option<&'a str> {
+    pub(crate) fn string(&self, name: &'static str) -> Option<&'a str> {
         let value = self.bytes(name)?;
         match as_strings(value).as_deref() {
             Some([text]) => Some(text),
@@ -111,7 +111,7 @@ impl<'a> Fields<'a> {
     }
 
     /// One of `table`, by name or as a cell.
-    pub(super) fn choice(&self, name: &'static str, table: &[Symbol]) -> Option<u64> {
+    pub(crate) fn choice(&self, name: &'static str, table: &[Symbol]) -> Option<u64> {
         let value = self.bytes(name)?;
         if let Some([text]) = as_strings(value).as_deref() {
             let found = lookup(table, text);
@@ -141,7 +141,7 @@ impl<'a> Fields<'a> {
     /// numeric mask of one or two cells. Absent and empty mean none.
     ///
     /// `obsolete` names are accepted with a warning and have no effect.
-    pub(super) fn options(
+    pub(crate) fn options(
         &self,
         name: &'static str,
         table: &[Symbol],
@@ -191,7 +191,7 @@ impl<'a> Fields<'a> {
 
     /// An Ethernet address: six cells, six bytes, or `"00:11:22:33:44:55"`.
     /// The zero address counts as none, as boards' layouts use it.
-    pub(super) fn mac_address(&self, name: &'static str) -> Option<[u8; 6]> {
+    pub(crate) fn mac_address(&self, name: &'static str) -> Option<[u8; 6]> {
         let value = self.bytes(name)?;
         let Some(address) = as_mac(value) else {
             self.expected(name, value, "six cells or six bytes of an Ethernet address");
@@ -206,7 +206,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Properties of the previous firmware generation: told, then ignored.
-    pub(super) fn obsolete(&self, names: &'static [(&'static str, &'static str)]) {
+    pub(crate) fn obsolete(&self, names: &'static [(&'static str, &'static str)]) {
         for (name, instead) in names {
             if self.bytes(name).is_some() {
                 let remedy = if instead.is_empty() {
@@ -220,7 +220,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reports properties that nobody asked for.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         let known = self.known.borrow();
         for property in &self.node.properties {
             if !known.contains(&property.name.as_str()) {
@@ -236,7 +236,7 @@ impl<'a> Fields<'a> {
     }
 
     /// As [`Fields::finish`], for nodes that have no children.
-    pub(super) fn finish_leaf(self) {
+    pub(crate) fn finish_leaf(self) {
         for child in &self.node.children {
             let reason = "a node is not expected here";
             self.problems.warn(At::node(&join(&self.path, &child.name)), reason, "it is ignored");
@@ -251,12 +251,12 @@ impl<'a> Fields<'a> {
 }
 
 /// The path of a child.
-pub(super) fn join(parent: &str, name: &str) -> String {
+pub(crate) fn join(parent: &str, name: &str) -> String {
     if parent == "/" { format!("/{name}") } else { format!("{parent}/{name}") }
 }
 
 /// A decimal or `0x` hexadecimal number.
-pub(super) fn parse_number(text: &str) -> Option<u64> {
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let (digits, radix) = digits.map_or((text, 10), |hex| (hex, 16));
     // from_str_radix would take a sign.
@@ -267,7 +267,7 @@ pub(super) fn parse_number(text: &str) -> Option<u64> {
 }
 
 /// "use one of ...", with the nearest name first if one is near.
-pub(super) fn suggest(text: &str, names: impl Iterator<Item = &'static str> + Clone) -> String {
+pub(crate) fn suggest(text: &str, names: impl Iterator<Item = &'static str> + Clone) -> String {
     match nearest(text, names.clone()) {
         Some(near) => format!("perhaps {near} is meant"),
         None => {
@@ -306,7 +306,7 @@ fn as_cells(value: &[u8]) -> Option<Vec<u32>> {
 }
 
 /// The strings of a value: printable, each ended by a zero.
-pub(super) fn as_strings(value: &[u8]) -> Option<Vec<&str>> {
+pub(crate) fn as_strings(value: &[u8]) -> Option<Vec<&str>> {
     let text = std::str::from_utf8(value.strip_suffix(&[0])?).ok()?;
     let strings: Vec<_> = text.split('\0').collect();
     let printable = |s: &&str| s.chars().all(|c| !c.is_control());
@@ -357,7 +357,7 @@ fn describe(value: &[u8]) -> String {
 }
 
 /// A string in quotes, cut where it is long.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     const SHOWN: usize = 40;
     let mut cut: String = text.chars().take(SHOWN).collect();
     if cut.len() < text.len() {
@@ -368,29 +368,29 @@ pub(super) fn shortened(text: &str) -> String {
 
 /// The properties of a node to be written.
 #[derive(Debug, Default)]
-pub(super) struct Writing {
+pub(crate) struct Writing {
     pub(super) properties: Vec<Property>,
 }
 
 impl Writing {
-    pub(super) fn cells(&mut self, name: &str, cells: impl IntoIterator<Item = u32>) {
+    pub(crate) fn cells(&mut self, name: &str, cells: impl IntoIterator<Item = u32>) {
         let value = cells.into_iter().flat_map(u32::to_be_bytes).collect();
         self.properties.push(Property { name: name.to_owned(), value });
     }
 
-    pub(super) fn number(&mut self, name: &str, number: impl Into<u32>) {
+    pub(crate) fn number(&mut self, name: &str, number: impl Into<u32>) {
         self.cells(name, [number.into()]);
     }
 
     /// A number whose absence means 0.
-    pub(super) fn nonzero(&mut self, name: &str, number: impl Into<u32>) {
+    pub(crate) fn nonzero(&mut self, name: &str, number: impl Into<u32>) {
         let number = number.into();
         if number != 0 {
             self.number(name, number);
         }
     }
 
-    pub(super) fn strings<'s>(&mut self, name: &str, strings: impl IntoIterator<Item = &'s str>) {
+    pub(crate) fn strings<'s>(&mut self, name: &str, strings: impl IntoIterator<Item = &'s str>) {
         let mut value = Vec::new();
         for text in strings {
             value.extend_from_slice(text.as_bytes());
@@ -399,14 +399,14 @@ impl Writing {
         self.properties.push(Property { name: name.to_owned(), value });
     }
 
-    pub(super) fn symbol(&mut self, name: &str, value: u64, table: &[Symbol]) {
+    pub(crate) fn symbol(&mut self, name: &str, value: u64, table: &[Symbol]) {
         if let Some(symbol) = table.iter().find(|symbol| symbol.value == value) {
             self.strings(name, [symbol.name]);
         }
     }
 
     /// Options by name, bits without a name as a number; nothing for none.
-    pub(super) fn options(&mut self, name: &str, mask: u64, table: &[Symbol]) {
+    pub(crate) fn options(&mut self, name: &str, mask: u64, table: &[Symbol]) {
         let set = table.iter().filter(|symbol| mask & symbol.value != 0);
         let mut names: Vec<String> = set.clone().map(|symbol| symbol.name.to_owned()).collect();
         let rest = set.fold(mask, |rest, symbol| rest & !symbol.value);
@@ -418,7 +418,7 @@ impl Writing {
         }
     }
 
-    pub(super) fn into_node(self, name: impl Into<String>) -> Node {
+    pub(crate) fn into_node(self, name: impl Into<String>) -> Node {
         Node { name: name.into(), properties: self.properties, children: Vec::new() }
     }
 }

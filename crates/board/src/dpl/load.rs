@@ -15,7 +15,7 @@ use super::read;
 use crate::soc::Soc;
 
 /// What a file turned out to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Layout {
     /// A data path layout.
     Dpl(Dpl),
@@ -42,7 +42,7 @@ impl fmt::Display for Kind {
 }
 
 /// A file that can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// File as the caller named it.
     pub file: String,

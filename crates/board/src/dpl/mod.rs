@@ -17,9 +17,9 @@
 //! warnings: the layouts of real boards have both.
 
 mod check;
+mod config;
 mod dpc;
 mod dts;
-pub mod family;
 pub mod fdt;
 mod fields;
 pub mod layouts;
@@ -29,14 +29,16 @@ mod problem;
 mod read;
 mod write;
 
+pub use config::Config;
+pub(crate) use config::{Properties, pooled, priorities, write_priorities};
 pub use dpc::{Console, Dpc, EthInterface, FecMode, IcidPool, LinkType, Log, Port};
 pub use dts::{Dtc, DtsError, DtsMessage};
-pub use family::{Config, Family};
 pub use fields::Symbol;
+pub(crate) use fields::{Fields, Writing, symbol};
 pub use load::{Kind, Layout, LoadError, Loaded, Loader};
 pub use model::{
     CONTAINER_OPTIONS, Connection, Container, DPL_VERSION, Dpl, Endpoint, MAX_LABEL, Object,
-    ObjectName, Placement,
+    Placement,
 };
 pub use problem::{MAX_PROBLEMS, Place, Problem, Problems, Severity};
 pub use write::Source;

@@ -4,8 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::family::{Config, Family};
+use super::config::Config;
 use super::fields::{Symbol, symbol};
+use mc_abi::{MacAddr, ObjectId, ObjectType};
 
 /// Value of `dpl-version` for firmware 10.
 pub const DPL_VERSION: u32 = 10;
@@ -26,7 +27,7 @@ pub(super) const OPTION_AIOP: u32 = 0x20;
 pub const MAX_LABEL: usize = 15;
 
 /// A data path layout.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Dpl {
     /// `dpl-version`; older layouts have none.
     pub version: Option<u32>,
@@ -62,7 +63,7 @@ pub struct Container {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
     /// The object.
-    pub object: ObjectName,
+    pub object: ObjectId,
     /// Whether drivers see it; true unless the layout says otherwise.
     pub plugged: bool,
     /// Label, at most [`MAX_LABEL`] bytes.
@@ -70,12 +71,15 @@ pub struct Placement {
 }
 
 /// An object and its configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Object {
     /// Its number within its family.
     pub id: u32,
     /// Its family and how it is created.
     pub config: Config,
+    /// Primary address of a `dpni`. No part of the create command: boot loaders
+    /// write it into the layout, and the firmware sets it after creation.
+    pub mac_address: Option<MacAddr>,
 }
 
 /// A connection of two endpoints.
@@ -95,49 +99,49 @@ pub struct Connection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     /// The object.
-    pub object: ObjectName,
+    pub object: ObjectId,
     /// Its interface: the port of a switch or demultiplexer, 0 for others.
     pub interface: u16,
 }
 
-/// Family and number of an object. Displayed as Linux names it: `dpni.0`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectName {
-    /// Family.
-    pub family: Family,
-    /// Number within the family.
-    pub id: u32,
+/// The name of an object as layouts spell it: `dpni@0`.
+pub(super) fn node_name(object: ObjectId) -> String {
+    format!("{}@{}", object.kind, object.id)
 }
 
-impl fmt::Display for ObjectName {
+/// Displayed as `dpni.0` or, where the object has several interfaces, `dpsw.0.1`.
+impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.family, self.id)
-    }
-}
-
-impl ObjectName {
-    /// The name as layouts spell it: `dpni@0`.
-    pub fn node_name(self) -> String {
-        format!("{}@{}", self.family, self.id)
-    }
-}
-
-impl Endpoint {
-    /// The endpoint as layouts spell it: `dpni@0`, `dpsw@0/if@1`.
-    pub fn node_name(self) -> String {
-        let object = self.object.node_name();
-        if has_ports(self.object.family) {
-            format!("{object}/if@{}", self.interface)
+        if has_ports(self.object.kind) {
+            write!(f, "{}.{}", self.object, self.interface)
         } else {
-            object
+            self.object.fmt(f)
         }
     }
 }
 
+impl Endpoint {
+    /// An interface of object `id` of a family.
+    pub const fn new(kind: ObjectType, id: u32, interface: u16) -> Self {
+        Self { object: ObjectId::new(kind, id), interface }
+    }
+
+    /// The endpoint as layouts spell it: `dpni@0`, `dpsw@0/if@1`.
+    pub fn node_name(self) -> String {
+        let object = node_name(self.object);
+        if has_ports(self.object.kind) { format!("{object}/if@{}", self.interface) } else { object }
+    }
+}
+
 impl Object {
+    /// Object `id` of the family that `config` is about.
+    pub fn new(id: u32, config: Config) -> Self {
+        Self { id, config, mac_address: None }
+    }
+
     /// Family and number.
-    pub fn name(&self) -> ObjectName {
-        ObjectName { family: self.config.family(), id: self.id }
+    pub fn name(&self) -> ObjectId {
+        ObjectId::new(self.config.kind(), self.id)
     }
 }
 
@@ -153,7 +157,7 @@ impl Dpl {
     }
 
     /// The object of this name.
-    pub fn object(&self, name: ObjectName) -> Option<&Object> {
+    pub fn object(&self, name: ObjectId) -> Option<&Object> {
         self.objects.iter().find(|object| object.name() == name)
     }
 
@@ -183,6 +187,6 @@ impl Dpl {
 }
 
 /// Whether an endpoint of this family is one of several interfaces.
-pub(super) fn has_ports(family: Family) -> bool {
-    matches!(family, Family::Dpsw | Family::Dpdmux)
+pub(super) fn has_ports(family: ObjectType) -> bool {
+    matches!(family, ObjectType::Dpsw | ObjectType::Dpdmux)
 }

@@ -7,15 +7,16 @@
 use std::collections::HashMap;
 
 use super::check;
-use super::family::{Config, Family, parse_id, pooled};
+use super::config::{Config, family, parse_id, pooled};
 use super::fdt::Node;
 use super::fields::{Fields, join, shortened};
 use super::model::{
     CONTAINER_OPTIONS, Connection, Container, DPL_VERSION, Dpl, Endpoint, MAX_LABEL, Object,
-    ObjectName, Placement, has_ports,
+    Placement, has_ports, node_name,
 };
 use super::problem::{At, Collector};
 use crate::soc::Soc;
+use mc_abi::ObjectId;
 
 /// A value and the path of the node that states it.
 pub(super) struct Located<T> {
@@ -209,25 +210,25 @@ fn placements(node: &Node, container: u32, parent: &str, problems: &Collector, d
 }
 
 fn object_set(fields: &Fields<'_>, container: u32, draft: &mut Draft) {
-    let family = fields.string("type");
+    let name = fields.string("type");
     let ids = fields.cells("ids");
     let plugged = plugged(fields);
-    if family.is_none() && fields.bytes("type").is_none() {
+    if name.is_none() && fields.bytes("type").is_none() {
         fields.error_in("type", "the property is needed", "give a type such as \"dpni\"");
     }
     if ids.is_none() && fields.bytes("ids").is_none() {
         fields.error_in("ids", "the property is needed", "give the numbers such as <0 1>");
     }
-    let (Some(family), Some(ids)) = (family, ids) else { return };
-    let Some(family) = Family::parse(family) else {
-        fields.error_in("type", unknown_type(family), &types());
+    let (Some(name), Some(ids)) = (name, ids) else { return };
+    let Some(kind) = family(name) else {
+        fields.error_in("type", unknown_type(name), &types());
         return;
     };
     for id in ids {
         let value = PlacementIn {
             container,
             property: "ids",
-            placement: Placement { object: ObjectName { family, id }, plugged, label: None },
+            placement: Placement { object: ObjectId::new(kind, id), plugged, label: None },
         };
         draft.placements.push(Located { value, path: fields.path.clone() });
     }
@@ -271,9 +272,9 @@ fn objects(node: &Node, problems: &Collector, draft: &mut Draft) {
     for child in &node.children {
         let fields = Fields::new(child, &list.path, problems);
         match object_name(&child.name) {
-            Ok(ObjectName { family, id }) => {
-                let config = Config::read(family, id, &fields);
-                let value = Object { id, config };
+            Ok(ObjectId { kind, id }) => {
+                let Some((config, mac_address)) = Config::read(kind, id, &fields) else { continue };
+                let value = Object { id, config, mac_address };
                 draft.objects.push(Located { value, path: fields.path.clone() });
                 fields.finish_leaf();
             }
@@ -323,7 +324,7 @@ fn endpoint(fields: &Fields<'_>, name: &'static str) -> Option<Endpoint> {
         }
     };
     let Some(interface) = interface else {
-        if has_ports(object.family) {
+        if has_ports(object.kind) {
             let remedy = format!("it is read as \"{text}/if@0\"");
             fields.warn_in(name, format!("{} names no interface", shortened(text)), &remedy);
         }
@@ -331,17 +332,17 @@ fn endpoint(fields: &Fields<'_>, name: &'static str) -> Option<Endpoint> {
     };
     let number = interface.strip_prefix("if@").and_then(parse_id);
     match number.and_then(|number| u16::try_from(number).ok()) {
-        Some(interface) if interface == 0 || has_ports(object.family) => {
+        Some(interface) if interface == 0 || has_ports(object.kind) => {
             Some(Endpoint { object, interface })
         }
         Some(_) => {
-            let reason = format!("a {} has one interface only", object.family);
-            fields.error_in(name, reason, &format!("use \"{}\"", object.node_name()));
+            let reason = format!("a {} has one interface only", object.kind);
+            fields.error_in(name, reason, &format!("use \"{}\"", node_name(object)));
             None
         }
         None => {
             let reason = format!("{} is no interface", shortened(interface));
-            let remedy = format!("use \"{}/if@0\"", object.node_name());
+            let remedy = format!("use \"{}/if@0\"", node_name(object));
             fields.error_in(name, reason, &remedy);
             None
         }
@@ -355,24 +356,24 @@ struct NameFault {
 }
 
 /// Reads `dpni@0`.
-fn object_name(text: &str) -> Result<ObjectName, NameFault> {
+fn object_name(text: &str) -> Result<ObjectId, NameFault> {
     let fault = |reason, remedy| Err(NameFault { reason, remedy });
-    let Some((family, id)) = text.split_once('@') else {
-        let dotted = text.split_once('.').filter(|(family, _)| Family::parse(family).is_some());
+    let Some((name, id)) = text.split_once('@') else {
+        let dotted = text.split_once('.').filter(|(name, _)| family(name).is_some());
         let reason = format!("{} names no object", shortened(text));
         return match dotted {
-            Some((family, id)) => fault(reason, format!("write \"{family}@{id}\"")),
+            Some((name, id)) => fault(reason, format!("write \"{name}@{id}\"")),
             None => fault(reason, "use a type and a number such as \"dpni@0\"".to_owned()),
         };
     };
-    let Some(family) = Family::parse(family) else {
-        return fault(unknown_type(family), types());
+    let Some(kind) = family(name) else {
+        return fault(unknown_type(name), types());
     };
     match parse_id(id) {
-        Some(id) => Ok(ObjectName { family, id }),
+        Some(id) => Ok(ObjectId::new(kind, id)),
         None => {
             let reason = format!("{} is no number of an object", shortened(id));
-            fault(reason, format!("use a decimal number such as \"{family}@0\""))
+            fault(reason, format!("use a decimal number such as \"{name}@0\""))
         }
     }
 }
@@ -382,6 +383,6 @@ fn unknown_type(name: &str) -> String {
 }
 
 fn types() -> String {
-    let names: Vec<&str> = Family::ALL.iter().map(|family| family.as_str()).collect();
+    let names: Vec<&str> = Config::FAMILIES.iter().map(|family| family.name()).collect();
     format!("known: {}", names.join(", "))
 }

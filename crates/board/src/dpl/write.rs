@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 use std::fmt::{self, Write};
 
-use super::family::{Config, Family};
 use super::fdt::Node;
 use super::fields::{Writing, as_strings};
-use super::model::{CONTAINER_OPTIONS, Connection, Container, Dpl, Object, Placement};
+use super::model::{CONTAINER_OPTIONS, Connection, Container, Dpl, Object, Placement, node_name};
+use mc_abi::ObjectType;
 
 impl Dpl {
     /// The device tree that says this layout.
@@ -61,15 +61,15 @@ fn container(container: &Container) -> Node {
 /// each placement with a label or without plug.
 fn placements(placements: &[Placement]) -> Vec<Node> {
     let mut nodes = Vec::new();
-    let mut sets: HashSet<Family> = HashSet::new();
+    let mut sets: HashSet<ObjectType> = HashSet::new();
     let mut rest = placements;
     while let Some(first) = rest.first() {
-        let family = first.object.family;
-        let plain = |p: &&Placement| p.plugged && p.label.is_none() && p.object.family == family;
+        let family = first.object.kind;
+        let plain = |p: &&Placement| p.plugged && p.label.is_none() && p.object.kind == family;
         let run = rest.iter().take_while(plain).count();
         let mut node = Writing::default();
         if run == 0 {
-            node.strings("obj_name", [first.object.node_name().as_str()]);
+            node.strings("obj_name", [node_name(first.object).as_str()]);
             if !first.plugged {
                 node.number("plugged", 0u32);
             }
@@ -78,7 +78,7 @@ fn placements(placements: &[Placement]) -> Vec<Node> {
             }
             nodes.push(node.into_node(format!("obj@{}", nodes.len())));
         } else {
-            node.strings("type", [family.as_str()]);
+            node.strings("type", [family.name()]);
             node.cells("ids", rest.iter().take(run).map(|p| p.object.id));
             // A second run of a family needs another name.
             let name = if sets.insert(family) {
@@ -95,8 +95,11 @@ fn placements(placements: &[Placement]) -> Vec<Node> {
 
 fn object(object: &Object) -> Node {
     let mut node = Writing::default();
-    Config::write(&object.config, &mut node);
-    node.into_node(object.name().node_name())
+    object.config.write(&mut node);
+    if let Some(address) = object.mac_address {
+        node.cells("mac_addr", address.0.map(u32::from));
+    }
+    node.into_node(node_name(object.name()))
 }
 
 fn connection((index, connection): (usize, &Connection)) -> Node {

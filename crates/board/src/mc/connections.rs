@@ -4,38 +4,12 @@
 //! Which pairs fit is what the reference manual says of each family, with the
 //! differences that were observed on a board under firmware 10.39.
 
-use super::{State, dprc::Container, families};
+use super::{Endpoint, State, dprc::Container, families};
 use mc_abi::{
     ObjectId, ObjectType, ResourceType, Status,
     dprc::{self, option},
 };
-use std::{collections::BTreeMap, fmt};
-
-/// One side of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Endpoint {
-    pub object: ObjectId,
-    /// The port of a switch or demultiplexer; 0 for all others.
-    pub interface: u16,
-}
-
-impl Endpoint {
-    /// An endpoint.
-    pub const fn new(kind: ObjectType, id: u32, interface: u16) -> Self {
-        Self { object: ObjectId::new(kind, id), interface }
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.object.kind {
-            ObjectType::Dpsw | ObjectType::Dpdmux => {
-                write!(f, "{}.{}", self.object, self.interface)
-            }
-            _ => self.object.fmt(f),
-        }
-    }
-}
+use std::collections::BTreeMap;
 
 /// Where an endpoint leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

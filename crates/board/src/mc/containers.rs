@@ -176,10 +176,9 @@ pub(crate) fn create_object(
         }
         state.unlocked(call.object.id)
     };
-    match (families::facts(kind), allowed()) {
-        (Some(facts), Ok(())) => (facts.create)(state, call, params, call.object.id),
-        (_, Err(status)) => (call.traced.then(|| format!("{kind} Create")), Err(status)),
-        (None, _) => (None, Err(Status::UnsupportedOperation)),
+    match allowed() {
+        Ok(()) => (families::facts(kind).create)(state, call, params, call.object.id),
+        Err(status) => (call.traced.then(|| format!("{kind} Create")), Err(status)),
     }
 }
 
@@ -312,9 +311,7 @@ fn reset_members(state: &mut State, container: u32, recursive: bool) {
     });
     for id in state.members(container).to_vec() {
         if id.kind != ObjectType::Dprc {
-            if let Some(facts) = families::facts(id.kind) {
-                (facts.reset)(state, id.id);
-            }
+            (families::facts(id.kind).reset)(state, id.id);
         } else if recursive {
             reset_members(state, id.id, true);
         }

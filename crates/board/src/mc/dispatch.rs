@@ -84,9 +84,7 @@ fn route(
     if let Some(kind) = family_command(number, common::DESTROY) {
         return destroy(state, &call, kind, &message.params);
     }
-    let Some(facts) = families::facts(call.object.kind) else {
-        return (None, Err(Status::UnsupportedOperation));
-    };
+    let facts = families::facts(call.object.kind);
     (facts.run)(state, &call, number, &message.params)
         .or_else(|| common_command(state, &call, &facts, number, &message.params))
         .unwrap_or_else(|| {
@@ -129,11 +127,8 @@ fn open(
 
 fn api_version(call: &Call, kind: ObjectType) -> Outcome {
     let text = call.traced.then(|| format!("{kind} GetApiVersion"));
-    let outcome = families::facts(kind).ok_or(Status::UnsupportedOperation).and_then(|facts| {
-        let (major, minor) = facts.version;
-        call.answer(&common::ApiVersion { major, minor })
-    });
-    (text, outcome)
+    let (major, minor) = families::facts(kind).version;
+    (text, call.answer(&common::ApiVersion { major, minor }))
 }
 
 fn destroy(state: &mut State, call: &Call, kind: ObjectType, params: &Params) -> Outcome {

@@ -3,8 +3,9 @@
 //! in reset. Nothing here runs a program.
 
 use super::{Answer, Call, Family, State};
+use crate::dpl::{Fields, Properties, Writing};
 use mc_abi::{
-    DecodeError, ObjectType, Params, Status,
+    ObjectType, Status,
     dpaiop::{self, Command},
 };
 
@@ -22,15 +23,9 @@ pub(crate) struct Tile {
 }
 
 impl Family for Tile {
-    const TYPE: ObjectType = ObjectType::Dpaiop;
     const VERSION: (u16, u16) = (2, 3);
     const IRQS: u8 = 0;
     type Create = dpaiop::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     /// Refuses on a chip without the processor, whatever the container's options:
     /// so does the firmware of an LX2160A (board observation). There is one
@@ -95,6 +90,25 @@ fn milliseconds(state: &State) -> i64 {
     (state.clock.now() / 1_000_000) as i64
 }
 
+impl Properties for dpaiop::Create {
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        let container = fields.number("aiop_container_id", 0..=u32::MAX);
+        if container.is_none() {
+            let remedy = "give the number of a container with DPRC_CFG_OPT_AIOP";
+            fields.error_in("aiop_container_id", "the property is needed", remedy);
+        }
+        Self {
+            aiop_id: fields.number("aiop_id", 0..=u32::MAX).unwrap_or(0),
+            aiop_container_id: container.unwrap_or(0),
+        }
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.nonzero("aiop_id", self.aiop_id);
+        to.number("aiop_container_id", self.aiop_container_id);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +116,7 @@ mod tests {
         mc::{Config, testing::TestMc},
         soc::Soc,
     };
-    use mc_abi::{Message, Token, Wire, common};
+    use mc_abi::{Message, Params, Token, Wire, common};
     use std::time::Duration;
 
     #[test]

@@ -2,12 +2,13 @@
 //! Buffer pools.
 
 use super::{Answer, Call, Family, Object, State};
+use crate::dpl::{Fields, Properties, Writing};
 use crate::{
     fabric::Pass,
     qbman::{Hysteresis, PoolConfig, PoolMessage},
 };
 use mc_abi::{
-    DecodeError, ObjectType, Params, Status,
+    Status,
     dpbp::{self, Command},
 };
 
@@ -21,15 +22,9 @@ pub(crate) struct BufferPool {
 }
 
 impl Family for BufferPool {
-    const TYPE: ObjectType = ObjectType::Dpbp;
     const VERSION: (u16, u16) = (3, 4);
     const IRQS: u8 = 1;
     type Create = dpbp::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -104,4 +99,14 @@ impl Family for BufferPool {
         };
         state.fabric.qbman().configure_pool(self.bpid.into(), Some(config), pass);
     }
+}
+
+impl Properties for dpbp::Create {
+    /// Takes a word of options, of which none is defined.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        fields.options("options", &[], &[], 32);
+        Self {}
+    }
+
+    fn write(&self, _to: &mut Writing) {}
 }

@@ -6,8 +6,9 @@ use super::{
     opr::OrderRestoration,
     queue::{RxQueue, RxQueueChange},
 };
+use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
 use mc_abi::{
-    DecodeError, ObjectId, ObjectType, Params, Status,
+    ObjectId, ObjectType, Status,
     dpci::{self, Command},
 };
 
@@ -34,15 +35,9 @@ pub(crate) struct CommunicationInterface {
 }
 
 impl Family for CommunicationInterface {
-    const TYPE: ObjectType = ObjectType::Dpci;
     const VERSION: (u16, u16) = (3, 4);
     const IRQS: u8 = 1;
     type Create = dpci::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -187,6 +182,25 @@ fn tell_link(state: &mut State, id: u32) {
             interface.up = up;
             state.raise(endpoint(end).object, 0, LINK_CHANGED);
         }
+    }
+}
+
+/// `DPCI_OPT_*` of firmware 10.40 (`fsl_dpci.h`).
+const OPTIONS: &[Symbol] = &[symbol("DPCI_OPT_HAS_OPR", 0x40), symbol("DPCI_OPT_OPR_SHARED", 0x80)];
+
+impl Properties for dpci::Create {
+    /// Without a number of priorities, 1: what `restool` uses.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        let number = fields.number("num_of_priorities", 1..=MAX_PRIORITIES.into());
+        Self {
+            options: fields.options("options", OPTIONS, &[], 32) as u32,
+            num_of_priorities: number.map_or(1, |n| n as u8),
+        }
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.options("options", self.options.into(), OPTIONS);
+        to.number("num_of_priorities", self.num_of_priorities);
     }
 }
 

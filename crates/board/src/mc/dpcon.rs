@@ -2,12 +2,13 @@
 //! Concentrators: channels that collect the frames of several queues.
 
 use super::{Answer, Call, Family, Kind, Object, State, dpio::QueuingPortal, queue};
+use crate::dpl::{Fields, Properties, Writing};
 use crate::{
     fabric::Pass,
     qbman::{ChannelConfig, NotificationConfig},
 };
 use mc_abi::{
-    DecodeError, ObjectId, ObjectType, Params, Status,
+    ObjectId, ObjectType, Status,
     dpcon::{self, Command},
 };
 
@@ -30,15 +31,9 @@ pub(crate) struct Notification {
 }
 
 impl Family for Concentrator {
-    const TYPE: ObjectType = ObjectType::Dpcon;
     const VERSION: (u16, u16) = (3, 3);
     const IRQS: u8 = 1;
     type Create = dpcon::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -140,6 +135,18 @@ fn notification(
     }
     let (dpio, priority, user_ctx) = (set.dpio_id, set.priority, set.user_ctx);
     Ok(Some(Notification { dpio, priority, user_ctx }))
+}
+
+impl Properties for dpcon::Create {
+    /// Without a number of priorities, 2: what `restool` uses.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        let number = fields.number("num_priorities", 1..=queue::MAX_PRIORITIES.into());
+        Self { num_priorities: number.map_or(2, |n| n as u8) }
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.number("num_priorities", self.num_priorities);
+    }
 }
 
 #[cfg(test)]

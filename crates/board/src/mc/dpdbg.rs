@@ -6,8 +6,9 @@
 //! checked and kept, and no command reads them back.
 
 use super::{Answer, Call, Family, State, containers};
+use crate::dpl::{Fields, Properties, Writing};
 use mc_abi::{
-    DecodeError, Label, ObjectId, ObjectType, Params, Status,
+    Label, ObjectId, ObjectType, Status,
     dpdbg::{self, Command},
 };
 
@@ -30,15 +31,9 @@ struct Settings {
 }
 
 impl Family for DebugInterface {
-    const TYPE: ObjectType = ObjectType::Dpdbg;
     const VERSION: (u16, u16) = (1, 0);
     const IRQS: u8 = 0;
     type Create = dpdbg::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     /// The second one meets no resources (board observation); that the status
     /// in another container than the root is "no privilege" is a choice.
@@ -125,6 +120,19 @@ fn write_dump(state: &State, dump: &dpdbg::Dump) -> Result<(), Status> {
     let object = state.object(ObjectId::new(kind, dump.id))?;
     tracing::info!(?object, "dump of an object");
     Ok(())
+}
+
+impl Properties for dpdbg::Create {
+    /// Without a container, 0: the one that the object is placed in.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        let number = |name| fields.number(name, 0..=u32::MAX).unwrap_or(0);
+        Self { dpdbg_id: number("dpdbg_id"), dpdbg_container_id: number("dpdbg_container_id") }
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.nonzero("dpdbg_id", self.dpdbg_id);
+        to.nonzero("dpdbg_container_id", self.dpdbg_container_id);
+    }
 }
 
 #[cfg(test)]

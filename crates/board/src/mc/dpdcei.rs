@@ -5,8 +5,9 @@ use super::{
     Answer, Call, Family, State,
     queue::{self, RxQueue, RxQueueChange},
 };
+use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
 use mc_abi::{
-    DecodeError, ObjectType, Params, Status,
+    Status,
     dpdcei::{self, Command},
 };
 
@@ -21,15 +22,9 @@ pub(crate) struct CompressionInterface {
 }
 
 impl Family for CompressionInterface {
-    const TYPE: ObjectType = ObjectType::Dpdcei;
     const VERSION: (u16, u16) = (2, 3);
     const IRQS: u8 = 1;
     type Create = dpdcei::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -92,6 +87,27 @@ impl Family for CompressionInterface {
 
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
+    }
+}
+
+/// `enum dpdcei_engine` (`fsl_dpdcei.h`).
+const ENGINES: &[Symbol] =
+    &[symbol("DPDCEI_ENGINE_COMPRESSION", 0), symbol("DPDCEI_ENGINE_DECOMPRESSION", 1)];
+
+impl Properties for dpdcei::Create {
+    /// Without properties, the lowest number of each: layouts that tools generate
+    /// leave the priority out; what the firmware takes then is documented nowhere.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        let priority = fields.number("priority", 1..=queue::MAX_PRIORITIES.into());
+        Self {
+            engine: fields.choice("engine", ENGINES).map_or(0, |e| e as u8),
+            priority: priority.map_or(1, |p| p as u8),
+        }
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.symbol("engine", self.engine.into(), ENGINES);
+        to.number("priority", self.priority);
     }
 }
 

@@ -5,8 +5,9 @@ use super::{
     Answer, Call, Family, State,
     queue::{self, RxQueue, RxQueueChange},
 };
+use crate::dpl::{self, Fields, Properties, Symbol, Writing, symbol};
 use mc_abi::{
-    DecodeError, ObjectId, ObjectType, Params, Status,
+    ObjectId, Status,
     dpdmai::{self, Command, CongestionNotificationReply},
 };
 
@@ -40,15 +41,9 @@ struct Group {
 }
 
 impl Family for DmaInterface {
-    const TYPE: ObjectType = ObjectType::Dpdmai;
     const VERSION: (u16, u16) = (3, 4);
     const IRQS: u8 = 1;
     type Create = dpdmai::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -209,6 +204,30 @@ fn set_congestion(
     let group = groups.get_mut(group(options, set.priority));
     group.ok_or(Status::ConfigurationError)?.set = set;
     Ok(Answer::DONE)
+}
+
+/// `DPDMAI_OPT_*` of firmware 10.40 (`fsl_dpdmai.h`).
+const OPTIONS: &[Symbol] =
+    &[symbol("DPDMAI_OPT_CG_PER_PRIORITY", dpdmai::OPT_CG_PER_PRIORITY as u64)];
+
+/// Most queues that a layout asks for: one a core on the chip with the most.
+const MAX_LAYOUT_QUEUES: u8 = 16;
+
+impl Properties for dpdmai::Create {
+    /// Without priorities, those that `restool` uses.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        Self {
+            num_queues: fields.byte("num_queues", MAX_LAYOUT_QUEUES),
+            priorities: dpl::priorities(fields, "priorities").unwrap_or([1, 2]),
+            options: fields.options("options", OPTIONS, &[], 32) as u32,
+        }
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.nonzero("num_queues", self.num_queues);
+        dpl::write_priorities(to, "priorities", &self.priorities);
+        to.options("options", self.options.into(), OPTIONS);
+    }
 }
 
 #[cfg(test)]

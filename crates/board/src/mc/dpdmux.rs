@@ -4,6 +4,7 @@
 //! What software sets up is kept, checked and given back; no frame meets it
 //! yet.
 
+mod layout;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ use super::{
     interfaces::{self, Bridge, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most, checked},
 };
 use mc_abi::{
-    DecodeError, ObjectId, ObjectType, Params, Status,
+    ObjectId, ObjectType, Status,
     blocks::TailDrop,
     dpdmux::{self, Command, method, options, skip_reset},
 };
@@ -68,17 +69,11 @@ impl Port {
 }
 
 impl Family for Demultiplexer {
-    const TYPE: ObjectType = ObjectType::Dpdmux;
     /// Of the headers of firmware 10.39.
     const VERSION: (u16, u16) = (6, 10);
     /// Interfaces, and the demultiplexer itself (`fsl_dpdmux.h`).
     const IRQS: u8 = 2;
     type Create = dpdmux::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         _state: &mut State,

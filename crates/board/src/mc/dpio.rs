@@ -3,13 +3,14 @@
 
 use super::dpcon::Concentrator;
 use super::{Answer, Call, Family, Object, Region, State, object::RegionWindow, queue};
+use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
 use crate::{
     fabric::{Message, Pass},
     qbman::{self, ChannelConfig, PortalConfig},
     soc::Soc,
 };
 use mc_abi::{
-    DecodeError, ObjectId, ObjectType, Params, Status,
+    ObjectId, ObjectType, Status,
     dpio::{self, Command},
 };
 
@@ -54,15 +55,9 @@ struct Stashing {
 }
 
 impl Family for QueuingPortal {
-    const TYPE: ObjectType = ObjectType::Dpio;
     const VERSION: (u16, u16) = (4, 3);
     const IRQS: u8 = 1;
     type Create = dpio::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -242,6 +237,25 @@ fn add_channel(state: &mut State, portal: ObjectId, dpcon: u32) -> Result<u8, St
     let index = known.or_else(free).ok_or(Status::NoResource)?;
     channels[index] = Some(dpcon);
     Ok(index as u8)
+}
+
+/// `enum dpio_channel_mode` (`fsl_dpio.h`).
+const CHANNEL_MODES: &[Symbol] = &[symbol("DPIO_NO_CHANNEL", 0), symbol("DPIO_LOCAL_CHANNEL", 1)];
+
+impl Properties for dpio::Create {
+    /// Without properties, what `restool` uses and every layout of a real board
+    /// states.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        let channel_mode = fields.choice("channel_mode", CHANNEL_MODES).map_or(1, |m| m as u8);
+        let least = u32::from(channel_mode != 0);
+        let number = fields.number("num_priorities", least..=queue::MAX_PRIORITIES.into());
+        Self { channel_mode, num_priorities: number.map_or(8, |n| n as u8) }
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.symbol("channel_mode", self.channel_mode.into(), CHANNEL_MODES);
+        to.number("num_priorities", self.num_priorities);
+    }
 }
 
 #[cfg(test)]

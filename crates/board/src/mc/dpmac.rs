@@ -5,9 +5,10 @@
 //! tells the MC the link's state, which the connected interface then sees.
 
 use super::{Answer, Call, Endpoint, Family, State, dpni, families, interfaces};
+use crate::dpl::{Fields, Properties, Writing};
 use crate::{dpl, soc::Mac};
 use mc_abi::{
-    DecodeError, MacAddr, ObjectId, ObjectType, Params, Status,
+    MacAddr, ObjectId, ObjectType, Status,
     blocks::{LinkConfig, LinkState},
     dpmac::{self, Command, counters, eth_if, events, link_type},
 };
@@ -107,16 +108,10 @@ const fn default_address(mac: u16) -> MacAddr {
 }
 
 impl Family for Port {
-    const TYPE: ObjectType = ObjectType::Dpmac;
     /// Of firmware 10.39 (board observation).
     const VERSION: (u16, u16) = (4, 10);
     const IRQS: u8 = 1;
     type Create = dpmac::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     /// A port has the number of its hardware MAC.
     fn number(request: &dpmac::Create) -> Option<u32> {
@@ -255,4 +250,23 @@ fn tell_peer(state: &mut State, port: ObjectId) {
     if let Some(peer) = state.peer(Endpoint { object: port, interface: 0 }) {
         families::link_changed(state, peer);
     }
+}
+
+impl Properties for dpmac::Create {
+    /// How the port is linked is a fact of the board and stands in its data path
+    /// configuration, not in a layout.
+    fn read(fields: &Fields<'_>, id: u32) -> Self {
+        if !(1..=u16::MAX.into()).contains(&id) {
+            let remedy = "name the node after the MAC, such as dpmac@1";
+            fields.error(format!("{id} is no hardware MAC, they count from 1"), remedy);
+        }
+        if let Some(given) = fields.number("mac_id", 0..=u32::MAX).filter(|given| *given != id) {
+            let reason = format!("{given} is not the {id} of the node's name");
+            fields.error_in("mac_id", reason, "make them equal, or leave the property out");
+        }
+        Self { mac: id }
+    }
+
+    /// The node's name says it all.
+    fn write(&self, _to: &mut Writing) {}
 }

@@ -4,9 +4,10 @@
 use super::{
     Answer, Call, Family, PORTAL_STRIDE, Region, State, object::RegionWindow, portals::Owner,
 };
+use crate::dpl::{self, Fields, Properties, Symbol, Writing, symbol};
 use crate::soc::Soc;
 use mc_abi::{
-    DecodeError, ObjectType, Params, Status,
+    Status,
     dpmcp::{self, Command},
 };
 
@@ -19,16 +20,10 @@ pub(crate) struct CommandPortal {
 }
 
 impl Family for CommandPortal {
-    const TYPE: ObjectType = ObjectType::Dpmcp;
     // As firmware 10.39 reports (board observation).
     const VERSION: (u16, u16) = (4, 1);
     const IRQS: u8 = 1;
     type Create = dpmcp::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -78,5 +73,26 @@ impl Family for CommandPortal {
             size: PORTAL_STRIDE as u32,
             flags: 0,
         }]
+    }
+}
+
+/// `DPMCP_OPT_*` of firmware 10.40 (`fsl_dpmcp.h`).
+const OPTIONS: &[Symbol] =
+    &[symbol("DPMCP_OPT_HIGH_PRIO_CMD_DIS", dpmcp::OPT_HIGH_PRIORITY_DISABLED as u64)];
+
+impl Properties for dpmcp::Create {
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        let portal = dpl::pooled(fields, "portal_id", "DPMCP_GET_PORTAL_ID_FROM_POOL");
+        Self {
+            portal: portal.unwrap_or(dpmcp::PORTAL_FROM_POOL),
+            options: fields.options("options", OPTIONS, &[], 32) as u32,
+        }
+    }
+
+    fn write(&self, to: &mut Writing) {
+        if self.portal != dpmcp::PORTAL_FROM_POOL {
+            to.number("portal_id", self.portal);
+        }
+        to.options("options", self.options.into(), OPTIONS);
     }
 }

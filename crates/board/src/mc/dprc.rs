@@ -12,7 +12,7 @@ use super::{
 };
 use crate::soc::Soc;
 use mc_abi::{
-    DecodeError, ObjectId, ObjectType, Params, Status,
+    ObjectId, ObjectType, Status,
     dprc::{self, Command, option},
 };
 
@@ -39,15 +39,9 @@ pub(crate) struct Container {
 }
 
 impl Family for Container {
-    const TYPE: ObjectType = ObjectType::Dprc;
     const VERSION: (u16, u16) = (6, 7);
     const IRQS: u8 = 1;
     type Create = dprc::CreateContainer;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -245,8 +239,7 @@ fn below(state: &State, container: u32, kind: ObjectType, id: u32) -> Result<&Ob
 
 fn describe(state: &State, id: ObjectId) -> Result<dprc::GetObjectDescriptionReply, Status> {
     let object = state.object(id)?;
-    let (version_major, version_minor) =
-        families::facts(id.kind).map(|facts| facts.version).unwrap_or_default();
+    let (version_major, version_minor) = families::facts(id.kind).version;
     let mut flags = 0;
     if state.sessions.is_open(id) {
         flags |= dprc::state::OPEN;

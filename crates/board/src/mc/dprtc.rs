@@ -2,8 +2,9 @@
 //! The real-time clock (IEEE 1588). There is one.
 
 use super::{Answer, Call, Family, State};
+use crate::dpl::{Fields, Properties, Writing};
 use mc_abi::{
-    DecodeError, ObjectType, Params, Status,
+    ObjectType, Status,
     dprtc::{self, Command},
 };
 /// Most triggers (`DPRTC_EVENT_ETS1`, `ETS2`); whether they count from 0 or 1
@@ -24,15 +25,9 @@ pub(crate) struct RealTimeClock {
 }
 
 impl Family for RealTimeClock {
-    const TYPE: ObjectType = ObjectType::Dprtc;
     const VERSION: (u16, u16) = (2, 3);
     const IRQS: u8 = 1;
     type Create = dprtc::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -134,6 +129,16 @@ impl RealTimeClock {
         self.counter = counter;
         self.since = self.enabled.then_some(host);
     }
+}
+
+impl Properties for dprtc::Create {
+    /// Takes a word of options, of which none is defined.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        fields.options("options", &[], &[], 32);
+        Self {}
+    }
+
+    fn write(&self, _to: &mut Writing) {}
 }
 
 #[cfg(test)]

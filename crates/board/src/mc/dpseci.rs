@@ -6,8 +6,9 @@ use super::{
     opr::OrderRestoration,
     queue::{self, RxQueue, RxQueueChange},
 };
+use crate::dpl::{self, Fields, Properties, Symbol, Writing, symbol};
 use mc_abi::{
-    DecodeError, ObjectId, ObjectType, Params, Status,
+    ObjectId, Status,
     blocks::CongestionNotification,
     dpseci::{self, Command},
 };
@@ -51,15 +52,9 @@ struct Congestion {
 }
 
 impl Family for CryptoInterface {
-    const TYPE: ObjectType = ObjectType::Dpseci;
     const VERSION: (u16, u16) = (5, 4);
     const IRQS: u8 = 1;
     type Create = dpseci::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -239,11 +234,44 @@ fn set_congestion(
     Ok(Answer::DONE)
 }
 
+/// `DPSECI_OPT_*` of firmware 10.40 (`fsl_dpseci.h`).
+const OPTIONS: &[Symbol] = &[
+    symbol("DPSECI_OPT_HAS_CG", dpseci::OPT_HAS_CG as u64),
+    symbol("DPSECI_OPT_HAS_OPR", dpseci::OPT_HAS_OPR as u64),
+    symbol("DPSECI_OPT_OPR_SHARED", dpseci::OPT_OPR_SHARED as u64),
+];
+
+impl Properties for dpseci::Create {
+    /// A layout has no count of queues: each priority is one queue towards the
+    /// engine and one back. Without priorities, one pair: the firmware's default
+    /// is documented nowhere, and no public layout relies on it.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
+        fields.obsolete(&[("sec_if_id", "")]);
+        let mut one = [0; MAX_QUEUES as usize];
+        one[0] = 1;
+        let all = dpl::priorities(fields, "priorities").unwrap_or(one);
+        let queues = all.iter().filter(|p| **p != 0).count() as u8;
+        Self {
+            priorities: std::array::from_fn(|i| all[i]),
+            num_tx_queues: queues,
+            num_rx_queues: queues,
+            options: fields.options("options", OPTIONS, &[], 32) as u32,
+            priorities2: std::array::from_fn(|i| all[8 + i]),
+        }
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.options("options", self.options.into(), OPTIONS);
+        let all: Vec<u8> = self.priorities.iter().chain(&self.priorities2).copied().collect();
+        dpl::write_priorities(to, "priorities", &all);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::mc::testing::TestMc;
-    use mc_abi::{blocks::Destination, common, dpio};
+    use mc_abi::{ObjectType, blocks::Destination, common, dpio};
 
     fn create(queues: u8, options: u32) -> dpseci::Create {
         dpseci::Create {

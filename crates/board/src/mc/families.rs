@@ -5,26 +5,19 @@ use super::{
     Answer, Call, Endpoint, Object, Region, State, dpaiop, dpbp, dpci, dpcon, dpdbg, dpdcei,
     dpdmai, dpdmux, dpio, dpmac, dpmcp, dpni, dprc, dprtc, dpseci, dpsw,
 };
-use crate::{fabric::Pass, soc::Soc};
+use crate::{dpl::Config, fabric::Pass, soc::Soc};
 use mc_abi::{DecodeError, ObjectId, ObjectType, Params, Status, Wire};
 use std::fmt;
 
 /// A family of objects. The implementing type is what the MC keeps of one
 /// object beyond what [`Object`] has.
 pub(crate) trait Family: Variant + fmt::Debug {
-    /// The family.
-    const TYPE: ObjectType;
     /// Version of its interface: major, minor.
     const VERSION: (u16, u16);
     /// How many interrupts an object has.
     const IRQS: u8;
     /// Parameters of the create command.
     type Create: Wire;
-    /// The family's own commands.
-    type Command: fmt::Debug;
-
-    /// Decodes one of the family's own commands.
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Self::Command, DecodeError>;
 
     /// Makes an object: checks the configuration and takes numbers out of the
     /// pools, which go back by themselves where it fails.
@@ -95,18 +88,59 @@ pub(crate) trait Family: Variant + fmt::Debug {
     fn connected(_state: &mut State, _id: u32, _interface: u16, _peer: Option<Endpoint>) {}
 }
 
-/// The families: `Variant(type)` each. Makes [`Kind`] and the places where a
-/// family is chosen by its type.
+/// The table of families and the containers: makes [`Kind`] and the places where
+/// a family is chosen by its type.
 macro_rules! families {
-    ($( $variant:ident($body:ty) ),* $(,)?) => {
+    ($( $objects:tt )*) => {
+        every_family! { Dprc(dprc::Container), $( $objects )* }
+
+        creation! { $( $objects )* }
+    };
+}
+
+/// How a layout makes the object of a family.
+macro_rules! creation {
+    ($( $variant:ident($module:ident :: $body:ident) ),* $(,)?) => {
+        /// Makes the object `id` in `container` as a layout says.
+        ///
+        /// # Errors
+        /// What the family's creation refuses.
+        pub(crate) fn create_as(
+            state: &mut State,
+            id: u32,
+            container: u32,
+            config: &Config,
+        ) -> Result<u32, Status> {
+            match config {
+                $( Config::$variant(request) => {
+                    state.create::<$module::$body>(Some(id), container, container, request)
+                } )*
+            }
+        }
+    };
+}
+
+macro_rules! every_family {
+    ($( $variant:ident($module:ident :: $body:ident) ),* $(,)?) => {
         /// What a family keeps of an object.
         #[derive(Debug)]
         #[allow(clippy::large_enum_variant)]
         pub(crate) enum Kind {
-            $( $variant($body), )*
+            $( $variant($module::$body), )*
         }
 
-        $( impl Variant for $body {
+        $( impl Variant for $module::$body {
+            const TYPE: ObjectType = ObjectType::$variant;
+            type Command = mc_abi::$module::Command;
+
+            fn decode(
+                number: u16,
+                version: u8,
+                params: &Params,
+            ) -> Result<Self::Command, DecodeError> {
+                mc_abi::$module::Command::decode(number, version, params)
+            }
+
             fn of(kind: &Kind) -> Option<&Self> {
                 match kind {
                     Kind::$variant(body) => Some(body),
@@ -126,18 +160,16 @@ macro_rules! families {
             }
         } )*
 
-        /// Facts of a family, for every family that the board has.
-        pub(crate) fn facts(kind: ObjectType) -> Option<Facts> {
+        /// Facts of a family.
+        pub(crate) fn facts(kind: ObjectType) -> Facts {
             match kind {
-                $( <$body>::TYPE => Some(Facts {
-                    version: <$body>::VERSION,
-                    create: create::<$body>,
-                    run: run::<$body>,
-                    reset: <$body>::reset,
-                    switched: <$body>::switched,
-                }), )*
-                #[allow(unreachable_patterns)]
-                _ => None,
+                $( ObjectType::$variant => Facts {
+                    version: <$module::$body>::VERSION,
+                    create: create::<$module::$body>,
+                    run: run::<$module::$body>,
+                    reset: <$module::$body>::reset,
+                    switched: <$module::$body>::switched,
+                }, )*
             }
         }
 
@@ -161,9 +193,7 @@ macro_rules! families {
         /// Tells an object's family that it was moved.
         pub(crate) fn moved(state: &mut State, id: ObjectId, container: u32) {
             match id.kind {
-                $( <$body>::TYPE => <$body>::moved(state, id.id, container), )*
-                #[allow(unreachable_patterns)]
-                _ => {}
+                $( ObjectType::$variant => <$module::$body>::moved(state, id.id, container), )*
             }
         }
 
@@ -171,9 +201,7 @@ macro_rules! families {
         pub(crate) fn connected(state: &mut State, end: Endpoint, peer: Option<Endpoint>) {
             let (id, interface) = (end.object.id, end.interface);
             match end.object.kind {
-                $( <$body>::TYPE => <$body>::connected(state, id, interface, peer), )*
-                #[allow(unreachable_patterns)]
-                _ => {}
+                $( ObjectType::$variant => <$module::$body>::connected(state, id, interface, peer), )*
             }
         }
 
@@ -182,9 +210,7 @@ macro_rules! families {
         pub(crate) fn link_changed(state: &mut State, end: Endpoint) {
             let (id, interface) = (end.object.id, end.interface);
             match end.object.kind {
-                $( <$body>::TYPE => <$body>::link_changed(state, id, interface), )*
-                #[allow(unreachable_patterns)]
-                _ => {}
+                $( ObjectType::$variant => <$module::$body>::link_changed(state, id, interface), )*
             }
         }
 
@@ -220,8 +246,16 @@ macro_rules! families {
     };
 }
 
-/// Which part of [`Kind`] a family's state is.
+/// What the table says of a family: its type, its commands, and which part of
+/// [`Kind`] its state is.
 pub(crate) trait Variant: Sized {
+    /// The family.
+    const TYPE: ObjectType;
+    /// The family's own commands.
+    type Command: fmt::Debug;
+
+    /// Decodes one of the family's own commands.
+    fn decode(number: u16, version: u8, params: &Params) -> Result<Self::Command, DecodeError>;
     /// This family's part of [`Kind`].
     fn of(kind: &Kind) -> Option<&Self>;
     /// The same, to be changed.
@@ -272,21 +306,4 @@ fn run<F: Family>(state: &mut State, call: &Call, number: u16, params: &Params) 
     }
 }
 
-families! {
-    Dprc(dprc::Container),
-    Dpmcp(dpmcp::CommandPortal),
-    Dpbp(dpbp::BufferPool),
-    Dpio(dpio::QueuingPortal),
-    Dpcon(dpcon::Concentrator),
-    Dpni(dpni::Interface),
-    Dpmac(dpmac::Port),
-    Dpaiop(dpaiop::Tile),
-    Dpci(dpci::CommunicationInterface),
-    Dpdbg(dpdbg::DebugInterface),
-    Dpdcei(dpdcei::CompressionInterface),
-    Dpdmai(dpdmai::DmaInterface),
-    Dprtc(dprtc::RealTimeClock),
-    Dpseci(dpseci::CryptoInterface),
-    Dpsw(dpsw::Switch),
-    Dpdmux(dpdmux::Demultiplexer),
-}
+crate::families::table!(families);

@@ -117,10 +117,10 @@ fn container(state: &State, id: ObjectId) -> Option<ContainerInventory> {
         .objects
         .values()
         .filter(|object| object.container == id.id && object.id.kind != ObjectType::Dprc)
-        .filter_map(|object| {
+        .map(|object| {
             let Object { id, label, plugged, .. } = *object;
-            let version = families::facts(id.kind)?.version;
-            Some(ObjectInventory { id, label, plugged, version })
+            let version = families::facts(id.kind).version;
+            ObjectInventory { id, label, plugged, version }
         })
         .collect();
     Some(ContainerInventory {

@@ -2,7 +2,7 @@
 //! What the MC does with its layout at boot: containers, objects, placements
 //! and connections are made the way commands make them.
 
-use super::{Endpoint, State, connections::Rates, containers, creation, dprc::Container};
+use super::{State, connections::Rates, containers, dpni, dprc::Container, families};
 use crate::dpl::{self, Dpc, Dpl};
 use mc_abi::{Label, ObjectId, Status, dprc};
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ impl State {
     pub fn load(&mut self, layout: &Dpl, configuration: Option<&Dpc>) -> Result<(), LoadError> {
         self.load_containers(layout)?;
         if let Some(configuration) = configuration {
-            creation::configure_ports(self, configuration);
+            self.ports.clone_from(&configuration.ports);
         }
         self.load_objects(layout)?;
         self.load_connections(layout)?;
@@ -139,10 +139,10 @@ impl State {
             }
         }
         for object in &layout.objects {
-            let name = object_id(object.name());
+            let name = object.name();
             // An object that no container holds is not made: the loader of
             // the layout has warned of it.
-            let Some((container, placement)) = places.remove(&object.name()) else { continue };
+            let Some((container, placement)) = places.remove(&name) else { continue };
             if self.objects.contains_key(&name) {
                 return Err(LoadError::new(
                     name,
@@ -151,9 +151,12 @@ impl State {
                 ));
             }
             let label = placement.label.as_deref().map(Label::new).unwrap_or_default();
-            creation::create(self, object.id, container, &object.config)
+            families::create_as(self, object.id, container, &object.config)
                 .and_then(|_| self.place(name, placement.plugged, label))
                 .map_err(|status| self.refused(name, status))?;
+            if let Some(address) = object.mac_address {
+                dpni::set_permanent_mac(self, name, address);
+            }
         }
         match places.into_values().next() {
             None => Ok(()),
@@ -175,8 +178,7 @@ impl State {
 
     fn load_connections(&mut self, layout: &Dpl) -> Result<(), LoadError> {
         for connection in &layout.connections {
-            let one = endpoint(connection.endpoint1);
-            let two = endpoint(connection.endpoint2);
+            let (one, two) = (connection.endpoint1, connection.endpoint2);
             let rates = Rates { committed: connection.committed_rate, max: connection.max_rate };
             self.connect(one, two, rates).map_err(|status| {
                 let name = format!("connection of {one} and {two}");
@@ -204,13 +206,7 @@ impl State {
     }
 
     fn refused(&self, name: ObjectId, status: Status) -> LoadError {
-        let facts = super::families::facts(name.kind);
         match status {
-            Status::UnsupportedOperation if facts.is_none() => LoadError::new(
-                name,
-                "this board has no such family",
-                "remove the object from the layout",
-            ),
             Status::NoResource => {
                 let empty: Vec<_> =
                     self.pools.all().into_iter().filter(|(_, p)| p.free() == 0).collect();
@@ -234,13 +230,4 @@ impl State {
             ),
         }
     }
-}
-
-/// The name of an object as commands use it.
-fn object_id(name: dpl::ObjectName) -> ObjectId {
-    ObjectId::new(name.family.into(), name.id)
-}
-
-fn endpoint(end: dpl::Endpoint) -> Endpoint {
-    Endpoint { object: object_id(end.object), interface: end.interface }
 }

@@ -11,7 +11,6 @@ mod assignment;
 mod call;
 mod connections;
 mod containers;
-mod creation;
 mod delayed;
 mod dispatch;
 mod families;
@@ -56,8 +55,8 @@ pub use pools::{Numbers, PoolSizes};
 pub use portal::{Mc, PORTAL_STRIDE, Performer, Tracer};
 pub use state::Config;
 
+pub(crate) use crate::dpl::Endpoint;
 pub(crate) use call::{Answer, Call};
-pub(crate) use connections::Endpoint;
 pub(crate) use families::{Family, Kind};
 pub(crate) use irq::Irq;
 pub(crate) use object::{Object, Region};

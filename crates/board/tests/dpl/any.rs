@@ -3,8 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use board::dpl::family::*;
-use board::dpl::{Connection, Container, Dpl, Endpoint, Object, ObjectName, Placement};
+use board::dpl::{Config, Connection, Container, Dpl, Endpoint, Object, Placement};
+use mc_abi::{
+    MacAddr, ObjectId, ObjectType, dpbp, dpci, dpcon, dpdbg, dpdcei, dpdmai, dpdmux, dpio, dpmac,
+    dpmcp, dpni, dprtc, dpseci, dpsw,
+};
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
@@ -58,97 +61,104 @@ fn label() -> impl Strategy<Value = Option<String>> {
 }
 
 /// All but dpaiop, which needs a container with an option of its own.
-fn config_family() -> impl Strategy<Value = Family> {
+fn config_family() -> impl Strategy<Value = ObjectType> {
     let families: Vec<_> =
-        Family::ALL.iter().copied().filter(|family| *family != Family::Dpaiop).collect();
+        Config::FAMILIES.iter().copied().filter(|family| *family != ObjectType::Dpaiop).collect();
     prop::sample::select(families)
 }
 
-fn object(family: Family, id: u32) -> BoxedStrategy<Object> {
-    config(family, id).prop_map(move |config| Object { id, config }).boxed()
+fn object(family: ObjectType, id: u32) -> BoxedStrategy<Object> {
+    let address = any::<[u8; 5]>().prop_map(|[b, c, d, e, f]| MacAddr([2, b, c, d, e, f]));
+    let addresses = if family == ObjectType::Dpni { 0..=1usize } else { 0..=0 };
+    let address = prop::collection::vec(address, addresses).prop_map(|all| all.first().copied());
+    (config(family, id), address)
+        .prop_map(move |(config, mac_address)| Object { id, config, mac_address })
+        .boxed()
 }
 
-fn config(family: Family, id: u32) -> BoxedStrategy<Config> {
+fn config(family: ObjectType, id: u32) -> BoxedStrategy<Config> {
     let priority = 1..=8u8;
     match family {
-        Family::Dpni => dpni().prop_map(Config::Dpni).boxed(),
-        Family::Dpmac => Just(Config::Dpmac(DpmacConfig { mac_id: id as u16 })).boxed(),
-        Family::Dpsw => dpsw().prop_map(Config::Dpsw).boxed(),
-        Family::Dpdmux => dpdmux().prop_map(Config::Dpdmux).boxed(),
-        Family::Dpio => (0..=1u8, priority)
+        ObjectType::Dpni => dpni().prop_map(Config::Dpni).boxed(),
+        ObjectType::Dpmac => Just(Config::Dpmac(dpmac::Create { mac: id })).boxed(),
+        ObjectType::Dpsw => dpsw().prop_map(Config::Dpsw).boxed(),
+        ObjectType::Dpdmux => dpdmux().prop_map(Config::Dpdmux).boxed(),
+        ObjectType::Dpio => (0..=1u8, priority)
             .prop_map(|(channel_mode, num_priorities)| {
-                Config::Dpio(DpioConfig { channel_mode, num_priorities })
+                Config::Dpio(dpio::Create { channel_mode, num_priorities })
             })
             .boxed(),
-        Family::Dpmcp => (prop::option::of(0..500u32), any::<u32>())
-            .prop_map(|(portal_id, options)| Config::Dpmcp(DpmcpConfig { portal_id, options }))
-            .boxed(),
-        Family::Dpbp => {
-            any::<u32>().prop_map(|options| Config::Dpbp(DpbpConfig { options })).boxed()
+        ObjectType::Dpmcp => {
+            let portal = prop_oneof![Just(dpmcp::PORTAL_FROM_POOL), 0..500u32];
+            (portal, any::<u32>())
+                .prop_map(|(portal, options)| Config::Dpmcp(dpmcp::Create { portal, options }))
+                .boxed()
         }
-        Family::Dpcon => priority
-            .prop_map(|num_priorities| Config::Dpcon(DpconConfig { num_priorities }))
+        ObjectType::Dpbp => Just(Config::Dpbp(dpbp::Create {})).boxed(),
+        ObjectType::Dpcon => priority
+            .prop_map(|num_priorities| Config::Dpcon(dpcon::Create { num_priorities }))
             .boxed(),
-        Family::Dpci => (any::<u32>(), 1..=4u8)
+        ObjectType::Dpci => (any::<u32>(), 1..=4u8)
             .prop_map(|(options, num_of_priorities)| {
-                Config::Dpci(DpciConfig { options, num_of_priorities })
+                Config::Dpci(dpci::Create { options, num_of_priorities })
             })
             .boxed(),
-        Family::Dpseci => (any::<u32>(), prop::collection::vec(priority, 1..=16))
-            .prop_map(|(options, priorities)| Config::Dpseci(DpseciConfig { options, priorities }))
-            .boxed(),
-        Family::Dpdmai => (0..=16u8, any::<u32>(), prop::collection::vec(priority, 1..=2))
-            .prop_map(|(num_queues, options, priorities)| {
-                Config::Dpdmai(DpdmaiConfig { num_queues, options, priorities })
+        ObjectType::Dpseci => (any::<u32>(), prop::collection::vec(priority, 1..=16))
+            .prop_map(|(options, priorities)| {
+                let queues = priorities.len() as u8;
+                let at = |i: usize| priorities.get(i).copied().unwrap_or(0);
+                Config::Dpseci(dpseci::Create {
+                    priorities: std::array::from_fn(at),
+                    num_tx_queues: queues,
+                    num_rx_queues: queues,
+                    options,
+                    priorities2: std::array::from_fn(|i| at(8 + i)),
+                })
             })
             .boxed(),
-        Family::Dpdcei => (0..=1u8, priority)
-            .prop_map(|(engine, priority)| Config::Dpdcei(DpdceiConfig { engine, priority }))
-            .boxed(),
-        Family::Dprtc => {
-            any::<u32>().prop_map(|options| Config::Dprtc(DprtcConfig { options })).boxed()
-        }
-        Family::Dpaiop => (any::<u32>(), any::<u32>())
-            .prop_map(|(aiop_id, aiop_container_id)| {
-                Config::Dpaiop(DpaiopConfig { aiop_id, aiop_container_id })
+        ObjectType::Dpdmai => (0..=16u8, any::<u32>(), priority, 0..=8u8)
+            .prop_map(|(num_queues, options, first, second)| {
+                let priorities = [first, second];
+                Config::Dpdmai(dpdmai::Create { num_queues, options, priorities })
             })
             .boxed(),
-        Family::Dpdbg => (any::<u32>(), prop::option::of(any::<u32>()))
+        ObjectType::Dpdcei => (0..=1u8, priority)
+            .prop_map(|(engine, priority)| Config::Dpdcei(dpdcei::Create { engine, priority }))
+            .boxed(),
+        ObjectType::Dprtc => Just(Config::Dprtc(dprtc::Create {})).boxed(),
+        ObjectType::Dpdbg => (any::<u32>(), any::<u32>())
             .prop_map(|(dpdbg_id, dpdbg_container_id)| {
-                Config::Dpdbg(DpdbgConfig { dpdbg_id, dpdbg_container_id })
+                Config::Dpdbg(dpdbg::Create { dpdbg_id, dpdbg_container_id })
             })
             .boxed(),
+        ObjectType::Dpaiop | ObjectType::Dprc => unreachable!("neither is among the families"),
     }
 }
 
-fn dpni() -> impl Strategy<Value = DpniConfig> {
+fn dpni() -> impl Strategy<Value = dpni::Create> {
     let tables = (0..=1024u16, 0..=16u8, 0..=80u8, 0..=64u8, 0..=56u8);
     let queues = (0..=32u8, 0..=16u8, 0..=8u8, 0..=128u8, 0..=128u16, 0..=32u8);
-    let address = prop::option::of(any::<[u8; 5]>().prop_map(|[b, c, d, e, f]| [2, b, c, d, e, f]));
-    (any::<u32>(), tables, queues, address).prop_map(|(options, tables, queues, mac_address)| {
-        DpniConfig {
-            options,
-            fs_entries: tables.0,
-            vlan_filter_entries: tables.1,
-            mac_filter_entries: tables.2,
-            qos_entries: tables.3,
-            dist_key_size: tables.4,
-            num_queues: queues.0,
-            num_tcs: queues.1,
-            num_rx_tcs: queues.2,
-            num_cgs: queues.3,
-            num_opr: queues.4,
-            num_channels: queues.5,
-            mac_address,
-        }
+    (any::<u32>(), tables, queues).prop_map(|(options, tables, queues)| dpni::Create {
+        options,
+        fs_entries: tables.0,
+        vlan_filter_entries: tables.1,
+        mac_filter_entries: tables.2,
+        qos_entries: tables.3,
+        dist_key_size: tables.4,
+        num_queues: queues.0,
+        num_tcs: queues.1,
+        num_rx_tcs: queues.2,
+        num_cgs: queues.3,
+        num_opr: queues.4,
+        num_channels: queues.5,
     })
 }
 
-fn dpsw() -> impl Strategy<Value = DpswConfig> {
+fn dpsw() -> impl Strategy<Value = dpsw::Create> {
     let halves = any::<[u16; 5]>();
     let choices = (0..=1u8, 0..=1u8, 0..=1u8);
     (1..=64u16, any::<u64>(), halves, any::<[u8; 2]>(), choices).prop_map(
-        |(num_ifs, options, halves, bytes, choices)| DpswConfig {
+        |(num_ifs, options, halves, bytes, choices)| dpsw::Create {
             num_ifs,
             options,
             max_vlans: halves[0],
@@ -165,10 +175,10 @@ fn dpsw() -> impl Strategy<Value = DpswConfig> {
     )
 }
 
-fn dpdmux() -> impl Strategy<Value = DpdmuxConfig> {
+fn dpdmux() -> impl Strategy<Value = dpdmux::Create> {
     let ports = (1..100u16).prop_flat_map(|num_ifs| (Just(num_ifs), 0..=num_ifs));
     (0..=5u8, 0..=1u8, ports, any::<u64>(), any::<[u16; 4]>(), 0..=56u8).prop_map(
-        |(method, manip, (num_ifs, default_if), options, halves, key)| DpdmuxConfig {
+        |(method, manip, (num_ifs, default_if), options, halves, key)| dpdmux::Create {
             method,
             manip,
             num_ifs,
@@ -220,6 +230,6 @@ fn connections(objects: &[Object]) -> impl Strategy<Value = Vec<Connection>> + u
     })
 }
 
-fn endpoint(object: ObjectName, interface: u16) -> Endpoint {
+fn endpoint(object: ObjectId, interface: u16) -> Endpoint {
     Endpoint { object, interface }
 }

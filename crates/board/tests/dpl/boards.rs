@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use board::dpl::{Config, Family, Kind, Layout, LinkType, Loaded, Loader, ObjectName, layouts};
+use board::dpl::{Config, Kind, Layout, LinkType, Loaded, Loader, layouts};
 use board::mc::{self, Inventory};
+
+use mc_abi::{ObjectId, ObjectType};
 
 use crate::{clean, directory, dtc, have_dtc};
 
@@ -44,19 +46,20 @@ fn a_real_layout_is_understood() {
     assert_eq!(dpl.containers.len(), 1);
     let root = dpl.root().unwrap();
     assert_eq!((root.id, root.options, root.icid), (1, 0x43, None));
-    let count = |family| root.objects.iter().filter(|p| p.object.family == family).count();
-    assert_eq!(count(Family::Dpni), 6);
-    assert_eq!(count(Family::Dpcon), 96);
-    assert_eq!(count(Family::Dpmcp), 39);
-    let config = |family, id| &dpl.object(ObjectName { family, id }).unwrap().config;
-    let Config::Dpni(dpni) = config(Family::Dpni, 5) else { panic!() };
+    let count = |family| root.objects.iter().filter(|p| p.object.kind == family).count();
+    assert_eq!(count(ObjectType::Dpni), 6);
+    assert_eq!(count(ObjectType::Dpcon), 96);
+    assert_eq!(count(ObjectType::Dpmcp), 39);
+    let config = |family, id| &dpl.object(ObjectId::new(family, id)).unwrap().config;
+    let Config::Dpni(dpni) = config(ObjectType::Dpni, 5) else { panic!() };
     assert_eq!((dpni.options, dpni.num_queues, dpni.num_tcs), (0, 16, 1));
-    let Config::Dpseci(dpseci) = config(Family::Dpseci, 0) else { panic!() };
-    assert_eq!((dpseci.options, dpseci.priorities.as_slice()), (0x20, [1u8; 16].as_slice()));
-    let Config::Dpdmai(dpdmai) = config(Family::Dpdmai, 1) else { panic!() };
+    let Config::Dpseci(dpseci) = config(ObjectType::Dpseci, 0) else { panic!() };
+    assert_eq!((dpseci.options, dpseci.num_tx_queues), (0x20, 16));
+    assert_eq!((dpseci.priorities, dpseci.priorities2), ([1; 8], [1; 8]));
+    let Config::Dpdmai(dpdmai) = config(ObjectType::Dpdmai, 1) else { panic!() };
     assert_eq!(dpdmai.priorities, [2, 5]);
-    let Config::Dpmac(dpmac) = config(Family::Dpmac, 17) else { panic!() };
-    assert_eq!(dpmac.mac_id, 17);
+    let Config::Dpmac(dpmac) = config(ObjectType::Dpmac, 17) else { panic!() };
+    assert_eq!(dpmac.mac, 17);
     let last = dpl.connections.last().unwrap();
     assert_eq!(last.endpoint1.node_name(), "dpni@5");
     assert_eq!(last.endpoint2.node_name(), "dpmac@18");
@@ -102,21 +105,27 @@ fn the_default_layout_suffices_for_two_processors_and_dpdk() {
     let dpl = clean("default", layouts::ALL[0].source);
     let count = |container: u32, family| {
         let objects = &dpl.container(container).unwrap().objects;
-        objects.iter().filter(|p| p.object.family == family).count()
+        objects.iter().filter(|p| p.object.kind == family).count()
     };
-    assert_eq!(count(1, Family::Dpio), 2);
-    assert_eq!(count(1, Family::Dpni), 2);
-    assert!(count(1, Family::Dpmcp) >= 2 + 2 + 6);
-    assert!(count(1, Family::Dpcon) >= 2 * 2);
-    assert!(count(1, Family::Dpbp) >= 2);
-    let child = [Family::Dpmcp, Family::Dpbp, Family::Dpio, Family::Dpcon, Family::Dpni];
+    assert_eq!(count(1, ObjectType::Dpio), 2);
+    assert_eq!(count(1, ObjectType::Dpni), 2);
+    assert!(count(1, ObjectType::Dpmcp) >= 2 + 2 + 6);
+    assert!(count(1, ObjectType::Dpcon) >= 2 * 2);
+    assert!(count(1, ObjectType::Dpbp) >= 2);
+    let child = [
+        ObjectType::Dpmcp,
+        ObjectType::Dpbp,
+        ObjectType::Dpio,
+        ObjectType::Dpcon,
+        ObjectType::Dpni,
+    ];
     assert_eq!(child.map(|family| count(2, family)), [3, 4, 5, 4, 2]);
     assert_eq!(dpl.container(2).unwrap().parent, Some(1));
     let eight = clean("eight-containers", layouts::find("eight-containers").unwrap().source);
     assert_eq!(eight.containers.len(), 1 + 8);
     let everything = clean("everything", layouts::find("everything").unwrap().source);
-    for family in Family::ALL.iter().filter(|family| **family != Family::Dpaiop) {
-        assert!(everything.objects.iter().any(|o| o.name().family == *family), "{family}");
+    for family in Config::FAMILIES.iter().filter(|family| **family != ObjectType::Dpaiop) {
+        assert!(everything.objects.iter().any(|o| o.name().kind == *family), "{family}");
     }
 }
 

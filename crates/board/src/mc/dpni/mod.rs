@@ -16,6 +16,7 @@ mod dump;
 mod filters;
 mod frames;
 mod interface;
+mod layout;
 mod limits;
 mod link;
 mod memory;
@@ -36,7 +37,7 @@ pub(crate) use link::VIRTUAL_RATE;
 use super::{Answer, Call, Endpoint, Family, Object, State, opr::OrderRestoration};
 use crate::fabric::Pass;
 use mc_abi::{
-    DecodeError, MacAddr, ObjectId, ObjectType, Params, Status,
+    MacAddr, ObjectId, ObjectType, Status,
     blocks::{LinkConfig, LinkState},
     dpni::{self, Command, events},
 };
@@ -49,7 +50,7 @@ pub(crate) struct Interface {
     resources: Resources,
     order: OrderRestoration,
     /// The address that the layout gives, which a reset goes back to.
-    born_address: MacAddr,
+    permanent_mac: MacAddr,
     enabled: bool,
     /// The link as software was last told of it.
     told: LinkState,
@@ -84,11 +85,12 @@ impl Settings {
     }
 }
 
-impl Interface {
-    /// Gives the interface the address that its layout asks for.
-    pub fn set_born_address(&mut self, address: MacAddr) {
-        self.born_address = address;
-        self.settings.filters.primary = address;
+/// Gives an interface the address that its layout asks for, which a reset brings
+/// back.
+pub(crate) fn set_permanent_mac(state: &mut State, id: ObjectId, address: MacAddr) {
+    if let Ok(interface) = state.body_mut::<Interface>(id.id) {
+        interface.permanent_mac = address;
+        interface.settings.filters.primary = address;
     }
 }
 
@@ -97,15 +99,9 @@ impl Interface {
 const VERSION: (u16, u16) = (8, 5);
 
 impl Family for Interface {
-    const TYPE: ObjectType = ObjectType::Dpni;
     const VERSION: (u16, u16) = VERSION;
     const IRQS: u8 = 1;
     type Create = dpni::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,
@@ -122,7 +118,7 @@ impl Family for Interface {
             limits,
             resources,
             order,
-            born_address: MacAddr::ZERO,
+            permanent_mac: MacAddr::ZERO,
             enabled: false,
             told: LinkState::default(),
             settings,
@@ -169,7 +165,7 @@ impl Family for Interface {
             interface.enabled = false;
             interface.order.reset();
             interface.settings =
-                Settings::new(&interface.limits, &interface.resources, interface.born_address);
+                Settings::new(&interface.limits, &interface.resources, interface.permanent_mac);
             // Who resets needs not be told what that does to the link.
             interface.told = LinkState::default();
         }

@@ -10,6 +10,7 @@ mod filters;
 mod flow;
 mod forwarding;
 mod interface;
+mod layout;
 mod switch;
 mod vlans;
 
@@ -21,7 +22,7 @@ use super::{
     interfaces::{self, Bridge, Side},
 };
 use mc_abi::{
-    DecodeError, ObjectId, ObjectType, Params, Status,
+    ObjectId, ObjectType, Status,
     dpsw::{self, Command, options},
 };
 
@@ -60,17 +61,11 @@ impl Settings {
 }
 
 impl Family for Switch {
-    const TYPE: ObjectType = ObjectType::Dpsw;
     /// Of the headers of firmware 10.39.
     const VERSION: (u16, u16) = (8, 13);
     /// Interfaces, and the switch itself (`fsl_dpsw.h`).
     const IRQS: u8 = 2;
     type Create = dpsw::Create;
-    type Command = Command;
-
-    fn decode(number: u16, version: u8, params: &Params) -> Result<Command, DecodeError> {
-        Command::decode(number, version, params)
-    }
 
     fn create(
         state: &mut State,

@@ -2,19 +2,16 @@
 //! Layouts that are made, and those that cannot be.
 
 use crate::{
-    dpl::{
-        Config, Connection, Container, Dpl, Endpoint, Family, Object, ObjectName, Placement,
-        family::{DpbpConfig, DpciConfig, DpdmuxConfig, DpmacConfig, DpmcpConfig, DpswConfig},
-    },
+    dpl::{Config, Connection, Container, Dpl, Endpoint, Object, Placement},
     mc::{self, LoadError, State, testing::booted},
 };
-use mc_abi::{Label, ObjectId, ObjectType};
+use mc_abi::{Label, ObjectId, ObjectType, dpbp, dpci, dpdmux, dpmac, dpmcp, dpsw};
 
-fn name(family: Family, id: u32) -> ObjectName {
-    ObjectName { family, id }
+fn name(kind: ObjectType, id: u32) -> ObjectId {
+    ObjectId::new(kind, id)
 }
 
-fn place(object: ObjectName) -> Placement {
+fn place(object: ObjectId) -> Placement {
     Placement { object, plugged: true, label: None }
 }
 
@@ -38,8 +35,8 @@ fn an_empty_layout_gives_the_root() {
 
 #[test]
 fn containers_objects_labels_and_connections_are_made() {
-    let (one, two) = (name(Family::Dpci, 4), name(Family::Dpci, 7));
-    let dpci = || Config::Dpci(DpciConfig { num_of_priorities: 2, options: 0 });
+    let (one, two) = (name(ObjectType::Dpci, 4), name(ObjectType::Dpci, 7));
+    let dpci = || Config::Dpci(dpci::Create { num_of_priorities: 2, options: 0 });
     let end = |object| Endpoint { object, interface: 0 };
     let layout = Dpl {
         containers: vec![
@@ -54,7 +51,7 @@ fn containers_objects_labels_and_connections_are_made() {
             },
             root(vec![place(one)]),
         ],
-        objects: vec![Object { id: 4, config: dpci() }, Object { id: 7, config: dpci() }],
+        objects: vec![Object::new(4, dpci()), Object::new(7, dpci())],
         connections: vec![Connection {
             endpoint1: end(one),
             endpoint2: end(two),
@@ -80,10 +77,10 @@ fn containers_objects_labels_and_connections_are_made() {
 #[test]
 fn switches_and_demultiplexers_are_made_and_connected() {
     let (dpsw, dpdmux, dpmac) =
-        (name(Family::Dpsw, 2), name(Family::Dpdmux, 0), name(Family::Dpmac, 3));
-    let switch = DpswConfig { num_ifs: 4, flooding_cfg: 1, ..Default::default() };
-    let demux = DpdmuxConfig { method: 2, num_ifs: 2, default_if: 1, ..Default::default() };
-    let connection = |one, two: (ObjectName, u16)| Connection {
+        (name(ObjectType::Dpsw, 2), name(ObjectType::Dpdmux, 0), name(ObjectType::Dpmac, 3));
+    let switch = dpsw::Create { num_ifs: 4, flooding_cfg: 1, ..Default::default() };
+    let demux = dpdmux::Create { method: 2, num_ifs: 2, default_if: 1, ..Default::default() };
+    let connection = |one, two: (ObjectId, u16)| Connection {
         endpoint1: Endpoint { object: one, interface: 0 },
         endpoint2: Endpoint { object: two.0, interface: two.1 },
         committed_rate: 0,
@@ -92,9 +89,9 @@ fn switches_and_demultiplexers_are_made_and_connected() {
     let layout = |interface| Dpl {
         containers: vec![root(vec![place(dpsw), place(dpdmux), place(dpmac)])],
         objects: vec![
-            Object { id: 2, config: Config::Dpsw(switch.clone()) },
-            Object { id: 0, config: Config::Dpdmux(demux.clone()) },
-            Object { id: 3, config: Config::Dpmac(DpmacConfig { mac_id: 3 }) },
+            Object::new(2, Config::Dpsw(switch.clone())),
+            Object::new(0, Config::Dpdmux(demux.clone())),
+            Object::new(3, Config::Dpmac(dpmac::Create { mac: 3 })),
         ],
         connections: vec![connection(dpmac, (dpdmux, 0)), connection(dpsw, (dpdmux, interface))],
         ..Default::default()
@@ -110,8 +107,8 @@ fn switches_and_demultiplexers_are_made_and_connected() {
 
 #[test]
 fn what_cannot_be_made_is_named_with_advice() {
-    let bp = |id| Object { id, config: Config::Dpbp(DpbpConfig::default()) };
-    let dpbp = |id| place(name(Family::Dpbp, id));
+    let bp = |id| Object::new(id, Config::Dpbp(dpbp::Create {}));
+    let dpbp = |id| place(name(ObjectType::Dpbp, id));
     let child = |icid, portal_id| Container {
         id: 2,
         parent: Some(1),
@@ -130,17 +127,17 @@ fn what_cannot_be_made_is_named_with_advice() {
     let no_root = Dpl { containers: vec![child(None, None)], ..Default::default() };
     let wrong_root =
         Dpl { containers: vec![Container { id: 3, ..Default::default() }], ..Default::default() };
-    let portal = DpmcpConfig { portal_id: Some(0), options: 0 };
+    let portal = dpmcp::Create { portal: 0, options: 0 };
     let taken_portal = Dpl {
-        containers: vec![root(vec![place(name(Family::Dpmcp, 1))])],
-        objects: vec![Object { id: 1, config: Config::Dpmcp(portal) }],
+        containers: vec![root(vec![place(name(ObjectType::Dpmcp, 1))])],
+        objects: vec![Object::new(1, Config::Dpmcp(portal))],
         ..Default::default()
     };
     let lonely = Dpl {
         containers: vec![root(vec![])],
         connections: vec![Connection {
-            endpoint1: Endpoint { object: name(Family::Dpci, 0), interface: 0 },
-            endpoint2: Endpoint { object: name(Family::Dpci, 1), interface: 0 },
+            endpoint1: Endpoint { object: name(ObjectType::Dpci, 0), interface: 0 },
+            endpoint2: Endpoint { object: name(ObjectType::Dpci, 1), interface: 0 },
             committed_rate: 0,
             max_rate: 0,
         }],

@@ -2,10 +2,8 @@
 //! The default layout with a second container of many objects.
 
 use anyhow::Result;
-use board::dpl::{
-    Config, Container, Dpl, Object, Placement,
-    family::{DpbpConfig, DpconConfig},
-};
+use board::dpl::{Config, Container, Dpl, Object, Placement};
+use mc_abi::{dpbp, dpcon};
 
 /// Number of the container with many objects.
 pub const MANY: u32 = 3;
@@ -19,9 +17,9 @@ pub fn layout() -> Result<Dpl> {
     let mut layout = vm_tests::layout("default")?;
     let objects: Vec<Object> = (FIRST..FIRST + EACH)
         .flat_map(|id| {
-            let pool = Config::Dpbp(DpbpConfig::default());
-            let channel = Config::Dpcon(DpconConfig::default());
-            [Object { id, config: pool }, Object { id, config: channel }]
+            let pool = Config::Dpbp(dpbp::Create {});
+            let channel = Config::Dpcon(dpcon::Create { num_priorities: 2 });
+            [Object::new(id, pool), Object::new(id, channel)]
         })
         .collect();
     let placed = |object: &Object| Placement { object: object.name(), plugged: true, label: None };

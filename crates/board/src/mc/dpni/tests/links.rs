@@ -2,13 +2,7 @@
 //! Links: interfaces, ports, and who is told of what.
 
 use super::*;
-use crate::{
-    dpl::{
-        self,
-        family::{DpmacConfig, DpniConfig},
-    },
-    fabric::Message as Msi,
-};
+use crate::{dpl, fabric::Message as Msi};
 use mc_abi::{
     ObjectType,
     blocks::{LinkConfig, LinkState},
@@ -167,16 +161,18 @@ fn ports_are_those_of_the_chip() {
 
 #[test]
 fn a_layout_gives_addresses_and_a_configuration_ports() {
-    use dpl::{Connection, Container, Dpc, Dpl, Endpoint, Family, Object, ObjectName, Placement};
+    use dpl::{Connection, Container, Dpc, Dpl, Endpoint, Object, Placement};
     let names = [
-        ObjectName { family: Family::Dpni, id: 4 },
-        ObjectName { family: Family::Dpni, id: 7 },
-        ObjectName { family: Family::Dpmac, id: 5 },
+        ObjectId::new(ObjectType::Dpni, 4),
+        ObjectId::new(ObjectType::Dpni, 7),
+        ObjectId::new(ObjectType::Dpmac, 5),
     ];
     let [own, inheriting, port] = names;
     let place = |object| Placement { object, plugged: true, label: None };
-    let interface =
-        |mac_address| dpl::Config::Dpni(DpniConfig { mac_address, ..Default::default() });
+    let interface = |id, mac_address| {
+        let config = dpl::Config::Dpni(dpni::Create::default());
+        Object { id, config, mac_address }
+    };
     let layout = Dpl {
         containers: vec![Container {
             id: 1,
@@ -184,9 +180,9 @@ fn a_layout_gives_addresses_and_a_configuration_ports() {
             ..Default::default()
         }],
         objects: vec![
-            Object { id: own.id, config: interface(Some([2, 0, 0, 0, 0, 8])) },
-            Object { id: inheriting.id, config: interface(None) },
-            Object { id: port.id, config: dpl::Config::Dpmac(DpmacConfig { mac_id: 5 }) },
+            interface(own.id, Some(MacAddr([2, 0, 0, 0, 0, 8]))),
+            interface(inheriting.id, None),
+            Object::new(port.id, dpl::Config::Dpmac(dpmac::Create { mac: 5 })),
         ],
         connections: vec![Connection {
             endpoint1: Endpoint { object: inheriting, interface: 0 },

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Network interface: what a layout says of a `dpni`.
+//! What a layout says of a network interface.
 
-use crate::dpl::fields::{Fields, Symbol, Writing, symbol};
+use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
+use mc_abi::{MacAddr, dpni::Create};
 
 /// `DPNI_OPT_*` of firmware 10.40 (`fsl_dpni.h`).
-pub const OPTIONS: &[Symbol] = &[
+const OPTIONS: &[Symbol] = &[
     symbol("DPNI_OPT_TX_FRM_RELEASE", 0x0001),
     symbol("DPNI_OPT_NO_MAC_FILTER", 0x0002),
     symbol("DPNI_OPT_HAS_POLICING", 0x0004),
@@ -60,46 +61,13 @@ const OBSOLETE: &[(&str, &str)] = &[
     ("max_open_frames_ipv6", ""),
 ];
 
-/// What the create command of a `dpni` carries. 0 asks for the firmware's
-/// default, which an absent property means as well.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DpniConfig {
-    /// [`OPTIONS`], and bits that have no public name.
-    pub options: u32,
-    /// Entries of the flow steering table, at most 1024; 0: 64.
-    pub fs_entries: u16,
-    /// Entries of the VLAN filter, at most 16; 0: no filtering.
-    pub vlan_filter_entries: u8,
-    /// Entries of the MAC filter besides the primary address, at most 80;
-    /// 0: 16, as observed on firmware 10.39 (the header says 80).
-    pub mac_filter_entries: u8,
-    /// Queues that traffic is spread over; 0: 1. The header's limit of 8 is
-    /// outdated: layouts of the LX2160A ask for 16, tools allow 32.
-    pub num_queues: u8,
-    /// Traffic classes, at most 16 (of which receive uses 8); 0: 1.
-    pub num_tcs: u8,
-    /// Traffic classes for receive, at most 8; 0: as `num_tcs`.
-    pub num_rx_tcs: u8,
-    /// Entries of the QoS table, at most 64; 0: 64, or none with one class.
-    pub qos_entries: u8,
-    /// Congestion groups, with `DPNI_OPT_CUSTOM_CG`; 0: one per class.
-    pub num_cgs: u8,
-    /// Order point records, with `DPNI_OPT_CUSTOM_OPR`; 0: one per queue.
-    pub num_opr: u16,
-    /// Bytes of a distribution key, at most 56; 0: 24.
-    pub dist_key_size: u8,
-    /// Egress channels, at most 32; 0: 1.
-    pub num_channels: u8,
-    /// Primary address. No part of the create command: boot loaders write it
-    /// into the layout, and the firmware sets it after creation.
-    pub mac_address: Option<[u8; 6]>,
-}
-
 /// The one interface type that any layout names.
 const TYPES: &[Symbol] = &[symbol("DPNI_TYPE_NIC", 0)];
 
-impl DpniConfig {
-    pub(super) fn read(fields: &Fields<'_>) -> Self {
+impl Properties for Create {
+    /// The header's limit of 8 queues is outdated: layouts of the LX2160A ask for
+    /// 16, tools allow 32.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
         fields.obsolete(OBSOLETE);
         fields.choice("type", TYPES);
         Self {
@@ -115,11 +83,10 @@ impl DpniConfig {
             num_opr: fields.half("num_opr", 128),
             dist_key_size: fields.byte("dist_key_size", 56),
             num_channels: fields.byte("num_channels", 32),
-            mac_address: fields.mac_address("mac_addr"),
         }
     }
 
-    pub(super) fn write(&self, to: &mut Writing) {
+    fn write(&self, to: &mut Writing) {
         to.options("options", self.options.into(), OPTIONS);
         to.nonzero("num_queues", self.num_queues);
         to.nonzero("num_tcs", self.num_tcs);
@@ -132,8 +99,9 @@ impl DpniConfig {
         to.nonzero("num_opr", self.num_opr);
         to.nonzero("dist_key_size", self.dist_key_size);
         to.nonzero("num_channels", self.num_channels);
-        if let Some(address) = self.mac_address {
-            to.cells("mac_addr", address.map(u32::from));
-        }
+    }
+
+    fn mac_address(fields: &Fields<'_>) -> Option<MacAddr> {
+        fields.mac_address("mac_addr").map(MacAddr)
     }
 }

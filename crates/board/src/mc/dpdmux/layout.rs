@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Demultiplexer: what a layout says of a `dpdmux`.
+//! What a layout says of a demultiplexer.
 
-use crate::dpl::fields::{Fields, Symbol, Writing, symbol};
+use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
+use mc_abi::dpdmux::Create;
 
 /// `DPDMUX_OPT_*` of firmware 10.40 (`fsl_dpdmux.h`).
-pub const OPTIONS: &[Symbol] = &[
+const OPTIONS: &[Symbol] = &[
     symbol("DPDMUX_OPT_BRIDGE_EN", 0x02),
     symbol("DPDMUX_OPT_CLS_MASK_SUPPORT", 0x20),
     symbol("DPDMUX_OPT_AUTO_MAX_FRAME_LEN", 0x40),
 ];
 
 /// `DPDMUX_METHOD_*`.
-pub const METHODS: &[Symbol] = &[
+const METHODS: &[Symbol] = &[
     symbol("DPDMUX_METHOD_NONE", 0),
     symbol("DPDMUX_METHOD_C_VLAN_MAC", 1),
     symbol("DPDMUX_METHOD_MAC", 2),
@@ -26,34 +27,8 @@ const DEFAULT_METHOD: u64 = 1;
 const MANIPULATIONS: &[Symbol] =
     &[symbol("DPDMUX_MANIP_NONE", 0), symbol("DPDMUX_MANIP_ADD_REMOVE_S_VLAN", 1)];
 
-/// What the create command of a `dpdmux` carries. 0 asks for the firmware's
-/// default, which an absent property means as well.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DpdmuxConfig {
-    /// Value of one of [`METHODS`].
-    pub method: u8,
-    /// `DPDMUX_MANIP_*`: 0 none, 1 add and remove an S-VLAN tag.
-    pub manip: u8,
-    /// Downlinks; the uplink is interface 0 and not counted.
-    pub num_ifs: u16,
-    /// Downlink that takes what nothing else matches; 0: none.
-    pub default_if: u16,
-    /// [`OPTIONS`].
-    pub options: u64,
-    /// Entries of the address table; 0: 64 per interface.
-    pub max_dmat_entries: u16,
-    /// Multicast groups; 0: 32.
-    pub max_mc_groups: u16,
-    /// VLAN ids in the method C_VLAN_MAC; 0: 16.
-    pub max_vlan_ids: u16,
-    /// Internal buffers of 256 bytes.
-    pub mem_size: u16,
-    /// Bytes of the key in the method CUSTOM, at most 56.
-    pub custom_key_size: u8,
-}
-
-impl DpdmuxConfig {
-    pub(super) fn read(fields: &Fields<'_>) -> Self {
+impl Properties for Create {
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
         let method = fields.choice("method", METHODS).unwrap_or(DEFAULT_METHOD);
         let num_ifs = fields.half("num_ifs", u16::MAX - 1);
         if num_ifs == 0 {
@@ -83,7 +58,7 @@ impl DpdmuxConfig {
         }
     }
 
-    pub(super) fn write(&self, to: &mut Writing) {
+    fn write(&self, to: &mut Writing) {
         to.symbol("method", self.method.into(), METHODS);
         to.symbol("manip", self.manip.into(), MANIPULATIONS);
         to.number("num_ifs", self.num_ifs);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Switch: what a layout says of a `dpsw`.
+//! What a layout says of a switch.
 
-use crate::dpl::fields::{Fields, Symbol, Writing, symbol};
+use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
+use mc_abi::dpsw::Create;
 
 /// `DPSW_OPT_*` of firmware 10.40 (`fsl_dpsw.h`).
-pub const OPTIONS: &[Symbol] = &[
+const OPTIONS: &[Symbol] = &[
     symbol("DPSW_OPT_FLOODING_DIS", 0x001),
     symbol("DPSW_OPT_MULTICAST_DIS", 0x004),
     symbol("DPSW_OPT_CTRL_IF_DIS", 0x010),
@@ -26,60 +27,9 @@ const MAX_INTERFACES: u32 = 64;
 /// Neither header nor manual give the firmware's default; `restool` uses 4.
 const DEFAULT_INTERFACES: u16 = 4;
 
-/// What the create command of a `dpsw` carries. 0 asks for the firmware's
-/// default, which an absent property means as well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DpswConfig {
-    /// Ports, 1 to 64.
-    pub num_ifs: u16,
-    /// [`OPTIONS`].
-    pub options: u64,
-    /// Most VLANs; 0: 16.
-    pub max_vlans: u16,
-    /// Meters of a port.
-    pub max_meters_per_if: u8,
-    /// Most forwarding tables; 0: 16.
-    pub max_fdbs: u8,
-    /// Entries of the default forwarding table; 0: 1024. Layouts call it
-    /// `num_fdb_entries`.
-    pub max_fdb_entries: u16,
-    /// Seconds until an entry ages; 0: 300.
-    pub fdb_aging_time: u16,
-    /// Multicast groups of a forwarding table; 0: 32.
-    pub max_fdb_mc_groups: u16,
-    /// Internal buffers of 256 bytes.
-    pub mem_size: u16,
-    /// `DPSW_COMPONENT_TYPE_*`: 0 C-VLAN, 1 S-VLAN.
-    pub component_type: u8,
-    /// `DPSW_FLOODING_*`: 0 per VLAN, 1 per forwarding table. Linux's switch
-    /// driver binds with 1 only.
-    pub flooding_cfg: u8,
-    /// `DPSW_BROADCAST_*`: 0 per object, 1 per forwarding table. Linux's
-    /// switch driver binds with 1 only.
-    pub broadcast_cfg: u8,
-}
-
-impl Default for DpswConfig {
-    fn default() -> Self {
-        Self {
-            num_ifs: DEFAULT_INTERFACES,
-            options: 0,
-            max_vlans: 0,
-            max_meters_per_if: 0,
-            max_fdbs: 0,
-            max_fdb_entries: 0,
-            fdb_aging_time: 0,
-            max_fdb_mc_groups: 0,
-            mem_size: 0,
-            component_type: 0,
-            flooding_cfg: 0,
-            broadcast_cfg: 0,
-        }
-    }
-}
-
-impl DpswConfig {
-    pub(super) fn read(fields: &Fields<'_>) -> Self {
+impl Properties for Create {
+    /// Layouts call the entries of a forwarding table `num_fdb_entries`.
+    fn read(fields: &Fields<'_>, _id: u32) -> Self {
         let num_ifs = fields.number("num_ifs", 1..=MAX_INTERFACES);
         let by_dpl_name = fields.half("num_fdb_entries", u16::MAX);
         let by_api_name = fields.half("max_fdb_entries", u16::MAX);
@@ -99,7 +49,7 @@ impl DpswConfig {
         }
     }
 
-    pub(super) fn write(&self, to: &mut Writing) {
+    fn write(&self, to: &mut Writing) {
         to.number("num_ifs", self.num_ifs);
         to.options("options", self.options, OPTIONS);
         to.nonzero("max_vlans", self.max_vlans);
