@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// How long, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// How many inputs, instead of how long.
+    #[arg(long, conflicts_with_all = ["seconds", "input"])]
+    runs: Option<u64>,
     /// Run this input once, and no others.
     #[arg(long)]
     input: Option<std::path::PathBuf>,
@@ -92,7 +95,10 @@ fn driver(shell: &Shell, args: &Args) -> Result<()> {
 
 fn library(shell: &Shell, args: &Args) -> Result<()> {
     let name = args.target.name();
-    let seconds = args.seconds.to_string();
+    let limit = match args.runs {
+        Some(runs) => format!("-runs={runs}"),
+        None => format!("-max_total_time={}", args.seconds),
+    };
     let corpus = format!("fuzz/corpus/{name}");
     shell.create_dir(&corpus)?;
     let artifacts = format!("fuzz/artifacts/{name}");
@@ -100,11 +106,7 @@ fn library(shell: &Shell, args: &Args) -> Result<()> {
     let what = match &args.input {
         Some(input) => vec![input.clone().into_os_string()],
         // Inputs need some length to get anywhere: no growing from one byte.
-        None => {
-            [&*corpus, &format!("-max_total_time={seconds}"), "-len_control=0", "-max_len=1500"]
-                .map(Into::into)
-                .to_vec()
-        }
+        None => [&*corpus, &limit, "-len_control=0", "-max_len=1500"].map(Into::into).to_vec(),
     };
     let host = host(shell)?;
     // A target triple keeps the flags away from build scripts.

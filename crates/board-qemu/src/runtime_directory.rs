@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The private directory of one machine, for its sockets and files.
 //!
-//! It goes away with the machine. One whose process was killed outright stays
-//! behind; its lock, which the kernel has dropped, tells the next start that
-//! nobody uses it.
+//! It goes away with the machine. One whose process was killed outright stays behind
+//! until the next start: its lock, which the kernel has dropped, says that nobody uses it.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
 
 use crate::error::VmError;
 
 const PREFIX: &str = "fslmc-";
 const LOCK: &str = "lock";
-/// An unlocked directory that is younger is about to be locked.
+/// An unlocked directory that is younger may be about to be locked, unless the process
+/// that its name has is gone.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 /// A directory that only this user may enter, locked and removed at the end.
@@ -46,8 +48,9 @@ impl RuntimeDirectory {
         }
         remove_abandoned(parent, ABANDONED_AFTER);
         let private = fs::Permissions::from_mode(0o700);
+        let prefix = format!("{PREFIX}{}-", std::process::id());
         let directory =
-            tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir_in(parent)?;
+            tempfile::Builder::new().prefix(&prefix).permissions(private).tempdir_in(parent)?;
         let lock = File::create(directory.path().join(LOCK))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self { directory, _lock: lock })
@@ -64,22 +67,34 @@ fn usual_parent() -> PathBuf {
 /// somebody else's and stays.
 fn remove_abandoned(parent: &Path, age: Duration) {
     let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in
-        entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
-    {
+    for entry in entries.flatten() {
         let directory = entry.path();
-        if is_abandoned(&directory.join(LOCK), age) {
+        if is_abandoned(&directory, &entry.file_name().to_string_lossy(), age) {
             tracing::debug!("removing {}, which nobody uses any more", directory.display());
             let _ = fs::remove_dir_all(&directory);
         }
     }
 }
 
-fn is_abandoned(lock: &Path, age: Duration) -> bool {
-    let Ok(file) = File::open(lock) else { return false };
+/// Whether a directory is one of ours that nobody uses. A lock that is held says that it
+/// is used, also by a process in another container, whose number says nothing here.
+fn is_abandoned(directory: &Path, name: &str, age: Duration) -> bool {
+    let Some(rest) = name.strip_prefix(PREFIX) else { return false };
+    let owner = rest.split_once('-').and_then(|(pid, _)| Pid::from_raw(pid.parse().ok()?));
+    let is_dead = owner.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+    let lock = directory.join(LOCK);
+    let Ok(file) = File::open(&lock) else {
+        // Killed before it made the lock: with no process in the name, it is not ours.
+        let modified = fs::metadata(directory).and_then(|found| found.modified());
+        return is_dead && !lock.exists() && is_older(modified, age);
+    };
     let modified = file.metadata().and_then(|metadata| metadata.modified());
-    let is_old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|elapsed| elapsed >= age));
-    is_old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+    (is_dead || is_older(modified, age))
+        && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+fn is_older(modified: io::Result<SystemTime>, age: Duration) -> bool {
+    modified.is_ok_and(|time| time.elapsed().is_ok_and(|elapsed| elapsed >= age))
 }
 
 #[cfg(test)]
@@ -123,5 +138,40 @@ mod tests {
         assert!(!abandoned.exists());
         assert!(foreign.exists(), "it has no lock: not ours");
         assert!(used.path().exists(), "locked");
+    }
+
+    /// The number of a process that has ended.
+    fn dead_process() -> u32 {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        child.id()
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes_at_the_next_start() {
+        let parent = tempfile::tempdir().unwrap();
+        let (dead, living) = (dead_process(), std::process::id());
+        let make = |name: String, lock: bool| {
+            let directory = parent.path().join(name);
+            fs::create_dir(&directory).unwrap();
+            fs::write(directory.join("initramfs"), "").unwrap();
+            if lock {
+                fs::write(directory.join(LOCK), "").unwrap();
+            }
+            directory
+        };
+        let left = make(format!("fslmc-{dead}-aaaaaa"), true);
+        let starting = make(format!("fslmc-{living}-bbbbbb"), true);
+        let locked = make(format!("fslmc-{dead}-cccccc"), true);
+        let never_locked = make(format!("fslmc-{dead}-dddddd"), false);
+        // As a process in another container, whose number is not known here, holds it.
+        let lock = File::open(locked.join(LOCK)).unwrap();
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        drop(RuntimeDirectory::new(Some(parent.path())).unwrap());
+        assert!(!left.exists());
+        assert!(starting.exists() && locked.exists());
+        assert!(never_locked.exists(), "too young");
+        remove_abandoned(parent.path(), Duration::ZERO);
+        assert!(!never_locked.exists() && locked.exists());
     }
 }

@@ -25,6 +25,13 @@ use std::{
 };
 
 fn main() {
+    if let Err(error) = dtc().arg("--version").stdout(Stdio::null()).status() {
+        eprintln!(
+            "the benches compile layouts and find no dtc ({error}): run `cargo xtask bench`, which \
+             brings one, or install device-tree-compiler, or set DTC"
+        );
+        std::process::exit(1);
+    }
     divan::main();
 }
 
@@ -88,7 +95,7 @@ fn compile(source: &str) -> Vec<u8> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("dtc runs: install the package device-tree-compiler, or set DTC");
+        .expect("it has run before");
     child.stdin.take().expect("it is piped").write_all(source.as_bytes()).expect("dtc reads");
     child.wait_with_output().expect("dtc ends").stdout
 }

@@ -177,11 +177,10 @@ mod tests {
 
     #[test]
     fn a_device_without_group_is_named_with_the_reason() {
-        let root = std::env::temp_dir().join(format!("dprc-group-{}", std::process::id()));
-        let device = root.join("devices/dprc.2");
-        let _ = std::fs::remove_dir_all(&root);
+        let root = tempfile::tempdir().unwrap();
+        let device = root.path().join("devices/dprc.2");
         std::fs::create_dir_all(&device).unwrap();
-        let bus = Bus::at(root.to_str().unwrap());
+        let bus = Bus::at(root.path().to_str().unwrap());
         let error = number_on(&bus, "dprc.2").unwrap_err().to_string();
         assert!(
             error.contains("dprc.2 has no IOMMU group") && error.contains("iommu-map"),
@@ -190,6 +189,5 @@ mod tests {
         let link = device.join("iommu_group");
         std::os::unix::fs::symlink("../../kernel/iommu_groups/17", link).unwrap();
         assert_eq!(number_on(&bus, "dprc.2").unwrap(), 17);
-        std::fs::remove_dir_all(&root).unwrap();
     }
 }

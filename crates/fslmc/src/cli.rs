@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The command line.
 
-use crate::{faults, kit::Driver};
+use crate::{
+    faults,
+    kernel::{self, KernelChoice, KernelChoiceError},
+    kit::Driver,
+};
 use board::{Soc, faults::Rule};
 use clap::{Args, Parser, Subcommand};
 use setup::{DEFAULT_SUITE, Userland};
@@ -55,10 +59,13 @@ pub struct Setup {
     /// Compare every unpacked file with what the packages had.
     #[arg(long, conflicts_with = "refresh")]
     pub verify: bool,
-    /// Which vfio-fsl-mc driver the other commands are to use: what builds modules is
-    /// needed for the one in Rust only.
-    #[arg(long, value_enum, env = "FSLMC_DRIVER", default_value_t = Driver::Rust)]
-    pub driver: Driver,
+    /// Which vfio-fsl-mc driver the other commands are to use (default: rust, or stock
+    /// with --kernel): what builds modules is needed for the one in Rust only.
+    #[arg(long, value_enum, env = "FSLMC_DRIVER")]
+    pub driver: Option<Driver>,
+    /// The kernel that the other commands are to boot.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
     /// Packages of a guest's root file system, to be there when `run` asks for them.
     #[command(flatten)]
     pub userland: UserlandArgs,
@@ -71,9 +78,10 @@ pub struct Demo {
     #[command(flatten)]
     pub machine: MachineArgs,
 
-    /// Which vfio-fsl-mc driver hands the container over.
-    #[arg(long, value_enum, env = "FSLMC_DRIVER", default_value_t = Driver::Rust)]
-    pub driver: Driver,
+    /// Which vfio-fsl-mc driver hands the container over (default: rust, or stock with
+    /// --kernel).
+    #[arg(long, value_enum, env = "FSLMC_DRIVER")]
+    pub driver: Option<Driver>,
 }
 
 /// Boots the board and runs a command in it.
@@ -83,9 +91,9 @@ pub struct Run {
     #[command(flatten)]
     pub machine: MachineArgs,
 
-    /// Which vfio-fsl-mc driver the board has.
-    #[arg(long, value_enum, env = "FSLMC_DRIVER", default_value_t = Driver::Rust)]
-    pub driver: Driver,
+    /// Which vfio-fsl-mc driver the board has (default: rust, or stock with --kernel).
+    #[arg(long, value_enum, env = "FSLMC_DRIVER")]
+    pub driver: Option<Driver>,
 
     /// Bind this container to vfio-fsl-mc before COMMAND runs. May be repeated.
     #[arg(long, value_name = "dprc.N", value_parser = container)]
@@ -154,9 +162,40 @@ impl UserlandArgs {
     }
 }
 
+/// The kernel.
+#[derive(Debug, Args)]
+pub struct KernelArgs {
+    /// Kernel to boot: debian:VERSION, as debian:6.12; debian:SUITE, as debian:testing; the
+    /// folder that one was built in; or a file Image. Default: the board's own.
+    #[arg(long, value_name = "KERNEL", env = kernel::VARIABLE)]
+    pub kernel: Option<String>,
+
+    /// Modules of --kernel Image: its /lib/modules/<release>, or the folder that `make
+    /// modules_install INSTALL_MOD_PATH=` was given.
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    pub kernel_modules: Option<PathBuf>,
+}
+
+impl KernelArgs {
+    /// What was chosen.
+    ///
+    /// # Errors
+    /// [`KernelChoiceError`].
+    pub fn choice(&self) -> Result<KernelChoice, KernelChoiceError> {
+        match self.kernel.as_deref().filter(|text| !text.is_empty()) {
+            Some(text) => KernelChoice::parse(text, self.kernel_modules.as_deref()),
+            None => Ok(KernelChoice::Board),
+        }
+    }
+}
+
 /// The machine to boot.
 #[derive(Debug, Args)]
 pub struct MachineArgs {
+    /// The kernel.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+
     /// The chip on the board: lx2160a, ls2088a or ls1088a.
     #[arg(long, value_name = "CHIP", default_value = DEFAULT_SOC, value_parser = soc)]
     pub soc: Soc,
@@ -257,6 +296,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Documents go out of date where nobody types what they say.
+    #[test]
+    fn documented_commands_exist() {
+        let checkout = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let mut commands = test_support::documented::commands(checkout, &["fslmc"]);
+        let by_cargo = ["cargo", "run", "--release", "--"];
+        commands.extend(test_support::documented::commands(checkout, &by_cargo));
+        assert!(commands.len() > 15, "{commands:?}");
+        for (place, words) in commands {
+            let words = std::iter::once("fslmc").chain(words.iter().map(String::as_str));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{place}: {error}");
+            }
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What a machine is started with: emulator, kernel, guest programs.
 
+use crate::kernel::{Found, KernelChoice, KernelChoiceError};
 use miette::Diagnostic;
-use setup::{BuiltDriver, Cache, Kernel, Need, Parts, Progress};
+use setup::{BuiltDriver, Cache, DebianKernel, Kernel, Need, Parts, Progress};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -36,6 +37,16 @@ pub enum Driver {
 }
 
 impl Driver {
+    /// The driver of a machine that nobody has chosen one for: this project's, where
+    /// there is one for the kernel.
+    pub fn usual(kernel: &KernelChoice) -> Self {
+        if *kernel == KernelChoice::Board || driver_module().is_some() {
+            Self::Rust
+        } else {
+            Self::Stock
+        }
+    }
+
     /// The sets of packages that a machine with this driver needs.
     pub fn needs(self) -> &'static [Need] {
         match self {
@@ -45,11 +56,12 @@ impl Driver {
     }
 }
 
-/// Names the folder of a kernel that was built by hand.
-const KERNEL: &str = "FSLMC_KERNEL";
-
 /// Names a driver in Rust that was built by hand.
 const MODULE: &str = "FSLMC_DRIVER_MODULE";
+
+fn driver_module() -> Option<PathBuf> {
+    std::env::var_os(MODULE).map(PathBuf::from)
+}
 
 /// Why a machine has not all that it needs.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -71,10 +83,17 @@ pub enum KitError {
     #[error(transparent)]
     #[diagnostic(help("--driver stock takes the kernel's own driver"))]
     Driver(setup::Error),
-    /// The set-up builds the driver for Debian's kernel alone.
-    #[error("there is no driver in Rust for the kernel that {KERNEL} names")]
-    #[diagnostic(help("build it (docs/debug-kernel.md) and set {MODULE} to the module"))]
-    NoModule,
+    /// The kernel is not understood.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Kernel(#[from] KernelChoiceError),
+    /// The set-up builds the driver for the board's kernel alone.
+    #[error("the driver in Rust is built for the board's own kernel, not for Linux {0}")]
+    #[diagnostic(help(
+        "--driver stock takes the kernel's own driver; or build it for this kernel \
+         (docs/debug-kernel.md) and set {MODULE} to the module"
+    ))]
+    NoModule(String),
     /// A machine is to have a driver that was not built.
     #[error("the driver in Rust was not built: the kit was prepared for another driver")]
     NotBuilt,
@@ -102,37 +121,51 @@ pub struct Kit {
     pub busybox: PathBuf,
     /// The driver in Rust, if the kit was prepared for it.
     pub driver: Option<BuiltDriver>,
+    /// Keeps a fetched kernel from being removed.
+    _kernel: Option<DebianKernel>,
 }
 
 impl Kit {
-    /// Finds all parts; fetches and builds what is missing. The driver in Rust is
-    /// built only for [`Driver::Rust`]; the stock one is there in any case.
-    ///
-    /// The kernel is Debian's, or the one that was built in the folder that
-    /// `FSLMC_KERNEL` names. `FSLMC_DRIVER_MODULE` names a driver in Rust that was
-    /// built by hand; for a kernel other than Debian's there must be one.
+    /// As [`Kit::with_kernel`], with the kernel that `FSLMC_KERNEL` names, else the
+    /// board's.
     ///
     /// # Errors
     /// [`KitError`].
     pub fn prepare(driver: Driver, progress: &dyn Progress) -> Result<Self, KitError> {
+        Self::with_kernel(&KernelChoice::from_env()?, driver, progress)
+    }
+
+    /// Finds all parts; fetches and builds what is missing. The driver in Rust is
+    /// built only for [`Driver::Rust`]; the stock one is there in any case.
+    ///
+    /// `FSLMC_DRIVER_MODULE` names a driver in Rust that was built by hand; for another
+    /// kernel than the board's there must be one.
+    ///
+    /// # Errors
+    /// [`KitError`].
+    pub fn with_kernel(
+        kernel: &KernelChoice,
+        driver: Driver,
+        progress: &dyn Progress,
+    ) -> Result<Self, KitError> {
         let cache = Cache::from_env()?;
-        let module = std::env::var_os(MODULE).map(PathBuf::from);
-        // What is built already needs nothing to build it.
-        let needs = if module.is_some() { Driver::Stock.needs() } else { driver.needs() };
+        let module = driver_module();
+        // What is built already, or cannot be built, needs nothing to build it.
+        let builds = module.is_none() && *kernel == KernelChoice::Board;
+        let needs = if builds { driver.needs() } else { Driver::Stock.needs() };
         let parts = cache.ensure(needs, progress)?;
         let program = guest_program(&parts, cache.folder())?;
-        let own = std::env::var_os(KERNEL).map(PathBuf::from);
-        let kernel = match &own {
-            Some(folder) => Kernel::built_in(folder)?,
-            None => parts.kernel()?,
-        };
+        let Found { kernel, kept } = kernel.find(&cache, &parts, progress)?;
         let driver = match (driver, module) {
             (Driver::Stock | Driver::None, _) => None,
             (Driver::Rust, Some(file)) => Some(BuiltDriver::of_file(&file, &kernel)?),
-            (Driver::Rust, None) if own.is_some() => return Err(KitError::NoModule),
+            (Driver::Rust, None) if !builds => {
+                return Err(KitError::NoModule(kernel.release().to_owned()));
+            }
             (Driver::Rust, None) => Some(rust_driver(&parts, progress)?),
         };
-        Ok(Self { kernel, busybox: parts.busybox()?, program, driver, parts })
+        let busybox = parts.busybox()?;
+        Ok(Self { kernel, busybox, program, driver, parts, _kernel: kept })
     }
 
     /// The bytes of a file of the kit.

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod faults;
 pub mod image;
 mod interrupt;
+pub mod kernel;
 pub mod kit;
 pub mod machine;
 mod progress;

@@ -6,7 +6,9 @@ use clap::Parser;
 use fslmc::{
     check,
     cli::{self, Cli, Command},
-    demo, kit, progress, root, run, session,
+    demo,
+    kernel::KernelChoice,
+    kit, progress, root, run, session,
 };
 use miette::{IntoDiagnostic, Result};
 use std::process::ExitCode;
@@ -45,7 +47,9 @@ fn main() -> Result<ExitCode> {
 fn set_up(args: &cli::Setup) -> Result<()> {
     use setup::Cache;
     let cache = Cache::from_env().into_diagnostic()?;
-    let needs = args.driver.needs();
+    let kernel = args.kernel.choice()?;
+    let driver = args.driver.unwrap_or_else(|| kit::Driver::usual(&kernel));
+    let needs = driver.needs();
     let progress = progress();
     if args.verify {
         cache.verify(needs, &*progress).into_diagnostic()?;
@@ -58,8 +62,11 @@ fn set_up(args: &cli::Setup) -> Result<()> {
         if let Some(request) = &userland {
             cache.refresh_userland(request, &*progress).into_diagnostic()?;
         }
+        if let KernelChoice::Debian(version) = &kernel {
+            cache.refresh_debian_kernel(version, &*progress).into_diagnostic()?;
+        }
     }
-    let kit = kit::Kit::prepare(args.driver, &*progress)?;
+    let kit = kit::Kit::with_kernel(&kernel, driver, &*progress)?;
     if let Some(request) = &userland {
         root::Root::of_packages(&kit, request, &*progress)?;
     }

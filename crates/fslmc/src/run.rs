@@ -7,7 +7,7 @@ use crate::{
     interrupt::Interrupts,
     kit::Driver,
     machine::SHARED_PATH,
-    session::{self, Request, RootChoice},
+    session::{self, Booted, Request, RootChoice},
     terminal::RawTerminal,
 };
 use board_qemu::{SharedDirectory, StopHandle};
@@ -20,7 +20,7 @@ use std::{io, path::Path};
 /// # Errors
 /// What kept the command from running.
 pub fn run(args: &cli::Run) -> Result<i32> {
-    if args.driver == Driver::None && !args.bind.is_empty() {
+    if args.driver == Some(Driver::None) && !args.bind.is_empty() {
         return Err(miette!(
             help = "leave out --driver none, or --bind",
             "--bind needs a vfio-fsl-mc driver, and --driver none loads none"
@@ -30,7 +30,7 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     let interrupts = Interrupts::catch(stop.clone()).into_diagnostic()?;
     let shared = if args.no_share { None } else { Some(shared(&args.share, args.read_only)?) };
     let cwd = if shared.is_some() { SHARED_PATH } else { "/" };
-    let mut machine = session::boot(Request {
+    let Booted { mut machine, .. } = session::boot(Request {
         machine: &args.machine,
         driver: args.driver,
         shared,
@@ -44,7 +44,9 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     })?;
     // Containers for user space first: the portals that remain are those that
     // the kernel's own driver spreads over the processors.
-    if !args.bind.is_empty() {
+    // A driver that was asked for is loaded even if it gets nothing yet.
+    let wants_driver = matches!(args.driver, Some(Driver::Rust | Driver::Stock));
+    if wants_driver || !args.bind.is_empty() {
         machine.bind(&args.bind)?;
     }
     machine.load(&["fsl-mc-dpio"])?;

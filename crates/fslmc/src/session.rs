@@ -23,15 +23,15 @@ use std::{
     path::Path,
     process::Command,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// What a machine is started for.
 pub struct Request<'a> {
     /// The machine.
     pub machine: &'a MachineArgs,
-    /// Its vfio-fsl-mc.
-    pub driver: Driver,
+    /// Its vfio-fsl-mc; the usual one where none is chosen.
+    pub driver: Option<Driver>,
     /// A directory that the guest sees.
     pub shared: Option<SharedDirectory>,
     /// The guest's root file system.
@@ -56,15 +56,28 @@ pub enum RootChoice<'a> {
     Path(&'a Path),
 }
 
+/// A machine that has booted, and how long that took.
+pub struct Booted {
+    /// The machine.
+    pub machine: Machine,
+    /// Fetching, unpacking and building what was missing.
+    pub set_up: Duration,
+    /// From the start of the emulator until the guest took orders.
+    pub boot: Duration,
+}
+
 /// Sets up what is missing and boots.
 ///
 /// # Errors
 /// What is wrong, and where.
-pub fn boot(request: Request<'_>) -> Result<Machine> {
+pub fn boot(request: Request<'_>) -> Result<Booted> {
+    let start = Instant::now();
     let args = request.machine;
     check_hugepages(request.hugepages, args.memory)?;
     let progress = progress();
-    let kit = Kit::prepare(request.driver, &*progress)?;
+    let kernel = args.kernel.choice()?;
+    let driver = request.driver.unwrap_or_else(|| Driver::usual(&kernel));
+    let kit = Kit::with_kernel(&kernel, driver, &*progress)?;
     let root = match &request.root {
         RootChoice::Initial => None,
         RootChoice::Packages(packages) => Some(Root::of_packages(&kit, packages, &*progress)?),
@@ -94,7 +107,7 @@ pub fn boot(request: Request<'_>) -> Result<Machine> {
         shared: request.shared,
         root: root.map(Arc::new),
         hugepages: request.hugepages,
-        driver: request.driver,
+        driver,
         modules: request.modules,
         console_file,
         console_hook,
@@ -102,7 +115,9 @@ pub fn boot(request: Request<'_>) -> Result<Machine> {
         watch: request.watch,
         ..Options::new(layout)
     };
-    Ok(Machine::start(&kit, options)?)
+    let set_up = start.elapsed();
+    let machine = Machine::start(&kit, options)?;
+    Ok(Booted { machine, set_up, boot: start.elapsed().saturating_sub(set_up) })
 }
 
 /// What the guest has besides huge pages, at least.

@@ -218,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_file_is_cut_at_the_limit_and_says_so() {
-        let path = std::env::temp_dir().join(format!("fslmc-read-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fslmc-read");
         std::fs::write(&path, "0123456789").unwrap();
         let read = |limit| read_file(&path, limit).unwrap();
         assert_eq!(read(10), Answer::File { text: "0123456789".into(), truncated: false });

@@ -226,9 +226,8 @@ mod tests {
 
     #[test]
     fn what_is_no_program_is_named() {
-        let directory = std::env::temp_dir().join(format!("fslmc-foreign-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let file = directory.join("program");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("program");
         let mut elf = vec![0; 64];
         elf[..4].copy_from_slice(b"\x7fELF");
         elf[18] = 62;
@@ -236,6 +235,5 @@ mod tests {
         assert!(foreign(&file).contains("x86-64"));
         std::fs::write(&file, "echo").unwrap();
         assert!(foreign(&file).contains("#!"));
-        std::fs::remove_dir_all(directory).unwrap();
     }
 }

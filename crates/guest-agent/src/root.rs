@@ -197,12 +197,12 @@ mod tests {
 
     #[test]
     fn lib_may_be_a_link() {
-        let root = std::env::temp_dir().join(format!("fslmc-lib-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
         fs::create_dir_all(root.join("usr/lib")).unwrap();
-        assert_eq!(below_lib(&root), root.join("lib"));
+        assert_eq!(below_lib(root), root.join("lib"));
         symlink("/usr/lib", root.join("lib")).unwrap();
-        assert_eq!(below_lib(&root), root.join("usr/lib"));
-        fs::remove_dir_all(root).unwrap();
+        assert_eq!(below_lib(root), root.join("usr/lib"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::cache::Cache;
 use crate::disk;
 use crate::error::{Error, Result, advice_from};
 use crate::host::host;
@@ -176,7 +177,8 @@ impl Archive for Apt {
         if here > 0 {
             progress.message(&format!("{} MB are there from an earlier run", here >> 20));
         }
-        progress.started(&format!("downloading {} packages", packages.len()), total);
+        let noun = if packages.len() == 1 { "package" } else { "packages" };
+        progress.started(&format!("downloading {} {noun}", packages.len()), total);
         self.state_absent_packages(set)?;
         let action = format!("downloading the packages of `{}` from {}", set.name, self.mirror);
         let mut command = self.install(set);
@@ -209,9 +211,27 @@ impl Archive for Apt {
 }
 
 impl Apt {
-    /// Whether package lists were ever fetched.
-    pub fn has_lists(&self) -> bool {
-        self.path("updated").exists()
+    /// For packages of the guest, below the cache folder.
+    pub fn of_guest(cache: &Cache, name: &str, scope: Scope) -> Result<Self> {
+        Self::new(cache.folder().join(format!("apt-guest-{name}")), scope)
+    }
+
+    /// Removes what an attempt has left whose suite nobody has: the error says so, and
+    /// nothing of it need stay.
+    pub fn forget_unknown_suite(&self) {
+        if !self.path("updated").exists() {
+            // It is tidied up, no more.
+            let _ = disk::remove_folder(&self.folder);
+        }
+    }
+
+    /// The packages whose names match a regular expression.
+    pub fn names(&self, pattern: &str) -> Result<Vec<String>> {
+        let mut command = self.command("apt-cache");
+        command.args(["search", "--names-only", pattern]);
+        // `name - description`
+        let text = self.output(command, &format!("looking for packages as {pattern}"))?;
+        Ok(text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
     }
 
     /// Bytes of `packages` that are on the disk, whole or in part.

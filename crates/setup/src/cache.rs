@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::apt::{Apt, Scope};
 use crate::build_tree::Headers;
+use crate::debian_kernel::{self, DebianKernel, KernelVersion};
 use crate::disk;
 use crate::erofs::Image;
 use crate::error::{Error, Result};
@@ -119,6 +120,30 @@ impl Cache {
     /// As for [`Cache::ensure`], and [`Error::Indexes`].
     pub fn modules_image(&self, kernel: &Kernel, progress: &dyn Progress) -> Result<Image> {
         module_image::open(self, kernel, progress)
+    }
+
+    /// One of Debian's kernels, fetched where it is not there yet.
+    ///
+    /// # Errors
+    /// As for [`Cache::ensure`]; [`Error::NoSuchKernel`].
+    pub fn debian_kernel(
+        &self,
+        version: &KernelVersion,
+        progress: &dyn Progress,
+    ) -> Result<DebianKernel> {
+        debian_kernel::open(self, version, false, progress)
+    }
+
+    /// Like [`Cache::debian_kernel`], but looks for a newer one first.
+    ///
+    /// # Errors
+    /// As for [`Cache::debian_kernel`].
+    pub fn refresh_debian_kernel(
+        &self,
+        version: &KernelVersion,
+        progress: &dyn Progress,
+    ) -> Result<DebianKernel> {
+        debian_kernel::open(self, version, true, progress)
     }
 
     /// Compares every file of the sets with what was unpacked.

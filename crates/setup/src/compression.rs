@@ -56,7 +56,7 @@ pub(crate) fn unwrap_kernel(root: &Path) -> Result<()> {
 
 /// A plain arm64 image has the magic number "ARM\x64" at byte 56 (the kernel's
 /// Documentation/arch/arm64/booting.rst).
-fn is_image(bytes: &[u8]) -> bool {
+pub(crate) fn is_image(bytes: &[u8]) -> bool {
     bytes.get(56..60) == Some(b"ARM\x64")
 }
 

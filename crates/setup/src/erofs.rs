@@ -6,7 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::cache::lock_path;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
@@ -30,14 +29,6 @@ impl Image {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// Removes an image and its lock, unless somebody uses it.
-pub(crate) fn remove_unused(image: &Path) -> Result<()> {
-    let lock = lock_path(image);
-    let Some(_alone) = Lock::try_exclusive(&lock)? else { return Ok(()) };
-    disk::remove(image)?;
-    disk::remove(&lock)
 }
 
 /// Makes an image of the folder `root` at `image`, whole or not at all. Everything in it

@@ -113,6 +113,19 @@ pub enum Error {
     /// This cannot be a suite.
     #[error("`{0}` is no name of a suite: Debian's are trixie, testing and so on")]
     SuiteName(String),
+    /// This cannot be a version of a kernel.
+    #[error(
+        "`{0}` is neither a version of Debian's kernel, such as 6.12, nor a suite, such as testing"
+    )]
+    KernelVersion(String),
+    /// The archive has no such kernel.
+    #[error("Debian's archive has no kernel {wanted} for arm64; it has {known}")]
+    NoSuchKernel {
+        /// The start of the version.
+        wanted: String,
+        /// The versions that are there.
+        known: String,
+    },
     /// An image of a file system was not made.
     #[error("making the image {} did not succeed ({status}): {output}", image.display())]
     Image {

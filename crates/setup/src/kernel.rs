@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::compression;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::modules::{self, Module};
@@ -56,6 +57,42 @@ impl Kernel {
         Ok(Self { image, release: release.trim().to_owned(), modules })
     }
 
+    /// An image with its modules: `modules` is `/lib/modules/<release>` of a system, or a
+    /// folder in which `make modules_install INSTALL_MOD_PATH=` has put them.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the one is no arm64 kernel, the other has no modules, or
+    /// the two are of different releases.
+    pub fn of_files(image: &Path, modules: &Path) -> Result<Self> {
+        let malformed =
+            |path: &Path, what: String| Error::Malformed { path: path.to_owned(), what };
+        let bytes = std::fs::read(image).map_err(Error::file("cannot read", image))?;
+        if !compression::is_image(&bytes) {
+            let what = "is no arm64 kernel image (the file `Image` of a build, uncompressed)";
+            return Err(malformed(image, what.to_owned()));
+        }
+        let order = Some(modules.join("modules.order"))
+            .filter(|order| order.is_file())
+            .or_else(|| disk::find(modules, "lib/modules/*/modules.order"))
+            .or_else(|| disk::find(modules, "usr/lib/modules/*/modules.order"));
+        let Some(folder) = order.as_deref().and_then(Path::parent) else {
+            let what = "has neither modules.order nor lib/modules/<release>/modules.order";
+            return Err(malformed(modules, what.to_owned()));
+        };
+        let folder = folder.canonicalize().map_err(Error::file("cannot look at", folder))?;
+        let release = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // The kernel's banner (init/version-timestamp.c), which is data of the image.
+        let banner = format!("Linux version {release} (");
+        if !bytes.windows(banner.len()).any(|window| window == banner.as_bytes()) {
+            let what = format!(
+                "are the modules of Linux {release} by the folder's name, which {} is not",
+                image.display()
+            );
+            return Err(malformed(&folder, what));
+        }
+        Ok(Self { image: image.to_owned(), release, modules: folder })
+    }
+
     /// The image, uncompressed: what QEMU's `-kernel` takes.
     pub fn image(&self) -> &Path {
         &self.image
@@ -101,6 +138,35 @@ pub(crate) fn unwrapped_image(root: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn an_image_and_modules_belong_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("Image");
+        let mut bytes = vec![0; 64];
+        bytes.splice(56..60, *b"ARM\x64");
+        bytes.extend(b"\0Linux version 7.3.4-test (me@here) (gcc)\0");
+        fs::write(&image, &bytes).unwrap();
+        let put = |release: &str| {
+            let modules = folder.path().join(release).join("lib/modules").join(release);
+            fs::create_dir_all(&modules).unwrap();
+            fs::write(modules.join("modules.order"), "").unwrap();
+            modules
+        };
+        let modules = put("7.3.4-test");
+        for given in [&modules, &folder.path().join("7.3.4-test")] {
+            let kernel = Kernel::of_files(&image, given).unwrap();
+            assert_eq!(kernel.release(), "7.3.4-test");
+            assert_eq!(kernel.modules_folder(), modules.canonicalize().unwrap());
+        }
+        let refused = |image: &Path, modules: &Path| {
+            Kernel::of_files(image, modules).unwrap_err().to_string()
+        };
+        assert!(refused(&image, &put("7.3.4")).contains("Linux 7.3.4 by the folder's name"));
+        assert!(refused(&image, folder.path()).contains("modules.order"));
+        fs::write(folder.path().join("text"), "x").unwrap();
+        assert!(refused(&folder.path().join("text"), &modules).contains("no arm64 kernel image"));
+    }
 
     #[test]
     fn a_build_folder_must_be_complete() {

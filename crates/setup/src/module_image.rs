@@ -19,6 +19,7 @@ use crate::modules;
 use crate::need::Need;
 use crate::parts::Parts;
 use crate::progress::Progress;
+use crate::store;
 use crate::tree;
 
 /// Counts up when images of the same modules are made in another way.
@@ -141,7 +142,7 @@ fn remove_others(
         if name.starts_with(&start)
             && name.ends_with(".erofs")
             && path != current
-            && let Err(error) = erofs::remove_unused(&path)
+            && let Err(error) = store::remove_unused(&path)
         {
             progress.message(&error.to_string());
         }

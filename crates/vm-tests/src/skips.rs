@@ -4,6 +4,7 @@
 
 use anyhow::{Result, ensure};
 use std::sync::{Mutex, PoisonError};
+use test_support::MARK;
 
 static SKIPPED: Mutex<Vec<(usize, String)>> = Mutex::new(Vec::new());
 
@@ -13,8 +14,8 @@ static SKIPPED: Mutex<Vec<(usize, String)>> = Mutex::new(Vec::new());
 /// With `CI=true`, the same as an error.
 pub fn skip(what: &str, count: usize, reason: &str) -> Result<()> {
     not_applicable(what, count, reason);
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    ensure!(!ci, "{what} cannot be tested, which CI=true does not allow: {reason}");
+    let all = test_support::everything_must_run();
+    ensure!(!all, "{what} cannot be tested, which CI=true does not allow: {reason}");
     Ok(())
 }
 
@@ -27,7 +28,7 @@ pub fn not_applicable(what: &str, count: usize, reason: &str) {
 /// What was skipped in this run, in lines for its end; nothing where nothing was.
 pub fn summary() -> Vec<String> {
     let skipped = SKIPPED.lock().unwrap_or_else(PoisonError::into_inner);
-    let lines = skipped.iter().map(|(count, line)| format!("skipped: {line} ({count})"));
+    let lines = skipped.iter().map(|(count, line)| format!("{MARK}{line} ({count})"));
     let mut lines: Vec<String> = lines.collect();
     if !lines.is_empty() {
         let count: usize = skipped.iter().map(|(count, _)| count).sum();

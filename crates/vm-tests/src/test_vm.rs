@@ -13,11 +13,14 @@ use board::{
 use board_qemu::{SharedDirectory, StopHandle};
 use fslmc::{
     agent::Streams,
+    kernel::KernelChoice,
     kit::{Driver, Kit},
     machine::{Machine, Options},
+    root::Root,
     session,
 };
 use guest_protocol::{Answer, Ask, BusDevice, Run, Status};
+use setup::{DEFAULT_SUITE, Userland};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -36,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The packages of programs that tests run in the guest.
 const GUEST_PACKAGES: [&str; 2] = ["vfio-fsl-mc-conformance", "call-fuzzer"];
 
+/// The packages that tests use in the guest; one list, so that there is one image.
+pub const PACKAGES: [&str; 5] = ["dpdk", "ethtool", "iperf3", "iproute2", "tcpdump"];
+
 /// How long a guest may take to answer that is likely not well.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -46,16 +52,25 @@ pub fn kit() -> Result<&'static Kit> {
 
 /// The parts for machines with a certain driver.
 pub fn kit_with(driver: Driver) -> Result<&'static Kit> {
-    static STOCK: OnceLock<Result<Kit, String>> = OnceLock::new();
-    static RUST: OnceLock<Result<Kit, String>> = OnceLock::new();
-    let place = match driver {
-        Driver::Rust => &RUST,
-        Driver::Stock | Driver::None => &STOCK,
-    };
-    let kit = place.get_or_init(|| {
-        Kit::prepare(driver, &*fslmc::progress()).map_err(|e| format!("{:?}", miette_text(&e)))
+    kit_of(&KernelChoice::from_env()?, driver)
+}
+
+/// The parts for machines with a certain kernel and driver.
+pub fn kit_of(kernel: &KernelChoice, driver: Driver) -> Result<&'static Kit> {
+    type Prepared = (KernelChoice, bool, Result<&'static Kit, String>);
+    static PREPARED: Mutex<Vec<Prepared>> = Mutex::new(Vec::new());
+    let mut prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let with_rust = driver == Driver::Rust;
+    let known = prepared.iter().position(|(k, rust, _)| k == kernel && *rust == with_rust);
+    let at = known.unwrap_or_else(|| {
+        let kit = Kit::with_kernel(kernel, driver, &*fslmc::progress());
+        // As many as there are kernels and drivers; they serve all tests of the run.
+        let kit = kit.map(|kit| &*Box::leak(Box::new(kit)));
+        let kit = kit.map_err(|error| format!("{:?}", miette_text(&error)));
+        prepared.push((kernel.clone(), with_rust, kit));
+        prepared.len() - 1
     });
-    kit.as_ref().map_err(|e| anyhow!("setting up: {e}"))
+    prepared[at].2.as_ref().copied().map_err(|error| anyhow!("setting up: {error}"))
 }
 
 /// Builds what tests run in the guest besides the agent, once for all tests of a run and
@@ -99,6 +114,8 @@ pub fn layout_of(file: &Path) -> Result<Dpl> {
 /// What a machine to be tested is like.
 pub struct TestVmBuilder {
     options: Options,
+    kernel: Option<KernelChoice>,
+    packages: Option<Userland>,
     limit: Duration,
     expected: Vec<&'static str>,
 }
@@ -134,6 +151,8 @@ impl TestVm {
     pub fn with_layout(layout: Dpl) -> TestVmBuilder {
         TestVmBuilder {
             options: Options::new(layout),
+            kernel: None,
+            packages: None,
             limit: Duration::from_secs(120),
             expected: Vec::new(),
         }
@@ -171,6 +190,29 @@ impl TestVmBuilder {
         self
     }
 
+    /// Another kernel than the one of the environment (`FSLMC_KERNEL`), or the board's.
+    #[must_use]
+    pub fn kernel(mut self, kernel: KernelChoice) -> Self {
+        self.kernel = Some(kernel);
+        self
+    }
+
+    /// A guest with [`PACKAGES`] instead of busybox alone.
+    ///
+    /// # Errors
+    /// Those of [`Userland::new`].
+    pub fn with_packages(self) -> Result<Self> {
+        let packages = Userland::new(&PACKAGES, DEFAULT_SUITE)?;
+        Ok(Self { packages: Some(packages), ..self })
+    }
+
+    /// Huge pages of 2 MiB.
+    #[must_use]
+    pub fn hugepages(mut self, pages: u64) -> Self {
+        self.options.hugepages = pages;
+        self
+    }
+
     /// A directory that the guest sees at `/host`.
     #[must_use]
     pub fn share(mut self, path: &Path) -> Self {
@@ -197,7 +239,13 @@ impl TestVmBuilder {
                 stop.stop();
             }
         });
-        let machine = Machine::start(kit_with(self.options.driver)?, self.options)
+        let kernel = self.kernel.map_or_else(KernelChoice::from_env, Ok)?;
+        let kit = kit_of(&kernel, self.options.driver)?;
+        if let Some(packages) = &self.packages {
+            let root = Root::of_packages(kit, packages, &*fslmc::progress())?;
+            self.options.root = Some(Arc::new(root));
+        }
+        let machine = Machine::start(kit, self.options)
             .map_err(|error| anyhow!("{}{}", miette_text(&error), help(&error)))?;
         let expected = self.expected;
         Ok(TestVm { machine: Some(machine), expected, overdue, limit, _alive: alive })

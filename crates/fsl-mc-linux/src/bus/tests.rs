@@ -5,9 +5,9 @@ use std::os::unix::fs::symlink;
 
 /// A directory that looks like the bus: files take what is written to them,
 /// nothing follows from it.
-fn lookalike(test: &str) -> Bus {
-    let root = std::env::temp_dir().join(format!("fsl-mc-bus-{test}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&root);
+fn lookalike() -> (tempfile::TempDir, Bus) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
     let platform = root.join("platform/dprc.1");
     for (at, group, driver) in [
         ("", "0", Some(HOST_DRIVER)),
@@ -33,12 +33,13 @@ fn lookalike(test: &str) -> Bus {
         fs::create_dir_all(root.join("devices")).unwrap();
         symlink(&directory, root.join("devices").join(&name)).unwrap();
     }
-    Bus::at(root.to_str().unwrap())
+    let bus = Bus::at(root.to_str().unwrap());
+    (folder, bus)
 }
 
 #[test]
 fn devices_come_with_container_driver_and_group() {
-    let bus = lookalike("list");
+    let (_folder, bus) = lookalike();
     let devices = bus.devices().unwrap();
     let names: Vec<_> = devices.iter().map(|device| device.name.as_str()).collect();
     assert_eq!(names, ["dprc.1", "dpbp.9", "dpbp.10", "dprc.2", "dpio.3"]);
@@ -53,7 +54,7 @@ fn devices_come_with_container_driver_and_group() {
 
 #[test]
 fn contents_of_containers_and_drivers_are_sorted() {
-    let bus = lookalike("contents");
+    let (_folder, bus) = lookalike();
     assert_eq!(bus.objects("dprc.1").unwrap(), ["dpbp.9", "dpbp.10", "dprc.2"]);
     assert_eq!(bus.bound_to(VFIO_DRIVER).unwrap(), ["dpio.3", "dprc.2"]);
     assert!(bus.has("dpbp.9") && !bus.has("dpbp.8"));
@@ -65,7 +66,7 @@ fn contents_of_containers_and_drivers_are_sorted() {
 
 #[test]
 fn a_refusal_names_file_errno_and_reason() {
-    let bus = lookalike("refuse");
+    let (_folder, bus) = lookalike();
     // Neither file is there: the errno is real.
     let error = bus.unbind("dprc.2").unwrap_err();
     assert!(error.place.ends_with("drivers/vfio-fsl-mc/unbind"), "{error}");

@@ -8,6 +8,7 @@ use crate::{
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use rustix::process::{Signal, kill_process};
+use std::process::Command;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -24,18 +25,41 @@ pub fn trials() -> Vec<Trial> {
 
 /// A machine whose command has begun and goes on for long.
 fn busy() -> Result<Running> {
-    let mut running =
-        Running::start(&mut fslmc(&["run", "--", "sh", "-c", "echo begun; exec sleep 1000"]))?;
+    busy_as(|_| ())
+}
+
+fn busy_as(change: impl FnOnce(&mut Command)) -> Result<Running> {
+    let mut command = fslmc(&["run", "--", "sh", "-c", "echo begun; exec sleep 1000"]);
+    change(&mut command);
+    let mut running = Running::start(&mut command)?;
     running.wait_for("begun")?;
     Ok(running)
 }
 
+/// What the killed program left behind goes at the next start, and nothing of a machine
+/// that runs.
 fn the_emulator_is_killed() -> Result<()> {
-    let running = busy()?;
+    let folder = tempfile::tempdir()?;
+    let left = || Ok::<_, anyhow::Error>(std::fs::read_dir(folder.path())?.count());
+    let here = |command: &mut Command| {
+        command.env("XDG_RUNTIME_DIR", folder.path());
+    };
+    let other = busy_as(here)?;
+    let running = busy_as(here)?;
     let qemu = running.qemu()?;
     running.signal(Signal::KILL)?;
     drop(running);
-    wait_gone(qemu)
+    wait_gone(qemu)?;
+    ensure!(left()? == 2, "{} directories", left()?);
+    let mut command = fslmc(&["run", "--", "true"]);
+    here(&mut command);
+    let ended = run(&mut command, b"")?;
+    ensure!(ended.code() == Some(0), "{ended:?}");
+    ensure!(left()? == 1, "{} directories", left()?);
+    other.signal(Signal::TERM)?;
+    other.wait()?;
+    ensure!(left()? == 0, "{} directories", left()?);
+    Ok(())
 }
 
 fn qemu_is_killed() -> Result<()> {

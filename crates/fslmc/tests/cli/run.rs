@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial("run::a_shell_on_a_terminal", a_shell_on_a_terminal),
         trial("run::a_container_is_bound", a_container_is_bound),
         trial("run::either_driver_can_be_loaded", either_driver_can_be_loaded),
+        trial("run::a_chosen_driver_is_loaded", a_chosen_driver_is_loaded),
         trial("run::what_is_no_module_is_refused", what_is_no_module),
         trial("run::commands_are_traced", commands_are_traced),
         trial("demo::every_step_happens", every_step_happens),
@@ -118,6 +119,17 @@ fn either_driver_can_be_loaded() -> Result<()> {
     let loaded = |line: &str| line.starts_with("vfio_fsl_mc ").then(|| line.contains("O"));
     let lines: Vec<_> = ended.stdout.lines().filter_map(loaded).collect();
     ensure!(lines == [true, false], "{ended:?}");
+    Ok(())
+}
+
+/// Also where no container is bound; one that is not chosen is not loaded.
+fn a_chosen_driver_is_loaded() -> Result<()> {
+    let script = "ls -d /sys/bus/fsl-mc/drivers/vfio-fsl-mc";
+    let mut command = fslmc(&["run", "--", "sh", "-c", script]);
+    let ended = run(&mut command, b"")?;
+    ensure!(ended.code() == Some(0), "{ended:?}");
+    let mut command = fslmc(&["run", "--driver", "none", "--", "sh", "-c", script]);
+    ensure!(run(&mut command, b"")?.code() != Some(0), "the driver is there");
     Ok(())
 }
 

@@ -11,13 +11,19 @@ use std::{
 };
 use vm_tests::{TestVm, kit};
 
-/// Pairs of boots; the middle one counts.
-const BOOTS: usize = 7;
+/// What a guest costs.
+#[derive(Debug, clap::Parser)]
+struct Args {
+    /// Pairs of boots; the median counts
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(1..))]
+    boots: u8,
+}
 
 fn main() -> Result<()> {
+    let args = <Args as clap::Parser>::parse();
     let kit = kit()?;
     commands()?;
-    boots(kit)
+    boots(kit, usize::from(args.boots))
 }
 
 /// The time of an MC command from user space: through the kernel's management
@@ -46,11 +52,11 @@ fn print_times(what: &str, line: &str) -> Result<()> {
 
 /// `fslmc run -- true` against a bare QEMU that boots the same kernel with the
 /// same busybox to the same command, alternating.
-fn boots(kit: &Kit) -> Result<()> {
+fn boots(kit: &Kit, count: usize) -> Result<()> {
     let fslmc = std::env::current_exe()?.with_file_name("fslmc");
     anyhow::ensure!(fslmc.exists(), "{} is not built", fslmc.display());
     let mut pairs = Vec::new();
-    for _ in 0..BOOTS {
+    for _ in 0..count {
         let start = Instant::now();
         bare(kit)?;
         let bare = start.elapsed();
@@ -63,10 +69,10 @@ fn boots(kit: &Kit) -> Result<()> {
         anyhow::ensure!(status.success(), "fslmc run -- true: {status}");
         pairs.push((bare, start.elapsed()));
     }
-    println!("\nstart to exit, seconds ({BOOTS} pairs, alternating)");
+    println!("\nstart to exit, seconds ({count} pairs, alternating)");
     println!("{:<40} {:>10} {:>10} {:>10}", "", "bare QEMU", "run -- true", "ratio");
     pairs.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
-    for (name, pair) in [("best pair", &pairs[0]), ("middle pair", &pairs[BOOTS / 2])] {
+    for (name, pair) in [("best pair", &pairs[0]), ("middle pair", &pairs[count / 2])] {
         let (bare, run) = (pair.0.as_secs_f64(), pair.1.as_secs_f64());
         println!("{name:<40} {bare:>10.2} {run:>10.2} {:>10.2}", ratio(pair));
     }

@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
-use vm_tests::{TestVm, layout, layout_of};
+use vm_tests::{TestVm, TestVmBuilder, layout, layout_of, skips};
 
 pub fn trials() -> Vec<Trial> {
     let own = board::dpl::layouts::ALL.iter().map(|built_in| {
@@ -21,7 +21,17 @@ pub fn trials() -> Vec<Trial> {
         let name = path.strip_prefix(boards()).unwrap_or(&path).display().to_string();
         trial(format!("layouts::boards::{name}"), move || boots(layout_of(&path)?))
     });
-    own.chain(boards).collect()
+    own.chain(boards).chain(no_boards()).collect()
+}
+
+/// Stands for the tests of real boards' layouts where there are none of those.
+fn no_boards() -> Option<Trial> {
+    let missing = || {
+        let reason = format!("there is no {}", boards().display());
+        skips::not_applicable("layouts::boards", 1, &reason);
+        Ok(())
+    };
+    board_files().is_empty().then(|| trial("layouts::boards", missing))
 }
 
 /// Sources of real boards, which are no part of the project: used where they
@@ -49,8 +59,13 @@ fn board_files() -> Vec<PathBuf> {
 }
 
 fn boots(layout: Dpl) -> Result<()> {
+    boots_as(layout, |vm| vm)
+}
+
+/// Boots a layout on a machine that is changed beforehand.
+pub fn boots_as(layout: Dpl, change: impl FnOnce(TestVmBuilder) -> TestVmBuilder) -> Result<()> {
     let expected = layout.clone();
-    TestVm::with_layout(layout).run(|vm| {
+    change(TestVm::with_layout(layout)).run(|vm| {
         vm.load(&["fsl-mc-dpio"])?;
         let devices = vm.devices()?;
         same_objects(&expected, &devices)?;

@@ -10,6 +10,7 @@ mod fuzzing;
 mod guest;
 mod hotplug;
 mod interrupts;
+mod kernels;
 mod kvm;
 mod layouts;
 mod management;
@@ -38,6 +39,7 @@ fn main() {
         recovery::trials(),
         frames::trials(),
         kvm::trials(),
+        kernels::trials(),
         hotplug::trials(),
         layouts::trials(),
         run::trials(),

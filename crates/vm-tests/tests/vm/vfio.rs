@@ -16,7 +16,7 @@ use std::{
     },
     thread,
 };
-use vm_tests::{LineSession, TestVm};
+use vm_tests::{LineSession, TestVm, TestVmBuilder};
 
 /// Where memory is mapped: above 4 GiB, away from everything.
 const IOVA: u64 = 0x1_0000_0000;
@@ -45,7 +45,12 @@ const HOST_DRIVERS: [(&str, Option<&str>); 5] = [
 ];
 
 fn bind_and_unbind() -> Result<()> {
-    TestVm::with("default")?.run(|vm| {
+    binds_and_unbinds(TestVm::with("default")?)
+}
+
+/// The default layout's `dprc.2` goes to vfio-fsl-mc and back, twice.
+pub fn binds_and_unbinds(vm: TestVmBuilder) -> Result<()> {
+    vm.run(|vm| {
         let contents = |vm: &mut TestVm| -> Result<Vec<_>> {
             let mut devices = vm.devices()?;
             devices.retain(|device| device.container.as_deref() == Some("dprc.2"));
