@@ -59,7 +59,7 @@ impl Board {
         let smmu = Arc::new(Smmu::new(host.memory, host.lines));
         let clock = host.clock.clone();
         let queues = (&config.mc.soc).into();
-        let fabric = Fabric::new(queues, smmu.clone(), host.portals, clock);
+        let fabric = Fabric::new(queues, smmu.clone(), host.portals, clock, host.wires);
         let mut state = mc::State::new(config.mc, fabric.clone(), host.clock);
         state.load(&config.layout, config.ports.as_ref())?;
         let perform = {
@@ -89,6 +89,19 @@ impl Board {
             Window::Qbman => self.fabric.write(offset, data),
             Window::Smmu => self.smmu.write(offset, data),
         }
+    }
+
+    /// A frame has come over the wire of the port `dpmac`: from the destination's
+    /// address on, without check sequence. May be called from any thread, but not
+    /// from within [`Wires::send`](crate::host::Wires::send).
+    pub fn receive(&self, dpmac: u32, frame: &[u8]) {
+        self.fabric.receive(dpmac, frame);
+    }
+
+    /// A wire is there, or is not any more: the physical side of a port's link.
+    /// At first all wires are there.
+    pub fn set_wire(&self, dpmac: u32, up: bool) {
+        self.mc.set_wire(dpmac, up);
     }
 
     /// The Management Complex.

@@ -3,7 +3,7 @@
 
 use super::Fabric;
 use crate::{
-    host::{BusError, GuestMemory, IrqLines, NoPortalMemory, SystemClock},
+    host::{BusError, GuestMemory, IrqLines, NoPortalMemory, NoWires, SystemClock},
     smmu::Smmu,
     soc::Soc,
 };
@@ -15,7 +15,7 @@ impl Fabric {
     pub fn detached(soc: &Soc) -> Arc<Self> {
         let smmu = Arc::new(Smmu::new(Arc::new(Nothing), Arc::new(Nothing)));
         let portals = Arc::new(NoPortalMemory);
-        Self::new(soc.into(), smmu, portals, Arc::new(SystemClock::default()))
+        Self::new(soc.into(), smmu, portals, Arc::new(SystemClock::default()), Arc::new(NoWires))
     }
 }
 

@@ -8,7 +8,7 @@ mod pass;
 mod timer;
 
 use crate::{
-    host::{Clock, PortalMemory},
+    host::{Clock, PortalMemory, Wires},
     qbman::{self, Qbman},
     smmu::Smmu,
     wriop::Wriop,
@@ -38,11 +38,12 @@ impl Fabric {
         smmu: Arc<Smmu>,
         portals: Arc<dyn PortalMemory>,
         clock: Arc<dyn Clock>,
+        wires: Arc<dyn Wires>,
     ) -> Arc<Self> {
         let memory = Dma::new(smmu.clone());
         let qbman = Qbman::new(config, portals, memory.clone());
         let timer = Timer::new(clock.clone());
-        Arc::new(Self { qbman, wriop: Wriop::new(), memory, smmu, clock, timer })
+        Arc::new(Self { qbman, wriop: Wriop::new(wires), memory, smmu, clock, timer })
     }
 
     /// The queue and buffer manager.
@@ -69,6 +70,12 @@ impl Fabric {
     /// this returns.
     pub fn write(self: &Arc<Self>, offset: u64, data: &[u8]) {
         self.pass(|pass| self.qbman.write(offset, data, pass));
+    }
+
+    /// A frame has come over the wire of a port. What it sets off is done when
+    /// this returns.
+    pub fn receive(self: &Arc<Self>, dpmac: u32, frame: &[u8]) {
+        self.pass(|pass| self.wriop.receive(dpmac, frame, &self.qbman, &self.memory, pass));
     }
 
     /// Lets `start` start a pass, and runs it.

@@ -5,9 +5,12 @@ mod clock;
 mod portal_memory;
 #[cfg(test)]
 pub(crate) mod testing;
+mod wires;
 
 pub use clock::{Clock, ManualClock, SystemClock, Wakeup};
 pub use portal_memory::{NoPortalMemory, PortalMemory, private_portal_memory};
+
+pub use wires::{NoWires, Wires};
 
 use std::{fmt, sync::Arc};
 
@@ -79,16 +82,20 @@ pub struct Host {
     pub portals: Arc<dyn PortalMemory>,
     /// What delays, time stamps and timers go by.
     pub clock: Arc<dyn Clock>,
+    /// What the Ethernet ports are connected to.
+    pub wires: Arc<dyn Wires>,
 }
 
 impl Host {
-    /// A host with these memories and interrupt lines, and the [`SystemClock`].
+    /// A host with these memories and interrupt lines, the [`SystemClock`], and
+    /// [`NoWires`].
     pub fn new(
         memory: Arc<dyn GuestMemory>,
         lines: Arc<dyn IrqLines>,
         portals: Arc<dyn PortalMemory>,
     ) -> Self {
-        Self { memory, lines, portals, clock: Arc::new(SystemClock::default()) }
+        let clock = Arc::new(SystemClock::default());
+        Self { memory, lines, portals, clock, wires: Arc::new(NoWires) }
     }
 }
 

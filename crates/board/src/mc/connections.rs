@@ -5,11 +5,21 @@
 //! differences that were observed on a board under firmware 10.39.
 
 use super::{Endpoint, State, dprc::Container, families};
+use crate::wriop;
 use mc_abi::{
     ObjectId, ObjectType, ResourceType, Status,
     dprc::{self, option},
 };
 use std::collections::BTreeMap;
+
+/// What the data plane calls an endpoint; `None` where no frame can go.
+pub(crate) fn in_data_plane(end: Endpoint) -> Option<wriop::Endpoint> {
+    match end.object.kind {
+        ObjectType::Dpni => Some(wriop::Endpoint::Interface(end.object.id)),
+        ObjectType::Dpmac => Some(wriop::Endpoint::Port(end.object.id)),
+        _ => None,
+    }
+}
 
 /// Where an endpoint leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,11 @@
 //! What a port is, the board's configuration says; whoever drives its PHY
 //! tells the MC the link's state, which the connected interface then sees.
 
-use super::{Answer, Call, Endpoint, Family, State, dpni, families, interfaces};
+use super::{
+    Answer, Call, Endpoint, Family, Object, State, connections, dpni, families, interfaces, memory,
+};
 use crate::dpl::{Fields, Properties, Writing};
-use crate::{dpl, soc::Mac};
+use crate::{dpl, fabric::Pass, soc::Mac, wriop::PortConfig};
 use mc_abi::{
     MacAddr, ObjectId, ObjectType, Status,
     blocks::{LinkConfig, LinkState},
@@ -42,7 +44,7 @@ pub(crate) struct Port {
 impl Port {
     /// A port from what the board says of it; where it says nothing, as the
     /// chip's reference design board has it.
-    fn new(mac: u16, chip: &Mac, board: Option<&dpl::Port>) -> Self {
+    fn new(mac: u16, chip: &Mac, board: Option<&dpl::Port>, wire: bool) -> Self {
         let given = board.and_then(|port| port.interface).map(|kind| kind as u8);
         let kind = given.unwrap_or(chip.interface);
         // There are no PHYs behind the ports of this board: a link is up by
@@ -62,13 +64,15 @@ impl Port {
             address: address.map_or_else(|| default_address(mac), MacAddr),
             link: LinkState::default(),
         };
-        port.reset_link();
+        port.reset_link(wire);
         port
     }
 
-    fn reset_link(&mut self) {
+    /// A fixed link is up while there is a wire. Others are as who drives the PHY
+    /// says.
+    fn reset_link(&mut self, wire: bool) {
         self.link = LinkState {
-            up: self.link_type == link_type::FIXED,
+            up: self.link_type == link_type::FIXED && wire,
             rate: self.max_rate(),
             ..LinkState::default()
         };
@@ -130,11 +134,28 @@ impl Family for Port {
             return Err(Status::ConfigurationError);
         };
         let board = state.ports.iter().find(|port| port.id == mac);
-        Ok(Self::new(mac, chip, board))
+        Ok(Self::new(mac, chip, board, !state.wires_down.contains(&id)))
+    }
+
+    fn destroy(self, state: &mut State, id: u32) {
+        state.fabric.wriop().configure_port(id, None);
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
-        let counters = counters(state);
+        let id = call.object;
+        match command {
+            Command::GetCounter(get) => {
+                let value = counter(state, id, get.counter.into())?;
+                return call.reply(get, dpmac::GetCounterReply { value });
+            }
+            Command::GetStatistics(get) => {
+                let dpmac::GetStatistics { numbers_iova, values_iova, count } = *get;
+                write_counters(state, id, id, numbers_iova, values_iova, count)?;
+                return Ok(Answer::DONE);
+            }
+            _ => {}
+        }
+        let wire = !state.wires_down.contains(&id.id);
         let port = state.body_mut::<Self>(call.object.id)?;
         match command {
             Command::GetAttributes(get) => return call.reply(get, port.attributes()),
@@ -146,12 +167,6 @@ impl Family for Port {
                 return call.reply(get, dpmac::GetLinkCfgReply { link });
             }
             Command::SetLinkState(set) => set_link_state(state, call.object, set)?,
-            // No frame moves yet: what has been counted is nothing.
-            Command::GetCounter(get) if get.counter < counters => {
-                return call.reply(get, dpmac::GetCounterReply { value: 0 });
-            }
-            // Which status a real MC gives for a counter it lacks is not known.
-            Command::GetCounter(_) => return Err(Status::ConfigurationError),
             Command::SetParams(set) => {
                 let wrong = set.ipg_mode > 1 || set.ipg_length > MAX_IPG;
                 if set.flags & !PARAMS_IPG != 0 || wrong {
@@ -170,13 +185,16 @@ impl Family for Port {
                 }
                 port.eth_if = set.eth_if;
                 if port.link_type == link_type::FIXED {
-                    port.reset_link();
+                    port.reset_link(wire);
                     tell_peer(state, call.object);
                 }
             }
-            // There is no PHY to talk to, and the MC does not read or write
-            // guest memory.
-            Command::MdioRead(_) | Command::MdioWrite(_) | Command::GetStatistics(_) => {
+            // There is no PHY to talk to.
+            Command::MdioRead(_) | Command::MdioWrite(_) => {
+                return Err(Status::UnsupportedOperation);
+            }
+            // Executed above.
+            Command::GetCounter(_) | Command::GetStatistics(_) => {
                 return Err(Status::UnsupportedOperation);
             }
             // Firmware 10.40 has them, the 10.39 that this board reports has
@@ -191,10 +209,11 @@ impl Family for Port {
     }
 
     fn reset(state: &mut State, id: u32) {
+        let wire = !state.wires_down.contains(&id);
         if let Ok(port) = state.body_mut::<Self>(id) {
             (port.ipg_mode, port.ipg_length) = (0, DEFAULT_IPG);
             port.eth_if = port.initial_eth_if;
-            port.reset_link();
+            port.reset_link(wire);
         }
         tell_peer(state, ObjectId::new(ObjectType::Dpmac, id));
     }
@@ -203,9 +222,76 @@ impl Family for Port {
         self.link.up
     }
 
-    fn connected(state: &mut State, id: u32, _interface: u16, _peer: Option<Endpoint>) {
-        state.raise(ObjectId::new(ObjectType::Dpmac, id), 0, events::ENDPOINT_CHANGED);
+    /// A port is told when an interface becomes ready or ceases to be, so that
+    /// it is programmed anew.
+    fn link_changed(state: &mut State, id: u32, _interface: u16) {
+        state.touch(ObjectId::new(ObjectType::Dpmac, id));
     }
+
+    fn program(&self, state: &State, object: &Object, _icid: u16, _pass: &mut Pass) {
+        let end = Endpoint { object: object.id, interface: 0 };
+        let peer = state.peer(end).filter(|_| state.link_up(end));
+        let config = PortConfig { peer: peer.and_then(connections::in_data_plane) };
+        state.fabric.wriop().configure_port(object.id.id, Some(config));
+    }
+
+    fn connected(state: &mut State, id: u32, _interface: u16, _peer: Option<Endpoint>) {
+        let name = ObjectId::new(ObjectType::Dpmac, id);
+        state.raise(name, 0, events::ENDPOINT_CHANGED);
+        state.touch(name);
+    }
+}
+
+/// The physical side of a port's link comes up or goes down.
+pub(crate) fn set_wire(state: &mut State, id: u32, up: bool) {
+    let changed = if up { state.wires_down.remove(&id) } else { state.wires_down.insert(id) };
+    let name = ObjectId::new(ObjectType::Dpmac, id);
+    let Ok(port) = state.body_mut::<Port>(id) else { return };
+    if changed && port.link_type == link_type::FIXED {
+        port.reset_link(up);
+        state.raise(name, 0, events::LINK_CHANGED);
+        tell_peer(state, name);
+    }
+}
+
+/// A counter of a port.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] for one that the firmware lacks; which status
+/// a real MC gives then is not known.
+fn counter(state: &State, port: ObjectId, number: u32) -> Result<u64, Status> {
+    if number >= counters(state).into() {
+        return Err(Status::ConfigurationError);
+    }
+    Ok(state.fabric.wriop().port_counter(port.id, number).unwrap_or(0))
+}
+
+/// Writes counters of a port to the memory that the container of `owner` sees:
+/// those whose numbers, 32 bits each, lie at `numbers`, as 64 bits each to
+/// `values`.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] for more of them than there are, or one that
+/// the firmware lacks, [`Status::DmaError`] where memory cannot be reached.
+pub(crate) fn write_counters(
+    state: &State,
+    owner: ObjectId,
+    port: ObjectId,
+    numbers: u64,
+    values: u64,
+    count: u32,
+) -> Result<(), Status> {
+    if count > counters(state).into() {
+        return Err(Status::ConfigurationError);
+    }
+    let mut asked = vec![0; count as usize * 4];
+    memory::read(state, owner, numbers, &mut asked)?;
+    let mut written = Vec::with_capacity(count as usize * 8);
+    for number in asked.chunks_exact(4) {
+        let number = number.first_chunk().map_or(u32::MAX, |word| u32::from_le_bytes(*word));
+        written.extend(counter(state, port, number)?.to_le_bytes());
+    }
+    memory::write(state, owner, values, &written)
 }
 
 /// How many counters the firmware knows.

@@ -20,6 +20,7 @@ mod invariants;
 mod inventory;
 mod irq;
 mod loader;
+mod memory;
 mod object;
 mod opr;
 mod pools;

@@ -6,6 +6,7 @@ use super::{
     Record, State,
     delayed::Delayed,
     dispatch::{self, Executed},
+    dpmac,
 };
 use crate::{
     fabric::Pass,
@@ -147,6 +148,14 @@ impl Mc {
         let mut rules = self.faults.lock();
         self.has_faults.store(!faults.is_empty(), Ordering::Release);
         *rules = faults;
+    }
+
+    /// The physical side of a port's link comes up or goes down.
+    pub fn set_wire(&self, dpmac: u32, up: bool) {
+        self.with_state(|state| {
+            dpmac::set_wire(state, dpmac, up);
+            state.program();
+        });
     }
 
     /// Runs `f` on the state and performs what it causes.

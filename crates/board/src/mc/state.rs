@@ -11,7 +11,10 @@ use crate::{
     soc::Soc,
 };
 use mc_abi::{ObjectId, ObjectType, Status, dprc::event};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What an MC is made with.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub(crate) struct State {
     pub connections: Connections,
     /// What the board's configuration says of its Ethernet ports.
     pub ports: Vec<crate::dpl::Port>,
+    /// Ethernet ports whose wire is not there.
+    pub wires_down: BTreeSet<u32>,
     /// What the data plane has to do when the state is unlocked: interrupts to
     /// send, engines to run.
     pub pass: Pass,
@@ -62,6 +67,7 @@ impl State {
             portals: Portals::default(),
             connections: Connections::default(),
             ports: Vec::new(),
+            wires_down: BTreeSet::new(),
             pass: Pass::default(),
             fabric,
             touched: Vec::new(),

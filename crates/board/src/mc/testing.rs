@@ -7,7 +7,7 @@ use crate::{
     dpl::{Dpc, Dpl},
     fabric::Fabric,
     host::{
-        ManualClock, NoPortalMemory,
+        ManualClock, NoPortalMemory, NoWires,
         testing::{NoLines, TestMemory},
     },
     smmu::Smmu,
@@ -27,7 +27,7 @@ pub(crate) fn booted(config: Config) -> (State, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new());
     let smmu = Arc::new(Smmu::new(Arc::new(TestMemory::new(MEMORY)), Arc::new(NoLines)));
     let portals = Arc::new(NoPortalMemory);
-    let fabric = Fabric::new((&config.soc).into(), smmu, portals, clock.clone());
+    let fabric = Fabric::new((&config.soc).into(), smmu, portals, clock.clone(), Arc::new(NoWires));
     (State::new(config, fabric, clock.clone()), clock)
 }
 

@@ -81,7 +81,7 @@ impl Wriop {
     }
 
     /// A frame arrives at an endpoint.
-    fn enter<Q: Queues>(&self, end: Endpoint, bytes: &[u8], platform: &mut Platform<Q>) {
+    pub(super) fn enter<Q: Queues>(&self, end: Endpoint, bytes: &[u8], platform: &mut Platform<Q>) {
         match end {
             Endpoint::Interface(id) => {
                 let Some(interface) = self.interface(id) else { return };
@@ -90,7 +90,11 @@ impl Wriop {
                 receiver.receive(&Frame { bytes, parsed: None }, platform);
                 receiver.finish();
             }
-            Endpoint::Port(_) => {}
+            Endpoint::Port(id) => {
+                if let Some(port) = self.port(id) {
+                    self.send(&port, bytes);
+                }
+            }
         }
     }
 

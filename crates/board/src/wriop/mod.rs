@@ -23,6 +23,7 @@ mod hash;
 mod interface;
 mod key;
 mod parser;
+mod port;
 mod queues;
 mod receive;
 mod rules;
@@ -31,9 +32,12 @@ mod transmit;
 #[cfg(test)]
 mod tests;
 
-use crate::fabric::{Dma, Pass};
+use crate::{
+    fabric::{Dma, Pass},
+    host::Wires,
+};
 use parking_lot::RwLock;
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, fmt, sync::Arc};
 
 pub use config::{
     Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, QosAction,
@@ -42,11 +46,13 @@ pub use config::{
 };
 pub use counters::{Tally, Volume};
 pub use key::{KeyError, KeyProfile, MAX_KEY_SIZE};
+pub use port::{MIN_FRAME_LENGTH, PORT_COUNTERS, PortConfig};
 pub use queues::Queues;
 pub use rules::Rule;
 
 use forward::Works;
 use interface::Interface;
+use port::Port;
 
 /// Egress channels that an interface may have.
 pub const MAX_CHANNELS: usize = 16;
@@ -56,15 +62,81 @@ pub const MAX_CLASSES: usize = 16;
 pub const MAX_FRAME_LENGTH: usize = 10_240;
 
 /// The network interfaces of a board. All methods may be called from any thread.
-#[derive(Debug, Default)]
 pub struct Wriop {
     interfaces: RwLock<HashMap<u32, Arc<Interface>>>,
+    ports: RwLock<HashMap<u32, Arc<Port>>>,
+    wires: Arc<dyn Wires>,
+}
+
+impl fmt::Debug for Wriop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { interfaces, ports, .. } = self;
+        f.debug_struct("Wriop").field("interfaces", interfaces).field("ports", ports).finish()
+    }
 }
 
 impl Wriop {
-    /// A board without interfaces.
-    pub fn new() -> Self {
-        Self::default()
+    /// A board without interfaces, whose ports are connected to `wires`.
+    pub fn new(wires: Arc<dyn Wires>) -> Self {
+        Self { interfaces: RwLock::default(), ports: RwLock::default(), wires }
+    }
+
+    /// Sets up a port, or takes it away.
+    pub fn configure_port(&self, id: u32, config: Option<PortConfig>) {
+        let Some(config) = config else {
+            if let Some(port) = self.ports.write().remove(&id) {
+                port.configure(PortConfig::default());
+            }
+            return;
+        };
+        let known = self.port(id);
+        let port = known.unwrap_or_else(|| {
+            let mut ports = self.ports.write();
+            ports.entry(id).or_insert_with(|| Arc::new(Port::new(id))).clone()
+        });
+        port.configure(config);
+    }
+
+    /// A frame has come over the wire of a port.
+    pub fn receive<Q: Queues>(
+        &self,
+        port: u32,
+        frame: &[u8],
+        queues: &Q,
+        memory: &Dma,
+        pass: &mut Pass,
+    ) {
+        let Some(port) = self.port(port) else { return };
+        if !port::is_frame(frame) {
+            return port.count_wrong(frame.len());
+        }
+        port::padded(frame, |frame| {
+            port.count_received(frame);
+            let Some(peer) = port.peer() else { return port.count_discarded() };
+            SCRATCH.with_borrow_mut(|Scratch { works, .. }| {
+                let mut platform = Platform { queues, memory, pass, works };
+                self.enter(peer, frame, &mut platform);
+                self.forward(&mut platform);
+            });
+        });
+    }
+
+    /// A counter of a port, by its number in `enum dpmac_counter`; `None` where
+    /// there is no such port or counter.
+    pub fn port_counter(&self, port: u32, number: u32) -> Option<u64> {
+        self.port(port)?.counter(usize::try_from(number).ok()?)
+    }
+
+    /// A frame leaves over the wire of a port.
+    fn send(&self, port: &Port, frame: &[u8]) {
+        port::padded(frame, |frame| {
+            port.count_sent(frame);
+            self.wires.send(port.id, frame);
+        });
+    }
+
+    fn port(&self, id: u32) -> Option<Arc<Port>> {
+        self.ports.read().get(&id).cloned()
     }
 
     /// Sets up an interface, or takes it away. When this returns, no frame uses

@@ -9,6 +9,7 @@ use super::{
     frame::{self, Frame},
     interface::{Interface, TransmitSide},
     parser::parse,
+    port::Port,
     receive::Receiver,
 };
 use crate::fabric::Engine;
@@ -67,12 +68,17 @@ fn batch<Q: Queues>(
     if !side.enabled {
         return 0;
     }
-    let peer = match side.peer {
-        Some(Endpoint::Interface(id)) => wriop.interface(id),
-        _ => None,
+    let (peer, port) = match side.peer {
+        Some(Endpoint::Interface(id)) => (wriop.interface(id), None),
+        Some(Endpoint::Port(id)) => (None, wriop.port(id)),
+        None => (None, None),
     };
     let peer = peer.as_deref().map(|peer| (peer, peer.receive.read()));
-    let mut receiver = peer.as_ref().map(|(peer, side)| Receiver::new(peer, side));
+    let mut way = match (&peer, &port) {
+        (Some((peer, side)), _) => Way::Interface(Receiver::new(peer, side)),
+        (None, Some(port)) => Way::Port(wriop, port),
+        (None, None) => Way::Nowhere,
+    };
     let mut tally = Tally::default();
     let mut sent = 0;
     for queue in &side.config.queues {
@@ -82,7 +88,7 @@ fn batch<Q: Queues>(
         {
             sent += 1;
             volume.count(fd.length());
-            send(&side, queue, &fd, receiver.as_mut(), platform, bytes, &mut tally);
+            send(&side, queue, &fd, &mut way, platform, bytes, &mut tally);
         }
         if volume.frames > 0 {
             interface.counters.add_dequeued(queue.channel, queue.class, volume);
@@ -91,10 +97,18 @@ fn batch<Q: Queues>(
     if sent > 0 {
         interface.counters.add(&tally);
     }
-    if let Some(receiver) = receiver {
+    if let Way::Interface(receiver) = way {
         receiver.finish();
     }
     sent
+}
+
+/// Where the frames of a batch go.
+enum Way<'a> {
+    Interface(Receiver<'a>),
+    Port(&'a Wriop, &'a Port),
+    /// Nothing is connected, or the link is down.
+    Nowhere,
 }
 
 /// Sends one frame.
@@ -102,7 +116,7 @@ fn send<Q: Queues>(
     side: &TransmitSide,
     queue: &TransmitQueue,
     fd: &Fd,
-    receiver: Option<&mut Receiver>,
+    way: &mut Way,
     platform: &mut Platform<Q>,
     bytes: &mut Vec<u8>,
     tally: &mut Tally,
@@ -121,12 +135,16 @@ fn send<Q: Queues>(
                 }
                 parsed
             });
-            match receiver {
-                Some(receiver) => {
+            match way {
+                Way::Interface(receiver) => {
                     tally.sent(Cast::of(bytes), bytes.len());
                     receiver.receive(&Frame { bytes, parsed }, platform);
                 }
-                None => tally.egress_discarded += 1,
+                Way::Port(wriop, port) => {
+                    tally.sent(Cast::of(bytes), bytes.len());
+                    wriop.send(port, bytes);
+                }
+                Way::Nowhere => tally.egress_discarded += 1,
             }
         }
         Err(error) => {

@@ -8,9 +8,10 @@
 //! that of its class, where there is a measure of the class. What a real MC does
 //! where these meet is not known.
 
-use super::{Answer, Call, Interface, State, addressed, memory};
+use super::{Answer, Call, Interface, State, addressed};
 use crate::{
     fabric::Pass,
+    mc::memory,
     qbman::{self, Consumer, GroupConfig, MemoryNotification, Unit, WorkQueueNotification},
 };
 use mc_abi::{

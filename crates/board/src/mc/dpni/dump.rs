@@ -8,8 +8,11 @@
 //! for another interface; results are the traffic class and the queue, or 0xffff
 //! where the entry names none. The match type is 0 for exact, 1 for ternary.
 
-use super::{Interface, State, memory};
-use crate::wriop::{MAX_KEY_SIZE, QosAction, QosMiss, SteeringAction, SteeringMiss};
+use super::{Interface, State};
+use crate::{
+    mc::memory,
+    wriop::{MAX_KEY_SIZE, QosAction, QosMiss, SteeringAction, SteeringMiss},
+};
 use mc_abi::{
     ObjectId, Status,
     dpni::{self, options},

@@ -3,6 +3,7 @@
 //! settings.
 
 use super::{Answer, Call, State, addressed, statistics};
+use crate::mc::dpmac;
 use mc_abi::{
     ObjectId, ObjectType, Status,
     dpni::{self, interface::Command},
@@ -16,7 +17,7 @@ const PORT_LOOPBACK: u32 = 1;
 pub(super) struct Settings {
     pub pools: Option<dpni::SetPools>,
     single_step: dpni::SetSingleStepCfg,
-    loopback: bool,
+    pub loopback: bool,
 }
 
 impl Settings {
@@ -84,8 +85,12 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             let loopback = addressed(state, call)?.settings.interface.loopback;
             call.reply(get, dpni::GetPortCfgReply { flags: PORT_LOOPBACK, loopback })
         }
-        // The MC would have to read and write guest memory.
-        Command::GetMacStatistics(_) => Err(Status::UnsupportedOperation),
+        Command::GetMacStatistics(get) => {
+            let port = needs_port(state, call.object)?;
+            let dpni::GetMacStatistics { numbers_iova, values_iova, count } = *get;
+            dpmac::write_counters(state, call.object, port, numbers_iova, values_iova, count)?;
+            Ok(Answer::DONE)
+        }
         // Made through the container's token, never through the object's.
         Command::Create(_) => Err(Status::UnsupportedOperation),
     }
@@ -113,13 +118,13 @@ fn set_pools(state: &mut State, call: &Call, set: &dpni::SetPools) -> Result<Ans
     Ok(Answer::DONE)
 }
 
-/// Refuses where there is no hardware port behind the interface.
+/// The hardware port behind the interface.
 ///
 /// # Errors
 /// [`Status::InvalidState`]: the headers promise an error, not which.
-pub(super) fn needs_port(state: &State, id: ObjectId) -> Result<(), Status> {
+pub(super) fn needs_port(state: &State, id: ObjectId) -> Result<ObjectId, Status> {
     match super::link::peer(state, id) {
-        Some(peer) if peer.kind == ObjectType::Dpmac => Ok(()),
+        Some(peer) if peer.kind == ObjectType::Dpmac => Ok(peer),
         _ => Err(Status::InvalidState),
     }
 }

@@ -19,7 +19,6 @@ mod interface;
 mod layout;
 mod limits;
 mod link;
-mod memory;
 mod program;
 mod queues;
 mod resources;

@@ -4,7 +4,7 @@
 use super::{Interface, filters, link};
 use crate::{
     fabric::{Engine, Pass},
-    mc::{State, dpbp::BufferPool},
+    mc::{State, connections, dpbp::BufferPool},
     qbman::{Consumer, DestinationConfig, QueueConfig},
     wriop::{
         Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, ReceiveClass,
@@ -48,7 +48,7 @@ pub(super) fn program(
     let config = InterfaceConfig {
         icid,
         enabled: interface.enabled,
-        peer: peer(state, id),
+        peer: peer(interface, state, id),
         transmit: interface.transmit_config(),
         receive: interface.receive_config(state, id),
     };
@@ -71,15 +71,15 @@ pub(super) fn withdraw(interface: &Interface, state: &mut State, id: u32) {
     interface.withdraw_groups(state);
 }
 
-/// Where what an interface sends goes, while its link is up.
-fn peer(state: &State, id: ObjectId) -> Option<Endpoint> {
+/// Where what an interface sends goes, while its link is up. A port in loopback
+/// sends everything back.
+fn peer(interface: &Interface, state: &State, id: ObjectId) -> Option<Endpoint> {
     let end = link::end(id.id);
     let peer = state.peer(end).filter(|_| state.link_up(end))?;
-    match peer.object.kind {
-        ObjectType::Dpni => Some(Endpoint::Interface(peer.object.id)),
-        ObjectType::Dpmac => Some(Endpoint::Port(peer.object.id)),
-        _ => None,
+    if interface.settings.interface.loopback && peer.object.kind == ObjectType::Dpmac {
+        return Some(Endpoint::Interface(id.id));
     }
+    connections::in_data_plane(peer)
 }
 
 /// Queues.

@@ -3,9 +3,9 @@
 //! guest memory. They are read when the command is executed; afterwards software
 //! may reuse the memory.
 
-use super::{Limits, memory::read};
+use super::Limits;
 use crate::{
-    mc::State,
+    mc::{State, memory::read},
     wriop::{KeyProfile, MAX_KEY_SIZE, Rule},
 };
 use mc_abi::{ObjectId, Status, dpni::options};

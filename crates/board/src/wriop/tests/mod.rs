@@ -2,6 +2,7 @@
 //! Frames between interfaces, with the plainest queues that there can be.
 
 mod conservation;
+mod ports;
 mod receiving;
 mod sending;
 mod testing;

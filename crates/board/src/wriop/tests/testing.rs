@@ -3,7 +3,10 @@
 
 use crate::{
     fabric::{Dma, Engine, Pass},
-    host::testing::{NoLines, TestMemory},
+    host::{
+        Wires,
+        testing::{NoLines, TestMemory},
+    },
     smmu::Smmu,
     wriop::*,
 };
@@ -79,9 +82,20 @@ impl Queues for PlainQueues {
     }
 }
 
+/// What has left over wires, by the number of the port.
+#[derive(Default)]
+pub struct TestWires(pub Mutex<Vec<(u32, Vec<u8>)>>);
+
+impl Wires for TestWires {
+    fn send(&self, dpmac: u32, frame: &[u8]) {
+        self.0.lock().push((dpmac, frame.to_vec()));
+    }
+}
+
 /// The interfaces 1 and 2, connected, with one pool each of their own number.
 pub struct TestWriop {
     pub wriop: Wriop,
+    pub wires: Arc<TestWires>,
     pub queues: PlainQueues,
     pub memory: Dma,
     pub pass: Pass,
@@ -140,8 +154,10 @@ impl TestWriop {
     pub fn new() -> Self {
         let memory = Arc::new(TestMemory::new(RAM_END));
         let smmu = Arc::new(Smmu::new(memory, Arc::new(NoLines)));
+        let wires = Arc::new(TestWires::default());
         let mut test = Self {
-            wriop: Wriop::new(),
+            wires: wires.clone(),
+            wriop: Wriop::new(wires.clone()),
             queues: PlainQueues::default(),
             memory: Dma::new(smmu),
             pass: Pass::at(0x1234),
@@ -193,6 +209,11 @@ impl TestWriop {
             assert!(self.queues.enqueue(tx(id), fd, &mut self.pass));
         }
         self.transmit(id);
+    }
+
+    /// A frame comes over the wire of a port.
+    pub fn receive(&mut self, port: u32, frame: &[u8]) {
+        self.wriop.receive(port, frame, &self.queues, &self.memory, &mut self.pass);
     }
 
     pub fn transmit(&mut self, id: u32) {

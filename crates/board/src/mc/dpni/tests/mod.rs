@@ -5,6 +5,7 @@ mod anything;
 mod congestion;
 mod frames;
 mod links;
+mod ports;
 mod tables;
 
 use crate::mc::testing::TestMc;

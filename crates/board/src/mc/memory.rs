@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Guest memory that commands name by its address.
 
-use crate::mc::State;
+use super::State;
 use mc_abi::{ObjectId, Status};
 
 /// Reads guest memory as the container of `owner` sees it.
 ///
 /// # Errors
 /// [`Status::DmaError`] where that cannot be read.
-pub(super) fn read(state: &State, owner: ObjectId, iova: u64, to: &mut [u8]) -> Result<(), Status> {
+pub(crate) fn read(state: &State, owner: ObjectId, iova: u64, to: &mut [u8]) -> Result<(), Status> {
     let container = state.object(owner)?.container;
     let icid = state.icid(container).ok_or(Status::InvalidState)?;
     state.fabric.memory().read(icid, iova, to).map_err(|fault| {
@@ -21,7 +21,7 @@ pub(super) fn read(state: &State, owner: ObjectId, iova: u64, to: &mut [u8]) -> 
 ///
 /// # Errors
 /// [`Status::DmaError`] where that cannot be written.
-pub(super) fn write(state: &State, owner: ObjectId, iova: u64, data: &[u8]) -> Result<(), Status> {
+pub(crate) fn write(state: &State, owner: ObjectId, iova: u64, data: &[u8]) -> Result<(), Status> {
     let container = state.object(owner)?.container;
     let icid = state.icid(container).ok_or(Status::InvalidState)?;
     state.fabric.memory().write(icid, iova, data).map_err(|fault| {
