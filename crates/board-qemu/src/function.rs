@@ -3,8 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::mem::size_of;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,11 +12,7 @@ use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK,
     VFIO_IRQ_SET_DATA_EVENTFD, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_ERR_IRQ_INDEX,
     VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP,
-    VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE, vfio_region_info,
-    vfio_region_sparse_mmap_area,
-};
-use vfio_user::{
-    DmaMapFlags, DmaUnmapFlags, IrqInfo, Server, ServerBackend, ServerRegion, SparseArea,
+    VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE,
 };
 
 use crate::config_space::{ConfigSpace, Interrupts, MSIX_BAR};
@@ -27,6 +22,7 @@ use crate::interrupts::{Pin, Vectors};
 use crate::memory_map::{
     Area, ICID_SLOT, MSIX_STRIDE, QBMAN_MEMORY, QBMAN_SLOT, SMMU_SLOT, VECTORS, area_of, msix_table,
 };
+use crate::vfio_user::{Description, Device, DmaRange, Irq, IrqSet, Region, ServeError, Server};
 
 /// Regions that QEMU asks for: six BARs, the ROM, the configuration space, VGA.
 const REGIONS: u32 = 9;
@@ -159,18 +155,20 @@ impl Function {
     ///
     /// # Errors
     /// Where the socket cannot be bound.
-    pub fn listen(self, socket: &Path, backplane: Backplane) -> Result<Serving, vfio_user::Error> {
-        let server = Server::new(socket, true, self.irqs(), self.regions())?;
+    pub fn listen(self, socket: &Path, backplane: Backplane) -> io::Result<Serving> {
+        let server = Server::bind(socket)?;
         let device = match self.kind {
             Kind::Icid { .. } => 0x80c0,
             Kind::Smmu { .. } => 0x80c1,
             Kind::Portals { .. } => 0x80c2,
         };
         let config = ConfigSpace::new(device, self.interrupts(), self.multifunction);
-        Ok(Serving { server, backend: Backend { function: self, config, backplane } })
+        let description = Description { regions: self.regions()?, irqs: self.irqs() };
+        let backend = Backend { function: self, config, backplane };
+        Ok(Serving { server, description, backend })
     }
 
-    fn regions(&self) -> Vec<ServerRegion> {
+    fn regions(&self) -> io::Result<Vec<Region>> {
         let bars = self.bars();
         (0..REGIONS)
             .map(|index| {
@@ -180,16 +178,18 @@ impl Function {
                     None if index == VFIO_PCI_CONFIG_REGION_INDEX => 256,
                     None => 0,
                 };
-                let shared = match &self.kind {
-                    Kind::Portals { file } if index == u32::from(PORTAL_MEMORY_BAR) => Some(file),
+                let file = match &self.kind {
+                    Kind::Portals { file } if index == u32::from(PORTAL_MEMORY_BAR) => {
+                        Some(file.try_clone()?)
+                    }
                     _ => None,
                 };
-                region(index, size, shared)
+                Ok(region(size, file))
             })
             .collect()
     }
 
-    fn irqs(&self) -> Vec<IrqInfo> {
+    fn irqs(&self) -> Vec<Irq> {
         (0..IRQS)
             .map(|index| {
                 let (count, flags) = match (self.interrupts(), index) {
@@ -204,34 +204,25 @@ impl Function {
                     ),
                     _ => (0, 0),
                 };
-                IrqInfo { index, flags, count }
+                Irq { flags, count }
             })
             .collect()
     }
 }
 
-fn region(index: u32, size: u64, shared: Option<&OwnedFd>) -> ServerRegion {
+fn region(size: u64, file: Option<OwnedFd>) -> Region {
     let mut flags =
         if size == 0 { 0 } else { VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE };
-    let mut sparse_areas = vec![];
-    if shared.is_some() {
+    if file.is_some() {
         flags |= VFIO_REGION_INFO_FLAG_MMAP;
-        // The server hands the file over only together with a list of areas.
-        sparse_areas.push(SparseArea { area: vfio_region_sparse_mmap_area { offset: 0, size } });
     }
-    let region_info = vfio_region_info {
-        argsz: size_of::<vfio_region_info>() as u32,
-        flags,
-        index,
-        size,
-        ..Default::default()
-    };
-    ServerRegion { region_info, sparse_areas, mmap_fd: shared.map(AsRawFd::as_raw_fd) }
+    Region { flags, size, file }
 }
 
 /// A function that listens.
 pub struct Serving {
     server: Server,
+    description: Description,
     backend: Backend,
 }
 
@@ -245,8 +236,8 @@ impl Serving {
     ///
     /// # Errors
     /// Where the connection fails.
-    pub fn run(mut self) -> Result<(), vfio_user::Error> {
-        self.server.run(&mut self.backend)
+    pub fn run(mut self) -> Result<(), ServeError> {
+        self.server.serve(&self.description, &mut self.backend)
     }
 }
 
@@ -267,7 +258,7 @@ impl Backend {
     }
 }
 
-impl ServerBackend for Backend {
+impl Device for Backend {
     fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> io::Result<()> {
         if region == VFIO_PCI_CONFIG_REGION_INDEX {
             self.config.read(offset, data);
@@ -298,29 +289,25 @@ impl ServerBackend for Backend {
 
     fn dma_map(
         &mut self,
-        flags: DmaMapFlags,
-        offset: u64,
-        address: u64,
-        size: u64,
-        fd: Option<File>,
+        range: DmaRange,
+        writable: bool,
+        file: Option<(File, u64)>,
     ) -> io::Result<()> {
         // Every function is told; one of them keeps the memory. What comes
         // without a file is another function's registers, what cannot be
         // written is flash.
         let Kind::Icid { windows: true, .. } = self.function.kind else { return Ok(()) };
-        let Some(file) = fd.filter(|_| flags.contains(DmaMapFlags::READ_WRITE)) else {
-            return Ok(());
-        };
+        let Some((file, offset)) = file.filter(|_| writable) else { return Ok(()) };
+        let DmaRange { address, size } = range;
         tracing::debug!(size, offset, "guest memory at {address:#x}");
         self.backplane.ram.map(address, size, file, offset).map_err(io::Error::other)
     }
 
-    fn dma_unmap(&mut self, flags: DmaUnmapFlags, address: u64, size: u64) -> io::Result<()> {
+    fn dma_unmap(&mut self, range: Option<DmaRange>) -> io::Result<()> {
         let Kind::Icid { windows: true, .. } = self.function.kind else { return Ok(()) };
-        if flags.contains(DmaUnmapFlags::UNMAP_ALL) {
-            self.backplane.ram.unmap_all();
-        } else {
-            self.backplane.ram.unmap(address, size);
+        match range {
+            Some(DmaRange { address, size }) => self.backplane.ram.unmap(address, size),
+            None => self.backplane.ram.unmap_all(),
         }
         Ok(())
     }
@@ -330,34 +317,20 @@ impl ServerBackend for Backend {
         Ok(())
     }
 
-    fn set_irqs(
-        &mut self,
-        index: u32,
-        flags: u32,
-        start: u32,
-        count: u32,
-        fds: Vec<File>,
-    ) -> io::Result<()> {
-        tracing::trace!(
-            function = self.function.name,
-            index,
-            flags,
-            start,
-            count,
-            fds = fds.len(),
-            "SET_IRQS"
-        );
+    fn set_irqs(&mut self, set: IrqSet) -> io::Result<()> {
+        tracing::trace!(function = self.function.name, ?set, "SET_IRQS");
+        let IrqSet { index, flags, start, count, eventfds } = set;
         match (&self.function.kind, index) {
             // A count of 0 disables; anything else names eventfds.
             (Kind::Icid { vectors, .. }, VFIO_PCI_MSIX_IRQ_INDEX)
                 if count == 0 || flags & VFIO_IRQ_SET_DATA_EVENTFD != 0 =>
             {
-                vectors.set(start, count, fds);
+                vectors.set(start, count, eventfds);
             }
             (Kind::Smmu { pin }, VFIO_PCI_INTX_IRQ_INDEX)
                 if flags & VFIO_IRQ_SET_ACTION_TRIGGER != 0 =>
             {
-                pin.set_eventfd(fds.into_iter().next());
+                pin.set_eventfd(eventfds.into_iter().next());
             }
             // An eventfd with UNMASK would resample without us; QEMU uses that with KVM only.
             (Kind::Smmu { pin }, VFIO_PCI_INTX_IRQ_INDEX)
@@ -427,19 +400,17 @@ mod tests {
     #[test]
     fn qemu_is_offered_nine_regions_and_five_interrupt_indices() {
         let function = &icids(1)[0];
-        let sizes: Vec<u64> = function.regions().iter().map(|r| r.region_info.size).collect();
+        let sizes: Vec<u64> = function.regions().unwrap().iter().map(|r| r.size).collect();
         assert_eq!(sizes, [0x400_0000, 0x4_0000, 0, 0, 0x1_0000, 0, 0, 256, 0]);
         let counts: Vec<u32> = function.irqs().iter().map(|i| i.count).collect();
         assert_eq!(counts, [0, 0, 256, 1, 0]);
         let smmu = Function::smmu(Arc::default());
         assert_eq!(smmu.irqs().iter().map(|i| i.count).collect::<Vec<_>>(), [1, 0, 0, 1, 0]);
         let file = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
-        let portals = Function::portals(file).regions();
-        let sizes: Vec<u64> = portals.iter().map(|r| r.region_info.size).collect();
+        let portals = Function::portals(file).regions().unwrap();
+        let sizes: Vec<u64> = portals.iter().map(|r| r.size).collect();
         assert_eq!(sizes, [0x400_0000, 0, 0x400_0000, 0, 0, 0, 0, 256, 0]);
-        let mapped = |r: &ServerRegion| {
-            (r.region_info.flags & VFIO_REGION_INFO_FLAG_MMAP != 0, r.mmap_fd.is_some())
-        };
+        let mapped = |r: &Region| (r.flags & VFIO_REGION_INFO_FLAG_MMAP != 0, r.file.is_some());
         assert_eq!(mapped(&portals[0]), (true, true));
         assert!(portals.iter().skip(1).all(|r| mapped(r) == (false, false)));
     }
@@ -499,14 +470,15 @@ mod tests {
             let file = tempfile::tempfile().unwrap();
             file.set_len(0x1000).unwrap();
             let rom = file.try_clone().unwrap();
-            backend.dma_map(DmaMapFlags::READ_WRITE, 0, 0x4000_0000, 0x1000, Some(file)).unwrap();
-            backend.dma_map(DmaMapFlags::READ, 0, 0, 0x1000, Some(rom)).unwrap();
-            backend.dma_map(DmaMapFlags::READ_WRITE, 0, 0x1c00_0000, 0x1000, None).unwrap();
+            let range = |address| DmaRange { address, size: 0x1000 };
+            backend.dma_map(range(0x4000_0000), true, Some((file, 0))).unwrap();
+            backend.dma_map(range(0), false, Some((rom, 0))).unwrap();
+            backend.dma_map(range(0x1c00_0000), true, None).unwrap();
             let ram = backend.backplane.ram.clone();
             assert_eq!(ram.read_u64(0x4000_0000).is_ok(), expected);
             assert!(ram.read_u64(0).is_err());
-            backend.dma_unmap(DmaUnmapFlags::empty(), 0x1c00_0000, 0x1000).unwrap();
-            backend.dma_unmap(DmaUnmapFlags::empty(), 0x4000_0000, 0x1000).unwrap();
+            backend.dma_unmap(Some(range(0x1c00_0000))).unwrap();
+            backend.dma_unmap(Some(range(0x4000_0000))).unwrap();
             assert!(ram.read_u64(0x4000_0000).is_err());
         }
     }
@@ -514,7 +486,8 @@ mod tests {
     #[test]
     fn unknown_interrupt_indices_are_refused() {
         let (mut backend, _) = backend(icids(1).remove(0));
-        assert!(backend.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, 0, 0, 1, vec![]).is_err());
-        assert!(backend.set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, 0, 0, 0, vec![]).is_ok());
+        let set = |index, count| IrqSet { index, flags: 0, start: 0, count, eventfds: vec![] };
+        assert!(backend.set_irqs(set(VFIO_PCI_INTX_IRQ_INDEX, 1)).is_err());
+        assert!(backend.set_irqs(set(VFIO_PCI_MSIX_IRQ_INDEX, 0)).is_ok());
     }
 }

@@ -31,6 +31,7 @@ mod qmp;
 mod qtest;
 mod runtime_directory;
 mod shared_memory;
+mod vfio_user;
 mod vm;
 
 pub use arguments::{Disk, Machine, PORTS, ROOT_TAG, SHARED_TAG, SharedDirectory};
