@@ -21,8 +21,9 @@ use mc_abi::{
 use std::{
     io::Write,
     process::{Command, Stdio},
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, atomic::Ordering},
 };
+use vm_memory::{Bytes, MmapRegion, VolatileMemory, VolatileSlice};
 
 fn main() {
     if let Err(error) = dtc().arg("--version").stdout(Stdio::null()).status() {
@@ -42,29 +43,39 @@ const FRAME: usize = 1500;
 const RAM: u64 = 0x8000_0000;
 const RAM_SIZE: usize = 1 << 20;
 
-/// Memory that nobody writes to while it is measured.
-struct Ram(Vec<u8>);
+/// Mapped memory, as a guest's is.
+struct Ram(MmapRegion);
 
 impl Ram {
-    fn at(&self, address: u64, length: usize) -> Result<&[u8], BusError> {
-        let from = address.checked_sub(RAM).and_then(|at| usize::try_from(at).ok());
-        from.and_then(|from| self.0.get(from..)?.get(..length)).ok_or(BusError { address, length })
+    fn new() -> Self {
+        Self(MmapRegion::new(RAM_SIZE).expect("there is that much address space"))
+    }
+
+    fn slice(&self, address: u64, length: usize) -> Result<VolatileSlice<'_>, BusError> {
+        let at = address.checked_sub(RAM).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.0.get_slice(at, length).ok()).ok_or(BusError { address, length })
     }
 }
 
 impl GuestMemory for Ram {
     fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
-        buf.copy_from_slice(self.at(address, buf.len())?);
+        self.slice(address, buf.len())?.copy_to(buf);
         Ok(())
     }
 
     fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
-        Err(BusError { address, length: data.len() })
+        self.slice(address, data.len())?.copy_from(data);
+        Ok(())
     }
 
     fn read_u64(&self, address: u64) -> Result<u64, BusError> {
-        let bytes = self.at(address, 8)?.first_chunk().ok_or(BusError { address, length: 8 })?;
-        Ok(u64::from_le_bytes(*bytes))
+        let slice = self.slice(address, 8)?;
+        slice.load(0, Ordering::Acquire).map_err(|_| BusError { address, length: 8 })
+    }
+
+    fn copy(&self, from: u64, to: u64, length: usize) -> Result<(), BusError> {
+        self.slice(from, length)?.copy_to_volatile_slice(self.slice(to, length)?);
+        Ok(())
     }
 }
 
@@ -115,7 +126,7 @@ fn blob(name: &str) -> &'static Blob {
 
 fn board(layout: Dpl) -> Board {
     let config = BoardConfig { layout, ..BoardConfig::default() };
-    let ram = Arc::new(Ram(Vec::new()));
+    let ram = Arc::new(Ram::new());
     let portals = private_portal_memory().expect("there is that much address space");
     Board::new(config, Host::new(ram, Arc::new(Lines), portals)).expect("it comes with the project")
 }
@@ -260,10 +271,10 @@ mod smmu {
     /// levels of tables.
     fn translating() -> Smmu {
         let page = |n: u64| RAM + n * 0x1000;
-        let mut ram = vec![0; RAM_SIZE];
-        let mut entry = |table: u64, index: u64, value: u64| {
-            let at = (table * 0x1000 + index * 8) as usize;
-            ram[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        let ram = Ram::new();
+        let entry = |table: u64, index: u64, value: u64| {
+            let address = RAM + table * 0x1000 + index * 8;
+            ram.write(address, &value.to_le_bytes()).expect("it is RAM");
         };
         let index = |level: u32| IOVA >> (39 - 9 * level) & 0x1ff;
         for level in 0..3 {
@@ -273,7 +284,7 @@ mod smmu {
         let attributes = 1 << 6 | 1 << 10 | 1 << 11 | 1 << 53 | 1 << 54 | 0b11;
         (0..PAGES).for_each(|n| entry(3, index(3) + n, page(16 + n) | attributes));
 
-        let smmu = Smmu::new(Arc::new(Ram(ram)), Arc::new(Lines));
+        let smmu = Smmu::new(Arc::new(ram), Arc::new(Lines));
         let write = |offset: u64, value: u32| smmu.write(offset, &value.to_le_bytes());
         write(0x800, 1 << 31 | u32::from(STREAM));
         write(0xc00, 0);
@@ -312,24 +323,76 @@ mod smmu {
         bencher.bench_local(|| smmu.write(TLBIALL, &[0; 4]));
     }
 
-    #[divan::bench(sample_size = 1000)]
-    fn dma_read_frame(bencher: Bencher<'_, '_>) {
-        let smmu = translating();
-        let mut frame = [0; FRAME];
-        bencher.counter(BytesCount::new(FRAME)).bench_local(|| {
-            smmu.dma_read(STREAM, black_box(IOVA), &mut frame).expect("it is mapped");
-            black_box(frame[0])
+    /// A descriptor and a full frame.
+    const SIZES: [usize; 2] = [64, FRAME];
+
+    /// What the transfers below come down to without an SMMU.
+    #[divan::bench(args = SIZES, sample_size = 1000)]
+    fn plain_copy(bencher: Bencher<'_, '_>, size: usize) {
+        let ram = Ram::new();
+        let mut data = vec![0; size];
+        bencher.counter(BytesCount::new(size)).bench_local(|| {
+            ram.read(black_box(RAM + 0x1_0000), &mut data).expect("it is RAM");
+            black_box(data[0])
         });
     }
 
-    /// What the read above comes down to without an SMMU.
-    #[divan::bench(sample_size = 1000)]
-    fn copy_frame(bencher: Bencher<'_, '_>) {
-        let ram = vec![0; RAM_SIZE];
-        let mut frame = [0; FRAME];
-        bencher.counter(BytesCount::new(FRAME)).bench_local(|| {
-            frame.copy_from_slice(&black_box(&ram)[0x1_0000..][..FRAME]);
-            black_box(frame[0])
+    #[divan::bench(args = SIZES, sample_size = 1000)]
+    fn read(bencher: Bencher<'_, '_>, size: usize) {
+        let smmu = translating();
+        let stream = smmu.stream(STREAM);
+        let mut data = vec![0; size];
+        bencher.counter(BytesCount::new(size)).bench_local(|| {
+            stream.read(black_box(IOVA), &mut data).expect("it is mapped");
+            black_box(data[0])
+        });
+    }
+
+    #[divan::bench(args = SIZES, sample_size = 1000)]
+    fn write(bencher: Bencher<'_, '_>, size: usize) {
+        let smmu = translating();
+        let stream = smmu.stream(STREAM);
+        let data = vec![0x5a; size];
+        bencher
+            .counter(BytesCount::new(size))
+            .bench_local(|| stream.write(black_box(IOVA), &data).expect("it is mapped"));
+    }
+
+    /// From page to page, each with a translation of its own.
+    #[divan::bench(args = SIZES, sample_size = 1000)]
+    fn copy(bencher: Bencher<'_, '_>, size: usize) {
+        let smmu = translating();
+        let stream = smmu.stream(STREAM);
+        bencher.counter(BytesCount::new(size)).bench_local(|| {
+            stream.copy(black_box(IOVA), stream, IOVA + 0x8000, size).expect("it is mapped");
+        });
+    }
+
+    /// As [`read`], as a part of a longer transaction.
+    #[divan::bench(args = SIZES, sample_size = 1000)]
+    fn read_held(bencher: Bencher<'_, '_>, size: usize) {
+        let smmu = translating();
+        let stream = smmu.stream(STREAM);
+        let _hold = smmu.hold();
+        let mut data = vec![0; size];
+        bencher.counter(BytesCount::new(size)).bench_local(|| {
+            stream.read(black_box(IOVA), &mut data).expect("it is mapped");
+            black_box(data[0])
+        });
+    }
+
+    /// Reads of 64 bytes all over the pages: the cost does not grow with
+    /// them.
+    #[divan::bench(args = [1, 64], sample_size = 1000)]
+    fn read_pages(bencher: Bencher<'_, '_>, pages: u64) {
+        let smmu = translating();
+        let stream = smmu.stream(STREAM);
+        let mut page = 0;
+        bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
+            let mut data = [0; 64];
+            page = (page + 1) % pages;
+            stream.read(IOVA + page * 0x1000, &mut data).expect("it is mapped");
+            black_box(data)
         });
     }
 }

@@ -2,7 +2,7 @@
 //! Guest memory as the data plane reaches it: through the SMMU, with the
 //! isolation id of whose frames are moved.
 
-use crate::smmu::{DmaError, Smmu, Stream};
+use crate::smmu::{DmaError, Hold, Smmu, Stream};
 use std::sync::Arc;
 
 /// Access to guest memory for any isolation id.
@@ -19,6 +19,13 @@ impl Dma {
     /// from one to another ([`Stream::copy`]).
     pub fn stream(&self, icid: u16) -> Stream<'_> {
         self.0.stream(icid)
+    }
+
+    /// Makes one transaction of the accesses until the answer is dropped, of all
+    /// isolation ids: what a frame needs costs less so. No lock may be taken
+    /// meanwhile ([`Smmu::hold`]).
+    pub fn hold(&self) -> Hold<'_> {
+        self.0.hold()
     }
 
     /// Reads `buf.len()` bytes at I/O virtual address `iova`.

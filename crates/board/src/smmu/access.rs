@@ -43,6 +43,11 @@ pub struct Mapped {
 }
 
 impl Mapped {
+    /// How much of the next `left` bytes lies in one piece.
+    pub(super) fn piece(&self, left: usize) -> usize {
+        usize::try_from(self.length).unwrap_or(usize::MAX).clamp(1, left.max(1))
+    }
+
     /// An address that passes unchanged: mapped up to the end of the physical
     /// address space, or of all addresses beyond it.
     pub(super) fn flat(address: u64) -> Self {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! A translation context bank: its registers, its regime and its cache.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
@@ -11,6 +12,7 @@ use super::fault::{ContextCause, GlobalCause};
 use super::regime::{Regime, RegimeRegisters, Tables};
 use super::report::Counts;
 use super::shape::ADDRESS_BITS;
+use super::tlb::Tlb;
 use super::walk::{Leaf, WalkFault, walk};
 use crate::host::GuestMemory;
 
@@ -32,6 +34,9 @@ pub(super) struct Bank {
     registers: RegimeRegisters,
     regime: Regime,
     cache: RwLock<Cache>,
+    /// What transactions look at first. Entries are made with the cache locked,
+    /// and none is left of what the cache has forgotten.
+    tlb: Arc<Tlb>,
     pub(super) auxiliary: u32,
     pub(super) context_id: u32,
     pub(super) memory_attributes: [u32; 2],
@@ -46,12 +51,15 @@ pub(super) enum Refusal {
 }
 
 impl Bank {
-    pub(super) fn new() -> Self {
+    /// A bank at power-on, with an empty cache in front of it.
+    pub(super) fn new(tlb: Arc<Tlb>) -> Self {
+        tlb.clear();
         let registers = RegimeRegisters::default();
         Self {
             regime: registers.decode(),
             registers,
             cache: RwLock::default(),
+            tlb,
             auxiliary: AUXILIARY_WRITABLE,
             context_id: 0,
             memory_attributes: [0; 2],
@@ -72,7 +80,7 @@ impl Bank {
         self.registers.cbar &= ATTRIBUTES_WRITABLE;
         self.registers.cba2r &= ATTRIBUTES2_WRITABLE;
         self.regime = self.registers.decode();
-        self.cache.get_mut().clear();
+        self.forget_all();
     }
 
     pub(super) fn set_auxiliary(&mut self, value: u32) {
@@ -97,12 +105,14 @@ impl Bank {
     /// Forgets all translations.
     pub(super) fn forget_all(&mut self) {
         self.cache.get_mut().clear();
+        self.tlb.clear();
     }
 
     /// Forgets the translations of an ASID.
     pub(super) fn forget_asid(&mut self, asid: u16) {
         if self.has_asid(asid) {
             self.cache.get_mut().forget_not_global();
+            self.tlb.clear();
         }
     }
 
@@ -110,7 +120,9 @@ impl Bank {
     /// for all.
     pub(super) fn forget_address(&mut self, address: u64, asid: Option<u16>) {
         let tagged = asid.is_none_or(|asid| self.has_asid(asid));
-        self.cache.get_mut().forget_address(address, tagged);
+        let tlb = &self.tlb;
+        let forgotten = |leaf: Leaf| tlb.forget(leaf.input, leaf.shift);
+        self.cache.get_mut().forget_address(address, tagged, forgotten);
     }
 
     fn has_asid(&self, asid: u16) -> bool {
@@ -155,15 +167,30 @@ impl Bank {
         memory: &dyn GuestMemory,
         counts: &Counts,
     ) -> Result<Leaf, WalkFault> {
-        if let Some((_, address)) = tables.space(iova)
-            && let Some(leaf) = self.cache.read().find(address)
-        {
-            counts.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(leaf);
+        let address = tables.space(iova).map(|(_, address)| address);
+        // An address that is read otherwise than it is written would be forgotten
+        // under the one name and found under the other.
+        let note = |leaf: &Leaf| {
+            if address == Some(iova) {
+                let offset = iova & ((1 << leaf.shift) - 1);
+                self.tlb.insert(iova, leaf.output | offset, leaf.permissions);
+            }
+        };
+        if let Some(address) = address {
+            let cache = self.cache.read();
+            if let Some(leaf) = cache.find(address) {
+                counts.hits.fetch_add(1, Ordering::Relaxed);
+                note(&leaf);
+                return Ok(leaf);
+            }
         }
         counts.walks.fetch_add(1, Ordering::Relaxed);
         let leaf = walk(tables, iova, memory)?;
-        self.cache.write().insert(leaf);
+        let mut cache = self.cache.write();
+        if cache.insert(leaf) {
+            self.tlb.clear();
+        }
+        note(&leaf);
         Ok(leaf)
     }
 }

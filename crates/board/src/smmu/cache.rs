@@ -7,16 +7,18 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::walk::Leaf;
 
 /// Entries that one bank keeps at most.
-const CAPACITY: usize = 8192;
+const CAPACITY: usize = 16_384;
 
 /// Cached leaves, by size and then by page number.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     /// One map for each size in use (a granule has at most three).
-    sizes: Vec<(u32, HashMap<u64, Leaf>)>,
+    sizes: Vec<(u32, HashMap<u64, Leaf, RandomState>)>,
     entries: usize,
 }
 
@@ -26,20 +28,22 @@ impl Cache {
         self.sizes.iter().find_map(|(shift, pages)| pages.get(&(address >> shift)).copied())
     }
 
-    /// Adds a leaf. A full cache starts afresh.
-    pub(super) fn insert(&mut self, leaf: Leaf) {
-        if self.entries >= CAPACITY {
+    /// Adds a leaf. A full cache starts afresh, and says so.
+    pub(super) fn insert(&mut self, leaf: Leaf) -> bool {
+        let full = self.entries >= CAPACITY;
+        if full {
             self.clear();
         }
         let page = leaf.input >> leaf.shift;
         let added = match self.sizes.iter_mut().find(|(shift, _)| *shift == leaf.shift) {
             Some((_, pages)) => pages.insert(page, leaf).is_none(),
             None => {
-                self.sizes.push((leaf.shift, HashMap::from([(page, leaf)])));
+                self.sizes.push((leaf.shift, HashMap::from_iter([(page, leaf)])));
                 true
             }
         };
         self.entries += usize::from(added);
+        full
     }
 
     /// Forgets everything.
@@ -57,12 +61,19 @@ impl Cache {
     }
 
     /// Forgets the leaves that map `address`, of whatever size; only global
-    /// ones unless `tagged`.
-    pub(super) fn forget_address(&mut self, address: u64, tagged: bool) {
+    /// ones unless `tagged`. Gives each to `forgotten`.
+    pub(super) fn forget_address(
+        &mut self,
+        address: u64,
+        tagged: bool,
+        mut forgotten: impl FnMut(Leaf),
+    ) {
         for (shift, pages) in &mut self.sizes {
             let page = address >> *shift;
-            if pages.get(&page).is_some_and(|leaf| tagged || leaf.global) {
-                pages.remove(&page);
+            if pages.get(&page).is_some_and(|leaf| tagged || leaf.global)
+                && let Some(leaf) = pages.remove(&page)
+            {
+                forgotten(leaf);
             }
         }
         self.count();

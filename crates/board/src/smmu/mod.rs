@@ -33,23 +33,28 @@ mod bank;
 mod cache;
 mod fault;
 mod frame;
+mod gate;
+mod hold;
 mod regime;
 mod report;
+mod routes;
 mod shape;
 mod state;
 mod stream;
 mod streams;
+mod tlb;
 mod walk;
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 pub use access::{Access, AccessKind, Mapped};
 pub use fault::{ContextCause, DmaError, Fault, GlobalCause};
+pub use hold::Hold;
 pub use report::{BankDump, Counters, Dump};
 pub use shape::{FRAME_SIZE, Shape, ShapeError};
 pub use stream::Stream;
@@ -57,27 +62,40 @@ pub use streams::{StreamMapping, StreamTarget};
 
 use crate::host::{BusError, GuestMemory, IrqLines};
 use bank::Refusal;
+use gate::{Gate, Place};
 use report::Counts;
+use routes::Routes;
 use state::{State, Written};
 use streams::Route;
+use tlb::Tlb;
 
 /// Longest piece of a transfer that is one transaction, in bytes. Register
 /// writes wait for transactions, so a large block must not make one long.
-const LONGEST_TRANSACTION: u64 = 0x1_0000;
+const LONGEST_TRANSACTION: usize = 0x1_0000;
 
 /// The SMMU: registers towards the guest, streams towards the board.
 ///
 /// All methods take `&self` and may be called from any thread. Transactions
 /// run beside each other; a register write runs alone, so that it returns only
 /// when no transaction still uses what it changed. [`GuestMemory`] is therefore
-/// called under a lock and must not call back into the SMMU; [`IrqLines`] is
-/// called without one and may.
+/// called inside a transaction and must not call back into the SMMU; [`IrqLines`]
+/// is called outside and may.
+///
+/// A transaction whose stream and page were used before takes no lock: it passes
+/// the [`Gate`], and looks at two words. The others share the state's lock.
 pub struct Smmu {
     memory: Arc<dyn GuestMemory>,
     lines: Arc<dyn IrqLines>,
+    gate: Gate,
+    routes: Routes,
+    /// One for each context bank.
+    tlbs: Vec<Arc<Tlb>>,
+    /// Changed with the gate closed only.
     state: RwLock<State>,
     counts: Counts,
     line: Mutex<Line>,
+    /// A transaction has recorded a fault, and the interrupt line does not know.
+    unsettled: AtomicBool,
 }
 
 /// The interrupt line as the host knows it.
@@ -101,12 +119,17 @@ impl Smmu {
         memory: Arc<dyn GuestMemory>,
         lines: Arc<dyn IrqLines>,
     ) -> Self {
+        let tlbs: Vec<Arc<Tlb>> = (0..shape.context_banks()).map(|_| Arc::default()).collect();
         Self {
             memory,
             lines,
-            state: RwLock::new(State::new(shape)),
+            gate: Gate::new(),
+            routes: Routes::default(),
+            state: RwLock::new(State::new(shape, &tlbs)),
+            tlbs,
             counts: Counts::default(),
             line: Mutex::default(),
+            unsettled: AtomicBool::new(false),
         }
     }
 
@@ -117,11 +140,15 @@ impl Smmu {
 
     /// Back to the power-on state: registers, caches, counters, interrupt line.
     pub fn reset(&self) {
-        {
-            let mut state = self.state.write();
-            *state = State::new(state.shape());
+        self.change(|state| {
+            *state = State::new(state.shape(), &self.tlbs);
+            self.routes.clear();
             self.counts.reset();
-        }
+            for place in self.gate.places() {
+                place.hits.store(0, Ordering::Relaxed);
+                place.bypasses.store(0, Ordering::Relaxed);
+            }
+        });
         self.drive_line();
     }
 
@@ -151,9 +178,9 @@ impl Smmu {
         let written = if !offset.is_multiple_of(4) || offset >= FRAME_SIZE {
             None
         } else if let Ok(word) = data.try_into() {
-            Some(self.state.write().write(offset, u32::from_le_bytes(word)))
+            Some(self.write_register(|state| state.write(offset, u32::from_le_bytes(word))))
         } else if let (Ok(words), true) = (data.try_into(), offset.is_multiple_of(8)) {
-            Some(self.state.write().write_wide(offset, u64::from_le_bytes(words)))
+            Some(self.write_register(|state| state.write_wide(offset, u64::from_le_bytes(words))))
         } else {
             None
         };
@@ -179,11 +206,21 @@ impl Smmu {
     /// The [`Fault`] that terminates the transaction. It is recorded in the
     /// fault registers and may raise the interrupt.
     pub fn translate(&self, stream: u16, iova: u64, access: Access) -> Result<Mapped, Fault> {
-        let result = self.resolve(&self.state.read(), stream, iova, access);
-        if result.is_err() {
-            self.drive_line();
-        }
-        result
+        let _hold = self.hold();
+        self.miss(stream, iova, access)
+    }
+
+    /// Makes one transaction of the accesses until the answer is dropped: each of
+    /// them costs less, and register writes, those that invalidate translations
+    /// too, wait for all of them.
+    ///
+    /// Faults of a thread raise the interrupt when its last hold is dropped. A
+    /// thread with a hold takes no lock, apart from that of guest memory: another
+    /// thread with that lock could be waiting for a register write, which waits
+    /// for the hold.
+    #[inline]
+    pub fn hold(&self) -> Hold<'_> {
+        Hold::new(self)
     }
 
     /// Reads memory as the bus master `stream`, page by page.
@@ -192,8 +229,10 @@ impl Smmu {
     /// [`DmaError`] with the address of the part that failed; `buf` holds what
     /// came before it.
     pub fn dma_read(&self, stream: u16, iova: u64, buf: &mut [u8]) -> Result<(), DmaError> {
-        self.transfer(stream, iova, buf.len(), Access::READ, |range, address| {
-            buf.get_mut(range).map_or(Ok(()), |part| self.memory.read(address, part))
+        self.transfer(stream, iova, buf.len(), Access::READ, |_, range, address| {
+            let Some(part) = buf.get_mut(range.clone()) else { return Ok(()) };
+            let read = self.memory.read(address, part);
+            read.map_err(|source| bus_error(stream, iova, &range, source))
         })
     }
 
@@ -203,8 +242,10 @@ impl Smmu {
     /// [`DmaError`] with the address of the part that failed; what came before
     /// it is written.
     pub fn dma_write(&self, stream: u16, iova: u64, data: &[u8]) -> Result<(), DmaError> {
-        self.transfer(stream, iova, data.len(), Access::WRITE, |range, address| {
-            data.get(range).map_or(Ok(()), |part| self.memory.write(address, part))
+        self.transfer(stream, iova, data.len(), Access::WRITE, |_, range, address| {
+            let Some(part) = data.get(range.clone()) else { return Ok(()) };
+            let written = self.memory.write(address, part);
+            written.map_err(|source| bus_error(stream, iova, &range, source))
         })
     }
 
@@ -216,32 +257,24 @@ impl Smmu {
         (target, to): (u16, u64),
         length: usize,
     ) -> Result<(), DmaError> {
-        let mut done = 0;
-        while done < length {
-            let (from, to) = (from.wrapping_add(done as u64), to.wrapping_add(done as u64));
-            let state = self.state.read();
-            let read = self.resolve(&state, source, from, Access::READ);
-            let ends = read.and_then(|read| {
-                self.resolve(&state, target, to, Access::WRITE).map(|write| (read, write))
-            });
-            let (read, write) = match ends {
-                Ok(ends) => ends,
-                Err(fault) => {
-                    drop(state);
-                    self.drive_line();
-                    return Err(fault.into());
-                }
-            };
-            let piece = read.length.min(write.length).clamp(1, LONGEST_TRANSACTION);
-            let piece = usize::try_from(piece).unwrap_or(usize::MAX).min(length - done);
-            self.memory.copy(read.address, write.address, piece).map_err(|error| {
-                let of_source = error.address.wrapping_sub(read.address) < piece as u64;
-                let (stream, iova) = if of_source { (source, from) } else { (target, to) };
-                DmaError::Bus { stream, iova, source: error }
-            })?;
-            done += piece;
-        }
-        Ok(())
+        self.transfer(source, from, length, Access::READ, |hold, range, address| {
+            let from = from.wrapping_add(range.start as u64);
+            let mut done = 0;
+            while done < range.len() {
+                let to = to.wrapping_add((range.start + done) as u64);
+                let mapped = self.map(hold, target, to, Access::WRITE)?;
+                let piece = mapped.piece(range.len() - done);
+                let address = address + done as u64;
+                self.memory.copy(address, mapped.address, piece).map_err(|error| {
+                    let of_source = error.address.wrapping_sub(address) < piece as u64;
+                    let (stream, iova) =
+                        if of_source { (source, from + done as u64) } else { (target, to) };
+                    DmaError::Bus { stream, iova, source: error }
+                })?;
+                done += piece;
+            }
+            Ok(())
+        })
     }
 
     /// The memory that the bus master `id` sees.
@@ -263,7 +296,12 @@ impl Smmu {
 
     /// Events since power-on or the last [`Smmu::reset`].
     pub fn counters(&self) -> Counters {
-        self.counts.read()
+        let mut counters = self.counts.read();
+        for place in self.gate.places() {
+            counters.hits += place.hits.load(Ordering::Relaxed);
+            counters.bypasses += place.bypasses.load(Ordering::Relaxed);
+        }
+        counters
     }
 
     /// A picture of the state, for traces.
@@ -278,42 +316,100 @@ impl Smmu {
             streams: state.streams.mappings(),
             banks: state.dump_banks(),
             interrupt,
-            counters: self.counts.read(),
+            counters: self.counters(),
         }
     }
 
-    /// Cuts a transfer into transactions and has `copy` move each: a range of
-    /// the transfer, and the physical address of its first byte.
+    /// Cuts a transfer into transactions and those into pages, and has `copy` move
+    /// each: a range of the transfer, and the physical address of its first byte.
+    #[inline]
     fn transfer(
         &self,
         stream: u16,
         iova: u64,
         length: usize,
         access: Access,
-        mut copy: impl FnMut(Range<usize>, u64) -> Result<(), BusError>,
+        mut copy: impl FnMut(&Hold<'_>, Range<usize>, u64) -> Result<(), DmaError>,
     ) -> Result<(), DmaError> {
         let mut done = 0;
         while done < length {
-            let at = iova.wrapping_add(done as u64);
-            let state = self.state.read();
-            let mapped = match self.resolve(&state, stream, at, access) {
-                Ok(mapped) => mapped,
-                Err(fault) => {
-                    drop(state);
-                    self.drive_line();
-                    return Err(fault.into());
-                }
-            };
-            let piece = mapped.length.clamp(1, LONGEST_TRANSACTION);
-            let piece = usize::try_from(piece).unwrap_or(usize::MAX).min(length - done);
-            copy(done..done + piece, mapped.address).map_err(|source| DmaError::Bus {
-                stream,
-                iova: at,
-                source,
-            })?;
-            done += piece;
+            let hold = self.hold();
+            let end = length.min(done + LONGEST_TRANSACTION);
+            while done < end {
+                let at = iova.wrapping_add(done as u64);
+                let mapped = self.map(&hold, stream, at, access)?;
+                let piece = mapped.piece(end - done);
+                copy(&hold, done..done + piece, mapped.address)?;
+                done += piece;
+            }
         }
         Ok(())
+    }
+
+    /// Translates as a part of a transaction.
+    #[inline]
+    fn map(
+        &self,
+        hold: &Hold<'_>,
+        stream: u16,
+        iova: u64,
+        access: Access,
+    ) -> Result<Mapped, Fault> {
+        match self.hit(hold.place(), stream, iova, access) {
+            Some(mapped) => Ok(mapped),
+            None => self.miss(stream, iova, access),
+        }
+    }
+
+    /// What is known without a look at the state. The length ends with the 4 KiB
+    /// page.
+    #[inline]
+    fn hit(&self, place: Option<&Place>, stream: u16, iova: u64, access: Access) -> Option<Mapped> {
+        match self.routes.find(stream, access)? {
+            Route::Bypass => {
+                let count = place.map(|place| &place.bypasses);
+                gate::count(count, &self.counts.bypasses);
+                Some(Mapped::flat(iova))
+            }
+            Route::Bank(bank, access) => {
+                let mapped = self.tlbs.get(bank)?.find(iova, access)?;
+                gate::count(place.map(|place| &place.hits), &self.counts.hits);
+                Some(mapped)
+            }
+        }
+    }
+
+    /// Translates with the state, whose lock this takes.
+    #[inline(never)]
+    fn miss(&self, stream: u16, iova: u64, access: Access) -> Result<Mapped, Fault> {
+        let result = self.resolve(&self.state.read(), stream, iova, access);
+        if result.is_err() {
+            self.unsettled.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    fn write_register(&self, write: impl FnOnce(&mut State) -> Written) -> Written {
+        self.change(|state| {
+            let written = write(state);
+            if written != Written::Invalidation {
+                self.routes.clear();
+            }
+            written
+        })
+    }
+
+    /// Changes the state, with no transaction under way.
+    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        self.gate.alone(|| change(&mut self.state.write()))
+    }
+
+    /// Tells the interrupt line of the faults of transactions.
+    #[inline]
+    fn settle(&self) {
+        if self.unsettled.load(Ordering::Relaxed) && self.unsettled.swap(false, Ordering::Acquire) {
+            self.drive_line();
+        }
     }
 
     /// Translates, and records the fault where it cannot. The caller holds the
@@ -330,7 +426,7 @@ impl Smmu {
             state.faults.lock().global.record(cause, stream, iova, access);
             Fault::Global { cause, stream, iova }
         };
-        let (index, access) = match state.streams.route(stream, access) {
+        let (index, access) = match self.route(state, stream, access) {
             Ok(Route::Bank(index, access)) => (index, access),
             Ok(Route::Bypass) => {
                 self.counts.bypasses.fetch_add(1, Ordering::Relaxed);
@@ -360,6 +456,18 @@ impl Smmu {
         }
     }
 
+    /// Where a stream goes, as it is known already or as the registers say.
+    fn route(&self, state: &State, stream: u16, access: Access) -> Result<Route, GlobalCause> {
+        if let Some(route) = self.routes.find(stream, access) {
+            return Ok(route);
+        }
+        let route = state.streams.route(stream, access)?;
+        if let Ok(read) = state.streams.route(stream, Access::READ) {
+            self.routes.insert(stream, read);
+        }
+        Ok(route)
+    }
+
     /// Brings the interrupt line to the level that the registers ask for.
     ///
     /// One thread at a time talks to the host, with no lock held, and
@@ -384,6 +492,10 @@ impl Smmu {
             line = self.line.lock();
         }
     }
+}
+
+fn bus_error(stream: u16, iova: u64, range: &Range<usize>, source: BusError) -> DmaError {
+    DmaError::Bus { stream, iova: iova.wrapping_add(range.start as u64), source }
 }
 
 impl fmt::Debug for Smmu {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! All registers together: what reads and writes of the frame do.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 
 use super::bank::Bank;
@@ -10,6 +12,7 @@ use super::regime::{RegimeRegisters, SCTLR_M};
 use super::report::BankDump;
 use super::shape::Shape;
 use super::streams::{StreamTarget, Streams};
+use super::tlb::Tlb;
 
 /// The SMMU's registers and caches.
 ///
@@ -41,13 +44,13 @@ pub(super) enum Written {
 }
 
 impl State {
-    /// The state at power-on.
-    pub(super) fn new(shape: Shape) -> Self {
+    /// The state at power-on. Each context bank has one of `tlbs`.
+    pub(super) fn new(shape: Shape, tlbs: &[Arc<Tlb>]) -> Self {
         let banks = shape.context_banks();
         Self {
             shape,
             streams: Streams::new(shape),
-            banks: (0..banks).map(|_| Bank::new()).collect(),
+            banks: tlbs.iter().take(banks).cloned().map(Bank::new).collect(),
             faults: Mutex::new(Faults {
                 global: GlobalFaults::default(),
                 banks: vec![BankFaults::default(); banks],

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use board::smmu::Access;
 
-use super::driver::{Bench, CR0, FSR, GFSR, SCTLR, SCTLR_LINUX, bank};
+use super::driver::{
+    Bench, CR0, FSR, GFSR, SCTLR, SCTLR_LINUX, TLBIALL, TLBIASID, TLBIVA, TLBIVAA, TTBR0, bank,
+    s2cr, smr,
+};
 use super::tables::{Allocator, K4, READ_WRITE, Tables};
 
 const STREAM: u16 = 7;
@@ -37,14 +40,14 @@ fn beside(masters: &[&(dyn Fn() + Sync)], driver: impl FnOnce()) {
     });
 }
 
-/// Numbers for as long as the masters have not done `enough`, and for 200
+/// Numbers for as long as the masters have not done `enough`, and for `least`
 /// rounds at least; fails when that takes a minute.
-fn rounds(masters: &AtomicU64, enough: u64) -> impl Iterator<Item = u64> {
+fn rounds(masters: &AtomicU64, least: u64, enough: u64) -> impl Iterator<Item = u64> {
     let start = Instant::now();
     (1..).take_while(move |n| {
         let done = masters.load(Ordering::SeqCst);
         assert!(start.elapsed() < Duration::from_secs(60), "only {done} of {enough} in a minute");
-        *n <= 200 || done < enough
+        *n <= least || done < enough
     })
 }
 
@@ -73,7 +76,7 @@ fn no_translation_outlives_its_invalidation() {
         }
     };
     beside(&[&look, &look], || {
-        for n in rounds(&looked, 2000).map(|n| 2 * n) {
+        for n in rounds(&looked, 200, 2000).map(|n| 2 * n) {
             tables.map(IOVA, n << 12, 3, READ_WRITE);
             epoch.store(n, Ordering::SeqCst);
             thread::yield_now();
@@ -103,7 +106,7 @@ fn no_transfer_outlives_its_invalidation() {
         }
     };
     beside(&[&write, &write], || {
-        for _ in rounds(&written, 500) {
+        for _ in rounds(&written, 200, 500) {
             tables.map(IOVA, page, 3, READ_WRITE);
             thread::yield_now();
             tables.unmap(IOVA, 3);
@@ -117,6 +120,148 @@ fn no_transfer_outlives_its_invalidation() {
             }
         }
     });
+}
+
+/// A way to take a page from a stream.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// The page's address, in one ASID or in all.
+    Address(u64),
+    Asid,
+    Vmid,
+    Everything,
+    /// The stream's mapping is cleared, or leads to a fault, or elsewhere.
+    StreamMatch,
+    StreamToFault,
+    StreamToOtherBank,
+    /// The bank gets other tables, or none.
+    Tables,
+    SwitchedOff,
+    Reset,
+}
+
+impl Way {
+    /// What is still in the tables can be found again.
+    fn forgets_only(self) -> bool {
+        matches!(self, Self::Address(_) | Self::Asid | Self::Vmid | Self::Everything)
+    }
+}
+
+const WAYS: [Way; 11] = [
+    Way::Address(TLBIVA),
+    Way::Address(TLBIVAA),
+    Way::Asid,
+    Way::Vmid,
+    Way::Everything,
+    Way::StreamMatch,
+    Way::StreamToFault,
+    Way::StreamToOtherBank,
+    Way::Tables,
+    Way::SwitchedOff,
+    Way::Reset,
+];
+
+/// Many bus masters that write, copy and do several things in one transaction,
+/// through whatever they have found before, against every way to take their page
+/// away: as soon as the register write has returned, the page is the test's own.
+/// Pages and blocks, which are kept in different ways.
+#[test]
+fn no_transfer_outlives_any_way_to_end_it() {
+    const SOURCE: u16 = 8;
+    const BLOCK: u64 = 2 << 20;
+    let bench = Bench::on();
+    let memory = Allocator::new(&bench.ram);
+    let space = || Tables::new(&bench.ram, &memory, K4, 48);
+    let (tables, empty, source) = (space(), space(), space());
+    source.map(0, memory.page(0x1000), 3, READ_WRITE);
+    let leaves = [(IOVA, 3, memory.page(0x1000)), (BLOCK, 2, memory.page(BLOCK))];
+    let set_up = || {
+        bench.attach(0, STREAM, ASID, &tables);
+        bench.set_up_bank(1, ASID + 1, &empty);
+        bench.attach(2, SOURCE, ASID + 2, &source);
+    };
+    set_up();
+    let done = AtomicU64::new(0);
+    // Offsets into the block make the masters use more than one of its pages.
+    let iovas = [IOVA, BLOCK, BLOCK + 0x1040];
+    let stream = bench.smmu.stream(STREAM);
+    let count = |success: bool| {
+        if success {
+            done.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let write = || iovas.iter().for_each(|iova| count(stream.write(*iova, &[0xdd; 64]).is_ok()));
+    let copy = || {
+        let source = bench.smmu.stream(SOURCE);
+        iovas.iter().for_each(|iova| count(source.copy(0x20, stream, *iova, 64).is_ok()));
+    };
+    let several = || {
+        let _hold = bench.smmu.hold();
+        for _ in 0..3 {
+            write();
+        }
+    };
+    let mut hits = 0;
+    beside(&[&write, &copy, &several, &write, &several, &copy], || {
+        let mut ways = WAYS.iter().cycle();
+        for _ in rounds(&done, 4 * WAYS.len() as u64, 1000) {
+            for (iova, level, page) in leaves {
+                tables.map(iova, page, level, READ_WRITE);
+            }
+            let before = done.load(Ordering::SeqCst);
+            let start = Instant::now();
+            while done.load(Ordering::SeqCst) < before + 8 {
+                assert!(start.elapsed() < Duration::from_secs(60), "no transfer in a minute");
+                thread::yield_now();
+            }
+            hits += bench.smmu.counters().hits;
+            let way = *ways.next().unwrap();
+            let unmap = || leaves.iter().for_each(|(iova, level, _)| tables.unmap(*iova, *level));
+            if way.forgets_only() {
+                unmap();
+            }
+            let at = bank(0);
+            match way {
+                Way::Address(register) => {
+                    for (iova, ..) in leaves {
+                        let asid = u64::from(ASID) << 48;
+                        bench.write_wide(at + register, iova >> 12 | asid);
+                    }
+                }
+                Way::Asid => bench.write(at + TLBIASID, ASID.into()),
+                Way::Vmid => bench.write(at + TLBIALL, 0),
+                Way::Everything => bench.write(0x68, 0),
+                Way::StreamMatch => bench.write(smr(0), 0),
+                Way::StreamToFault => bench.write(s2cr(0), 0b10 << 16),
+                Way::StreamToOtherBank => bench.write(s2cr(0), 1),
+                Way::Tables => {
+                    let root = empty.root() | u64::from(ASID) << 48;
+                    bench.write_wide(at + TTBR0, root);
+                }
+                Way::SwitchedOff => bench.write(at + SCTLR, 0),
+                Way::Reset => {
+                    bench.smmu.reset();
+                    // Out of the reset everything passes, to where no RAM is.
+                }
+            }
+            let words = || {
+                iovas.iter().flat_map(|iova| {
+                    let leaf = leaves.iter().rev().find(|leaf| leaf.0 <= *iova).unwrap();
+                    let start = leaf.2 + (iova - leaf.0);
+                    (start..start + 64).step_by(8)
+                })
+            };
+            words().for_each(|at| bench.ram.store(at, 0x1111));
+            thread::yield_now();
+            words().for_each(|at| assert_eq!(bench.ram.load(at), 0x1111, "after {way:?}"));
+            unmap();
+            if matches!(way, Way::Reset) {
+                bench.switch_on();
+            }
+            set_up();
+        }
+    });
+    assert!(hits > 0, "nothing that was kept was ever used");
 }
 
 /// The same for a bank that is switched off under its stream's feet.
@@ -141,7 +286,7 @@ fn no_translation_outlives_its_bank() {
         }
     };
     beside(&[&look, &look], || {
-        for n in rounds(&looked, 500) {
+        for n in rounds(&looked, 200, 500) {
             bench.write(bank(0) + SCTLR, 0);
             bench.set_up_bank(0, ASID, &spaces[(n % 2) as usize]);
             epoch.store(n, Ordering::SeqCst);
@@ -172,7 +317,7 @@ fn interrupt_level_settles() {
     };
     beside(&[&fault(0), &fault(1), &fault(0x99)], || {
         let control = bench.read(CR0);
-        for n in rounds(&faults, 500) {
+        for n in rounds(&faults, 200, 500) {
             let masked = n % 2 == 0;
             let (global, context) = if masked { (0, 0) } else { (1 << 2, 1 << 6) };
             bench.write(CR0, control & !(1 << 2) | global);
