@@ -170,7 +170,7 @@ pub struct KernelArgs {
     #[arg(long, value_name = "KERNEL", env = kernel::VARIABLE)]
     pub kernel: Option<String>,
 
-    /// Modules of --kernel Image: its /lib/modules/<release>, or the folder that `make
+    /// Modules of --kernel Image: its /lib/modules/RELEASE, or the folder that `make
     /// modules_install INSTALL_MOD_PATH=` was given.
     #[arg(long, value_name = "DIR", requires = "kernel")]
     pub kernel_modules: Option<PathBuf>,
