@@ -3,7 +3,7 @@
 //!
 //! A field is `name: Type @ byte offset`, with these additions, in this order:
 //!
-//! - `Type as Way`: laid out in another [way](layout_of!) than the type's own;
+//! - `Type as Way`: laid out in another way (`layout_of!`) than the type's own;
 //! - `bits LOW..HIGH`: in a part of the little-endian number at that offset;
 //! - `of version N`: a block that is that of version N in any case;
 //! - `since N`: version N of the command brought it;

@@ -64,7 +64,7 @@ impl Shared {
 
     /// Tells whoever is to be told of a group's change, under the lock of the
     /// group, so that messages stay in order. Work queues are told by
-    /// [`Shared::take_links`].
+    /// [`Shared::take_link`].
     pub fn tell(&self, change: Option<Change>) {
         let Some(Change { message, link }) = change else { return };
         if let Some((icid, address, bytes)) = message {

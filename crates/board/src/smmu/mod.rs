@@ -82,7 +82,7 @@ const LONGEST_TRANSACTION: usize = 0x1_0000;
 /// is called outside and may.
 ///
 /// A transaction whose stream and page were used before takes no lock: it passes
-/// the [`Gate`], and looks at two words. The others share the state's lock.
+/// the gate, and looks at two words. The others share the state's lock.
 pub struct Smmu {
     memory: Arc<dyn GuestMemory>,
     lines: Arc<dyn IrqLines>,
