@@ -49,6 +49,9 @@ impl Call {
     }
 }
 
+/// A decoded command's text (made only for a trace) and what came of it.
+pub(crate) type Outcome = (Option<String>, Result<Answer, Status>);
+
 /// A command and its answer, for a trace.
 #[derive(Debug, Clone)]
 pub struct Record {

@@ -4,7 +4,7 @@
 //! Which pairs fit is what the reference manual says of each family, with the
 //! differences that were observed on a board under firmware 10.39.
 
-use super::{Endpoint, State, dprc::Container, families};
+use super::{Endpoint, State, containers::Container};
 use crate::wriop;
 use mc_abi::{
     ObjectId, ObjectType, ResourceType, Status,
@@ -65,14 +65,14 @@ impl State {
         let ready = |end: Endpoint| {
             self.objects
                 .get(&end.object)
-                .is_some_and(|object| object.kind.link_ready(end.interface))
+                .is_some_and(|object| object.body.link_ready(end.interface))
         };
         self.peer(endpoint).is_some_and(|peer| ready(endpoint) && ready(peer))
     }
 
     /// How many interfaces an object has that can be connected.
     fn interfaces(&self, id: ObjectId) -> u16 {
-        self.objects.get(&id).map_or(0, |object| object.kind.interfaces())
+        self.objects.get(&id).map_or(0, |object| object.body.interfaces())
     }
 }
 
@@ -98,9 +98,9 @@ impl State {
         }
         self.connections.0.insert(one, Link { peer: two, rates });
         self.connections.0.insert(two, Link { peer: one, rates });
-        families::connected(self, one, Some(two));
+        self.tell_connected(one, Some(two));
         if two != one {
-            families::connected(self, two, Some(one));
+            self.tell_connected(two, Some(one));
         }
         Ok(())
     }
@@ -112,11 +112,18 @@ impl State {
     pub fn disconnect(&mut self, endpoint: Endpoint) -> Result<(), Status> {
         let link = self.connections.0.remove(&endpoint).ok_or(Status::NoResource)?;
         self.connections.0.remove(&link.peer);
-        families::connected(self, endpoint, None);
+        self.tell_connected(endpoint, None);
         if link.peer != endpoint {
-            families::connected(self, link.peer, None);
+            self.tell_connected(link.peer, None);
         }
         Ok(())
+    }
+
+    fn tell_connected(&mut self, end: Endpoint, peer: Option<Endpoint>) {
+        let functions = self.objects.get(&end.object).map(|object| object.functions);
+        if let Some(functions) = functions {
+            (functions.connected)(self, end.object.id, end.interface, peer);
+        }
     }
 
     /// Undoes all connections of an object that goes away.

@@ -2,14 +2,9 @@
 //! The tree of containers: who holds what, who may do what where, and what
 //! becomes of it when a container is made, locked, reset or destroyed.
 
-use super::{
-    Call, State,
-    dprc::Container,
-    families::{self, Outcome},
-    pools,
-};
+use super::{Call, State, pools};
 use mc_abi::{
-    Label, ObjectId, ObjectType, Params, Status,
+    Label, ObjectId, ObjectType, Status,
     dprc::{self, event, option},
 };
 
@@ -25,6 +20,21 @@ pub(crate) const NOBODY: u32 = u32::MAX;
 /// The name of a container.
 pub(crate) const fn name(container: u32) -> ObjectId {
     ObjectId::new(ObjectType::Dprc, container)
+}
+
+/// A container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    /// Isolation id of all that it holds.
+    pub icid: u16,
+    /// Number of its own command portal.
+    pub portal: u32,
+    /// See [`option`].
+    pub options: u32,
+    /// Whether it and all below refuse to be changed.
+    pub locked: bool,
+    /// What lies right in it, sorted.
+    pub members: Vec<ObjectId>,
 }
 
 /// Walking the tree.
@@ -143,42 +153,11 @@ impl State {
         let from = std::mem::replace(&mut object.container, to);
         self.leave(id, from);
         self.enter(id, to);
-        families::moved(self, id, to);
+        let functions = self.object(id)?.functions;
+        (functions.moved)(self, id.id, to);
         self.raise(name(from), 0, event::OBJ_REMOVED);
         self.raise(name(to), 0, event::OBJ_ADDED);
         Ok(())
-    }
-}
-
-/// Makes an object in the container that `call` addresses.
-///
-/// A container without [`option::OBJ_CREATE`] cannot make objects through its
-/// own portals; one above may make them for it (board observation; the status
-/// of the refusal is not known).
-pub(crate) fn create_object(
-    state: &mut State,
-    call: &Call,
-    kind: ObjectType,
-    params: &Params,
-) -> Outcome {
-    let allowed = || {
-        // Containers have a create command of their own; the number that they
-        // would have in this block of commands has no known parameters.
-        if call.object.kind != ObjectType::Dprc || kind == ObjectType::Dprc {
-            return Err(Status::UnsupportedOperation);
-        }
-        if call.object == name(MC_CONTAINER) {
-            return Err(Status::NoPrivilege);
-        }
-        let portal = state.body::<Container>(call.portal_container)?;
-        if portal.options & option::OBJ_CREATE == 0 {
-            return Err(Status::NoPrivilege);
-        }
-        state.unlocked(call.object.id)
-    };
-    match allowed() {
-        Ok(()) => (families::facts(kind).create)(state, call, params, call.object.id),
-        Err(status) => (call.traced.then(|| format!("{kind} Create")), Err(status)),
     }
 }
 
@@ -311,7 +290,9 @@ fn reset_members(state: &mut State, container: u32, recursive: bool) {
     });
     for id in state.members(container).to_vec() {
         if id.kind != ObjectType::Dprc {
-            (families::facts(id.kind).reset)(state, id.id);
+            if let Ok(functions) = state.object(id).map(|object| object.functions) {
+                (functions.reset)(state, id.id);
+            }
         } else if recursive {
             reset_members(state, id.id, true);
         }
@@ -361,4 +342,16 @@ pub(crate) fn create_root(
     let request =
         dprc::CreateContainer { options: request.options | ROOT_OPTIONS, ..request.clone() };
     state.create::<Container>(Some(ROOT), MC_CONTAINER, MC_CONTAINER, &request)
+}
+
+/// Refuses to set where interrupts go through a portal of a container that may
+/// not (the status is not known from a board).
+///
+/// # Errors
+/// [`Status::NoPrivilege`].
+pub(crate) fn check_irq_privilege(state: &State, call: &Call) -> Result<(), Status> {
+    if state.body::<Container>(call.portal_container)?.options & option::IRQ_CFG == 0 {
+        return Err(Status::NoPrivilege);
+    }
+    Ok(())
 }

@@ -2,10 +2,13 @@
 //! From a message to the handler of its command, and back.
 
 use super::{
-    Answer, Call, State, call, containers, dpmng, dpni, dprc,
-    families::{self, Facts, Outcome},
+    Answer, Call, State,
+    call::{self, Outcome},
+    containers::{self, Container, MC_CONTAINER},
+    dpmng, families,
+    family::Functions,
 };
-use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Wire, common};
+use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Wire, common, dprc::option};
 
 /// What became of a message, with the words for a trace.
 pub(crate) struct Executed {
@@ -72,21 +75,19 @@ fn route(
         }
     }
     if number == common::CLOSE {
-        state.sessions.close(token);
-        if call.object.kind == ObjectType::Dpni {
-            dpni::target_closed(state, call.object);
-        }
+        state.close(token);
         return (traced.then(|| "Close".into()), Ok(Answer::DONE));
     }
     if let Some(kind) = family_command(number, common::CREATE) {
-        return containers::create_object(state, &call, kind, &message.params);
+        return create(state, &call, kind, &message.params);
     }
     if let Some(kind) = family_command(number, common::DESTROY) {
         return destroy(state, &call, kind, &message.params);
     }
-    let facts = families::facts(call.object.kind);
-    (facts.run)(state, &call, number, &message.params)
-        .or_else(|| common_command(state, &call, &facts, number, &message.params))
+    // The MC's own container is no object and is looked at like one.
+    let functions = state.object(call.object).map_or(Functions::of::<Container>(), |o| o.functions);
+    (functions.run)(state, &call, number, &message.params)
+        .or_else(|| common_command(state, &call, functions, number, &message.params))
         .unwrap_or_else(|| {
             let text = traced.then(|| format!("command {number:#05x}"));
             (text, Err(Status::UnsupportedOperation))
@@ -127,8 +128,35 @@ fn open(
 
 fn api_version(call: &Call, kind: ObjectType) -> Outcome {
     let text = call.traced.then(|| format!("{kind} GetApiVersion"));
-    let (major, minor) = families::facts(kind).version;
+    let (major, minor) = families::version(kind);
     (text, call.answer(&common::ApiVersion { major, minor }))
+}
+
+/// Makes an object in the container that `call` addresses.
+///
+/// A container without [`option::OBJ_CREATE`] cannot make objects through its
+/// own portals; one above may make them for it (board observation; the status
+/// of the refusal is not known).
+fn create(state: &mut State, call: &Call, kind: ObjectType, params: &Params) -> Outcome {
+    let allowed = || {
+        // Containers have a create command of their own; the number that they
+        // would have in this block of commands has no known parameters.
+        if call.object.kind != ObjectType::Dprc || kind == ObjectType::Dprc {
+            return Err(Status::UnsupportedOperation);
+        }
+        if call.object == containers::name(MC_CONTAINER) {
+            return Err(Status::NoPrivilege);
+        }
+        let portal = state.body::<Container>(call.portal_container)?;
+        if portal.options & option::OBJ_CREATE == 0 {
+            return Err(Status::NoPrivilege);
+        }
+        state.unlocked(call.object.id)
+    };
+    match allowed() {
+        Ok(()) => families::create(state, call, kind, params, call.object.id),
+        Err(status) => (call.traced.then(|| format!("{kind} Create")), Err(status)),
+    }
 }
 
 fn destroy(state: &mut State, call: &Call, kind: ObjectType, params: &Params) -> Outcome {
@@ -146,37 +174,37 @@ fn destroy(state: &mut State, call: &Call, kind: ObjectType, params: &Params) ->
 fn common_command(
     state: &mut State,
     call: &Call,
-    facts: &Facts,
+    functions: &Functions,
     number: u16,
     params: &Params,
 ) -> Option<Outcome> {
     let command = common::Command::decode(number, call.version, params).ok()?;
     let text = call.traced.then(|| format!("{command:?}"));
-    Some((text, run_common(state, call, facts, &command)))
+    Some((text, run_common(state, call, functions, &command)))
 }
 
 fn run_common(
     state: &mut State,
     call: &Call,
-    facts: &Facts,
+    functions: &Functions,
     command: &common::Command,
 ) -> Result<Answer, Status> {
     use common::Command;
     let id = call.object;
     match command {
-        Command::Enable(_) => switch(state, id, facts, true),
-        Command::Disable(_) => switch(state, id, facts, false),
+        Command::Enable(_) => switch(state, id, functions, true),
+        Command::Disable(_) => switch(state, id, functions, false),
         Command::IsEnabled(request) => {
-            let enabled = state.object_mut(id)?.kind.enabled().copied();
+            let enabled = state.object_mut(id)?.body.enabled().copied();
             let enabled = enabled.ok_or(Status::UnsupportedOperation)?;
             call.reply(request, common::IsEnabledReply { enabled })
         }
         Command::Reset(_) => {
-            (facts.reset)(state, id.id);
+            (functions.reset)(state, id.id);
             Ok(Answer::DONE)
         }
         Command::SetIrq(set) => {
-            dprc::check_irq_privilege(state, call)?;
+            containers::check_irq_privilege(state, call)?;
             state.set_irq(id, set.index, set.address, set.value, set.user)?;
             Ok(Answer::DONE)
         }
@@ -217,9 +245,14 @@ fn run_common(
     }
 }
 
-fn switch(state: &mut State, id: ObjectId, facts: &Facts, on: bool) -> Result<Answer, Status> {
-    let switch = state.object_mut(id)?.kind.enabled().ok_or(Status::UnsupportedOperation)?;
+fn switch(
+    state: &mut State,
+    id: ObjectId,
+    functions: &Functions,
+    on: bool,
+) -> Result<Answer, Status> {
+    let switch = state.object_mut(id)?.body.enabled().ok_or(Status::UnsupportedOperation)?;
     *switch = on;
-    (facts.switched)(state, id.id, on);
+    (functions.switched)(state, id.id, on);
     Ok(Answer::DONE)
 }

@@ -2,7 +2,7 @@
 //! The programmable I/O processor (AIOP) of the chips that have one: its tile,
 //! in reset. Nothing here runs a program.
 
-use super::{Answer, Call, Family, State};
+use super::{Answer, Body, Call, Family, State};
 use crate::dpl::{Fields, Properties, Writing};
 use mc_abi::{
     ObjectType, Status,
@@ -85,6 +85,8 @@ impl Family for Tile {
         }
     }
 }
+
+impl Body for Tile {}
 
 fn milliseconds(state: &State) -> i64 {
     (state.clock.now() / 1_000_000) as i64

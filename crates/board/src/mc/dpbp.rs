@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Buffer pools.
 
-use super::{Answer, Call, Family, Object, State};
+use super::{Answer, Body, Call, Family, Object, State};
 use crate::dpl::{Fields, Properties, Writing};
 use crate::{
     fabric::Pass,
@@ -79,7 +79,9 @@ impl Family for BufferPool {
         let bpid = pool.bpid.into();
         state.fabric.qbman().configure_pool(bpid, None, &mut state.pass);
     }
+}
 
+impl Body for BufferPool {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }
@@ -98,6 +100,10 @@ impl Family for BufferPool {
             message: (address != 0).then_some(PoolMessage { address, context }),
         };
         state.fabric.qbman().configure_pool(self.bpid.into(), Some(config), pass);
+    }
+
+    fn buffer_pool(&self) -> Option<u16> {
+        Some(self.bpid)
     }
 }
 

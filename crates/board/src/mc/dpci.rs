@@ -2,7 +2,7 @@
 //! Communication interfaces between two software contexts.
 
 use super::{
-    Answer, Call, Endpoint, Family, State,
+    Answer, Body, Call, Endpoint, Family, State,
     opr::OrderRestoration,
     queue::{RxQueue, RxQueueChange},
 };
@@ -124,12 +124,20 @@ impl Family for CommunicationInterface {
         tell_link(state, id);
     }
 
-    fn enabled(&mut self) -> Option<&mut bool> {
-        Some(&mut self.enabled)
-    }
-
     fn switched(state: &mut State, id: u32, _on: bool) {
         tell_link(state, id);
+    }
+
+    fn connected(state: &mut State, id: u32, _interface: u16, peer: Option<Endpoint>) {
+        let event = if peer.is_some() { CONNECTED } else { DISCONNECTED };
+        state.raise(endpoint(id).object, 0, event);
+        tell_link(state, id);
+    }
+}
+
+impl Body for CommunicationInterface {
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
     }
 
     /// A link is up when both ends are on: connecting alone does not bring it
@@ -138,10 +146,8 @@ impl Family for CommunicationInterface {
         self.enabled
     }
 
-    fn connected(state: &mut State, id: u32, _interface: u16, peer: Option<Endpoint>) {
-        let event = if peer.is_some() { CONNECTED } else { DISCONNECTED };
-        state.raise(endpoint(id).object, 0, event);
-        tell_link(state, id);
+    fn interfaces(&self) -> u16 {
+        1
     }
 }
 

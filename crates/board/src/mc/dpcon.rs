@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Concentrators: channels that collect the frames of several queues.
 
-use super::{Answer, Call, Family, Kind, Object, State, dpio::QueuingPortal, queue};
+use super::{Answer, Body, Call, Family, Object, State, family::Channel, queue};
 use crate::dpl::{Fields, Properties, Writing};
 use crate::{
     fabric::Pass,
@@ -49,17 +49,8 @@ impl Family for Concentrator {
         Ok(Self { channel, num_priorities, enabled: false, notification: None })
     }
 
-    fn destroy(self, state: &mut State, id: u32) {
+    fn destroy(self, state: &mut State, _id: u32) {
         state.fabric.qbman().configure_channel(self.channel, None, &mut state.pass);
-        let mut portals = Vec::new();
-        for object in state.objects.values_mut() {
-            if let Kind::Dpio(portal) = &mut object.kind
-                && portal.forget_channel(id)
-            {
-                portals.push(object.id);
-            }
-        }
-        portals.into_iter().for_each(|portal| state.touch(portal));
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
@@ -90,20 +81,27 @@ impl Family for Concentrator {
             concentrator.notification = None;
         }
     }
+}
 
+impl Body for Concentrator {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }
 
     fn program(&self, state: &State, _object: &Object, icid: u16, pass: &mut Pass) {
         let notification = self.notification.and_then(|notification| {
-            let portal = state.body::<QueuingPortal>(notification.dpio).ok()?;
+            let portal = ObjectId::new(ObjectType::Dpio, notification.dpio);
+            let portal = state.object(portal).ok()?.body.software_portal()?;
             let Notification { priority, user_ctx: context, .. } = notification;
-            Some(NotificationConfig { portal: portal.portal, priority, context })
+            Some(NotificationConfig { portal, priority, context })
         });
         let (priorities, enabled) = (self.num_priorities, self.enabled);
         let config = ChannelConfig { icid, priorities, enabled, notification };
         state.fabric.qbman().configure_channel(self.channel, Some(config), pass);
+    }
+
+    fn channel(&self) -> Option<Channel> {
+        Some(Channel { number: self.channel, priorities: self.num_priorities })
     }
 }
 
@@ -129,8 +127,8 @@ fn notification(
     if !state.is_beside(concentrator, portal) {
         return Err(Status::ConfigurationError);
     }
-    let portal = state.body::<QueuingPortal>(set.dpio_id)?;
-    if portal.channel.is_none() || set.priority >= portal.num_priorities {
+    let channel = state.object(portal)?.body.channel();
+    if channel.is_none_or(|channel| set.priority >= channel.priorities) {
         return Err(Status::ConfigurationError);
     }
     let (dpio, priority, user_ctx) = (set.dpio_id, set.priority, set.user_ctx);

@@ -5,7 +5,7 @@
 //! at level info, whatever the settings of console and log are: these are
 //! checked and kept, and no command reads them back.
 
-use super::{Answer, Call, Family, State, containers};
+use super::{Answer, Body, Call, Family, State, containers};
 use crate::dpl::{Fields, Properties, Writing};
 use mc_abi::{
     Label, ObjectId, ObjectType, Status,
@@ -87,6 +87,8 @@ impl Family for DebugInterface {
         }
     }
 }
+
+impl Body for DebugInterface {}
 
 impl Settings {
     /// Changes a setting. An out-of-range level is refused, not clamped (board

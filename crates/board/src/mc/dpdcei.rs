@@ -2,7 +2,7 @@
 //! Interfaces to the compression engine (DCE).
 
 use super::{
-    Answer, Call, Family, State,
+    Answer, Body, Call, Family, State,
     queue::{self, RxQueue, RxQueueChange},
 };
 use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
@@ -84,7 +84,9 @@ impl Family for CompressionInterface {
             interface.rx.reset();
         }
     }
+}
 
+impl Body for CompressionInterface {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }

@@ -2,7 +2,7 @@
 //! Interfaces to the DMA engine (qDMA).
 
 use super::{
-    Answer, Call, Family, State,
+    Answer, Body, Call, Family, State,
     queue::{self, RxQueue, RxQueueChange},
 };
 use crate::dpl::{self, Fields, Properties, Symbol, Writing, symbol};
@@ -140,7 +140,9 @@ impl Family for DmaInterface {
             group.set = Default::default();
         }
     }
+}
 
+impl Body for DmaInterface {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }

@@ -10,12 +10,12 @@ mod rules;
 mod tests;
 
 use super::{
-    Answer, Call, Endpoint, Family, State,
+    Answer, Body, Call, Endpoint, Family, State,
     interfaces::{self, Bridge, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most, checked},
 };
 use mc_abi::{
     ObjectId, ObjectType, Status,
-    blocks::TailDrop,
+    blocks::{LinkConfig, TailDrop},
     dpdmux::{self, Command, method, options, skip_reset},
 };
 use rules::Rules;
@@ -118,7 +118,7 @@ impl Family for Demultiplexer {
             }
             Command::IfGetLinkState(get) => {
                 state.body_mut::<Self>(call.object.id)?.port(get.if_id)?;
-                let link = interfaces::current(state, end(get.if_id));
+                let link = state.link(end(get.if_id));
                 call.reply(get, dpdmux::IfGetLinkStateReply { link })
             }
             other => state.body_mut::<Self>(call.object.id)?.run(call, other),
@@ -136,12 +136,22 @@ impl Family for Demultiplexer {
         interfaces::refresh_all::<Self>(state, name(id));
     }
 
-    fn enabled(&mut self) -> Option<&mut bool> {
-        Some(&mut self.enabled)
-    }
-
     fn switched(state: &mut State, id: u32, on: bool) {
         interfaces::switch_all::<Self>(state, name(id), on);
+    }
+
+    fn link_changed(state: &mut State, id: u32, interface: u16) {
+        interfaces::refresh::<Self>(state, Endpoint { object: name(id), interface });
+    }
+
+    fn connected(state: &mut State, id: u32, interface: u16, _peer: Option<Endpoint>) {
+        interfaces::connected::<Self>(state, Endpoint { object: name(id), interface });
+    }
+}
+
+impl Body for Demultiplexer {
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
     }
 
     fn interfaces(&self) -> u16 {
@@ -153,12 +163,8 @@ impl Family for Demultiplexer {
         self.side(interface).is_some_and(|side| side.enabled)
     }
 
-    fn link_changed(state: &mut State, id: u32, interface: u16) {
-        interfaces::refresh::<Self>(state, Endpoint { object: name(id), interface });
-    }
-
-    fn connected(state: &mut State, id: u32, interface: u16, _peer: Option<Endpoint>) {
-        interfaces::connected::<Self>(state, Endpoint { object: name(id), interface });
+    fn link_wanted(&self, interface: u16) -> LinkConfig {
+        self.side(interface).map_or_else(LinkConfig::default, |side| side.wanted)
     }
 }
 

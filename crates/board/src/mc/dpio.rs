@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Queuing portals: the software portals of the queue manager.
 
-use super::dpcon::Concentrator;
-use super::{Answer, Call, Family, Object, Region, State, object::RegionWindow, queue};
+use super::{
+    Answer, Body, Call, Family, Object, Region, State, family::Channel, object::RegionWindow, queue,
+};
 use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
 use crate::{
     fabric::{Message, Pass},
@@ -155,7 +156,9 @@ impl Family for QueuingPortal {
         let portal = portal.portal;
         state.fabric.qbman().reset_portal(portal, &mut state.pass);
     }
+}
 
+impl Body for QueuingPortal {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }
@@ -163,7 +166,10 @@ impl Family for QueuingPortal {
     /// A portal works whether or not its object is enabled: what a real one does
     /// between the two is not known, and drivers enable it before they look.
     fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
-        let channel_of = |dpcon: u32| state.body::<Concentrator>(dpcon).ok().map(|c| c.channel);
+        let channel_of = |dpcon: u32| {
+            let object = state.object(ObjectId::new(ObjectType::Dpcon, dpcon)).ok()?;
+            Some(object.body.channel()?.number)
+        };
         let config = PortalConfig {
             icid,
             own_channel: self.channel,
@@ -199,6 +205,26 @@ impl Family for QueuingPortal {
         }
         regions
     }
+
+    fn channel(&self) -> Option<Channel> {
+        let priorities = self.num_priorities;
+        self.channel.map(|number| Channel { number, priorities })
+    }
+
+    fn software_portal(&self) -> Option<u32> {
+        Some(self.portal)
+    }
+
+    fn leads_to(&self, other: ObjectId) -> bool {
+        other.kind == ObjectType::Dpcon && self.channels.contains(&Some(other.id))
+    }
+
+    /// Drops the channel of a concentrator.
+    fn forget(&mut self, gone: ObjectId) {
+        if let Some(slot) = self.channels.iter_mut().find(|slot| **slot == Some(gone.id)) {
+            *slot = None;
+        }
+    }
 }
 
 impl QueuingPortal {
@@ -214,14 +240,6 @@ impl QueuingPortal {
             qbman_version: soc.qman_version,
             clk: soc.qman_clock,
         }
-    }
-
-    /// Drops the channel of a concentrator that is gone.
-    ///
-    /// Whether it had it.
-    pub fn forget_channel(&mut self, dpcon: u32) -> bool {
-        let slot = self.channels.iter_mut().find(|channel| **channel == Some(dpcon));
-        slot.is_some_and(|slot| slot.take().is_some())
     }
 }
 

@@ -5,14 +5,15 @@
 //! tells the MC the link's state, which the connected interface then sees.
 
 use super::{
-    Answer, Call, Endpoint, Family, Object, State, connections, dpni, families, interfaces, memory,
+    Answer, Body, Call, Endpoint, Family, Object, State, connections, family::PhysicalPort,
+    port_counters,
 };
 use crate::dpl::{Fields, Properties, Writing};
 use crate::{dpl, fabric::Pass, soc::Mac, wriop::PortConfig};
 use mc_abi::{
     MacAddr, ObjectId, ObjectType, Status,
     blocks::{LinkConfig, LinkState},
-    dpmac::{self, Command, counters, eth_if, events, link_type},
+    dpmac::{self, Command, eth_if, events, link_type},
 };
 
 /// Length of the gap between frames, octets (`dpmac_ifg_cfg`).
@@ -145,12 +146,12 @@ impl Family for Port {
         let id = call.object;
         match command {
             Command::GetCounter(get) => {
-                let value = counter(state, id, get.counter.into())?;
+                let value = port_counters::counter(state, id, get.counter.into())?;
                 return call.reply(get, dpmac::GetCounterReply { value });
             }
             Command::GetStatistics(get) => {
                 let dpmac::GetStatistics { numbers_iova, values_iova, count } = *get;
-                write_counters(state, id, id, numbers_iova, values_iova, count)?;
+                port_counters::write(state, id, id, numbers_iova, values_iova, count)?;
                 return Ok(Answer::DONE);
             }
             _ => {}
@@ -218,14 +219,30 @@ impl Family for Port {
         tell_peer(state, ObjectId::new(ObjectType::Dpmac, id));
     }
 
-    fn link_ready(&self, _interface: u16) -> bool {
-        self.link.up
-    }
-
     /// A port is told when an interface becomes ready or ceases to be, so that
     /// it is programmed anew.
     fn link_changed(state: &mut State, id: u32, _interface: u16) {
         state.touch(ObjectId::new(ObjectType::Dpmac, id));
+    }
+
+    fn connected(state: &mut State, id: u32, _interface: u16, _peer: Option<Endpoint>) {
+        let name = ObjectId::new(ObjectType::Dpmac, id);
+        state.raise(name, 0, events::ENDPOINT_CHANGED);
+        state.touch(name);
+    }
+}
+
+impl Body for Port {
+    fn link_ready(&self, _interface: u16) -> bool {
+        self.link.up
+    }
+
+    fn interfaces(&self) -> u16 {
+        1
+    }
+
+    fn port(&self) -> Option<PhysicalPort> {
+        Some(PhysicalPort { link: self.link, address: self.address })
     }
 
     fn program(&self, state: &State, object: &Object, _icid: u16, _pass: &mut Pass) {
@@ -233,12 +250,6 @@ impl Family for Port {
         let peer = state.peer(end).filter(|_| state.link_up(end));
         let config = PortConfig { peer: peer.and_then(connections::in_data_plane) };
         state.fabric.wriop().configure_port(object.id.id, Some(config));
-    }
-
-    fn connected(state: &mut State, id: u32, _interface: u16, _peer: Option<Endpoint>) {
-        let name = ObjectId::new(ObjectType::Dpmac, id);
-        state.raise(name, 0, events::ENDPOINT_CHANGED);
-        state.touch(name);
     }
 }
 
@@ -254,61 +265,10 @@ pub(crate) fn set_wire(state: &mut State, id: u32, up: bool) {
     }
 }
 
-/// A counter of a port.
-///
-/// # Errors
-/// [`Status::ConfigurationError`] for one that the firmware lacks; which status
-/// a real MC gives then is not known.
-fn counter(state: &State, port: ObjectId, number: u32) -> Result<u64, Status> {
-    if number >= counters(state).into() {
-        return Err(Status::ConfigurationError);
-    }
-    Ok(state.fabric.wriop().port_counter(port.id, number).unwrap_or(0))
-}
-
-/// Writes counters of a port to the memory that the container of `owner` sees:
-/// those whose numbers, 32 bits each, lie at `numbers`, as 64 bits each to
-/// `values`.
-///
-/// # Errors
-/// [`Status::ConfigurationError`] for more of them than there are, or one that
-/// the firmware lacks, [`Status::DmaError`] where memory cannot be reached.
-pub(crate) fn write_counters(
-    state: &State,
-    owner: ObjectId,
-    port: ObjectId,
-    numbers: u64,
-    values: u64,
-    count: u32,
-) -> Result<(), Status> {
-    if count > counters(state).into() {
-        return Err(Status::ConfigurationError);
-    }
-    let mut asked = vec![0; count as usize * 4];
-    memory::read(state, owner, numbers, &mut asked)?;
-    let mut written = Vec::with_capacity(count as usize * 8);
-    for number in asked.chunks_exact(4) {
-        let number = number.first_chunk().map_or(u32::MAX, |word| u32::from_le_bytes(*word));
-        written.extend(counter(state, port, number)?.to_le_bytes());
-    }
-    memory::write(state, owner, values, &written)
-}
-
-/// How many counters the firmware knows.
-fn counters(state: &State) -> u8 {
-    let (major, minor, _) = state.config.soc.firmware;
-    if (major, minor) >= (10, 40) { counters::SINCE_10_40 } else { counters::BEFORE_10_40 }
-}
-
 /// The link that the connected interface asks for.
 fn wanted(state: &State, port: ObjectId) -> LinkConfig {
-    match state.peer(Endpoint { object: port, interface: 0 }) {
-        Some(peer) if peer.object.kind == ObjectType::Dpni => {
-            dpni::wanted_link(state, peer.object.id)
-        }
-        Some(peer) => interfaces::wanted(state, peer),
-        None => LinkConfig::default(),
-    }
+    let peer = state.peer(Endpoint { object: port, interface: 0 });
+    peer.map_or_else(LinkConfig::default, |peer| state.link_wanted(peer))
 }
 
 /// Takes the physical side's state. Whether it vouches for it or not, the
@@ -333,9 +293,7 @@ fn set_link_state(
 
 /// Tells the connected interface that its link may have changed.
 fn tell_peer(state: &mut State, port: ObjectId) {
-    if let Some(peer) = state.peer(Endpoint { object: port, interface: 0 }) {
-        families::link_changed(state, peer);
-    }
+    state.tell_peer(Endpoint { object: port, interface: 0 });
 }
 
 impl Properties for dpmac::Create {

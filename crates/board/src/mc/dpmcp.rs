@@ -2,7 +2,7 @@
 //! Command portals: ways to talk to the MC that a container's drivers share.
 
 use super::{
-    Answer, Call, Family, PORTAL_STRIDE, Region, State, object::RegionWindow, portals::Owner,
+    Answer, Body, Call, Family, PORTAL_STRIDE, Region, State, object::RegionWindow, portals::Owner,
 };
 use crate::dpl::{self, Fields, Properties, Symbol, Writing, symbol};
 use crate::soc::Soc;
@@ -65,7 +65,9 @@ impl Family for CommandPortal {
             state.portals.set_owner(portal, Some(Owner { container, dpmcp: Some(id) }));
         }
     }
+}
 
+impl Body for CommandPortal {
     fn regions(&self, _soc: &Soc) -> Vec<Region> {
         vec![Region {
             window: RegionWindow::Mc,

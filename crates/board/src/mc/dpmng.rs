@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Commands to the MC itself: they need no token.
 
-use super::{Answer, Call, State, families::Outcome};
+use super::{Answer, Call, State, call::Outcome};
 use mc_abi::{
     DecodeError, Params, Status,
     dpmng::{self, Command},

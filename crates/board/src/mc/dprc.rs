@@ -2,10 +2,10 @@
 //! Containers: the family and its commands. What the commands do is in
 //! [`containers`], [`assignment`], [`resources`] and [`connections`].
 
+pub(crate) use super::containers::Container;
 use super::{
-    Answer, Call, Family, PORTAL_STRIDE, Region, State, assignment, connections,
+    Answer, Body, Call, Family, PORTAL_STRIDE, Region, State, assignment, connections,
     containers::{self, MC_CONTAINER},
-    families,
     object::{Object, RegionWindow},
     portals::Owner,
     resources,
@@ -22,21 +22,6 @@ const VENDOR: u16 = 0x1957;
 /// What the firmware of an LX2160A lists as free in its packet express buffer
 /// (board observation): nothing on this board takes any of it.
 const FREE_PEB: dprc::Block = dprc::Block { offset: 0x8_0000, size: 0x18_0000 };
-
-/// A container.
-#[derive(Debug)]
-pub(crate) struct Container {
-    /// Isolation id of all that it holds.
-    pub icid: u16,
-    /// Number of its own command portal.
-    pub portal: u32,
-    /// See [`option`].
-    pub options: u32,
-    /// Whether it and all below refuse to be changed.
-    pub locked: bool,
-    /// What lies right in it, sorted.
-    pub members: Vec<ObjectId>,
-}
 
 impl Family for Container {
     const VERSION: (u16, u16) = (6, 7);
@@ -142,7 +127,9 @@ impl Family for Container {
     fn reset(state: &mut State, id: u32) {
         let _ = containers::reset(state, id, id, true);
     }
+}
 
+impl Body for Container {
     fn regions(&self, _soc: &Soc) -> Vec<Region> {
         vec![Region {
             window: RegionWindow::Mc,
@@ -185,7 +172,7 @@ fn change(state: &mut State, call: &Call, command: &Command) -> Result<Answer, S
         Command::Connect(connect) => connections::connect(state, id, connect)?,
         Command::Disconnect(disconnect) => connections::disconnect(state, id, disconnect)?,
         Command::SetObjectIrq(set) => {
-            check_irq_privilege(state, call)?;
+            containers::check_irq_privilege(state, call)?;
             let object = below(state, id, set.kind, set.id)?.id;
             state.set_irq(object, set.index, set.address, set.value, set.user)?;
         }
@@ -216,18 +203,6 @@ fn change(state: &mut State, call: &Call, command: &Command) -> Result<Answer, S
     Ok(Answer::DONE)
 }
 
-/// Refuses to set where interrupts go through a portal of a container that may
-/// not (the status is not known from a board).
-///
-/// # Errors
-/// [`Status::NoPrivilege`].
-pub(crate) fn check_irq_privilege(state: &State, call: &Call) -> Result<(), Status> {
-    if state.body::<Container>(call.portal_container)?.options & option::IRQ_CFG == 0 {
-        return Err(Status::NoPrivilege);
-    }
-    Ok(())
-}
-
 /// An object that lies in a container or below.
 fn below(state: &State, container: u32, kind: ObjectType, id: u32) -> Result<&Object, Status> {
     let id = ObjectId::new(kind, id);
@@ -239,7 +214,7 @@ fn below(state: &State, container: u32, kind: ObjectType, id: u32) -> Result<&Ob
 
 fn describe(state: &State, id: ObjectId) -> Result<dprc::GetObjectDescriptionReply, Status> {
     let object = state.object(id)?;
-    let (version_major, version_minor) = families::facts(id.kind).version;
+    let (version_major, version_minor) = object.functions.version;
     let mut flags = 0;
     if state.sessions.is_open(id) {
         flags |= dprc::state::OPEN;
@@ -251,7 +226,7 @@ fn describe(state: &State, id: ObjectId) -> Result<dprc::GetObjectDescriptionRep
         id: id.id,
         vendor: VENDOR,
         irqs: object.irqs.len() as u8,
-        regions: object.kind.regions(&state.config.soc).len() as u8,
+        regions: object.body.regions(&state.config.soc).len() as u8,
         state: flags,
         version_major,
         version_minor,
@@ -267,7 +242,7 @@ fn region(
     ask: &dprc::GetObjectRegion,
 ) -> Result<dprc::GetObjectRegionReply, Status> {
     let object = below(state, call.object.id, ask.kind, ask.id)?;
-    let regions = object.kind.regions(&state.config.soc);
+    let regions = object.body.regions(&state.config.soc);
     let region = regions.get(usize::from(ask.index)).ok_or(Status::ConfigurationError)?;
     let (window, small) = match region.window {
         RegionWindow::Mc => (dprc::REGION_MC_PORTAL, 0x40),

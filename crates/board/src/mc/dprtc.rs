@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The real-time clock (IEEE 1588). There is one.
 
-use super::{Answer, Call, Family, State};
+use super::{Answer, Body, Call, Family, State};
 use crate::dpl::{Fields, Properties, Writing};
 use mc_abi::{
     ObjectType, Status,
@@ -105,16 +105,18 @@ impl Family for RealTimeClock {
         }
     }
 
-    fn enabled(&mut self) -> Option<&mut bool> {
-        Some(&mut self.enabled)
-    }
-
     fn switched(state: &mut State, id: u32, on: bool) {
         let host = state.clock.now();
         if let Ok(clock) = state.body_mut::<Self>(id) {
             clock.counter = clock.time(host);
             clock.since = on.then_some(host);
         }
+    }
+}
+
+impl Body for RealTimeClock {
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
     }
 }
 

@@ -2,7 +2,7 @@
 //! Interfaces to the crypto accelerator (SEC).
 
 use super::{
-    Answer, Call, Family, State,
+    Answer, Body, Call, Family, State,
     opr::OrderRestoration,
     queue::{self, RxQueue, RxQueueChange},
 };
@@ -173,7 +173,9 @@ impl Family for CryptoInterface {
             congestion.notification = Default::default();
         }
     }
+}
 
+impl Body for CryptoInterface {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }

@@ -2,18 +2,10 @@
 //! What the interfaces of a switch and of a demultiplexer have in common: a
 //! switch, a link, and who is told of its changes.
 
-use super::{
-    Endpoint, Family, State,
-    dpdmux::Demultiplexer,
-    dpmac::Port,
-    dpni::{self, VIRTUAL_RATE},
-    dpsw::Switch,
-    families,
-};
+use super::{Endpoint, Family, State};
 use mc_abi::{
-    MacAddr, ObjectId, ObjectType, Status,
+    ObjectId, Status,
     blocks::{LinkConfig, LinkState, TailDrop},
-    dpmac,
 };
 
 /// Events of interrupt 0, the same numbers in both families.
@@ -67,46 +59,9 @@ pub(crate) trait Bridge: Family {
     fn side_mut(&mut self, interface: u16) -> Option<&mut Side>;
 }
 
-/// The link that an interface asks for: what a port is told.
-pub(crate) fn wanted(state: &State, end: Endpoint) -> LinkConfig {
-    fn of<B: Bridge>(state: &State, end: Endpoint) -> LinkConfig {
-        let bridge = state.body::<B>(end.object.id).ok();
-        bridge.and_then(|b| b.side(end.interface)).map_or_else(LinkConfig::default, |s| s.wanted)
-    }
-    match end.object.kind {
-        ObjectType::Dpsw => of::<Switch>(state, end),
-        ObjectType::Dpdmux => of::<Demultiplexer>(state, end),
-        _ => LinkConfig::default(),
-    }
-}
-
-/// The link of an interface as it is now.
-pub(crate) fn current(state: &State, end: Endpoint) -> LinkState {
-    let Some(link) = state.connections.link(end) else { return LinkState::default() };
-    if !state.link_up(end) {
-        return LinkState::default();
-    }
-    let peer = link.peer.object;
-    if let (ObjectType::Dpmac, Ok(port)) = (peer.kind, state.body::<Port>(peer.id)) {
-        return LinkState { up: true, ..port.link };
-    }
-    let rate = if link.rates.max == 0 { VIRTUAL_RATE } else { link.rates.max };
-    // Nothing negotiates: what both ends want is what they get.
-    let theirs = match peer.kind {
-        ObjectType::Dpni => dpni::wanted_link(state, peer.id).options,
-        _ => wanted(state, link.peer).options,
-    };
-    LinkState {
-        up: true,
-        rate,
-        options: wanted(state, end).options & theirs,
-        ..LinkState::default()
-    }
-}
-
 /// Tells software where the link is not as it was told before.
 pub(crate) fn refresh<B: Bridge>(state: &mut State, end: Endpoint) {
-    let link = current(state, end);
+    let link = state.link(end);
     let Ok(bridge) = state.body_mut::<B>(end.object.id) else { return };
     let Some(side) = bridge.side_mut(end.interface) else { return };
     if side.told != link {
@@ -118,9 +73,7 @@ pub(crate) fn refresh<B: Bridge>(state: &mut State, end: Endpoint) {
 /// The same for both ends.
 fn refresh_both<B: Bridge>(state: &mut State, end: Endpoint) {
     refresh::<B>(state, end);
-    if let Some(peer) = state.peer(end) {
-        families::link_changed(state, peer);
-    }
+    state.tell_peer(end);
 }
 
 /// The same for all interfaces and their peers.
@@ -136,11 +89,7 @@ pub(crate) fn refresh_all<B: Bridge>(state: &mut State, id: ObjectId) {
 /// [`Status::ConfigurationError`] where there is no such interface.
 pub(crate) fn switch<B: Bridge>(state: &mut State, end: Endpoint, on: bool) -> Result<(), Status> {
     side_mut::<B>(state, end)?.enabled = on;
-    // The driver of the port is to bring the physical side up or down.
-    if let Some(port) = port(state, end) {
-        let event = if on { dpmac::events::LINK_UP_REQ } else { dpmac::events::LINK_DOWN_REQ };
-        state.raise(port, 0, event);
-    }
+    state.switch_port(end, on);
     refresh_both::<B>(state, end);
     Ok(())
 }
@@ -164,9 +113,7 @@ pub(crate) fn want<B: Bridge>(
     wanted: LinkConfig,
 ) -> Result<(), Status> {
     side_mut::<B>(state, end)?.wanted = wanted;
-    if let Some(port) = port(state, end) {
-        state.raise(port, 0, dpmac::events::LINK_CFG_REQ);
-    }
+    state.configure_port(end);
     refresh_both::<B>(state, end);
     Ok(())
 }
@@ -175,20 +122,6 @@ pub(crate) fn want<B: Bridge>(
 pub(crate) fn connected<B: Bridge>(state: &mut State, end: Endpoint) {
     state.raise_at(end, ENDPOINT_CHANGED);
     refresh::<B>(state, end);
-}
-
-/// The port that an interface is connected to.
-fn port(state: &State, end: Endpoint) -> Option<ObjectId> {
-    let peer = state.peer(end).map(|peer| peer.object);
-    peer.filter(|peer| peer.kind == ObjectType::Dpmac)
-}
-
-/// The address of the port that an interface is connected to; all zeros where
-/// there is none.
-pub(crate) fn port_address(state: &State, end: Endpoint) -> MacAddr {
-    port(state, end)
-        .and_then(|port| state.body::<Port>(port.id).ok())
-        .map_or(MacAddr::default(), |port| port.address)
 }
 
 fn count<B: Bridge>(state: &State, id: ObjectId) -> u16 {

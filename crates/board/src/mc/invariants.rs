@@ -2,8 +2,8 @@
 //! What must hold between any two commands, for tests and fuzzers.
 
 use super::{
-    Mc, State, connections::Link, containers, dpbp::BufferPool, dpmcp::CommandPortal,
-    dprc::Container,
+    Mc, State, connections::Link, containers, containers::Container, dpbp::BufferPool,
+    dpmcp::CommandPortal,
 };
 use mc_abi::{ObjectId, ObjectType};
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 //! What there is: a copy of the containers, objects and connections, for
 //! people and tests to look at.
 
-use super::{Config, LoadError, Mc, Object, State, dprc::Container, families};
+use super::{Config, LoadError, Mc, Object, State, containers::Container};
 use crate::{
     dpl::{CONTAINER_OPTIONS, Dpc, Dpl},
     fabric::Fabric,
@@ -118,8 +118,8 @@ fn container(state: &State, id: ObjectId) -> Option<ContainerInventory> {
         .values()
         .filter(|object| object.container == id.id && object.id.kind != ObjectType::Dprc)
         .map(|object| {
-            let Object { id, label, plugged, .. } = *object;
-            let version = families::facts(id.kind).version;
+            let Object { id, label, plugged, functions, .. } = *object;
+            let version = functions.version;
             ObjectInventory { id, label, plugged, version }
         })
         .collect();

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! An object's interrupts.
 
-use super::Mc;
-use mc_abi::{ObjectId, Status};
 use std::collections::BTreeMap;
 
 /// One interrupt of an object: a gate, a mask, the events that happened, and
@@ -114,21 +112,5 @@ impl Irq {
         }
         let events = self.waiting.remove(&next).unwrap_or_default();
         self.status = u32::from(next) << 16 | events;
-    }
-}
-
-impl Mc {
-    /// Lets `events` of interrupt `index` of an object happen: what the hardware
-    /// behind the object would do. The message leaves where gate and mask let it.
-    ///
-    /// # Errors
-    /// [`Status::NoResource`] where there is no such object,
-    /// [`Status::ConfigurationError`] where it has no such interrupt.
-    pub fn raise(&self, id: ObjectId, index: u8, events: u32) -> Result<(), Status> {
-        self.with_state(|state| {
-            state.irq(id, index)?;
-            state.raise(id, index, events);
-            Ok(())
-        })
     }
 }

@@ -2,7 +2,12 @@
 //! What the MC does with its layout at boot: containers, objects, placements
 //! and connections are made the way commands make them.
 
-use super::{State, connections::Rates, containers, dpni, dprc::Container, families};
+use super::{
+    State,
+    connections::Rates,
+    containers::{self, Container},
+    families,
+};
 use crate::dpl::{self, Dpc, Dpl};
 use mc_abi::{Label, ObjectId, Status, dprc};
 use std::collections::HashMap;
@@ -155,7 +160,9 @@ impl State {
                 .and_then(|_| self.place(name, placement.plugged, label))
                 .map_err(|status| self.refused(name, status))?;
             if let Some(address) = object.mac_address {
-                dpni::set_permanent_mac(self, name, address);
+                self.object_mut(name)
+                    .map(|object| object.body.set_permanent_mac(address))
+                    .map_err(|status| self.refused(name, status))?;
             }
         }
         match places.into_values().next() {

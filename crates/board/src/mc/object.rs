@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What all objects have in common.
 
-use super::{Irq, Kind};
+use super::{
+    Irq,
+    family::{Body, Functions},
+};
 use mc_abi::{Label, ObjectId};
 
 /// An object of the MC.
@@ -20,7 +23,9 @@ pub(crate) struct Object {
     pub plugged: bool,
     pub irqs: Vec<Irq>,
     /// What only its family knows.
-    pub kind: Kind,
+    pub body: Box<dyn Body>,
+    /// Its family's functions.
+    pub functions: &'static Functions,
 }
 
 /// A range of addresses that software uses to talk to an object.

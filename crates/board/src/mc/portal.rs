@@ -3,7 +3,7 @@
 //! message over and finds the answer.
 
 use super::{
-    Record, State,
+    PORTAL_STRIDE, Record, State,
     delayed::Delayed,
     dispatch::{self, Executed},
     dpmac,
@@ -13,7 +13,7 @@ use crate::{
     faults::{Action, Faults},
     host::Clock,
 };
-use mc_abi::{Message, Status};
+use mc_abi::{Message, ObjectId, Status};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -23,9 +23,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-/// Bytes from one portal to the next.
-pub const PORTAL_STRIDE: u64 = 0x1_0000;
 
 /// Portals that the window has room for.
 const PORTALS: usize = 1024;
@@ -274,6 +271,22 @@ impl Mc {
         let done =
             Executed { answer: *message, status, object, command: Some(command), reply: None };
         self.trace(*portal as u32, container, message, &done);
+    }
+}
+
+impl Mc {
+    /// Lets `events` of interrupt `index` of an object happen: what the hardware
+    /// behind the object would do. The message leaves where gate and mask let it.
+    ///
+    /// # Errors
+    /// [`Status::NoResource`] where there is no such object,
+    /// [`Status::ConfigurationError`] where it has no such interrupt.
+    pub fn raise(&self, id: ObjectId, index: u8, events: u32) -> Result<(), Status> {
+        self.with_state(|state| {
+            state.irq(id, index)?;
+            state.raise(id, index, events);
+            Ok(())
+        })
     }
 }
 

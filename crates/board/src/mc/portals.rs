@@ -4,6 +4,9 @@
 use super::{Object, State};
 use mc_abi::{Header, ObjectId, ObjectType, Status, dpmcp};
 
+/// Bytes from one command portal to the next.
+pub const PORTAL_STRIDE: u64 = 0x1_0000;
+
 /// Portal number that asks for any free one, in all create commands.
 const FROM_POOL: u32 = dpmcp::PORTAL_FROM_POOL;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What the frame queues of all families have in common.
 
-use super::{State, dpcon::Concentrator, dpio::QueuingPortal};
+use super::{State, family::Channel};
 use crate::qbman::Consumer;
 use mc_abi::{ObjectId, ObjectType, Status, blocks::Destination};
 
@@ -110,17 +110,12 @@ impl State {
         owner: ObjectId,
         destination: Destination,
     ) -> Result<(), Status> {
-        let Destination { kind, id, priority } = destination;
-        let beside = |kind| self.is_beside(owner, ObjectId::new(kind, id));
-        let priorities = match kind {
-            0 => return Ok(()),
-            1 if beside(ObjectType::Dpio) => {
-                let portal = self.body::<QueuingPortal>(id)?;
-                if portal.channel.is_some() { portal.num_priorities } else { 0 }
-            }
-            2 if beside(ObjectType::Dpcon) => self.body::<Concentrator>(id)?.num_priorities,
-            _ => 0,
-        };
+        let Destination { kind, priority, .. } = destination;
+        if kind == 0 {
+            return Ok(());
+        }
+        let channel = self.destination_channel(owner, destination);
+        let priorities = channel.map_or(0, |(_, channel)| channel.priorities);
         if priority < priorities { Ok(()) } else { Err(Status::ConfigurationError) }
     }
 }
@@ -136,20 +131,30 @@ impl State {
     /// Who takes frames out of a queue of `owner` with this destination: nobody
     /// where the destination is not beside the owner any more.
     pub fn consumer(&self, owner: ObjectId, destination: Destination) -> Consumer {
-        let Destination { kind, id, priority } = destination;
-        let beside = |kind| self.is_beside(owner, ObjectId::new(kind, id));
-        let found = match kind {
-            1 if beside(ObjectType::Dpio) => {
-                let channel = self.body::<QueuingPortal>(id).ok().and_then(|dpio| dpio.channel);
-                channel.map(|channel| Consumer::Notify { channel, priority })
+        let priority = destination.priority;
+        match self.destination_channel(owner, destination) {
+            Some((ObjectType::Dpio, channel)) => {
+                Consumer::Notify { channel: channel.number, priority }
             }
-            2 if beside(ObjectType::Dpcon) => {
-                let concentrator = self.body::<Concentrator>(id).ok();
-                concentrator.map(|dpcon| Consumer::Channel { channel: dpcon.channel, priority })
-            }
-            _ => None,
+            Some((_, channel)) => Consumer::Channel { channel: channel.number, priority },
+            None => Consumer::Parked,
+        }
+    }
+
+    /// The channel of a destination beside `owner`, and the family that has it.
+    fn destination_channel(
+        &self,
+        owner: ObjectId,
+        destination: Destination,
+    ) -> Option<(ObjectType, Channel)> {
+        let kind = match destination.kind {
+            1 => ObjectType::Dpio,
+            2 => ObjectType::Dpcon,
+            _ => return None,
         };
-        found.unwrap_or(Consumer::Parked)
+        let id = ObjectId::new(kind, destination.id);
+        let object = self.objects.get(&id).filter(|_| self.is_beside(owner, id))?;
+        Some((kind, object.body.channel()?))
     }
 }
 

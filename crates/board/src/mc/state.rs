@@ -2,7 +2,7 @@
 //! All that the MC knows: objects, sessions, pools.
 
 use super::{
-    Family, Object, connections::Connections, containers, dpni, families, pools::Pools,
+    Family, Object, connections::Connections, containers, family::Functions, pools::Pools,
     portals::Portals, session::Sessions,
 };
 use crate::{
@@ -10,8 +10,9 @@ use crate::{
     host::Clock,
     soc::Soc,
 };
-use mc_abi::{ObjectId, ObjectType, Status, dprc::event};
+use mc_abi::{ObjectId, ObjectType, Status, Token, dprc::event};
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -92,7 +93,10 @@ impl State {
         let mut pass = std::mem::take(&mut self.pass);
         pass.set_now(self.clock.now());
         for id in touched.drain(..) {
-            families::program(self, id, &mut pass);
+            // One that is gone has taken its entries back when it was destroyed.
+            let Some(object) = self.objects.get(&id) else { continue };
+            let Some(icid) = self.icid(object.container) else { continue };
+            object.body.program(self, object, icid, &mut pass);
         }
         self.pass = pass;
         self.touched = touched;
@@ -120,13 +124,13 @@ impl State {
     /// What the family `F` keeps of its object number `id`.
     pub fn body<F: Family>(&self, id: u32) -> Result<&F, Status> {
         let object = self.object(ObjectId::new(F::TYPE, id))?;
-        F::of(&object.kind).ok_or(Status::InvalidState)
+        (&*object.body as &dyn Any).downcast_ref().ok_or(Status::InvalidState)
     }
 
     /// The same, to be changed.
     pub fn body_mut<F: Family>(&mut self, id: u32) -> Result<&mut F, Status> {
         let object = self.object_mut(ObjectId::new(F::TYPE, id))?;
-        F::of_mut(&mut object.kind).ok_or(Status::InvalidState)
+        (&mut *object.body as &mut dyn Any).downcast_mut().ok_or(Status::InvalidState)
     }
 
     /// The lowest number that no object of the family has, in any container.
@@ -182,7 +186,8 @@ impl State {
                 label: Default::default(),
                 plugged: false,
                 irqs,
-                kind: body.into_kind(),
+                body: Box::new(body),
+                functions: Functions::of::<F>(),
             },
         );
         self.touch(name);
@@ -202,13 +207,28 @@ impl State {
         self.leave(id, container);
         self.sessions.forget(id);
         let object = self.objects.remove(&id).ok_or(Status::NoResource)?;
-        families::destroy(self, object);
-        if id.kind == ObjectType::Dpni {
-            dpni::target_closed(self, id);
+        (object.functions.destroy)(object.body, self, id.id);
+        for other in self.led_to(id) {
+            self.object_mut(other)?.body.forget(id);
         }
         self.pools.release(id);
         self.raise(containers::name(container), 0, event::OBJ_DESTROYED);
         Ok(())
+    }
+
+    /// Ends a session. What leads to the object may come to an end with it.
+    pub fn close(&mut self, token: Token) {
+        let object = self.sessions.object(token);
+        self.sessions.close(token);
+        if let Some(object) = object {
+            self.led_to(object).into_iter().for_each(|other| self.touch(other));
+        }
+    }
+
+    /// The objects that lead to another one.
+    fn led_to(&self, target: ObjectId) -> Vec<ObjectId> {
+        let leading = self.objects.values().filter(|object| object.body.leads_to(target));
+        leading.map(|object| object.id).collect()
     }
 
     /// Notes events of an interrupt of `id` and sends its message where gate

@@ -51,7 +51,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
     if let Command::GetPrimaryMacAddr(get) = command {
         let set = addressed(state, call)?.settings.filters.primary;
         let address =
-            if set == MacAddr::ZERO { link::port_address(state, call.object) } else { set };
+            if set == MacAddr::ZERO { state.port_address(link::end(call.object.id)) } else { set };
         return call.reply(get, dpni::GetPrimaryMacAddrReply { address });
     }
     let interface = addressed(state, call)?;

@@ -3,7 +3,7 @@
 //! settings.
 
 use super::{Answer, Call, State, addressed, statistics};
-use crate::mc::dpmac;
+use crate::mc::port_counters;
 use mc_abi::{
     ObjectId, ObjectType, Status,
     dpni::{self, interface::Command},
@@ -88,7 +88,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::GetMacStatistics(get) => {
             let port = needs_port(state, call.object)?;
             let dpni::GetMacStatistics { numbers_iova, values_iova, count } = *get;
-            dpmac::write_counters(state, call.object, port, numbers_iova, values_iova, count)?;
+            port_counters::write(state, call.object, port, numbers_iova, values_iova, count)?;
             Ok(Answer::DONE)
         }
         // Made through the container's token, never through the object's.

@@ -31,9 +31,8 @@ mod transmit;
 mod tests;
 
 pub(crate) use limits::Limits;
-pub(crate) use link::VIRTUAL_RATE;
 
-use super::{Answer, Call, Endpoint, Family, Object, State, opr::OrderRestoration};
+use super::{Answer, Body, Call, Endpoint, Family, Object, State, opr::OrderRestoration};
 use crate::fabric::Pass;
 use mc_abi::{
     MacAddr, ObjectId, ObjectType, Status,
@@ -81,15 +80,6 @@ impl Settings {
             transmit: transmit::Settings::new(limits),
             tables: tables::Settings::new(limits),
         }
-    }
-}
-
-/// Gives an interface the address that its layout asks for, which a reset brings
-/// back.
-pub(crate) fn set_permanent_mac(state: &mut State, id: ObjectId, address: MacAddr) {
-    if let Ok(interface) = state.body_mut::<Interface>(id.id) {
-        interface.permanent_mac = address;
-        interface.settings.filters.primary = address;
     }
 }
 
@@ -177,18 +167,6 @@ impl Family for Interface {
         link::refresh_both(state, id);
     }
 
-    fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
-        program::program(self, state, object.id, icid, pass);
-    }
-
-    fn enabled(&mut self) -> Option<&mut bool> {
-        Some(&mut self.enabled)
-    }
-
-    fn link_ready(&self, _interface: u16) -> bool {
-        self.enabled
-    }
-
     fn link_changed(state: &mut State, id: u32, _interface: u16) {
         link::refresh(state, id);
     }
@@ -204,8 +182,41 @@ impl Family for Interface {
     }
 
     fn switched(state: &mut State, id: u32, on: bool) {
-        link::tell_port(state, id, on);
+        state.switch_port(link::end(id), on);
         link::refresh_both(state, id);
+    }
+}
+
+impl Body for Interface {
+    fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
+        program::program(self, state, object.id, icid, pass);
+    }
+
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+
+    fn link_ready(&self, _interface: u16) -> bool {
+        self.enabled
+    }
+
+    fn interfaces(&self) -> u16 {
+        1
+    }
+
+    fn link_wanted(&self, _interface: u16) -> LinkConfig {
+        self.settings.link.wanted
+    }
+
+    fn set_permanent_mac(&mut self, address: MacAddr) {
+        self.permanent_mac = address;
+        self.settings.filters.primary = address;
+    }
+
+    /// Rules may send frames to another interface, until that is gone or a token
+    /// of it closed.
+    fn leads_to(&self, other: ObjectId) -> bool {
+        other.kind == ObjectType::Dpni && self.settings.tables.leads_to(other)
     }
 }
 
@@ -219,19 +230,6 @@ fn purge(state: &mut State, id: u32) {
     }
 }
 
-/// An interface is gone, or a token of it closed: rules that send frames there
-/// may have come to an end.
-pub(crate) fn target_closed(state: &mut State, target: ObjectId) {
-    let leads = |object: &Object| match &object.kind {
-        super::Kind::Dpni(interface) => interface.settings.tables.leads_to(target),
-        _ => false,
-    };
-    let first = name(0)..=name(u32::MAX);
-    let leading = state.objects.range(first).filter(|(_, object)| leads(object));
-    let leading: Vec<ObjectId> = leading.map(|(id, _)| *id).collect();
-    leading.into_iter().for_each(|id| state.touch(id));
-}
-
 /// The interface that a command addresses.
 fn addressed<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Interface, Status> {
     state.body_mut::<Interface>(call.object.id)
@@ -240,10 +238,4 @@ fn addressed<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Interface,
 /// Its name from its number.
 const fn name(id: u32) -> ObjectId {
     ObjectId::new(ObjectType::Dpni, id)
-}
-
-/// The link that an interface asks for: what a port is told.
-pub(crate) fn wanted_link(state: &State, id: u32) -> LinkConfig {
-    let interface = state.body::<Interface>(id);
-    interface.map_or_else(|_| LinkConfig::default(), |interface| interface.settings.link.wanted)
 }

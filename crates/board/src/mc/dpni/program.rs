@@ -4,7 +4,7 @@
 use super::{Interface, filters, link};
 use crate::{
     fabric::{Engine, Pass},
-    mc::{State, connections, dpbp::BufferPool},
+    mc::{State, connections},
     qbman::{Consumer, DestinationConfig, QueueConfig},
     wriop::{
         Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, ReceiveClass,
@@ -172,7 +172,7 @@ impl Interface {
             max_length: frames.max_length,
             macs: MacFilter {
                 primary: match filters.primary {
-                    MacAddr::ZERO => link::port_address(state, id),
+                    MacAddr::ZERO => state.port_address(link::end(id.id)),
                     set => set,
                 },
                 others: filters
@@ -212,9 +212,9 @@ impl Interface {
         let named = set.pools.iter().zip(set.buffer_sizes).enumerate();
         let pools = named.take(set.num_pools.into()).filter_map(|(index, (pool, size))| {
             let name = ObjectId::new(ObjectType::Dpbp, pool.dpbp);
-            let body = state.body::<BufferPool>(name.id).ok()?;
+            let bpid = state.object(name).ok()?.body.buffer_pool()?;
             state.is_beside(id, name).then(|| Pool {
-                bpid: body.bpid,
+                bpid,
                 size,
                 backup: set.backup_mask & (1 << index) != 0,
                 selector: pool.priority_mask,

@@ -85,12 +85,12 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }
         Command::IfGetLinkState(get) => {
             addressed(state, call)?.port(get.if_id)?;
-            let link = interfaces::current(state, end(get.if_id));
+            let link = state.link(end(get.if_id));
             return call.reply(get, dpsw::IfGetLinkStateReply { link });
         }
         Command::IfGetPortMacAddr(get) => {
             addressed(state, call)?.port(get.if_id)?;
-            let address = interfaces::port_address(state, end(get.if_id));
+            let address = state.port_address(end(get.if_id));
             return call.reply(get, dpsw::IfGetPortMacAddrReply { address });
         }
         Command::IfGetAttributes(get) => {

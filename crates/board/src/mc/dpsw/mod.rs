@@ -18,11 +18,12 @@ mod vlans;
 mod tests;
 
 use super::{
-    Answer, Call, Endpoint, Family, State,
+    Answer, Body, Call, Endpoint, Family, State,
     interfaces::{self, Bridge, Side},
 };
 use mc_abi::{
     ObjectId, ObjectType, Status,
+    blocks::LinkConfig,
     dpsw::{self, Command, options},
 };
 
@@ -112,10 +113,6 @@ impl Family for Switch {
         interfaces::refresh_all::<Self>(state, name(id));
     }
 
-    fn enabled(&mut self) -> Option<&mut bool> {
-        Some(&mut self.enabled)
-    }
-
     fn switched(state: &mut State, id: u32, on: bool) {
         interfaces::switch_all::<Self>(state, name(id), on);
     }
@@ -127,6 +124,20 @@ impl Family for Switch {
         }
     }
 
+    fn link_changed(state: &mut State, id: u32, interface: u16) {
+        interfaces::refresh::<Self>(state, Endpoint { object: name(id), interface });
+    }
+
+    fn connected(state: &mut State, id: u32, interface: u16, _peer: Option<Endpoint>) {
+        interfaces::connected::<Self>(state, Endpoint { object: name(id), interface });
+    }
+}
+
+impl Body for Switch {
+    fn enabled(&mut self) -> Option<&mut bool> {
+        Some(&mut self.enabled)
+    }
+
     /// The control interface cannot be connected.
     fn interfaces(&self) -> u16 {
         self.limits.num_ifs
@@ -136,12 +147,8 @@ impl Family for Switch {
         self.side(interface).is_some_and(|side| side.enabled)
     }
 
-    fn link_changed(state: &mut State, id: u32, interface: u16) {
-        interfaces::refresh::<Self>(state, Endpoint { object: name(id), interface });
-    }
-
-    fn connected(state: &mut State, id: u32, interface: u16, _peer: Option<Endpoint>) {
-        interfaces::connected::<Self>(state, Endpoint { object: name(id), interface });
+    fn link_wanted(&self, interface: u16) -> LinkConfig {
+        self.side(interface).map_or_else(LinkConfig::default, |side| side.wanted)
     }
 }
 

@@ -9,6 +9,7 @@ mod assignment;
 mod connections;
 mod containers;
 mod invariants;
+mod layers;
 mod loader;
 mod portal;
 mod resources;
