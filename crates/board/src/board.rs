@@ -32,7 +32,7 @@ pub enum Window {
 pub struct BoardConfig {
     /// The chip and its isolation ids.
     pub mc: mc::Config,
-    /// Containers and objects to begin with.
+    /// Containers and objects at boot.
     pub layout: Dpl,
     /// Ports and other facts of the board, where they are given.
     pub ports: Option<Dpc>,

@@ -340,21 +340,21 @@ mod tests {
     #[test]
     fn a_lack_names_the_chips_that_have_it() {
         let lack = |soc: Soc, kind, id| soc.lack(kind, id).map(|lack| (lack.reason, lack.remedy));
-        let told = |reason: &str, remedy: &str| Some((reason.to_owned(), remedy.to_owned()));
+        let lacks = |reason: &str, remedy: &str| Some((reason.to_owned(), remedy.to_owned()));
         assert_eq!(
             lack(Soc::LX2160A, ObjectType::Dpaiop, 0),
-            told(
+            lacks(
                 "the LX2160A has no AIOP",
                 "remove it, or choose a chip that has it: LS2088A, LS1088A"
             )
         );
         assert_eq!(
             lack(Soc::LS1088A, ObjectType::Dpmac, 17),
-            told("the LS1088A has no MAC 17", "remove it, or choose a chip that has it: LX2160A")
+            lacks("the LS1088A has no MAC 17", "remove it, or choose a chip that has it: LX2160A")
         );
         assert_eq!(
             lack(Soc::LS2088A, ObjectType::Dpmac, 0),
-            told("the LS2088A has no MAC 0", "remove it: no chip has it")
+            lacks("the LS2088A has no MAC 0", "remove it: no chip has it")
         );
         assert_eq!(Soc::LS2088A.lack(ObjectType::Dpmac, 16), None);
         assert_eq!(Soc::LS2088A.lack(ObjectType::Dpaiop, 0), None);

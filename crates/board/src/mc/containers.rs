@@ -11,7 +11,7 @@ use mc_abi::{
 /// Number of the container that the MC itself is; tools call it `mc.global`.
 pub(crate) const MC_CONTAINER: u32 = pools::MC;
 
-/// Number of the container that software begins with.
+/// Number of the container that software starts with.
 pub(crate) const ROOT: u32 = 1;
 
 /// Creator of what is left of a container that is gone.
@@ -331,7 +331,7 @@ pub(crate) fn set_label(
 const ROOT_OPTIONS: u32 =
     option::SPAWN | option::ALLOC | option::OBJ_CREATE | option::TOPOLOGY_CHANGES | option::IRQ_CFG;
 
-/// The container that software begins with.
+/// The container that software starts with.
 ///
 /// # Errors
 /// What [`Container`]'s creation refuses.

@@ -89,14 +89,14 @@ impl Body for BufferPool {
     /// A pool takes and gives buffers whether or not it is enabled: what a real
     /// one does is not known, and drivers enable it before they fill it.
     fn program(&self, state: &State, _object: &Object, icid: u16, pass: &mut Pass) {
-        let told = &self.notifications;
+        let set = &self.notifications;
         // A threshold of zero is none.
         let limit = |enter, exit| (enter != 0).then_some(Hysteresis { enter, exit });
-        let (address, context) = (told.message_iova, told.message_context);
+        let (address, context) = (set.message_iova, set.message_context);
         let config = PoolConfig {
             icid,
-            depletion: limit(told.depletion_entry, told.depletion_exit),
-            surplus: limit(told.surplus_entry, told.surplus_exit),
+            depletion: limit(set.depletion_entry, set.depletion_exit),
+            surplus: limit(set.surplus_entry, set.surplus_exit),
             message: (address != 0).then_some(PoolMessage { address, context }),
         };
         state.fabric.qbman().configure_pool(self.bpid.into(), Some(config), pass);

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The families by their types: how objects of each are made.
 
-use super::{
-    Call, Family, State, call::Outcome, dpaiop, dpbp, dpci, dpcon, dpdbg, dpdcei, dpdmai, dpdmux,
-    dpio, dpmac, dpmcp, dpni, dprc, dprtc, dpseci, dpsw, family::Named,
-};
+use super::{Call, Family, State, call::Outcome, family::Named};
 use crate::dpl::Config;
 use mc_abi::{DecodeError, ObjectType, Params, Status, Wire};
 
@@ -19,7 +16,7 @@ macro_rules! families {
 
 macro_rules! every_family {
     ($( $variant:ident($module:ident :: $body:ident) ),* $(,)?) => {
-        $( impl Named for $module::$body {
+        $( impl Named for super::$module::$body {
             const TYPE: ObjectType = ObjectType::$variant;
             type Command = mc_abi::$module::Command;
 
@@ -35,7 +32,7 @@ macro_rules! every_family {
         /// Version of a family's interface: major, minor.
         pub(crate) fn version(kind: ObjectType) -> (u16, u16) {
             match kind {
-                $( ObjectType::$variant => <$module::$body>::VERSION, )*
+                $( ObjectType::$variant => <super::$module::$body>::VERSION, )*
             }
         }
 
@@ -50,7 +47,7 @@ macro_rules! every_family {
         ) -> Outcome {
             match kind {
                 $( ObjectType::$variant => {
-                    create_one::<$module::$body>(state, call, params, container)
+                    create_one::<super::$module::$body>(state, call, params, container)
                 } )*
             }
         }
@@ -71,7 +68,7 @@ macro_rules! creation {
         ) -> Result<u32, Status> {
             match config {
                 $( Config::$variant(request) => {
-                    state.create::<$module::$body>(Some(id), container, container, request)
+                    state.create::<super::$module::$body>(Some(id), container, container, request)
                 } )*
             }
         }

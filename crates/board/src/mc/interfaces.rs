@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What the interfaces of a switch and of a demultiplexer have in common: a
-//! switch, a link, and who is told of its changes.
+//! switch, a link, and who hears of its changes.
 
 use super::{Endpoint, Family, State};
 use mc_abi::{
@@ -22,8 +22,8 @@ pub(crate) const DEFAULT_FRAME_LENGTH: u16 = 1536;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Side {
     pub enabled: bool,
-    /// The link as software was last told of it.
-    told: LinkState,
+    /// The link as it was last reported to software.
+    reported: LinkState,
     pub wanted: LinkConfig,
 }
 
@@ -59,13 +59,13 @@ pub(crate) trait Bridge: Family {
     fn side_mut(&mut self, interface: u16) -> Option<&mut Side>;
 }
 
-/// Tells software where the link is not as it was told before.
+/// Reports the link to software where it changed.
 pub(crate) fn refresh<B: Bridge>(state: &mut State, end: Endpoint) {
     let link = state.link(end);
     let Ok(bridge) = state.body_mut::<B>(end.object.id) else { return };
     let Some(side) = bridge.side_mut(end.interface) else { return };
-    if side.told != link {
-        side.told = link;
+    if side.reported != link {
+        side.reported = link;
         state.raise_at(end, LINK_CHANGED);
     }
 }

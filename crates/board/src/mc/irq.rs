@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-/// One interrupt of an object: a gate, a mask, the events that happened, and
+/// One interrupt of an object: an enable bit, a mask, the events that happened, and
 /// where the message goes.
 ///
 /// The MC keeps an event in `status` whether or not it may interrupt. A message
-/// leaves when an event that the mask lets through happens while the gate is
-/// open, and when gate, mask or address change so that events which wait can
+/// leaves when an event that the mask lets through happens while it
+/// is enabled, and when enable bit, mask or address change so that events which wait can
 /// leave: an event that happens in between is not lost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Irq {
@@ -21,7 +21,7 @@ pub(crate) struct Irq {
     pub enabled: bool,
     pub mask: u32,
     pub status: u32,
-    /// Events of interfaces whose turn to be in `status` has not come.
+    /// Events of interfaces that are not shown in `status` yet.
     waiting: BTreeMap<u16, u32>,
 }
 
@@ -41,7 +41,7 @@ impl Irq {
     pub fn configure(&mut self, change: impl FnOnce(&mut Self)) -> bool {
         let before = self.asserted();
         change(self);
-        self.take_turns();
+        self.show_next();
         !before && self.asserted()
     }
 }
@@ -58,7 +58,7 @@ impl Irq {
     pub fn raise_at(&mut self, interface: u16, events: u32) -> bool {
         let events = events & Self::EVENTS;
         *self.waiting.entry(interface).or_default() |= events;
-        self.take_turns();
+        self.show_next();
         let shown = self.shown() == interface && self.status & Self::EVENTS != 0;
         shown && self.enabled && self.address != 0 && events & self.mask != 0
     }
@@ -75,7 +75,7 @@ impl Irq {
         if self.status & Self::EVENTS == 0 {
             self.status = 0;
         }
-        self.take_turns();
+        self.show_next();
         self.shown() != before && self.asserted()
     }
 
@@ -91,7 +91,7 @@ impl Irq {
 
     /// Shows the events of another interface where those shown are none, or
     /// none that may interrupt.
-    fn take_turns(&mut self) {
+    fn show_next(&mut self) {
         let events = self.status & Self::EVENTS;
         if let Some(more) = self.waiting.get(&self.shown()).copied().filter(|_| events != 0) {
             self.waiting.remove(&self.shown());

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn malformed_requests_are_refused() {
         let mut pool = Pool::new(Numbers { first: 0, count: 2 });
         assert!(OrderRestoration::new(&mut pool, 3, false).is_err());
         assert_eq!(pool.free(), 2);

@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-/// Portals that the window has room for.
+/// Portals in the window.
 const PORTALS: usize = 1024;
 
 /// Receives a record of each command.
@@ -42,7 +42,7 @@ pub struct Mc {
     tracer: Option<Tracer>,
     perform: Performer,
     clock: Arc<dyn Clock>,
-    pub(super) delayed: Arc<Delayed<HandedOver>>,
+    pub(super) delayed: Arc<Delayed<Submission>>,
     /// Whether a thread executes what is delayed; unset until there is any.
     worker: OnceLock<bool>,
 }
@@ -50,15 +50,15 @@ pub struct Mc {
 /// A portal's memory.
 struct Portal {
     memory: [u8; Message::SIZE],
-    /// How many messages were handed over.
-    turn: u64,
+    /// How many messages were submitted.
+    sequence: u64,
 }
 
 /// A message that the MC took out of a portal.
-pub(super) struct HandedOver {
+pub(super) struct Submission {
     portal: usize,
     /// Which of the portal's messages it is.
-    turn: u64,
+    sequence: u64,
     message: Message,
 }
 
@@ -69,7 +69,7 @@ impl Mc {
         tracer: Option<Tracer>,
         perform: Performer,
     ) -> Arc<Self> {
-        let portal = || Mutex::new(Portal { memory: [0; Message::SIZE], turn: 0 });
+        let portal = || Mutex::new(Portal { memory: [0; Message::SIZE], sequence: 0 });
         let clock = state.clock.clone();
         Arc::new(Self {
             state: Mutex::new(state),
@@ -99,20 +99,20 @@ impl Mc {
     /// Writes to the window of portals.
     ///
     /// A store that covers the first byte and leaves the status at
-    /// [`Status::Ready`] hands the message over: Linux writes the header in one
+    /// [`Status::Ready`] submits the message: Linux writes the header in one
     /// store, DPDK its upper half first. The answer is there when this returns,
     /// unless a delay or a fault is set for the command.
     ///
-    /// The MC takes the message out of the portal when it is handed over, so
+    /// The MC takes the message out of the portal when it is submitted, so
     /// what is written until the answer comes does not change the command. If
-    /// that hands over another message, which software should do only when it
+    /// that submits another message, which software should do only when it
     /// has given the first one up, both commands are executed, each at its
     /// time, and the portal shows the answer to the newer one only: nobody
     /// takes a late answer for that of the next command. What silicon does
     /// then is not known.
     pub fn write(self: &Arc<Self>, offset: u64, data: &[u8]) {
         let Some((portal, at)) = locate(offset) else { return };
-        let handed_over = {
+        let submission = {
             let mut slot = self.portals[portal].lock();
             let Some(bytes) = slot.memory.get_mut(at..) else { return };
             let n = bytes.len().min(data.len());
@@ -121,10 +121,10 @@ impl Mc {
             if at != 0 || data.is_empty() || !is_ready(&message) {
                 return;
             }
-            slot.turn += 1;
-            HandedOver { portal, turn: slot.turn, message }
+            slot.sequence += 1;
+            Submission { portal, sequence: slot.sequence, message }
         };
-        self.submit(handed_over);
+        self.submit(submission);
     }
 
     /// Executes a message as if it had come through `portal`, without the
@@ -168,48 +168,48 @@ impl Mc {
         result
     }
 
-    fn submit(self: &Arc<Self>, handed_over: HandedOver) {
+    fn submit(self: &Arc<Self>, submission: Submission) {
         // The usual case costs one load.
         let action = if self.has_faults.load(Ordering::Acquire) {
-            self.fault(&handed_over.message)
+            self.fault(&submission.message)
         } else {
             None
         };
         match action {
-            None => self.finish(&handed_over),
-            Some(Action::Delay(delay)) => self.put_off(handed_over, delay),
-            Some(Action::Status(status)) => self.refuse(&handed_over, status),
-            // The portal goes on showing the message as handed over.
-            Some(Action::Hang) => self.trace_fault(&handed_over, Status::Ready),
+            None => self.finish(&submission),
+            Some(Action::Delay(delay)) => self.put_off(submission, delay),
+            Some(Action::Status(status)) => self.refuse(&submission, status),
+            // The portal goes on showing the message as submitted.
+            Some(Action::Hang) => self.trace_fault(&submission, Status::Ready),
         }
     }
 
     /// Executes a message and answers it.
-    fn finish(&self, handed_over: &HandedOver) {
-        let answer = self.execute(handed_over.portal as u32, &handed_over.message);
-        self.publish(handed_over, &answer);
+    fn finish(&self, submission: &Submission) {
+        let answer = self.execute(submission.portal as u32, &submission.message);
+        self.publish(submission, &answer);
     }
 
     /// Answers a message without executing it.
-    fn refuse(&self, handed_over: &HandedOver, status: Status) {
-        self.trace_fault(handed_over, status);
-        self.publish(handed_over, &super::call::answer_message(&handed_over.message, &Err(status)));
+    fn refuse(&self, submission: &Submission, status: Status) {
+        self.trace_fault(submission, status);
+        self.publish(submission, &super::call::answer_message(&submission.message, &Err(status)));
     }
 
-    /// Puts an answer where software looks for it, unless that has handed over
+    /// Puts an answer where software looks for it, unless that has submitted
     /// another message since.
-    fn publish(&self, handed_over: &HandedOver, answer: &Message) {
+    fn publish(&self, submission: &Submission, answer: &Message) {
         {
-            let mut portal = self.portals[handed_over.portal].lock();
-            if portal.turn != handed_over.turn {
-                let (portal, header) = (handed_over.portal, answer.header);
+            let mut portal = self.portals[submission.portal].lock();
+            if portal.sequence != submission.sequence {
+                let (portal, header) = (submission.portal, answer.header);
                 tracing::debug!(portal, ?header, "answer that nobody waits for any more");
                 return;
             }
             portal.memory = answer.to_bytes();
         }
         // The interrupt that says so comes after the answer.
-        self.with_state(|state| state.command_done(handed_over.portal as u32, answer.header));
+        self.with_state(|state| state.command_done(submission.portal as u32, answer.header));
     }
 
     /// What is to happen to a message instead of its execution.
@@ -219,15 +219,15 @@ impl Mc {
     }
 
     /// Executes the message when `delay` has passed. Until then the portal
-    /// shows it as handed over.
-    fn put_off(self: &Arc<Self>, handed_over: HandedOver, delay: Duration) {
+    /// shows it as submitted.
+    fn put_off(self: &Arc<Self>, submission: Submission, delay: Duration) {
         if !*self.worker.get_or_init(|| self.start_worker()) {
-            return self.finish(&handed_over);
+            return self.finish(&submission);
         }
         // A time that no clock will show never comes: the command hangs.
         let delay = u64::try_from(delay.as_nanos()).ok();
         if let Some(due) = delay.and_then(|delay| self.clock.now().checked_add(delay)) {
-            self.delayed.push(due, handed_over);
+            self.delayed.push(due, submission);
         }
     }
 
@@ -236,9 +236,9 @@ impl Mc {
     fn start_worker(self: &Arc<Self>) -> bool {
         let (delayed, mc) = (self.delayed.clone(), Arc::downgrade(self));
         let worker = move || {
-            while let Some(handed_over) = delayed.next() {
+            while let Some(submission) = delayed.next() {
                 let Some(mc) = mc.upgrade() else { return };
-                mc.finish(&handed_over);
+                mc.finish(&submission);
             }
         };
         match thread::Builder::new().name("mc-delayed".into()).spawn(worker) {
@@ -257,11 +257,11 @@ impl Mc {
     }
 
     /// Traces a message that is not executed because a fault is set.
-    fn trace_fault(&self, handed_over: &HandedOver, status: Status) {
+    fn trace_fault(&self, submission: &Submission, status: Status) {
         if self.tracer.is_none() {
             return;
         }
-        let HandedOver { portal, message, .. } = handed_over;
+        let Submission { portal, message, .. } = submission;
         let header = message.header;
         let (container, object) = {
             let state = self.state.lock();
@@ -276,7 +276,7 @@ impl Mc {
 
 impl Mc {
     /// Lets `events` of interrupt `index` of an object happen: what the hardware
-    /// behind the object would do. The message leaves where gate and mask let it.
+    /// behind the object would do. The message leaves where enable bit and mask let it.
     ///
     /// # Errors
     /// [`Status::NoResource`] where there is no such object,

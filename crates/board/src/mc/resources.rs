@@ -46,12 +46,12 @@ pub(crate) fn next_range(
     container: u32,
     ask: &dprc::GetResourceIds,
 ) -> Result<dprc::GetResourceIdsReply, Status> {
-    let begin = match ask.iteration {
+    let first = match ask.iteration {
         iteration::FIRST => 0,
         iteration::MORE => ask.last.checked_add(1).ok_or(Status::NoResource)?,
         _ => return Err(Status::ConfigurationError),
     };
-    let mut numbers = pool(state, &ask.kind)?.free_of(container).skip_while(|n| *n < begin);
+    let mut numbers = pool(state, &ask.kind)?.free_of(container).skip_while(|n| *n < first);
     let base = numbers.next().ok_or(Status::NoResource)?;
     let mut last = base;
     let mut more = false;
@@ -71,7 +71,7 @@ pub(crate) fn next_range(
 ///
 /// # Errors
 /// [`Status::NoResource`] where fewer are free, [`Status::ConfigurationError`]
-/// for a name that no pool has or a request that makes no sense.
+/// for a name that no pool has or a malformed request.
 pub(crate) fn hand_over(
     state: &mut State,
     from: u32,

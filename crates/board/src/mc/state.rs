@@ -231,8 +231,8 @@ impl State {
         leading.map(|object| object.id).collect()
     }
 
-    /// Notes events of an interrupt of `id` and sends its message where gate
-    /// and mask let it leave.
+    /// Notes events of an interrupt of `id` and sends its message where enable
+    /// bit and mask let it leave.
     pub fn raise(&mut self, id: ObjectId, index: u8, events: u32) {
         let sends = self
             .objects

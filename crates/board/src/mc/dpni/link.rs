@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The link: what software wants, what there is, and who is told of changes.
+//! The link: what software wants, what there is, and who hears of changes.
 //!
 //! A link is up while both ends are ready: an interface is when it is enabled,
 //! a port when its physical side is up. Linux switches its carrier on and off
@@ -54,12 +54,12 @@ pub(super) fn peer(state: &State, id: ObjectId) -> Option<ObjectId> {
     state.peer(end(id.id)).map(|peer| peer.object)
 }
 
-/// Tells software where the link is not as it was told before.
+/// Reports the link to software where it changed.
 pub(super) fn refresh(state: &mut State, id: u32) {
     let link = state.link(end(id));
     let Ok(interface) = state.body_mut::<Interface>(id) else { return };
-    if interface.told != link {
-        interface.told = link;
+    if interface.reported != link {
+        interface.reported = link;
         state.raise(name(id), 0, events::LINK_CHANGED);
     }
 }

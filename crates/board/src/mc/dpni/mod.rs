@@ -50,8 +50,8 @@ pub(crate) struct Interface {
     /// The address that the layout gives, which a reset goes back to.
     permanent_mac: MacAddr,
     enabled: bool,
-    /// The link as software was last told of it.
-    told: LinkState,
+    /// The link as it was last reported to software.
+    reported: LinkState,
     settings: Settings,
 }
 
@@ -109,7 +109,7 @@ impl Family for Interface {
             order,
             permanent_mac: MacAddr::ZERO,
             enabled: false,
-            told: LinkState::default(),
+            reported: LinkState::default(),
             settings,
         })
     }
@@ -155,8 +155,8 @@ impl Family for Interface {
             interface.order.reset();
             interface.settings =
                 Settings::new(&interface.limits, &interface.resources, interface.permanent_mac);
-            // Who resets needs not be told what that does to the link.
-            interface.told = LinkState::default();
+            // Who resets knows what that does to the link.
+            interface.reported = LinkState::default();
         }
         // Events from before are forgotten: Linux takes a reported change of
         // the endpoint for one that happened after it looked, and lets go of
