@@ -9,6 +9,12 @@ pub trait Wires: Send + Sync {
     /// Must not block, and must not call the board: what a wire brings back is
     /// handed over by another thread, or later.
     fn send(&self, dpmac: u32, frame: &[u8]);
+
+    /// The port `dpmac` passes frames on from now on, or does not any more: its
+    /// own side of the link. Called while locks are held: must not block either.
+    fn port_changed(&self, dpmac: u32, up: bool) {
+        let _ = (dpmac, up);
+    }
 }
 
 /// Wires that end in nothing.

@@ -84,8 +84,10 @@ impl Wriop {
     /// Sets up a port, or takes it away.
     pub fn configure_port(&self, id: u32, config: Option<PortConfig>) {
         let Some(config) = config else {
-            if let Some(port) = self.ports.write().remove(&id) {
+            let removed = self.ports.write().remove(&id);
+            if let Some(port) = removed {
                 port.configure(PortConfig::default());
+                self.wires.port_changed(id, false);
             }
             return;
         };
@@ -95,6 +97,7 @@ impl Wriop {
             ports.entry(id).or_insert_with(|| Arc::new(Port::new(id))).clone()
         });
         port.configure(config);
+        self.wires.port_changed(id, config.peer.is_some());
     }
 
     /// A frame has come over the wire of a port.

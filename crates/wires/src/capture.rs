@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Files of frames: pcap and pcapng, read and written.
+
+use crate::{error::Problem, stop::Stop};
+use parking_lot::Mutex;
+use pcap_file::{
+    DataLink, PcapError, TsResolution,
+    pcap::{PcapHeader, PcapPacket, PcapReader, PcapWriter},
+    pcapng::{
+        Block, PcapNgReader, PcapNgWriter,
+        blocks::{
+            enhanced_packet::EnhancedPacketBlock,
+            interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
+        },
+    },
+};
+use rustix::{
+    event::PollFlags,
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+use std::{
+    fs::File,
+    io::{self, BufReader, Read, Seek, Write},
+    os::{fd::AsFd, unix::fs::FileTypeExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// The first bytes of a pcapng file: the type of its first block.
+const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+
+/// A file of frames to read.
+pub enum Input {
+    Pcap(PcapReader<BufReader<File>>),
+    PcapNg(PcapNgReader<BufReader<File>>),
+}
+
+/// A frame of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// When it was recorded, if that is known; since any moment.
+    pub time: Option<Duration>,
+    pub frame: Vec<u8>,
+}
+
+impl Input {
+    /// Opens a file and looks at its head.
+    pub fn open(path: &Path) -> Result<Self, Problem> {
+        let failed = |reason: String| Problem::Read { path: path.into(), reason };
+        let no_pcap = |error: PcapError| {
+            failed(format!("it is neither pcap nor pcapng, or is damaged ({error})"))
+        };
+        let mut file = File::open(path).map_err(|error| failed(error.to_string()))?;
+        let mut magic = [0; 4];
+        file.read_exact(&mut magic)
+            .and_then(|()| file.rewind())
+            .map_err(|error| failed(format!("it has no head: {error}")))?;
+        let file = BufReader::new(file);
+        if magic == PCAPNG_MAGIC {
+            return Ok(Self::PcapNg(PcapNgReader::new(file).map_err(no_pcap)?));
+        }
+        let reader = PcapReader::new(file).map_err(no_pcap)?;
+        let link = reader.header().datalink;
+        if link != DataLink::ETHERNET {
+            return Err(Problem::NotEthernet { path: path.into(), link: format!("{link:?}") });
+        }
+        Ok(Self::Pcap(reader))
+    }
+
+    /// The next frame, whole and of Ethernet; others are passed over.
+    ///
+    /// # Errors
+    /// What is wrong with the file. Nothing can be read after that.
+    pub fn next(&mut self) -> Result<Option<Recorded>, PcapError> {
+        loop {
+            let found = match self {
+                Self::Pcap(reader) => match reader.next_packet().transpose()? {
+                    None => return Ok(None),
+                    Some(packet) => {
+                        Some((Some(packet.timestamp), packet.orig_len, packet.data.into_owned()))
+                    }
+                },
+                Self::PcapNg(reader) => match reader.next_block().transpose()? {
+                    None => return Ok(None),
+                    Some(block) => {
+                        let block = block.into_owned();
+                        of_block(block, reader.interfaces())
+                    }
+                },
+            };
+            if let Some((time, length, frame)) = found
+                && usize::try_from(length).is_ok_and(|length| length == frame.len())
+            {
+                return Ok(Some(Recorded { time, frame }));
+            }
+        }
+    }
+}
+
+/// Time, length on the wire, and bytes of the frame in a block, if it has one.
+fn of_block(
+    block: Block<'_>,
+    interfaces: &[InterfaceDescriptionBlock<'_>],
+) -> Option<(Option<Duration>, u32, Vec<u8>)> {
+    let ethernet = |id: u32| {
+        let interface = interfaces.get(usize::try_from(id).ok()?)?;
+        (interface.linktype == DataLink::ETHERNET).then_some(interface)
+    };
+    match block {
+        Block::EnhancedPacket(packet) => {
+            let interface = ethernet(packet.interface_id)?;
+            // The reader takes all time stamps for nanoseconds.
+            let units = u64::try_from(packet.timestamp.as_nanos()).ok()?;
+            let time = Some(time(units, interface));
+            Some((time, packet.original_len, packet.data.into_owned()))
+        }
+        Block::Packet(packet) => {
+            let interface = ethernet(packet.interface_id.into())?;
+            let time = Some(time(packet.timestamp, interface));
+            Some((time, packet.original_len, packet.data.into_owned()))
+        }
+        Block::SimplePacket(packet) => {
+            ethernet(0)?;
+            let mut frame = packet.data.into_owned();
+            // The block has no length of its own for what was captured: up to
+            // three bytes at its end are padding.
+            let length = usize::try_from(packet.original_len).ok()?;
+            if frame.len().saturating_sub(length) < 4 {
+                frame.truncate(length);
+            }
+            Some((None, packet.original_len, frame))
+        }
+        _ => None,
+    }
+}
+
+/// A time stamp in the units of its interface (`if_tsresol`, microseconds where
+/// there is none).
+fn time(units: u64, interface: &InterfaceDescriptionBlock<'_>) -> Duration {
+    let resolution = interface.options.iter().find_map(|option| match option {
+        InterfaceDescriptionOption::IfTsResol(resolution) => Some(*resolution),
+        _ => None,
+    });
+    let resolution = resolution.unwrap_or(6);
+    let exponent = u32::from(resolution & 0x7f);
+    let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
+    let nanoseconds = match base.checked_pow(exponent) {
+        Some(per_second) => u128::from(units) * 1_000_000_000 / per_second,
+        None => 0,
+    };
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+}
+
+/// Frames as a file has them.
+pub struct Encoder {
+    writer: Writer,
+    bytes: Bytes,
+}
+
+enum Writer {
+    Pcap(PcapWriter<Bytes>),
+    PcapNg(PcapNgWriter<Bytes>),
+}
+
+/// What the writers have written: they do not give it out themselves.
+#[derive(Debug, Clone, Default)]
+struct Bytes(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Longer than any frame.
+const SNAP_LENGTH: u32 = 0x1_0000;
+
+impl Encoder {
+    /// In the format that the file's name asks for: pcap for `.pcap`, and pcapng
+    /// for everything else. `port` names the interface.
+    pub fn new(path: &Path, port: u32) -> Result<Self, PcapError> {
+        let bytes = Bytes::default();
+        if path.extension().is_some_and(|extension| extension == "pcap") {
+            let header = PcapHeader {
+                datalink: DataLink::ETHERNET,
+                snaplen: SNAP_LENGTH,
+                ts_resolution: TsResolution::NanoSecond,
+                ..PcapHeader::default()
+            };
+            let writer = Writer::Pcap(PcapWriter::with_header(bytes.clone(), header)?);
+            return Ok(Self { writer, bytes });
+        }
+        let mut writer = PcapNgWriter::new(bytes.clone())?;
+        writer.write_pcapng_block(InterfaceDescriptionBlock {
+            linktype: DataLink::ETHERNET,
+            snaplen: SNAP_LENGTH,
+            options: vec![
+                InterfaceDescriptionOption::IfName(format!("dpmac.{port}").into()),
+                InterfaceDescriptionOption::IfTsResol(9),
+            ],
+        })?;
+        Ok(Self { writer: Writer::PcapNg(writer), bytes })
+    }
+
+    /// Adds a frame.
+    pub fn add(&mut self, time: Duration, frame: &[u8]) -> Result<(), PcapError> {
+        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        match &mut self.writer {
+            Writer::Pcap(writer) => writer.write_packet(&PcapPacket::new(time, length, frame))?,
+            Writer::PcapNg(writer) => writer.write_pcapng_block(EnhancedPacketBlock {
+                interface_id: 0,
+                timestamp: time,
+                original_len: length,
+                data: frame.into(),
+                options: vec![],
+            })?,
+        };
+        Ok(())
+    }
+
+    /// Writes what has been added since the last time.
+    fn drain(&self, write: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut bytes = self.bytes.0.lock();
+        let written = write(&bytes);
+        bytes.clear();
+        written
+    }
+}
+
+/// A file of frames to write.
+pub struct Output {
+    path: PathBuf,
+    port: u32,
+    file: Target,
+    stop: Arc<Stop>,
+}
+
+enum Target {
+    File(File, Encoder),
+    /// A pipe that nobody reads from at the moment.
+    Pipe,
+    /// A pipe with a reader.
+    OpenPipe(File, Encoder),
+    /// It could not be written any more.
+    Failed,
+}
+
+impl Output {
+    /// Makes the file, or finds a pipe.
+    pub fn create(path: &Path, port: u32, stop: Arc<Stop>) -> Result<Self, Problem> {
+        let failed = |source| Problem::Write { path: path.into(), source };
+        let is_pipe = path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
+        let mut output = Self { path: path.into(), port, file: Target::Pipe, stop };
+        if !is_pipe {
+            let mut file = File::create(path).map_err(failed)?;
+            let encoder = output.start(&mut file).map_err(failed)?;
+            output.file = Target::File(file, encoder);
+        }
+        Ok(output)
+    }
+
+    /// Writes a frame that passes now.
+    pub fn write(&mut self, frame: &[u8]) {
+        if let Err(error) = self.try_write(frame) {
+            let is_pipe = matches!(self.file, Target::OpenPipe(..));
+            if is_pipe && error.kind() == io::ErrorKind::BrokenPipe {
+                // Who comes next gets a head of its own.
+                self.file = Target::Pipe;
+                return;
+            }
+            tracing::error!(path = %self.path.display(), %error, "the capture ends here");
+            self.file = Target::Failed;
+        }
+    }
+
+    fn try_write(&mut self, frame: &[u8]) -> io::Result<()> {
+        if matches!(self.file, Target::Pipe)
+            && let Some(mut pipe) = self.open_pipe()?
+        {
+            let encoder = self.start(&mut pipe)?;
+            self.file = Target::OpenPipe(pipe, encoder);
+        }
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        match &mut self.file {
+            Target::File(file, encoder) => {
+                encoder.add(time, frame).map_err(io::Error::other)?;
+                encoder.drain(|bytes| file.write_all(bytes))
+            }
+            Target::OpenPipe(pipe, encoder) => {
+                encoder.add(time, frame).map_err(io::Error::other)?;
+                encoder.drain(|bytes| write_to_pipe(pipe, bytes, &self.stop))
+            }
+            Target::Pipe | Target::Failed => Ok(()),
+        }
+    }
+
+    /// Opens the pipe if somebody reads from it.
+    fn open_pipe(&self) -> io::Result<Option<File>> {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::open(&self.path, flags, Mode::empty()) {
+            Ok(pipe) => Ok(Some(pipe.into())),
+            Err(Errno::NXIO) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes the head of a file.
+    fn start(&self, file: &mut File) -> io::Result<Encoder> {
+        let encoder = Encoder::new(&self.path, self.port).map_err(io::Error::other)?;
+        encoder.drain(|bytes| file.write_all(bytes))?;
+        Ok(encoder)
+    }
+}
+
+/// Writes all of a block, waiting for a reader that is slow.
+fn write_to_pipe(pipe: &mut File, mut bytes: &[u8], stop: &Stop) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match pipe.write(bytes) {
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if !stop.ready(pipe.as_fd(), PollFlags::OUT)? {
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
