@@ -2,9 +2,9 @@
 //! The command line.
 
 use crate::{
+    artifacts::Driver,
     faults,
     kernel::{self, KernelChoice, KernelChoiceError},
-    kit::Driver,
 };
 use board::{Soc, faults::Rule};
 use clap::{Args, Parser, Subcommand};

@@ -2,7 +2,7 @@
 //! Which kernel a machine boots.
 
 use miette::Diagnostic;
-use setup::{Cache, DebianKernel, Kernel, KernelVersion, Parts, Progress};
+use setup::{Cache, DebianKernel, Kernel, KernelVersion, Packages, Progress};
 use std::path::{Path, PathBuf};
 
 /// Names another kernel than the board's, as `--kernel` does.
@@ -89,12 +89,12 @@ impl KernelChoice {
     pub(crate) fn find(
         &self,
         cache: &Cache,
-        parts: &Parts,
+        packages: &Packages,
         progress: &dyn Progress,
     ) -> setup::Result<Found> {
         let mut kept = None;
         let kernel = match self {
-            Self::Board => parts.kernel()?,
+            Self::Board => packages.kernel()?,
             Self::Built(folder) => Kernel::built_in(folder)?,
             Self::Files { image, modules } => Kernel::of_files(image, modules)?,
             Self::Debian(version) => {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod artifacts;
 pub mod check;
 pub mod cli;
 pub mod demo;
@@ -13,7 +14,6 @@ pub mod faults;
 pub mod image;
 mod interrupt;
 pub mod kernel;
-pub mod kit;
 pub mod machine;
 mod progress;
 pub mod root;

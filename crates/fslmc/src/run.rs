@@ -3,9 +3,9 @@
 
 use crate::{
     agent::Streams,
+    artifacts::Driver,
     cli,
     interrupt::Interrupts,
-    kit::Driver,
     machine::SHARED_PATH,
     session::{self, Booted, Request, RootChoice},
     terminal::RawTerminal,

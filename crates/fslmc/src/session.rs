@@ -3,8 +3,8 @@
 
 use crate::{
     agent::Step,
+    artifacts::{Artifacts, Driver},
     cli::MachineArgs,
-    kit::{Driver, Kit},
     machine::{self, Machine, Options},
     progress::progress,
     root::Root,
@@ -16,7 +16,7 @@ use board::{
 };
 use board_qemu::{LineHook, SharedDirectory, StopHandle};
 use miette::{Context, IntoDiagnostic, Result, miette};
-use setup::{Parts, Userland};
+use setup::{Packages, Userland};
 use std::{
     fs::File,
     io::{BufWriter, Write},
@@ -77,13 +77,15 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
     let progress = progress();
     let kernel = args.kernel.choice()?;
     let driver = request.driver.unwrap_or_else(|| Driver::usual(&kernel));
-    let kit = Kit::with_kernel(&kernel, driver, &*progress)?;
+    let artifacts = Artifacts::with_kernel(&kernel, driver, &*progress)?;
     let root = match &request.root {
         RootChoice::Initial => None,
-        RootChoice::Packages(packages) => Some(Root::of_packages(&kit, packages, &*progress)?),
-        RootChoice::Path(path) => Some(Root::of_path(&kit, path, &*progress)?),
+        RootChoice::Packages(packages) => {
+            Some(Root::of_packages(&artifacts, packages, &*progress)?)
+        }
+        RootChoice::Path(path) => Some(Root::of_path(&artifacts, path, &*progress)?),
     };
-    let (layout, ports) = layouts(&kit.parts, args)?;
+    let (layout, ports) = layouts(&artifacts.packages, args)?;
     let mut faults = Faults::default();
     // What is refused or hangs needs no delay first.
     for rule in args.inject.iter().chain(&args.delay) {
@@ -116,7 +118,7 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
         ..Options::new(layout)
     };
     let set_up = start.elapsed();
-    let machine = Machine::start(&kit, options)?;
+    let machine = Machine::start(&artifacts, options)?;
     Ok(Booted { machine, set_up, boot: start.elapsed().saturating_sub(set_up) })
 }
 
@@ -138,8 +140,8 @@ fn check_hugepages(pages: u64, memory: u64) -> Result<()> {
     ))
 }
 
-fn layouts(parts: &Parts, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)> {
-    let dtc = || dtc(parts);
+fn layouts(packages: &Packages, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)> {
+    let dtc = || dtc(packages);
     let loader = Loader::new(&dtc).for_soc(&args.soc);
     let loaded = machine::layout(&loader, args.dpl.as_deref()).map_err(|e| miette!("{e}"))?;
     for warning in &loaded.warnings.list {
@@ -157,8 +159,8 @@ fn layouts(parts: &Parts, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)> {
 }
 
 /// The device tree compiler; where it is missing, starting it says so.
-pub fn dtc(parts: &Parts) -> Command {
-    parts.command("dtc").unwrap_or_else(|_| Command::new("dtc"))
+pub fn dtc(packages: &Packages) -> Command {
+    packages.command("dtc").unwrap_or_else(|_| Command::new("dtc"))
 }
 
 /// Writes each command's record on a line of its own, with the time since now.

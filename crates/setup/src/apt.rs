@@ -13,8 +13,8 @@ use crate::error::{Error, Result, advice_from};
 use crate::host::host;
 use crate::install::Archive;
 use crate::mirror;
-use crate::need::{AbsentKind, Selection};
 use crate::package::Package;
+use crate::package_set::{AbsentKind, Selection};
 use crate::progress::Progress;
 
 /// Package lists younger than this are good enough for a first set-up.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The result of whatever this crate does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a part cannot be had.
+/// Why the set-up failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A program that the set-up itself needs is not on this machine.
@@ -60,14 +60,14 @@ pub enum Error {
         /// What came back.
         reason: std::io::Error,
     },
-    /// The disk does not have the room.
+    /// The disk does not have enough free space.
     #[error(
-        "{} has {available} MB free, but the set-up of `{need}` takes {needed} MB while it works: \
+        "{} has {available} MB free, but the set-up of `{set}` takes {needed} MB while it works: \
          free some space, or set FSLMC_CACHE to a folder on another disk", folder.display()
     )]
     NoSpace {
         /// What is being set up.
-        need: String,
+        set: String,
         /// The cache folder.
         folder: PathBuf,
         /// Megabytes that the download and the unpacked files take together.
@@ -187,7 +187,7 @@ pub enum Error {
         /// Those that are missing or have other contents, relative to `tree`.
         differing: Vec<PathBuf>,
     },
-    /// A set was not asked for when the parts were opened.
+    /// A set was not asked for when the packages were opened.
     #[error("`{0}` is not among the sets that were opened: ask for it in Cache::ensure")]
     NotOpened(&'static str),
     /// No open set has this program.
@@ -222,14 +222,14 @@ pub enum Error {
         /// The module that depends on it, if it was not asked for directly.
         wanted_by: Option<String>,
     },
-    /// Nobody here may have a room of its own.
+    /// This machine gives no sandbox.
     #[error(
-        "building for the kernel needs a place where other files are `/`, and this machine gives none: {refusal}\n\
+        "building for the kernel needs a sandbox (bubblewrap), which cannot be started on this machine: {refusal}\n\
          Either run as root (in a container: with CAP_SYS_ADMIN), or let users make namespaces: \
          `sysctl -w user.max_user_namespaces=10000`, and, where the kernel has them, \
          `kernel.unprivileged_userns_clone=1` and `kernel.apparmor_restrict_unprivileged_userns=0`"
     )]
-    NoRoom {
+    NoSandbox {
         /// What came of trying.
         refusal: String,
     },
@@ -259,7 +259,7 @@ pub enum Error {
         /// The line that is in its place.
         found: String,
     },
-    /// The kernel's own parts do not build.
+    /// The kernel's own crates do not build.
     #[error("{what} (Linux {release}) did not succeed ({status}).\n{output}{}", on_new_line(.advice))]
     KernelBuild {
         /// What was attempted.
@@ -307,10 +307,10 @@ pub enum Error {
         what: String,
     },
     /// The guest's programs do not build.
-    #[error("the guest's programs ({packages}) do not build: cargo ended with {status}")]
+    #[error("the guest's programs ({crates}) do not build: cargo ended with {status}")]
     GuestBuild {
-        /// The cargo packages.
-        packages: String,
+        /// The crates.
+        crates: String,
         /// How cargo ended. It has told the reasons on stderr.
         status: std::process::ExitStatus,
     },

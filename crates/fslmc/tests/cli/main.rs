@@ -22,7 +22,7 @@ fn main() {
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
 
-/// A test that needs the parts of a machine, or boots one, and tells how long that took.
+/// A test that needs the artifacts of a machine, or boots one, and tells how long that took.
 fn trial(name: &'static str, test: fn() -> anyhow::Result<()>) -> Trial {
     let run = move || {
         let begin = Instant::now();

@@ -8,7 +8,7 @@
 use crate::{guest::SESSION, trial};
 use anyhow::{Context, Result, ensure};
 use board::faults::{Action, Faults, Rule};
-use fslmc::kit;
+use fslmc::artifacts;
 use libtest_mimic::Trial;
 use mc_abi::ObjectType;
 use std::{
@@ -73,8 +73,8 @@ enum Driver {
 impl Driver {
     fn test_vm(self) -> Result<TestVmBuilder> {
         Ok(TestVm::with("default")?.driver(match self {
-            Self::Own => kit::Driver::Rust,
-            Self::Linux => kit::Driver::Stock,
+            Self::Own => artifacts::Driver::Rust,
+            Self::Linux => artifacts::Driver::Stock,
         }))
     }
 }
