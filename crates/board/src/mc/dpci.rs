@@ -7,6 +7,7 @@ use super::{
     queue::{RxQueue, RxQueueChange},
 };
 use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
 use mc_abi::{
     ObjectId, ObjectType, Status,
     dpci::{self, Command},
@@ -44,9 +45,10 @@ impl Family for CommunicationInterface {
         _id: u32,
         _container: u32,
         request: &dpci::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         if !(1..=MAX_PRIORITIES).contains(&request.num_of_priorities) {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError
+                .because(format!("it has 1 to {MAX_PRIORITIES} priorities")));
         }
         let count = usize::from(request.num_of_priorities);
         let opr = if request.options & HAS_OPR == 0 {
@@ -60,7 +62,7 @@ impl Family for CommunicationInterface {
         Ok(Self { queues, opr, enabled: false, up: false })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         match command {
             Command::GetAttributes(get) => {
@@ -87,7 +89,10 @@ impl Family for CommunicationInterface {
             Command::GetRxQueue(get) => {
                 let queues = &state.body::<Self>(id)?.queues;
                 let queue = queues.get(usize::from(get.priority));
-                let queue = queue.ok_or(Status::ConfigurationError)?;
+                let queue = queue.ok_or_else(|| {
+                    Status::ConfigurationError
+                        .because(format!("there is no queue of priority {}", get.priority))
+                })?;
                 let reply = dpci::GetRxQueueReply {
                     destination: queue.destination,
                     user_ctx: queue.user_ctx,
@@ -112,7 +117,7 @@ impl Family for CommunicationInterface {
                 call.reply(get, reply)
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => Err(Status::UnsupportedOperation),
+            Command::Create(_) => Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER)),
         }
     }
 
@@ -155,7 +160,7 @@ fn set_rx_queue(
     state: &mut State,
     object: ObjectId,
     set: &dpci::SetRxQueue,
-) -> Result<Answer, Status> {
+) -> Result<Answer, Refusal> {
     let (options, order) = (set.options, set.order_preservation);
     let change =
         RxQueueChange::check(state, object, options, set.destination, set.user_ctx, order)?;
@@ -164,7 +169,12 @@ fn set_rx_queue(
         queues.iter_mut().for_each(|queue| queue.apply(&change));
     } else {
         let queue = queues.get_mut(usize::from(set.priority));
-        queue.ok_or(Status::ConfigurationError)?.apply(&change);
+        queue
+            .ok_or_else(|| {
+                Status::ConfigurationError
+                    .because(format!("there is no queue of priority {}", set.priority))
+            })?
+            .apply(&change);
     }
     Ok(Answer::DONE)
 }

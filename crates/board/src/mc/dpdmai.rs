@@ -6,6 +6,7 @@ use super::{
     queue::{self, RxQueue, RxQueueChange},
 };
 use crate::dpl::{self, Fields, Properties, Symbol, Writing, symbol};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
 use mc_abi::{
     ObjectId, Status,
     dpdmai::{self, Command, CongestionNotificationReply},
@@ -50,13 +51,18 @@ impl Family for DmaInterface {
         _id: u32,
         _container: u32,
         request: &dpdmai::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let num_priorities = count_priorities(request.priorities)?;
         let num_queues = match request.num_queues {
             0 => DEFAULT_QUEUES,
             // As many as the chip has cores (MC 10.8 release notes).
             count if count <= state.config.soc.cores => count,
-            _ => return Err(Status::ConfigurationError),
+            _ => {
+                return Err(Status::ConfigurationError.because(format!(
+                    "there are at most as many queues as cores: {}",
+                    state.config.soc.cores
+                )));
+            }
         };
         let queues = usize::from(num_queues) * usize::from(num_priorities);
         let per_priority = request.options & dpdmai::OPT_CG_PER_PRIORITY != 0;
@@ -75,7 +81,7 @@ impl Family for DmaInterface {
         })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         if let Command::SetRxQueue(set) = command {
             return set_rx_queue(state, call.object, set);
@@ -93,7 +99,12 @@ impl Family for DmaInterface {
             }
             Command::GetRxQueue(get) => {
                 let index = interface.index(get.priority, get.queue_idx)?;
-                let queue = interface.rx.get(index).ok_or(Status::ConfigurationError)?;
+                let queue = interface.rx.get(index).ok_or_else(|| {
+                    Status::ConfigurationError.because(format!(
+                        "there is no queue {} of priority {}",
+                        get.queue_idx, get.priority
+                    ))
+                })?;
                 let reply = dpdmai::GetRxQueueReply {
                     destination: queue.destination,
                     user_ctx: queue.user_ctx,
@@ -103,7 +114,12 @@ impl Family for DmaInterface {
             }
             Command::GetTxQueue(get) => {
                 let index = interface.index(get.priority, get.queue_idx)?;
-                let fqid = *interface.tx.get(index).ok_or(Status::ConfigurationError)?;
+                let fqid = *interface.tx.get(index).ok_or_else(|| {
+                    Status::ConfigurationError.because(format!(
+                        "there is no queue {} of priority {}",
+                        get.queue_idx, get.priority
+                    ))
+                })?;
                 call.reply(get, dpdmai::GetTxQueueReply { fqid })
             }
             Command::SetRxCongestionNotification(set) => {
@@ -118,17 +134,23 @@ impl Family for DmaInterface {
             }
             Command::GetRxCongestionNotification(get) => {
                 let index = group(interface.options, get.priority);
-                let group = interface.rx_groups.get(index).ok_or(Status::ConfigurationError)?;
+                let group = interface.rx_groups.get(index).ok_or_else(|| {
+                    Status::ConfigurationError.because("it was made without congestion groups")
+                })?;
                 call.reply(get, group.set.clone())
             }
             Command::GetTxCongestionNotification(get) => {
                 let index = group(interface.options, get.priority);
-                let group = interface.tx_groups.get(index).ok_or(Status::ConfigurationError)?;
+                let group = interface.tx_groups.get(index).ok_or_else(|| {
+                    Status::ConfigurationError.because("it was made without congestion groups")
+                })?;
                 call.reply(get, group.set.clone())
             }
             // The first one is above; an object is made through the container's
             // token, never through the object's.
-            Command::SetRxQueue(_) | Command::Create(_) => Err(Status::UnsupportedOperation),
+            Command::SetRxQueue(_) | Command::Create(_) => {
+                Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER))
+            }
         }
     }
 
@@ -150,22 +172,24 @@ impl Body for DmaInterface {
 
 impl DmaInterface {
     /// Where a queue stands in the lists.
-    fn index(&self, priority: u8, queue: u8) -> Result<usize, Status> {
+    fn index(&self, priority: u8, queue: u8) -> Result<usize, Refusal> {
         if priority < self.num_priorities && queue < self.num_queues {
             Ok(usize::from(priority) * usize::from(self.num_queues) + usize::from(queue))
         } else {
-            Err(Status::ConfigurationError)
+            Err(Status::ConfigurationError
+                .because(format!("there is no queue {queue} of priority {priority}")))
         }
     }
 }
 
 /// The priorities before the first 0; there must be one.
-fn count_priorities(priorities: [u8; 2]) -> Result<u8, Status> {
+fn count_priorities(priorities: [u8; 2]) -> Result<u8, Refusal> {
     let listed = priorities.iter().take_while(|p| **p != 0);
     match listed.clone().count() as u8 {
-        0 => Err(Status::ConfigurationError),
+        0 => Err(Status::ConfigurationError.because("there is no priority")),
         count if listed.into_iter().all(|p| *p <= queue::MAX_PRIORITIES) => Ok(count),
-        _ => Err(Status::ConfigurationError),
+        _ => Err(Status::ConfigurationError
+            .because(format!("a priority is 1 to {}", queue::MAX_PRIORITIES))),
     }
 }
 
@@ -173,7 +197,7 @@ fn set_rx_queue(
     state: &mut State,
     object: ObjectId,
     set: &dpdmai::SetRxQueue,
-) -> Result<Answer, Status> {
+) -> Result<Answer, Refusal> {
     // The queues of this family have no option for order.
     let options = set.options & 0x3;
     let change =
@@ -183,7 +207,16 @@ fn set_rx_queue(
         interface.rx.iter_mut().for_each(|queue| queue.apply(&change));
     } else {
         let index = interface.index(set.priority, set.queue_idx)?;
-        interface.rx.get_mut(index).ok_or(Status::ConfigurationError)?.apply(&change);
+        interface
+            .rx
+            .get_mut(index)
+            .ok_or_else(|| {
+                Status::ConfigurationError.because(format!(
+                    "there is no queue {} of priority {}",
+                    set.queue_idx, set.priority
+                ))
+            })?
+            .apply(&change);
     }
     Ok(Answer::DONE)
 }
@@ -197,14 +230,17 @@ fn set_congestion(
     groups: &mut [Group],
     options: u32,
     set: CongestionNotificationReply,
-) -> Result<Answer, Status> {
+) -> Result<Answer, Refusal> {
     let notification = &set.notification;
     let unknown_mode = notification.mode & !NOTIFICATION_MODES != 0;
     if notification.units > 1 || unknown_mode || !notification.message_iova.is_multiple_of(16) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because("unknown units or mode, or an address that is no multiple of 16"));
     }
     let group = groups.get_mut(group(options, set.priority));
-    group.ok_or(Status::ConfigurationError)?.set = set;
+    group
+        .ok_or_else(|| Status::ConfigurationError.because("it was made without congestion groups"))?
+        .set = set;
     Ok(Answer::DONE)
 }
 

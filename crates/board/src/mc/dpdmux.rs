@@ -13,6 +13,7 @@ use super::{
     Answer, Body, Call, Endpoint, Family, State,
     interfaces::{self, Bridge, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most, checked},
 };
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use mc_abi::{
     ObjectId, ObjectType, Status,
     blocks::{LinkConfig, TailDrop},
@@ -80,7 +81,7 @@ impl Family for Demultiplexer {
         _id: u32,
         _container: u32,
         request: &dpdmux::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let limits = limits(request)?;
         Ok(Self {
             enabled: true,
@@ -93,7 +94,7 @@ impl Family for Demultiplexer {
         })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let end = |interface| Endpoint { object: call.object, interface };
         match command {
             Command::GetIrqStatus(get) => {
@@ -180,12 +181,13 @@ impl Bridge for Demultiplexer {
 
 impl Demultiplexer {
     /// Commands that concern nothing but this object.
-    fn run(&mut self, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn run(&mut self, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         match command {
             Command::GetAttributes(get) => return call.reply(get, self.attributes(call.object.id)),
             Command::SetMaxFrameLength(set) => {
                 if !(1..=MAX_FRAME_LENGTH).contains(&set.max_frame_length) {
-                    return Err(Status::ConfigurationError);
+                    return Err(Status::ConfigurationError
+                        .because(format!("a frame has 1 to {MAX_FRAME_LENGTH} bytes")));
                 }
                 self.max_frame_length = set.max_frame_length;
             }
@@ -270,7 +272,9 @@ impl Demultiplexer {
             | Command::IfEnable(_)
             | Command::IfDisable(_)
             | Command::IfSetLinkCfg(_)
-            | Command::IfGetLinkState(_) => return Err(Status::UnsupportedOperation),
+            | Command::IfGetLinkState(_) => {
+                return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED));
+            }
         }
         Ok(Answer::DONE)
     }
@@ -312,8 +316,10 @@ impl Demultiplexer {
         }
     }
 
-    fn port(&mut self, interface: u16) -> Result<&mut Port, Status> {
-        self.ports.get_mut(usize::from(interface)).ok_or(Status::ConfigurationError)
+    fn port(&mut self, interface: u16) -> Result<&mut Port, Refusal> {
+        self.ports.get_mut(usize::from(interface)).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("there is no interface {interface}"))
+        })
     }
 }
 
@@ -322,7 +328,7 @@ impl Demultiplexer {
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] where it asks for what there is not.
-fn limits(request: &dpdmux::Create) -> Result<dpdmux::Create, Status> {
+fn limits(request: &dpdmux::Create) -> Result<dpdmux::Create, Refusal> {
     at_most(request.method, method::CUSTOM)?;
     at_most(request.manip, 1)?;
     at_most(request.custom_key_size, dpdmux::MAX_KEY_SIZE)?;
@@ -332,7 +338,7 @@ fn limits(request: &dpdmux::Create) -> Result<dpdmux::Create, Status> {
         || request.options & !options::ALL != 0
         || (request.custom_key_size != 0 && !custom)
     {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because(format!("it has 1 to {MAX_DOWNLINKS} downlinks, one of them the default or none, known options, and a key size only with the method CUSTOM")));
     }
     let or = |value: u16, default: u16| if value == 0 { default } else { value };
     Ok(dpdmux::Create {

@@ -2,6 +2,7 @@
 //! Commands to the MC itself: they need no token.
 
 use super::{Answer, Call, State, call::Outcome};
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     DecodeError, Params, Status,
     dpmng::{self, Command},
@@ -15,13 +16,14 @@ pub(crate) fn run(state: &State, call: &Call, number: u16, params: &Params) -> O
             Some((text, handle(state, call, &command)))
         }
         Err(DecodeError::UnknownCommand { .. }) => None,
-        Err(error @ DecodeError::Field { .. }) => {
-            Some((call.traced.then(|| error.to_string()), Err(Status::ConfigurationError)))
-        }
+        Err(DecodeError::Field { command, error }) => Some((
+            call.traced.then(|| command.to_owned()),
+            Err(Status::ConfigurationError.because(error.to_string())),
+        )),
     }
 }
 
-fn handle(state: &State, call: &Call, command: &Command) -> Result<Answer, Status> {
+fn handle(state: &State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     match command {
         Command::GetContainerId(get) => {
             call.reply(get, dpmng::GetContainerIdReply { id: call.portal_container })

@@ -3,6 +3,7 @@
 
 use super::{Call, Family, State, call::Outcome, family::Named};
 use crate::dpl::Config;
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{DecodeError, ObjectType, Params, Status, Wire};
 
 /// What is made out of the table of families and the containers.
@@ -65,7 +66,7 @@ macro_rules! creation {
             id: u32,
             container: u32,
             config: &Config,
-        ) -> Result<u32, Status> {
+        ) -> Result<u32, Refusal> {
             match config {
                 $( Config::$variant(request) => {
                     state.create::<super::$module::$body>(Some(id), container, container, request)
@@ -85,7 +86,12 @@ fn create_one<F: Family>(
 ) -> Outcome {
     let request = match F::Create::decode(params, call.version) {
         Ok(request) => request,
-        Err(_) => return (None, Err(Status::ConfigurationError)),
+        Err(error) => {
+            return (
+                call.traced.then(|| format!("Create {}", F::TYPE)),
+                Err(Status::ConfigurationError.because(error.to_string())),
+            );
+        }
     };
     let text = call.traced.then(|| format!("{} {request:?}", F::TYPE));
     let outcome = state

@@ -3,6 +3,7 @@
 //! family.
 
 use super::{Answer, Call, Endpoint, Object, Region, State, call::Outcome};
+use crate::mc::refusal::{Because, Refusal};
 use crate::{fabric::Pass, soc::Soc};
 use mc_abi::{
     DecodeError, MacAddr, ObjectId, ObjectType, Params, Status, Wire,
@@ -38,7 +39,7 @@ pub(crate) trait Family: Named + Body + Sized {
         id: u32,
         container: u32,
         request: &Self::Create,
-    ) -> Result<Self, Status>;
+    ) -> Result<Self, Refusal>;
 
     /// Takes back what the object has told others. What it has out of the pools
     /// goes back by itself.
@@ -46,7 +47,7 @@ pub(crate) trait Family: Named + Body + Sized {
 
     /// Executes one of the family's own commands on the open object
     /// `call.object`.
-    fn handle(state: &mut State, call: &Call, command: &Self::Command) -> Result<Answer, Status>;
+    fn handle(state: &mut State, call: &Call, command: &Self::Command) -> Result<Answer, Refusal>;
 
     /// Puts the object back to its initial state: the reset command, and the
     /// reset of the container around it.
@@ -196,9 +197,9 @@ fn run<F: Family>(state: &mut State, call: &Call, number: u16, params: &Params) 
             Some((text, F::handle(state, call, &command)))
         }
         Err(DecodeError::UnknownCommand { .. }) => None,
-        Err(error @ DecodeError::Field { .. }) => {
-            let text = call.traced.then(|| error.to_string());
-            Some((text, Err(Status::ConfigurationError)))
+        Err(DecodeError::Field { command, error }) => {
+            let text = call.traced.then(|| command.to_owned());
+            Some((text, Err(Status::ConfigurationError.because(error.to_string()))))
         }
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! # Layers
 //! Each names those above it in this list only; a test holds the modules to it.
-//! - Plain data: `pools`, `session`, `irq`, `delayed`, `call`.
+//! - Plain data: `pools`, `session`, `irq`, `delayed`, `call`, `refusal`.
 //! - Services, most of them methods of `State`: `state`, `object`, `family`,
 //!   `containers`, `portals`, `connections`, `link`, `queue`, and on top of these
 //!   `interfaces`, `opr`, `assignment` and `resources`. They see an object as what
@@ -44,6 +44,7 @@ mod port_counters;
 mod portal;
 mod portals;
 mod queue;
+mod refusal;
 mod resources;
 mod session;
 mod state;
@@ -72,6 +73,7 @@ pub use loader::LoadError;
 pub use pools::{Numbers, PoolSizes};
 pub use portal::{Mc, Performer, Tracer};
 pub use portals::PORTAL_STRIDE;
+pub use refusal::Refusal;
 pub use state::Config;
 
 pub(crate) use crate::dpl::Endpoint;

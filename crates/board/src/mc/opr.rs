@@ -3,6 +3,7 @@
 //! several consumers worked on them.
 
 use super::pools::Pool;
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{Status, blocks::OrderSettings, common::OrderRestorationReply};
 
 /// Bits of a set command's options (`fsl_dpopr.h`).
@@ -31,7 +32,7 @@ impl OrderRestoration {
     ///
     /// # Errors
     /// [`Status::NoResource`].
-    pub fn new(pool: &mut Pool, queues: usize, shared: bool) -> Result<Self, Status> {
+    pub fn new(pool: &mut Pool, queues: usize, shared: bool) -> Result<Self, Refusal> {
         let ids = pool.take_many(if shared { 1 } else { queues })?;
         let records = ids.into_iter().map(|id| Record { id, settings: None }).collect();
         Ok(Self { records, shared })
@@ -49,18 +50,28 @@ impl OrderRestoration {
     /// [`Status::ConfigurationError`] for an object without records, for a
     /// queue or settings that are none, for no action; [`Status::InvalidState`]
     /// where a record to be retired or assigned was not made.
-    pub fn set(&mut self, index: u8, options: u8, settings: OrderSettings) -> Result<(), Status> {
+    pub fn set(&mut self, index: u8, options: u8, settings: OrderSettings) -> Result<(), Refusal> {
         let record = self.position(index).and_then(|i| self.records.get_mut(i));
-        let record = record.ok_or(Status::ConfigurationError)?;
+        let record = record.ok_or_else(|| {
+            Status::ConfigurationError
+                .because(format!("there is no order restoration record {index}"))
+        })?;
         match options {
             CREATE => record.settings = Some(checked(settings)?),
             RETIRE => {
-                record.settings.take().ok_or(Status::InvalidState)?;
+                record.settings.take().ok_or_else(|| {
+                    Status::InvalidState.because("there is no record: create it first")
+                })?;
             }
             ASSIGN => {
-                record.settings.ok_or(Status::InvalidState)?;
+                record.settings.ok_or_else(|| {
+                    Status::InvalidState.because("there is no record: create it first")
+                })?;
             }
-            _ => return Err(Status::ConfigurationError),
+            _ => {
+                return Err(Status::ConfigurationError
+                    .because(format!("{options:#x} is neither CREATE nor RETIRE nor ASSIGN")));
+            }
         }
         Ok(())
     }
@@ -71,9 +82,12 @@ impl OrderRestoration {
     /// # Errors
     /// [`Status::ConfigurationError`] for an object without records and for a
     /// queue that is none.
-    pub fn get(&self, index: u8) -> Result<OrderRestorationReply, Status> {
+    pub fn get(&self, index: u8) -> Result<OrderRestorationReply, Refusal> {
         let record = self.position(index).and_then(|i| self.records.get(i));
-        let record = record.ok_or(Status::ConfigurationError)?;
+        let record = record.ok_or_else(|| {
+            Status::ConfigurationError
+                .because(format!("there is no order restoration record {index}"))
+        })?;
         let id = record.id as u16;
         let base = OrderRestorationReply { opr_vid: id, opr_id: id, ..Default::default() };
         Ok(match record.settings {
@@ -90,10 +104,14 @@ impl OrderRestoration {
     }
 }
 
-fn checked(settings: OrderSettings) -> Result<OrderSettings, Status> {
+fn checked(settings: OrderSettings) -> Result<OrderSettings, Refusal> {
     let flags = [settings.oloe, settings.oeane, settings.oa];
     let valid = flags.iter().all(|flag| *flag <= 1) && settings.olws <= 3 && settings.oprrws <= 5;
-    if valid { Ok(settings) } else { Err(Status::ConfigurationError) }
+    if valid {
+        Ok(settings)
+    } else {
+        Err(Status::ConfigurationError.because("a setting is out of its range"))
+    }
 }
 
 #[cfg(test)]
@@ -105,10 +123,11 @@ mod tests {
 
     #[test]
     fn a_record_is_made_assigned_and_retired() {
-        let mut pool = Pool::new(Numbers { first: 5, count: 4 });
+        let mut pool = Pool::new("opr", Numbers { first: 5, count: 4 });
         let mut opr = OrderRestoration::new(&mut pool, 3, false).expect("records");
         assert_eq!(pool.free(), 1);
-        assert_eq!(opr.set(1, ASSIGN, SETTINGS), Err(Status::InvalidState));
+        let refused = opr.set(1, ASSIGN, SETTINGS).map_err(|refusal| refusal.status);
+        assert_eq!(refused, Err(Status::InvalidState));
         assert_eq!(opr.set(1, CREATE, SETTINGS), Ok(()));
         assert_eq!(opr.set(1, ASSIGN, SETTINGS), Ok(()));
         let reply = opr.get(1).expect("record");
@@ -120,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_shared_record_serves_every_queue() {
-        let mut pool = Pool::new(Numbers { first: 0, count: 1 });
+        let mut pool = Pool::new("opr", Numbers { first: 0, count: 1 });
         let mut opr = OrderRestoration::new(&mut pool, 16, true).expect("record");
         opr.set(9, CREATE, SETTINGS).expect("made");
         assert!(opr.get(2).expect("record").enable);
@@ -128,7 +147,7 @@ mod tests {
 
     #[test]
     fn malformed_requests_are_refused() {
-        let mut pool = Pool::new(Numbers { first: 0, count: 2 });
+        let mut pool = Pool::new("opr", Numbers { first: 0, count: 2 });
         assert!(OrderRestoration::new(&mut pool, 3, false).is_err());
         assert_eq!(pool.free(), 2);
         let mut opr = OrderRestoration::new(&mut pool, 2, false).expect("records");
@@ -140,7 +159,8 @@ mod tests {
             (0, CREATE, OrderSettings { oprrws: 6, ..SETTINGS }),
             (0, CREATE, OrderSettings { oa: 2, ..SETTINGS }),
         ] {
-            assert_eq!(opr.set(index, options, settings), Err(Status::ConfigurationError));
+            let refused = opr.set(index, options, settings).map_err(|refusal| refusal.status);
+            assert_eq!(refused, Err(Status::ConfigurationError));
         }
         assert!(OrderRestoration::default().get(0).is_err());
     }

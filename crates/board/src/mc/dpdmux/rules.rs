@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Rules: which frames go to which interface.
 
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     MacAddr, Status,
     dpdmux::{self, MAX_KEY_SIZE, method, options},
@@ -31,12 +32,12 @@ impl Rules {
         &mut self,
         limits: &dpdmux::Create,
         rule: &dpdmux::IfAddL2Rule,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         let key = key(limits, rule.address, rule.vlan_id)?;
         if let Some(interfaces) = self.layer2.get_mut(&key) {
             // A unicast address has one interface.
             if !group(key.0) || !interfaces.insert(rule.if_id) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError.because("there is such a rule"));
             }
             return Ok(());
         }
@@ -45,7 +46,7 @@ impl Rules {
             || (group(key.0) && groups >= usize::from(limits.max_mc_groups))
             || self.too_many_vlans(limits, key.1)
         {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource.because("the table is full"));
         }
         self.layer2.insert(key, BTreeSet::from([rule.if_id]));
         Ok(())
@@ -70,11 +71,15 @@ impl Rules {
         &mut self,
         limits: &dpdmux::Create,
         rule: &dpdmux::IfRemoveL2Rule,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         let key = key(limits, rule.address, rule.vlan_id)?;
-        let interfaces = self.layer2.get_mut(&key).ok_or(Status::NoResource)?;
+        let interfaces = self
+            .layer2
+            .get_mut(&key)
+            .ok_or_else(|| Status::NoResource.because("there is no such rule"))?;
         if !interfaces.remove(&rule.if_id) {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource
+                .because(format!("the rule does not name interface {}", rule.if_id)));
         }
         if interfaces.is_empty() {
             self.layer2.remove(&key);
@@ -91,10 +96,12 @@ impl Rules {
         &mut self,
         limits: &dpdmux::Create,
         set: &dpdmux::SetCustomKey,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         check_custom(limits, 0)?;
         if !self.custom.is_empty() {
-            return Err(Status::InvalidState);
+            return Err(
+                Status::InvalidState.because("there are rules with another key: remove them first")
+            );
         }
         self.key = Some(set.key_cfg_iova);
         Ok(())
@@ -109,11 +116,11 @@ impl Rules {
         &mut self,
         limits: &dpdmux::Create,
         add: &dpdmux::AddCustomClsEntry,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         check_custom(limits, add.key_size)?;
-        self.key.ok_or(Status::InvalidState)?;
+        self.key.ok_or_else(|| Status::InvalidState.because("no key is set"))?;
         if self.custom.len() >= MAX_CUSTOM.min(usize::from(limits.max_dmat_entries)) {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource.because("the table is full"));
         }
         self.custom.push(add.clone());
         Ok(())
@@ -129,7 +136,7 @@ impl Rules {
         &mut self,
         limits: &dpdmux::Create,
         remove: &dpdmux::RemoveCustomClsEntry,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         check_custom(limits, remove.key_size)?;
         let masks = limits.options & options::CLS_MASK_SUPPORT != 0;
         let same = |rule: &dpdmux::AddCustomClsEntry| {
@@ -138,7 +145,7 @@ impl Rules {
         let sized = |rule: &dpdmux::AddCustomClsEntry| rule.key_size == remove.key_size;
         let rules = &mut self.custom;
         let at = rules.iter().rposition(same).or_else(|| rules.iter().rposition(sized));
-        rules.remove(at.ok_or(Status::NoResource)?);
+        rules.remove(at.ok_or_else(|| Status::NoResource.because("there is no such rule"))?);
         Ok(())
     }
 
@@ -158,15 +165,19 @@ impl Rules {
 }
 
 /// What of a rule counts for the method; the rest is zero.
-fn key(limits: &dpdmux::Create, address: MacAddr, vlan: u16) -> Result<(MacAddr, u16), Status> {
+fn key(limits: &dpdmux::Create, address: MacAddr, vlan: u16) -> Result<(MacAddr, u16), Refusal> {
     const LAST_VLAN: u16 = 4095;
     let key = match limits.method {
         method::C_VLAN_MAC => (address, vlan),
         method::MAC => (address, 0),
         method::C_VLAN | method::S_VLAN => (MacAddr::default(), vlan),
-        _ => return Err(Status::ConfigurationError),
+        _ => return Err(Status::ConfigurationError.because("the method has no rules of layer 2")),
     };
-    if key.1 > LAST_VLAN { Err(Status::ConfigurationError) } else { Ok(key) }
+    if key.1 > LAST_VLAN {
+        Err(Status::ConfigurationError.because(format!("a VLAN is at most {LAST_VLAN}")))
+    } else {
+        Ok(key)
+    }
 }
 
 fn group(address: MacAddr) -> bool {
@@ -174,12 +185,13 @@ fn group(address: MacAddr) -> bool {
     first & 1 == 1
 }
 
-fn check_custom(limits: &dpdmux::Create, key_size: u8) -> Result<(), Status> {
+fn check_custom(limits: &dpdmux::Create, key_size: u8) -> Result<(), Refusal> {
     // A size that was not given at creation is not checked.
     let most = if limits.custom_key_size == 0 { MAX_KEY_SIZE } else { limits.custom_key_size };
     if limits.method == method::CUSTOM && key_size <= most {
         Ok(())
     } else {
-        Err(Status::ConfigurationError)
+        Err(Status::ConfigurationError
+            .because(format!("the method is not CUSTOM, or the key has more than {most} bytes")))
     }
 }

@@ -9,6 +9,7 @@
 //! where the entry names none. The match type is 0 for exact, 1 for ternary.
 
 use super::{Interface, State};
+use crate::mc::refusal::{Because, Refusal};
 use crate::{
     mc::memory,
     wriop::{MAX_KEY_SIZE, QosAction, QosMiss, SteeringAction, SteeringMiss},
@@ -57,9 +58,11 @@ struct Dump {
 /// # Errors
 /// [`Status::ConfigurationError`] where there is no such table or not even its
 /// header fits, [`Status::DmaError`] where memory cannot be written.
-pub(super) fn dump(state: &State, id: ObjectId, command: &dpni::DumpTable) -> Result<u16, Status> {
+pub(super) fn dump(state: &State, id: ObjectId, command: &dpni::DumpTable) -> Result<u16, Refusal> {
     let dump = collect(state.body::<Interface>(id.id)?, command.table, command.index)?;
-    let room = (command.size as usize).checked_sub(HEADER).ok_or(Status::ConfigurationError)?;
+    let room = (command.size as usize).checked_sub(HEADER).ok_or_else(|| {
+        Status::ConfigurationError.because(format!("the header alone has {HEADER} bytes"))
+    })?;
     let count = dump.entries.len().min(room / ENTRY);
     let mut bytes = Vec::with_capacity(HEADER + count * ENTRY);
     for number in [command.table, dump.entries.len() as u16, dump.most] {
@@ -82,7 +85,7 @@ pub(super) fn dump(state: &State, id: ObjectId, command: &dpni::DumpTable) -> Re
     Ok(count as u16)
 }
 
-fn collect(interface: &Interface, table: u16, index: u16) -> Result<Dump, Status> {
+fn collect(interface: &Interface, table: u16, index: u16) -> Result<Dump, Refusal> {
     let (limits, settings) = (&interface.limits, &interface.settings);
     let ternary = limits.has(options::HAS_KEY_MASKING);
     let address = |key: &[u8], queue: Option<super::filters::Queue>| {
@@ -151,7 +154,7 @@ fn collect(interface: &Interface, table: u16, index: u16) -> Result<Dump, Status
                 ternary: false,
             }
         }
-        _ => return Err(Status::ConfigurationError),
+        _ => return Err(Status::ConfigurationError.because(format!("there is no table {table}"))),
     })
 }
 

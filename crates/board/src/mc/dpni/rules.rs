@@ -4,9 +4,10 @@
 //! may reuse the memory.
 
 use super::Limits;
+use crate::mc::refusal::{Because, Refusal};
 use crate::{
     mc::{State, memory::read},
-    wriop::{KeyProfile, MAX_KEY_SIZE, Rule},
+    wriop::{KeyError, KeyProfile, MAX_KEY_SIZE, Rule},
 };
 use mc_abi::{ObjectId, Status, dpni::options};
 
@@ -36,13 +37,15 @@ pub(super) fn read_profile(
     state: &State,
     owner: ObjectId,
     iova: u64,
-) -> Result<KeyProfile, Status> {
+) -> Result<KeyProfile, Refusal> {
     let mut bytes = [0; KeyProfile::MAX_SIZE];
-    let (header, _) = bytes.split_first_chunk_mut::<8>().ok_or(Status::ConfigurationError)?;
+    let (header, _) = bytes.split_first_chunk_mut::<8>().ok_or_else(|| {
+        Status::ConfigurationError.because("the layout of a key has a header of 8 bytes")
+    })?;
     read(state, owner, iova, header)?;
-    let meaningless = |error| {
+    let meaningless = |error: KeyError| {
         tracing::warn!(%owner, %error, "a command's key means nothing");
-        Status::ConfigurationError
+        Status::ConfigurationError.because(error.to_string())
     };
     let size = KeyProfile::size(*header).map_err(meaningless)?;
     let rest = bytes.get_mut(8..size).unwrap_or_default();
@@ -62,13 +65,16 @@ pub(super) fn read_key(
     owner: ObjectId,
     limits: &Limits,
     at: KeyAt,
-) -> Result<KeyAndMask, Status> {
+) -> Result<KeyAndMask, Refusal> {
     if at.size == 0 || at.size > limits.key_size || at.key == 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because(format!("a key has 1 to {} bytes and an address", limits.key_size)));
     }
     let bytes = |iova| {
         let mut bytes = [0; MAX_KEY_SIZE];
-        let part = bytes.get_mut(..at.size.into()).ok_or(Status::ConfigurationError)?;
+        let part = bytes.get_mut(..at.size.into()).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("a key has at most {MAX_KEY_SIZE} bytes"))
+        })?;
         read(state, owner, iova, part).map(|()| bytes)
     };
     let masked = limits.has(options::HAS_KEY_MASKING) && at.mask != 0;
@@ -98,13 +104,13 @@ pub(super) fn put<A>(
     action: A,
     update: bool,
     most: usize,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     if update && let Some(there) = rules.iter_mut().find(|rule| key.is_of(rule)) {
         there.action = action;
         return Ok(());
     }
     if rules.len() >= most {
-        return Err(Status::NoResource);
+        return Err(Status::NoResource.because(format!("the table has room for {most}")));
     }
     rules.push(key.rule(index, action));
     Ok(())
@@ -114,8 +120,11 @@ pub(super) fn put<A>(
 ///
 /// # Errors
 /// [`Status::NoResource`] where there is none.
-pub(super) fn take<A>(rules: &mut Vec<Rule<A>>, key: &KeyAndMask) -> Result<(), Status> {
-    let at = rules.iter().position(|rule| key.is_of(rule)).ok_or(Status::NoResource)?;
+pub(super) fn take<A>(rules: &mut Vec<Rule<A>>, key: &KeyAndMask) -> Result<(), Refusal> {
+    let at = rules
+        .iter()
+        .position(|rule| key.is_of(rule))
+        .ok_or_else(|| Status::NoResource.because("there is no rule with this key"))?;
     rules.remove(at);
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::{
     Answer, Call, Limits, State, addressed, dump,
     rules::{self, KeyAndMask, KeyAt},
 };
+use crate::mc::refusal::{Because, Refusal};
 use crate::wriop::{
     self, KeyProfile, QosAction, QosMiss, QosTable, Rule, Spread, Steering, SteeringAction,
     SteeringMiss,
@@ -91,12 +92,14 @@ impl Settings {
         }
     }
 
-    fn class(&mut self, tc: u8) -> Result<&mut Class, Status> {
-        self.classes.get_mut(usize::from(tc)).ok_or(Status::ConfigurationError)
+    fn class(&mut self, tc: u8) -> Result<&mut Class, Refusal> {
+        self.classes
+            .get_mut(usize::from(tc))
+            .ok_or_else(|| Status::ConfigurationError.because(format!("there is no class {tc}")))
     }
 
     /// The class that has a class's steering rules.
-    fn steered(&mut self, tc: u8) -> Result<&mut Class, Status> {
+    fn steered(&mut self, tc: u8) -> Result<&mut Class, Refusal> {
         self.class(tc)?;
         let shared = self.shared;
         self.class(if shared { 0 } else { tc })
@@ -106,8 +109,11 @@ impl Settings {
     pub fn steering(
         &self,
         tc: u16,
-    ) -> Result<(impl Iterator<Item = &Rule<Action>>, Option<SteeringMiss>), Status> {
-        let class = self.classes.get(usize::from(tc)).ok_or(Status::ConfigurationError)?;
+    ) -> Result<(impl Iterator<Item = &Rule<Action>>, Option<SteeringMiss>), Refusal> {
+        let class = self
+            .classes
+            .get(usize::from(tc))
+            .ok_or_else(|| Status::ConfigurationError.because(format!("there is no class {tc}")))?;
         let class = if self.shared { self.classes.first().unwrap_or(class) } else { class };
         Ok((class.rules.iter(), class.steering.as_ref().map(|(_, miss)| *miss)))
     }
@@ -179,7 +185,7 @@ enum Named {
 }
 
 /// Reads what a command names in guest memory, before anything is changed.
-fn read_named(state: &State, call: &Call, command: &Command) -> Result<Named, Status> {
+fn read_named(state: &State, call: &Call, command: &Command) -> Result<Named, Refusal> {
     let limits = &state.body::<super::Interface>(call.object.id)?.limits;
     let layout = |iova| rules::read_profile(state, call.object, iova).map(Named::Layout);
     let key =
@@ -207,22 +213,22 @@ fn read_named(state: &State, call: &Call, command: &Command) -> Result<Named, St
 }
 
 impl Named {
-    fn layout(self) -> Result<KeyProfile, Status> {
+    fn layout(self) -> Result<KeyProfile, Refusal> {
         match self {
             Self::Layout(layout) => Ok(layout),
-            _ => Err(Status::ConfigurationError),
+            _ => Err(Status::ConfigurationError.because("no layout of a key is given")),
         }
     }
 
-    fn key(self) -> Result<(KeyAndMask, Option<Redirect>), Status> {
+    fn key(self) -> Result<(KeyAndMask, Option<Redirect>), Refusal> {
         match self {
             Self::Key(key, redirect) => Ok((key, redirect)),
-            _ => Err(Status::ConfigurationError),
+            _ => Err(Status::ConfigurationError.because("no key is given")),
         }
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     check(addressed(state, call)?, command)?;
     let named = read_named(state, call, command)?;
     let interface = addressed(state, call)?;
@@ -253,7 +259,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::SetQosTable(set) => set_qos_table(&limits, tables, set, named.layout()?)?,
         Command::AddQosEntry(add) => {
             if tables.qos.is_none() {
-                return Err(Status::InvalidState);
+                return Err(Status::InvalidState.because("there is no QoS table: set it first"));
             }
             let queue = (add.flags & QOS_SET_FLOW != 0).then_some(add.flow);
             let action = QosAction { class: add.tc, queue };
@@ -284,7 +290,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 }
 
 /// Refuses what is wrong whatever lies in guest memory.
-fn check(interface: &super::Interface, command: &Command) -> Result<(), Status> {
+fn check(interface: &super::Interface, command: &Command) -> Result<(), Refusal> {
     let limits = &interface.limits;
     let queues = u16::from(limits.queues);
     let wrong = match command {
@@ -311,14 +317,23 @@ fn check(interface: &super::Interface, command: &Command) -> Result<(), Status> 
         }
         _ => false,
     };
-    if wrong { Err(Status::ConfigurationError) } else { Ok(()) }
+    if wrong {
+        Err(Status::ConfigurationError.because(
+            "a class, queue or size is none of the interface, or it was made without such a table",
+        ))
+    } else {
+        Ok(())
+    }
 }
 
-fn check_size(limits: &Limits, size: u16) -> Result<(), Status> {
+fn check_size(limits: &Limits, size: u16) -> Result<(), Refusal> {
     if DISTRIBUTION_SIZES.contains(&size) && size <= limits.queues.into() {
         Ok(())
     } else {
-        Err(Status::ConfigurationError)
+        Err(Status::ConfigurationError.because(format!(
+            "{size} is no size of a distribution, or more than the queues: {}",
+            limits.queues
+        )))
     }
 }
 
@@ -329,16 +344,18 @@ const MISS_DROP: u8 = 0;
 const MISS_EXPLICIT: u8 = 1;
 const MISS_HASH: u8 = 2;
 
-fn check_distribution(limits: &Limits, set: &dpni::SetRxTcDist) -> Result<(), Status> {
+fn check_distribution(limits: &Limits, set: &dpni::SetRxTcDist) -> Result<(), Refusal> {
     if set.mode > MODE_STEERING || set.miss_action > MISS_HASH {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("unknown mode or action"));
     }
     if set.mode != MODE_NONE {
         check_size(limits, set.size)?;
     }
     let wrong_flow = set.miss_action == MISS_EXPLICIT && set.default_flow >= limits.queues.into();
     if set.mode == MODE_STEERING && (limits.fs_entries == 0 || wrong_flow) {
-        return Err(Status::ConfigurationError);
+        return Err(
+            Status::ConfigurationError.because("it has no steering table, or no such queue")
+        );
     }
     Ok(())
 }
@@ -349,7 +366,7 @@ fn set_distribution(
     tables: &mut Settings,
     set: &dpni::SetRxTcDist,
     named: Named,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     let steering = set.mode == MODE_STEERING;
     if !(steering && set.keep_entries) {
         tables.steered(set.tc)?.rules.clear();
@@ -384,18 +401,18 @@ fn set_policing(
     limits: &Limits,
     tables: &mut Settings,
     set: &dpni::SetRxTcPolicing,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     const MOST_MODE: u8 = 3;
     const MOST_UNITS: u8 = 2;
     const MOST_COLOR: u8 = 2;
     let class = tables.class(set.tc)?;
     // No policers were set aside for it.
     if !limits.has(options::HAS_POLICING) {
-        return Err(Status::NoResource);
+        return Err(Status::NoResource.because("it was made without HAS_POLICING"));
     }
     let wrong = set.mode > MOST_MODE || set.units > MOST_UNITS || set.default_color > MOST_COLOR;
     if wrong || set.options & !POLICING_OPTIONS != 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("unknown mode, unit, colour or option"));
     }
     class.policer = dpni::GetRxTcPolicingReply {
         mode: set.mode,
@@ -415,7 +432,7 @@ fn set_qos_table(
     tables: &mut Settings,
     set: &dpni::SetQosTable,
     key: KeyProfile,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     // Only a ternary table can keep what is in it.
     if !(set.keep_entries && limits.has(options::HAS_KEY_MASKING)) {
         tables.qos_rules.clear();
@@ -449,12 +466,15 @@ fn redirect(
     state: &State,
     add: &dpni::AddFsEntry,
     version: u8,
-) -> Result<Option<Redirect>, Status> {
+) -> Result<Option<Redirect>, Refusal> {
     let most = match add.options & (FS_REDIRECT_ONE | FS_REDIRECT_MANY) {
         0 => return Ok(None),
         FS_REDIRECT_MANY => add.redirect_tokens.len(),
         one if one & FS_REDIRECT_MANY == 0 && one != FS_REDIRECT_ONE => 1,
-        _ => return Err(Status::ConfigurationError),
+        _ => {
+            return Err(Status::ConfigurationError
+                .because("a rule sends frames to one interface or to several"));
+        }
     };
     // Version 2 has one token and no number of tokens.
     let count = if version < 3 { 1 } else { usize::from(add.redirect_count) };
@@ -463,9 +483,13 @@ fn redirect(
         let token = Token(*token);
         let object = state.sessions.object(token);
         let interface = object.filter(|object| object.kind == ObjectType::Dpni);
-        interface.map(|object| (object, token)).ok_or(Status::ConfigurationError)
+        interface.map(|object| (object, token)).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("token {:#x} stands for no dpni", token.0))
+        })
     };
-    let tokens = tokens.ok_or(Status::ConfigurationError)?;
+    let tokens = tokens.ok_or_else(|| {
+        Status::ConfigurationError.because(format!("a rule sends frames to 1 to {most} interfaces"))
+    })?;
     let targets = tokens.iter().map(target).collect::<Result<_, _>>()?;
     Ok(Some(Redirect { transmit: add.options & FS_REDIRECT_RX == 0, targets }))
 }

@@ -2,6 +2,7 @@
 //! The control interface: how software sends and receives through a switch.
 
 use super::{Answer, Call, State, addressed};
+use crate::mc::refusal::{Because, Refusal};
 use crate::mc::{
     interfaces::at_most,
     pools::Pools,
@@ -34,9 +35,11 @@ impl Control {
     ///
     /// # Errors
     /// [`Status::NoResource`] where the pool has not enough.
-    pub fn take(pools: &mut Pools) -> Result<Self, Status> {
+    pub fn take(pools: &mut Pools) -> Result<Self, Refusal> {
         let fqids = pools.fq.take_many(QUEUES)?;
-        let fqids: [u32; QUEUES] = fqids.try_into().map_err(|_| Status::NoResource)?;
+        let fqids: [u32; QUEUES] = fqids
+            .try_into()
+            .map_err(|_| Status::NoResource.because(format!("it needs {QUEUES} frame queues")))?;
         Ok(Self { queues: fqids.map(RxQueue::new), kept: Kept::default() })
     }
 
@@ -60,7 +63,7 @@ impl Control {
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     let checked = match command {
         Command::CtrlIfSetQueue(set) => Some(check_queue(state, call.object, set)?),
         Command::CtrlIfSetPools(set) => {
@@ -70,7 +73,9 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         _ => None,
     };
     // Which status a real MC gives for a switch made without is not known.
-    let control = addressed(state, call)?.control.as_mut().ok_or(Status::UnsupportedOperation)?;
+    let control = addressed(state, call)?.control.as_mut().ok_or_else(|| {
+        Status::UnsupportedOperation.because("the switch was made without a control interface")
+    })?;
     match command {
         Command::CtrlIfGetAttributes(get) => {
             let [rx, tx, rx_err] = &control.queues;
@@ -86,7 +91,9 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::CtrlIfDisable(_) => control.kept.enabled = false,
         Command::CtrlIfSetQueue(set) => {
             let queue = control.queues.get_mut(usize::from(set.queue));
-            let queue = queue.ok_or(Status::ConfigurationError)?;
+            let queue = queue.ok_or_else(|| {
+                Status::ConfigurationError.because(format!("there is no queue {}", set.queue))
+            })?;
             if let Some(change) = checked {
                 queue.apply(&change);
             }
@@ -99,24 +106,26 @@ fn check_queue(
     state: &State,
     owner: ObjectId,
     set: &dpsw::CtrlIfSetQueue,
-) -> Result<RxQueueChange, Status> {
+) -> Result<RxQueueChange, Refusal> {
     const USER_CTX_AND_DESTINATION: u32 = 3;
     const DPIO: u8 = 1;
     at_most(set.queue, control_queue::RX_ERR)?;
     at_most(set.destination.kind, DPIO)?;
     if set.options & !USER_CTX_AND_DESTINATION != 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("unknown options"));
     }
     RxQueueChange::check(state, owner, set.options, set.destination, set.user_ctx, false)
 }
 
 /// Checks that the pools are there, beside the switch, with buffers.
-fn check_pools(state: &State, owner: ObjectId, set: &dpsw::CtrlIfSetPools) -> Result<(), Status> {
+fn check_pools(state: &State, owner: ObjectId, set: &dpsw::CtrlIfSetPools) -> Result<(), Refusal> {
     at_most(set.num_dpbp, MAX_POOLS)?;
     let pools = set.dpbp_id.iter().zip(set.buffer_size).take(usize::from(set.num_dpbp));
     for (id, size) in pools {
         if size == 0 || !state.is_beside(owner, ObjectId::new(ObjectType::Dpbp, *id)) {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError.because(format!(
+                "dpbp.{id} is not in the container of {owner}, or its buffers have no size"
+            )));
         }
     }
     Ok(())

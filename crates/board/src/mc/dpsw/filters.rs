@@ -7,6 +7,7 @@
 
 use super::{Answer, Call, State, Switch, addressed, set};
 use crate::mc::interfaces::at_most;
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
     dpsw::{self, MAX_INTERFACES, filters::Command},
@@ -26,12 +27,14 @@ struct List {
 }
 
 impl Filters {
-    fn get_mut(&mut self, number: u16) -> Result<&mut List, Status> {
-        self.0.get_mut(&number).ok_or(Status::NoResource)
+    fn get_mut(&mut self, number: u16) -> Result<&mut List, Refusal> {
+        self.0
+            .get_mut(&number)
+            .ok_or_else(|| Status::NoResource.because(format!("there is no list {number}")))
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     let switch = addressed(state, call)?;
     match command {
         Command::AclAdd(add) => {
@@ -40,7 +43,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }
         Command::AclRemove(remove) => {
             if switch.settings.filters.get_mut(remove.acl_id)?.interfaces != 0 {
-                return Err(Status::InvalidState);
+                return Err(Status::InvalidState.because("interfaces use the list"));
             }
             switch.settings.filters.0.remove(&remove.acl_id);
         }
@@ -53,7 +56,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             }
             let list = switch.settings.filters.get_mut(add.acl_id)?;
             if list.rules.len() >= usize::from(list.max_entries) {
-                return Err(Status::NoResource);
+                return Err(Status::NoResource
+                    .because(format!("the list has room for {} rules", list.max_entries)));
             }
             list.rules.push(add.clone());
         }
@@ -65,7 +69,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             };
             let same = |rule: &dpsw::AclAddEntry| alike(rule) && rule.key_iova == remove.key_iova;
             let at = rules.iter().rposition(same).or_else(|| rules.iter().rposition(alike));
-            rules.remove(at.ok_or(Status::NoResource)?);
+            rules.remove(at.ok_or_else(|| Status::NoResource.because("there is no such rule"))?);
         }
         Command::AclAddIf(add) => {
             let interfaces = set(&switch.limits, &add.interfaces)?;
@@ -73,7 +77,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             let taken = filters.0.values().fold(0, |taken, list| taken | list.interfaces);
             let list = filters.get_mut(add.acl_id)?;
             if taken & interfaces != 0 {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError
+                    .because("an interface has one list, and one of these has its own"));
             }
             list.interfaces |= interfaces;
         }
@@ -81,7 +86,9 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             let interfaces = set(&switch.limits, &remove.interfaces)?;
             let list = switch.settings.filters.get_mut(remove.acl_id)?;
             if interfaces & !list.interfaces != 0 {
-                return Err(Status::ConfigurationError);
+                return Err(
+                    Status::ConfigurationError.because("an interface does not use the list")
+                );
             }
             list.interfaces &= !interfaces;
         }
@@ -100,13 +107,15 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 
 /// Adds a list under the lowest free number. How many a real MC lets there be
 /// is not known: one for each interface that a switch can have.
-fn add_list(switch: &mut Switch, add: &dpsw::AclAdd) -> Result<u16, Status> {
+fn add_list(switch: &mut Switch, add: &dpsw::AclAdd) -> Result<u16, Refusal> {
     if add.max_entries == 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("a list has at least one rule"));
     }
     let lists = &mut switch.settings.filters.0;
     let free = (0..MAX_INTERFACES).find(|number| !lists.contains_key(number));
-    let free = free.ok_or(Status::NoResource)?;
+    let free = free.ok_or_else(|| {
+        Status::NoResource.because(format!("there are {MAX_INTERFACES} lists already"))
+    })?;
     lists.insert(free, List { max_entries: add.max_entries, rules: Vec::new(), interfaces: 0 });
     Ok(free)
 }

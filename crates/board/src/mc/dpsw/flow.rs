@@ -3,6 +3,7 @@
 
 use super::{Answer, Call, State, addressed};
 use crate::mc::interfaces::{at_most, checked};
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
     blocks::TailDrop,
@@ -31,7 +32,7 @@ struct Kept {
     shaper: Option<dpsw::IfSetTxShaping>,
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     let switch = addressed(state, call)?;
     match command {
         Command::IfSetTxSelection(set) => {
@@ -44,14 +45,17 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }
         Command::IfSetFloodingMetering(set) => {
             if switch.has(options::FLOODING_METERING_DIS) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError
+                    .because("the switch was made with FLOODING_METERING_DIS"));
             }
             check_meter(set.mode, set.units)?;
             switch.port(set.if_id)?.flow.kept.flooding_meter = Some(set.clone());
         }
         Command::IfSetMetering(set) => {
             if !switch.has(options::METERING_EN) {
-                return Err(Status::ConfigurationError);
+                return Err(
+                    Status::ConfigurationError.because("the switch was made without METERING_EN")
+                );
             }
             check_meter(set.mode, set.units)?;
             *class(&mut switch.port(set.if_id)?.flow.kept.meters, set.tc_id)? = Some(set.clone());
@@ -77,16 +81,17 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 }
 
 /// What a traffic class has.
-fn class<T>(all: &mut [T; CLASSES], tc: u8) -> Result<&mut T, Status> {
-    all.get_mut(usize::from(tc)).ok_or(Status::ConfigurationError)
+fn class<T>(all: &mut [T; CLASSES], tc: u8) -> Result<&mut T, Refusal> {
+    all.get_mut(usize::from(tc))
+        .ok_or_else(|| Status::ConfigurationError.because(format!("there is no class {tc}")))
 }
 
-fn check_meter(mode: u8, units: u8) -> Result<(), Status> {
+fn check_meter(mode: u8, units: u8) -> Result<(), Refusal> {
     at_most(mode, 2)?;
     at_most(units, 1)
 }
 
-fn check_selection(set: &dpsw::IfSetTxSelection) -> Result<(), Status> {
+fn check_selection(set: &dpsw::IfSetTxSelection) -> Result<(), Refusal> {
     at_most(set.priority_selector, 2)?;
     for tc in set.tc_id {
         at_most(tc, dpsw::TRAFFIC_CLASSES - 1)?;
@@ -94,7 +99,11 @@ fn check_selection(set: &dpsw::IfSetTxSelection) -> Result<(), Status> {
     for schedule in &set.tc_sched {
         at_most(schedule.mode, 1)?;
         if schedule.mode == 1 && !WEIGHTS.contains(&schedule.delta_bandwidth) {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError.because(format!(
+                "a weight is {} to {}",
+                WEIGHTS.start(),
+                WEIGHTS.end()
+            )));
         }
     }
     Ok(())

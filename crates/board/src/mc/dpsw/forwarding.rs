@@ -8,6 +8,7 @@
 
 use super::{Answer, Call, State, Switch, addressed, all, set, words};
 use crate::mc::interfaces::at_most;
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use mc_abi::{
     MacAddr, Status,
     dpsw::{self, forwarding::Command, options},
@@ -57,9 +58,14 @@ impl Table {
     }
 
     /// Whether there is room for one more entry.
-    fn check_room(&self) -> Result<(), Status> {
+    fn check_room(&self) -> Result<(), Refusal> {
         let entries = self.unicast.len() + self.multicast.len();
-        if entries < usize::from(self.max_entries) { Ok(()) } else { Err(Status::NoResource) }
+        if entries < usize::from(self.max_entries) {
+            Ok(())
+        } else {
+            Err(Status::NoResource
+                .because(format!("the table has room for {} entries", self.max_entries)))
+        }
     }
 }
 
@@ -79,16 +85,20 @@ impl Tables {
     ///
     /// # Errors
     /// [`Status::ConfigurationError`] where there is no such one.
-    pub fn get(&self, number: u16) -> Result<&Table, Status> {
-        self.0.get(&number).ok_or(Status::ConfigurationError)
+    pub fn get(&self, number: u16) -> Result<&Table, Refusal> {
+        self.0.get(&number).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("there is no table {number}"))
+        })
     }
 
-    fn get_mut(&mut self, number: u16) -> Result<&mut Table, Status> {
-        self.0.get_mut(&number).ok_or(Status::ConfigurationError)
+    fn get_mut(&mut self, number: u16) -> Result<&mut Table, Refusal> {
+        self.0.get_mut(&number).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("there is no table {number}"))
+        })
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     let switch = addressed(state, call)?;
     match command {
         Command::FdbAdd(add) => {
@@ -98,7 +108,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::FdbRemove(remove) => {
             switch.settings.tables.get(remove.fdb_id)?;
             if switch.settings.vlans.use_table(remove.fdb_id) {
-                return Err(Status::InvalidState);
+                return Err(Status::InvalidState.because("a VLAN uses the table"));
             }
             switch.settings.tables.0.remove(&remove.fdb_id);
         }
@@ -117,20 +127,27 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             let table = switch.settings.tables.get_mut(remove.fdb_id)?;
             let entry = table.unicast.get(&remove.address);
             if entry.is_none_or(|(interface, _)| *interface != remove.if_egress) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError.because(format!(
+                    "{} does not lead to interface {}",
+                    remove.address, remove.if_egress
+                )));
             }
             table.unicast.remove(&remove.address);
         }
         Command::FdbGetUnicast(get) => {
             let entry = switch.settings.tables.get(get.fdb_id)?.unicast.get(&get.address);
-            let (if_egress, kind) = *entry.ok_or(Status::ConfigurationError)?;
+            let (if_egress, kind) = *entry.ok_or_else(|| {
+                Status::ConfigurationError.because(format!("there is no {}", get.address))
+            })?;
             return call.reply(get, dpsw::FdbGetUnicastReply { if_egress, kind });
         }
         Command::FdbAddMulticast(add) => add_multicast(switch, add)?,
         Command::FdbRemoveMulticast(remove) => remove_multicast(switch, remove)?,
         Command::FdbGetMulticast(get) => {
             let entry = switch.settings.tables.get(get.fdb_id)?.multicast.get(&get.address);
-            let (set, kind) = *entry.ok_or(Status::NoResource)?;
+            let (set, kind) = *entry.ok_or_else(|| {
+                Status::NoResource.because(format!("there is no {}", get.address))
+            })?;
             let (num_ifs, interfaces) = words(set);
             return call.reply(get, dpsw::FdbGetMulticastReply { num_ifs, kind, interfaces });
         }
@@ -151,14 +168,14 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }
         Command::SetEgressFlood(set) => set_egress_flood(switch, set)?,
         // The MC would have to write guest memory.
-        Command::FdbDump(_) => return Err(Status::UnsupportedOperation),
+        Command::FdbDump(_) => return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED)),
     }
     Ok(Answer::DONE)
 }
 
 /// Adds a table under the lowest free number. 0 asks for the switch's default
 /// (Linux gives no aging time).
-fn add_table(switch: &mut Switch, add: &dpsw::FdbAdd) -> Result<u16, Status> {
+fn add_table(switch: &mut Switch, add: &dpsw::FdbAdd) -> Result<u16, Refusal> {
     let limits = &switch.limits;
     let or = |value: u16, default: u16| if value == 0 { default } else { value };
     let table = Table::new(
@@ -168,27 +185,33 @@ fn add_table(switch: &mut Switch, add: &dpsw::FdbAdd) -> Result<u16, Status> {
     );
     let tables = &mut switch.settings.tables.0;
     let free = (0..u16::from(limits.max_fdbs)).find(|number| !tables.contains_key(number));
-    let free = free.ok_or(Status::NoResource)?;
+    let free = free.ok_or_else(|| {
+        Status::NoResource.because(format!("the switch has {} tables", limits.max_fdbs))
+    })?;
     tables.insert(free, table);
     Ok(free)
 }
 
-fn add_multicast(switch: &mut Switch, add: &dpsw::FdbAddMulticast) -> Result<(), Status> {
+fn add_multicast(switch: &mut Switch, add: &dpsw::FdbAddMulticast) -> Result<(), Refusal> {
     at_most(add.kind, 1)?;
     check_cast(add.address, true)?;
     if switch.has(options::MULTICAST_DIS) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("the switch was made with MULTICAST_DIS"));
     }
     let interfaces = set(&switch.limits, &add.interfaces)?;
     let groups = usize::from(switch.limits.max_fdb_mc_groups);
     let table = switch.settings.tables.get_mut(add.fdb_id)?;
     match table.multicast.get_mut(&add.address) {
-        Some((known, _)) if *known & interfaces != 0 => return Err(Status::ConfigurationError),
+        Some((known, _)) if *known & interfaces != 0 => {
+            return Err(Status::ConfigurationError.because("an interface is there already"));
+        }
         Some((known, _)) => *known |= interfaces,
         None => {
             table.check_room()?;
             if table.multicast.len() >= groups {
-                return Err(Status::NoResource);
+                return Err(
+                    Status::NoResource.because(format!("the table has room for {groups} groups"))
+                );
             }
             table.multicast.insert(add.address, (interfaces, add.kind));
         }
@@ -196,12 +219,15 @@ fn add_multicast(switch: &mut Switch, add: &dpsw::FdbAddMulticast) -> Result<(),
     Ok(())
 }
 
-fn remove_multicast(switch: &mut Switch, remove: &dpsw::FdbRemoveMulticast) -> Result<(), Status> {
+fn remove_multicast(switch: &mut Switch, remove: &dpsw::FdbRemoveMulticast) -> Result<(), Refusal> {
     let interfaces = set(&switch.limits, &remove.interfaces)?;
     let table = switch.settings.tables.get_mut(remove.fdb_id)?;
-    let (known, _) = table.multicast.get_mut(&remove.address).ok_or(Status::NoResource)?;
+    let (known, _) = table
+        .multicast
+        .get_mut(&remove.address)
+        .ok_or_else(|| Status::NoResource.because(format!("there is no {}", remove.address)))?;
     if interfaces & !*known != 0 {
-        return Err(Status::NoResource);
+        return Err(Status::NoResource.because("an interface is not there"));
     }
     *known &= !interfaces;
     if *known == 0 {
@@ -210,7 +236,7 @@ fn remove_multicast(switch: &mut Switch, remove: &dpsw::FdbRemoveMulticast) -> R
     Ok(())
 }
 
-fn set_egress_flood(switch: &mut Switch, flood: &dpsw::SetEgressFlood) -> Result<(), Status> {
+fn set_egress_flood(switch: &mut Switch, flood: &dpsw::SetEgressFlood) -> Result<(), Refusal> {
     const UNKNOWN: u8 = 1;
     at_most(flood.flood_type, UNKNOWN)?;
     // Per VLAN, or for the whole switch, it is set up elsewhere.
@@ -220,7 +246,8 @@ fn set_egress_flood(switch: &mut Switch, flood: &dpsw::SetEgressFlood) -> Result
     // The control interface comes after the last one.
     let allowed = if switch.control.is_some() { limits.num_ifs + 1 } else { limits.num_ifs };
     if by_table == 0 || flood.interfaces & !all(allowed) != 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because("no such interface, or flooding is not set up in tables here"));
     }
     let egress = &mut switch.settings.tables.get_mut(flood.fdb_id)?.egress;
     if flood.flood_type == UNKNOWN {
@@ -232,7 +259,12 @@ fn set_egress_flood(switch: &mut Switch, flood: &dpsw::SetEgressFlood) -> Result
 }
 
 /// Checks that an address is of a group, or is not.
-fn check_cast(address: MacAddr, group: bool) -> Result<(), Status> {
+fn check_cast(address: MacAddr, group: bool) -> Result<(), Refusal> {
     let [first, ..] = address.0;
-    if (first & 1 == 1) == group { Ok(()) } else { Err(Status::ConfigurationError) }
+    if (first & 1 == 1) == group {
+        Ok(())
+    } else {
+        Err(Status::ConfigurationError
+            .because(format!("{address} is of the other kind of addresses")))
+    }
 }

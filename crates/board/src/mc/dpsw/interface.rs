@@ -2,6 +2,7 @@
 //! One interface: its switch, link, and what it lets in.
 
 use super::{Answer, Call, State, Switch, addressed, flow};
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use crate::mc::{
     Endpoint,
     interfaces::{self, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most},
@@ -75,7 +76,7 @@ impl Default for Port {
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     let end = |interface| Endpoint { object: call.object, interface };
     match command {
         Command::IfEnable(set) => interfaces::switch::<Switch>(state, end(set.if_id), true)?,
@@ -120,7 +121,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             addressed(state, call)?.port(set.if_id)?;
             at_most(set.kind, dpsw::COUNTERS - 1)?;
             if set.counter != 0 {
-                return Err(Status::UnsupportedOperation);
+                return Err(Status::UnsupportedOperation
+                    .because("a counter is set to 0 and to nothing else"));
             }
         }
         Command::IfGetTci(get) => {
@@ -137,7 +139,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 }
 
 /// Commands that change settings of an interface and nothing else.
-fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
+fn configure(switch: &mut Switch, command: &Command) -> Result<(), Refusal> {
     match command {
         // Linux parks interfaces at VLAN 4095, which no frame can have.
         Command::IfSetTci(set) => {
@@ -152,7 +154,7 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
         Command::IfSetAcceptedFrames(set) => {
             at_most(set.unaccepted, 1)?;
             if !ADMIT.contains(&set.kind) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError.because("unknown kind of frames"));
             }
             let port = switch.port(set.if_id)?;
             (port.admit, port.egress.unaccepted) = (set.kind, set.unaccepted);
@@ -162,7 +164,8 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
         }
         Command::IfSetMaxFrameLength(set) => {
             if !(1..=MAX_FRAME_LENGTH).contains(&set.frame_length) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError
+                    .because(format!("a frame has 1 to {MAX_FRAME_LENGTH} bytes")));
             }
             switch.port(set.if_id)?.max_frame_length = set.frame_length;
         }
@@ -170,11 +173,13 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
             let mirrored = mirrored(switch, add.filter, add.vlan_id)?;
             // Mirrored frames need somewhere to go.
             if switch.settings.switch.mirror.is_none() {
-                return Err(Status::InvalidState);
+                return Err(
+                    Status::InvalidState.because("the switch has no interface for mirrored frames")
+                );
             }
             let all = &mut switch.port(add.if_id)?.mirrored;
             if all.contains(&mirrored) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError.because("it is mirrored already"));
             }
             all.push(mirrored);
         }
@@ -184,7 +189,7 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
             at_most(remove.filter, 1)?;
             let all = &mut switch.port(remove.if_id)?.mirrored;
             let at = all.iter().position(|one| *one == mirrored);
-            all.remove(at.ok_or(Status::ConfigurationError)?);
+            all.remove(at.ok_or_else(|| Status::ConfigurationError.because("it is not mirrored"))?);
         }
         Command::IfSetFlooding(set) => switch.port(set.if_id)?.egress.flooding = set.enable,
         Command::IfSetBroadcast(set) => switch.port(set.if_id)?.egress.broadcast = set.enable,
@@ -201,7 +206,8 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
         Command::IfSetLagState(set) => {
             switch.port(set.if_id)?;
             if !switch.settings.switch.aggregated(set.if_id) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError
+                    .because(format!("interface {} is in no group", set.if_id)));
             }
             switch.port(set.if_id)?.egress.lag_tx = set.tx_enabled;
         }
@@ -215,12 +221,14 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
         | Command::IfGetCounter(_)
         | Command::IfSetCounter(_)
         | Command::IfGetTci(_)
-        | Command::IfGetMaxFrameLength(_) => return Err(Status::UnsupportedOperation),
+        | Command::IfGetMaxFrameLength(_) => {
+            return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED));
+        }
     }
     Ok(())
 }
 
-fn mirrored(switch: &Switch, filter: u8, vlan: u16) -> Result<Mirrored, Status> {
+fn mirrored(switch: &Switch, filter: u8, vlan: u16) -> Result<Mirrored, Refusal> {
     at_most(filter, 1)?;
     if filter == 0 {
         return Ok(None);

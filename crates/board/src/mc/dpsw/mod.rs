@@ -21,6 +21,7 @@ use super::{
     Answer, Body, Call, Endpoint, Family, State,
     interfaces::{self, Bridge, Side},
 };
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     ObjectId, ObjectType, Status,
     blocks::LinkConfig,
@@ -73,7 +74,7 @@ impl Family for Switch {
         _id: u32,
         _container: u32,
         request: &dpsw::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let limits = switch::limits(request)?;
         let qdids = state.pools.qd.take_many(usize::from(limits.num_ifs))?;
         let control = if limits.options & options::CTRL_IF_DIS != 0 {
@@ -85,7 +86,7 @@ impl Family for Switch {
         Ok(Self { limits, qdids, enabled: false, settings, control })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         match command {
             Command::Switch(command) => switch::handle(state, call, command),
             Command::Interface(command) => interface::handle(state, call, command),
@@ -167,9 +168,11 @@ impl Switch {
     ///
     /// # Errors
     /// [`Status::ConfigurationError`] where there is no such one.
-    fn port(&mut self, interface: u16) -> Result<&mut interface::Port, Status> {
+    fn port(&mut self, interface: u16) -> Result<&mut interface::Port, Refusal> {
         let port = self.settings.ports.get_mut(usize::from(interface));
-        port.ok_or(Status::ConfigurationError)
+        port.ok_or_else(|| {
+            Status::ConfigurationError.because(format!("there is no interface {interface}"))
+        })
     }
 
     fn has(&self, option: u64) -> bool {
@@ -178,7 +181,7 @@ impl Switch {
 }
 
 /// The switch that a command addresses.
-fn addressed<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Switch, Status> {
+fn addressed<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Switch, Refusal> {
     state.body_mut::<Switch>(call.object.id)
 }
 
@@ -197,10 +200,11 @@ fn all(count: u16) -> u64 {
 /// # Errors
 /// [`Status::ConfigurationError`] where it names none, or one that there is
 /// not.
-fn set(limits: &dpsw::Create, words: &[u64; 4]) -> Result<u64, Status> {
+fn set(limits: &dpsw::Create, words: &[u64; 4]) -> Result<u64, Refusal> {
     let [set, rest @ ..] = *words;
     if set == 0 || set & !all(limits.num_ifs) != 0 || rest != [0; 3] {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because(format!("name some of the interfaces 0 to {}", limits.num_ifs - 1)));
     }
     Ok(set)
 }
