@@ -313,7 +313,7 @@ impl Container {
         self.settle_within(SETTLE_SOON);
     }
 
-    /// Begins to look for objects that come and go.
+    /// Starts looking for objects that come and go.
     pub(crate) fn listen(self: &Arc<Self>) {
         self.settle_within(0);
     }

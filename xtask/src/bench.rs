@@ -6,13 +6,13 @@ use anyhow::Result;
 use clap::Subcommand;
 use xshell::{Shell, cmd};
 
-/// Measures, side by side in one run.
+/// Run the benchmarks, alternatives side by side.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Leave out what boots a guest.
+    /// Skip the benchmarks that boot a guest.
     #[arg(long)]
     no_vm: bool,
-    /// Measure each thing once, to see that the benches work; the figures say nothing.
+    /// Run each benchmark once, to check that it works; its figures are meaningless.
     #[arg(long)]
     quick: bool,
     #[command(subcommand)]
@@ -21,9 +21,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Of {
-    /// The driver against the kernel's own: instructions, commands, times.
+    /// Benchmark the driver against the kernel's own: instructions, commands, times.
     Driver {
-        /// `--help` tells them.
+        /// Options; --help lists them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -8,14 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Builds the driver for the board's kernel, and tells where it is.
+/// Build the driver for the board's kernel and print its path.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Hold the sources against the kernel's rules instead: clippy and gcc without a
-    /// warning, and the kernel's format.
+    /// Check the sources by the kernel's rules instead: clippy and gcc without warnings,
+    /// and the kernel's format.
     #[arg(long, conflicts_with = "install")]
     lint: bool,
-    /// Put a copy of the module into this folder, which is made if need be.
+    /// Copy the module into this folder, which is created if missing.
     #[arg(long, value_name = "DIR")]
     install: Option<PathBuf>,
 }

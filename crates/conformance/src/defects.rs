@@ -57,7 +57,7 @@ pub const DEFECTS: [Defect; 21] = [
     ),
     seen(
         7,
-        "Reads and writes are offered on regions that are no command portals, and pass commands' \
+        "Reads and writes are offered on regions that are not command portals, and pass commands' \
          bytes to whatever is there.",
     ),
     read(8, "Nothing recovers after a timeout: the next command overwrites the one in flight."),

@@ -10,16 +10,16 @@ use std::time::Duration;
 pub enum RuleError {
     /// No such command.
     #[error(
-        "{0:?} is no command: write FAMILY.COMMAND as in dpni.GetAttributes, FAMILY.NUMBER as in dpni.0x004, or NUMBER"
+        "{0:?} is not a command: use FAMILY.COMMAND, such as dpni.GetAttributes; FAMILY.NUMBER, such as dpni.0x004; or NUMBER"
     )]
     Command(String),
     /// No such action.
     #[error(
-        "{0:?} is no status: write hang, a number, or one of authentication, privilege, dma, configuration, timeout, no-resource, no-memory, busy, unsupported, state"
+        "{0:?} is not a status: use hang, a number, or one of authentication, privilege, dma, configuration, timeout, no-resource, no-memory, busy, unsupported, state"
     )]
     Action(String),
     /// No duration.
-    #[error("{text:?} is no time: {cause} (write it as 20us or 1ms)")]
+    #[error("{text:?} is not a duration: {cause} (use a form such as 20us or 1ms)")]
     Time {
         /// What was given.
         text: String,
@@ -27,10 +27,10 @@ pub enum RuleError {
         cause: humantime::DurationError,
     },
     /// No count.
-    #[error("{0:?} is no number of times: write COMMAND=STATUS*3 for the next three")]
+    #[error("{0:?} is not a repeat count: use COMMAND=STATUS*3 for the next three")]
     Times(String),
     /// Nothing is assigned.
-    #[error("{0:?} has no =: write COMMAND=STATUS, as in dpni.GetAttributes=busy")]
+    #[error("{0:?} has no `=`: use COMMAND=STATUS, such as dpni.GetAttributes=busy")]
     Incomplete(String),
 }
 

@@ -53,7 +53,7 @@ fn set_up(args: &cli::Setup) -> Result<()> {
     let progress = progress();
     if args.verify {
         cache.verify(sets, &*progress).into_diagnostic()?;
-        println!("Everything in {} is as the packages had it.", cache.folder().display());
+        println!("All files in {} match their packages.", cache.folder().display());
         return Ok(());
     }
     let userland = args.userland.request().into_diagnostic()?;

@@ -45,7 +45,7 @@ pub enum RootError {
     Artifacts(#[from] ArtifactsError),
     /// The file or directory cannot be read.
     #[error("reading the root file system {path}: {cause}")]
-    #[diagnostic(help("give an image of a file system for arm64, or a directory that holds one"))]
+    #[diagnostic(help("use an image of an arm64 file system, or a directory that holds one"))]
     Read {
         /// The file or directory.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum RootError {
     },
     /// The directory holds something else.
     #[error("{path} does not look like a root file system: it has neither usr/ nor bin/")]
-    #[diagnostic(help("give the directory that is to be / in the guest"))]
+    #[diagnostic(help("use the directory that becomes / in the guest"))]
     NoRoot {
         /// The directory.
         path: PathBuf,

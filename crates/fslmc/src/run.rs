@@ -105,7 +105,7 @@ fn shared(path: &Path, read_only: bool) -> Result<SharedDirectory> {
     if !path.is_dir() {
         return Err(miette!(
             help = "--share takes a directory; --no-share shares none",
-            "{} is no directory",
+            "{} is not a directory",
             path.display()
         ));
     }

@@ -133,7 +133,7 @@ fn check_hugepages(pages: u64, memory: u64) -> Result<()> {
     let wanted = taken.saturating_add(PLAIN_MEMORY).div_ceil(1 << 20);
     Err(miette!(
         help = format!("--memory {wanted}M or more has room for both"),
-        "{pages} huge pages take {} MiB, which leaves less than {} of the machine's {} MiB for all else",
+        "{pages} huge pages take {} MiB, which leaves less than {} of the machine's {} MiB for everything else",
         taken >> 20,
         PLAIN_MEMORY >> 20,
         memory >> 20

@@ -22,7 +22,7 @@ layout! {
         rate: u32 @ 0,
         /// Bits of [`link_options`].
         options: u64 @ 8,
-        /// What the partner shall be told.
+        /// What the partner shall be notified of.
         advertising: u64 @ 16 since 2,
     }
 }
@@ -56,7 +56,7 @@ layout! {
 }
 
 layout_of! {
-    /// What a `dpmac` is told.
+    /// What a `dpmac` is notified of.
     LinkState as LinkStateOfMac [40] {
         options: u64 @ 0,
         rate: u32 @ 8,
@@ -103,7 +103,7 @@ layout! {
         message_iova: u64 @ 8,
         /// Written with each report.
         message_context: u64 @ 16,
-        /// Above this, congestion begins; 0: never.
+        /// Above this, congestion starts; 0: never.
         threshold_entry: u32 @ 24,
         /// Below this, it ends.
         threshold_exit: u32 @ 28,

@@ -85,7 +85,7 @@ pub const MEMORY_PEB: u8 = 7;
 
 /// Where an iteration of [`GetResourceIds`] stands.
 pub mod iteration {
-    /// Begin.
+    /// Start.
     pub const FIRST: u8 = 0;
     /// There is more.
     pub const MORE: u8 = 1;
@@ -96,7 +96,7 @@ pub mod iteration {
 layout! {
     /// A piece of memory.
     pub struct Block[8] {
-        /// Bytes from the begin of the partition.
+        /// Bytes from the start of the partition.
         offset: u32 @ 0,
         /// Bytes.
         size: u32 @ 4,
@@ -296,7 +296,7 @@ commands! {
         /// Its family.
         kind: ObjectType @ 24,
     } -> GetObjectRegionReply {
-        /// Bytes from the begin of the window (version 1 has the window's
+        /// Bytes from the start of the window (version 1 has the window's
         /// offset in it).
         offset: u64 @ 8,
         /// Bytes.

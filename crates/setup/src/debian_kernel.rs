@@ -135,7 +135,7 @@ fn unpack(apt: &Apt, packages: &[Package], root: &Path, progress: &dyn Progress)
     fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))
 }
 
-/// Of packages as `linux-image-6.12.117+deb13-arm64`, the newest of a version that begins
+/// Of packages as `linux-image-6.12.117+deb13-arm64`, the newest of a version that starts
 /// with `wanted`. Other flavours (`-rt-`, `-cloud-`) do not count.
 fn newest(names: &[String], wanted: &str) -> Result<String> {
     let version = |name: &String| -> Option<String> {

@@ -150,13 +150,13 @@ fn dependencies(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
 pub(crate) fn information(path: &Path, bytes: &[u8]) -> Result<Vec<(String, String)>> {
     let malformed = |reason: object::Error| Error::Malformed {
         path: path.to_owned(),
-        what: format!("is no kernel module: {reason}"),
+        what: format!("is not a kernel module: {reason}"),
     };
     let file = ElfFile64::<object::Endianness>::parse(bytes).map_err(malformed)?;
     let Some(section) = file.section_by_name(".modinfo") else {
         return Err(Error::Malformed {
             path: path.to_owned(),
-            what: "is no kernel module: it has no section .modinfo".to_owned(),
+            what: "is not a kernel module: it has no section .modinfo".to_owned(),
         });
     };
     // A row of `key=value` strings that end with a zero byte.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The driver of a checkout is built, and what is wrong with one is told.
+//! The driver of a checkout is built, and what is wrong with one is reported.
 //!
 //! Needs a network the first time (775 MB into the user's cache):
 //! `cargo test -p setup -- --ignored`
@@ -65,7 +65,7 @@ fn the_same_sources_give_the_same_module_wherever_they_are() {
 
 #[test]
 #[ignore = "fetches 775 MB the first time"]
-fn what_is_wrong_with_a_driver_is_told() {
+fn what_is_wrong_with_a_driver_is_text() {
     let packages = packages();
     let sources = checkout();
     let main = sources.path().join("driver/main.rs");
@@ -74,23 +74,23 @@ fn what_is_wrong_with_a_driver_is_told() {
         fs::write(&main, text).unwrap();
         build_driver(sources.path(), &packages, &Silent)
     };
-    let told = |error: Error| error.to_string();
+    let text = |error: Error| error.to_string();
 
-    let wrong = told(built(&format!("{good}\nfn wrong() -> u32 {{ \"text\" }}\n")).unwrap_err());
+    let wrong = text(built(&format!("{good}\nfn wrong() -> u32 {{ \"text\" }}\n")).unwrap_err());
     let place = fs::canonicalize(&main).unwrap();
     assert!(wrong.contains("mismatched types"), "{wrong}");
-    assert!(wrong.contains(&place.display().to_string()), "the user's path is told: {wrong}");
+    assert!(wrong.contains(&place.display().to_string()), "the user's path is reported: {wrong}");
 
     // kbuild notices as well; a symbol of ours that modpost does not see is in
     // the module check's own tests.
     let missing = "unsafe extern \"C\" { fn no_such_symbol(); }\n\
                    #[unsafe(no_mangle)] pub extern \"C\" fn use_it() {\n    \
                    // SAFETY: Never called.\n    unsafe { no_such_symbol() }\n}\n";
-    let unknown = told(built(&format!("{good}\n{missing}")).unwrap_err());
+    let unknown = text(built(&format!("{good}\n{missing}")).unwrap_err());
     assert!(unknown.contains("no_such_symbol"), "{unknown}");
 
     fs::write(&main, format!("{good}\nfn  badly_formatted( ) {{}}\n")).unwrap();
-    let format = told(lint_driver(sources.path(), &packages, &Silent).unwrap_err());
+    let format = text(lint_driver(sources.path(), &packages, &Silent).unwrap_err());
     assert!(format.contains("badly_formatted"), "{format}");
 
     // After all of it, the good sources still build.

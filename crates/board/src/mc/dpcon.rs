@@ -23,7 +23,7 @@ pub(crate) struct Concentrator {
     notification: Option<Notification>,
 }
 
-/// Who is told that frames wait in the channel.
+/// Who is notified that frames wait in the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Notification {
     pub dpio: u32,
@@ -115,7 +115,7 @@ fn channels(state: &mut State, num_priorities: u8) -> &mut super::pools::Pool {
     }
 }
 
-/// What a command asks to be told. The portal must have a notification channel
+/// The notifications that a command asks for. The portal must have a notification channel
 /// of its own, and the priority must be one of that channel.
 fn notification(
     state: &State,

@@ -227,7 +227,7 @@ impl Family for Port {
         tell_peer(state, ObjectId::new(ObjectType::Dpmac, id));
     }
 
-    /// A port is told when an interface becomes ready or ceases to be, so that
+    /// A port is notified when an interface becomes ready or ceases to be, so that
     /// it is programmed anew.
     fn link_changed(state: &mut State, id: u32, _interface: u16) {
         state.touch(ObjectId::new(ObjectType::Dpmac, id));
@@ -310,7 +310,7 @@ impl Properties for dpmac::Create {
     fn read(fields: &Fields<'_>, id: u32) -> Self {
         if !(1..=u16::MAX.into()).contains(&id) {
             let remedy = "name the node after the MAC, such as dpmac@1";
-            fields.error(format!("{id} is no hardware MAC, they count from 1"), remedy);
+            fields.error(format!("{id} is not a hardware MAC: they are numbered from 1"), remedy);
         }
         if let Some(given) = fields.number("mac_id", 0..=u32::MAX).filter(|given| *given != id) {
             let reason = format!("{given} is not the {id} of the node's name");

@@ -41,7 +41,7 @@ pub(crate) trait Family: Named + Body + Sized {
         request: &Self::Create,
     ) -> Result<Self, Refusal>;
 
-    /// Takes back what the object has told others. What it has out of the pools
+    /// Takes back what the object has reported to others. What it has out of the pools
     /// goes back by itself.
     fn destroy(self, _state: &mut State, _id: u32) {}
 

@@ -45,7 +45,7 @@ impl State {
         }
         self.load_objects(layout)?;
         self.load_connections(layout)?;
-        // Nobody was there whom the MC could have told.
+        // Nobody was there whom the MC could have notified.
         for object in self.objects.values_mut() {
             for irq in &mut object.irqs {
                 irq.forget();

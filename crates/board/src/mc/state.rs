@@ -204,7 +204,7 @@ impl State {
     }
 
     /// Takes an object out of the world: its connections end, its resources go
-    /// back to their pools, its sessions end, its container's driver is told.
+    /// back to their pools, its sessions end, its container's driver is notified.
     ///
     /// # Errors
     /// [`Status::NoResource`] where there is none.

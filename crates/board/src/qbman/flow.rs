@@ -161,7 +161,7 @@ impl Qbman {
         None
     }
 
-    /// A queue's turn: whether it gave something, and who is to be told that
+    /// A queue's turn: whether it gave something, and who is to be notified that
     /// there is more. `None` where the ticket is void.
     fn take_turn(
         &self,

@@ -25,9 +25,9 @@ fn main() {
 /// A test that needs the artifacts of a machine, or boots one, and tells how long that took.
 fn trial(name: &'static str, test: fn() -> anyhow::Result<()>) -> Trial {
     let run = move || {
-        let begin = Instant::now();
+        let start = Instant::now();
         let outcome = test().map_err(|error| Failed::from(format!("{error:#}")));
-        eprintln!("{:6.1} s  {name}", begin.elapsed().as_secs_f64());
+        eprintln!("{:6.1} s  {name}", start.elapsed().as_secs_f64());
         outcome
     };
     Trial::test(name, run).with_ignored_flag(true)

@@ -159,7 +159,7 @@ fn packages_that_cannot_be_had() -> Result<()> {
         Ok(())
     };
     refused("no-such-package", &["no-such-package", "trixie", "packages.debian.org"])?;
-    refused("dpdk,--yes", &["`--yes` is no name of a package"])?;
+    refused("dpdk,--yes", &["`--yes` is not a package name"])?;
     refused("bash=0.1", &["0.1", "bash", "was not found"])?;
     refused(
         "systemd-sysv,sysvinit-core",

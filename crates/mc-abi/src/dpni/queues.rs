@@ -119,7 +119,7 @@ commands! {
         drop: TailDrop @ 8,
     } -> ();
 
-    /// Sets who is told when queues fill up.
+    /// Sets who is notified when queues fill up.
     SetCongestionNotification = 0x267, version 3 {
         /// One of [`queue_type`](super::queue_type).
         queue_type: u8 @ 0,

@@ -11,10 +11,10 @@ use std::{
 };
 use vm_tests::{TestVm, artifacts};
 
-/// What a guest costs.
+/// Benchmark boots and commands of a guest.
 #[derive(Debug, clap::Parser)]
 struct Args {
-    /// Pairs of boots; the median counts
+    /// Pairs of boots; the median is reported
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(1..))]
     boots: u8,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! What happens when queues fill up: limits, drop curves, and who is told.
+//! What happens when queues fill up: limits, drop curves, and who is notified.
 //!
 //! A measure is about a queue, about the queues of a traffic class, or about a
 //! numbered congestion group that queues were put into one by one. In the queue
@@ -58,7 +58,7 @@ pub(super) enum Point {
 }
 
 impl Settings {
-    /// Those who are told are not beside the interface any more.
+    /// Those who are notified are not beside the interface any more.
     pub fn forget_destinations(&mut self) {
         self.notifications.clear();
     }

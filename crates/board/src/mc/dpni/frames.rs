@@ -17,7 +17,7 @@ const DEFAULT_FRAME_LENGTH: u16 = 1536;
 /// Bytes that the hardware keeps for software before its own annotation.
 const MAX_PRIVATE_DATA: u16 = 64;
 /// Bytes of the hardware's annotation before a frame to be sent. With the 64
-/// private bytes that drivers ask for the data begins at 192: both drivers'
+/// private bytes that drivers ask for the data starts at 192: both drivers'
 /// arithmetic agrees with that, no source states it.
 const TX_ANNOTATION: u16 = 128;
 /// What Linux wants the data to be aligned to.
@@ -120,7 +120,7 @@ impl Settings {
         })
     }
 
-    /// Where the data of a frame to be sent begins in its buffer, bytes.
+    /// Where the data of a frame to be sent starts in its buffer, bytes.
     fn tx_offset(&self) -> u16 {
         let layout = self.layouts.get(usize::from(queue_type::TX));
         let private = layout.map_or(0, |layout| layout.private_data_size);

@@ -44,7 +44,7 @@ pub(super) fn read_profile(
     })?;
     read(state, owner, iova, header)?;
     let meaningless = |error: KeyError| {
-        tracing::warn!(%owner, %error, "a command's key means nothing");
+        tracing::warn!(%owner, %error, "a command's key is malformed");
         Status::ConfigurationError.because(error.to_string())
     };
     let size = KeyProfile::size(*header).map_err(meaningless)?;

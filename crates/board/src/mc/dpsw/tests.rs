@@ -183,13 +183,13 @@ fn a_link_is_up_while_both_ends_are_on() {
     let up = link(&mut mc, dpsw, 2);
     assert_eq!((up.up, up.rate), (true, 10_000));
     let address = mc.call(mac_token, &dpmac::GetMacAddr {}).unwrap().address;
-    let told = mc.call(dpsw, &dpsw::IfGetPortMacAddr { if_id: 2 }).unwrap().address;
-    assert_eq!(told, address);
+    let reported = mc.call(dpsw, &dpsw::IfGetPortMacAddr { if_id: 2 }).unwrap().address;
+    assert_eq!(reported, address);
     let wanted = LinkConfig { rate: 100, options: 1, advertising: 4 };
     mc.call(dpsw, &dpsw::IfSetLinkCfg { if_id: 2, link: wanted }).unwrap();
     assert_eq!(mc.call(mac_token, &dpmac::GetLinkCfg {}).unwrap().link, wanted);
 
-    // The other side of a virtual link is told as well.
+    // The other side of a virtual link is notified as well.
     mc.call(dpni, &Enable {}).unwrap();
     assert!(!mc.call(dpni, &dpni::GetLinkState {}).unwrap().link.up);
     mc.call(dpsw, &dpsw::IfEnable { if_id: 1 }).unwrap();

@@ -99,7 +99,7 @@ fn switches_and_demultiplexers_are_made_and_connected() {
     let state = load(&layout(2)).unwrap();
     let peer = state.peer(mc::Endpoint::new(ObjectType::Dpdmux, 0, 2)).unwrap();
     assert_eq!(peer, mc::Endpoint::new(ObjectType::Dpsw, 2, 0));
-    // Nobody was there whom the MC could have told of the connections.
+    // Nobody was there whom the MC could have notified of the connections.
     assert!(state.objects.values().flat_map(|o| &o.irqs).all(|irq| irq.status == 0));
     let error = load(&layout(3)).map(drop).unwrap_err().to_string();
     assert!(error.contains("dpsw.2.0 and dpdmux.0.3: dpdmux.0 has no interface 3"), "{error}");
