@@ -2,7 +2,7 @@
 //! Containers. Layouts: `fsl_dprc_cmd.h` of MC 10.40, which kept every field
 //! of the versions before.
 
-use crate::{Label, ObjectType, ResourceType};
+use crate::{Label, ObjectType, ResourceType, blocks::ObjectDescription};
 
 /// Isolation id that asks for any free one.
 pub const ICID_FROM_POOL: u32 = 0xffff;
@@ -207,26 +207,8 @@ commands! {
         /// From 0 to [`GetObjectCount`] - 1.
         index: u32 @ 0,
     } -> GetObjectReply {
-        /// Number in its family.
-        id: u32 @ 4,
-        /// 0x1957 for all objects.
-        vendor: u16 @ 8,
-        /// How many interrupts it has.
-        irqs: u8 @ 10,
-        /// How many regions it has.
-        regions: u8 @ 11,
-        /// See [`state`].
-        state: u32 @ 12,
-        /// Version of its family.
-        version_major: u16 @ 16,
-        /// Version of its family.
-        version_minor: u16 @ 18,
-        /// Bit 0: its transactions are not shareable.
-        flags: u16 @ 20,
-        /// Its family.
-        kind: ObjectType @ 24,
-        /// Its name.
-        label: Label @ 40,
+        /// The object.
+        object: ObjectDescription @ 0,
     };
 
     /// Asks for an object by its name.
@@ -236,26 +218,8 @@ commands! {
         /// Its family.
         kind: ObjectType @ 8,
     } -> GetObjectDescriptionReply {
-        /// Number in its family.
-        id: u32 @ 4,
-        /// 0x1957 for all objects.
-        vendor: u16 @ 8,
-        /// How many interrupts it has.
-        irqs: u8 @ 10,
-        /// How many regions it has.
-        regions: u8 @ 11,
-        /// See [`state`].
-        state: u32 @ 12,
-        /// Version of its family.
-        version_major: u16 @ 16,
-        /// Version of its family.
-        version_minor: u16 @ 18,
-        /// Bit 0: its transactions are not shareable.
-        flags: u16 @ 20,
-        /// Its family.
-        kind: ObjectType @ 24,
-        /// Its name.
-        label: Label @ 40,
+        /// The object.
+        object: ObjectDescription @ 0,
     };
 
     /// Asks how many free resources the container's own pool holds.

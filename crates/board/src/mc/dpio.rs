@@ -326,7 +326,7 @@ mod tests {
             let attributes = mc.call(token, &dpio::GetAttributes {}).expect("attributes");
             assert_eq!(attributes.qbman_version >> 16, 0x0401);
             let get = dprc::GetObjectDescription { id: id.id, kind: id.kind };
-            assert_eq!(mc.call(mc.root, &get).expect("description").regions, 2);
+            assert_eq!(mc.call(mc.root, &get).expect("description").object.regions, 2);
             let get = dprc::GetObjectRegion { id: id.id, index: 2, kind: id.kind };
             assert_eq!(mc.call(mc.root, &get), Err(Status::ConfigurationError));
         }

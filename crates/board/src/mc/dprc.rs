@@ -14,6 +14,7 @@ use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use crate::soc::Soc;
 use mc_abi::{
     ObjectId, ObjectType, Status,
+    blocks::ObjectDescription,
     dprc::{self, Command, option},
 };
 
@@ -82,24 +83,13 @@ impl Family for Container {
                     Status::ConfigurationError
                         .because(format!("there are {} objects", members.len()))
                 })?;
-                let d = describe(state, *object)?;
-                let reply = dprc::GetObjectReply {
-                    id: d.id,
-                    vendor: d.vendor,
-                    irqs: d.irqs,
-                    regions: d.regions,
-                    state: d.state,
-                    version_major: d.version_major,
-                    version_minor: d.version_minor,
-                    flags: d.flags,
-                    kind: d.kind,
-                    label: d.label,
-                };
-                call.reply(get, reply)
+                let object = describe(state, *object)?;
+                call.reply(get, dprc::GetObjectReply { object })
             }
             Command::GetObjectDescription(get) => {
                 let object = below(state, id, get.kind, get.id)?.id;
-                call.reply(get, describe(state, object)?)
+                let object = describe(state, object)?;
+                call.reply(get, dprc::GetObjectDescriptionReply { object })
             }
             Command::GetObjectRegion(get) => call.reply(get, region(state, call, get)?),
             Command::GetPool(get) => {
@@ -220,7 +210,7 @@ fn below(state: &State, container: u32, kind: ObjectType, id: u32) -> Result<&Ob
     state.object(id)
 }
 
-fn describe(state: &State, id: ObjectId) -> Result<dprc::GetObjectDescriptionReply, Refusal> {
+fn describe(state: &State, id: ObjectId) -> Result<ObjectDescription, Refusal> {
     let object = state.object(id)?;
     let (version_major, version_minor) = object.functions.version;
     let mut flags = 0;
@@ -230,7 +220,7 @@ fn describe(state: &State, id: ObjectId) -> Result<dprc::GetObjectDescriptionRep
     if object.plugged {
         flags |= dprc::state::PLUGGED;
     }
-    Ok(dprc::GetObjectDescriptionReply {
+    Ok(ObjectDescription {
         id: id.id,
         vendor: VENDOR,
         irqs: object.irqs.len() as u8,

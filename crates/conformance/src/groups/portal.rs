@@ -564,7 +564,7 @@ fn all_of_the_message(context: &Context) -> Outcome {
     };
     let id = identity(&name)?;
     let ask = mc::GetObjectDescription { id: id.id, kind: id.kind };
-    let old = portal.call(open, &ask)?.label;
+    let old = portal.call(open, &ask)?.object.label;
     // In the command the name is in the second and third word, the type in the two
     // after; the answer ends with the name.
     let label = mc_abi::Label::new("0123456789abcde");
@@ -573,7 +573,7 @@ fn all_of_the_message(context: &Context) -> Outcome {
         return skip(format!("the MC does not let the container name {name}"));
     }
     naming?;
-    let got = portal.call(open, &ask)?.label;
+    let got = portal.call(open, &ask)?.object.label;
     portal.call(open, &mc::SetObjectLabel { id: id.id, kind: id.kind, label: old })?;
     is(&format!("the name that was given to {name}"), got, label)?;
     Ok(portal.close(open)?)

@@ -163,6 +163,7 @@ proptest! {
         };
         let said = dprc::GetObjectReply::sample(&mut next, 1);
         let object = command::object(&answer(&said));
+        let said = said.object;
         prop_assert_eq!(object.id as u32, said.id);
         prop_assert_eq!(object.vendor, said.vendor);
         prop_assert_eq!(object.irq_count, said.irqs);

@@ -6,6 +6,7 @@ use super::{Answer, Call, State, addressed};
 use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
+    blocks::BufferLayout,
     dpni::{self, frames::Command, layout_options as change, queue_type},
 };
 
@@ -31,7 +32,7 @@ const OFFLOADS: usize = 7;
 #[derive(Debug)]
 pub(super) struct Settings {
     /// By queue type: receive, transmit, confirmation.
-    layouts: [dpni::GetBufferLayoutReply; 3],
+    layouts: [BufferLayout; 3],
     offloads: [u32; OFFLOADS],
     pub max_length: u16,
     /// What was set for which errors: later ones replace earlier ones.
@@ -72,7 +73,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             return call.reply(get, dpni::GetMaxFrameLengthReply { length: frames.max_length });
         }
         Command::GetBufferLayout(get) => {
-            return call.reply(get, frames.layout(get.queue_type)?.clone());
+            let layout = *frames.layout(get.queue_type)?;
+            return call.reply(get, dpni::GetBufferLayoutReply { layout });
         }
         // Headers: only while the interface is disabled.
         Command::SetBufferLayout(_) if enabled => {
@@ -98,7 +100,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 
 impl Settings {
     /// How received frames lie in buffers.
-    pub fn rx_layout(&self) -> &dpni::GetBufferLayoutReply {
+    pub fn rx_layout(&self) -> &BufferLayout {
         let [rx, _, _] = &self.layouts;
         rx
     }
@@ -108,7 +110,7 @@ impl Settings {
         self.offloads.get(offload).is_some_and(|config| *config != 0)
     }
 
-    fn layout(&mut self, kind: u8) -> Result<&mut dpni::GetBufferLayoutReply, Refusal> {
+    fn layout(&mut self, kind: u8) -> Result<&mut BufferLayout, Refusal> {
         self.layouts.get_mut(usize::from(kind)).ok_or_else(|| {
             Status::ConfigurationError.because(format!("there are no queues of type {kind}"))
         })
@@ -165,11 +167,9 @@ impl Settings {
 }
 
 /// Changes what the command's options name.
-fn apply(
-    layout: &mut dpni::GetBufferLayoutReply,
-    set: &dpni::SetBufferLayout,
-) -> Result<(), Refusal> {
-    let has = |option| set.options & option != 0;
+fn apply(layout: &mut BufferLayout, command: &dpni::SetBufferLayout) -> Result<(), Refusal> {
+    let has = |option| command.options & option != 0;
+    let set = &command.layout;
     let misaligned = set.data_align != 0 && !set.data_align.is_power_of_two();
     if has(change::DATA_ALIGN) && misaligned
         || has(change::PRIVATE_DATA_SIZE) && set.private_data_size > MAX_PRIVATE_DATA

@@ -15,6 +15,7 @@ use crate::wriop::{
 };
 use mc_abi::{
     ObjectId, ObjectType, Status, Token,
+    blocks::Policer,
     dpni::{self, options, tables::Command},
 };
 
@@ -35,7 +36,7 @@ const FS_REDIRECT_RX: u16 = 0x08;
 const FS_REDIRECT_ONE: u16 = 0x18;
 const FS_REDIRECT_MANY: u16 = 0x20;
 const FS_UPDATE: u16 = 0x40;
-/// Bits of [`dpni::SetRxTcPolicing::options`].
+/// Bits of [`Policer::options`].
 const POLICING_OPTIONS: u32 = 0x7;
 
 /// Rules and how classes spread frames.
@@ -62,7 +63,7 @@ struct Class {
     /// The layout of rules' keys, and what frames meet that none matches.
     steering: Option<(KeyProfile, SteeringMiss)>,
     rules: Vec<Rule<Action>>,
-    policer: dpni::GetRxTcPolicingReply,
+    policer: Policer,
 }
 
 /// What a rule of a class does.
@@ -254,7 +255,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }
         Command::SetRxTcPolicing(set) => set_policing(&limits, tables, set)?,
         Command::GetRxTcPolicing(get) => {
-            return call.reply(get, tables.class(get.tc)?.policer.clone());
+            let policer = tables.class(get.tc)?.policer;
+            return call.reply(get, dpni::GetRxTcPolicingReply { policer });
         }
         Command::SetQosTable(set) => set_qos_table(&limits, tables, set, named.layout()?)?,
         Command::AddQosEntry(add) => {
@@ -410,20 +412,14 @@ fn set_policing(
     if !limits.has(options::HAS_POLICING) {
         return Err(Status::NoResource.because("it was made without HAS_POLICING"));
     }
-    let wrong = set.mode > MOST_MODE || set.units > MOST_UNITS || set.default_color > MOST_COLOR;
-    if wrong || set.options & !POLICING_OPTIONS != 0 {
+    let policer = set.policer;
+    let wrong = policer.mode > MOST_MODE
+        || policer.units > MOST_UNITS
+        || policer.default_color > MOST_COLOR;
+    if wrong || policer.options & !POLICING_OPTIONS != 0 {
         return Err(Status::ConfigurationError.because("unknown mode, unit, colour or option"));
     }
-    class.policer = dpni::GetRxTcPolicingReply {
-        mode: set.mode,
-        default_color: set.default_color,
-        units: set.units,
-        options: set.options,
-        committed_rate: set.committed_rate,
-        committed_burst: set.committed_burst,
-        excess_rate: set.excess_rate,
-        excess_burst: set.excess_burst,
-    };
+    class.policer = policer;
     Ok(())
 }
 

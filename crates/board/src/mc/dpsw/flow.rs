@@ -6,7 +6,7 @@ use crate::mc::interfaces::{at_most, checked};
 use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
-    blocks::TailDrop,
+    blocks::{Meter, TailDrop},
     dpsw::{self, flow::Command, options},
 };
 
@@ -25,8 +25,8 @@ pub(super) struct Settings {
 struct Kept {
     selection: Option<dpsw::IfSetTxSelection>,
     selector: u8,
-    flooding_meter: Option<dpsw::IfSetFloodingMetering>,
-    meters: [Option<dpsw::IfSetMetering>; CLASSES],
+    flooding_meter: Option<Meter>,
+    meters: [Option<Meter>; CLASSES],
     /// I/O virtual address of each class's drop curve.
     early_drop: [u64; CLASSES],
     shaper: Option<dpsw::IfSetTxShaping>,
@@ -48,8 +48,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
                 return Err(Status::ConfigurationError
                     .because("the switch was made with FLOODING_METERING_DIS"));
             }
-            check_meter(set.mode, set.units)?;
-            switch.port(set.if_id)?.flow.kept.flooding_meter = Some(set.clone());
+            check_meter(&set.meter)?;
+            switch.port(set.if_id)?.flow.kept.flooding_meter = Some(set.meter);
         }
         Command::IfSetMetering(set) => {
             if !switch.has(options::METERING_EN) {
@@ -57,8 +57,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
                     Status::ConfigurationError.because("the switch was made without METERING_EN")
                 );
             }
-            check_meter(set.mode, set.units)?;
-            *class(&mut switch.port(set.if_id)?.flow.kept.meters, set.tc_id)? = Some(set.clone());
+            check_meter(&set.meter)?;
+            *class(&mut switch.port(set.if_id)?.flow.kept.meters, set.tc_id)? = Some(set.meter);
         }
         Command::IfSetEarlyDrop(set) => {
             *class(&mut switch.port(set.if_id)?.flow.kept.early_drop, set.tc_id)? =
@@ -86,9 +86,9 @@ fn class<T>(all: &mut [T; CLASSES], tc: u8) -> Result<&mut T, Refusal> {
         .ok_or_else(|| Status::ConfigurationError.because(format!("there is no class {tc}")))
 }
 
-fn check_meter(mode: u8, units: u8) -> Result<(), Refusal> {
-    at_most(mode, 2)?;
-    at_most(units, 1)
+fn check_meter(meter: &Meter) -> Result<(), Refusal> {
+    at_most(meter.mode, 2)?;
+    at_most(meter.units, 1)
 }
 
 fn check_selection(set: &dpsw::IfSetTxSelection) -> Result<(), Refusal> {
