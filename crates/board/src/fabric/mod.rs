@@ -98,6 +98,9 @@ impl Fabric {
                 Engine::Interface(id) => {
                     self.wriop.transmit(id, &self.qbman, &self.memory, pass);
                 }
+                Engine::Switch(id) => {
+                    self.wriop.transmit_switch(id, &self.qbman, &self.memory, pass);
+                }
                 // Nothing wakes them: no family gives them queues.
                 Engine::Dma(_) | Engine::Crypto(_) => {}
             }

@@ -18,6 +18,12 @@ pub(crate) fn in_data_plane(end: Endpoint) -> Option<wriop::Endpoint> {
     match end.object.kind {
         ObjectType::Dpni => Some(wriop::Endpoint::Interface(end.object.id)),
         ObjectType::Dpmac => Some(wriop::Endpoint::Port(end.object.id)),
+        ObjectType::Dpsw => {
+            Some(wriop::Endpoint::Switch { id: end.object.id, port: end.interface })
+        }
+        ObjectType::Dpdmux => {
+            Some(wriop::Endpoint::Demux { id: end.object.id, port: end.interface })
+        }
         _ => None,
     }
 }

@@ -12,7 +12,7 @@
 //! - Plain data: `pools`, `session`, `irq`, `delayed`, `call`, `refusal`.
 //! - Services, most of them methods of `State`: `state`, `object`, `family`,
 //!   `containers`, `portals`, `connections`, `link`, `queue`, and on top of these
-//!   `interfaces`, `opr`, `assignment` and `resources`. They see an object as what
+//!   `interfaces`, `opr`, `rules`, `table_dump`, `assignment` and `resources`. They see an object as what
 //!   the traits of `family` say of it. The first six name each other: a family's
 //!   functions take the state, which holds objects with their family's functions,
 //!   and the tree of containers is made of objects.
@@ -46,8 +46,10 @@ mod portals;
 mod queue;
 mod refusal;
 mod resources;
+mod rules;
 mod session;
 mod state;
+mod table_dump;
 
 mod dpaiop;
 mod dpbp;

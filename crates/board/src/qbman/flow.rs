@@ -72,6 +72,18 @@ impl Qbman {
         bins.get(usize::from(bin)).copied().ok_or(failed)
     }
 
+    /// The queue of a destination, for tests that have no portal.
+    #[cfg(test)]
+    pub(crate) fn destination_queue(
+        &self,
+        icid: u16,
+        id: u32,
+        priority: u8,
+        bin: u16,
+    ) -> Option<u32> {
+        self.resolve(icid, Target::Destination { id, bin, priority }).ok()
+    }
+
     /// Puts something into a channel's work queue; portals whose rings are to be
     /// filled. A channel that does not exist takes nothing.
     pub(super) fn link(&self, link: Link, front: bool) -> Kicks {

@@ -12,6 +12,20 @@ pub enum Endpoint {
     Interface(u32),
     /// An Ethernet port (`dpmac`).
     Port(u32),
+    /// An interface of a switch (`dpsw`).
+    Switch {
+        /// Number of the switch.
+        id: u32,
+        /// Number of the interface.
+        port: u16,
+    },
+    /// An interface of a demultiplexer (`dpdmux`).
+    Demux {
+        /// Number of the demultiplexer.
+        id: u32,
+        /// Number of the interface; 0 is the uplink.
+        port: u16,
+    },
 }
 
 /// A network interface as its data path needs it.

@@ -7,6 +7,7 @@ use super::{
     distribution::Distributor,
     filter::{Stations, Vlans},
 };
+use crate::fabric::Engine;
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -14,6 +15,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Debug)]
 pub(super) struct Interface {
     pub id: u32,
+    /// Who sends for it.
+    pub engine: Engine,
+    /// What it is to those that it is connected to.
+    pub end: Endpoint,
     pub transmit: RwLock<TransmitSide>,
     pub receive: RwLock<ReceiveSide>,
     pub counters: Counters,
@@ -34,6 +39,7 @@ pub(super) struct TransmitSide {
 pub(super) struct ReceiveSide {
     pub icid: u16,
     pub enabled: bool,
+    pub peer: Option<Endpoint>,
     pub stations: Stations,
     pub vlans: Vlans,
     pub distributor: Distributor,
@@ -49,8 +55,15 @@ const AGAIN: u8 = 2;
 
 impl Interface {
     pub fn new(id: u32) -> Self {
+        Self::of(id, Engine::Interface(id), Endpoint::Interface(id))
+    }
+
+    /// An interface that is part of another object.
+    pub fn of(id: u32, engine: Engine, end: Endpoint) -> Self {
         Self {
             id,
+            engine,
+            end,
             transmit: RwLock::default(),
             receive: RwLock::default(),
             counters: Counters::default(),
@@ -68,7 +81,8 @@ impl Interface {
         let vlans = Vlans::new(&receive);
         let distributor = Distributor::new(&receive);
         let transmit = TransmitSide { icid, enabled, peer, config: transmit };
-        let receive = ReceiveSide { icid, enabled, stations, vlans, distributor, config: receive };
+        let receive =
+            ReceiveSide { icid, enabled, peer, stations, vlans, distributor, config: receive };
         *self.transmit.write() = transmit;
         *self.receive.write() = receive;
     }

@@ -9,12 +9,14 @@
 //! that needs it, and is counted.
 //!
 //! # Order of locks
-//! The transmit side of an interface, then the receive side of one: never two of
-//! a kind. A new configuration waits until no frame uses the old one.
+//! The transmit side of an interface, then the tables of a switch or
+//! demultiplexer, then the receive
+//! side of an interface: never two of a kind. A new configuration waits until no frame uses the old one.
 
 mod checksum;
 mod config;
 mod counters;
+mod demux;
 mod distribution;
 mod filter;
 mod forward;
@@ -22,11 +24,13 @@ mod frame;
 mod hash;
 mod interface;
 mod key;
+mod meter;
 mod parser;
 mod port;
 mod queues;
 mod receive;
 mod rules;
+mod switch;
 mod transmit;
 
 #[cfg(test)]
@@ -45,14 +49,23 @@ pub use config::{
     Steering, SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
 };
 pub use counters::{Tally, Volume};
+pub use demux::{DemuxAdmit, DemuxConfig, DemuxMethod, DemuxPortConfig};
 pub use key::{KeyError, KeyProfile, MAX_KEY_SIZE};
+pub use meter::{Color, MeterConfig, MeterMode, MeterUnit};
 pub use port::{MIN_FRAME_LENGTH, PORT_COUNTERS, PortConfig};
 pub use queues::Queues;
 pub use rules::Rule;
+pub use switch::{
+    ACL_KEY_SIZE, AclAction, AclKey, AclRule, Admit, ControlConfig, Fdb, FdbEntry, FdbError,
+    FdbTarget, Floods, Learning, Mirrors, PrioritySource, SWITCH_CLASSES, SwitchConfig,
+    SwitchPortConfig, SwitchTable, SwitchVlan,
+};
 
+use demux::Demux;
 use forward::Works;
 use interface::Interface;
 use port::Port;
+use switch::Switch;
 
 /// Egress channels that an interface may have.
 pub const MAX_CHANNELS: usize = 16;
@@ -65,20 +78,33 @@ pub const MAX_FRAME_LENGTH: usize = 10_240;
 pub struct Wriop {
     interfaces: RwLock<HashMap<u32, Arc<Interface>>>,
     ports: RwLock<HashMap<u32, Arc<Port>>>,
+    switches: RwLock<HashMap<u32, Arc<Switch>>>,
+    demuxes: RwLock<HashMap<u32, Arc<Demux>>>,
     wires: Arc<dyn Wires>,
 }
 
 impl fmt::Debug for Wriop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { interfaces, ports, .. } = self;
-        f.debug_struct("Wriop").field("interfaces", interfaces).field("ports", ports).finish()
+        let Self { interfaces, ports, switches, demuxes, wires: _ } = self;
+        f.debug_struct("Wriop")
+            .field("interfaces", interfaces)
+            .field("ports", ports)
+            .field("switches", switches)
+            .field("demuxes", demuxes)
+            .finish()
     }
 }
 
 impl Wriop {
     /// A board without interfaces, whose ports are connected to `wires`.
     pub fn new(wires: Arc<dyn Wires>) -> Self {
-        Self { interfaces: RwLock::default(), ports: RwLock::default(), wires }
+        Self {
+            interfaces: RwLock::default(),
+            ports: RwLock::default(),
+            switches: RwLock::default(),
+            demuxes: RwLock::default(),
+            wires,
+        }
     }
 
     /// Sets up a port, or takes it away.
@@ -116,10 +142,10 @@ impl Wriop {
         port::padded(frame, |frame| {
             port.count_received(frame);
             let Some(peer) = port.peer() else { return port.count_discarded() };
-            SCRATCH.with_borrow_mut(|Scratch { works, .. }| {
-                let mut platform = Platform { queues, memory, pass, works };
-                self.enter(peer, frame, &mut platform);
-                self.forward(&mut platform);
+            let from = Some(Endpoint::Port(port.id));
+            self.with_platform(queues, memory, pass, |platform, _| {
+                self.enter(peer, from, frame, platform);
+                self.forward(platform);
             });
         });
     }
@@ -168,11 +194,23 @@ impl Wriop {
     /// interface woken again in between.
     pub fn transmit<Q: Queues>(&self, id: u32, queues: &Q, memory: &Dma, pass: &mut Pass) {
         if let Some(interface) = self.interface(id) {
-            SCRATCH.with_borrow_mut(|Scratch { frame, works }| {
-                let mut platform = Platform { queues, memory, pass, works };
-                transmit::transmit(self, &interface, &mut platform, frame);
+            self.with_platform(queues, memory, pass, |platform, frame| {
+                transmit::transmit(self, &interface, platform, frame);
             });
         }
+    }
+
+    /// Calls `with` with this thread's memory for frames.
+    fn with_platform<Q: Queues>(
+        &self,
+        queues: &Q,
+        memory: &Dma,
+        pass: &mut Pass,
+        with: impl FnOnce(&mut Platform<Q>, &mut Vec<u8>),
+    ) {
+        SCRATCH.with_borrow_mut(|Scratch { frame, works }| {
+            with(&mut Platform { queues, memory, pass, works }, frame);
+        });
     }
 
     /// What an interface has counted.

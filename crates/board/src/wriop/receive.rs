@@ -32,7 +32,7 @@ pub(super) struct Receiver<'a> {
 
 /// Why a frame is not received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Drop {
+pub(super) enum Drop {
     Filtered,
     Discarded,
     NoBuffer,
@@ -128,6 +128,22 @@ impl<'a> Receiver<'a> {
         self.deliver(&received, &destination, platform)
     }
 
+    /// Puts a frame into a queue of the first class, past filters and rules.
+    pub fn put<Q: Queues>(
+        &self,
+        number: u16,
+        frame: &Frame,
+        platform: &mut Platform<Q>,
+    ) -> Result<(), Drop> {
+        let config = &self.side.config;
+        let class = config.classes.first().ok_or(Drop::Discarded)?;
+        let queue = *class.queues.get(usize::from(number)).ok_or(Drop::Discarded)?;
+        let parsed = parse(frame.bytes, config.tpids);
+        let received = Received { bytes: frame.bytes, parsed: &parsed, status: 0 };
+        let destination = Destination { queue, class: 0, number, hash: 0 };
+        self.deliver(&received, &destination, platform)
+    }
+
     /// Sends a frame on to other interfaces, for a rule.
     fn redirect<Q: Queues>(
         &self,
@@ -143,7 +159,7 @@ impl<'a> Receiver<'a> {
         for target in &redirect.targets {
             let onward = match redirect.transmit {
                 true => Onward::OutOf(*target),
-                false => Onward::Into(Endpoint::Interface(*target)),
+                false => Onward::Into { to: Endpoint::Interface(*target), from: None },
             };
             sent |= platform.works.add(onward, bytes);
         }

@@ -22,7 +22,6 @@ mod link;
 mod program;
 mod queues;
 mod resources;
-mod rules;
 mod statistics;
 mod tables;
 mod transmit;

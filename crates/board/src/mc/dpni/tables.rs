@@ -4,11 +4,9 @@
 //! Keys, masks and layouts of keys lie in guest memory; they are read when the
 //! command is executed.
 
-use super::{
-    Answer, Call, Limits, State, addressed, dump,
-    rules::{self, KeyAndMask, KeyAt},
-};
+use super::{Answer, Call, Limits, State, addressed, dump};
 use crate::mc::refusal::{Because, Refusal};
+use crate::mc::rules::{self, KeyAndMask, KeyAt, KeyLimits};
 use crate::wriop::{
     self, KeyProfile, QosAction, QosMiss, QosTable, Rule, Spread, Steering, SteeringAction,
     SteeringMiss,
@@ -188,9 +186,11 @@ enum Named {
 /// Reads what a command names in guest memory, before anything is changed.
 fn read_named(state: &State, call: &Call, command: &Command) -> Result<Named, Refusal> {
     let limits = &state.body::<super::Interface>(call.object.id)?.limits;
+    let masks = limits.has(options::HAS_KEY_MASKING);
+    let keys = KeyLimits { size: limits.key_size, masks };
     let layout = |iova| rules::read_profile(state, call.object, iova).map(Named::Layout);
     let key =
-        |size, key, mask| rules::read_key(state, call.object, limits, KeyAt { size, key, mask });
+        |size, key, mask| rules::read_key(state, call.object, keys, KeyAt { size, key, mask });
     match command {
         Command::SetRxTcDist(set) if set.mode != 0 => layout(set.key_iova),
         Command::SetRxFsDist(set) if set.enable => layout(set.key_iova),

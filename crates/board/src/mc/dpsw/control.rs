@@ -3,10 +3,15 @@
 
 use super::{Answer, Call, State, addressed};
 use crate::mc::refusal::{Because, Refusal};
-use crate::mc::{
-    interfaces::at_most,
-    pools::Pools,
-    queue::{RxQueue, RxQueueChange},
+use crate::{
+    fabric::{Engine, Pass},
+    mc::{
+        interfaces::at_most,
+        pools::Pools,
+        queue::{RxQueue, RxQueueChange},
+    },
+    qbman::{Consumer, DestinationConfig, QueueConfig},
+    wriop::{ControlConfig, Pool},
 };
 use mc_abi::{
     ObjectId, ObjectType, Status,
@@ -17,10 +22,16 @@ use mc_abi::{
 /// Queues, in the order of [`control_queue`].
 const QUEUES: usize = 3;
 
+/// Priorities of a queuing destination. Linux's driver sends with priority 8, and
+/// what a real switch has there is not known: all lead to one queue.
+const PRIORITIES: usize = 16;
+
 /// A control interface.
 #[derive(Debug)]
 pub(super) struct Control {
     queues: [RxQueue; QUEUES],
+    /// Queues of what software sends, one an interface.
+    tx: Vec<u32>,
     kept: Kept,
 }
 
@@ -35,12 +46,68 @@ impl Control {
     ///
     /// # Errors
     /// [`Status::NoResource`] where the pool has not enough.
-    pub fn take(pools: &mut Pools) -> Result<Self, Refusal> {
+    pub fn take(pools: &mut Pools, interfaces: u16) -> Result<Self, Refusal> {
+        let tx = pools.fq.take_many(interfaces.into())?;
         let fqids = pools.fq.take_many(QUEUES)?;
         let fqids: [u32; QUEUES] = fqids
             .try_into()
             .map_err(|_| Status::NoResource.because(format!("it needs {QUEUES} frame queues")))?;
-        Ok(Self { queues: fqids.map(RxQueue::new), kept: Kept::default() })
+        Ok(Self { queues: fqids.map(RxQueue::new), tx, kept: Kept::default() })
+    }
+
+    /// Writes its queues into the data plane's tables; what it is to the switch.
+    pub fn program(
+        &self,
+        state: &State,
+        id: ObjectId,
+        icid: u16,
+        qdids: &[u32],
+        pass: &mut Pass,
+    ) -> Option<ControlConfig> {
+        let qbman = state.fabric.qbman();
+        for queue in &self.queues {
+            let consumer = state.consumer(id, queue.destination);
+            let config =
+                QueueConfig { context: queue.user_ctx, ..QueueConfig::new(icid, consumer) };
+            qbman.configure_queue(queue.fqid, Some(config), pass);
+        }
+        for (fqid, qdid) in self.tx.iter().zip(qdids) {
+            let consumer = Consumer::Engine(Engine::Switch(id.id));
+            qbman.configure_queue(*fqid, Some(QueueConfig::new(icid, consumer)), pass);
+            let queues = vec![vec![*fqid]; PRIORITIES];
+            qbman.configure_destination(*qdid, Some(DestinationConfig { icid, queues }));
+        }
+        let [rx, confirmation, _] = &self.queues;
+        self.kept.enabled.then(|| ControlConfig {
+            rx: rx.fqid,
+            confirmation: confirmation.fqid,
+            tx: self.tx.clone(),
+            pools: self.pools(state, id),
+        })
+    }
+
+    /// Takes it all back, and the frames in it.
+    pub fn withdraw(&self, state: &mut State, qdids: &[u32]) {
+        let qbman = state.fabric.qbman();
+        for qdid in qdids {
+            qbman.configure_destination(*qdid, None);
+        }
+        for fqid in self.queues.iter().map(|queue| &queue.fqid).chain(&self.tx) {
+            qbman.configure_queue(*fqid, None, &mut state.pass);
+        }
+    }
+
+    /// The pools that are still beside the switch.
+    fn pools(&self, state: &State, id: ObjectId) -> Vec<Pool> {
+        let Some(set) = &self.kept.pools else { return Vec::new() };
+        let named = set.dpbp_id.iter().zip(set.buffer_size).take(set.num_dpbp.into());
+        let pools = named.enumerate().filter_map(|(index, (dpbp, size))| {
+            let name = ObjectId::new(ObjectType::Dpbp, *dpbp);
+            let bpid = state.object(name).ok()?.body.buffer_pool()?;
+            let backup = set.backup_pool & (1 << index) != 0;
+            state.is_beside(id, name).then_some(Pool { bpid, size, backup, selector: 0 })
+        });
+        pools.collect()
     }
 
     /// As after creation.

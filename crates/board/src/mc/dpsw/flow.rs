@@ -2,8 +2,11 @@
 //! How an interface's frames are metered, scheduled and dropped.
 
 use super::{Answer, Call, State, addressed};
-use crate::mc::interfaces::{at_most, checked};
 use crate::mc::refusal::{Because, Refusal};
+use crate::{
+    mc::interfaces::{at_most, checked},
+    wriop::{Color, MeterConfig, MeterMode, MeterUnit, PrioritySource},
+};
 use mc_abi::{
     Status,
     blocks::{Meter, TailDrop},
@@ -30,6 +33,54 @@ struct Kept {
     /// I/O virtual address of each class's drop curve.
     early_drop: [u64; CLASSES],
     shaper: Option<dpsw::IfSetTxShaping>,
+}
+
+impl Settings {
+    /// Where the priority of a frame that comes in is taken from. "No change" is
+    /// what was before: the tag.
+    pub fn priority(&self) -> PrioritySource {
+        const CODE_POINT: u8 = 1;
+        let chosen = self.kept.selection.as_ref().map_or(0, |set| set.priority_selector);
+        match self.kept.selector == CODE_POINT || chosen == CODE_POINT {
+            true => PrioritySource::CodePoint,
+            false => PrioritySource::Tag,
+        }
+    }
+
+    /// The traffic class of each priority; each its own before software says so.
+    pub fn classes(&self) -> [u8; CLASSES] {
+        self.kept.selection.as_ref().map_or([0, 1, 2, 3, 4, 5, 6, 7], |set| set.tc_id)
+    }
+
+    /// What limits each traffic class.
+    pub fn meters(&self) -> [Option<MeterConfig>; CLASSES] {
+        self.kept.meters.map(|set| meter(&set?))
+    }
+
+    /// What limits flooded frames.
+    pub fn flooding_meter(&self) -> Option<MeterConfig> {
+        meter(&self.kept.flooding_meter?)
+    }
+}
+
+/// A meter, from rates in kbit/s or thousands of frames per second.
+fn meter(set: &Meter) -> Option<MeterConfig> {
+    const THOUSAND: u64 = 1000;
+    let mode = match set.mode {
+        1 => MeterMode::TwoRate,
+        2 => MeterMode::Differentiated,
+        _ => return None,
+    };
+    let unit = if set.units == 0 { MeterUnit::Bytes } else { MeterUnit::Frames };
+    Some(MeterConfig {
+        mode,
+        unit,
+        committed_rate: u64::from(set.cir) * THOUSAND,
+        committed_burst: set.cbs,
+        excess_rate: u64::from(set.eir) * THOUSAND,
+        excess_burst: set.ebs,
+        initial: Color::Green,
+    })
 }
 
 pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! One interface: its switch, link, and what it lets in.
 
-use super::{Answer, Call, State, Switch, addressed, flow};
+use super::{Answer, Call, State, Switch, addressed, flow, forwarding};
 use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
-use crate::mc::{
-    Endpoint,
-    interfaces::{self, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most},
+use crate::{
+    mc::{
+        Endpoint,
+        interfaces::{self, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most},
+    },
+    wriop::{Admit, Floods, Mirrors, SwitchPortConfig},
 };
 use mc_abi::{
     Status,
@@ -51,6 +54,52 @@ struct Egress {
     errors: Option<dpsw::IfSetErrorsBehavior>,
     learning: u8,
     lag_tx: bool,
+}
+
+impl Port {
+    /// The interface as the data plane needs it: `peer` is what it is connected to
+    /// while its link is up, `list` its access control list.
+    pub fn program(
+        &self,
+        peer: Option<crate::wriop::Endpoint>,
+        list: Option<usize>,
+    ) -> SwitchPortConfig {
+        const TAGGED_ONLY: u8 = 3;
+        const LENGTH_ERROR: u32 = 0x2000;
+        const CONTINUE: u8 = 1;
+        let Tag { vlan, dei, pcp } = self.tag;
+        let errors = self.egress.errors.as_ref();
+        let lets_through = |set: &dpsw::IfSetErrorsBehavior| {
+            set.action == CONTINUE && set.errors & LENGTH_ERROR != 0
+        };
+        SwitchPortConfig {
+            peer,
+            tag: u16::from(pcp) << 13 | u16::from(dei) << 12 | vlan,
+            admit: match self.admit {
+                TAGGED_ONLY => Admit::Tagged { others_to_control: self.egress.unaccepted != 0 },
+                _ => Admit::All,
+            },
+            accept_all_vlans: self.accept_all_vlan,
+            max_length: self.max_frame_length,
+            accept_long: errors.is_some_and(lets_through),
+            learning: forwarding::learning(self.egress.learning),
+            floods: Floods {
+                unknown: self.egress.flooding,
+                broadcast: self.egress.broadcast,
+                multicast: self.egress.multicast,
+            },
+            mirrors: Mirrors {
+                all: self.mirrored.contains(&None),
+                vlans: self.mirrored.iter().filter_map(|vlan| *vlan).collect(),
+            },
+            list,
+            priority: self.flow.priority(),
+            classes: self.flow.classes(),
+            meters: self.flow.meters(),
+            flooding_meter: self.flow.flooding_meter(),
+            aggregates: self.egress.lag_tx,
+        }
+    }
 }
 
 impl Default for Port {
@@ -110,20 +159,18 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             };
             return call.reply(get, reply);
         }
-        // No frame moves yet: what has been counted is nothing, and a counter
-        // can be set to that only.
         Command::IfGetCounter(get) => {
-            addressed(state, call)?.port(get.if_id)?;
+            check_port(state, call, get.if_id)?;
             at_most(get.kind, dpsw::COUNTERS - 1)?;
-            return call.reply(get, dpsw::IfGetCounterReply { counter: 0 });
+            let wriop = state.fabric.wriop();
+            let counter = wriop.switch_counter(call.object.id, get.if_id, get.kind).unwrap_or(0);
+            return call.reply(get, dpsw::IfGetCounterReply { counter });
         }
         Command::IfSetCounter(set) => {
-            addressed(state, call)?.port(set.if_id)?;
+            check_port(state, call, set.if_id)?;
             at_most(set.kind, dpsw::COUNTERS - 1)?;
-            if set.counter != 0 {
-                return Err(Status::UnsupportedOperation
-                    .because("a counter is set to 0 and to nothing else"));
-            }
+            let wriop = state.fabric.wriop();
+            wriop.set_switch_counter(call.object.id, set.if_id, set.kind, set.counter);
         }
         Command::IfGetTci(get) => {
             let Tag { vlan, dei, pcp } = addressed(state, call)?.port(get.if_id)?.tag;
@@ -136,6 +183,17 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         other => configure(addressed(state, call)?, other)?,
     }
     Ok(Answer::DONE)
+}
+
+/// Checks that there is such an interface; touches nothing.
+fn check_port(state: &State, call: &Call, interface: u16) -> Result<(), Refusal> {
+    let switch = state.body::<Switch>(call.object.id)?;
+    let there = usize::from(interface) < switch.settings.ports.len();
+    if there {
+        Ok(())
+    } else {
+        Err(Status::ConfigurationError.because(format!("there is no interface {interface}")))
+    }
 }
 
 /// Commands that change settings of an interface and nothing else.

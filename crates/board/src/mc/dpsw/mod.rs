@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Switches.
 //!
-//! What software sets up is kept, checked and given back; no frame meets it
-//! yet. The modules below follow those of the command set: each holds one part
+//! What software sets up is kept, checked, given back, and written to the data
+//! plane, which moves the frames. The modules below follow those of the command set: each holds one part
 //! of the settings and the commands that concern it.
 
 mod control;
+mod dump;
 mod filters;
 mod flow;
 mod forwarding;
 mod interface;
 mod layout;
+mod program;
 mod switch;
 mod vlans;
 
@@ -18,9 +20,10 @@ mod vlans;
 mod tests;
 
 use super::{
-    Answer, Body, Call, Endpoint, Family, State,
+    Answer, Body, Call, Endpoint, Family, Object, State,
     interfaces::{self, Bridge, Side},
 };
+use crate::fabric::Pass;
 use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     ObjectId, ObjectType, Status,
@@ -80,10 +83,14 @@ impl Family for Switch {
         let control = if limits.options & options::CTRL_IF_DIS != 0 {
             None
         } else {
-            Some(control::Control::take(&mut state.pools)?)
+            Some(control::Control::take(&mut state.pools, limits.num_ifs)?)
         };
         let settings = Settings::new(&limits);
         Ok(Self { limits, qdids, enabled: false, settings, control })
+    }
+
+    fn destroy(self, state: &mut State, id: u32) {
+        program::withdraw(&self, state, id);
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
@@ -99,6 +106,7 @@ impl Family for Switch {
     }
 
     fn reset(state: &mut State, id: u32) {
+        program::purge(state, id);
         if let Ok(switch) = state.body_mut::<Self>(id) {
             switch.enabled = false;
             switch.settings = Settings::new(&switch.limits);
@@ -135,6 +143,10 @@ impl Family for Switch {
 }
 
 impl Body for Switch {
+    fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
+        program::program(self, state, object.id, icid, pass);
+    }
+
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }

@@ -61,6 +61,10 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             state.take_irq_status(call.object, clear.index, clear.status)?;
             return Ok(Answer::DONE);
         }
+        Command::DumpTable(dump) => {
+            let num_entries = super::dump::dump(state, call.object, dump)?;
+            return call.reply(dump, dpsw::DumpTableReply { num_entries });
+        }
         _ => {}
     }
     let id = call.object.id;
@@ -117,9 +121,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             let reply = dpsw::LagGetCfgReply { group_id: get.group_id, num_ifs, if_id };
             return call.reply(get, reply);
         }
-        // The MC would have to write guest memory; programs run where frames
-        // are parsed, which is not there yet; creation goes through the
-        // container's token.
+        // Programs run where frames are parsed, which is not there yet; creation
+        // goes through the container's token; the rest was handled before.
         Command::DumpTable(_)
         | Command::SetSpProfile(_)
         | Command::SpEnable(_)
@@ -169,6 +172,19 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// The groups as bitmaps.
+    pub fn groups(&self) -> Vec<u64> {
+        let set = |members: &Vec<u8>| members.iter().fold(0, |set, member| set | 1 << member);
+        self.groups.values().map(set).collect()
+    }
+
+    /// Further Ethernet types of tags; 0: none.
+    pub fn tpids(&self) -> [u16; CUSTOM_TPIDS] {
+        let mut tpids = [0; CUSTOM_TPIDS];
+        tpids.iter_mut().zip(&self.tpids).for_each(|(to, from)| *to = *from);
+        tpids
     }
 
     /// Whether an interface is in a group.

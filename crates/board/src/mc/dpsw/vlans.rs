@@ -4,8 +4,9 @@
 //! A switch starts with VLAN 1, all interfaces in it without tag (Linux takes
 //! that apart when it begins).
 
-use super::{Answer, Call, State, Switch, addressed, set, words};
+use super::{Answer, Call, State, Switch, addressed, forwarding::Tables, set, words};
 use crate::mc::refusal::{Because, Refusal};
+use crate::wriop::SwitchVlan;
 use mc_abi::{
     Status,
     dpsw::{self, VLAN_ADD_IF_FDB_ID, vlans::Command},
@@ -68,6 +69,40 @@ impl Vlans {
     pub fn set_stp(&mut self, number: u16, interface: u16, state: u8) -> Result<(), Refusal> {
         self.get_mut(number)?.stp.insert(interface, state);
         Ok(())
+    }
+
+    /// All VLANs as the data plane needs them. `tables` has each table that one of
+    /// them uses.
+    pub fn program(&self, limits: &dpsw::Create, tables: &Tables) -> Vec<SwitchVlan> {
+        const LEARNING: u8 = 2;
+        const FORWARDING: u8 = 3;
+        let vlan = |(number, vlan): (&u16, &Vlan)| {
+            let below = |state: u8| {
+                let states = vlan.stp.iter().filter(|(_, set)| **set < state);
+                states.fold(0, |set, (interface, _)| set | 1 << interface)
+            };
+            let table = |interface| {
+                let number = vlan.tables.get(&interface).unwrap_or(&vlan.table);
+                let table = tables.get(*number).ok()?;
+                Some(table.program(limits, vlan.flooding))
+            };
+            SwitchVlan {
+                number: *number,
+                tables: (0..limits.num_ifs).map_while(table).collect(),
+                members: vlan.interfaces,
+                untagged: vlan.untagged,
+                silent: below(FORWARDING),
+                deaf: below(LEARNING),
+            }
+        };
+        self.0.iter().map(vlan).collect()
+    }
+
+    /// The VLANs with their forwarding tables, interfaces and those without tag.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u16, u64, u64)> + '_ {
+        let row =
+            |(number, vlan): (&u16, &Vlan)| (*number, vlan.table, vlan.interfaces, vlan.untagged);
+        self.0.iter().map(row)
     }
 
     /// Whether a VLAN's frames are looked up in a forwarding table.

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// What families are made of: these name no family, and nothing that does.
-const SERVICES: [&str; 15] = [
+const SERVICES: [&str; 17] = [
     "assignment",
     "call",
     "connections",
@@ -26,6 +26,8 @@ const SERVICES: [&str; 15] = [
     "portals",
     "queue",
     "resources",
+    "rules",
+    "table_dump",
 ];
 
 /// What stands above the families.

@@ -2,7 +2,8 @@
 //! Frames between interfaces, with the plainest queues that there can be.
 
 mod conservation;
+mod demux;
 mod ports;
 mod receiving;
 mod sending;
-mod testing;
+pub(super) mod testing;

@@ -3,26 +3,32 @@
 //! guest memory. They are read when the command is executed; afterwards software
 //! may reuse the memory.
 
-use super::Limits;
+use super::{State, memory::read};
 use crate::mc::refusal::{Because, Refusal};
-use crate::{
-    mc::{State, memory::read},
-    wriop::{KeyError, KeyProfile, MAX_KEY_SIZE, Rule},
-};
-use mc_abi::{ObjectId, Status, dpni::options};
+use crate::wriop::{KeyError, KeyProfile, MAX_KEY_SIZE, Rule};
+use mc_abi::{ObjectId, Status};
 
 /// A key and its mask, where a command says that they are.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct KeyAt {
+pub(crate) struct KeyAt {
     pub size: u8,
     pub key: u64,
     /// 0: none.
     pub mask: u64,
 }
 
+/// Which keys a table takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyLimits {
+    /// Bytes of the longest.
+    pub size: u8,
+    /// Whether they have masks.
+    pub masks: bool,
+}
+
 /// A key and its mask. Bytes past the size are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct KeyAndMask {
+pub(crate) struct KeyAndMask {
     size: u8,
     key: [u8; MAX_KEY_SIZE],
     mask: Option<[u8; MAX_KEY_SIZE]>,
@@ -33,7 +39,7 @@ pub(super) struct KeyAndMask {
 /// # Errors
 /// [`Status::DmaError`], or [`Status::ConfigurationError`] where the layout
 /// means nothing.
-pub(super) fn read_profile(
+pub(crate) fn read_profile(
     state: &State,
     owner: ObjectId,
     iova: u64,
@@ -60,15 +66,15 @@ pub(super) fn read_profile(
 /// # Errors
 /// [`Status::ConfigurationError`] for a size or address that no key has,
 /// [`Status::DmaError`] where memory cannot be read.
-pub(super) fn read_key(
+pub(crate) fn read_key(
     state: &State,
     owner: ObjectId,
-    limits: &Limits,
+    limits: KeyLimits,
     at: KeyAt,
 ) -> Result<KeyAndMask, Refusal> {
-    if at.size == 0 || at.size > limits.key_size || at.key == 0 {
+    if at.size == 0 || at.size > limits.size || at.key == 0 {
         return Err(Status::ConfigurationError
-            .because(format!("a key has 1 to {} bytes and an address", limits.key_size)));
+            .because(format!("a key has 1 to {} bytes and an address", limits.size)));
     }
     let bytes = |iova| {
         let mut bytes = [0; MAX_KEY_SIZE];
@@ -77,7 +83,7 @@ pub(super) fn read_key(
         })?;
         read(state, owner, iova, part).map(|()| bytes)
     };
-    let masked = limits.has(options::HAS_KEY_MASKING) && at.mask != 0;
+    let masked = limits.masks && at.mask != 0;
     let mask = if masked { Some(bytes(at.mask)?) } else { None };
     Ok(KeyAndMask { size: at.size, key: bytes(at.key)?, mask })
 }
@@ -97,7 +103,7 @@ impl KeyAndMask {
 ///
 /// # Errors
 /// [`Status::NoResource`] where the table is full.
-pub(super) fn put<A>(
+pub(crate) fn put<A>(
     rules: &mut Vec<Rule<A>>,
     key: KeyAndMask,
     index: u16,
@@ -120,11 +126,9 @@ pub(super) fn put<A>(
 ///
 /// # Errors
 /// [`Status::NoResource`] where there is none.
-pub(super) fn take<A>(rules: &mut Vec<Rule<A>>, key: &KeyAndMask) -> Result<(), Refusal> {
-    let at = rules
-        .iter()
-        .position(|rule| key.is_of(rule))
-        .ok_or_else(|| Status::NoResource.because("there is no rule with this key"))?;
+pub(crate) fn take<A>(rules: &mut Vec<Rule<A>>, key: &KeyAndMask) -> Result<(), Refusal> {
+    let at = rules.iter().position(|rule| key.is_of(rule));
+    let at = at.ok_or_else(|| Status::NoResource.because("there is no such rule"))?;
     rules.remove(at);
     Ok(())
 }
