@@ -10,6 +10,7 @@ mod timer;
 use crate::{
     host::{Clock, PortalMemory, Wires},
     qbman::{self, Qbman},
+    qdma::Qdma,
     smmu::Smmu,
     wriop::Wriop,
 };
@@ -24,6 +25,7 @@ pub use pass::{Engine, Message, Pass};
 pub struct Fabric {
     qbman: Qbman,
     wriop: Wriop,
+    qdma: Qdma,
     memory: Dma,
     smmu: Arc<Smmu>,
     clock: Arc<dyn Clock>,
@@ -43,7 +45,15 @@ impl Fabric {
         let memory = Dma::new(smmu.clone());
         let qbman = Qbman::new(config, portals, memory.clone());
         let timer = Timer::new(clock.clone());
-        Arc::new(Self { qbman, wriop: Wriop::new(wires), memory, smmu, clock, timer })
+        Arc::new(Self {
+            qbman,
+            wriop: Wriop::new(wires),
+            qdma: Qdma::default(),
+            memory,
+            smmu,
+            clock,
+            timer,
+        })
     }
 
     /// The queue and buffer manager.
@@ -54,6 +64,11 @@ impl Fabric {
     /// The network interfaces.
     pub fn wriop(&self) -> &Wriop {
         &self.wriop
+    }
+
+    /// The DMA engine.
+    pub fn qdma(&self) -> &Qdma {
+        &self.qdma
     }
 
     /// Guest memory.
@@ -101,8 +116,9 @@ impl Fabric {
                 Engine::Switch(id) => {
                     self.wriop.transmit_switch(id, &self.qbman, &self.memory, pass);
                 }
-                // Nothing wakes them: no family gives them queues.
-                Engine::Dma(_) | Engine::Crypto(_) => {}
+                Engine::Dma(id) => self.qdma.run(id, &self.qbman, &self.memory, pass),
+                // Nothing wakes it: its family gives it no queues.
+                Engine::Crypto(_) => {}
             }
         }
     }

@@ -2,11 +2,16 @@
 //! Interfaces to the DMA engine (qDMA).
 
 use super::{
-    Answer, Body, Call, Family, State,
+    Answer, Body, Call, Family, Object, State,
     queue::{self, RxQueue, RxQueueChange},
 };
 use crate::dpl::{self, Fields, Properties, Symbol, Writing, symbol};
 use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
+use crate::{
+    fabric::{Engine, Pass},
+    qbman::{Consumer, QueueConfig},
+    qdma::{DmaConfig, DmaPair},
+};
 use mc_abi::{
     ObjectId, Status,
     dpdmai::{self, Command, CongestionNotificationReply},
@@ -79,6 +84,19 @@ impl Family for DmaInterface {
             tx_groups: pools.cg.take_many(groups)?.into_iter().map(fresh).collect(),
             enabled: false,
         })
+    }
+
+    fn destroy(self, state: &mut State, id: u32) {
+        self.withdraw(state, id);
+    }
+
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // What the queues lead to stays behind in another isolation context.
+        if let Ok(interface) = state.body_mut::<Self>(id) {
+            for queue in &mut interface.rx {
+                queue.destination = Default::default();
+            }
+        }
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
@@ -161,16 +179,57 @@ impl Family for DmaInterface {
         for group in interface.rx_groups.iter_mut().chain(&mut interface.tx_groups) {
             group.set = Default::default();
         }
+        // Requests of before are nobody's business any more.
+        for fqid in interface.fqids() {
+            state.fabric.qbman().configure_queue(fqid, None, &mut state.pass);
+        }
     }
 }
 
 impl Body for DmaInterface {
+    fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
+        let (id, qbman) = (object.id, state.fabric.qbman());
+        for queue in &self.rx {
+            let consumer = state.consumer(id, queue.destination);
+            let config =
+                QueueConfig { context: queue.user_ctx, ..QueueConfig::new(icid, consumer) };
+            qbman.configure_queue(queue.fqid, Some(config), pass);
+        }
+        for fqid in &self.tx {
+            let consumer = Consumer::Engine(Engine::Dma(id.id));
+            qbman.configure_queue(*fqid, Some(QueueConfig::new(icid, consumer)), pass);
+        }
+        let pair = |(requests, answers): (&u32, &RxQueue)| DmaPair {
+            requests: *requests,
+            answers: answers.fqid,
+        };
+        let pairs = self.tx.iter().zip(&self.rx).map(pair).collect();
+        let config = DmaConfig { icid, enabled: self.enabled, pairs };
+        state.fabric.qdma().configure(id.id, Some(config));
+        // What has waited for this is done now.
+        if self.enabled {
+            pass.wake(Engine::Dma(id.id));
+        }
+    }
+
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }
 }
 
 impl DmaInterface {
+    /// Numbers of all its queues.
+    fn fqids(&self) -> Vec<u32> {
+        self.rx.iter().map(|queue| queue.fqid).chain(self.tx.iter().copied()).collect()
+    }
+
+    fn withdraw(&self, state: &mut State, id: u32) {
+        state.fabric.qdma().configure(id, None);
+        for fqid in self.fqids() {
+            state.fabric.qbman().configure_queue(fqid, None, &mut state.pass);
+        }
+    }
+
     /// Where a queue stands in the lists.
     fn index(&self, priority: u8, queue: u8) -> Result<usize, Refusal> {
         if priority < self.num_priorities && queue < self.num_queues {
@@ -313,6 +372,37 @@ mod tests {
         assert_eq!(mc.call(token, &rx).expect("rx").user_ctx, 7);
         mc.call(token, &common::Reset {}).expect("reset");
         assert_eq!(mc.call(token, &rx).expect("rx").user_ctx, 0);
+        mc.close(token).expect("closed");
+        mc.destroy(id).expect("destroyed");
+        mc.assert_pools_full();
+    }
+
+    /// A request as Linux builds it, through queues that are set up by commands.
+    #[test]
+    fn memory_is_copied_as_commands_have_set_it_up() {
+        use qbman_abi::{Fd, Format};
+        let mut mc = TestMc::new();
+        let (id, token) = mc.make(&create(1, [1, 2], 0));
+        let tx =
+            mc.call(token, &dpdmai::GetTxQueue { priority: 1, queue_idx: 0 }).expect("tx").fqid;
+        let rx =
+            mc.call(token, &dpdmai::GetRxQueue { priority: 1, queue_idx: 0 }).expect("rx").fqid;
+        let (fabric, icid) = (mc.state.fabric.clone(), mc.icid());
+        let entry = |address, length_word| Fd { address, length_word, ..Fd::default() };
+        let list = [entry(0x2000, 32), entry(0x3000, 5), entry(0x4000, 5)];
+        let list = list.map(|entry| entry.to_bytes()).concat();
+        fabric.memory().write(icid, 0x1000, &list).expect("memory");
+        fabric.memory().write(icid, 0x3000, b"bytes").expect("memory");
+        let request = Fd { address: 0x1000, ..Fd::default() }.with_layout(0, Format::List);
+        fabric.qbman().enqueue(tx, &request, &mut mc.state.pass).expect("room");
+        mc.run_engines();
+        assert_eq!(fabric.qbman().dequeue(rx), None, "it is off");
+        mc.call(token, &common::Enable {}).expect("on");
+        mc.run_engines();
+        assert_eq!(fabric.qbman().dequeue(rx), Some(request));
+        let mut copied = [0; 6];
+        fabric.memory().read(icid, 0x4000, &mut copied).expect("memory");
+        assert_eq!(&copied, b"bytes\0");
         mc.close(token).expect("closed");
         mc.destroy(id).expect("destroyed");
         mc.assert_pools_full();

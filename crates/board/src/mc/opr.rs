@@ -4,6 +4,7 @@
 
 use super::pools::Pool;
 use crate::mc::refusal::{Because, Refusal};
+use crate::qbman::{LateArrivals, OrderConfig, Qbman};
 use mc_abi::{Status, blocks::OrderSettings, common::OrderRestorationReply};
 
 /// Bits of a set command's options (`fsl_dpopr.h`).
@@ -96,11 +97,51 @@ impl OrderRestoration {
         })
     }
 
+    /// The record that gives a queue's frames their numbers, where one was made.
+    pub fn record(&self, index: u8) -> Option<u32> {
+        let record = self.records.get(self.position(index)?)?;
+        record.settings.map(|_| record.id)
+    }
+
+    /// Writes the records into the queue manager's tables.
+    pub fn program(&self, qbman: &Qbman, icid: u16) {
+        for record in &self.records {
+            let config = record.settings.map(|settings| config(&settings, icid));
+            qbman.configure_order(record.id, config);
+        }
+    }
+
+    /// Takes them back.
+    pub fn withdraw(&self, qbman: &Qbman) {
+        for record in &self.records {
+            qbman.configure_order(record.id, None);
+        }
+    }
+
     fn position(&self, index: u8) -> Option<usize> {
         if self.records.is_empty() {
             return None;
         }
         Some(if self.shared { 0 } else { usize::from(index) })
+    }
+}
+
+/// What settings come to (`struct opr_cfg` of DPDK).
+fn config(settings: &OrderSettings, icid: u16) -> OrderConfig {
+    const LEAST_WINDOW: u16 = 32;
+    let window = LEAST_WINDOW << settings.oprrws.min(5);
+    OrderConfig {
+        icid,
+        window,
+        auto_advance: settings.oa != 0,
+        late: match settings.olws {
+            0 => LateArrivals::Rejected,
+            1 => LateArrivals::Within(LEAST_WINDOW),
+            2 => LateArrivals::Within(window),
+            _ => LateArrivals::Accepted,
+        },
+        exhaustion_advances: settings.oeane != 0,
+        loose: settings.oloe != 0,
     }
 }
 
@@ -143,6 +184,26 @@ mod tests {
         let mut opr = OrderRestoration::new(&mut pool, 16, true).expect("record");
         opr.set(9, CREATE, SETTINGS).expect("made");
         assert!(opr.get(2).expect("record").enable);
+    }
+
+    /// The meaning of the codes: `struct opr_cfg` of DPDK.
+    #[test]
+    fn settings_become_windows() {
+        let config = config(&SETTINGS, 23);
+        assert_eq!((config.icid, config.window), (23, 1024));
+        assert_eq!(config.late, LateArrivals::Accepted);
+        assert!(config.loose && config.auto_advance && !config.exhaustion_advances);
+        let late = |olws| {
+            let settings = OrderSettings { olws, oprrws: 1, ..OrderSettings::default() };
+            super::config(&settings, 23).late
+        };
+        let within = LateArrivals::Within;
+        assert_eq!([0, 1, 2].map(late), [LateArrivals::Rejected, within(32), within(64)]);
+        let mut pool = Pool::new("opr", Numbers { first: 5, count: 4 });
+        let mut opr = OrderRestoration::new(&mut pool, 3, false).expect("records");
+        assert_eq!(opr.record(1), None);
+        opr.set(1, CREATE, SETTINGS).expect("made");
+        assert_eq!((opr.record(1), opr.record(0), opr.record(9)), (Some(6), None, None));
     }
 
     #[test]

@@ -72,6 +72,12 @@ impl Qbman {
         bins.get(usize::from(bin)).copied().ok_or(failed)
     }
 
+    /// Enqueues as a portal of an isolation id does, for tests that have no portal.
+    #[cfg(test)]
+    pub(crate) fn enqueue_as(&self, icid: u16, fqid: u32, fd: &Fd, pass: &mut Pass) -> bool {
+        self.enqueue_for(icid, Target::Queue(fqid), *fd, pass).is_ok()
+    }
+
     /// The queue of a destination, for tests that have no portal.
     #[cfg(test)]
     pub(crate) fn destination_queue(

@@ -6,6 +6,7 @@ use super::{
     counters::Counters,
     distribution::Distributor,
     filter::{Stations, Vlans},
+    meter::Meter,
 };
 use crate::fabric::Engine;
 use parking_lot::RwLock;
@@ -43,6 +44,8 @@ pub(super) struct ReceiveSide {
     pub stations: Stations,
     pub vlans: Vlans,
     pub distributor: Distributor,
+    /// The meters of the classes.
+    pub meters: Vec<Option<Meter>>,
     pub config: ReceiveConfig,
 }
 
@@ -81,10 +84,20 @@ impl Interface {
         let vlans = Vlans::new(&receive);
         let distributor = Distributor::new(&receive);
         let transmit = TransmitSide { icid, enabled, peer, config: transmit };
-        let receive =
-            ReceiveSide { icid, enabled, peer, stations, vlans, distributor, config: receive };
         *self.transmit.write() = transmit;
-        *self.receive.write() = receive;
+        let mut side = self.receive.write();
+        let before = std::mem::take(&mut side.meters);
+        let meters = meters(&receive, before);
+        *side = ReceiveSide {
+            icid,
+            enabled,
+            peer,
+            stations,
+            vlans,
+            distributor,
+            meters,
+            config: receive,
+        };
     }
 
     /// Asks for the right to send: at most one thread has it. Who has it
@@ -107,4 +120,16 @@ impl Interface {
     pub fn abandon_turn(&self) {
         self.turn.store(IDLE, Ordering::Release);
     }
+}
+
+/// The meters of the classes. What those of before have counted stays, where they
+/// are the same.
+fn meters(config: &ReceiveConfig, before: Vec<Option<Meter>>) -> Vec<Option<Meter>> {
+    let mut before = before.into_iter();
+    let meters = config.classes.iter().map(|class| {
+        let known = before.next().flatten();
+        let wanted = class.policer?.meter?;
+        Some(known.filter(|one| *one.config() == wanted).unwrap_or_else(|| Meter::new(wanted)))
+    });
+    meters.collect()
 }

@@ -59,6 +59,11 @@ pub enum Color {
     Red,
 }
 
+impl Color {
+    /// All colours, in the order in which counters have them.
+    pub const ALL: [Self; 3] = [Self::Green, Self::Yellow, Self::Red];
+}
+
 /// A meter.
 #[derive(Debug)]
 pub struct Meter {

@@ -34,7 +34,7 @@ mod switch;
 mod transmit;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::{
     fabric::{Dma, Pass},
@@ -44,9 +44,9 @@ use parking_lot::RwLock;
 use std::{cell::RefCell, collections::HashMap, fmt, sync::Arc};
 
 pub use config::{
-    Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, QosAction,
-    QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Redirect, Spread, Steered,
-    Steering, SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
+    Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Policer, Pool,
+    QosAction, QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Redirect, Spread,
+    Steered, Steering, SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
 };
 pub use counters::{Tally, Volume};
 pub use demux::{DemuxAdmit, DemuxConfig, DemuxMethod, DemuxPortConfig};
@@ -228,6 +228,11 @@ impl Wriop {
     pub fn refused(&self, id: u32, class: u8) -> Volume {
         self.interface(id)
             .map_or_else(Volume::default, |interface| interface.counters.refused(class))
+    }
+
+    /// Policed frames of a class of an interface: green, yellow, red.
+    pub fn policed(&self, id: u32, class: u8) -> [u64; 3] {
+        self.interface(id).map_or([0; 3], |interface| interface.counters.policed(class))
     }
 
     /// Puts all counters of an interface back to zero.

@@ -10,6 +10,7 @@ use super::{
     forward::Onward,
     frame::Frame,
     interface::{Interface, ReceiveSide},
+    meter::Color,
     parser::{Parsed, parse},
 };
 use qbman_abi::{
@@ -111,7 +112,10 @@ impl<'a> Receiver<'a> {
             }
         } else {
             match side.distributor.choose(frame.bytes, &parsed, by_station.or(by_vlan)) {
-                Chosen::Queue(choice) => self.destination(choice, &mut found)?,
+                Chosen::Queue(choice) => {
+                    self.police(choice.class, frame.bytes, &parsed, platform.pass.now())?;
+                    self.destination(choice, &mut found)?
+                }
                 Chosen::Discard => return Err(Drop::Discarded),
                 Chosen::Redirect { class, index } => {
                     return self.redirect(frame.bytes, class, index, platform);
@@ -164,6 +168,21 @@ impl<'a> Receiver<'a> {
             sent |= platform.works.add(onward, bytes);
         }
         if sent { Ok(()) } else { Err(Drop::Discarded) }
+    }
+
+    /// Holds a frame against the limit of its class.
+    fn police(&self, class: u8, bytes: &[u8], parsed: &Parsed, now: u64) -> Result<(), Drop> {
+        let place = usize::from(class);
+        let policer = self.side.config.classes.get(place).and_then(|class| class.policer);
+        let Some(policer) = policer else { return Ok(()) };
+        let before = if policer.from_layer3 { parsed.ip.map_or(0, |ip| ip.start) } else { 0 };
+        let length = bytes.len().saturating_sub(before);
+        let color = match self.side.meters.get(place) {
+            Some(Some(meter)) => meter.color(length, now),
+            _ => policer.initial,
+        };
+        self.interface.counters.add_policed(class, color);
+        if policer.drops && color == Color::Red { Err(Drop::Discarded) } else { Ok(()) }
     }
 
     /// The queue that was chosen.

@@ -191,7 +191,7 @@ impl Queue {
 impl Interface {
     /// The record of a queue: one of its own, one of its class, or the one that
     /// was assigned.
-    fn record_of(&self, tc: u8, index: u8) -> Result<u8, Refusal> {
+    pub(super) fn record_of(&self, tc: u8, index: u8) -> Result<u8, Refusal> {
         let place = self.resources.place(queue_type::RX, 0, tc, index)?;
         let assigned = self.settings.queues.queues.get(place).and_then(|queue| queue.record);
         let own = || {

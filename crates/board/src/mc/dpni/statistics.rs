@@ -56,7 +56,11 @@ pub(super) fn page(state: &State, id: u32, get: &dpni::GetStatistics) -> Result<
             let volume = wriop.refused(id, class);
             [volume.frames, volume.bytes, 0, 0, 0, 0, 0]
         }
-        5 => [0; 7],
+        5 => {
+            interface.resources.place(queue_type::RX, 0, class, 0)?;
+            let [green, yellow, red] = wriop.policed(id, class);
+            [red, yellow, green, 0, 0, 0, 0]
+        }
         6 => [waiting(state, interface), 0, 0, 0, 0, 0, 0],
         _ => {
             return Err(

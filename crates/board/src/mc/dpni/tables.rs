@@ -8,8 +8,8 @@ use super::{Answer, Call, Limits, State, addressed, dump};
 use crate::mc::refusal::{Because, Refusal};
 use crate::mc::rules::{self, KeyAndMask, KeyAt, KeyLimits};
 use crate::wriop::{
-    self, KeyProfile, QosAction, QosMiss, QosTable, Rule, Spread, Steering, SteeringAction,
-    SteeringMiss,
+    self, Color, KeyProfile, MeterConfig, MeterMode, MeterUnit, QosAction, QosMiss, QosTable, Rule,
+    Spread, Steering, SteeringAction, SteeringMiss,
 };
 use mc_abi::{
     ObjectId, ObjectType, Status, Token,
@@ -34,7 +34,13 @@ const FS_REDIRECT_RX: u16 = 0x08;
 const FS_REDIRECT_ONE: u16 = 0x18;
 const FS_REDIRECT_MANY: u16 = 0x20;
 const FS_UPDATE: u16 = 0x40;
-/// Bits of [`Policer::options`].
+/// Codes of [`Policer`].
+const POLICER_OFF: u8 = 0;
+const POLICER_TWO_RATE: u8 = 2;
+const POLICER_DIFFERENTIATED: u8 = 3;
+const POLICER_FRAMES: u8 = 1;
+const POLICER_DROPS_RED: u32 = 0x2;
+/// Bits of its options.
 const POLICING_OPTIONS: u32 = 0x7;
 
 /// Rules and how classes spread frames.
@@ -133,6 +139,32 @@ impl Settings {
     pub fn qos_table(&self) -> Option<QosTable> {
         let Qos { key, miss } = self.qos.as_ref()?;
         Some(QosTable { key: key.clone(), rules: self.qos_rules.clone(), miss: *miss })
+    }
+
+    /// What limits a class.
+    pub fn policer(&self, tc: u8) -> Option<wriop::Policer> {
+        let policer = self.classes.get(usize::from(tc))?.policer;
+        let initial = *Color::ALL.get(usize::from(policer.default_color))?;
+        let mode = match policer.mode {
+            POLICER_OFF => return None,
+            POLICER_TWO_RATE => Some(MeterMode::TwoRate),
+            POLICER_DIFFERENTIATED => Some(MeterMode::Differentiated),
+            _ => None,
+        };
+        let frames = policer.units == POLICER_FRAMES;
+        // Kilobits or frames.
+        let unit = if frames { 1 } else { 1000 };
+        let meter = mode.map(|mode| MeterConfig {
+            mode,
+            unit: if frames { MeterUnit::Frames } else { MeterUnit::Bytes },
+            committed_rate: u64::from(policer.committed_rate) * unit,
+            committed_burst: policer.committed_burst,
+            excess_rate: u64::from(policer.excess_rate) * unit,
+            excess_burst: policer.excess_burst,
+            initial,
+        });
+        let drops = policer.options & POLICER_DROPS_RED != 0;
+        Some(wriop::Policer { meter, initial, from_layer3: policer.units == 0, drops })
     }
 
     /// How a class spreads its frames.

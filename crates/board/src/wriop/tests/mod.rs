@@ -6,4 +6,4 @@ mod demux;
 mod ports;
 mod receiving;
 mod sending;
-pub(super) mod testing;
+pub(crate) mod testing;
