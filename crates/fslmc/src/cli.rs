@@ -5,6 +5,7 @@ use crate::{
     artifacts::Driver,
     faults,
     kernel::{self, KernelChoice, KernelChoiceError},
+    trace::{self, Filter},
 };
 use board::{Soc, faults::Rule};
 use clap::{Args, Parser, Subcommand};
@@ -234,6 +235,11 @@ pub struct MachineArgs {
     /// Log each Management Complex command, decoded, to FILE (default: standard error).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub trace: Option<PathBuf>,
+
+    /// Leave out of the trace what does not fit: command, object, status or container. May be
+    /// repeated; all must fit.
+    #[arg(long, value_name = "KEY[!]=VALUE,...", value_parser = trace::filter, requires = "trace")]
+    pub trace_filter: Vec<Filter>,
 
     /// Delay Management Complex commands. May be repeated.
     #[arg(long, value_name = "[COMMAND=]TIME", value_parser = faults::delay)]

@@ -14,11 +14,13 @@ pub mod faults;
 pub mod image;
 mod interrupt;
 pub mod kernel;
+pub mod log;
 pub mod machine;
 mod progress;
 pub mod root;
 pub mod run;
 pub mod session;
 mod terminal;
+pub mod trace;
 
 pub use progress::progress;

@@ -12,7 +12,6 @@ use fslmc::{
 };
 use miette::{IntoDiagnostic, Result};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
@@ -20,8 +19,7 @@ fn main() -> Result<ExitCode> {
     miette::set_hook(Box::new(|_| {
         Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
     }))?;
-    let filter = EnvFilter::try_from_env("FSLMC_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    fslmc::log::init();
     let code = match cli.command {
         Command::Demo(args) => demo::demo(&args)?,
         Command::Run(args) => run::run(&args)?,

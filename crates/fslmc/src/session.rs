@@ -8,21 +8,19 @@ use crate::{
     machine::{self, Machine, Options},
     progress::progress,
     root::Root,
+    trace,
 };
 use board::{
     dpl::{Dpc, Dpl, Loader},
     faults::Faults,
-    mc::{Record, Tracer},
 };
 use board_qemu::{LineHook, SharedDirectory, StopHandle};
-use miette::{Context, IntoDiagnostic, Result, miette};
+use miette::{Result, miette};
 use setup::{Packages, Userland};
 use std::{
-    fs::File,
-    io::{BufWriter, Write},
     path::Path,
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -103,7 +101,11 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
         ports,
         containers: args.containers,
         faults,
-        tracer: args.trace.as_deref().map(tracer).transpose()?,
+        tracer: args
+            .trace
+            .as_deref()
+            .map(|file| trace::tracer(file, args.trace_filter.clone()))
+            .transpose()?,
         soc: args.soc.clone(),
         append: args.append.join(" "),
         shared: request.shared,
@@ -161,29 +163,6 @@ fn layouts(packages: &Packages, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)
 /// The device tree compiler; where it is missing, starting it says so.
 pub fn dtc(packages: &Packages) -> Command {
     packages.command("dtc").unwrap_or_else(|_| Command::new("dtc"))
-}
-
-/// Writes each command's record on a line of its own, with the time since now.
-fn tracer(file: &Path) -> Result<Tracer> {
-    let out: Box<dyn Write + Send> = if file == Path::new("-") {
-        Box::new(std::io::stderr())
-    } else {
-        let file = File::create(file)
-            .into_diagnostic()
-            .with_context(|| format!("creating the trace {}", file.display()))?;
-        Box::new(BufWriter::new(file))
-    };
-    let out = Mutex::new(Some(out));
-    let start = Instant::now();
-    Ok(Arc::new(move |record: &Record| {
-        let mut slot = out.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(out) = slot.as_mut() else { return };
-        let seconds = start.elapsed().as_secs_f64();
-        if let Err(error) = writeln!(out, "{seconds:10.6} {record}").and_then(|()| out.flush()) {
-            tracing::error!(%error, "the trace ends here: it cannot be written");
-            *slot = None;
-        }
-    }))
 }
 
 fn console(file: Option<&Path>) -> (Option<std::path::PathBuf>, Option<LineHook>) {

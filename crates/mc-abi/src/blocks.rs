@@ -15,6 +15,8 @@ pub mod link_options {
     pub const ASYM_PAUSE: u64 = 8;
     /// Priority flow control; `dpni` only.
     pub const PFC_PAUSE: u64 = 16;
+
+    names!(AUTONEG, HALF_DUPLEX, PAUSE, ASYM_PAUSE, PFC_PAUSE);
 }
 
 layout! {
@@ -23,7 +25,7 @@ layout! {
         /// Mbit/s.
         rate: u32 @ 0,
         /// Bits of [`link_options`].
-        options: u64 @ 8,
+        options: u64 @ 8 named link_options::NAMES,
         /// What the partner shall be notified of.
         advertising: u64 @ 16 since 2,
     }
@@ -49,7 +51,7 @@ layout! {
         /// Mbit/s.
         rate: u32 @ 4,
         /// Bits of [`link_options`].
-        options: u64 @ 12,
+        options: u64 @ 12 named link_options::NAMES,
         /// What the physical side can do.
         supported: u64 @ 20 since 2,
         /// What it tells its partner that it can do.
@@ -241,7 +243,7 @@ layout! {
         /// How many regions it has.
         regions: u8 @ 11,
         /// See [`dprc::state`](crate::dprc::state).
-        state: u32 @ 12,
+        state: u32 @ 12 named crate::dprc::state::NAMES,
         /// Version of its family.
         version_major: u16 @ 16,
         /// Version of its family.

@@ -27,6 +27,8 @@ pub mod option {
     pub const PL: u32 = 0x80;
     /// All options.
     pub const ALL: u32 = SPAWN | ALLOC | OBJ_CREATE | TOPOLOGY_CHANGES | AIOP | IRQ_CFG | PL;
+
+    names!(SPAWN, ALLOC, OBJ_CREATE, TOPOLOGY_CHANGES, AIOP, IRQ_CFG, PL);
 }
 
 /// Events of a container's interrupt.
@@ -45,6 +47,16 @@ pub mod event {
     pub const OBJ_DESTROYED: u32 = 0x20;
     /// An object was made in the container.
     pub const OBJ_CREATED: u32 = 0x40;
+
+    names!(
+        OBJ_ADDED,
+        OBJ_REMOVED,
+        RES_ADDED,
+        RES_REMOVED,
+        CONTAINER_DESTROYED,
+        OBJ_DESTROYED,
+        OBJ_CREATED
+    );
 }
 
 /// Options of [`Assign`] and [`Unassign`].
@@ -55,6 +67,8 @@ pub mod request {
     pub const ALIGNED: u32 = 0x2;
     /// The object is to be plugged.
     pub const PLUGGED: u32 = 0x4;
+
+    names!(EXPLICIT, ALIGNED, PLUGGED);
 }
 
 /// States of an object in its description.
@@ -63,6 +77,8 @@ pub mod state {
     pub const OPEN: u32 = 0x1;
     /// A driver may bind to it.
     pub const PLUGGED: u32 = 0x2;
+
+    names!(OPEN, PLUGGED);
 }
 
 /// Option of [`Reset`]: leaves the containers below alone.
@@ -111,7 +127,7 @@ commands! {
         /// Isolation id: what the SMMU tells its transactions apart by.
         icid: u32 @ 4,
         /// [Options](option).
-        options: u32 @ 8,
+        options: u32 @ 8 named option::NAMES,
         /// Number of its command portal.
         portal: u32 @ 12,
     };
@@ -127,7 +143,7 @@ commands! {
     /// Makes a container below.
     CreateContainer = 0x151, version 2 {
         /// [Options](option).
-        options: u32 @ 0,
+        options: u32 @ 0 named option::NAMES,
         /// [`ICID_FROM_POOL`] or a number.
         icid: u32 @ 4,
         /// [`PORTAL_FROM_POOL`] or a number.
@@ -173,7 +189,7 @@ commands! {
         /// A child, or the container itself.
         container: u32 @ 0,
         /// Options: see [`request`].
-        options: u32 @ 4,
+        options: u32 @ 4 named request::NAMES,
         /// How many resources.
         count: u32 @ 8,
         /// The first number, or what it is to be a multiple of.
@@ -187,7 +203,7 @@ commands! {
         /// The child.
         child: u32 @ 0,
         /// Options: see [`request`].
-        options: u32 @ 4,
+        options: u32 @ 4 named request::NAMES,
         /// How many resources.
         count: u32 @ 8,
         /// The first number, or what it is to be a multiple of.

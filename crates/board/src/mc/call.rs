@@ -45,7 +45,7 @@ impl Call {
     pub fn answer<W: Wire>(&self, reply: &W) -> Result<Answer, Refusal> {
         let mut params = Params::ZERO;
         reply.encode(&mut params, self.version);
-        let text = self.traced.then(|| format!("{reply:?}"));
+        let text = self.traced.then(|| reply.words(self.object.kind).to_string());
         Ok(Answer { params, token: None, text })
     }
 }
@@ -86,7 +86,7 @@ impl fmt::Display for Record {
         }
         write!(f, " {} v{}", self.command, self.header.version())?;
         match self.status {
-            Status::Ok if self.reply.is_empty() || self.reply == "()" => Ok(()),
+            Status::Ok if self.reply.is_empty() => Ok(()),
             Status::Ok => write!(f, " -> {}", self.reply),
             status => {
                 write!(f, " -> {status}")?;

@@ -9,7 +9,7 @@ use super::{
     family::Functions,
 };
 use crate::mc::refusal::{Because, Refusal};
-use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Wire, common, dprc::option};
+use mc_abi::{InWords, Message, ObjectId, ObjectType, Params, Status, Wire, common, dprc::option};
 use std::borrow::Cow;
 
 /// What became of a message, with the words for a trace.
@@ -149,7 +149,7 @@ fn open(
 }
 
 fn api_version(call: &Call, kind: ObjectType) -> Outcome {
-    let text = call.traced.then(|| format!("{kind} GetApiVersion"));
+    let text = call.traced.then(|| format!("GetApiVersion {kind}"));
     let (major, minor) = families::version(kind);
     (text, call.answer(&common::ApiVersion { major, minor }))
 }
@@ -181,7 +181,7 @@ fn create(state: &mut State, call: &Call, kind: ObjectType, params: &Params) -> 
     };
     match allowed() {
         Ok(()) => families::create(state, call, kind, params, call.object.id),
-        Err(status) => (call.traced.then(|| format!("{kind} Create")), Err(status)),
+        Err(status) => (call.traced.then(|| format!("Create {kind}")), Err(status)),
     }
 }
 
@@ -208,7 +208,7 @@ fn common_command(
     params: &Params,
 ) -> Option<Outcome> {
     let command = common::Command::decode(number, call.version, params).ok()?;
-    let text = call.traced.then(|| format!("{command:?}"));
+    let text = call.traced.then(|| command.words(call.object.kind).to_string());
     Some((text, run_common(state, call, functions, &command)))
 }
 

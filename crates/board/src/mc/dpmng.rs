@@ -4,7 +4,7 @@
 use super::{Answer, Call, State, call::Outcome};
 use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
-    DecodeError, Params, Status,
+    DecodeError, InWords, ObjectType, Params, Status,
     dpmng::{self, Command},
 };
 
@@ -12,7 +12,7 @@ use mc_abi::{
 pub(crate) fn run(state: &State, call: &Call, number: u16, params: &Params) -> Option<Outcome> {
     match Command::decode(number, call.version, params) {
         Ok(command) => {
-            let text = call.traced.then(|| format!("{command:?}"));
+            let text = call.traced.then(|| command.words(ObjectType::Dprc).to_string());
             Some((text, handle(state, call, &command)))
         }
         Err(DecodeError::UnknownCommand { .. }) => None,

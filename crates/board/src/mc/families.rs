@@ -4,7 +4,7 @@
 use super::{Call, Family, State, call::Outcome, family::Named};
 use crate::dpl::Config;
 use crate::mc::refusal::{Because, Refusal};
-use mc_abi::{DecodeError, ObjectType, Params, Status, Wire};
+use mc_abi::{DecodeError, InWords, ObjectId, ObjectType, Params, Status, Wire};
 
 /// What is made out of the table of families and the containers.
 macro_rules! families {
@@ -93,9 +93,15 @@ fn create_one<F: Family>(
             );
         }
     };
-    let text = call.traced.then(|| format!("{} {request:?}", F::TYPE));
-    let outcome = state
-        .create::<F>(F::number(&request), container, container, &request)
-        .and_then(|id| call.answer(&mc_abi::common::Created { id }));
+    let text = call
+        .traced
+        .then(|| format!("Create {} {}", F::TYPE, request.words(F::TYPE)).trim_end().to_owned());
+    let outcome =
+        state.create::<F>(F::number(&request), container, container, &request).and_then(|id| {
+            let mut answer = call.answer(&mc_abi::common::Created { id })?;
+            // Made by a container, whose command does not say the family.
+            answer.text = call.traced.then(|| ObjectId::new(F::TYPE, id).to_string());
+            Ok(answer)
+        });
     (text, outcome)
 }

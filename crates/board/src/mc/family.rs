@@ -6,7 +6,7 @@ use super::{Answer, Call, Endpoint, Object, Region, State, call::Outcome};
 use crate::mc::refusal::{Because, Refusal};
 use crate::{fabric::Pass, soc::Soc};
 use mc_abi::{
-    DecodeError, MacAddr, ObjectId, ObjectType, Params, Status, Wire,
+    DecodeError, InWords, MacAddr, ObjectId, ObjectType, Params, Status, Wire,
     blocks::{LinkConfig, LinkState},
 };
 use std::{any::Any, fmt};
@@ -16,7 +16,7 @@ pub(crate) trait Named {
     /// The family.
     const TYPE: ObjectType;
     /// The family's own commands.
-    type Command: fmt::Debug;
+    type Command: InWords;
 
     /// Decodes one of the family's own commands.
     fn decode(number: u16, version: u8, params: &Params) -> Result<Self::Command, DecodeError>;
@@ -193,7 +193,7 @@ impl Functions {
 fn run<F: Family>(state: &mut State, call: &Call, number: u16, params: &Params) -> Option<Outcome> {
     match F::decode(number, call.version, params) {
         Ok(command) => {
-            let text = call.traced.then(|| format!("{command:?}"));
+            let text = call.traced.then(|| command.words(F::TYPE).to_string());
             Some((text, F::handle(state, call, &command)))
         }
         Err(DecodeError::UnknownCommand { .. }) => None,

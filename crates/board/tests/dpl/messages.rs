@@ -369,6 +369,29 @@ fn syntax() {
     insta::assert_snapshot!(findings(source), @r##"eth.dts:4:35: error: syntax error"##);
 }
 
+/// A released configuration had a comment in a port that was commented out: the first end
+/// of a comment ends both.
+#[test]
+fn comment_in_a_comment() {
+    if !have_dtc("comment_in_a_comment") {
+        return;
+    }
+    let source = r#"/dts-v1/;
+/ {
+    ports {
+        mac@17 { link_type = "MAC_LINK_TYPE_PHY"; };
+        /*mac@18 {
+            /* text */
+            link_type = "MAC_LINK_TYPE_PHY";
+        };*/
+    };
+};
+"#;
+    let text = findings(source).to_string();
+    assert!(text.starts_with("eth.dts:7:"), "{text}");
+    assert!(text.contains("error: Properties must precede subnodes"), "{text}");
+}
+
 /// The compiler refuses nodes of one name.
 #[test]
 fn duplicate_nodes() {

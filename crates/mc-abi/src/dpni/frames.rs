@@ -48,7 +48,7 @@ commands! {
         /// One of [`queue_type`](super::queue_type), not `RX_ERR`.
         queue_type: u8 @ 0,
         /// Bits of [`layout_options`](super::layout_options): what changes.
-        options: u16 @ 4,
+        options: u16 @ 4 named super::layout_options::NAMES,
         /// The layout.
         layout: BufferLayout @ 0,
     } -> ();

@@ -71,7 +71,7 @@ commands! {
         /// Number in its class; 255: all.
         index: u8 @ 2,
         /// Bits of [`queue_options`](super::queue_options): what is set.
-        options: u8 @ 3,
+        options: u8 @ 3 named super::queue_options::NAMES,
         /// Where its frames go.
         destination: Destination as DestinationAtEnd @ 8,
         /// The flow context's lowest bits say what is stashed.
