@@ -165,7 +165,9 @@ mod tests {
         assert!(refused(&image, &put("7.3.4")).contains("Linux 7.3.4 by the folder's name"));
         assert!(refused(&image, folder.path()).contains("modules.order"));
         fs::write(folder.path().join("text"), "x").unwrap();
-        assert!(refused(&folder.path().join("text"), &modules).contains("no arm64 kernel image"));
+        assert!(
+            refused(&folder.path().join("text"), &modules).contains("not an arm64 kernel image")
+        );
     }
 
     #[test]
