@@ -3,6 +3,7 @@
 
 mod conservation;
 mod demux;
+mod isolation;
 mod ports;
 mod receiving;
 mod sending;
