@@ -9,6 +9,7 @@ pub mod agent;
 pub mod artifacts;
 pub mod check;
 pub mod cli;
+pub mod control;
 pub mod demo;
 pub mod faults;
 pub mod image;
@@ -22,5 +23,6 @@ pub mod run;
 pub mod session;
 mod terminal;
 pub mod trace;
+pub mod wire;
 
 pub use progress::progress;

@@ -8,7 +8,7 @@ mod pass;
 mod timer;
 
 use crate::{
-    host::{Clock, PortalMemory, Wires},
+    host::{Clock, PortalMemory},
     qbman::{self, Qbman},
     qdma::Qdma,
     smmu::Smmu,
@@ -40,20 +40,13 @@ impl Fabric {
         smmu: Arc<Smmu>,
         portals: Arc<dyn PortalMemory>,
         clock: Arc<dyn Clock>,
-        wires: Arc<dyn Wires>,
+        wriop: Wriop,
     ) -> Arc<Self> {
         let memory = Dma::new(smmu.clone());
         let qbman = Qbman::new(config, portals, memory.clone());
         let timer = Timer::new(clock.clone());
-        Arc::new(Self {
-            qbman,
-            wriop: Wriop::new(wires),
-            qdma: Qdma::default(),
-            memory,
-            smmu,
-            clock,
-            timer,
-        })
+        let qdma = Qdma::default();
+        Arc::new(Self { qbman, wriop, qdma, memory, smmu, clock, timer })
     }
 
     /// The queue and buffer manager.
