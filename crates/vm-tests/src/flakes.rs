@@ -111,8 +111,9 @@ mod tests {
         flakes.record("rust", &names("a b c d"), &names("a b")).unwrap();
         flakes.record("stock", &names("a"), &names("a")).unwrap();
         assert!(!flakes.too_many());
-        let names = ["flaky: rust a", "flaky: rust b", "flaky: stock a", "3 flaky, of at most 3"];
-        assert_eq!(flakes.summary(), names);
+        let expected =
+            ["flaky: rust a", "flaky: rust b", "flaky: stock a", "3 flaky, of at most 3"];
+        assert_eq!(flakes.summary(), expected);
         flakes.record("stock", &names("d"), &names("d")).unwrap();
         assert!(flakes.too_many());
         assert!(flakes.summary().last().unwrap().starts_with("4 flaky, of at most 3"));
