@@ -13,6 +13,5 @@ mod layers;
 mod loader;
 mod portal;
 mod reasons;
-mod record;
 mod resources;
 mod scan;
