@@ -17,7 +17,6 @@ mod interrupt;
 pub mod kernel;
 pub mod log;
 pub mod machine;
-pub mod nested;
 mod progress;
 pub mod root;
 pub mod run;

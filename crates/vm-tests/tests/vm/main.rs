@@ -2,7 +2,6 @@
 //! Tests that boot a guest. They are ignored unless asked for:
 //! `cargo xtask vm [NAME...]`.
 
-mod assign;
 mod conformance;
 mod defects;
 mod faults;
@@ -17,6 +16,7 @@ mod layouts;
 mod management;
 mod recovery;
 mod run;
+mod switches;
 mod vfio;
 mod watching;
 mod wires;
@@ -38,7 +38,6 @@ fn main() {
     let trials = [
         conformance::trials(),
         fuzzing::trials(),
-        assign::trials(),
         recovery::trials(),
         frames::trials(),
         wires::trials(),
@@ -47,6 +46,7 @@ fn main() {
         hotplug::trials(),
         layouts::trials(),
         run::trials(),
+        switches::trials(),
         management::trials(),
         vfio::trials(),
         interrupts::trials(),
