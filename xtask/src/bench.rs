@@ -27,8 +27,6 @@ enum Of {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Benchmark frames that move between interfaces, in process.
-    Frames,
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
@@ -40,14 +38,9 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
             .run()?;
         return Ok(());
     }
-    if let Some(Of::Frames) = &args.of {
-        let quick: &[&str] = if args.quick { &["--", "--quick"] } else { &[] };
-        cmd!(shell, "cargo bench --locked --package board --bench frames {quick...}").run()?;
-        return Ok(());
-    }
     let quick: &[&str] =
         if args.quick { &["--", "--sample-count", "1", "--sample-size", "1"] } else { &[] };
-    cmd!(shell, "cargo bench --locked --package board --bench board --bench qbman {quick...}")
+    cmd!(shell, "cargo bench --locked --package board {quick...}")
         .envs(host_tools::variables(shell)?)
         .run()?;
     if !args.no_vm {

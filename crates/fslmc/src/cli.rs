@@ -11,7 +11,6 @@ use board::{Soc, faults::Rule};
 use clap::{Args, Parser, Subcommand};
 use setup::{DEFAULT_SUITE, Userland};
 use std::path::PathBuf;
-use wires::{CaptureSpec, WireSpec};
 
 /// DPAA2 without hardware: an emulated Layerscape board under unmodified Linux.
 #[derive(Debug, Parser)]
@@ -29,38 +28,11 @@ pub enum Command {
     Demo(Demo),
     /// Boot the board and run a command in it, or a shell.
     Run(Run),
-    /// Show the wires of running boards, and take links up or down.
-    Wire(Wire),
     /// Inspect board layouts.
     #[command(subcommand)]
     Board(Board),
     /// Fetch and unpack what the other commands need.
     Setup(Setup),
-}
-
-/// Shows the wires of running boards, or takes a link up or down.
-#[derive(Debug, Args)]
-pub struct Wire {
-    /// The board, by its process id; needed when several are running.
-    #[arg(long, value_name = "PID")]
-    pub board: Option<u32>,
-
-    /// The port.
-    #[arg(value_name = "dpmac.N", value_parser = port, requires = "to")]
-    pub port: Option<u32>,
-
-    /// What to do with the link of its wire.
-    #[arg(value_name = "up|down")]
-    pub to: Option<Plug>,
-}
-
-/// Where a wire's plug is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Plug {
-    /// Plugged in.
-    Up,
-    /// Unplugged.
-    Down,
 }
 
 /// Inspects board layouts.
@@ -252,32 +224,6 @@ pub struct MachineArgs {
     #[arg(long)]
     pub virtualization: bool,
 
-    /// Plug a wire into an Ethernet port. A port without one has no link. May be repeated.
-    ///
-    /// KIND is what is at the other end:
-    ///   loop                    the port itself
-    ///   dpmac.M                 another port of the board: a cable
-    ///   pcap:in=FILE,out=FILE   files of frames (pcap or pcapng), one or both; out may be
-    ///                           a named pipe that Wireshark reads
-    ///   unix:PATH[,listen]      another board, or any VM with QEMU's -netdev stream; the
-    ///   tcp:HOST:PORT[,listen]  side that listens starts first
-    ///   tap:NAME                a network interface of this machine
-    ///   user                    a network with address translation, as QEMU's: gateway
-    ///                           and DHCP at 10.0.2.2; no rights needed
-    ///
-    /// Behind KIND, after commas: down (not plugged in at first; see `fslmc wire`), and
-    /// faults, of each direction: drop=, duplicate=, corrupt=, reorder= (percent of the
-    /// frames, as 0.1%), delay= (as 2ms), rate= (as 100Mbit), seed=N (which frames).
-    #[arg(long, value_name = "dpmac.N=KIND", verbatim_doc_comment)]
-    pub wire: Vec<WireSpec>,
-
-    /// Write the frames that an interface or port (dpni.N or dpmac.N) receives and sends
-    /// to FILE, in pcapng: those of interfaces with descriptor and annotation in each
-    /// packet's comment. FILE may be shared by several, and be a named pipe that Wireshark
-    /// reads. May be repeated.
-    #[arg(long, value_name = "OBJECT=FILE")]
-    pub capture: Vec<CaptureSpec>,
-
     /// Add to the kernel's command line. May be repeated.
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub append: Vec<String>,
@@ -314,13 +260,6 @@ fn soc(text: &str) -> Result<Soc, String> {
     let names = Soc::ALL.map(|soc| soc.name.to_ascii_lowercase()).join(", ");
     Soc::find(text)
         .ok_or_else(|| format!("{text:?} is not a chip of this board: use one of {names}"))
-}
-
-fn port(text: &str) -> Result<u32, String> {
-    match text.parse::<mc_abi::ObjectId>() {
-        Ok(id) if id.kind == mc_abi::ObjectType::Dpmac => Ok(id.id),
-        _ => Err(format!("{text:?} is not an Ethernet port: write dpmac.N")),
-    }
 }
 
 fn container(text: &str) -> Result<String, String> {
@@ -403,27 +342,6 @@ mod tests {
         assert_eq!(named(chip(&["--soc", "ls1088a"])), "LS1088A");
         let error = chip(&["--soc", "ls1043a"]).unwrap_err();
         assert!(error.contains("use one of lx2160a, ls2088a, ls1088a"), "{error}");
-    }
-
-    #[test]
-    fn wires_are_understood_or_explained() {
-        let parse = |wire: &str| Cli::try_parse_from(["fslmc", "run", "--wire", wire]);
-        let Ok(Cli { command: Command::Run(run) }) = parse("dpmac.1=loop,drop=1%") else {
-            panic!("refused")
-        };
-        assert_eq!(run.machine.wire[0].port, 1);
-        let error = parse("dpmac.1=lop").unwrap_err().to_string();
-        assert!(error.contains("tap:NAME"), "{error}");
-        let wire = |words: &[&str]| {
-            Cli::try_parse_from(["fslmc", "wire"].iter().chain(words)).map_err(|e| e.to_string())
-        };
-        let Ok(Cli { command: Command::Wire(command) }) = wire(&["dpmac.3", "down"]) else {
-            panic!("refused")
-        };
-        assert_eq!((command.port, command.to), (Some(3), Some(Plug::Down)));
-        assert!(wire(&[]).is_ok());
-        assert!(wire(&["dpmac.3"]).unwrap_err().contains("up|down"));
-        assert!(wire(&["dpni.3", "up"]).unwrap_err().contains("dpmac.N"));
     }
 
     #[test]

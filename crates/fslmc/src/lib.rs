@@ -9,7 +9,6 @@ pub mod agent;
 pub mod artifacts;
 pub mod check;
 pub mod cli;
-pub mod control;
 pub mod demo;
 pub mod faults;
 pub mod image;
@@ -23,6 +22,5 @@ pub mod run;
 pub mod session;
 mod terminal;
 pub mod trace;
-pub mod wire;
 
 pub use progress::progress;

@@ -8,7 +8,7 @@ use fslmc::{
     cli::{self, Cli, Command},
     demo,
     kernel::KernelChoice,
-    progress, root, run, session, wire,
+    progress, root, run, session,
 };
 use miette::{IntoDiagnostic, Result};
 use std::process::ExitCode;
@@ -31,10 +31,6 @@ fn main() -> Result<ExitCode> {
         }
         Command::Board(cli::Board::Default) => {
             check::print_default()?;
-            0
-        }
-        Command::Wire(args) => {
-            wire::wire(&args)?;
             0
         }
         Command::Setup(args) => {

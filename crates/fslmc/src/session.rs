@@ -89,7 +89,6 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
     for rule in args.inject.iter().chain(&args.delay) {
         faults.add(rule.clone());
     }
-    captures_without_object(args, &layout);
     let (console_file, console_hook) = console(args.console.as_deref());
     let options = Options {
         machine: board_qemu::Machine {
@@ -108,8 +107,6 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
             .map(|file| trace::tracer(file, args.trace_filter.clone()))
             .transpose()?,
         soc: args.soc.clone(),
-        wires: args.wire.clone(),
-        captures: args.capture.clone(),
         append: args.append.join(" "),
         shared: request.shared,
         root: root.map(Arc::new),
@@ -161,19 +158,6 @@ fn layouts(packages: &Packages, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)
         }
     };
     Ok((layout, ports))
-}
-
-/// An object can be made later, but a number that was meant otherwise is more likely.
-fn captures_without_object(args: &MachineArgs, layout: &Dpl) {
-    for capture in &args.capture {
-        let object = capture.object;
-        if !layout.objects.iter().any(|other| other.name() == object) {
-            eprintln!(
-                "fslmc: warning: --capture {object}: the layout has no {object}; nothing is \
-                 captured until one is created"
-            );
-        }
-    }
 }
 
 /// The device tree compiler; where it is missing, starting it says so.

@@ -50,12 +50,6 @@ impl Link {
         self.change(|state| state.connected = connected);
     }
 
-    /// Whether the plug is in, and whether something is at the other end.
-    pub fn state(&self) -> (bool, bool) {
-        let state = self.state.lock();
-        (state.plugged, state.connected)
-    }
-
     /// The ports of the wire.
     pub fn ports(&self) -> &[u32] {
         &self.ports

@@ -3,10 +3,9 @@
 
 use super::Fabric;
 use crate::{
-    host::{BusError, GuestMemory, IrqLines, NoCapture, NoPortalMemory, NoWires, SystemClock},
+    host::{BusError, GuestMemory, IrqLines, NoPortalMemory, NoWires, SystemClock},
     smmu::Smmu,
     soc::Soc,
-    wriop::Wriop,
 };
 use std::sync::Arc;
 
@@ -16,8 +15,7 @@ impl Fabric {
     pub fn detached(soc: &Soc) -> Arc<Self> {
         let smmu = Arc::new(Smmu::new(Arc::new(Nothing), Arc::new(Nothing)));
         let portals = Arc::new(NoPortalMemory);
-        let wriop = Wriop::new(Arc::new(NoWires), Arc::new(NoCapture));
-        Self::new(soc.into(), smmu, portals, Arc::new(SystemClock::default()), wriop)
+        Self::new(soc.into(), smmu, portals, Arc::new(SystemClock::default()), Arc::new(NoWires))
     }
 }
 

@@ -8,7 +8,7 @@ mod pass;
 mod timer;
 
 use crate::{
-    host::{Clock, PortalMemory},
+    host::{Clock, PortalMemory, Wires},
     qbman::{self, Qbman},
     qdma::Qdma,
     smmu::Smmu,
@@ -40,13 +40,20 @@ impl Fabric {
         smmu: Arc<Smmu>,
         portals: Arc<dyn PortalMemory>,
         clock: Arc<dyn Clock>,
-        wriop: Wriop,
+        wires: Arc<dyn Wires>,
     ) -> Arc<Self> {
         let memory = Dma::new(smmu.clone());
         let qbman = Qbman::new(config, portals, memory.clone());
         let timer = Timer::new(clock.clone());
-        let qdma = Qdma::default();
-        Arc::new(Self { qbman, wriop, qdma, memory, smmu, clock, timer })
+        Arc::new(Self {
+            qbman,
+            wriop: Wriop::new(wires),
+            qdma: Qdma::default(),
+            memory,
+            smmu,
+            clock,
+            timer,
+        })
     }
 
     /// The queue and buffer manager.

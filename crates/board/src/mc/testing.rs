@@ -7,11 +7,10 @@ use crate::{
     dpl::{Dpc, Dpl},
     fabric::Fabric,
     host::{
-        ManualClock, NoCapture, NoPortalMemory, NoWires,
+        ManualClock, NoPortalMemory, NoWires,
         testing::{NoLines, TestMemory},
     },
     smmu::Smmu,
-    wriop::Wriop,
 };
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire,
@@ -28,8 +27,7 @@ pub(crate) fn booted(config: Config) -> (State, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new());
     let smmu = Arc::new(Smmu::new(Arc::new(TestMemory::new(MEMORY)), Arc::new(NoLines)));
     let portals = Arc::new(NoPortalMemory);
-    let wriop = Wriop::new(Arc::new(NoWires), Arc::new(NoCapture));
-    let fabric = Fabric::new((&config.soc).into(), smmu, portals, clock.clone(), wriop);
+    let fabric = Fabric::new((&config.soc).into(), smmu, portals, clock.clone(), Arc::new(NoWires));
     (State::new(config, fabric, clock.clone()), clock)
 }
 

@@ -20,8 +20,6 @@ pub(super) struct Interface {
     pub engine: Engine,
     /// What it is to those that it is connected to.
     pub end: Endpoint,
-    /// Somebody looks at its frames.
-    pub captured: bool,
     pub transmit: RwLock<TransmitSide>,
     pub receive: RwLock<ReceiveSide>,
     pub counters: Counters,
@@ -34,8 +32,6 @@ pub(super) struct TransmitSide {
     pub icid: u16,
     pub enabled: bool,
     pub peer: Option<Endpoint>,
-    /// The interface's number, where somebody looks at its frames.
-    pub captured: Option<u32>,
     pub config: TransmitConfig,
 }
 
@@ -61,8 +57,8 @@ const BUSY: u8 = 1;
 const AGAIN: u8 = 2;
 
 impl Interface {
-    pub fn new(id: u32, captured: bool) -> Self {
-        Self { captured, ..Self::of(id, Engine::Interface(id), Endpoint::Interface(id)) }
+    pub fn new(id: u32) -> Self {
+        Self::of(id, Engine::Interface(id), Endpoint::Interface(id))
     }
 
     /// An interface that is part of another object.
@@ -71,7 +67,6 @@ impl Interface {
             id,
             engine,
             end,
-            captured: false,
             transmit: RwLock::default(),
             receive: RwLock::default(),
             counters: Counters::default(),
@@ -88,8 +83,7 @@ impl Interface {
         let stations = Stations::new(&receive.macs);
         let vlans = Vlans::new(&receive);
         let distributor = Distributor::new(&receive);
-        let captured = self.captured.then_some(self.id);
-        let transmit = TransmitSide { icid, enabled, peer, captured, config: transmit };
+        let transmit = TransmitSide { icid, enabled, peer, config: transmit };
         *self.transmit.write() = transmit;
         let mut side = self.receive.write();
         let before = std::mem::take(&mut side.meters);

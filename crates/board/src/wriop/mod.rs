@@ -13,7 +13,6 @@
 //! demultiplexer, then the receive
 //! side of an interface: never two of a kind. A new configuration waits until no frame uses the old one.
 
-mod capture;
 mod checksum;
 mod config;
 mod counters;
@@ -39,9 +38,8 @@ pub(crate) mod tests;
 
 use crate::{
     fabric::{Dma, Pass},
-    host::{Capture, Passing, Wires},
+    host::Wires,
 };
-use mc_abi::{ObjectId, ObjectType};
 use parking_lot::RwLock;
 use std::{cell::RefCell, collections::HashMap, fmt, sync::Arc};
 
@@ -83,12 +81,11 @@ pub struct Wriop {
     switches: RwLock<HashMap<u32, Arc<Switch>>>,
     demuxes: RwLock<HashMap<u32, Arc<Demux>>>,
     wires: Arc<dyn Wires>,
-    capture: Arc<dyn Capture>,
 }
 
 impl fmt::Debug for Wriop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { interfaces, ports, switches, demuxes, wires: _, capture: _ } = self;
+        let Self { interfaces, ports, switches, demuxes, wires: _ } = self;
         f.debug_struct("Wriop")
             .field("interfaces", interfaces)
             .field("ports", ports)
@@ -100,14 +97,13 @@ impl fmt::Debug for Wriop {
 
 impl Wriop {
     /// A board without interfaces, whose ports are connected to `wires`.
-    pub fn new(wires: Arc<dyn Wires>, capture: Arc<dyn Capture>) -> Self {
+    pub fn new(wires: Arc<dyn Wires>) -> Self {
         Self {
             interfaces: RwLock::default(),
             ports: RwLock::default(),
             switches: RwLock::default(),
             demuxes: RwLock::default(),
             wires,
-            capture,
         }
     }
 
@@ -124,10 +120,7 @@ impl Wriop {
         let known = self.port(id);
         let port = known.unwrap_or_else(|| {
             let mut ports = self.ports.write();
-            ports
-                .entry(id)
-                .or_insert_with(|| Arc::new(Port::new(id, self.wants(ObjectType::Dpmac, id))))
-                .clone()
+            ports.entry(id).or_insert_with(|| Arc::new(Port::new(id))).clone()
         });
         port.configure(config);
         self.wires.port_changed(id, config.peer.is_some());
@@ -148,7 +141,6 @@ impl Wriop {
         }
         port::padded(frame, |frame| {
             port.count_received(frame);
-            self.seen_at(&port, true, frame);
             let Some(peer) = port.peer() else { return port.count_discarded() };
             let from = Some(Endpoint::Port(port.id));
             self.with_platform(queues, memory, pass, |platform, _| {
@@ -168,21 +160,8 @@ impl Wriop {
     fn send(&self, port: &Port, frame: &[u8]) {
         port::padded(frame, |frame| {
             port.count_sent(frame);
-            self.seen_at(port, false, frame);
             self.wires.send(port.id, frame);
         });
-    }
-
-    fn wants(&self, kind: ObjectType, id: u32) -> bool {
-        self.capture.wants(ObjectId::new(kind, id))
-    }
-
-    fn seen_at(&self, port: &Port, received: bool, frame: &[u8]) {
-        if port.captured {
-            let object = ObjectId::new(ObjectType::Dpmac, port.id);
-            let passing = Passing { object, received, frame, fd: None, annotation: &[] };
-            self.capture.passes(&passing);
-        }
     }
 
     fn port(&self, id: u32) -> Option<Arc<Port>> {
@@ -203,10 +182,7 @@ impl Wriop {
         let known = self.interfaces.read().get(&id).cloned();
         let interface = known.unwrap_or_else(|| {
             let mut interfaces = self.interfaces.write();
-            interfaces
-                .entry(id)
-                .or_insert_with(|| Arc::new(Interface::new(id, self.wants(ObjectType::Dpni, id))))
-                .clone()
+            interfaces.entry(id).or_insert_with(|| Arc::new(Interface::new(id))).clone()
         });
         interface.configure(config);
     }
@@ -233,8 +209,7 @@ impl Wriop {
         with: impl FnOnce(&mut Platform<Q>, &mut Vec<u8>),
     ) {
         SCRATCH.with_borrow_mut(|Scratch { frame, works }| {
-            let capture = &*self.capture;
-            with(&mut Platform { queues, memory, pass, works, capture }, frame);
+            with(&mut Platform { queues, memory, pass, works }, frame);
         });
     }
 
@@ -278,7 +253,6 @@ struct Platform<'a, Q> {
     memory: &'a Dma,
     pass: &'a mut Pass,
     works: &'a mut Works,
-    capture: &'a dyn Capture,
 }
 
 /// Memory that a thread uses for one frame after the other.

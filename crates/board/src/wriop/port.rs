@@ -56,17 +56,14 @@ pub struct PortConfig {
 #[derive(Debug)]
 pub(super) struct Port {
     pub id: u32,
-    /// Somebody looks at its frames.
-    pub captured: bool,
     config: RwLock<PortConfig>,
     counters: [AtomicU64; PORT_COUNTERS],
 }
 
 impl Port {
-    pub fn new(id: u32, captured: bool) -> Self {
+    pub fn new(id: u32) -> Self {
         Self {
             id,
-            captured,
             config: RwLock::default(),
             counters: [const { AtomicU64::new(0) }; PORT_COUNTERS],
         }

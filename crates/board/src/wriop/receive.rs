@@ -2,7 +2,7 @@
 //! Receiving: filters, errors, the queue of a frame, and its buffers.
 
 use super::{
-    Platform, Queues, capture, checksum,
+    Platform, Queues, checksum,
     config::{Endpoint, Layout, Pool, ReceiveQueue},
     counters::{Cast, Tally, Volume},
     distribution::{Choice, Chosen},
@@ -329,9 +329,6 @@ impl<'a> Receiver<'a> {
         written.map_err(|_| Drop::Discarded)?;
         let fd = self.descriptor(placed, frame, destination);
         if platform.queues.enqueue(destination.queue.fqid, &fd, platform.pass) {
-            if self.interface.captured {
-                capture::received(self.interface.id, frame.bytes, &fd, &annotation, platform);
-            }
             return Ok(());
         }
         let volume = Volume { frames: 1, bytes: frame.bytes.len() as u64 };

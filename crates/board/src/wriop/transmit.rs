@@ -3,7 +3,7 @@
 //! connected to, and then their confirmation or the release of their buffers.
 
 use super::{
-    Platform, Queues, Wriop, capture, checksum,
+    Platform, Queues, Wriop, checksum,
     config::{Endpoint, TransmitQueue},
     counters::{Cast, Tally, Volume},
     forward::Onward,
@@ -142,9 +142,6 @@ fn send<Q: Queues>(
                 }
                 parsed
             });
-            if let Some(id) = side.captured {
-                capture::sent(id, bytes, fd, side, platform);
-            }
             match way {
                 Way::Interface(receiver) => {
                     tally.sent(Cast::of(bytes), bytes.len());

@@ -7,15 +7,13 @@ mod failures;
 mod program;
 mod run;
 mod userland;
-mod wires;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::time::Instant;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials =
-        [userland::trials(), check::trials(), run::trials(), wires::trials(), failures::trials()];
+    let trials = [userland::trials(), check::trials(), run::trials(), failures::trials()];
     let boots = (arguments.include_ignored || arguments.ignored) && !arguments.list;
     if boots && let Err(error) = userland::prepare() {
         // Tests that need them fail and say so again.

@@ -2,6 +2,7 @@
 //! Tests that boot a guest. They are ignored unless asked for:
 //! `cargo xtask vm [NAME...]`.
 
+mod cases;
 mod conformance;
 mod defects;
 mod faults;
@@ -16,10 +17,8 @@ mod layouts;
 mod management;
 mod recovery;
 mod run;
-mod switches;
 mod vfio;
 mod watching;
-mod wires;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
@@ -40,14 +39,13 @@ fn main() {
         fuzzing::trials(),
         recovery::trials(),
         frames::trials(),
-        wires::trials(),
         kvm::trials(),
         kernels::trials(),
         hotplug::trials(),
         layouts::trials(),
         run::trials(),
-        switches::trials(),
         management::trials(),
+        cases::trials(),
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),

@@ -3,7 +3,6 @@
 
 mod conservation;
 mod demux;
-mod isolation;
 mod ports;
 mod receiving;
 mod sending;
