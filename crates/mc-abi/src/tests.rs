@@ -5,29 +5,12 @@ pub(crate) mod vectors;
 
 use crate::*;
 use proptest::prelude::*;
-use std::{collections::BTreeSet, format, vec, vec::Vec};
+use std::{collections::BTreeSet, format, vec::Vec};
 
 fn families() -> Vec<(&'static str, &'static [CommandInfo])> {
-    vec![
-        ("common", common::COMMANDS),
-        ("dpaiop", dpaiop::COMMANDS),
-        ("dpbp", dpbp::COMMANDS),
-        ("dpci", dpci::COMMANDS),
-        ("dpcon", dpcon::COMMANDS),
-        ("dpdbg", dpdbg::COMMANDS),
-        ("dpdcei", dpdcei::COMMANDS),
-        ("dpdmai", dpdmai::COMMANDS),
-        ("dpdmux", dpdmux::COMMANDS),
-        ("dpio", dpio::COMMANDS),
-        ("dpmac", dpmac::COMMANDS),
-        ("dpmcp", dpmcp::COMMANDS),
-        ("dpmng", dpmng::COMMANDS),
-        ("dpni", dpni::COMMANDS),
-        ("dprc", dprc::COMMANDS),
-        ("dprtc", dprtc::COMMANDS),
-        ("dpseci", dpseci::COMMANDS),
-        ("dpsw", dpsw::COMMANDS),
-    ]
+    let of_objects = ObjectType::ALL.map(|kind| (kind.name(), commands(kind)));
+    let others = [("common", common::COMMANDS), ("dpmng", dpmng::COMMANDS)];
+    of_objects.into_iter().chain(others).collect()
 }
 
 /// A stream of random words (splitmix64).

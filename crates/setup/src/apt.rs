@@ -542,7 +542,7 @@ mod tests {
                     E: Unable to correct problems, you have held broken packages.\n";
         let error = failure("x", ExitStatus::from_raw(100 << 8), said).to_string();
         assert!(error.contains("systemd-sysv : Conflicts: sysvinit-core"), "{error}");
-        assert!(error.contains("cannot be there together"), "{error}");
+        assert!(error.contains("cannot be installed together"), "{error}");
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Cache {
     ///
     /// # Errors
     /// As for [`Cache::ensure`]; [`Error::Apt`] for a package that the suite does not
-    /// have, and for packages that cannot be there together.
+    /// have, and for packages that cannot be installed together.
     pub fn userland(&self, request: &Userland, progress: &dyn Progress) -> Result<Image> {
         userland::open(self, request, false, progress)
     }

@@ -357,15 +357,23 @@ impl TestVm {
         name: &str,
         wanted: impl Fn(Option<&BusDevice>) -> bool,
     ) -> Result<()> {
+        self.wait_for_devices(|devices| {
+            let device = devices.iter().find(|device| device.name == name);
+            ensure!(wanted(device), "{name} stays {device:?}");
+            Ok(())
+        })
+    }
+
+    /// Waits until the devices of the bus are as `check` wants them: Linux hears of
+    /// changes by interrupts, and a scan of its that meets another change is put right by
+    /// the next one.
+    pub fn wait_for_devices(&mut self, check: impl Fn(&[BusDevice]) -> Result<()>) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let devices = self.devices()?;
-            let device = devices.iter().find(|device| device.name == name);
-            if wanted(device) {
-                return Ok(());
+            match check(&self.devices()?) {
+                Err(_) if Instant::now() < end => thread::sleep(Duration::from_millis(50)),
+                outcome => return outcome,
             }
-            ensure!(Instant::now() < end, "{name} stays {device:?}");
-            thread::sleep(Duration::from_millis(50));
         }
     }
 

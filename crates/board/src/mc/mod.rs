@@ -12,10 +12,10 @@
 //! - Plain data: `pools`, `session`, `irq`, `delayed`, `call`, `refusal`.
 //! - Services, most of them methods of `State`: `state`, `object`, `family`,
 //!   `containers`, `portals`, `connections`, `link`, `queue`, and on top of these
-//!   `interfaces`, `opr`, `rules`, `table_dump`, `assignment` and `resources`. They see an object as what
-//!   the traits of `family` say of it. The first six name each other: a family's
-//!   functions take the state, which holds objects with their family's functions,
-//!   and the tree of containers is made of objects.
+//!   `interfaces`, `opr`, `rules`, `table_dump`, `assignment` and `resources`. They
+//!   see an object as what the traits of `family` say of it. The first six name each
+//!   other: a family's functions take the state, which holds objects with their
+//!   family's functions, and the tree of containers is made of objects.
 //! - Families (`dp*`): each names services, and no other family.
 //! - `families`: what is made of the table of families.
 //! - `dispatch`, `loader`, `inventory`: from messages and layouts to families.

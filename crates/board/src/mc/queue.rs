@@ -203,16 +203,7 @@ mod tests {
     }
 
     fn numbers(kind: ObjectType) -> Vec<u16> {
-        let own = match kind {
-            ObjectType::Dpio => dpio::COMMANDS,
-            ObjectType::Dpcon => dpcon::COMMANDS,
-            ObjectType::Dpci => dpci::COMMANDS,
-            ObjectType::Dpseci => dpseci::COMMANDS,
-            ObjectType::Dpdmai => dpdmai::COMMANDS,
-            ObjectType::Dpdcei => dpdcei::COMMANDS,
-            ObjectType::Dprtc => dprtc::COMMANDS,
-            _ => dpdbg::COMMANDS,
-        };
+        let own = mc_abi::commands(kind);
         own.iter().chain(common::COMMANDS).map(|command| command.number).collect()
     }
 

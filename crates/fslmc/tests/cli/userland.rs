@@ -163,7 +163,7 @@ fn packages_that_cannot_be_had() -> Result<()> {
     refused("bash=0.1", &["0.1", "bash", "was not found"])?;
     refused(
         "systemd-sysv,sysvinit-core",
-        &["systemd-sysv : Conflicts: sysvinit-core", "cannot be there together"],
+        &["systemd-sysv : Conflicts: sysvinit-core", "cannot be installed together"],
     )?;
     let mut command =
         fslmc(&["run", "--packages", "hello", "--suite", "no-such-suite", "--", "true"]);

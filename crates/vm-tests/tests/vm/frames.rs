@@ -4,17 +4,10 @@
 
 use crate::trial;
 use anyhow::{Context, Result, ensure};
-use fslmc::{
-    artifacts::{Artifacts, Driver},
-    root::Root,
-};
+use fslmc::{artifacts::Driver, root::Root};
 use libtest_mimic::Trial;
 use setup::{Silent, Userland};
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 use vm_tests::{TestVm, TestVmBuilder};
 
 pub fn trials() -> Vec<Trial> {
@@ -34,14 +27,10 @@ const PACKAGES: [&str; 5] = ["dpdk", "ethtool", "iperf3", "iproute2", "tcpdump"]
 
 /// A machine whose interfaces reach each other, with the programs of [`PACKAGES`].
 fn machine(driver: Driver) -> Result<TestVmBuilder> {
-    machine_of(vm_tests::artifacts_with(driver)?, driver)
-}
-
-/// The same of certain artifacts.
-pub fn machine_of(artifacts: &Artifacts, driver: Driver) -> Result<TestVmBuilder> {
+    let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/frames.dts");
     let packages = Userland::new(&PACKAGES, "trixie")?;
-    let root = Root::of_packages(artifacts, &packages, &Silent)?;
-    Ok(TestVm::with_layout(vm_tests::layout_of(&layout())?)
+    let root = Root::of_packages(vm_tests::artifacts_with(driver)?, &packages, &Silent)?;
+    Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
         .driver(driver)
         .limit(Duration::from_secs(300))
         .options(|options| {
@@ -50,11 +39,6 @@ pub fn machine_of(artifacts: &Artifacts, driver: Driver) -> Result<TestVmBuilder
             options.hugepages = 256;
             options.modules.push("fsl-dpaa2-eth".into());
         }))
-}
-
-/// Their layout.
-pub fn layout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/frames.dts")
 }
 
 /// Two connected interfaces of Linux, the second in a network namespace of its
@@ -83,13 +67,13 @@ const TWO_HOSTS: &str = "
 
 /// Lets Linux have the interfaces of the root container. The portals of dprc.2
 /// are out of the way: Linux would spread them over its processors.
-pub fn give_to_linux(vm: &mut TestVm) -> Result<()> {
+fn give_to_linux(vm: &mut TestVm) -> Result<()> {
     vm.bind(&["dprc.2"])?;
     vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])
 }
 
 /// Runs a script between the two hosts.
-pub fn two_hosts(vm: &mut TestVm, script: &str) -> Result<String> {
+fn two_hosts(vm: &mut TestVm, script: &str) -> Result<String> {
     vm.sh(&format!("{TWO_HOSTS}{script}"))
 }
 

@@ -2,7 +2,6 @@
 //! Tests that boot a guest. They are ignored unless asked for:
 //! `cargo xtask vm [NAME...]`.
 
-mod cases;
 mod conformance;
 mod defects;
 mod faults;
@@ -45,7 +44,6 @@ fn main() {
         layouts::trials(),
         run::trials(),
         management::trials(),
-        cases::trials(),
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),
