@@ -25,12 +25,14 @@ use crate::{
             self,
             event,
             token_of,
-            Command,
-            Object, //
+            Command, //
         },
-        pace::Pace,
         portal::State,
         vectors::ObjectId, //
+    },
+    members::{
+        Members,
+        Seen, //
     },
     parameters,
     portal::{
@@ -54,11 +56,7 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    time::{
-        msecs_to_jiffies,
-        Instant,
-        Monotonic, //
-    },
+    time::msecs_to_jiffies,
     workqueue::{
         impl_has_delayed_work,
         new_delayed_work,
@@ -78,6 +76,9 @@ const SETTLE_SOON: u32 = 20;
 /// How often to look for events while there is no interrupt: milliseconds.
 const POLL: u32 = 1000;
 
+/// How long to wait for more events where each one makes a scan: milliseconds.
+const SCAN_LATER: u32 = 50;
+
 /// The index of the container's own interrupt that tells of objects.
 pub(crate) const OWN_IRQ: u8 = 0;
 
@@ -95,6 +96,8 @@ pub(crate) struct Container {
     #[pin]
     bus: Mutex<Option<OpenContainer>>,
     #[pin]
+    members: Members,
+    #[pin]
     vectors: Mutex<Vectors>,
     /// Objects that are open, the container itself included.
     open_objects: Atomic<i32>,
@@ -111,10 +114,6 @@ pub(crate) struct Container {
     /// Set once, when the container is unbound.
     unbinding: Atomic<bool>,
     is_scan_failing: Atomic<bool>,
-    bound_at: Instant<Monotonic>,
-    /// How soon the next scan may be. Locked by the scan alone.
-    #[pin]
-    pace: Mutex<Pace>,
     /// The next scan is for objects, whatever the MC says of events.
     must_scan: Atomic<bool>,
     /// Of the container itself.
@@ -137,16 +136,15 @@ impl WorkItem<SCAN> for Container {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        let start = this.age_ms();
-        let left = this.pace.lock().left(start);
-        if left > 0 {
-            this.counters.delayed_scans.count();
-            return this.scan_within(left);
-        }
         let result = this.rescan();
-        let end = this.age_ms();
-        this.pace.lock().looked(start, end, result.is_err());
-        this.scanned(result);
+        // Looked at every second, a container that does not answer says so once.
+        let was_failing = this.is_scan_failing.xchg(result.is_err(), Relaxed);
+        if let (Err(e), false) = (result, was_failing) {
+            dev_err!(
+                this.dev(),
+                "cannot look for objects that came or went: {e:?}\n"
+            );
+        }
     }
 }
 
@@ -210,6 +208,7 @@ impl Container {
                 token: Atomic::new(bus.token().into()),
                 portal <- Portal::new(bus.portal_address(), State::Idle),
                 bus <- new_mutex!(Some(bus), "Container::bus"),
+                members <- Members::new(),
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
                 open_objects: Atomic::new(0),
                 is_open: Atomic::new(false),
@@ -219,8 +218,6 @@ impl Container {
                 known_objects: Atomic::new(0),
                 unbinding: Atomic::new(false),
                 is_scan_failing: Atomic::new(false),
-                bound_at: Instant::now(),
-                pace <- new_mutex!(Pace::default(), "Container::pace"),
                 must_scan: Atomic::new(false),
                 scan <- new_delayed_work!("Container::scan"),
                 settle <- new_delayed_work!("Container::settle"),
@@ -232,18 +229,13 @@ impl Container {
     /// Lets the objects go, waits for who has them open, and closes the container.
     pub(crate) fn unbind(self: &Arc<Self>) {
         self.unbinding.store(true, Relaxed);
-        if let Some(bus) = &*self.bus.lock() {
-            bus.remove_all();
-        }
-        // Nobody has anything of the container open now, and no interrupt comes any more.
-        let _ = self.vectors.lock().free();
         work::cancel_delayed_sync::<_, SETTLE>(self);
         work::cancel_delayed_sync::<_, SCAN>(self);
+        self.members.remove_all();
+        // Nobody has anything of the container open now, and no interrupt comes any more.
+        let _ = self.vectors.lock().free();
         registry::remove(self);
         let mut bus = self.bus.lock().take();
-        if bus.is_none() {
-            return;
-        }
         // The bus closes the container by a command.
         let _ = self.portal.lent_to_bus(|| {
             drop(bus.take());
@@ -253,6 +245,16 @@ impl Container {
             dev_warn!(self.dev(), "is not closed: its portal takes no commands\n");
             bus.abandon();
         }
+    }
+
+    /// The container is not what it was: takes all that is in it from who has it open.
+    pub(crate) fn revoke(&self) {
+        self.members.revoke_all();
+        self.portal.revoke();
+    }
+
+    pub(crate) fn members(&self) -> &Members {
+        &self.members
     }
 
     pub(crate) fn device(&self) -> &fsl_mc::Device {
@@ -356,7 +358,13 @@ impl Container {
         self.settle_within(SETTLE_SOON);
     }
 
-    /// Starts looking for objects that come and go.
+    /// Something was waited for that has come to pass.
+    pub(crate) fn changed(self: &Arc<Self>) {
+        self.must_scan.store(true, Relaxed);
+        self.scan_within(0);
+    }
+
+    /// Begins to look for objects that come and go.
     pub(crate) fn listen(self: &Arc<Self>) {
         self.settle_within(0);
     }
@@ -364,12 +372,14 @@ impl Container {
     /// Something happened to the container. Callable in interrupt context.
     ///
     /// With `is_acknowledged`, who acknowledges events is the holder, who may have done it
-    /// already: then only a scan tells what has changed.
+    /// already: then only a scan tells what has changed. It waits a little for more to happen.
     pub(crate) fn interrupted(self: &Arc<Self>, is_acknowledged: bool) {
         if is_acknowledged {
             self.must_scan.store(true, Relaxed);
+            self.scan_within(SCAN_LATER);
+        } else {
+            self.scan_within(0);
         }
-        self.scan_within(0);
     }
 
     /// Resets an object of the container, or the container.
@@ -452,119 +462,109 @@ impl Container {
     }
 
     /// Binds the objects that the container has when it is bound itself.
-    fn bind_objects(&self) -> Result {
-        let guard = self.bus.lock();
-        let bus = guard.as_ref().ok_or(ENODEV)?;
-        self.portal.lent_to_bus(|| bus.scan())?;
-        let mut objects: KVec<ARef<fsl_mc::Device>> = KVec::new();
-        let mut result = Ok(());
-        bus.for_each(|device| {
-            if let Err(e) = objects.push(device.into(), GFP_KERNEL) {
-                result = Err(e);
+    fn bind_objects(self: &Arc<Self>) -> Result {
+        {
+            let guard = self.bus.lock();
+            let bus = guard.as_ref().ok_or(ENODEV)?;
+            // Before the bus looks: what is made again meanwhile differs then from what is
+            // listed later.
+            let mut seen = self.list()?;
+            self.portal.lent_to_bus(|| bus.scan())?;
+            let devices = bus.added()?;
+            let count = i32::try_from(devices.len()).unwrap_or(i32::MAX);
+            self.known_objects.store(count, Relaxed);
+            for device in devices {
+                let its = take(&mut seen, |seen| device.is_of(&seen.object));
+                if its.is_none() {
+                    self.must_scan.store(true, Relaxed);
+                }
+                self.members.add(self, device, its)?;
             }
-        });
-        let count = i32::try_from(objects.len()).unwrap_or(i32::MAX);
-        self.known_objects.store(count, Relaxed);
-        for object in &objects {
-            registry::bind_pending(object);
         }
-        Ok(result?)
+        // With no lock held: one of them may be a container.
+        self.members.bind_pending();
+        Ok(())
     }
 
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.bound_at.elapsed().as_millis()).unwrap_or(0)
-    }
-
-    /// Sees to it that what a scan has missed is looked for again.
-    fn scanned(self: &Arc<Self>, result: Result) {
-        let error = result.err();
-        if error.is_some() {
+    /// Binds the objects that came, and lets those go that went.
+    fn rescan(self: &Arc<Self>) -> Result {
+        let result = {
+            let guard = self.bus.lock();
+            let Some(bus) = guard.as_ref() else {
+                return Ok(());
+            };
+            if self.unbinding.load(Relaxed) {
+                return Ok(());
+            }
+            self.follow(bus)
+        };
+        self.members.bind_pending();
+        if result.is_err() {
             // What told of a change is told once.
             self.must_scan.store(true, Relaxed);
-            self.scan_within(0);
         }
-        let failure = error.filter(|e| *e != EAGAIN);
-        // A container that does not answer says so once.
-        let was_failing = self.is_scan_failing.xchg(failure.is_some(), Relaxed);
-        if let (Some(e), false) = (failure, was_failing) {
-            dev_err!(
-                self.dev(),
-                "cannot look for objects that came or went: {e:?}\n"
-            );
+        match result {
+            Err(e) if e == EAGAIN => {
+                self.scan_within(SCAN_LATER);
+                Ok(())
+            }
+            result => result,
         }
-    }
-
-    /// Binds the objects that came, and lets those go that went. `EAGAIN` where that has to be
-    /// looked at again.
-    fn rescan(self: &Arc<Self>) -> Result {
-        let guard = self.bus.lock();
-        let Some(bus) = guard.as_ref() else {
-            return Ok(());
-        };
-        if self.unbinding.load(Relaxed) {
-            return Ok(());
-        }
-        self.counters.scans.count();
-        self.follow(bus)
     }
 
     /// Makes the bus's devices those that the MC says there are. `EAGAIN` while that changes.
-    fn follow(&self, bus: &OpenContainer) -> Result {
-        let must_scan = self.must_scan.xchg(false, Relaxed);
+    fn follow(self: &Arc<Self>, bus: &OpenContainer) -> Result {
+        // Whoever has the container itself open may have acknowledged what told of a change.
+        let must_scan = self.must_scan.xchg(false, Relaxed) || self.is_open.load(Relaxed);
         let (events, count) = self.pending_events()?;
         let is_known = count == self.known_objects.xchg(count, Relaxed);
         if !must_scan && is_known && events & event::OBJECTS == 0 {
             return Ok(());
         }
-        let objects = self.objects()?;
+        let mut seen = self.list()?;
+        if self.members.are(&seen) {
+            return Ok(());
+        }
+        // The host may change the container through another portal while its objects are listed
+        // one by one; then one that stays can be missing. Two lists that are equal are good.
+        if seen[..] != self.list()?[..] {
+            return Err(EAGAIN);
+        }
+        let came = self.members.follow(&seen)?;
         let mut result = Ok(());
-        for object in &objects {
-            if bus.find(object).is_some() {
-                continue;
-            }
+        for object in &came {
             match self.portal.lent_to_bus(|| bus.add(object)) {
-                Ok(device) => registry::bind_pending(&device),
-                Err(e) if e == EEXIST => result = Err(EAGAIN),
-                Err(e) => {
-                    result = Err(EAGAIN);
-                    if parameters::may_print() {
-                        dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n");
-                    }
+                Ok(device) => {
+                    let its = take(&mut seen, |seen| seen.object == *object);
+                    self.members.add(self, device, its)?;
                 }
+                Err(e) if e == EEXIST => result = Err(EAGAIN),
+                Err(e) => dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n"),
             }
         }
-        bus.remove_all_but(&objects)?;
         result
     }
 
-    /// The objects that the MC says are in the container.
-    ///
-    /// The host may change the container through another portal while its objects are listed
-    /// one by one; then one that stays can be missing. Two lists that are equal are good.
-    fn objects(&self) -> Result<KVec<Object>> {
-        let first = self.list()?;
-        let second = self.list()?;
-        let is_same =
-            first.len() == second.len() && first.iter().zip(&second).all(|(a, b)| a.is_same(b));
-        if is_same {
-            Ok(second)
-        } else {
-            Err(EAGAIN)
-        }
-    }
-
-    fn list(&self) -> Result<KVec<Object>> {
+    /// What the MC says of the objects in the container.
+    fn list(&self) -> Result<KVec<Seen>> {
         self.with_token(|portal, token| {
             let answer = portal.ask(&command::get_object_count(token))?;
             let count = command::object_count(&answer);
             let mut objects = KVec::new();
             for index in 0..count {
-                let answer = match portal.ask(&command::get_object(token, index)) {
+                let object = match portal.ask(&command::get_object(token, index)) {
                     // There are less by now.
                     Err(e) if e == ENXIO => return Err(EAGAIN),
-                    answer => answer?,
+                    answer => command::object(&answer?),
                 };
-                objects.push(command::object(&answer), GFP_KERNEL)?;
+                let mut regions = KVec::new();
+                for index in 0..object.region_count {
+                    let (kind, id) = (&object.kind, object.id);
+                    let ask = command::get_object_region(token, kind, id, index);
+                    let [_, region @ ..] = portal.ask(&ask).map_err(|_| EAGAIN)?.0;
+                    regions.push(region, GFP_KERNEL)?;
+                }
+                objects.push(Seen { object, regions }, GFP_KERNEL)?;
             }
             Ok(objects)
         })
@@ -600,29 +600,6 @@ impl Container {
         })
     }
 
-    /// Leaves nothing of the driver's settings of the container's interrupt, nor of those of an
-    /// earlier holder, which a reset keeps: no event enabled, none pending.
-    fn quiet_own_irq(&self) -> Result {
-        if self.device.irq_count() == 0 {
-            return Ok(());
-        }
-        self.with_token(|portal, token| {
-            portal.order(&command::set_irq_enable(token, OWN_IRQ, false))?;
-            portal.order(&command::set_irq_mask(token, OWN_IRQ, 0))?;
-            portal.order(&command::clear_irq_status(token, OWN_IRQ, u32::MAX))?;
-            Ok(())
-        })
-    }
-
-    /// Says what went wrong that a user may have brought about, and not too often.
-    fn warn(&self, result: Result, what: &str) {
-        if let Err(e) = result {
-            if parameters::may_print() {
-                dev_warn!(self.dev(), "{what}: {e:?}\n");
-            }
-        }
-    }
-
     fn scan_within(self: &Arc<Self>, ms: u32) {
         if !self.unbinding.load(Relaxed) {
             let delay = msecs_to_jiffies(ms);
@@ -647,7 +624,9 @@ impl Container {
         }
         // A message that finds no doorbell is a fault of the IOMMU, which complains.
         let disabled = self.order(|token| command::set_irq_enable(token, OWN_IRQ, false));
-        self.warn(disabled, "cannot disable its interrupt");
+        if let Err(e) = disabled {
+            dev_warn!(self.dev(), "cannot disable its interrupt: {e:?}\n");
+        }
     }
 
     /// Interrupt messages go through the IOMMU, and reach the interrupt controller in the domain
@@ -664,16 +643,16 @@ impl Container {
         // The last closing waits for this lock before it lets the domain go.
         let mut vectors = self.vectors.lock();
         if self.open_objects.load(Relaxed) > 0 && self.has_address_space.load(Relaxed) {
-            let can_enable = !is_opening && !self.is_open.load(Relaxed);
+            let can_enable = !self.is_open.load(Relaxed);
             let must_enable = vectors.own_line(self, self.device.iommu_domain(), can_enable);
             // Before the lock is released: nothing may change the holder's settings.
             let enabled =
                 must_enable.and_then(|must| if must { self.enable_own_irq() } else { Ok(()) });
-            self.warn(enabled, "its interrupt is not there");
+            if let Err(e) = enabled {
+                dev_warn!(self.dev(), "its interrupt is not there: {e:?}\n");
+            }
         }
         if is_opening {
-            vectors.must_enable();
-            self.warn(self.quiet_own_irq(), "cannot disable its interrupt");
             self.portal
                 .between_commands(|| self.is_open.store(true, Relaxed));
         }
@@ -681,4 +660,9 @@ impl Container {
         // What happened while no interrupt could come.
         self.scan_within(0);
     }
+}
+
+fn take<T>(items: &mut KVec<T>, f: impl FnMut(&T) -> bool) -> Option<T> {
+    let at = items.iter().position(f)?;
+    items.remove(at).ok()
 }

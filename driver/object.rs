@@ -87,8 +87,6 @@ use kernel::{
 const DEVICE_FLAGS: u32 = 1 << 0 | 1 << 6;
 /// `VFIO_IRQ_INFO_EVENTFD`.
 const IRQ_FLAGS: u32 = 1 << 0;
-/// The interrupt beyond those of the object by which the host asks for it.
-const WANTED_IRQ: u32 = ext::VFIO_FSL_MC_REQ_IRQ_INDEX;
 
 /// An object.
 #[pin_data]
@@ -109,9 +107,6 @@ pub(crate) struct Object {
     /// [`vectors::Vectors`].
     #[pin]
     lines: Mutex<KVec<Option<Line<Trigger>>>>,
-    /// Tells the holder that the host waits for the object.
-    #[pin]
-    wanted: Mutex<Option<EventFd>>,
     share: Share,
 }
 
@@ -181,11 +176,7 @@ impl Object {
         // Devices of a container are opened, closed and given away together.
         let set = container.clone();
         vfio::Registration::new(bound.as_ref(), set.dev(), Self::new(device, container)?)
-            .inspect_err(|e| {
-                if parameters::may_print() {
-                    dev_err!(device.as_ref(), "cannot be a VFIO device: {e:?}\n");
-                }
-            })
+            .inspect_err(|e| dev_err!(device.as_ref(), "cannot be a VFIO device: {e:?}\n"))
     }
 
     fn new(
@@ -212,7 +203,6 @@ impl Object {
             last_command <- new_mutex!(State::Idle, "Object::last_command"),
             must_reset: Atomic::new(false),
             lines <- new_mutex!(lines, "Object::lines"),
-            wanted <- new_mutex!(None, "Object::wanted"),
             share,
         }))
     }
@@ -262,10 +252,7 @@ impl Object {
         }
         match self.portal(opened) {
             Ok(portal) => *self.last_command.lock() = portal.wipe(),
-            Err(e) if parameters::may_print() => {
-                dev_warn!(self.dev(), "keeps its last answer: {e:?}\n");
-            }
-            Err(_) => {}
+            Err(e) => dev_warn!(self.dev(), "keeps its last answer: {e:?}\n"),
         }
     }
 
@@ -342,42 +329,6 @@ impl Object {
         if let Some(Some(line)) = lines.get(usize::from(index)) {
             line.signal();
         }
-    }
-
-    fn set_wanted(&self, eventfd: Option<EventFd>) {
-        let old = core::mem::replace(&mut *self.wanted.lock(), eventfd);
-        drop(old);
-    }
-
-    /// Whether the holder has asked to be told.
-    fn tell_wanted(&self) -> bool {
-        let wanted = self.wanted.lock();
-        if let Some(eventfd) = &*wanted {
-            eventfd.signal();
-        }
-        wanted.is_some()
-    }
-
-    /// The interrupt by which the host asks for the object: no message of the MC's stands behind
-    /// it.
-    fn set_wanted_irq(&self, set: &IrqSet, data: UserPtr) -> Result {
-        let set = IrqSet { index: 0, ..*set };
-        match irq_set::validate(&set, 1).map_err(to_error)? {
-            Plan::Disable => self.set_wanted(None),
-            Plan::ArmEventfd => match user::read_u32(data)? as i32 {
-                fd if fd < 0 => self.set_wanted(None),
-                fd => self.set_wanted(Some(EventFd::from_fd(fd)?)),
-            },
-            Plan::FireNone => {
-                self.tell_wanted();
-            }
-            Plan::FireBool => {
-                if user::read_u8(data)? != 0 {
-                    self.tell_wanted();
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Resets the object after its last use. Where that fails, the next opening tries again.
@@ -506,13 +457,14 @@ impl Operations for Object {
     }
 
     /// The reset comes first: it keeps the object from raising interrupts that are about to go.
-    fn close(&self, opened: Opened) {
-        self.reset_after_use();
+    fn close(&self, opened: Opened, is_revoked: bool) {
+        if !is_revoked {
+            self.reset_after_use();
+        }
         self.free_lines();
-        self.set_wanted(None);
         match self.kind {
             ObjectKind::Dprc => self.container.portal().forget_answers(),
-            ObjectKind::Dpmcp => self.wipe_portal(&opened),
+            ObjectKind::Dpmcp if !is_revoked => self.wipe_portal(&opened),
             _ => {}
         }
         self.container.object_closed(&self.device);
@@ -536,7 +488,7 @@ impl Operations for Object {
     }
 
     fn irq_info(&self, index: u32) -> Result<IrqInfo> {
-        if index >= self.device.irq_count().into() && index != WANTED_IRQ {
+        if index >= self.device.irq_count().into() {
             return Err(EINVAL);
         }
         Ok(IrqInfo {
@@ -546,9 +498,6 @@ impl Operations for Object {
     }
 
     fn set_irqs(&self, set: &IrqSet, data: UserPtr, space: &AddressSpace<'_>) -> Result {
-        if set.index == WANTED_IRQ {
-            return self.set_wanted_irq(set, data);
-        }
         let plan = irq_set::validate(set, self.device.irq_count().into()).map_err(to_error)?;
         // Below the number of interrupts, by the plan.
         let index = vfio::bound_index(set.index as usize, self.device.irq_count().into());
@@ -642,19 +591,28 @@ impl Operations for Object {
         region::check_map(&self.regions, self.kind, request, page, cpu, for_guest).map_err(to_error)
     }
 
+    fn revoked(&self, opened: &Opened) {
+        self.share.counters.revocations.count();
+        if self.kind == ObjectKind::Dprc {
+            return self.container.portal().revoke();
+        }
+        // A portal that is used first from now on is revoked from the start.
+        *self.last_command.lock() = State::Revoked;
+        if let Some(portal) = opened.portal.as_ref() {
+            portal.revoke();
+        }
+    }
+
     fn request(&self, count: u32) {
-        let is_told = self.tell_wanted();
         // The call comes every ten seconds.
         if count % 6 == 0 {
-            let holder = if is_told {
-                "its holder is told"
-            } else {
-                "its holder has not asked to be told"
-            };
             dev_notice!(
                 self.dev(),
-                "is to be unbound, which waits until it is closed: {holder}\n"
+                "is to be unbound, which waits until it is closed: its interrupts tell the holder\n"
             );
+        }
+        for index in 0..self.device.irq_count() {
+            self.fire(index);
         }
     }
 }

@@ -18,6 +18,7 @@ use core::{
         offset_of,
         ManuallyDrop, //
     },
+    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
@@ -30,9 +31,15 @@ use kernel::{
     },
     prelude::*,
     str::CString,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        atomic::{
+            Atomic,
+            Relaxed, //
+        }, //
     },
     types::Opaque,
     ThisModule, //
@@ -54,9 +61,7 @@ kernel::impl_device_context_deref!(unsafe { Device });
 
 // SAFETY: A device is reference counted and may be released from any thread.
 unsafe impl Send for Device {}
-// SAFETY: The methods on a shared reference read what is set before the device is added, or call
-// functions of the kernel that take the locks they need; `set_token`, which writes, leaves it to
-// its caller that nobody else uses the field.
+// SAFETY: The methods on a shared reference only read what is set before the device is added.
 unsafe impl Sync for Device {}
 
 // SAFETY: `dev` is embedded in the device and holds its reference count.
@@ -91,17 +96,15 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         unsafe { &raw mut (*self.as_raw()).dev }
     }
 
-    /// What the MC said of the object when the device was made. Read field by field, by copies:
-    /// the bus changes `state` later, so that there must be no reference to the whole.
-    fn descriptor(&self) -> *const ext::fsl_mc_obj_desc {
-        // SAFETY: Only computes an address within the valid structure.
-        unsafe { &raw const (*self.as_raw()).obj_desc }
+    fn descriptor(&self) -> &ext::fsl_mc_obj_desc {
+        // SAFETY: Written before the device is added. `state`, the one field that changes
+        // later, is not read through this reference.
+        unsafe { &(*self.as_raw()).obj_desc }
     }
 
     /// The type as the MC names it, padded with zeros.
     pub(crate) fn type_name(&self) -> [u8; 16] {
-        // SAFETY: Valid, and not changed since before the device was added.
-        unsafe { (*self.descriptor()).type_ }
+        self.descriptor().type_
     }
 
     pub(crate) fn kind(&self) -> ObjectKind {
@@ -110,25 +113,21 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
 
     /// The number of the object among those of its type.
     pub(crate) fn id(&self) -> i32 {
-        // SAFETY: As in `type_name`.
-        unsafe { (*self.descriptor()).id }
+        self.descriptor().id
     }
 
     /// Major and minor version of the object's command interface.
     pub(crate) fn version(&self) -> (u16, u16) {
         let desc = self.descriptor();
-        // SAFETY: As in `type_name`.
-        unsafe { ((*desc).ver_major, (*desc).ver_minor) }
+        (desc.ver_major, desc.ver_minor)
     }
 
     pub(crate) fn irq_count(&self) -> u8 {
-        // SAFETY: As in `type_name`.
-        unsafe { (*self.descriptor()).irq_count }
+        self.descriptor().irq_count
     }
 
     pub(crate) fn region_count(&self) -> u8 {
-        // SAFETY: As in `type_name`.
-        unsafe { (*self.descriptor()).region_count }
+        self.descriptor().region_count
     }
 
     /// A region of the object, as the MC and the device tree place it.
@@ -167,11 +166,19 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         self.as_raw() == other.as_raw()
     }
 
-    /// Replaces the token that the bus uses for this container when it uses its portal: the
-    /// portal is the caller's alone meanwhile.
+    /// Whether the device was made for an object as described.
+    pub(crate) fn is_of(&self, object: &Object) -> bool {
+        let desc = self.descriptor();
+        let is_same = desc.id == object.id && desc.type_ == object.kind;
+        is_same
+            && self.version() == (object.version_major, object.version_minor)
+            && desc.irq_count == object.irq_count
+            && desc.region_count == object.region_count
+    }
+
+    /// Replaces the token that the bus uses for this container when it uses its portal.
     pub(crate) fn set_token(&self, token: u16) {
-        // SAFETY: The device is valid. The bus reads the field only where the driver has lent it
-        // the portal, which it has not now; and as a whole, should it read it elsewhere.
+        // SAFETY: The device is valid. The bus reads the field as a whole.
         unsafe { (&raw mut (*self.as_raw()).mc_handle).write_volatile(token) };
     }
 
@@ -247,8 +254,8 @@ impl OpenContainer {
 
     /// What commands to this container carry to say which one is meant.
     pub(crate) fn token(&self) -> u16 {
-        // SAFETY: Written by `dprc_setup`, and after it by `Device::set_token` only.
-        unsafe { (&raw const (*self.0.as_raw()).mc_handle).read_volatile() }
+        // SAFETY: Written by `dprc_setup`, and not after.
+        unsafe { (*self.0.as_raw()).mc_handle }
     }
 
     /// The physical address of the container's own portal.
@@ -268,7 +275,7 @@ impl OpenContainer {
     ///
     /// `EEXIST` while the bus still has a device of that name: an object that was moved from
     /// another container is there until that one has been scanned.
-    pub(crate) fn add(&self, object: &Object) -> Result<ARef<Device>> {
+    pub(crate) fn add(&self, object: &Object) -> Result<Added> {
         let name = name_of(object)?;
         // The bus would refuse it, too, and print a backtrace.
         // SAFETY: Valid bus and string.
@@ -281,31 +288,28 @@ impl OpenContainer {
         to_result(unsafe {
             ext::fsl_mc_device_add(&mut desc, core::ptr::null_mut(), self.0.as_dev(), &mut new)
         })?;
-        // SAFETY: On success `new` is a device on the bus. It may only be removed by
-        // `remove_all_but`, which the caller does not run at the same time.
-        Ok(unsafe { &*new.cast::<Device>() }.into())
+        // SAFETY: On success `new` is a device on the bus, which this driver alone removes.
+        let device = unsafe { &*new.cast::<Device>() };
+        // INVARIANT: Just added.
+        Ok(Added::new(device.into()))
     }
 
-    /// The device of an object, if the bus has one.
-    pub(crate) fn find(&self, object: &Object) -> Option<ARef<Device>> {
-        struct Search<'a> {
-            object: &'a Object,
-            found: Option<ARef<Device>>,
-        }
-        let mut search = Search {
-            object,
-            found: None,
-        };
+    /// The devices that [`OpenContainer::scan`] has added. To be called once after it.
+    pub(crate) fn added(&self) -> Result<KVec<Added>> {
+        let mut all = KVec::new();
+        let mut result = Ok(());
         self.for_each(|device| {
-            if device.id() == search.object.id && device.type_name() == search.object.kind {
-                search.found = Some(device.into());
+            // INVARIANT: The scan has added it.
+            if let Err(e) = all.push(Added::new(device.into()), GFP_KERNEL) {
+                result = Err(e);
             }
         });
-        search.found
+        result?;
+        Ok(all)
     }
 
     /// Calls `f` for each object that has a device.
-    pub(crate) fn for_each<F: FnMut(&Device)>(&self, mut f: F) {
+    fn for_each<F: FnMut(&Device)>(&self, mut f: F) {
         extern "C" fn visit<F: FnMut(&Device)>(
             dev: *mut bindings::device,
             data: *mut c_void,
@@ -325,20 +329,8 @@ impl OpenContainer {
         };
     }
 
-    /// Removes the devices of all objects but these, and waits for their drivers.
-    pub(crate) fn remove_all_but(&self, objects: &[Object]) -> Result {
-        let mut descriptors = KVec::with_capacity(objects.len(), GFP_KERNEL)?;
-        for object in objects {
-            descriptors.push(descriptor_of(object), GFP_KERNEL)?;
-        }
-        let count = c_int::try_from(descriptors.len())?;
-        // SAFETY: The array has `count` entries; with none, all devices go.
-        unsafe { ext::dprc_remove_devices(self.0.as_raw(), descriptors.as_mut_ptr(), count) };
-        Ok(())
-    }
-
     /// Forgets the container without a word to the Management Complex: its portal has a command
-    /// in flight.
+    /// in flight, or is somebody else's.
     pub(crate) fn abandon(self) {
         if self.0.container().is_none() {
             // The root container's portal is the bus's own, and can only be closed by it.
@@ -350,11 +342,48 @@ impl OpenContainer {
         // SAFETY: Not used any more.
         drop(unsafe { core::ptr::read(&this.0) });
     }
+}
 
-    /// Removes the devices of all objects, and waits for their drivers.
-    pub(crate) fn remove_all(&self) {
-        // SAFETY: Without an array, all devices go.
-        unsafe { ext::dprc_remove_devices(self.0.as_raw(), core::ptr::null_mut(), 0) };
+/// A device that this driver has the bus make for an object. Dropping it removes it, and waits
+/// for its driver.
+///
+/// # Invariants
+///
+/// The device was added for this driver, which removes it by this value only; it is on the bus
+/// until `is_removed`.
+pub(crate) struct Added {
+    device: ARef<Device>,
+    is_removed: Atomic<bool>,
+}
+
+impl Added {
+    fn new(device: ARef<Device>) -> Self {
+        Self {
+            device,
+            is_removed: Atomic::new(false),
+        }
+    }
+
+    /// Removes the device, and waits for its driver.
+    pub(crate) fn remove(&self) {
+        if !self.is_removed.xchg(true, Relaxed) {
+            // SAFETY: On the bus by the type invariant; our reference outlives the bus's.
+            unsafe { ext::fsl_mc_device_remove(self.device.as_raw()) };
+        }
+    }
+}
+
+impl Deref for Added {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
+    }
+}
+
+impl Drop for Added {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

@@ -6,13 +6,13 @@ use anyhow::Result;
 use clap::Subcommand;
 use xshell::{Shell, cmd};
 
-/// Run the benchmarks, alternatives side by side.
+/// Measures, side by side in one run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Skip the benchmarks that boot a guest.
+    /// Leave out what boots a guest.
     #[arg(long)]
     no_vm: bool,
-    /// Run each benchmark once, to check that it works; its figures are meaningless.
+    /// Measure each thing once, to see that the benches work; the figures say nothing.
     #[arg(long)]
     quick: bool,
     #[command(subcommand)]
@@ -21,9 +21,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Of {
-    /// Benchmark the driver against the kernel's own: instructions, commands, times.
+    /// The driver against the kernel's own: instructions, commands, times.
     Driver {
-        /// Options; --help lists them.
+        /// `--help` tells them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -6,33 +6,33 @@
 use anyhow::Result;
 use xshell::{Shell, cmd};
 
-/// Run a fuzz target. Findings are left in fuzz/artifacts.
+/// Feeds a fuzz target for a while. A finding is left in `fuzz/artifacts`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The target.
     target: Target,
-    /// Duration, in seconds.
+    /// How long, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Number of inputs, instead of a duration.
+    /// How many inputs, instead of how long.
     #[arg(long, conflicts_with_all = ["seconds", "input"])]
     runs: Option<u64>,
-    /// Run only this input, once.
+    /// Run this input once, and no others.
     #[arg(long)]
     input: Option<std::path::PathBuf>,
-    /// Driver: approximate number of calls.
+    /// For the driver: how many calls, about.
     #[arg(long, default_value_t = 10_000_000)]
     calls: u64,
-    /// Driver: module to test (default: the checkout's).
+    /// For the driver: a module's file, instead of the checkout's driver.
     #[arg(long)]
     module: Option<std::path::PathBuf>,
-    /// Driver: test the kernel's own.
+    /// For the driver: the one that comes with the kernel.
     #[arg(long, conflicts_with = "module")]
     stock: bool,
-    /// Driver: PRNG seed of the first run.
+    /// For the driver: the first seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Driver: further options for the fuzzer in the guest.
+    /// For the driver: options of the guest's program.
     #[arg(last = true)]
     more: Vec<String>,
 }

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 use xshell::Shell;
 
-/// Run the project's tests, benchmarks and checks.
+/// Runs the project's tests, benches and checks.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", disable_help_subcommand = true)]
 struct Args {
@@ -26,30 +26,31 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Run everything that must pass: checks, host tests and VM tests. Lists the tests that
-    /// could not run at the end; with CI=true, those count as failed.
+    /// Everything that must pass: the checks, the host tests, the VM tests. Ends with the
+    /// tests that could not run; with CI=true, those count as failed.
     Test {
-        /// Skip the tests that boot a guest.
+        /// Leave out the tests that boot a guest.
         #[arg(long)]
         no_vm: bool,
     },
-    /// Check formatting, lints, documentation and dependencies, also of the driver.
+    /// Formatting, lints, documentation and dependencies, of the driver too.
     Check,
-    /// Build the driver for the board's kernel.
+    /// Builds the driver for the board's kernel.
     Driver(driver::Args),
-    /// Run the tests that boot a guest, or those whose name contains one of NAMES.
+    /// The tests that boot a guest, or those whose name contains one of the
+    /// words.
     Vm {
-        /// Parts of test names; --list shows them.
+        /// Words; `--list` shows the names.
         names: Vec<String>,
-        /// List the tests and exit.
+        /// Show the names and boot nothing.
         #[arg(long)]
         list: bool,
     },
-    /// Run the benchmarks, alternatives side by side.
+    /// Measures, side by side in one run.
     Bench(bench::Args),
-    /// Run a fuzz target.
+    /// Feeds a fuzz target for a while.
     Fuzz(fuzz::Args),
-    /// Run each documented command that no test runs, in its shortest form.
+    /// Runs each documented command that no test runs, in its shortest form.
     ShortRuns,
 }
 

@@ -137,7 +137,7 @@ impl Paths {
     }
 }
 
-/// QEMU's command line.
+/// All that QEMU is told.
 pub struct Arguments<'a> {
     /// Processors and memory.
     pub machine: &'a Machine,

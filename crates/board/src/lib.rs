@@ -17,7 +17,6 @@ pub mod faults;
 pub mod host;
 pub mod mc;
 pub mod qbman;
-pub mod qdma;
 pub mod smmu;
 pub mod soc;
 pub mod wriop;

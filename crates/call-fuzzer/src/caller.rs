@@ -16,18 +16,20 @@ use std::time::Duration;
 /// Which commands are written to the MC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Commands {
-    /// No commands.
+    /// None.
     None,
-    /// Commands that change neither the container's contents nor the kernel's use of it.
+    /// Those that leave the container's contents and the kernel's own use of it
+    /// alone.
     Harmless,
-    /// Any command; only harmless ones through mapped portals, which no driver sees.
+    /// Any: what they do to the container is the driver's to prevent. Mapped portals,
+    /// which no driver sees, get harmless ones.
     All,
 }
 
 /// What does not change during a run.
 #[derive(Debug)]
 pub struct Setup {
-    /// PRNG seed.
+    /// What all random numbers come from.
     pub seed: u64,
     /// Threads of a process.
     pub threads: usize,

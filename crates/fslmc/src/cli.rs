@@ -2,10 +2,9 @@
 //! The command line.
 
 use crate::{
-    artifacts::Driver,
     faults,
     kernel::{self, KernelChoice, KernelChoiceError},
-    trace::{self, Filter},
+    kit::Driver,
 };
 use board::{Soc, faults::Rule};
 use clap::{Args, Parser, Subcommand};
@@ -28,17 +27,17 @@ pub enum Command {
     Demo(Demo),
     /// Boot the board and run a command in it, or a shell.
     Run(Run),
-    /// Inspect board layouts.
+    /// Look at layouts of a board.
     #[command(subcommand)]
     Board(Board),
-    /// Fetch and unpack what the other commands need.
+    /// Fetch and unpack all that the other commands need.
     Setup(Setup),
 }
 
-/// Inspects board layouts.
+/// Looks at layouts of a board.
 #[derive(Debug, Subcommand)]
 pub enum Board {
-    /// Check a layout and print what the Management Complex creates from it.
+    /// Load a layout and print what the Management Complex makes of it.
     Check {
         /// The chip that the layout is for: lx2160a, ls2088a or ls1088a.
         #[arg(long, value_name = "CHIP", default_value = DEFAULT_SOC, value_parser = soc)]
@@ -54,20 +53,20 @@ pub enum Board {
 /// Fetches and unpacks all that the other commands need.
 #[derive(Debug, Args)]
 pub struct Setup {
-    /// Check the archive for newer versions.
+    /// Ask the archive for newer versions of what is there.
     #[arg(long)]
     pub refresh: bool,
-    /// Compare every unpacked file with its package.
+    /// Compare every unpacked file with what the packages had.
     #[arg(long, conflicts_with = "refresh")]
     pub verify: bool,
-    /// vfio-fsl-mc driver to set up for (default: rust, or stock with --kernel); only rust
-    /// needs the packages that build modules.
+    /// Which vfio-fsl-mc driver the other commands are to use (default: rust, or stock
+    /// with --kernel): what builds modules is needed for the one in Rust only.
     #[arg(long, value_enum, env = "FSLMC_DRIVER")]
     pub driver: Option<Driver>,
-    /// The kernel to set up for.
+    /// The kernel that the other commands are to boot.
     #[command(flatten)]
     pub kernel: KernelArgs,
-    /// Packages of the guest's root file system, to fetch in advance.
+    /// Packages of a guest's root file system, to be there when `run` asks for them.
     #[command(flatten)]
     pub userland: UserlandArgs,
 }
@@ -79,7 +78,7 @@ pub struct Demo {
     #[command(flatten)]
     pub machine: MachineArgs,
 
-    /// vfio-fsl-mc driver to hand the container over with (default: rust, or stock with
+    /// Which vfio-fsl-mc driver hands the container over (default: rust, or stock with
     /// --kernel).
     #[arg(long, value_enum, env = "FSLMC_DRIVER")]
     pub driver: Option<Driver>,
@@ -92,7 +91,7 @@ pub struct Run {
     #[command(flatten)]
     pub machine: MachineArgs,
 
-    /// vfio-fsl-mc driver to load (default: rust, or stock with --kernel).
+    /// Which vfio-fsl-mc driver the board has (default: rust, or stock with --kernel).
     #[arg(long, value_enum, env = "FSLMC_DRIVER")]
     pub driver: Option<Driver>,
 
@@ -117,11 +116,12 @@ pub struct Run {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub hugepages: u64,
 
-    /// Host directory to share with the guest: mounted at /host, where COMMAND starts.
+    /// Directory of this machine that the guest sees at /host, and starts
+    /// COMMAND in.
     #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "no_share")]
     pub share: PathBuf,
 
-    /// Share the directory read-only.
+    /// Let the guest read the shared directory only.
     #[arg(long, conflicts_with = "no_share")]
     pub read_only: bool,
 
@@ -129,7 +129,7 @@ pub struct Run {
     #[arg(long)]
     pub no_share: bool,
 
-    /// Command to run in the guest (default: a shell).
+    /// What to run in the guest; a shell where there is nothing.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -204,11 +204,11 @@ pub struct MachineArgs {
     #[arg(long, value_name = "FILE")]
     pub dpl: Option<PathBuf>,
 
-    /// Ports and other board settings: a DPC as source or blob.
+    /// Ports and other facts of the board: a DPC as source or blob.
     #[arg(long, value_name = "FILE")]
     pub dpc: Option<PathBuf>,
 
-    /// Number of processors.
+    /// Processors.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub cpus: u8,
 
@@ -216,11 +216,12 @@ pub struct MachineArgs {
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
     pub memory: u64,
 
-    /// Processor model (a QEMU name).
+    /// Processor model, as QEMU names it.
     #[arg(long, value_name = "MODEL", default_value = "cortex-a72")]
     pub cpu: String,
 
-    /// Enable EL2, so that the guest has KVM.
+    /// Give the processors a hypervisor's exception level, so that the guest has
+    /// KVM.
     #[arg(long)]
     pub virtualization: bool,
 
@@ -228,28 +229,24 @@ pub struct MachineArgs {
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub append: Vec<String>,
 
-    /// Maximum number of containers.
+    /// Most containers that may exist at once.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub containers: u16,
 
-    /// Log each Management Complex command, decoded, to FILE (default: standard error).
+    /// Write each command of the Management Complex, in words, to FILE, or to
+    /// standard error.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub trace: Option<PathBuf>,
 
-    /// Leave out of the trace what does not fit: command, object, status or container. May be
-    /// repeated; all must fit.
-    #[arg(long, value_name = "KEY[!]=VALUE,...", value_parser = trace::filter, requires = "trace")]
-    pub trace_filter: Vec<Filter>,
-
-    /// Delay Management Complex commands. May be repeated.
+    /// Let commands of the Management Complex take time. May be repeated.
     #[arg(long, value_name = "[COMMAND=]TIME", value_parser = faults::delay)]
     pub delay: Vec<Rule>,
 
-    /// Fail a command with a status, or never answer it. May be repeated.
+    /// Answer a command with a status, or never. May be repeated.
     #[arg(long, value_name = "COMMAND=STATUS|hang[*TIMES]", value_parser = faults::fault)]
     pub inject: Vec<Rule>,
 
-    /// Write the guest's console to FILE (default: standard error).
+    /// Write the guest's console to FILE, or to standard error.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub console: Option<PathBuf>,
 }
@@ -258,14 +255,13 @@ const DEFAULT_SOC: &str = "lx2160a";
 
 fn soc(text: &str) -> Result<Soc, String> {
     let names = Soc::ALL.map(|soc| soc.name.to_ascii_lowercase()).join(", ");
-    Soc::find(text)
-        .ok_or_else(|| format!("{text:?} is not a chip of this board: use one of {names}"))
+    Soc::find(text).ok_or_else(|| format!("{text:?} is no chip of this board: use one of {names}"))
 }
 
 fn container(text: &str) -> Result<String, String> {
     match text.parse::<mc_abi::ObjectId>() {
         Ok(id) if id.kind == mc_abi::ObjectType::Dprc => Ok(id.to_string()),
-        _ => Err(format!("{text:?} is not a container: use dprc.N")),
+        _ => Err(format!("{text:?} is no container: write dprc.N")),
     }
 }
 
@@ -281,13 +277,13 @@ fn size(text: &str) -> Result<u64, String> {
         "K" => 10,
         "M" => 20,
         "G" => 30,
-        _ => return Err(format!("{unit:?} is not a unit: use K, M or G")),
+        _ => return Err(format!("{unit:?} is no unit: write K, M or G")),
     };
-    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is not a size"))?;
-    let bytes = number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too large"))?;
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no size"))?;
+    let bytes = number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too much"))?;
     let step = 2 << 20;
     if bytes < 256 << 20 {
-        return Err(format!("{text} is too small for this kernel: use 256M or more"));
+        return Err(format!("{text} is too little for this kernel: give 256M or more"));
     }
     Ok(bytes.next_multiple_of(step))
 }
@@ -323,9 +319,9 @@ mod tests {
         assert_eq!(size("1G"), Ok(1 << 30));
         assert_eq!(size("768M"), Ok(768 << 20));
         assert_eq!(size("512MiB"), Ok(512 << 20));
-        assert!(size("12").unwrap_err().contains("too small"));
-        assert!(size("1T").unwrap_err().contains("not a unit"));
-        assert!(size("99999999999G").unwrap_err().contains("too large"));
+        assert!(size("12").unwrap_err().contains("too little"));
+        assert!(size("1T").unwrap_err().contains("no unit"));
+        assert!(size("99999999999G").unwrap_err().contains("too much"));
     }
 
     #[test]

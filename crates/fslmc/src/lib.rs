@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
-pub mod artifacts;
 pub mod check;
 pub mod cli;
 pub mod demo;
@@ -14,13 +13,12 @@ pub mod faults;
 pub mod image;
 mod interrupt;
 pub mod kernel;
-pub mod log;
+pub mod kit;
 pub mod machine;
 mod progress;
 pub mod root;
 pub mod run;
 pub mod session;
 mod terminal;
-pub mod trace;
 
 pub use progress::progress;

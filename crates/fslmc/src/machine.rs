@@ -3,8 +3,8 @@
 
 use crate::{
     agent::{Agent, AgentError, Hello, Ports, Step},
-    artifacts::{Artifacts, ArtifactsError, Driver},
     image::{self, ImageError},
+    kit::{Driver, Kit, KitError},
     root::Root,
 };
 use board::{
@@ -71,7 +71,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual machine with a layout, and with the driver that is always there: the
+    /// The usual machine with a layout, and with the driver that each kit has: the
     /// stock one.
     pub fn new(layout: Dpl) -> Self {
         Self {
@@ -99,10 +99,10 @@ impl Options {
 /// Why there is no machine.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum MachineError {
-    /// A file is missing.
+    /// A part is missing.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Artifacts(#[from] ArtifactsError),
+    Kit(#[from] KitError),
     /// The guest's file system cannot be made.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -143,18 +143,13 @@ impl Machine {
     ///
     /// # Errors
     /// [`MachineError`]; nothing is left behind.
-    pub fn start(artifacts: &Artifacts, options: Options) -> Result<Self, MachineError> {
+    pub fn start(kit: &Kit, options: Options) -> Result<Self, MachineError> {
         let root = options.root.as_deref();
-        let initramfs = image::build(
-            artifacts,
-            options.shared.is_some(),
-            root,
-            options.driver,
-            &options.modules,
-        )?;
-        let packages = &artifacts.packages;
+        let initramfs =
+            image::build(kit, options.shared.is_some(), root, options.driver, &options.modules)?;
+        let parts = &kit.parts;
         // Fails here, not in QEMU's thread, where the emulator is not there.
-        packages.command("qemu-system-aarch64").map_err(ArtifactsError::from)?;
+        parts.command("qemu-system-aarch64").map_err(KitError::from)?;
         let layout = options.layout;
         let config = BoardConfig {
             mc: mc::Config { soc: options.soc, icids: options.containers, ..Default::default() },
@@ -179,7 +174,7 @@ impl Machine {
             ..Default::default()
         };
         let made = OnceLock::new();
-        let mut vm = Vm::start(vm_config, &platform(artifacts)?, |around| {
+        let mut vm = Vm::start(vm_config, &platform(kit)?, |around| {
             let board = Arc::new(Board::new(
                 config,
                 Host::new(around.memory, around.lines, around.portals),
@@ -292,19 +287,19 @@ impl Machine {
     }
 }
 
-/// QEMU and the kernel.
+/// QEMU and the kernel of a kit.
 ///
 /// # Errors
-/// [`ArtifactsError`].
-pub fn platform(artifacts: &Artifacts) -> Result<Platform, ArtifactsError> {
-    let (words, environment) = describe(&artifacts.packages.command("qemu-system-aarch64")?);
+/// [`KitError`].
+pub fn platform(kit: &Kit) -> Result<Platform, KitError> {
+    let (words, environment) = describe(&kit.parts.command("qemu-system-aarch64")?);
     let qemu = move || {
         let mut words = words.iter();
         let mut command = std::process::Command::new(words.next().cloned().unwrap_or_default());
         command.args(words).envs(environment.iter().map(|(k, v)| (k, v)));
         command
     };
-    Ok(Platform { qemu: Box::new(qemu), kernel: artifacts.kernel.image().into() })
+    Ok(Platform { qemu: Box::new(qemu), kernel: kit.kernel.image().into() })
 }
 
 type Words = Vec<std::ffi::OsString>;

@@ -20,8 +20,6 @@ pub mod options {
     pub const AUTO_MAX_FRAME_LEN: u64 = 0x40;
     /// All of them.
     pub const ALL: u64 = 0x62;
-
-    names!(BRIDGE_EN, CLS_MASK_SUPPORT, AUTO_MAX_FRAME_LEN);
 }
 
 /// `DPDMUX_METHOD_*`: what chooses a frame's downlink.
@@ -47,8 +45,6 @@ pub mod events {
     pub const LINK_CHANGED: u32 = 1;
     /// An interface was connected or disconnected.
     pub const ENDPOINT_CHANGED: u32 = 2;
-
-    names!(LINK_CHANGED, ENDPOINT_CHANGED);
 }
 
 /// `DPDMUX_SKIP_*`: what a reset leaves as it is.
@@ -61,8 +57,6 @@ pub mod skip_reset {
     pub const MULTICAST_RULES: u8 = 4;
     /// The default interface itself is not reset.
     pub const RESET_DEFAULT_INTERFACE: u8 = 8;
-
-    names!(MODIFY_DEFAULT_INTERFACE, UNICAST_RULES, MULTICAST_RULES, RESET_DEFAULT_INTERFACE);
 }
 
 /// How many counters an interface has (`enum dpdmux_counter_type`).
@@ -93,7 +87,7 @@ commands! {
         /// Internal buffers of 256 bytes.
         mem_size: u16 @ 14 since 3,
         /// Bits of [`options`].
-        options: u64 @ 16 named options::NAMES,
+        options: u64 @ 16,
     } -> Created;
 
     /// Asks what the demultiplexer is.
@@ -113,7 +107,7 @@ commands! {
         /// Bytes of the key in the method CUSTOM.
         custom_key_size: u8 @ 20 since 4,
         /// Bits of [`options`].
-        options: u64 @ 24 named options::NAMES,
+        options: u64 @ 24,
         /// Entries of the address table.
         max_dmat_entries: u16 @ 32 since 3,
         /// Multicast groups.
@@ -127,18 +121,18 @@ commands! {
     /// happened to.
     GetIrqStatus = 0x016, version 1 {
         /// The events to forget.
-        status: u32 @ 0 named crate::words::EVENTS,
+        status: u32 @ 0,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> GetIrqStatusReply {
         /// One bit an event, and the interface.
-        status: u32 @ 0 named crate::words::EVENTS,
+        status: u32 @ 0,
     };
 
     /// Forgets events of an interface.
     ClearIrqStatus = 0x017, version 1 {
         /// The events to forget, and the interface.
-        status: u32 @ 0 named crate::words::EVENTS,
+        status: u32 @ 0,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> ();
@@ -291,13 +285,13 @@ commands! {
     /// Chooses what a reset leaves as it is.
     SetResetable = 0x0ba, version 1 {
         /// Bits of [`skip_reset`].
-        skip_reset_flags: u8 @ 0 bits 0..4 named skip_reset::NAMES,
+        skip_reset_flags: u8 @ 0 bits 0..4,
     } -> ();
 
     /// Asks for that.
     GetResetable = 0x0bb, version 1 {} -> GetResetableReply {
         /// Bits of [`skip_reset`].
-        skip_reset_flags: u8 @ 0 bits 0..4 named skip_reset::NAMES,
+        skip_reset_flags: u8 @ 0 bits 0..4,
     };
 
     /// Sets how full an interface's queue may get.

@@ -33,7 +33,7 @@ impl Link {
         link
     }
 
-    /// The board is there, and gets the state.
+    /// The board is there, and is told what it has to know.
     pub fn attach(&self, board: Weak<dyn Receiver>) {
         if self.board.set(board).is_ok() {
             self.change(|_| ());

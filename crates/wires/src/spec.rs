@@ -7,7 +7,7 @@ use std::{path::PathBuf, str::FromStr};
 /// A wire.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WireSpec {
-    /// Number of the port (`dpmac`) that it starts at.
+    /// Number of the port (`dpmac`) that it begins at.
     pub port: u32,
     /// What is at its other end.
     pub kind: Kind,
@@ -55,13 +55,13 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// It has no port.
-    #[error("{0:?} is not a wire: use dpmac.N=KIND, with KIND one of {KINDS}")]
+    #[error("{0:?} is no wire: write dpmac.N=KIND, with KIND one of {KINDS}")]
     Incomplete(String),
     /// The port's name.
-    #[error("{0:?} is not a port: use dpmac.N, with N from 1")]
+    #[error("{0:?} is no port: write dpmac.N, with N from 1 on")]
     Port(String),
     /// The kind.
-    #[error("{0:?} is not a kind of wire: use one of {KINDS}")]
+    #[error("{0:?} is no kind of wire: use one of {KINDS}")]
     Kind(String),
     /// A kind lacks what it needs.
     #[error("{kind} wire: {missing}")]
@@ -72,7 +72,7 @@ pub enum SpecError {
         missing: &'static str,
     },
     /// A setting that the kind does not have.
-    #[error("{setting:?} is not a setting of this wire: use {settings}")]
+    #[error("{setting:?} is no setting of this wire: it has {settings}")]
     Setting {
         /// As it was written.
         setting: String,

@@ -10,7 +10,6 @@ mod timer;
 use crate::{
     host::{Clock, PortalMemory, Wires},
     qbman::{self, Qbman},
-    qdma::Qdma,
     smmu::Smmu,
     wriop::Wriop,
 };
@@ -25,7 +24,6 @@ pub use pass::{Engine, Message, Pass};
 pub struct Fabric {
     qbman: Qbman,
     wriop: Wriop,
-    qdma: Qdma,
     memory: Dma,
     smmu: Arc<Smmu>,
     clock: Arc<dyn Clock>,
@@ -45,15 +43,7 @@ impl Fabric {
         let memory = Dma::new(smmu.clone());
         let qbman = Qbman::new(config, portals, memory.clone());
         let timer = Timer::new(clock.clone());
-        Arc::new(Self {
-            qbman,
-            wriop: Wriop::new(wires),
-            qdma: Qdma::default(),
-            memory,
-            smmu,
-            clock,
-            timer,
-        })
+        Arc::new(Self { qbman, wriop: Wriop::new(wires), memory, smmu, clock, timer })
     }
 
     /// The queue and buffer manager.
@@ -64,11 +54,6 @@ impl Fabric {
     /// The network interfaces.
     pub fn wriop(&self) -> &Wriop {
         &self.wriop
-    }
-
-    /// The DMA engine.
-    pub fn qdma(&self) -> &Qdma {
-        &self.qdma
     }
 
     /// Guest memory.
@@ -113,12 +98,8 @@ impl Fabric {
                 Engine::Interface(id) => {
                     self.wriop.transmit(id, &self.qbman, &self.memory, pass);
                 }
-                Engine::Switch(id) => {
-                    self.wriop.transmit_switch(id, &self.qbman, &self.memory, pass);
-                }
-                Engine::Dma(id) => self.qdma.run(id, &self.qbman, &self.memory, pass),
-                // Nothing wakes it: its family gives it no queues.
-                Engine::Crypto(_) => {}
+                // Nothing wakes them: no family gives them queues.
+                Engine::Dma(_) | Engine::Crypto(_) => {}
             }
         }
     }

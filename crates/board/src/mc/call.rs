@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! One command on its way through the Management Complex.
 
-use crate::mc::refusal::Refusal;
 use mc_abi::{Header, Message, ObjectId, Params, Request, Status, Token, Wire};
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 /// Who asks what of which object.
 #[derive(Debug)]
@@ -37,21 +36,21 @@ impl Answer {
 impl Call {
     /// The answer to `_request`: its type makes sure that a command gets its
     /// own reply.
-    pub fn reply<R: Request>(&self, _request: &R, reply: R::Reply) -> Result<Answer, Refusal> {
+    pub fn reply<R: Request>(&self, _request: &R, reply: R::Reply) -> Result<Answer, Status> {
         self.answer(&reply)
     }
 
     /// The answer with any parameters.
-    pub fn answer<W: Wire>(&self, reply: &W) -> Result<Answer, Refusal> {
+    pub fn answer<W: Wire>(&self, reply: &W) -> Result<Answer, Status> {
         let mut params = Params::ZERO;
         reply.encode(&mut params, self.version);
-        let text = self.traced.then(|| reply.words(self.object.kind).to_string());
+        let text = self.traced.then(|| format!("{reply:?}"));
         Ok(Answer { params, token: None, text })
     }
 }
 
 /// A decoded command's text (made only for a trace) and what came of it.
-pub(crate) type Outcome = (Option<String>, Result<Answer, Refusal>);
+pub(crate) type Outcome = (Option<String>, Result<Answer, Status>);
 
 /// A command and its answer, for a trace.
 #[derive(Debug, Clone)]
@@ -70,8 +69,6 @@ pub struct Record {
     pub reply: String,
     /// What the MC says of it.
     pub status: Status,
-    /// Why, where the MC did not do it.
-    pub reason: Option<Cow<'static, str>>,
 }
 
 impl fmt::Display for Record {
@@ -86,18 +83,15 @@ impl fmt::Display for Record {
         }
         write!(f, " {} v{}", self.command, self.header.version())?;
         match self.status {
-            Status::Ok if self.reply.is_empty() => Ok(()),
+            Status::Ok if self.reply.is_empty() || self.reply == "()" => Ok(()),
             Status::Ok => write!(f, " -> {}", self.reply),
-            status => {
-                write!(f, " -> {status}")?;
-                self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
-            }
+            status => write!(f, " -> {status}"),
         }
     }
 }
 
 /// The message that answers `command`.
-pub(crate) fn answer_message(command: &Message, outcome: &Result<Answer, Refusal>) -> Message {
+pub(crate) fn answer_message(command: &Message, outcome: &Result<Answer, Status>) -> Message {
     match outcome {
         Ok(answer) => {
             let header = command.header.with_status(Status::Ok);
@@ -106,8 +100,8 @@ pub(crate) fn answer_message(command: &Message, outcome: &Result<Answer, Refusal
         }
         // A refused command leaves no parameters behind, so that nobody takes
         // its request for an answer.
-        Err(refusal) => {
-            Message { header: command.header.with_status(refusal.status), params: Params::ZERO }
+        Err(status) => {
+            Message { header: command.header.with_status(*status), params: Params::ZERO }
         }
     }
 }

@@ -8,9 +8,7 @@ use super::{
     dpmng, families,
     family::Functions,
 };
-use crate::mc::refusal::{Because, Refusal};
-use mc_abi::{InWords, Message, ObjectId, ObjectType, Params, Status, Wire, common, dprc::option};
-use std::borrow::Cow;
+use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Wire, common, dprc::option};
 
 /// What became of a message, with the words for a trace.
 pub(crate) struct Executed {
@@ -19,8 +17,6 @@ pub(crate) struct Executed {
     pub object: Option<ObjectId>,
     pub command: Option<String>,
     pub reply: Option<String>,
-    /// Why it was refused.
-    pub reason: Option<Cow<'static, str>>,
 }
 
 /// Executes a message that came through a portal of `portal_container`.
@@ -33,18 +29,16 @@ pub(crate) fn execute(
     let mut object = None;
     let (text, outcome) = match portal_container {
         // A portal that belongs to nobody has no authority.
-        None => {
-            (None, Err(Status::AuthenticationError.because("the portal belongs to no container")))
-        }
+        None => (None, Err(Status::AuthenticationError)),
         Some(container) => route(state, container, message, traced, &mut object),
     };
     state.program();
     let answer = call::answer_message(message, &outcome);
-    let (status, reply, reason) = match outcome {
-        Ok(answer) => (Status::Ok, answer.text, None),
-        Err(refusal) => (refusal.status, None, Some(refusal.reason)),
+    let (status, reply) = match outcome {
+        Ok(answer) => (Status::Ok, answer.text),
+        Err(status) => (status, None),
     };
-    Executed { answer, status, object, command: text, reply, reason }
+    Executed { answer, status, object, command: text, reply }
 }
 
 fn route(
@@ -75,13 +69,9 @@ fn route(
             *object = Some(id);
             call.object = id;
         }
-        unreachable => {
+        _ => {
             let text = traced.then(|| format!("command {number:#05x}"));
-            let reason = match unreachable {
-                Some(id) => state.out_of_reach(container, id),
-                None => format!("token {:#x} stands for no open object", token.0),
-            };
-            return (text, Err(Status::AuthenticationError.because(reason)));
+            return (text, Err(Status::AuthenticationError));
         }
     }
     if number == common::CLOSE {
@@ -100,11 +90,7 @@ fn route(
         .or_else(|| common_command(state, &call, functions, number, &message.params))
         .unwrap_or_else(|| {
             let text = traced.then(|| format!("command {number:#05x}"));
-            (
-                text,
-                Err(Status::UnsupportedOperation
-                    .because(format!("a {} has no command {number:#05x}", call.object.kind))),
-            )
+            (text, Err(Status::UnsupportedOperation))
         })
 }
 
@@ -124,32 +110,24 @@ fn open(
 ) -> Outcome {
     let id = match common::Open::decode(params, call.version) {
         Ok(open) => ObjectId::new(kind, open.id),
-        Err(error) => {
-            return (
-                call.traced.then(|| format!("Open {kind}")),
-                Err(Status::ConfigurationError.because(error.to_string())),
-            );
-        }
+        Err(_) => return (None, Err(Status::ConfigurationError)),
     };
     *object = Some(id);
     let exists =
         state.objects.contains_key(&id) || id == containers::name(containers::MC_CONTAINER);
-    let outcome = match exists {
-        false => Err(Status::NoResource.because(format!("there is no {id}"))),
-        true if !state.reaches(call.portal_container, id) => {
-            let reason = state.out_of_reach(call.portal_container, id);
-            Err(Status::AuthenticationError.because(reason))
+    let outcome = if exists { Ok(()) } else { Err(Status::NoResource) }.and_then(|()| {
+        if !state.reaches(call.portal_container, id) {
+            return Err(Status::AuthenticationError);
         }
-        true => state.sessions.open(id, call.portal_container).map(|token| {
-            let text = call.traced.then(|| format!("token {:#x}", token.0));
-            Answer { params: Params::ZERO, token: Some(token), text }
-        }),
-    };
+        let token = state.sessions.open(id, call.portal_container)?;
+        let text = call.traced.then(|| format!("token {:#x}", token.0));
+        Ok(Answer { params: Params::ZERO, token: Some(token), text })
+    });
     (call.traced.then(|| "Open".into()), outcome)
 }
 
 fn api_version(call: &Call, kind: ObjectType) -> Outcome {
-    let text = call.traced.then(|| format!("GetApiVersion {kind}"));
+    let text = call.traced.then(|| format!("{kind} GetApiVersion"));
     let (major, minor) = families::version(kind);
     (text, call.answer(&common::ApiVersion { major, minor }))
 }
@@ -164,24 +142,20 @@ fn create(state: &mut State, call: &Call, kind: ObjectType, params: &Params) -> 
         // Containers have a create command of their own; the number that they
         // would have in this block of commands has no known parameters.
         if call.object.kind != ObjectType::Dprc || kind == ObjectType::Dprc {
-            return Err(Status::UnsupportedOperation
-                .because(format!("{} does not create a {kind} with this command", call.object)));
+            return Err(Status::UnsupportedOperation);
         }
         if call.object == containers::name(MC_CONTAINER) {
-            return Err(
-                Status::NoPrivilege.because("the container of the MC itself takes no objects")
-            );
+            return Err(Status::NoPrivilege);
         }
         let portal = state.body::<Container>(call.portal_container)?;
         if portal.options & option::OBJ_CREATE == 0 {
-            return Err(Status::NoPrivilege
-                .because(format!("dprc.{} lacks the option OBJ_CREATE", call.portal_container)));
+            return Err(Status::NoPrivilege);
         }
         state.unlocked(call.object.id)
     };
     match allowed() {
         Ok(()) => families::create(state, call, kind, params, call.object.id),
-        Err(status) => (call.traced.then(|| format!("Create {kind}")), Err(status)),
+        Err(status) => (call.traced.then(|| format!("{kind} Create")), Err(status)),
     }
 }
 
@@ -192,10 +166,7 @@ fn destroy(state: &mut State, call: &Call, kind: ObjectType, params: &Params) ->
             let text = call.traced.then(|| format!("Destroy {id}"));
             (text, containers::destroy_object(state, call, id).map(|()| Answer::DONE))
         }
-        Err(error) => (
-            call.traced.then(|| format!("Destroy {kind}")),
-            Err(Status::ConfigurationError.because(error.to_string())),
-        ),
+        Err(_) => (None, Err(Status::ConfigurationError)),
     }
 }
 
@@ -208,7 +179,7 @@ fn common_command(
     params: &Params,
 ) -> Option<Outcome> {
     let command = common::Command::decode(number, call.version, params).ok()?;
-    let text = call.traced.then(|| command.words(call.object.kind).to_string());
+    let text = call.traced.then(|| format!("{command:?}"));
     Some((text, run_common(state, call, functions, &command)))
 }
 
@@ -217,7 +188,7 @@ fn run_common(
     call: &Call,
     functions: &Functions,
     command: &common::Command,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, Status> {
     use common::Command;
     let id = call.object;
     match command {
@@ -225,10 +196,7 @@ fn run_common(
         Command::Disable(_) => switch(state, id, functions, false),
         Command::IsEnabled(request) => {
             let enabled = state.object_mut(id)?.body.enabled().copied();
-            let enabled = enabled.ok_or_else(|| {
-                Status::UnsupportedOperation
-                    .because(format!("a {} is not switched on and off", id.kind))
-            })?;
+            let enabled = enabled.ok_or(Status::UnsupportedOperation)?;
             call.reply(request, common::IsEnabledReply { enabled })
         }
         Command::Reset(_) => {
@@ -282,10 +250,8 @@ fn switch(
     id: ObjectId,
     functions: &Functions,
     on: bool,
-) -> Result<Answer, Refusal> {
-    let switch = state.object_mut(id)?.body.enabled().ok_or_else(|| {
-        Status::UnsupportedOperation.because(format!("a {} is not switched on and off", id.kind))
-    })?;
+) -> Result<Answer, Status> {
+    let switch = state.object_mut(id)?.body.enabled().ok_or(Status::UnsupportedOperation)?;
     *switch = on;
     (functions.switched)(state, id.id, on);
     Ok(Answer::DONE)

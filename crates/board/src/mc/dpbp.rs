@@ -3,7 +3,6 @@
 
 use super::{Answer, Body, Call, Family, Object, State};
 use crate::dpl::{Fields, Properties, Writing};
-use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
 use crate::{
     fabric::Pass,
     qbman::{Hysteresis, PoolConfig, PoolMessage},
@@ -32,7 +31,7 @@ impl Family for BufferPool {
         _id: u32,
         _container: u32,
         _request: &dpbp::Create,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Status> {
         let bpid = state.pools.bp.take()? as u16;
         Ok(Self { bpid, enabled: false, notifications: Default::default() })
     }
@@ -41,7 +40,7 @@ impl Family for BufferPool {
         state.fabric.qbman().configure_pool(self.bpid.into(), None, &mut state.pass);
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let id = call.object.id;
         let pool = state.body_mut::<Self>(id)?;
         match command {
@@ -67,7 +66,7 @@ impl Family for BufferPool {
                 call.reply(get, dpbp::GetFreeBufferCountReply { count })
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER)),
+            Command::Create(_) => Err(Status::UnsupportedOperation),
         }
     }
 

@@ -9,7 +9,6 @@ use super::{
     port_counters,
 };
 use crate::dpl::{Fields, Properties, Writing};
-use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, NOT_IMPLEMENTED, Refusal};
 use crate::{dpl, fabric::Pass, soc::Mac, wriop::PortConfig};
 use mc_abi::{
     MacAddr, ObjectId, ObjectType, Status,
@@ -129,13 +128,11 @@ impl Family for Port {
         id: u32,
         _container: u32,
         request: &dpmac::Create,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Status> {
         let mac = u16::try_from(request.mac).ok().filter(|mac| u32::from(*mac) == id);
         let chip = state.config.soc.mac(request.mac);
         let (Some(mac), Some(chip)) = (mac, chip) else {
-            return Err(
-                Status::ConfigurationError.because(format!("this SoC has no MAC {}", request.mac))
-            );
+            return Err(Status::ConfigurationError);
         };
         let board = state.ports.iter().find(|port| port.id == mac);
         Ok(Self::new(mac, chip, board, !state.wires_down.contains(&id)))
@@ -145,7 +142,7 @@ impl Family for Port {
         state.fabric.wriop().configure_port(id, None);
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let id = call.object;
         match command {
             Command::GetCounter(get) => {
@@ -174,8 +171,7 @@ impl Family for Port {
             Command::SetParams(set) => {
                 let wrong = set.ipg_mode > 1 || set.ipg_length > MAX_IPG;
                 if set.flags & !PARAMS_IPG != 0 || wrong {
-                    return Err(Status::ConfigurationError
-                        .because(format!("the gap is at most {MAX_IPG} bytes, its mode 0 or 1")));
+                    return Err(Status::ConfigurationError);
                 }
                 if set.flags & PARAMS_IPG != 0 {
                     (port.ipg_mode, port.ipg_length) = (set.ipg_mode, set.ipg_length);
@@ -186,8 +182,7 @@ impl Family for Port {
                 let rgmii = |kind| kind == eth_if::RGMII;
                 let moves = rgmii(set.eth_if) != rgmii(port.initial_eth_if);
                 if set.eth_if > eth_if::USXGMII || moves {
-                    return Err(Status::ConfigurationError
-                        .because("the MAC has no such interface on its pins"));
+                    return Err(Status::ConfigurationError);
                 }
                 port.eth_if = set.eth_if;
                 if port.link_type == link_type::FIXED {
@@ -197,22 +192,19 @@ impl Family for Port {
             }
             // There is no PHY to talk to.
             Command::MdioRead(_) | Command::MdioWrite(_) => {
-                return Err(Status::UnsupportedOperation.because("there is no PHY on the board"));
+                return Err(Status::UnsupportedOperation);
             }
             // Executed above.
             Command::GetCounter(_) | Command::GetStatistics(_) => {
-                return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED));
+                return Err(Status::UnsupportedOperation);
             }
             // Firmware 10.40 has them, the 10.39 that this board reports has
             // not.
             Command::GetIeventRegBase(_) | Command::SetSupportedEthIf(_) => {
-                return Err(Status::UnsupportedOperation
-                    .because("firmware 10.40 has this command, the one here has not"));
+                return Err(Status::UnsupportedOperation);
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => {
-                return Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER));
-            }
+            Command::Create(_) => return Err(Status::UnsupportedOperation),
         }
         Ok(Answer::DONE)
     }
@@ -227,7 +219,7 @@ impl Family for Port {
         tell_peer(state, ObjectId::new(ObjectType::Dpmac, id));
     }
 
-    /// A port is notified when an interface becomes ready or ceases to be, so that
+    /// A port is told when an interface becomes ready or ceases to be, so that
     /// it is programmed anew.
     fn link_changed(state: &mut State, id: u32, _interface: u16) {
         state.touch(ObjectId::new(ObjectType::Dpmac, id));
@@ -285,7 +277,7 @@ fn set_link_state(
     state: &mut State,
     id: ObjectId,
     set: &dpmac::SetLinkState,
-) -> Result<(), Refusal> {
+) -> Result<(), Status> {
     let port = state.body_mut::<Port>(id.id)?;
     let mut link = set.link;
     if !link.state_valid {
@@ -310,7 +302,7 @@ impl Properties for dpmac::Create {
     fn read(fields: &Fields<'_>, id: u32) -> Self {
         if !(1..=u16::MAX.into()).contains(&id) {
             let remedy = "name the node after the MAC, such as dpmac@1";
-            fields.error(format!("{id} is not a hardware MAC: they are numbered from 1"), remedy);
+            fields.error(format!("{id} is no hardware MAC, they count from 1"), remedy);
         }
         if let Some(given) = fields.number("mac_id", 0..=u32::MAX).filter(|given| *given != id) {
             let reason = format!("{given} is not the {id} of the node's name");

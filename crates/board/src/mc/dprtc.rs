@@ -3,7 +3,6 @@
 
 use super::{Answer, Body, Call, Family, State};
 use crate::dpl::{Fields, Properties, Writing};
-use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use mc_abi::{
     ObjectType, Status,
     dprtc::{self, Command},
@@ -35,15 +34,15 @@ impl Family for RealTimeClock {
         _id: u32,
         _container: u32,
         _request: &dprtc::Create,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Status> {
         // Board observation: the second one meets no resources.
         if state.has_any(ObjectType::Dprtc) {
-            return Err(Status::NoResource.because("there is one clock, and it has its object"));
+            return Err(Status::NoResource);
         }
         Ok(Self::default())
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
         let id = call.object.id;
         let host = state.clock.now();
         let registers = state.config.soc.clock_registers;
@@ -87,7 +86,7 @@ impl Family for RealTimeClock {
                 Ok(Answer::DONE)
             }
             Command::GetExtTriggerTimestamp(_) | Command::SetFiperLoopback(_) => {
-                Err(Status::ConfigurationError.because("no such trigger or choice"))
+                Err(Status::ConfigurationError)
             }
             // Alarms, pulses and triggers are not implemented; an object is
             // made through the container's token, never through the object's.
@@ -96,7 +95,7 @@ impl Family for RealTimeClock {
             | Command::ClearPeriodicPulse(_)
             | Command::SetExtTrigger(_)
             | Command::ClearExtTrigger(_)
-            | Command::Create(_) => Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED)),
+            | Command::Create(_) => Err(Status::UnsupportedOperation),
         }
     }
 

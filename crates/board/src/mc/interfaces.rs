@@ -3,7 +3,6 @@
 //! switch, a link, and who hears of its changes.
 
 use super::{Endpoint, Family, State};
-use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     ObjectId, Status,
     blocks::{LinkConfig, LinkState, TailDrop},
@@ -39,7 +38,7 @@ impl Side {
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] for a unit that there is not.
-pub(crate) fn checked(drop: TailDrop) -> Result<TailDrop, Refusal> {
+pub(crate) fn checked(drop: TailDrop) -> Result<TailDrop, Status> {
     at_most(drop.units, 2)?;
     Ok(drop)
 }
@@ -48,13 +47,8 @@ pub(crate) fn checked(drop: TailDrop) -> Result<TailDrop, Refusal> {
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] past the last one.
-pub(crate) fn at_most(value: u8, last: u8) -> Result<(), Refusal> {
-    if value <= last {
-        Ok(())
-    } else {
-        Err(Status::ConfigurationError
-            .because(format!("{value} has no meaning here: the last that has is {last}")))
-    }
+pub(crate) fn at_most(value: u8, last: u8) -> Result<(), Status> {
+    if value <= last { Ok(()) } else { Err(Status::ConfigurationError) }
 }
 
 /// A family whose objects have several interfaces.
@@ -93,7 +87,7 @@ pub(crate) fn refresh_all<B: Bridge>(state: &mut State, id: ObjectId) {
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] where there is no such interface.
-pub(crate) fn switch<B: Bridge>(state: &mut State, end: Endpoint, on: bool) -> Result<(), Refusal> {
+pub(crate) fn switch<B: Bridge>(state: &mut State, end: Endpoint, on: bool) -> Result<(), Status> {
     side_mut::<B>(state, end)?.enabled = on;
     state.switch_port(end, on);
     refresh_both::<B>(state, end);
@@ -117,7 +111,7 @@ pub(crate) fn want<B: Bridge>(
     state: &mut State,
     end: Endpoint,
     wanted: LinkConfig,
-) -> Result<(), Refusal> {
+) -> Result<(), Status> {
     side_mut::<B>(state, end)?.wanted = wanted;
     state.configure_port(end);
     refresh_both::<B>(state, end);
@@ -137,10 +131,7 @@ fn count<B: Bridge>(state: &State, id: ObjectId) -> u16 {
 fn side_mut<'a, B: Bridge + 'a>(
     state: &'a mut State,
     end: Endpoint,
-) -> Result<&'a mut Side, Refusal> {
+) -> Result<&'a mut Side, Status> {
     let side = state.body_mut::<B>(end.object.id)?.side_mut(end.interface);
-    side.ok_or_else(|| {
-        Status::ConfigurationError
-            .because(format!("{} has no interface {}", end.object, end.interface))
-    })
+    side.ok_or(Status::ConfigurationError)
 }

@@ -8,7 +8,6 @@ use super::{
     dispatch::{self, Executed},
     dpmac,
 };
-use crate::mc::refusal::{Because, Refusal};
 use crate::{
     fabric::Pass,
     faults::{Action, Faults},
@@ -181,10 +180,7 @@ impl Mc {
             Some(Action::Delay(delay)) => self.put_off(submission, delay),
             Some(Action::Status(status)) => self.refuse(&submission, status),
             // The portal goes on showing the message as submitted.
-            Some(Action::Hang) => {
-                let hang = Status::Ready.because("a rule of --inject: no answer comes");
-                self.trace_fault(&submission, &hang);
-            }
+            Some(Action::Hang) => self.trace_fault(&submission, Status::Ready),
         }
     }
 
@@ -196,9 +192,8 @@ impl Mc {
 
     /// Answers a message without executing it.
     fn refuse(&self, submission: &Submission, status: Status) {
-        let refusal = status.because("a rule of --inject: not executed");
-        self.trace_fault(submission, &refusal);
-        self.publish(submission, &super::call::answer_message(&submission.message, &Err(refusal)));
+        self.trace_fault(submission, status);
+        self.publish(submission, &super::call::answer_message(&submission.message, &Err(status)));
     }
 
     /// Puts an answer where software looks for it, unless that has submitted
@@ -262,7 +257,7 @@ impl Mc {
     }
 
     /// Traces a message that is not executed because a fault is set.
-    fn trace_fault(&self, submission: &Submission, refusal: &Refusal) {
+    fn trace_fault(&self, submission: &Submission, status: Status) {
         if self.tracer.is_none() {
             return;
         }
@@ -272,14 +267,9 @@ impl Mc {
             let state = self.state.lock();
             (state.portal_container(*portal as u32), state.sessions.object(header.token()))
         };
-        let done = Executed {
-            answer: *message,
-            status: refusal.status,
-            object,
-            command: None,
-            reply: None,
-            reason: Some(refusal.reason.clone()),
-        };
+        let command = format!("command {:#05x}, not executed because of a rule", header.number());
+        let done =
+            Executed { answer: *message, status, object, command: Some(command), reply: None };
         self.trace(*portal as u32, container, message, &done);
     }
 }
@@ -291,7 +281,7 @@ impl Mc {
     /// # Errors
     /// [`Status::NoResource`] where there is no such object,
     /// [`Status::ConfigurationError`] where it has no such interrupt.
-    pub fn raise(&self, id: ObjectId, index: u8, events: u32) -> Result<(), Refusal> {
+    pub fn raise(&self, id: ObjectId, index: u8, events: u32) -> Result<(), Status> {
         self.with_state(|state| {
             state.irq(id, index)?;
             state.raise(id, index, events);
@@ -310,12 +300,7 @@ fn is_ready(message: &Message) -> bool {
     Status::from_byte(message.header.status_byte()) == Status::Ready
 }
 
-pub(super) fn record(
-    portal: u32,
-    container: Option<u32>,
-    message: &Message,
-    done: &Executed,
-) -> Record {
+fn record(portal: u32, container: Option<u32>, message: &Message, done: &Executed) -> Record {
     Record {
         portal,
         container,
@@ -327,7 +312,6 @@ pub(super) fn record(
             .unwrap_or_else(|| format!("command {:#05x}", message.header.number())),
         reply: done.reply.clone().unwrap_or_default(),
         status: done.status,
-        reason: done.reason.clone(),
     }
 }
 

@@ -6,7 +6,6 @@ use super::{
     containers::{self, check_child},
     pools::{DrawPath, Pool},
 };
-use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     ResourceType, Status,
     dprc::{self, event, iteration, request},
@@ -16,22 +15,17 @@ use mc_abi::{
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] for a name that no pool has.
-fn pool<'a>(state: &'a State, kind: &ResourceType) -> Result<&'a Pool, Refusal> {
-    state
-        .pools
-        .named(kind.as_bytes())
-        .ok_or_else(|| Status::ConfigurationError.because(format!("there is no pool of {kind}")))
+fn pool<'a>(state: &'a State, kind: &ResourceType) -> Result<&'a Pool, Status> {
+    state.pools.named(kind.as_bytes()).ok_or(Status::ConfigurationError)
 }
 
 /// The name of the pool at a place in the list.
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] past the end.
-pub(crate) fn pool_name(state: &State, index: u32) -> Result<ResourceType, Refusal> {
+pub(crate) fn pool_name(state: &State, index: u32) -> Result<ResourceType, Status> {
     let pools = state.pools.all();
-    let (name, _) = pools.get(index as usize).ok_or_else(|| {
-        Status::ConfigurationError.because(format!("there are {} pools", pools.len()))
-    })?;
+    let (name, _) = pools.get(index as usize).ok_or(Status::ConfigurationError)?;
     Ok(ResourceType::new(name))
 }
 
@@ -39,7 +33,7 @@ pub(crate) fn pool_name(state: &State, index: u32) -> Result<ResourceType, Refus
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] for a name that no pool has.
-pub(crate) fn count(state: &State, container: u32, kind: &ResourceType) -> Result<u32, Refusal> {
+pub(crate) fn count(state: &State, container: u32, kind: &ResourceType) -> Result<u32, Status> {
     Ok(pool(state, kind)?.free_of(container).count() as u32)
 }
 
@@ -51,23 +45,14 @@ pub(crate) fn next_range(
     state: &State,
     container: u32,
     ask: &dprc::GetResourceIds,
-) -> Result<dprc::GetResourceIdsReply, Refusal> {
+) -> Result<dprc::GetResourceIdsReply, Status> {
     let first = match ask.iteration {
         iteration::FIRST => 0,
-        iteration::MORE => ask
-            .last
-            .checked_add(1)
-            .ok_or_else(|| Status::NoResource.because("there are no more"))?,
-        _ => {
-            return Err(Status::ConfigurationError
-                .because(format!("{} is no state of an iteration", ask.iteration)));
-        }
+        iteration::MORE => ask.last.checked_add(1).ok_or(Status::NoResource)?,
+        _ => return Err(Status::ConfigurationError),
     };
     let mut numbers = pool(state, &ask.kind)?.free_of(container).skip_while(|n| *n < first);
-    let base = numbers.next().ok_or_else(|| {
-        Status::NoResource
-            .because(format!("dprc.{container} holds none, or no more, of {}", ask.kind))
-    })?;
+    let base = numbers.next().ok_or(Status::NoResource)?;
     let mut last = base;
     let mut more = false;
     for number in numbers {
@@ -93,20 +78,14 @@ pub(crate) fn hand_over(
     path: &DrawPath,
     to: u32,
     ask: &Ask,
-) -> Result<(), Refusal> {
-    let pool = state.pools.named_mut(ask.kind.as_bytes()).ok_or_else(|| {
-        Status::ConfigurationError.because(format!("there is no pool of {}", ask.kind))
-    })?;
+) -> Result<(), Status> {
+    let pool = state.pools.named_mut(ask.kind.as_bytes()).ok_or(Status::ConfigurationError)?;
     if ask.count == 0 {
-        return Err(Status::ConfigurationError.because("the number of resources is 0"));
+        return Err(Status::ConfigurationError);
     }
     let numbers = choose(&pool.drawable(path), ask)?;
     if !pool.within_quotas(path, &numbers) {
-        return Err(Status::NoResource.because(format!(
-            "a quota on the way keeps {} of {} from dprc.{to}",
-            numbers.len(),
-            ask.kind
-        )));
+        return Err(Status::NoResource);
     }
     pool.hand_over(&numbers, to);
     state.raise(containers::name(from), 0, event::RES_REMOVED);
@@ -124,7 +103,7 @@ pub(crate) struct Ask {
 }
 
 /// The numbers to hand over, out of what is free, in the order of preference.
-fn choose(free: &[u32], ask: &Ask) -> Result<Vec<u32>, Refusal> {
+fn choose(free: &[u32], ask: &Ask) -> Result<Vec<u32>, Status> {
     let run = |base: u32| -> Option<Vec<u32>> {
         let end = base.checked_add(ask.count)?;
         // No more numbers than are free can be found.
@@ -141,9 +120,7 @@ fn choose(free: &[u32], ask: &Ask) -> Result<Vec<u32>, Refusal> {
     } else {
         free.get(..ask.count as usize).map(<[u32]>::to_vec)
     };
-    chosen.ok_or_else(|| {
-        Status::NoResource.because(format!("{} of {} are not to be had so", ask.count, ask.kind))
-    })
+    chosen.ok_or(Status::NoResource)
 }
 
 /// Limits what a child may draw from its parent.
@@ -155,13 +132,11 @@ pub(crate) fn set_quota(
     state: &mut State,
     parent: u32,
     ask: &dprc::SetResourceQuota,
-) -> Result<(), Refusal> {
+) -> Result<(), Status> {
     check_child(state, parent, ask.child)?;
     state.unlocked(parent)?;
     let quota = (ask.quota != dprc::QUOTA_BY_OPTIONS).then_some(ask.quota);
-    let pool = state.pools.named_mut(ask.kind.as_bytes()).ok_or_else(|| {
-        Status::ConfigurationError.because(format!("there is no pool of {}", ask.kind))
-    })?;
+    let pool = state.pools.named_mut(ask.kind.as_bytes()).ok_or(Status::ConfigurationError)?;
     pool.set_quota(ask.child, quota);
     Ok(())
 }
@@ -174,7 +149,7 @@ pub(crate) fn quota(
     state: &State,
     parent: u32,
     ask: &dprc::GetResourceQuota,
-) -> Result<u16, Refusal> {
+) -> Result<u16, Status> {
     check_child(state, parent, ask.child)?;
     let quota = pool(state, &ask.kind)?.quota(ask.child);
     Ok(quota.unwrap_or(dprc::QUOTA_BY_OPTIONS))

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Tokens: what software calls an open object by.
 
-use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{ObjectId, Status, Token};
 use std::collections::BTreeMap;
 
@@ -35,9 +34,9 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Status::NoResource`] once all 65535 tokens are out.
-    pub fn open(&mut self, object: ObjectId, opener: u32) -> Result<Token, Refusal> {
+    pub fn open(&mut self, object: ObjectId, opener: u32) -> Result<Token, Status> {
         if self.count >= usize::from(u16::MAX) {
-            return Err(Status::NoResource.because("all 65535 tokens are out"));
+            return Err(Status::NoResource);
         }
         loop {
             self.last = self.last.wrapping_add(1);

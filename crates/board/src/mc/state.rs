@@ -5,7 +5,6 @@ use super::{
     Family, Object, connections::Connections, containers, family::Functions, pools::Pools,
     portals::Portals, session::Sessions,
 };
-use crate::mc::refusal::{Because, Refusal};
 use crate::{
     fabric::{Fabric, Message, Pass},
     host::Clock,
@@ -112,32 +111,26 @@ impl State {
     ///
     /// # Errors
     /// [`Status::NoResource`]: the status of an open of what does not exist.
-    pub fn object(&self, id: ObjectId) -> Result<&Object, Refusal> {
-        self.objects.get(&id).ok_or_else(|| Status::NoResource.because(format!("there is no {id}")))
+    pub fn object(&self, id: ObjectId) -> Result<&Object, Status> {
+        self.objects.get(&id).ok_or(Status::NoResource)
     }
 
     /// The same, to be changed.
-    pub fn object_mut(&mut self, id: ObjectId) -> Result<&mut Object, Refusal> {
+    pub fn object_mut(&mut self, id: ObjectId) -> Result<&mut Object, Status> {
         self.touch(id);
-        self.objects
-            .get_mut(&id)
-            .ok_or_else(|| Status::NoResource.because(format!("there is no {id}")))
+        self.objects.get_mut(&id).ok_or(Status::NoResource)
     }
 
     /// What the family `F` keeps of its object number `id`.
-    pub fn body<F: Family>(&self, id: u32) -> Result<&F, Refusal> {
+    pub fn body<F: Family>(&self, id: u32) -> Result<&F, Status> {
         let object = self.object(ObjectId::new(F::TYPE, id))?;
-        (&*object.body as &dyn Any).downcast_ref().ok_or_else(|| {
-            Status::InvalidState.because(format!("{} is of another family", object.id))
-        })
+        (&*object.body as &dyn Any).downcast_ref().ok_or(Status::InvalidState)
     }
 
     /// The same, to be changed.
-    pub fn body_mut<F: Family>(&mut self, id: u32) -> Result<&mut F, Refusal> {
+    pub fn body_mut<F: Family>(&mut self, id: u32) -> Result<&mut F, Status> {
         let object = self.object_mut(ObjectId::new(F::TYPE, id))?;
-        (&mut *object.body as &mut dyn Any).downcast_mut().ok_or_else(|| {
-            Status::InvalidState.because(format!("{} is of another family", object.id))
-        })
+        (&mut *object.body as &mut dyn Any).downcast_mut().ok_or(Status::InvalidState)
     }
 
     /// The lowest number that no object of the family has, in any container.
@@ -168,11 +161,11 @@ impl State {
         container: u32,
         creator: u32,
         request: &F::Create,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<u32, Status> {
         let id = id.unwrap_or_else(|| self.free_id(F::TYPE));
         let name = ObjectId::new(F::TYPE, id);
         if self.objects.contains_key(&name) {
-            return Err(Status::NoResource.because(format!("{name} is there already")));
+            return Err(Status::NoResource);
         }
         let path = self.draw_path(container);
         self.pools.draw_for(name, &path);
@@ -204,19 +197,16 @@ impl State {
     }
 
     /// Takes an object out of the world: its connections end, its resources go
-    /// back to their pools, its sessions end, its container's driver is notified.
+    /// back to their pools, its sessions end, its container's driver is told.
     ///
     /// # Errors
     /// [`Status::NoResource`] where there is none.
-    pub fn remove(&mut self, id: ObjectId) -> Result<(), Refusal> {
+    pub fn remove(&mut self, id: ObjectId) -> Result<(), Status> {
         let container = self.object(id)?.container;
         self.disconnect_all(id);
         self.leave(id, container);
         self.sessions.forget(id);
-        let object = self
-            .objects
-            .remove(&id)
-            .ok_or_else(|| Status::NoResource.because(format!("there is no {id}")))?;
+        let object = self.objects.remove(&id).ok_or(Status::NoResource)?;
         (object.functions.destroy)(object.body, self, id.id);
         for other in self.led_to(id) {
             self.object_mut(other)?.body.forget(id);
@@ -283,10 +273,8 @@ impl State {
     ///
     /// # Errors
     /// [`Status::ConfigurationError`] where the object has no such index.
-    pub fn irq(&self, id: ObjectId, index: u8) -> Result<&super::Irq, Refusal> {
-        self.object(id)?.irqs.get(usize::from(index)).ok_or_else(|| {
-            Status::ConfigurationError.because(format!("{id} has no interrupt {index}"))
-        })
+    pub fn irq(&self, id: ObjectId, index: u8) -> Result<&super::Irq, Status> {
+        self.object(id)?.irqs.get(usize::from(index)).ok_or(Status::ConfigurationError)
     }
 
     /// Sets where an interrupt's message goes.
@@ -297,7 +285,7 @@ impl State {
         address: u64,
         value: u32,
         user: u32,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Status> {
         self.configure_irq(id, index, |irq| {
             (irq.address, irq.value, irq.user) = (address, value, user);
         })
@@ -305,11 +293,9 @@ impl State {
 
     /// The status of an interrupt of an object with several interfaces; forgets
     /// the events of it that `clear` names.
-    pub fn take_irq_status(&mut self, id: ObjectId, index: u8, clear: u32) -> Result<u32, Refusal> {
+    pub fn take_irq_status(&mut self, id: ObjectId, index: u8, clear: u32) -> Result<u32, Status> {
         let irq = self.object_mut(id)?.irqs.get_mut(usize::from(index));
-        let irq = irq.ok_or_else(|| {
-            Status::ConfigurationError.because(format!("{id} has no interrupt {index}"))
-        })?;
+        let irq = irq.ok_or(Status::ConfigurationError)?;
         let status = irq.status;
         if irq.clear_at(clear) {
             self.send(id, index);
@@ -324,14 +310,9 @@ impl State {
         id: ObjectId,
         index: u8,
         change: impl FnOnce(&mut super::Irq),
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Status> {
         let irq = self.object_mut(id)?.irqs.get_mut(usize::from(index));
-        if irq
-            .ok_or_else(|| {
-                Status::ConfigurationError.because(format!("{id} has no interrupt {index}"))
-            })?
-            .configure(change)
-        {
+        if irq.ok_or(Status::ConfigurationError)?.configure(change) {
             self.send(id, index);
         }
         Ok(())

@@ -9,14 +9,12 @@
 //! that needs it, and is counted.
 //!
 //! # Order of locks
-//! The transmit side of an interface, then the tables of a switch or
-//! demultiplexer, then the receive
-//! side of an interface: never two of a kind. A new configuration waits until no frame uses the old one.
+//! The transmit side of an interface, then the receive side of one: never two of
+//! a kind. A new configuration waits until no frame uses the old one.
 
 mod checksum;
 mod config;
 mod counters;
-mod demux;
 mod distribution;
 mod filter;
 mod forward;
@@ -24,17 +22,15 @@ mod frame;
 mod hash;
 mod interface;
 mod key;
-mod meter;
 mod parser;
 mod port;
 mod queues;
 mod receive;
 mod rules;
-mod switch;
 mod transmit;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 use crate::{
     fabric::{Dma, Pass},
@@ -44,28 +40,19 @@ use parking_lot::RwLock;
 use std::{cell::RefCell, collections::HashMap, fmt, sync::Arc};
 
 pub use config::{
-    Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Policer, Pool,
-    QosAction, QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Redirect, Spread,
-    Steered, Steering, SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
+    Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, QosAction,
+    QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Redirect, Spread, Steered,
+    Steering, SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
 };
 pub use counters::{Tally, Volume};
-pub use demux::{DemuxAdmit, DemuxConfig, DemuxMethod, DemuxPortConfig};
 pub use key::{KeyError, KeyProfile, MAX_KEY_SIZE};
-pub use meter::{Color, MeterConfig, MeterMode, MeterUnit};
 pub use port::{MIN_FRAME_LENGTH, PORT_COUNTERS, PortConfig};
 pub use queues::Queues;
 pub use rules::Rule;
-pub use switch::{
-    ACL_KEY_SIZE, AclAction, AclKey, AclRule, Admit, ControlConfig, Fdb, FdbEntry, FdbError,
-    FdbTarget, Floods, Learning, Mirrors, PrioritySource, SWITCH_CLASSES, SwitchConfig,
-    SwitchPortConfig, SwitchTable, SwitchVlan,
-};
 
-use demux::Demux;
 use forward::Works;
 use interface::Interface;
 use port::Port;
-use switch::Switch;
 
 /// Egress channels that an interface may have.
 pub const MAX_CHANNELS: usize = 16;
@@ -78,33 +65,20 @@ pub const MAX_FRAME_LENGTH: usize = 10_240;
 pub struct Wriop {
     interfaces: RwLock<HashMap<u32, Arc<Interface>>>,
     ports: RwLock<HashMap<u32, Arc<Port>>>,
-    switches: RwLock<HashMap<u32, Arc<Switch>>>,
-    demuxes: RwLock<HashMap<u32, Arc<Demux>>>,
     wires: Arc<dyn Wires>,
 }
 
 impl fmt::Debug for Wriop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { interfaces, ports, switches, demuxes, wires: _ } = self;
-        f.debug_struct("Wriop")
-            .field("interfaces", interfaces)
-            .field("ports", ports)
-            .field("switches", switches)
-            .field("demuxes", demuxes)
-            .finish()
+        let Self { interfaces, ports, .. } = self;
+        f.debug_struct("Wriop").field("interfaces", interfaces).field("ports", ports).finish()
     }
 }
 
 impl Wriop {
     /// A board without interfaces, whose ports are connected to `wires`.
     pub fn new(wires: Arc<dyn Wires>) -> Self {
-        Self {
-            interfaces: RwLock::default(),
-            ports: RwLock::default(),
-            switches: RwLock::default(),
-            demuxes: RwLock::default(),
-            wires,
-        }
+        Self { interfaces: RwLock::default(), ports: RwLock::default(), wires }
     }
 
     /// Sets up a port, or takes it away.
@@ -142,10 +116,10 @@ impl Wriop {
         port::padded(frame, |frame| {
             port.count_received(frame);
             let Some(peer) = port.peer() else { return port.count_discarded() };
-            let from = Some(Endpoint::Port(port.id));
-            self.with_platform(queues, memory, pass, |platform, _| {
-                self.enter(peer, from, frame, platform);
-                self.forward(platform);
+            SCRATCH.with_borrow_mut(|Scratch { works, .. }| {
+                let mut platform = Platform { queues, memory, pass, works };
+                self.enter(peer, frame, &mut platform);
+                self.forward(&mut platform);
             });
         });
     }
@@ -194,23 +168,11 @@ impl Wriop {
     /// interface woken again in between.
     pub fn transmit<Q: Queues>(&self, id: u32, queues: &Q, memory: &Dma, pass: &mut Pass) {
         if let Some(interface) = self.interface(id) {
-            self.with_platform(queues, memory, pass, |platform, frame| {
-                transmit::transmit(self, &interface, platform, frame);
+            SCRATCH.with_borrow_mut(|Scratch { frame, works }| {
+                let mut platform = Platform { queues, memory, pass, works };
+                transmit::transmit(self, &interface, &mut platform, frame);
             });
         }
-    }
-
-    /// Calls `with` with this thread's memory for frames.
-    fn with_platform<Q: Queues>(
-        &self,
-        queues: &Q,
-        memory: &Dma,
-        pass: &mut Pass,
-        with: impl FnOnce(&mut Platform<Q>, &mut Vec<u8>),
-    ) {
-        SCRATCH.with_borrow_mut(|Scratch { frame, works }| {
-            with(&mut Platform { queues, memory, pass, works }, frame);
-        });
     }
 
     /// What an interface has counted.
@@ -228,11 +190,6 @@ impl Wriop {
     pub fn refused(&self, id: u32, class: u8) -> Volume {
         self.interface(id)
             .map_or_else(Volume::default, |interface| interface.counters.refused(class))
-    }
-
-    /// Policed frames of a class of an interface: green, yellow, red.
-    pub fn policed(&self, id: u32, class: u8) -> [u64; 3] {
-        self.interface(id).map_or([0; 3], |interface| interface.counters.policed(class))
     }
 
     /// Puts all counters of an interface back to zero.

@@ -15,6 +15,7 @@ mod mmap;
 mod policy;
 mod portal;
 mod reset;
+mod revocation;
 mod unbind;
 mod util;
 
@@ -34,6 +35,7 @@ const GROUPS: &[&[Check]] = &[
     dma::CHECKS,
     containers::CHECKS,
     hotplug::CHECKS,
+    revocation::CHECKS,
     escape::CHECKS,
     unbind::CHECKS,
     cdev::CHECKS,

@@ -22,12 +22,12 @@ fn main() {
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
 
-/// A test that needs the artifacts of a machine, or boots one, and tells how long that took.
+/// A test that needs the parts of a machine, or boots one, and tells how long that took.
 fn trial(name: &'static str, test: fn() -> anyhow::Result<()>) -> Trial {
     let run = move || {
-        let start = Instant::now();
+        let begin = Instant::now();
         let outcome = test().map_err(|error| Failed::from(format!("{error:#}")));
-        eprintln!("{:6.1} s  {name}", start.elapsed().as_secs_f64());
+        eprintln!("{:6.1} s  {name}", begin.elapsed().as_secs_f64());
         outcome
     };
     Trial::test(name, run).with_ignored_flag(true)

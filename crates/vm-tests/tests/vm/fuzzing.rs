@@ -3,12 +3,13 @@
 
 use crate::trial;
 use anyhow::{Context, Result, bail, ensure};
-use fslmc::artifacts;
+use fslmc::kit;
 use libtest_mimic::Trial;
 use std::time::Duration;
 use vm_tests::{
-    TestVm, artifacts_with,
+    TestVm,
     fuzz::{Driver, FuzzFiles, Report, Slice, fuzz, no_growth, still_works},
+    kit_with,
 };
 
 /// Another module to be tested than the project's.
@@ -19,8 +20,8 @@ pub fn trials() -> Vec<Trial> {
         let module = match std::env::var_os(MODULE) {
             Some(module) => module.into(),
             None => {
-                let artifacts = artifacts_with(artifacts::Driver::Rust)?;
-                artifacts.driver.as_ref().context("the driver was built")?.with_symbols.clone()
+                let kit = kit_with(kit::Driver::Rust)?;
+                kit.driver.as_ref().context("the driver was built")?.with_symbols.clone()
             }
         };
         the_driver_holds_up(&Driver::Module(module))

@@ -2,7 +2,6 @@
 //! Filters: which frames the interface takes in.
 
 use super::{Answer, Call, Limits, State, addressed, link};
-use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     MacAddr, Status,
     dpni::{self, filters::Command},
@@ -48,7 +47,7 @@ impl Settings {
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
     if let Command::GetPrimaryMacAddr(get) = command {
         let set = addressed(state, call)?.settings.filters.primary;
         let address =
@@ -70,7 +69,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             return call.reply(get, dpni::GetUnicastPromiscReply { enabled });
         }
         Command::SetPrimaryMacAddr(set) if set.address.is_multicast() => {
-            return Err(Status::ConfigurationError.because("a station has no multicast address"));
+            return Err(Status::ConfigurationError);
         }
         Command::SetPrimaryMacAddr(set) => filters.primary = set.address,
         Command::GetPrimaryMacAddr(_) => {}
@@ -88,15 +87,13 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }),
         Command::EnableVlanFilter(enable) => {
             if enable.enable && limits.vlan_filters == 0 {
-                return Err(Status::NoResource.because("it was made without VLAN filters"));
+                return Err(Status::NoResource);
             }
             filters.vlan_filter = enable.enable;
         }
         Command::AddVlanId(add) => {
             if add.vlan > MAX_VLAN {
-                return Err(
-                    Status::ConfigurationError.because(format!("a VLAN is at most {MAX_VLAN}"))
-                );
+                return Err(Status::ConfigurationError);
             }
             let queue = queue(&limits, add.flags, add.tc, add.flow)?;
             put(&mut filters.vlans, add.vlan, queue, limits.vlan_filters)?;
@@ -108,13 +105,13 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 }
 
 /// The queue that an entry names.
-fn queue(limits: &Limits, flags: u8, tc: u8, flow: u8) -> Result<Option<Queue>, Refusal> {
+fn queue(limits: &Limits, flags: u8, tc: u8, flow: u8) -> Result<Option<Queue>, Status> {
     if flags & HAS_QUEUE == 0 {
         Ok(None)
     } else if tc < limits.rx_tcs && flow < limits.queues {
         Ok(Some(Queue { tc, flow }))
     } else {
-        Err(Status::ConfigurationError.because(format!("there is no queue {flow} in class {tc}")))
+        Err(Status::ConfigurationError)
     }
 }
 
@@ -127,13 +124,13 @@ fn put<K: PartialEq>(
     key: K,
     queue: Option<Queue>,
     most: u8,
-) -> Result<(), Refusal> {
+) -> Result<(), Status> {
     if let Some(entry) = table.iter_mut().find(|entry| entry.0 == key) {
         entry.1 = queue;
         return Ok(());
     }
     if table.len() >= usize::from(most) {
-        return Err(Status::NoResource.because(format!("the table has room for {most}")));
+        return Err(Status::NoResource);
     }
     table.push((key, queue));
     Ok(())
@@ -143,11 +140,8 @@ fn put<K: PartialEq>(
 ///
 /// # Errors
 /// [`Status::NoResource`] where there is none.
-fn take<K: PartialEq>(table: &mut Vec<(K, Option<Queue>)>, key: K) -> Result<(), Refusal> {
-    let at = table
-        .iter()
-        .position(|entry| entry.0 == key)
-        .ok_or_else(|| Status::NoResource.because("there is no such entry"))?;
+fn take<K: PartialEq>(table: &mut Vec<(K, Option<Queue>)>, key: K) -> Result<(), Status> {
+    let at = table.iter().position(|entry| entry.0 == key).ok_or(Status::NoResource)?;
     table.remove(at);
     Ok(())
 }

@@ -2,7 +2,6 @@
 //! Transmission: rates, priorities, confirmation.
 
 use super::{Answer, Call, Limits, State, addressed, interface::needs_port};
-use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
     dpni::{self, options, transmit::Command},
@@ -65,21 +64,17 @@ impl Settings {
         }
     }
 
-    fn channel(&mut self, channel: u8) -> Result<&mut Channel, Refusal> {
-        self.channels.get_mut(usize::from(channel)).ok_or_else(|| {
-            Status::ConfigurationError.because(format!("there is no channel {channel}"))
-        })
+    fn channel(&mut self, channel: u8) -> Result<&mut Channel, Status> {
+        self.channels.get_mut(usize::from(channel)).ok_or(Status::ConfigurationError)
     }
 
-    fn queue(&mut self, channel: u8, index: u8) -> Result<&mut u8, Refusal> {
+    fn queue(&mut self, channel: u8, index: u8) -> Result<&mut u8, Status> {
         let modes = &mut self.channel(channel)?.confirmations;
-        modes
-            .get_mut(usize::from(index))
-            .ok_or_else(|| Status::ConfigurationError.because(format!("there is no queue {index}")))
+        modes.get_mut(usize::from(index)).ok_or(Status::ConfigurationError)
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
     if matches!(command, Command::SetTxShaping(set) if set.whole_interface) {
         needs_port(state, call.object)?;
     }
@@ -88,8 +83,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
     let transmit = &mut interface.settings.transmit;
     match command {
         Command::SetTxShaping(set) if set.overhead > MAX_OVERHEAD => {
-            return Err(Status::ConfigurationError
-                .because(format!("a frame costs at most {MAX_OVERHEAD} bytes more")));
+            return Err(Status::ConfigurationError);
         }
         Command::SetTxShaping(set) if set.whole_interface => transmit.whole = Some(set.clone()),
         Command::SetTxShaping(set) => {
@@ -97,13 +91,10 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }
         // Version 1 had another layout; no client sends it.
         Command::SetTxPriorities(_) if call.version < 2 => {
-            return Err(Status::UnsupportedOperation
-                .because("version 1 had another layout, which nothing sends"));
+            return Err(Status::UnsupportedOperation);
         }
         // Headers: only while the interface is disabled.
-        Command::SetTxPriorities(_) if enabled => {
-            return Err(Status::InvalidState.because("the interface is enabled"));
-        }
+        Command::SetTxPriorities(_) if enabled => return Err(Status::InvalidState),
         Command::SetTxPriorities(set) => {
             check_priorities(&limits, set)?;
             transmit.channel(set.channel)?.priorities = Some(set.clone());
@@ -133,19 +124,15 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 }
 
 /// Without confirmation queues there is only one mode.
-fn check_confirmation(limits: &Limits, mode: u8) -> Result<(), Refusal> {
+fn check_confirmation(limits: &Limits, mode: u8) -> Result<(), Status> {
     let least = if limits.has(options::TX_FRAME_RELEASE) { NONE } else { AFFINE };
-    if (least..=NONE).contains(&mode) {
-        Ok(())
-    } else {
-        Err(Status::ConfigurationError.because(format!("the mode is {least} to {NONE}")))
-    }
+    if (least..=NONE).contains(&mode) { Ok(()) } else { Err(Status::ConfigurationError) }
 }
 
 /// With up to eight traffic classes, the command describes them all; beyond,
 /// the upper ones, whose first four must be in group A and the others in group
 /// B (headers).
-fn check_priorities(limits: &Limits, set: &dpni::SetTxPriorities) -> Result<(), Refusal> {
+fn check_priorities(limits: &Limits, set: &dpni::SetTxPriorities) -> Result<(), Status> {
     let many = limits.tx_tcs > CLASSES;
     let classes = if many { limits.tx_tcs - CLASSES } else { limits.tx_tcs };
     let modes = set.modes.iter().flat_map(|pair| [pair & 0xf, pair >> 4]);
@@ -161,7 +148,6 @@ fn check_priorities(limits: &Limits, set: &dpni::SetTxPriorities) -> Result<(), 
     if fits && set.priority_a < CLASSES && set.priority_b < CLASSES {
         Ok(())
     } else {
-        Err(Status::ConfigurationError
-            .because("a class has an unknown mode, or a weight that is none"))
+        Err(Status::ConfigurationError)
     }
 }

@@ -12,6 +12,5 @@ mod invariants;
 mod layers;
 mod loader;
 mod portal;
-mod reasons;
 mod resources;
 mod scan;

@@ -2,8 +2,7 @@
 //! Frames between interfaces, with the plainest queues that there can be.
 
 mod conservation;
-mod demux;
 mod ports;
 mod receiving;
 mod sending;
-pub(crate) mod testing;
+mod testing;
