@@ -25,16 +25,12 @@ use crate::{
             self,
             event,
             token_of,
-            Command, //
+            Command,
+            Object, //
         },
         portal::State,
         vectors::ObjectId, //
     },
-    members::{
-        Members,
-        Seen, //
-    },
-    parameters,
     portal::{
         to_error,
         Exclusive,
@@ -43,7 +39,6 @@ use crate::{
     registry,
     vectors::Vectors, //
 };
-use core::ops::Deref;
 use kernel::{
     device, new_mutex,
     prelude::*,
@@ -95,8 +90,6 @@ pub(crate) struct Container {
     /// which can take as long as a user holds on to one.
     #[pin]
     bus: Mutex<Option<OpenContainer>>,
-    #[pin]
-    members: Members,
     #[pin]
     vectors: Mutex<Vectors>,
     /// Objects that are open, the container itself included.
@@ -157,38 +150,9 @@ impl WorkItem<SETTLE> for Container {
     }
 }
 
-/// A container that is bound. Dropping it unbinds it.
-pub(crate) struct BoundContainer(Arc<Container>);
-
-impl BoundContainer {
-    /// Opens a container and binds its objects.
-    pub(crate) fn new(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Self> {
-        let this = Self(Container::open(device)?);
-        registry::insert(this.0.clone())?;
-        this.0.bind_objects().inspect_err(|e| {
-            dev_err!(this.0.dev(), "its objects cannot be listed: {e:?}\n");
-        })?;
-        Ok(this)
-    }
-}
-
-impl Deref for BoundContainer {
-    type Target = Arc<Container>;
-
-    fn deref(&self) -> &Arc<Container> {
-        &self.0
-    }
-}
-
-impl Drop for BoundContainer {
-    fn drop(&mut self) {
-        self.0.unbind();
-    }
-}
-
 impl Container {
-    /// Opens a container.
-    fn open(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Arc<Self>> {
+    /// Opens a container and binds its objects.
+    pub(crate) fn bind(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Arc<Self>> {
         let device: &fsl_mc::Device = device;
         let bus = OpenContainer::new(device).inspect_err(|e| {
             dev_err!(device.as_ref(), "cannot be opened in the MC: {e:?}\n");
@@ -199,7 +163,7 @@ impl Container {
             Some(folder) => Some(counters::show(&folder, name, &table)?),
             None => None,
         };
-        Arc::pin_init(
+        let this = Arc::pin_init(
             try_pin_init!(Self {
                 counters: table.add(name)?,
                 table,
@@ -208,7 +172,6 @@ impl Container {
                 token: Atomic::new(bus.token().into()),
                 portal <- Portal::new(bus.portal_address(), State::Idle),
                 bus <- new_mutex!(Some(bus), "Container::bus"),
-                members <- Members::new(),
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
                 open_objects: Atomic::new(0),
                 is_open: Atomic::new(false),
@@ -223,38 +186,32 @@ impl Container {
                 settle <- new_delayed_work!("Container::settle"),
             }? Error),
             GFP_KERNEL,
-        )
+        )?;
+        registry::insert(this.clone())?;
+        this.bind_objects().inspect_err(|e| {
+            dev_err!(this.dev(), "its objects cannot be listed: {e:?}\n");
+            this.unbind();
+        })?;
+        Ok(this)
     }
 
     /// Lets the objects go, waits for who has them open, and closes the container.
     pub(crate) fn unbind(self: &Arc<Self>) {
         self.unbinding.store(true, Relaxed);
-        work::cancel_delayed_sync::<_, SETTLE>(self);
-        work::cancel_delayed_sync::<_, SCAN>(self);
-        self.members.remove_all();
+        if let Some(bus) = &*self.bus.lock() {
+            bus.remove_all();
+        }
         // Nobody has anything of the container open now, and no interrupt comes any more.
         let _ = self.vectors.lock().free();
+        work::cancel_delayed_sync::<_, SETTLE>(self);
+        work::cancel_delayed_sync::<_, SCAN>(self);
         registry::remove(self);
-        let mut bus = self.bus.lock().take();
+        let bus = self.bus.lock().take();
         // The bus closes the container by a command.
         let _ = self.portal.lent_to_bus(|| {
-            drop(bus.take());
+            drop(bus);
             Ok(())
         });
-        if let Some(bus) = bus {
-            dev_warn!(self.dev(), "is not closed: its portal takes no commands\n");
-            bus.abandon();
-        }
-    }
-
-    /// The container is not what it was: takes all that is in it from who has it open.
-    pub(crate) fn revoke(&self) {
-        self.members.revoke_all();
-        self.portal.revoke();
-    }
-
-    pub(crate) fn members(&self) -> &Members {
-        &self.members
     }
 
     pub(crate) fn device(&self) -> &fsl_mc::Device {
@@ -325,12 +282,10 @@ impl Container {
         has_address_space: bool,
     ) -> Result {
         if self.escaped_objects.load(Relaxed) > 0 {
-            if parameters::may_print() {
-                dev_err!(
-                    self.dev(),
-                    "cannot be opened: one of its objects is with another driver\n"
-                );
-            }
+            dev_err!(
+                self.dev(),
+                "cannot be opened: one of its objects is with another driver\n"
+            );
             return Err(EBUSY);
         }
         if has_address_space {
@@ -358,13 +313,7 @@ impl Container {
         self.settle_within(SETTLE_SOON);
     }
 
-    /// Something was waited for that has come to pass.
-    pub(crate) fn changed(self: &Arc<Self>) {
-        self.must_scan.store(true, Relaxed);
-        self.scan_within(0);
-    }
-
-    /// Begins to look for objects that come and go.
+    /// Starts looking for objects that come and go.
     pub(crate) fn listen(self: &Arc<Self>) {
         self.settle_within(0);
     }
@@ -449,10 +398,7 @@ impl Container {
     /// Opens the container that its user has closed. The token that stands for it now.
     #[cold]
     fn open_again(&self, portal: &mut Exclusive<'_>) -> Result<u16> {
-        self.counters.reopenings.count();
-        if parameters::may_print() {
-            dev_warn!(self.dev(), "was closed by its user: it is opened again\n");
-        }
+        dev_warn!(self.dev(), "was closed by its user: it is opened again\n");
         let id = self.id();
         let open = command::open(&id.kind, id.id).map_err(to_error)?;
         let token = token_of(portal.order(&open)?);
@@ -462,43 +408,35 @@ impl Container {
     }
 
     /// Binds the objects that the container has when it is bound itself.
-    fn bind_objects(self: &Arc<Self>) -> Result {
-        {
-            let guard = self.bus.lock();
-            let bus = guard.as_ref().ok_or(ENODEV)?;
-            // Before the bus looks: what is made again meanwhile differs then from what is
-            // listed later.
-            let mut seen = self.list()?;
-            self.portal.lent_to_bus(|| bus.scan())?;
-            let devices = bus.added()?;
-            let count = i32::try_from(devices.len()).unwrap_or(i32::MAX);
-            self.known_objects.store(count, Relaxed);
-            for device in devices {
-                let its = take(&mut seen, |seen| device.is_of(&seen.object));
-                if its.is_none() {
-                    self.must_scan.store(true, Relaxed);
-                }
-                self.members.add(self, device, its)?;
+    fn bind_objects(&self) -> Result {
+        let guard = self.bus.lock();
+        let bus = guard.as_ref().ok_or(ENODEV)?;
+        self.portal.lent_to_bus(|| bus.scan())?;
+        let mut objects: KVec<ARef<fsl_mc::Device>> = KVec::new();
+        let mut result = Ok(());
+        bus.for_each(|device| {
+            if let Err(e) = objects.push(device.into(), GFP_KERNEL) {
+                result = Err(e);
             }
+        });
+        let count = i32::try_from(objects.len()).unwrap_or(i32::MAX);
+        self.known_objects.store(count, Relaxed);
+        for object in &objects {
+            registry::bind_pending(object);
         }
-        // With no lock held: one of them may be a container.
-        self.members.bind_pending();
-        Ok(())
+        Ok(result?)
     }
 
     /// Binds the objects that came, and lets those go that went.
     fn rescan(self: &Arc<Self>) -> Result {
-        let result = {
-            let guard = self.bus.lock();
-            let Some(bus) = guard.as_ref() else {
-                return Ok(());
-            };
-            if self.unbinding.load(Relaxed) {
-                return Ok(());
-            }
-            self.follow(bus)
+        let guard = self.bus.lock();
+        let Some(bus) = guard.as_ref() else {
+            return Ok(());
         };
-        self.members.bind_pending();
+        if self.unbinding.load(Relaxed) {
+            return Ok(());
+        }
+        let result = self.follow(bus);
         if result.is_err() {
             // What told of a change is told once.
             self.must_scan.store(true, Relaxed);
@@ -513,58 +451,57 @@ impl Container {
     }
 
     /// Makes the bus's devices those that the MC says there are. `EAGAIN` while that changes.
-    fn follow(self: &Arc<Self>, bus: &OpenContainer) -> Result {
-        // Whoever has the container itself open may have acknowledged what told of a change.
-        let must_scan = self.must_scan.xchg(false, Relaxed) || self.is_open.load(Relaxed);
+    fn follow(&self, bus: &OpenContainer) -> Result {
+        let must_scan = self.must_scan.xchg(false, Relaxed);
         let (events, count) = self.pending_events()?;
         let is_known = count == self.known_objects.xchg(count, Relaxed);
         if !must_scan && is_known && events & event::OBJECTS == 0 {
             return Ok(());
         }
-        let mut seen = self.list()?;
-        if self.members.are(&seen) {
-            return Ok(());
-        }
-        // The host may change the container through another portal while its objects are listed
-        // one by one; then one that stays can be missing. Two lists that are equal are good.
-        if seen[..] != self.list()?[..] {
-            return Err(EAGAIN);
-        }
-        let came = self.members.follow(&seen)?;
+        let objects = self.objects()?;
         let mut result = Ok(());
-        for object in &came {
+        for object in &objects {
+            if bus.find(object).is_some() {
+                continue;
+            }
             match self.portal.lent_to_bus(|| bus.add(object)) {
-                Ok(device) => {
-                    let its = take(&mut seen, |seen| seen.object == *object);
-                    self.members.add(self, device, its)?;
-                }
+                Ok(device) => registry::bind_pending(&device),
                 Err(e) if e == EEXIST => result = Err(EAGAIN),
                 Err(e) => dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n"),
             }
         }
+        bus.remove_all_but(&objects)?;
         result
     }
 
-    /// What the MC says of the objects in the container.
-    fn list(&self) -> Result<KVec<Seen>> {
+    /// The objects that the MC says are in the container.
+    ///
+    /// The host may change the container through another portal while its objects are listed
+    /// one by one; then one that stays can be missing. Two lists that are equal are good.
+    fn objects(&self) -> Result<KVec<Object>> {
+        let first = self.list()?;
+        let second = self.list()?;
+        let is_same =
+            first.len() == second.len() && first.iter().zip(&second).all(|(a, b)| a.is_same(b));
+        if is_same {
+            Ok(second)
+        } else {
+            Err(EAGAIN)
+        }
+    }
+
+    fn list(&self) -> Result<KVec<Object>> {
         self.with_token(|portal, token| {
             let answer = portal.ask(&command::get_object_count(token))?;
             let count = command::object_count(&answer);
             let mut objects = KVec::new();
             for index in 0..count {
-                let object = match portal.ask(&command::get_object(token, index)) {
+                let answer = match portal.ask(&command::get_object(token, index)) {
                     // There are less by now.
                     Err(e) if e == ENXIO => return Err(EAGAIN),
-                    answer => command::object(&answer?),
+                    answer => answer?,
                 };
-                let mut regions = KVec::new();
-                for index in 0..object.region_count {
-                    let (kind, id) = (&object.kind, object.id);
-                    let ask = command::get_object_region(token, kind, id, index);
-                    let [_, region @ ..] = portal.ask(&ask).map_err(|_| EAGAIN)?.0;
-                    regions.push(region, GFP_KERNEL)?;
-                }
-                objects.push(Seen { object, regions }, GFP_KERNEL)?;
+                objects.push(command::object(&answer), GFP_KERNEL)?;
             }
             Ok(objects)
         })
@@ -660,9 +597,4 @@ impl Container {
         // What happened while no interrupt could come.
         self.scan_within(0);
     }
-}
-
-fn take<T>(items: &mut KVec<T>, f: impl FnMut(&T) -> bool) -> Option<T> {
-    let at = items.iter().position(f)?;
-    items.remove(at).ok()
 }

@@ -49,17 +49,10 @@ pub(crate) struct Counters {
     pub(crate) interrupts: Counter,
     /// Resets by user space and at closing.
     pub(crate) resets: Counter,
-    /// Times that the driver opened a container again which its user had closed.
-    pub(crate) reopenings: Counter,
-    /// Resets after the last use that failed, tried again at the next opening.
-    pub(crate) failed_resets: Counter,
-    /// Times that it was taken from a holder, because it has left the container.
-    pub(crate) revocations: Counter,
 }
 
 impl Counters {
-    const NAMES: &'static str =
-        "opens commands refused timeouts busy interrupts resets reopenings failed-resets revocations";
+    const NAMES: &'static str = "opens commands refused timeouts busy interrupts resets";
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for counter in [
@@ -70,9 +63,6 @@ impl Counters {
             &self.busy,
             &self.interrupts,
             &self.resets,
-            &self.reopenings,
-            &self.failed_resets,
-            &self.revocations,
         ] {
             f.write_fmt(fmt!(" {}", counter.0.load(Relaxed)))?;
         }

@@ -17,10 +17,7 @@ use kernel::{
     device,
     driver,
     prelude::*,
-    sync::{
-        aref::ARef,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 mod abstractions;
@@ -29,7 +26,6 @@ mod counters;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../crates/vfio-fsl-mc-core/src/logic/mod.rs"]
 mod logic;
-mod members;
 mod object;
 mod parameters;
 mod portal;
@@ -43,10 +39,7 @@ use abstractions::{
     notifier::BusNotifier,
     vfio, //
 };
-use container::{
-    BoundContainer,
-    Container, //
-};
+use container::Container;
 use object::Object;
 
 /// The name of the driver on the bus, which is written to `driver_override`.
@@ -85,48 +78,11 @@ impl kernel::InPlaceModule for VfioFslMc {
 /// The driver of containers and of all that is in them.
 struct Driver;
 
-/// What the driver keeps for a device while it is bound. Dropping it undoes the binding, in the
-/// order of the fields: the holder's last commands go through the container.
+/// What the driver keeps for a device while it is bound.
 struct Bound {
-    opening: Opening,
+    registration: vfio::Registration<Object>,
     /// For a container: itself.
-    container: Option<BoundContainer>,
-}
-
-/// A device that user space can open.
-struct Opening {
-    device: ARef<fsl_mc::Device>,
-    container: Arc<Container>,
-    registration: Arc<vfio::Registration<Object>>,
-}
-
-impl Opening {
-    fn new(device: &fsl_mc::Device<device::Core<'_>>, container: Arc<Container>) -> Result<Self> {
-        let registration = Object::register(device, container.clone())?;
-        let device: &fsl_mc::Device = device;
-        let this = Self {
-            device: device.into(),
-            container,
-            registration: Arc::new(registration, GFP_KERNEL)?,
-        };
-        this.container.members().opens(device, &this.registration)?;
-        Ok(this)
-    }
-
-    /// Waits until nobody has the device open.
-    fn end(&self) {
-        if registry::is_going(&self.device) {
-            self.registration.revoke();
-        }
-        self.registration.unregister();
-        self.container.members().closes(&self.device);
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.end();
-    }
+    container: Option<Arc<Container>>,
 }
 
 impl fsl_mc::Driver for Driver {
@@ -144,7 +100,8 @@ impl fsl_mc::Driver for Driver {
         device: &'bound fsl_mc::Device<device::Core<'_>>,
         bound: Pin<&Self::Data<'bound>>,
     ) {
-        bound.opening.end();
+        // The holder's last commands go through the container, which therefore goes last.
+        bound.registration.unregister();
         if let Some(container) = &bound.container {
             container.unbind();
         }
@@ -163,11 +120,13 @@ fn bind(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
 
 /// The objects are bound first: user space gets at the portal when the bus is done with it.
 fn bind_container(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
-    let container = BoundContainer::new(device)?;
-    let opening = Opening::new(device, container.clone())?;
+    let container = Container::bind(device)?;
+    let registration = Object::register(device, container.clone()).inspect_err(|_| {
+        container.unbind();
+    })?;
     container.listen();
     Ok(Bound {
-        opening,
+        registration,
         container: Some(container),
     })
 }
@@ -181,7 +140,7 @@ fn bind_object(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
         EINVAL
     })?;
     Ok(Bound {
-        opening: Opening::new(device, container)?,
+        registration: Object::register(device, container)?,
         container: None,
     })
 }

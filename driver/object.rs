@@ -101,8 +101,6 @@ pub(crate) struct Object {
     /// sent it. Locked while the portal is being mapped.
     #[pin]
     last_command: Mutex<State>,
-    /// The reset after the last use has failed. Openings and closings come one at a time.
-    must_reset: Atomic<bool>,
     /// The lines that the holder has armed, by index. The container's own is with its
     /// [`vectors::Vectors`].
     #[pin]
@@ -201,7 +199,6 @@ impl Object {
             regions,
             region_infos,
             last_command <- new_mutex!(State::Idle, "Object::last_command"),
-            must_reset: Atomic::new(false),
             lines <- new_mutex!(lines, "Object::lines"),
             share,
         }))
@@ -331,37 +328,6 @@ impl Object {
         }
     }
 
-    /// Resets the object after its last use. Where that fails, the next opening tries again.
-    fn reset_after_use(&self) {
-        let result = self.reset_and_count();
-        self.must_reset.store(result.is_err(), Relaxed);
-        if let Err(e) = result {
-            self.share.counters.failed_resets.count();
-            if parameters::may_print() {
-                dev_warn!(self.dev(), "cannot be reset after its last use: {e:?}\n");
-            }
-        }
-    }
-
-    /// Sees to it that a new holder finds nothing of the one before. `EIO` where that cannot be.
-    fn reset_before_use(&self) -> Result {
-        if !self.must_reset.load(Relaxed) {
-            return Ok(());
-        }
-        self.reset_and_count().map_err(|e| {
-            self.share.counters.failed_resets.count();
-            if parameters::may_print() {
-                dev_err!(
-                    self.dev(),
-                    "is not opened: it cannot be reset after its last use: {e:?}\n"
-                );
-            }
-            EIO
-        })?;
-        self.must_reset.store(false, Relaxed);
-        Ok(())
-    }
-
     fn reset_and_count(&self) -> Result {
         self.share.counters.resets.count();
         let result = self.container.reset(&self.device);
@@ -446,7 +412,6 @@ impl Operations for Object {
     type Opened = Opened;
 
     fn open(&self, has_address_space: bool) -> Result<Opened> {
-        self.reset_before_use()?;
         self.container
             .object_opens(&self.device, has_address_space)?;
         self.share.counters.opens.count();
@@ -457,14 +422,14 @@ impl Operations for Object {
     }
 
     /// The reset comes first: it keeps the object from raising interrupts that are about to go.
-    fn close(&self, opened: Opened, is_revoked: bool) {
-        if !is_revoked {
-            self.reset_after_use();
+    fn close(&self, opened: Opened) {
+        if let Err(e) = self.reset_and_count() {
+            dev_warn!(self.dev(), "cannot be reset after its last use: {e:?}\n");
         }
         self.free_lines();
         match self.kind {
             ObjectKind::Dprc => self.container.portal().forget_answers(),
-            ObjectKind::Dpmcp if !is_revoked => self.wipe_portal(&opened),
+            ObjectKind::Dpmcp => self.wipe_portal(&opened),
             _ => {}
         }
         self.container.object_closed(&self.device);
@@ -589,18 +554,6 @@ impl Operations for Object {
         };
         let page = PAGE_SIZE as u64;
         region::check_map(&self.regions, self.kind, request, page, cpu, for_guest).map_err(to_error)
-    }
-
-    fn revoked(&self, opened: &Opened) {
-        self.share.counters.revocations.count();
-        if self.kind == ObjectKind::Dprc {
-            return self.container.portal().revoke();
-        }
-        // A portal that is used first from now on is revoked from the start.
-        *self.last_command.lock() = State::Revoked;
-        if let Some(portal) = opened.portal.as_ref() {
-            portal.revoke();
-        }
     }
 
     fn request(&self, count: u32) {

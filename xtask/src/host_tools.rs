@@ -3,7 +3,7 @@
 //! set-up's own, by scripts that start them.
 
 use anyhow::Result;
-use setup::{Cache, Need, Terminal};
+use setup::{Cache, PackageSet, Terminal};
 use std::path::PathBuf;
 use xshell::{Shell, cmd};
 
@@ -12,9 +12,9 @@ use xshell::{Shell, cmd};
 /// # Errors
 /// They cannot be fetched.
 pub(crate) fn variables(shell: &Shell) -> Result<Vec<(&'static str, PathBuf)>> {
-    let parts = Cache::from_env()?.ensure(&[Need::Board], &Terminal::new())?;
+    let packages = Cache::from_env()?.ensure(&[PackageSet::Board], &Terminal::new())?;
     let script = |(variable, program): (&'static str, &str)| {
-        let command = parts.command(program)?;
+        let command = packages.command(program)?;
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let quoted: Vec<String> = words
             .map(|word| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''")))

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 use xshell::Shell;
 
-/// Runs the project's tests, benches and checks.
+/// Run the project's tests, benchmarks and checks.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", disable_help_subcommand = true)]
 struct Args {
@@ -26,31 +26,30 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Everything that must pass: the checks, the host tests, the VM tests. Ends with the
-    /// tests that could not run; with CI=true, those count as failed.
+    /// Run everything that must pass: checks, host tests and VM tests. Lists the tests that
+    /// could not run at the end; with CI=true, those count as failed.
     Test {
-        /// Leave out the tests that boot a guest.
+        /// Skip the tests that boot a guest.
         #[arg(long)]
         no_vm: bool,
     },
-    /// Formatting, lints, documentation and dependencies, of the driver too.
+    /// Check formatting, lints, documentation and dependencies, also of the driver.
     Check,
-    /// Builds the driver for the board's kernel.
+    /// Build the driver for the board's kernel.
     Driver(driver::Args),
-    /// The tests that boot a guest, or those whose name contains one of the
-    /// words.
+    /// Run the tests that boot a guest, or those whose name contains one of NAMES.
     Vm {
-        /// Words; `--list` shows the names.
+        /// Parts of test names; --list shows them.
         names: Vec<String>,
-        /// Show the names and boot nothing.
+        /// List the tests and exit.
         #[arg(long)]
         list: bool,
     },
-    /// Measures, side by side in one run.
+    /// Run the benchmarks, alternatives side by side.
     Bench(bench::Args),
-    /// Feeds a fuzz target for a while.
+    /// Run a fuzz target.
     Fuzz(fuzz::Args),
-    /// Runs each documented command that no test runs, in its shortest form.
+    /// Run each documented command that no test runs, in its shortest form.
     ShortRuns,
 }
 

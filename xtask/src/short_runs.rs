@@ -20,6 +20,7 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     };
     start(&["bench", "--quick"])?;
     start(&["bench", "--quick", "driver"])?;
+    start(&["bench", "--quick", "frames"])?;
     for target in ["commands", "layout", "smmu"] {
         start(&["fuzz", target, "--runs", RUNS])?;
     }

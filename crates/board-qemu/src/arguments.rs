@@ -137,7 +137,7 @@ impl Paths {
     }
 }
 
-/// All that QEMU is told.
+/// QEMU's command line.
 pub struct Arguments<'a> {
     /// Processors and memory.
     pub machine: &'a Machine,

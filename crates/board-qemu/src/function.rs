@@ -293,7 +293,7 @@ impl Device for Backend {
         writable: bool,
         file: Option<(File, u64)>,
     ) -> io::Result<()> {
-        // Every function is told; one of them keeps the memory. What comes
+        // Every function is notified; one of them keeps the memory. What comes
         // without a file is another function's registers, what cannot be
         // written is flash.
         let Kind::Icid { windows: true, .. } = self.function.kind else { return Ok(()) };

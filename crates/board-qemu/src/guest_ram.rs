@@ -60,7 +60,7 @@ impl GuestRam {
             tracing::trace!(
                 address = format_args!("{address:#x}"),
                 size,
-                "unmap of what is no RAM"
+                "unmap of what is not RAM"
             );
         }
     }

@@ -225,7 +225,7 @@ impl IrqLines for Lines {
         if address == GITS_TRANSLATER {
             self.deliver(icid, value);
         } else if let Err(error) = self.memory.write(address, &value.to_le_bytes()) {
-            tracing::warn!(icid, value, "interrupt lost: its address is no doorbell: {error}");
+            tracing::warn!(icid, value, "interrupt lost: its address is not a doorbell: {error}");
         }
     }
 
@@ -286,7 +286,7 @@ mod tests {
         fd.read_exact(&mut buf).ok().map(|()| u64::from_ne_bytes(buf))
     }
 
-    struct Bench {
+    struct TestBoard {
         lines: Arc<Lines>,
         programmer: Programmer,
         functions: Vec<Arc<Vectors>>,
@@ -294,16 +294,16 @@ mod tests {
         ram: Arc<GuestRam>,
     }
 
-    fn board(count: usize) -> Bench {
+    fn board(count: usize) -> TestBoard {
         let functions: Vec<Arc<Vectors>> = (0..count).map(|_| Arc::default()).collect();
         let (pin, ram) = (Arc::<Pin>::default(), Arc::<GuestRam>::default());
         let (lines, programmer) = Lines::new(23, functions.clone(), pin.clone(), ram.clone());
-        Bench { lines: Arc::new(lines), programmer, functions, pin, ram }
+        TestBoard { lines: Arc::new(lines), programmer, functions, pin, ram }
     }
 
     #[test]
     fn the_first_message_programs_its_vector_and_the_next_ones_do_not() {
-        let Bench { lines, programmer, functions, .. } = board(3);
+        let TestBoard { lines, programmer, functions, .. } = board(3);
         let (ours, theirs) = UnixStream::pair().unwrap();
         let fd = event();
         let qemu = thread::spawn({
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn messages_without_vector_are_lost_and_others_reach_memory() {
-        let Bench { lines, programmer, ram, .. } = board(2);
+        let TestBoard { lines, programmer, ram, .. } = board(2);
         lines.message(22, GITS_TRANSLATER, 0);
         lines.message(25, GITS_TRANSLATER, 0);
         lines.message(23, GITS_TRANSLATER, 256);
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_high_pin_is_signalled_once_until_the_end_of_interrupt() {
-        let Bench { lines, pin, .. } = board(1);
+        let TestBoard { lines, pin, .. } = board(1);
         let fd = event();
         lines.smmu(true);
         pin.set_eventfd(Some(fd.try_clone().unwrap()));

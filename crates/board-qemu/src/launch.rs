@@ -170,7 +170,7 @@ pub fn launch(
         threads: vec![watcher],
         servers,
         stop: config.stop.clone(),
-        _directory: directory,
+        directory,
     };
     let started =
         bring_up(&mut vm, &mut config, listeners, console_file, servings, programmer, set_up);

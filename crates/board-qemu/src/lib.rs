@@ -40,4 +40,5 @@ pub use error::{DeviceTreeError, QmpError, QtestError, RamError, Report, VmError
 pub use hardware::{Hardware, Window};
 pub use initramfs::{EntryError, Initramfs};
 pub use process::StopHandle;
+pub use runtime_directory::{Running, running};
 pub use vm::{Ended, HostInterfaces, Platform, Ports, Vm, VmConfig};

@@ -52,9 +52,42 @@ impl RuntimeDirectory {
         let directory =
             tempfile::Builder::new().prefix(&prefix).permissions(private).tempdir_in(parent)?;
         let lock = File::create(directory.path().join(LOCK))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        // Who looks for machines may hold it for a moment.
+        flock(&lock, FlockOperation::LockExclusive)?;
         Ok(Self { directory, _lock: lock })
     }
+}
+
+/// A machine of this user's that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Number of the process that started it.
+    pub process: u32,
+    /// Its private directory.
+    pub directory: PathBuf,
+}
+
+/// The machines that run, by their processes' numbers: those whose directory is under
+/// `parent`, else where it is made when nothing else is said.
+pub fn running(parent: Option<&Path>) -> Vec<Running> {
+    let parent = parent.map_or_else(usual_parent, Path::to_path_buf);
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let mut found: Vec<Running> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let (process, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
+            let running = Running { process: process.parse().ok()?, directory: entry.path() };
+            is_locked(&running.directory).then_some(running)
+        })
+        .collect();
+    found.sort_by_key(|running| running.process);
+    found
+}
+
+/// Whether a process uses a directory. One of another user's cannot be looked into.
+fn is_locked(directory: &Path) -> bool {
+    let lock = File::open(directory.join(LOCK));
+    lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::AGAIN))
 }
 
 fn usual_parent() -> PathBuf {
@@ -109,6 +142,21 @@ mod tests {
         let path = directory.path().to_path_buf();
         drop(directory);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn machines_that_run_are_found() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::create_dir(parent.path().join("fslmc-7-left")).unwrap();
+        fs::write(parent.path().join("fslmc-7-left").join(LOCK), "").unwrap();
+        fs::create_dir(parent.path().join("fslmc-notes")).unwrap();
+        assert_eq!(running(Some(parent.path())), []);
+        let directory = RuntimeDirectory::new(Some(parent.path())).unwrap();
+        let (process, path) = (std::process::id(), directory.path().to_path_buf());
+        assert_eq!(running(Some(parent.path())), [Running { process, directory: path }]);
+        drop(directory);
+        assert_eq!(running(Some(parent.path())), []);
+        assert_eq!(running(Some(&parent.path().join("none"))), []);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! A running machine: QEMU, the board's servers, console and ports.
 
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -141,7 +141,7 @@ pub struct Vm {
     pub(crate) servers: Vec<PathBuf>,
     pub(crate) stop: StopHandle,
     // Last, so that sockets vanish after their users.
-    pub(crate) _directory: RuntimeDirectory,
+    pub(crate) directory: RuntimeDirectory,
 }
 
 impl Vm {
@@ -176,6 +176,12 @@ impl Vm {
     /// The host's ends of the guest's ports; None from the second call on.
     pub fn take_ports(&mut self) -> Option<Ports> {
         self.ports.take()
+    }
+
+    /// The machine's private directory, which goes away with it: a place for more
+    /// sockets. [`running`](crate::running) finds it.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// A handle that stops this machine.

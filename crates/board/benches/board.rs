@@ -5,10 +5,13 @@
 //! in the same run: a message through a portal's memory beside the command
 //! alone, a DMA beside a plain copy of the same size.
 
+#[path = "../tests/frames/ram.rs"]
+mod ram;
+
 use board::{
     Board, BoardConfig, Window,
     dpl::{Dpl, Loader, layouts},
-    host::{BusError, GuestMemory, Host, IrqLines, private_portal_memory},
+    host::{GuestMemory, Host, private_portal_memory},
     smmu::{Access, Smmu},
 };
 use divan::{
@@ -18,12 +21,12 @@ use divan::{
 use mc_abi::{
     Message, ObjectType, Params, Request, Status, Token, Wire, common, dpbp, dpmng, dprc,
 };
+use ram::{Lines, RAM, Ram};
 use std::{
     io::Write,
     process::{Command, Stdio},
-    sync::{Arc, LazyLock, atomic::Ordering},
+    sync::{Arc, LazyLock},
 };
-use vm_memory::{Bytes, MmapRegion, VolatileMemory, VolatileSlice};
 
 fn main() {
     if let Err(error) = dtc().arg("--version").stdout(Stdio::null()).status() {
@@ -39,53 +42,8 @@ fn main() {
 /// Bytes of a full Ethernet frame.
 const FRAME: usize = 1500;
 
-/// Guest physical address of the memory.
-const RAM: u64 = 0x8000_0000;
+/// Bytes of memory.
 const RAM_SIZE: usize = 1 << 20;
-
-/// Mapped memory, as a guest's is.
-struct Ram(MmapRegion);
-
-impl Ram {
-    fn new() -> Self {
-        Self(MmapRegion::new(RAM_SIZE).expect("there is that much address space"))
-    }
-
-    fn slice(&self, address: u64, length: usize) -> Result<VolatileSlice<'_>, BusError> {
-        let at = address.checked_sub(RAM).and_then(|at| usize::try_from(at).ok());
-        at.and_then(|at| self.0.get_slice(at, length).ok()).ok_or(BusError { address, length })
-    }
-}
-
-impl GuestMemory for Ram {
-    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
-        self.slice(address, buf.len())?.copy_to(buf);
-        Ok(())
-    }
-
-    fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
-        self.slice(address, data.len())?.copy_from(data);
-        Ok(())
-    }
-
-    fn read_u64(&self, address: u64) -> Result<u64, BusError> {
-        let slice = self.slice(address, 8)?;
-        slice.load(0, Ordering::Acquire).map_err(|_| BusError { address, length: 8 })
-    }
-
-    fn copy(&self, from: u64, to: u64, length: usize) -> Result<(), BusError> {
-        self.slice(from, length)?.copy_to_volatile_slice(self.slice(to, length)?);
-        Ok(())
-    }
-}
-
-struct Lines;
-
-impl IrqLines for Lines {
-    fn message(&self, _: u16, _: u64, _: u32) {}
-
-    fn smmu(&self, _: bool) {}
-}
 
 /// A layout of the project as a blob.
 struct Blob {
@@ -126,7 +84,7 @@ fn blob(name: &str) -> &'static Blob {
 
 fn board(layout: Dpl) -> Board {
     let config = BoardConfig { layout, ..BoardConfig::default() };
-    let ram = Arc::new(Ram::new());
+    let ram = Arc::new(Ram::new(RAM_SIZE));
     let portals = private_portal_memory().expect("there is that much address space");
     Board::new(config, Host::new(ram, Arc::new(Lines), portals)).expect("it comes with the project")
 }
@@ -271,7 +229,7 @@ mod smmu {
     /// levels of tables.
     fn translating() -> Smmu {
         let page = |n: u64| RAM + n * 0x1000;
-        let ram = Ram::new();
+        let ram = Ram::new(RAM_SIZE);
         let entry = |table: u64, index: u64, value: u64| {
             let address = RAM + table * 0x1000 + index * 8;
             ram.write(address, &value.to_le_bytes()).expect("it is RAM");
@@ -329,7 +287,7 @@ mod smmu {
     /// What the transfers below come down to without an SMMU.
     #[divan::bench(args = SIZES, sample_size = 1000)]
     fn plain_copy(bencher: Bencher<'_, '_>, size: usize) {
-        let ram = Ram::new();
+        let ram = Ram::new(RAM_SIZE);
         let mut data = vec![0; size];
         bencher.counter(BytesCount::new(size)).bench_local(|| {
             ram.read(black_box(RAM + 0x1_0000), &mut data).expect("it is RAM");

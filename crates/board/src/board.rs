@@ -10,6 +10,7 @@ use crate::{
     host::Host,
     mc::{self, LoadError, Mc},
     smmu::Smmu,
+    wriop::Wriop,
 };
 use std::sync::Arc;
 
@@ -59,7 +60,8 @@ impl Board {
         let smmu = Arc::new(Smmu::new(host.memory, host.lines));
         let clock = host.clock.clone();
         let queues = (&config.mc.soc).into();
-        let fabric = Fabric::new(queues, smmu.clone(), host.portals, clock, host.wires);
+        let wriop = Wriop::new(host.wires, host.capture);
+        let fabric = Fabric::new(queues, smmu.clone(), host.portals, clock, wriop);
         let mut state = mc::State::new(config.mc, fabric.clone(), host.clock);
         state.load(&config.layout, config.ports.as_ref())?;
         let perform = {

@@ -17,6 +17,7 @@ pub mod faults;
 pub mod host;
 pub mod mc;
 pub mod qbman;
+pub mod qdma;
 pub mod smmu;
 pub mod soc;
 pub mod wriop;

@@ -16,20 +16,18 @@ use std::time::Duration;
 /// Which commands are written to the MC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Commands {
-    /// None.
+    /// No commands.
     None,
-    /// Those that leave the container's contents and the kernel's own use of it
-    /// alone.
+    /// Commands that change neither the container's contents nor the kernel's use of it.
     Harmless,
-    /// Any: what they do to the container is the driver's to prevent. Mapped portals,
-    /// which no driver sees, get harmless ones.
+    /// Any command; only harmless ones through mapped portals, which no driver sees.
     All,
 }
 
 /// What does not change during a run.
 #[derive(Debug)]
 pub struct Setup {
-    /// What all random numbers come from.
+    /// PRNG seed.
     pub seed: u64,
     /// Threads of a process.
     pub threads: usize,

@@ -24,7 +24,7 @@ const fn read(number: u8, text: &'static str) -> Defect {
 }
 
 /// All of them.
-pub const DEFECTS: [Defect; 22] = [
+pub const DEFECTS: [Defect; 21] = [
     seen(
         1,
         "SET_IRQS with DATA_NONE, ACTION_TRIGGER and count 0 dereferences a null pointer when no \
@@ -57,7 +57,7 @@ pub const DEFECTS: [Defect; 22] = [
     ),
     seen(
         7,
-        "Reads and writes are offered on regions that are no command portals, and pass commands' \
+        "Reads and writes are offered on regions that are not command portals, and pass commands' \
          bytes to whatever is there.",
     ),
     read(8, "Nothing recovers after a timeout: the next command overwrites the one in flight."),
@@ -109,11 +109,6 @@ pub const DEFECTS: [Defect; 22] = [
     seen(
         21,
         "Who opens a command portal finds in it the answer to the last command of who had it before.",
-    ),
-    seen(
-        22,
-        "An object whose reset at the last close fails is handed to the next user as the last one \
-         left it.",
     ),
 ];
 

@@ -3,10 +3,9 @@
 
 use crate::error::PortalError;
 use crate::portal::{McPortal, OpenObject};
+use mc_abi::blocks::ObjectDescription;
 use mc_abi::common::{DESTROY, Destroy};
-use mc_abi::dprc::{
-    Assign, DestroyContainer, GetObject, GetObjectCount, GetObjectReply, Unassign, request,
-};
+use mc_abi::dprc::{Assign, DestroyContainer, GetObject, GetObjectCount, Unassign, request};
 use mc_abi::{ObjectId, ObjectType, ResourceType};
 
 /// Outcome of a command.
@@ -33,9 +32,9 @@ pub fn with_open<T>(
 ///
 /// # Errors
 /// What the MC or the kernel refuses.
-pub fn list(portal: &mut McPortal, container: OpenObject) -> Answered<Vec<GetObjectReply>> {
+pub fn list(portal: &mut McPortal, container: OpenObject) -> Answered<Vec<ObjectDescription>> {
     let count = portal.call(container, &GetObjectCount {})?.count;
-    (0..count).map(|index| portal.call(container, &GetObject { index })).collect()
+    (0..count).map(|index| Ok(portal.call(container, &GetObject { index })?.object)).collect()
 }
 
 /// Destroys an object of the open container, or a container below it.

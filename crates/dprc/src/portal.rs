@@ -263,7 +263,8 @@ pub(crate) fn message_of(words: &[u64; 8]) -> Message {
 impl Transport for MappedRegion {
     fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
         // A portal is at least a page, and the offsets are those of its first words.
-        let outside = |_| TransportError::Kernel(Errno::FAULT, "The region is no command portal");
+        let outside =
+            |_| TransportError::Kernel(Errno::FAULT, "The region is not a command portal");
         let [header, params @ ..] = words_of(command);
         for (index, word) in params.into_iter().enumerate() {
             self.store(8 * (index + 1), word).map_err(outside)?;
@@ -317,7 +318,7 @@ impl Transport for BlockPortal {
         let refused = |errno| {
             let advice = match errno {
                 Errno::TIMEDOUT => "The MC has not answered the driver in time",
-                Errno::INVAL => "The region is no command portal, or takes no commands",
+                Errno::INVAL => "The region is not a command portal, or takes no commands",
                 _ => "",
             };
             TransportError::Kernel(errno, advice)

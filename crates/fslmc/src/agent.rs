@@ -58,7 +58,7 @@ pub enum AgentError {
         advice: String,
     },
     /// The agent says something that was not asked for.
-    #[error("the guest answered {what} with {got}: host and guest were not built together")]
+    #[error("the guest answered {what} with {got}: host and guest are from different builds")]
     Unexpected {
         /// What was asked.
         what: String,
@@ -66,7 +66,7 @@ pub enum AgentError {
         got: String,
     },
     /// A port failed.
-    #[error("cannot talk to the guest ({what}): {cause}")]
+    #[error("cannot communicate with the guest ({what}): {cause}")]
     Port {
         /// What was being done.
         what: &'static str,
@@ -155,7 +155,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Agent {
-    /// Begins to listen on the ports. `watch` is told each step that the agent
+    /// Starts listening on the ports. `watch` gets each step that the agent
     /// reports.
     ///
     /// # Errors
@@ -426,8 +426,8 @@ impl Feed {
     /// Stops passing on. How many bytes there were, unless that has been sent.
     fn stop(&self) -> Option<u64> {
         let mut state = lock(&self.0);
-        let told = std::mem::replace(&mut state.over, true);
-        (!told).then_some(state.bytes)
+        let was_over = std::mem::replace(&mut state.over, true);
+        (!was_over).then_some(state.bytes)
     }
 }
 

@@ -2,14 +2,16 @@
 //! The command line.
 
 use crate::{
+    artifacts::Driver,
     faults,
     kernel::{self, KernelChoice, KernelChoiceError},
-    kit::Driver,
+    trace::{self, Filter},
 };
 use board::{Soc, faults::Rule};
 use clap::{Args, Parser, Subcommand};
 use setup::{DEFAULT_SUITE, Userland};
 use std::path::PathBuf;
+use wires::{CaptureSpec, WireSpec};
 
 /// DPAA2 without hardware: an emulated Layerscape board under unmodified Linux.
 #[derive(Debug, Parser)]
@@ -27,17 +29,44 @@ pub enum Command {
     Demo(Demo),
     /// Boot the board and run a command in it, or a shell.
     Run(Run),
-    /// Look at layouts of a board.
+    /// Show the wires of running boards, and take links up or down.
+    Wire(Wire),
+    /// Inspect board layouts.
     #[command(subcommand)]
     Board(Board),
-    /// Fetch and unpack all that the other commands need.
+    /// Fetch and unpack what the other commands need.
     Setup(Setup),
 }
 
-/// Looks at layouts of a board.
+/// Shows the wires of running boards, or takes a link up or down.
+#[derive(Debug, Args)]
+pub struct Wire {
+    /// The board, by its process id; needed when several are running.
+    #[arg(long, value_name = "PID")]
+    pub board: Option<u32>,
+
+    /// The port.
+    #[arg(value_name = "dpmac.N", value_parser = port, requires = "to")]
+    pub port: Option<u32>,
+
+    /// What to do with the link of its wire.
+    #[arg(value_name = "up|down")]
+    pub to: Option<Plug>,
+}
+
+/// Where a wire's plug is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Plug {
+    /// Plugged in.
+    Up,
+    /// Unplugged.
+    Down,
+}
+
+/// Inspects board layouts.
 #[derive(Debug, Subcommand)]
 pub enum Board {
-    /// Load a layout and print what the Management Complex makes of it.
+    /// Check a layout and print what the Management Complex creates from it.
     Check {
         /// The chip that the layout is for: lx2160a, ls2088a or ls1088a.
         #[arg(long, value_name = "CHIP", default_value = DEFAULT_SOC, value_parser = soc)]
@@ -53,20 +82,20 @@ pub enum Board {
 /// Fetches and unpacks all that the other commands need.
 #[derive(Debug, Args)]
 pub struct Setup {
-    /// Ask the archive for newer versions of what is there.
+    /// Check the archive for newer versions.
     #[arg(long)]
     pub refresh: bool,
-    /// Compare every unpacked file with what the packages had.
+    /// Compare every unpacked file with its package.
     #[arg(long, conflicts_with = "refresh")]
     pub verify: bool,
-    /// Which vfio-fsl-mc driver the other commands are to use (default: rust, or stock
-    /// with --kernel): what builds modules is needed for the one in Rust only.
+    /// vfio-fsl-mc driver to set up for (default: rust, or stock with --kernel); only rust
+    /// needs the packages that build modules.
     #[arg(long, value_enum, env = "FSLMC_DRIVER")]
     pub driver: Option<Driver>,
-    /// The kernel that the other commands are to boot.
+    /// The kernel to set up for.
     #[command(flatten)]
     pub kernel: KernelArgs,
-    /// Packages of a guest's root file system, to be there when `run` asks for them.
+    /// Packages of the guest's root file system, to fetch in advance.
     #[command(flatten)]
     pub userland: UserlandArgs,
 }
@@ -78,7 +107,7 @@ pub struct Demo {
     #[command(flatten)]
     pub machine: MachineArgs,
 
-    /// Which vfio-fsl-mc driver hands the container over (default: rust, or stock with
+    /// vfio-fsl-mc driver to hand the container over with (default: rust, or stock with
     /// --kernel).
     #[arg(long, value_enum, env = "FSLMC_DRIVER")]
     pub driver: Option<Driver>,
@@ -91,7 +120,7 @@ pub struct Run {
     #[command(flatten)]
     pub machine: MachineArgs,
 
-    /// Which vfio-fsl-mc driver the board has (default: rust, or stock with --kernel).
+    /// vfio-fsl-mc driver to load (default: rust, or stock with --kernel).
     #[arg(long, value_enum, env = "FSLMC_DRIVER")]
     pub driver: Option<Driver>,
 
@@ -116,12 +145,11 @@ pub struct Run {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub hugepages: u64,
 
-    /// Directory of this machine that the guest sees at /host, and starts
-    /// COMMAND in.
+    /// Host directory to share with the guest: mounted at /host, where COMMAND starts.
     #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "no_share")]
     pub share: PathBuf,
 
-    /// Let the guest read the shared directory only.
+    /// Share the directory read-only.
     #[arg(long, conflicts_with = "no_share")]
     pub read_only: bool,
 
@@ -129,7 +157,7 @@ pub struct Run {
     #[arg(long)]
     pub no_share: bool,
 
-    /// What to run in the guest; a shell where there is nothing.
+    /// Command to run in the guest (default: a shell).
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -204,11 +232,11 @@ pub struct MachineArgs {
     #[arg(long, value_name = "FILE")]
     pub dpl: Option<PathBuf>,
 
-    /// Ports and other facts of the board: a DPC as source or blob.
+    /// Ports and other board settings: a DPC as source or blob.
     #[arg(long, value_name = "FILE")]
     pub dpc: Option<PathBuf>,
 
-    /// Processors.
+    /// Number of processors.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub cpus: u8,
 
@@ -216,37 +244,66 @@ pub struct MachineArgs {
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
     pub memory: u64,
 
-    /// Processor model, as QEMU names it.
+    /// Processor model (a QEMU name).
     #[arg(long, value_name = "MODEL", default_value = "cortex-a72")]
     pub cpu: String,
 
-    /// Give the processors a hypervisor's exception level, so that the guest has
-    /// KVM.
+    /// Enable EL2, so that the guest has KVM.
     #[arg(long)]
     pub virtualization: bool,
+
+    /// Plug a wire into an Ethernet port. A port without one has no link. May be repeated.
+    ///
+    /// KIND is what is at the other end:
+    ///   loop                    the port itself
+    ///   dpmac.M                 another port of the board: a cable
+    ///   pcap:in=FILE,out=FILE   files of frames (pcap or pcapng), one or both; out may be
+    ///                           a named pipe that Wireshark reads
+    ///   unix:PATH[,listen]      another board, or any VM with QEMU's -netdev stream; the
+    ///   tcp:HOST:PORT[,listen]  side that listens starts first
+    ///   tap:NAME                a network interface of this machine
+    ///   user                    a network with address translation, as QEMU's: gateway
+    ///                           and DHCP at 10.0.2.2; no rights needed
+    ///
+    /// Behind KIND, after commas: down (not plugged in at first; see `fslmc wire`), and
+    /// faults, of each direction: drop=, duplicate=, corrupt=, reorder= (percent of the
+    /// frames, as 0.1%), delay= (as 2ms), rate= (as 100Mbit), seed=N (which frames).
+    #[arg(long, value_name = "dpmac.N=KIND", verbatim_doc_comment)]
+    pub wire: Vec<WireSpec>,
+
+    /// Write the frames that an interface or port (dpni.N or dpmac.N) receives and sends
+    /// to FILE, in pcapng: those of interfaces with descriptor and annotation in each
+    /// packet's comment. FILE may be shared by several, and be a named pipe that Wireshark
+    /// reads. May be repeated.
+    #[arg(long, value_name = "OBJECT=FILE")]
+    pub capture: Vec<CaptureSpec>,
 
     /// Add to the kernel's command line. May be repeated.
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub append: Vec<String>,
 
-    /// Most containers that may exist at once.
+    /// Maximum number of containers.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub containers: u16,
 
-    /// Write each command of the Management Complex, in words, to FILE, or to
-    /// standard error.
+    /// Log each Management Complex command, decoded, to FILE (default: standard error).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub trace: Option<PathBuf>,
 
-    /// Let commands of the Management Complex take time. May be repeated.
+    /// Leave out of the trace what does not fit: command, object, status or container. May be
+    /// repeated; all must fit.
+    #[arg(long, value_name = "KEY[!]=VALUE,...", value_parser = trace::filter, requires = "trace")]
+    pub trace_filter: Vec<Filter>,
+
+    /// Delay Management Complex commands. May be repeated.
     #[arg(long, value_name = "[COMMAND=]TIME", value_parser = faults::delay)]
     pub delay: Vec<Rule>,
 
-    /// Answer a command with a status, or never. May be repeated.
+    /// Fail a command with a status, or never answer it. May be repeated.
     #[arg(long, value_name = "COMMAND=STATUS|hang[*TIMES]", value_parser = faults::fault)]
     pub inject: Vec<Rule>,
 
-    /// Write the guest's console to FILE, or to standard error.
+    /// Write the guest's console to FILE (default: standard error).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub console: Option<PathBuf>,
 }
@@ -255,13 +312,21 @@ const DEFAULT_SOC: &str = "lx2160a";
 
 fn soc(text: &str) -> Result<Soc, String> {
     let names = Soc::ALL.map(|soc| soc.name.to_ascii_lowercase()).join(", ");
-    Soc::find(text).ok_or_else(|| format!("{text:?} is no chip of this board: use one of {names}"))
+    Soc::find(text)
+        .ok_or_else(|| format!("{text:?} is not a chip of this board: use one of {names}"))
+}
+
+fn port(text: &str) -> Result<u32, String> {
+    match text.parse::<mc_abi::ObjectId>() {
+        Ok(id) if id.kind == mc_abi::ObjectType::Dpmac => Ok(id.id),
+        _ => Err(format!("{text:?} is not an Ethernet port: write dpmac.N")),
+    }
 }
 
 fn container(text: &str) -> Result<String, String> {
     match text.parse::<mc_abi::ObjectId>() {
         Ok(id) if id.kind == mc_abi::ObjectType::Dprc => Ok(id.to_string()),
-        _ => Err(format!("{text:?} is no container: write dprc.N")),
+        _ => Err(format!("{text:?} is not a container: use dprc.N")),
     }
 }
 
@@ -277,13 +342,13 @@ fn size(text: &str) -> Result<u64, String> {
         "K" => 10,
         "M" => 20,
         "G" => 30,
-        _ => return Err(format!("{unit:?} is no unit: write K, M or G")),
+        _ => return Err(format!("{unit:?} is not a unit: use K, M or G")),
     };
-    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no size"))?;
-    let bytes = number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too much"))?;
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is not a size"))?;
+    let bytes = number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too large"))?;
     let step = 2 << 20;
     if bytes < 256 << 20 {
-        return Err(format!("{text} is too little for this kernel: give 256M or more"));
+        return Err(format!("{text} is too small for this kernel: use 256M or more"));
     }
     Ok(bytes.next_multiple_of(step))
 }
@@ -319,9 +384,9 @@ mod tests {
         assert_eq!(size("1G"), Ok(1 << 30));
         assert_eq!(size("768M"), Ok(768 << 20));
         assert_eq!(size("512MiB"), Ok(512 << 20));
-        assert!(size("12").unwrap_err().contains("too little"));
-        assert!(size("1T").unwrap_err().contains("no unit"));
-        assert!(size("99999999999G").unwrap_err().contains("too much"));
+        assert!(size("12").unwrap_err().contains("too small"));
+        assert!(size("1T").unwrap_err().contains("not a unit"));
+        assert!(size("99999999999G").unwrap_err().contains("too large"));
     }
 
     #[test]
@@ -338,6 +403,27 @@ mod tests {
         assert_eq!(named(chip(&["--soc", "ls1088a"])), "LS1088A");
         let error = chip(&["--soc", "ls1043a"]).unwrap_err();
         assert!(error.contains("use one of lx2160a, ls2088a, ls1088a"), "{error}");
+    }
+
+    #[test]
+    fn wires_are_understood_or_explained() {
+        let parse = |wire: &str| Cli::try_parse_from(["fslmc", "run", "--wire", wire]);
+        let Ok(Cli { command: Command::Run(run) }) = parse("dpmac.1=loop,drop=1%") else {
+            panic!("refused")
+        };
+        assert_eq!(run.machine.wire[0].port, 1);
+        let error = parse("dpmac.1=lop").unwrap_err().to_string();
+        assert!(error.contains("tap:NAME"), "{error}");
+        let wire = |words: &[&str]| {
+            Cli::try_parse_from(["fslmc", "wire"].iter().chain(words)).map_err(|e| e.to_string())
+        };
+        let Ok(Cli { command: Command::Wire(command) }) = wire(&["dpmac.3", "down"]) else {
+            panic!("refused")
+        };
+        assert_eq!((command.port, command.to), (Some(3), Some(Plug::Down)));
+        assert!(wire(&[]).is_ok());
+        assert!(wire(&["dpmac.3"]).unwrap_err().contains("up|down"));
+        assert!(wire(&["dpni.3", "up"]).unwrap_err().contains("dpmac.N"));
     }
 
     #[test]

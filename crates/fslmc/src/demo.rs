@@ -3,9 +3,9 @@
 
 use crate::{
     agent::Streams,
+    artifacts::Driver,
     cli,
     interrupt::Interrupts,
-    kit::Driver,
     session::{self, Booted, Request, RootChoice},
 };
 use board_qemu::StopHandle;

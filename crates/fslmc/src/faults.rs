@@ -10,16 +10,14 @@ use std::time::Duration;
 pub enum RuleError {
     /// No such command.
     #[error(
-        "{0:?} is no command: write FAMILY.COMMAND as in dpni.GetAttributes, FAMILY.NUMBER as in dpni.0x004, or NUMBER"
+        "{0:?} is not a command: use FAMILY.COMMAND, such as dpni.GetAttributes; FAMILY.NUMBER, such as dpni.0x004; or NUMBER"
     )]
     Command(String),
     /// No such action.
-    #[error(
-        "{0:?} is no status: write hang, a number, or one of authentication, privilege, dma, configuration, timeout, no-resource, no-memory, busy, unsupported, state"
-    )]
+    #[error("{0:?} is not a status: use hang, a number, or one of {STATUS_NAMES}")]
     Action(String),
     /// No duration.
-    #[error("{text:?} is no time: {cause} (write it as 20us or 1ms)")]
+    #[error("{text:?} is not a duration: {cause} (use a form such as 20us or 1ms)")]
     Time {
         /// What was given.
         text: String,
@@ -27,10 +25,10 @@ pub enum RuleError {
         cause: humantime::DurationError,
     },
     /// No count.
-    #[error("{0:?} is no number of times: write COMMAND=STATUS*3 for the next three")]
+    #[error("{0:?} is not a repeat count: use COMMAND=STATUS*3 for the next three")]
     Times(String),
     /// Nothing is assigned.
-    #[error("{0:?} has no =: write COMMAND=STATUS, as in dpni.GetAttributes=busy")]
+    #[error("{0:?} has no `=`: use COMMAND=STATUS, such as dpni.GetAttributes=busy")]
     Incomplete(String),
 }
 
@@ -86,7 +84,8 @@ fn commands(kind: ObjectType) -> impl Iterator<Item = &'static CommandInfo> {
     mc_abi::commands(kind).iter().chain(mc_abi::common::COMMANDS)
 }
 
-fn number(text: &str) -> Option<u16> {
+/// A number of a command or status, decimal or after `0x`.
+pub(crate) fn number(text: &str) -> Option<u16> {
     let number = match text.strip_prefix("0x") {
         Some(hex) => u16::from_str_radix(hex, 16).ok()?,
         None => text.parse().ok()?,
@@ -95,8 +94,19 @@ fn number(text: &str) -> Option<u16> {
 }
 
 fn action(text: &str) -> Result<Action, RuleError> {
-    let status = match text {
-        "hang" => return Ok(Action::Hang),
+    match text {
+        "hang" => Ok(Action::Hang),
+        text => status(text).map(Action::Status).ok_or_else(|| RuleError::Action(text.into())),
+    }
+}
+
+/// The names of statuses on the command line.
+pub(crate) const STATUS_NAMES: &str = "authentication, privilege, dma, configuration, timeout, \
+                                       no-resource, no-memory, busy, unsupported, state";
+
+/// A status by its name or number.
+pub(crate) fn status(text: &str) -> Option<Status> {
+    Some(match text {
         "authentication" => Status::AuthenticationError,
         "privilege" => Status::NoPrivilege,
         "dma" => Status::DmaError,
@@ -107,12 +117,8 @@ fn action(text: &str) -> Result<Action, RuleError> {
         "busy" => Status::Busy,
         "unsupported" => Status::UnsupportedOperation,
         "state" => Status::InvalidState,
-        other => {
-            let byte = number(other).and_then(|n| u8::try_from(n).ok());
-            Status::from_byte(byte.ok_or_else(|| RuleError::Action(other.into()))?)
-        }
-    };
-    Ok(Action::Status(status))
+        other => Status::from_byte(number(other).and_then(|n| u8::try_from(n).ok())?),
+    })
 }
 
 #[cfg(test)]

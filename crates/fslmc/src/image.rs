@@ -2,7 +2,7 @@
 //! The guest's initial file system: the agent, busybox, kernel modules.
 
 use crate::{
-    kit::{Driver, Kit, KitError},
+    artifacts::{Artifacts, ArtifactsError, Driver},
     root::Root,
 };
 use board_qemu::{EntryError, Initramfs};
@@ -28,16 +28,16 @@ const VFIO_FSL_MC: &str = "vfio-fsl-mc";
 /// Where the guest has the kernel's own vfio-fsl-mc, whichever one is loaded on
 /// demand.
 pub const STOCK_DRIVER: &str = "/lib/modules/stock/vfio-fsl-mc.ko";
-/// Where the guest has the one in Rust, if the kit has it.
+/// Where the guest has the one in Rust, if it was built.
 pub const RUST_DRIVER: &str = "/lib/modules/rust/vfio-fsl-mc.ko";
 
 /// Why no image can be made.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum ImageError {
-    /// A part is missing.
+    /// A file is missing.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Kit(#[from] KitError),
+    Artifacts(#[from] ArtifactsError),
     /// A module is missing.
     #[error(transparent)]
     Module(#[from] setup::Error),
@@ -52,27 +52,27 @@ pub enum ImageError {
 /// # Errors
 /// [`ImageError`].
 pub fn build(
-    kit: &Kit,
+    artifacts: &Artifacts,
     shared: bool,
     root: Option<&Root>,
     driver: Driver,
     more_modules: &[String],
 ) -> Result<Vec<u8>, ImageError> {
     let mut image = Initramfs::new();
-    image.file("/init", 0o755, &Kit::read(&kit.program)?)?;
-    image.file("/bin/busybox", 0o755, &Kit::read(&kit.busybox)?)?;
+    image.file("/init", 0o755, &Artifacts::read(&artifacts.program)?)?;
+    image.file("/bin/busybox", 0o755, &Artifacts::read(&artifacts.busybox)?)?;
     image.symlink("/bin/fslmc-guest", "/init")?;
     let mut modules = Modules::default();
     let over_9p = shared || root.is_some_and(|root| root.directory().is_some());
     for name in EARLY.iter().chain(if over_9p { &SHARED[..] } else { &[] }) {
-        modules.add(kit, &mut image, "early", name, "")?;
+        modules.add(artifacts, &mut image, "early", name, "")?;
     }
-    for name in root.map(Root::needs).unwrap_or_default() {
-        modules.add(kit, &mut image, "demand", name, "")?;
+    for name in root.map(Root::modules).unwrap_or_default() {
+        modules.add(artifacts, &mut image, "demand", name, "")?;
     }
-    modules.add_driver(kit, &mut image, driver)?;
+    modules.add_driver(artifacts, &mut image, driver)?;
     for (name, parameters) in DEMAND {
-        match modules.add(kit, &mut image, "demand", name, parameters) {
+        match modules.add(artifacts, &mut image, "demand", name, parameters) {
             // A kernel that was built by hand may do without. Who asks for it in the
             // guest is told that it is not there.
             Err(ImageError::Module(setup::Error::NoSuchModule { wanted_by: None, .. })) => {}
@@ -80,7 +80,7 @@ pub fn build(
         }
     }
     for name in more_modules {
-        modules.add(kit, &mut image, "demand", name, "")?;
+        modules.add(artifacts, &mut image, "demand", name, "")?;
     }
     image.file(guest_protocol::module_list::PATH, 0o644, modules.list.as_bytes())?;
     Ok(image.finish())
@@ -96,62 +96,72 @@ struct Modules {
 impl Modules {
     fn add(
         &mut self,
-        kit: &Kit,
+        artifacts: &Artifacts,
         image: &mut Initramfs,
         stage: &str,
         name: &str,
         parameters: &str,
     ) -> Result<(), ImageError> {
-        // In load order: each needs those before it, at most.
-        let mut needs: Vec<String> = Vec::new();
-        for module in kit.kernel.modules(&[name])? {
+        // In load order: each depends at most on those before it.
+        let mut dependencies: Vec<String> = Vec::new();
+        for module in artifacts.kernel.modules(&[name])? {
             if self.seen.insert(module.name.clone()) {
                 let path = format!("/lib/modules/{}.ko", module.name);
                 image.file(&path, 0o644, &module.bytes)?;
                 let parameters = if same_name(&module.name, name) { parameters } else { "" };
-                self.note(stage, &module.name, &path, &needs, parameters);
+                self.note(stage, &module.name, &path, &dependencies, parameters);
             }
-            needs.push(module.name);
+            dependencies.push(module.name);
         }
         Ok(())
     }
 
-    /// Puts both vfio-fsl-mc drivers in, with all that they need, and lists one.
+    /// Puts both vfio-fsl-mc drivers in, with all their dependencies, and lists one.
     fn add_driver(
         &mut self,
-        kit: &Kit,
+        artifacts: &Artifacts,
         image: &mut Initramfs,
         driver: Driver,
     ) -> Result<(), ImageError> {
-        let stock = kit.kernel.modules(&[VFIO_FSL_MC])?;
+        let stock = artifacts.kernel.modules(&[VFIO_FSL_MC])?;
         let stock = stock.iter().find(|module| same_name(&module.name, VFIO_FSL_MC));
-        let rust = kit.driver.as_ref().map(|built| &built.module);
+        let rust = artifacts.driver.as_ref().map(|built| &built.module);
         let (chosen, path) = match driver {
-            Driver::Rust => (Some(rust.ok_or(KitError::NotBuilt)?), RUST_DRIVER),
+            Driver::Rust => (Some(rust.ok_or(ArtifactsError::NotBuilt)?), RUST_DRIVER),
             Driver::Stock | Driver::None => (stock, STOCK_DRIVER),
         };
         for (module, path) in [(stock, STOCK_DRIVER), (rust, RUST_DRIVER)] {
             let Some(module) = module else { continue };
             image.file(path, 0o644, &module.bytes)?;
-            for need in module.dependencies()? {
-                self.add(kit, image, "demand", &need, "")?;
+            for dependency in module.dependencies()? {
+                self.add(artifacts, image, "demand", &dependency, "")?;
             }
         }
         // A kernel may have it built in.
         if let Some(module) = chosen {
-            let mut needs = Vec::new();
-            for need in module.dependencies()? {
-                needs.extend(kit.kernel.modules(&[&need])?.into_iter().map(|module| module.name));
+            let mut dependencies = Vec::new();
+            for dependency in module.dependencies()? {
+                dependencies.extend(
+                    artifacts.kernel.modules(&[&dependency])?.into_iter().map(|module| module.name),
+                );
             }
             self.seen.insert(module.name.clone());
-            self.note("demand", &module.name, path, &needs, "");
+            self.note("demand", &module.name, path, &dependencies, "");
         }
         Ok(())
     }
 
     /// Adds a line to the list.
-    fn note(&mut self, stage: &str, name: &str, path: &str, needs: &[String], parameters: &str) {
-        let needs = if needs.is_empty() { "-".into() } else { needs.join(",") };
-        let _ = writeln!(self.list, "{stage} {name} {path} {needs} {parameters}");
+    fn note(
+        &mut self,
+        stage: &str,
+        name: &str,
+        path: &str,
+        dependencies: &[String],
+        parameters: &str,
+    ) {
+        let dependencies =
+            if dependencies.is_empty() { "-".into() } else { dependencies.join(",") };
+        let _ = writeln!(self.list, "{stage} {name} {path} {dependencies} {parameters}");
     }
 }

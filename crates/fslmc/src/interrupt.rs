@@ -34,7 +34,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Interrupts {
-    /// Begins to catch signals; each stops the machine until a command is
+    /// Starts catching signals; each stops the machine until a command is
     /// there.
     ///
     /// # Errors

@@ -2,13 +2,13 @@
 //! Which kernel a machine boots.
 
 use miette::Diagnostic;
-use setup::{Cache, DebianKernel, Kernel, KernelVersion, Parts, Progress};
+use setup::{Cache, DebianKernel, Kernel, KernelVersion, Packages, Progress};
 use std::path::{Path, PathBuf};
 
 /// Names another kernel than the board's, as `--kernel` does.
 pub const VARIABLE: &str = "FSLMC_KERNEL";
 
-/// Begins a version of Debian's.
+/// Prefix of a Debian version.
 const DEBIAN: &str = "debian:";
 
 /// A kernel to be chosen.
@@ -37,14 +37,14 @@ pub enum KernelChoiceError {
     #[error(transparent)]
     Version(#[from] setup::Error),
     /// An image comes without modules.
-    #[error("{0} is an image, and its modules are not named")]
+    #[error("{0} is a kernel image without modules")]
     #[diagnostic(help(
-        "--kernel-modules names /lib/modules/<release> of that kernel, or the folder that `make \
+        "name them with --kernel-modules: /lib/modules/<release> of that kernel, or the folder that `make \
          modules_install INSTALL_MOD_PATH=` was given"
     ))]
     NoModules(PathBuf),
     /// Modules come without an image.
-    #[error("--kernel-modules belongs to --kernel IMAGE, but --kernel is {0}")]
+    #[error("--kernel-modules requires --kernel IMAGE, but --kernel is {0}")]
     #[diagnostic(help("leave it out: this kind of kernel brings its own modules"))]
     NeedlessModules(String),
 }
@@ -89,12 +89,12 @@ impl KernelChoice {
     pub(crate) fn find(
         &self,
         cache: &Cache,
-        parts: &Parts,
+        packages: &Packages,
         progress: &dyn Progress,
     ) -> setup::Result<Found> {
         let mut kept = None;
         let kernel = match self {
-            Self::Board => parts.kernel()?,
+            Self::Board => packages.kernel()?,
             Self::Built(folder) => Kernel::built_in(folder)?,
             Self::Files { image, modules } => Kernel::of_files(image, modules)?,
             Self::Debian(version) => {

@@ -6,19 +6,23 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod artifacts;
 pub mod check;
 pub mod cli;
+pub mod control;
 pub mod demo;
 pub mod faults;
 pub mod image;
 mod interrupt;
 pub mod kernel;
-pub mod kit;
+pub mod log;
 pub mod machine;
 mod progress;
 pub mod root;
 pub mod run;
 pub mod session;
 mod terminal;
+pub mod trace;
+pub mod wire;
 
 pub use progress::progress;

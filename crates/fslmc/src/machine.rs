@@ -3,8 +3,9 @@
 
 use crate::{
     agent::{Agent, AgentError, Hello, Ports, Step},
+    artifacts::{Artifacts, ArtifactsError, Driver},
+    control::Control,
     image::{self, ImageError},
-    kit::{Driver, Kit, KitError},
     root::Root,
 };
 use board::{
@@ -20,9 +21,10 @@ use board_qemu::{
 use guest_protocol::{Ask, ModuleChoice};
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
+use wires::{CaptureError, CaptureSpec, Captures, Network, WireError, WireSpec};
 
 /// Where the guest sees the shared directory.
 pub const SHARED_PATH: &str = "/host";
@@ -44,6 +46,10 @@ pub struct Options {
     pub ports: Option<Dpc>,
     /// Most containers at once.
     pub containers: u16,
+    /// What the Ethernet ports are connected to; one without a wire has no link.
+    pub wires: Vec<WireSpec>,
+    /// Frames that are written to files.
+    pub captures: Vec<CaptureSpec>,
     /// Delays and faults.
     pub faults: Faults,
     /// Receives a record of each MC command.
@@ -71,7 +77,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual machine with a layout, and with the driver that each kit has: the
+    /// The usual machine with a layout, and with the driver that is always there: the
     /// stock one.
     pub fn new(layout: Dpl) -> Self {
         Self {
@@ -80,6 +86,8 @@ impl Options {
             layout,
             ports: None,
             containers: mc::Config::default().icids,
+            wires: Vec::new(),
+            captures: Vec::new(),
             faults: Faults::default(),
             tracer: None,
             append: String::new(),
@@ -99,14 +107,29 @@ impl Options {
 /// Why there is no machine.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum MachineError {
-    /// A part is missing.
+    /// A file is missing.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Kit(#[from] KitError),
+    Artifacts(#[from] ArtifactsError),
     /// The guest's file system cannot be made.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Image(#[from] ImageError),
+    /// A wire cannot be plugged in.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Frames cannot be captured.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// A wire for a port that is not there.
+    #[error("the layout has no dpmac.{port} to plug a wire into")]
+    #[diagnostic(help("{}", port_advice(.ports, *.port)))]
+    NoPort {
+        /// Number of the port.
+        port: u32,
+        /// Numbers of those that are there.
+        ports: Vec<u32>,
+    },
     /// QEMU or the board failed.
     #[error(transparent)]
     Vm(#[from] VmError),
@@ -129,13 +152,43 @@ fn advice(error: &AgentError, console: &[String]) -> String {
     format!("the guest's console ends with\n{}", console.join("\n"))
 }
 
+fn port_advice(ports: &[u32], missing: u32) -> String {
+    if ports.is_empty() {
+        return format!("it has no ports at all: add dpmac@{missing} to its objects");
+    }
+    let ports: Vec<String> = ports.iter().map(|port| format!("dpmac.{port}")).collect();
+    format!("it has {}", ports.join(", "))
+}
+
 /// A booted machine. Dropping it ends it.
 pub struct Machine {
     // Before the VM, so that its ports are closed first.
     agent: Agent,
+    // Before the VM, which removes the socket.
+    _control: Control,
     vm: Vm,
     board: Arc<Board>,
+    network: Unplugged,
+    _captures: Closed,
     hello: Hello,
+}
+
+/// Captures that end with the machine, whoever still has the board.
+struct Closed(Arc<Captures>);
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Wires that are unplugged when the machine ends, whoever still has the board.
+struct Unplugged(Arc<Network>);
+
+impl Drop for Unplugged {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Machine {
@@ -143,14 +196,24 @@ impl Machine {
     ///
     /// # Errors
     /// [`MachineError`]; nothing is left behind.
-    pub fn start(kit: &Kit, options: Options) -> Result<Self, MachineError> {
+    pub fn start(artifacts: &Artifacts, options: Options) -> Result<Self, MachineError> {
         let root = options.root.as_deref();
-        let initramfs =
-            image::build(kit, options.shared.is_some(), root, options.driver, &options.modules)?;
-        let parts = &kit.parts;
+        let initramfs = image::build(
+            artifacts,
+            options.shared.is_some(),
+            root,
+            options.driver,
+            &options.modules,
+        )?;
+        let packages = &artifacts.packages;
         // Fails here, not in QEMU's thread, where the emulator is not there.
-        parts.command("qemu-system-aarch64").map_err(KitError::from)?;
+        packages.command("qemu-system-aarch64").map_err(ArtifactsError::from)?;
         let layout = options.layout;
+        let platform = platform(artifacts)?;
+        let ports = dpmacs(&layout);
+        let network = Unplugged(plug(&options.wires, &ports, &platform)?);
+        let captures = Closed(Captures::start(&options.captures)?);
+        let without = without_wire(&options.soc, &network.0);
         let config = BoardConfig {
             mc: mc::Config { soc: options.soc, icids: options.containers, ..Default::default() },
             layout,
@@ -164,7 +227,7 @@ impl Machine {
             append: append(&options.append, options.hugepages),
             first_icid: config.mc.first_icid,
             icids: config.mc.icids,
-            dpmacs: dpmacs(&config.layout),
+            dpmacs: ports,
             shared: options.shared.clone(),
             root: root.and_then(Root::directory),
             disks: root.map(Root::disks).unwrap_or_default(),
@@ -174,11 +237,14 @@ impl Machine {
             ..Default::default()
         };
         let made = OnceLock::new();
-        let mut vm = Vm::start(vm_config, &platform(kit)?, |around| {
-            let board = Arc::new(Board::new(
-                config,
-                Host::new(around.memory, around.lines, around.portals),
-            )?);
+        let (wires, capture) = (network.0.clone(), captures.0.clone());
+        let mut vm = Vm::start(vm_config, &platform, |around| {
+            let host = Host::new(around.memory, around.lines, around.portals);
+            let host = Host { wires: wires.clone(), capture, ..host };
+            let board = Arc::new(Board::new(config, host)?);
+            without.iter().for_each(|port| board.set_wire(*port, false));
+            let weak: Weak<Board> = Arc::downgrade(&board);
+            wires.attach(weak)?;
             let _ = made.set(board.clone());
             Ok(board)
         })?;
@@ -202,7 +268,11 @@ impl Machine {
         };
         let mut agent = Agent::new(ports, options.watch).map_err(|e| fail(&vm, e))?;
         let hello = agent.hello(BOOT_LIMIT).map_err(|e| fail(&vm, e))?;
-        let mut machine = Self { agent, vm, board, hello };
+        let control = Control::serve(vm.directory(), network.0.clone()).map_err(|error| {
+            VmError::Config(format!("no socket to control the machine: {error}"))
+        })?;
+        let mut machine =
+            Self { agent, _control: control, vm, board, network, _captures: captures, hello };
         if let Some(root) = &options.root {
             machine.ask(root.order())?;
         }
@@ -232,6 +302,11 @@ impl Machine {
     /// The board, to look at and to provoke.
     pub fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    /// The wires of its ports.
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network.0
     }
 
     /// The machine around it.
@@ -287,19 +362,41 @@ impl Machine {
     }
 }
 
-/// QEMU and the kernel of a kit.
+/// Plugs wires into ports that are there.
+fn plug(
+    wires: &[WireSpec],
+    ports: &[u32],
+    platform: &Platform,
+) -> Result<Arc<Network>, MachineError> {
+    let missing = wires.iter().flat_map(WireSpec::ports).find(|port| !ports.contains(port));
+    if let Some(port) = missing {
+        let mut ports = ports.to_vec();
+        ports.sort_unstable();
+        return Err(MachineError::NoPort { port, ports });
+    }
+    Ok(Network::plug(wires, &*platform.qemu)?)
+}
+
+/// The ports of a chip that have no wire, whether they are there yet or not.
+fn without_wire(soc: &Soc, network: &Network) -> Vec<u32> {
+    let with: Vec<u32> = network.ports().collect();
+    let numbers = (1..).zip(soc.macs).map(|(number, _)| number);
+    numbers.filter(|number| !with.contains(number)).collect()
+}
+
+/// QEMU and the kernel.
 ///
 /// # Errors
-/// [`KitError`].
-pub fn platform(kit: &Kit) -> Result<Platform, KitError> {
-    let (words, environment) = describe(&kit.parts.command("qemu-system-aarch64")?);
+/// [`ArtifactsError`].
+pub fn platform(artifacts: &Artifacts) -> Result<Platform, ArtifactsError> {
+    let (words, environment) = describe(&artifacts.packages.command("qemu-system-aarch64")?);
     let qemu = move || {
         let mut words = words.iter();
         let mut command = std::process::Command::new(words.next().cloned().unwrap_or_default());
         command.args(words).envs(environment.iter().map(|(k, v)| (k, v)));
         command
     };
-    Ok(Platform { qemu: Box::new(qemu), kernel: kit.kernel.image().into() })
+    Ok(Platform { qemu: Box::new(qemu), kernel: artifacts.kernel.image().into() })
 }
 
 type Words = Vec<std::ffi::OsString>;

@@ -4,15 +4,14 @@
 
 use clap::Parser;
 use fslmc::{
-    check,
+    artifacts, check,
     cli::{self, Cli, Command},
     demo,
     kernel::KernelChoice,
-    kit, progress, root, run, session,
+    progress, root, run, session, wire,
 };
 use miette::{IntoDiagnostic, Result};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
@@ -20,19 +19,22 @@ fn main() -> Result<ExitCode> {
     miette::set_hook(Box::new(|_| {
         Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
     }))?;
-    let filter = EnvFilter::try_from_env("FSLMC_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    fslmc::log::init();
     let code = match cli.command {
         Command::Demo(args) => demo::demo(&args)?,
         Command::Run(args) => run::run(&args)?,
         Command::Board(cli::Board::Check { soc, files }) => {
-            let parts = kit::board_parts(&*progress())?;
-            let dtc = || session::dtc(&parts);
+            let packages = artifacts::board_packages(&*progress())?;
+            let dtc = || session::dtc(&packages);
             check::check(&files, &board::dpl::Loader::new(&dtc), &soc)?;
             0
         }
         Command::Board(cli::Board::Default) => {
             check::print_default()?;
+            0
+        }
+        Command::Wire(args) => {
+            wire::wire(&args)?;
             0
         }
         Command::Setup(args) => {
@@ -48,17 +50,17 @@ fn set_up(args: &cli::Setup) -> Result<()> {
     use setup::Cache;
     let cache = Cache::from_env().into_diagnostic()?;
     let kernel = args.kernel.choice()?;
-    let driver = args.driver.unwrap_or_else(|| kit::Driver::usual(&kernel));
-    let needs = driver.needs();
+    let driver = args.driver.unwrap_or_else(|| artifacts::Driver::usual(&kernel));
+    let sets = driver.package_sets();
     let progress = progress();
     if args.verify {
-        cache.verify(needs, &*progress).into_diagnostic()?;
-        println!("Everything in {} is as the packages had it.", cache.folder().display());
+        cache.verify(sets, &*progress).into_diagnostic()?;
+        println!("All files in {} match their packages.", cache.folder().display());
         return Ok(());
     }
     let userland = args.userland.request().into_diagnostic()?;
     if args.refresh {
-        cache.refresh(needs, &*progress).into_diagnostic()?;
+        cache.refresh(sets, &*progress).into_diagnostic()?;
         if let Some(request) = &userland {
             cache.refresh_userland(request, &*progress).into_diagnostic()?;
         }
@@ -66,14 +68,14 @@ fn set_up(args: &cli::Setup) -> Result<()> {
             cache.refresh_debian_kernel(version, &*progress).into_diagnostic()?;
         }
     }
-    let kit = kit::Kit::with_kernel(&kernel, driver, &*progress)?;
+    let artifacts = artifacts::Artifacts::with_kernel(&kernel, driver, &*progress)?;
     if let Some(request) = &userland {
-        root::Root::of_packages(&kit, request, &*progress)?;
+        root::Root::of_packages(&artifacts, request, &*progress)?;
     }
-    let driver = if kit.driver.is_some() { ", the driver built for it," } else { "" };
+    let driver = if artifacts.driver.is_some() { ", the driver built for it," } else { "" };
     println!(
         "Ready: Linux {}{driver} and its board in {}.",
-        kit.kernel.release(),
+        artifacts.kernel.release(),
         cache.folder().display()
     );
     Ok(())

@@ -2,7 +2,7 @@
 //! The guest's root file system, where it has another one than busybox and the agent:
 //! Debian packages, or whatever a user brings.
 
-use crate::kit::{Kit, KitError};
+use crate::artifacts::{Artifacts, ArtifactsError};
 use board_qemu::{Disk, ROOT_TAG, SharedDirectory};
 use guest_protocol::{Ask, RootSource};
 use setup::{Cache, Image, Progress, Userland};
@@ -42,10 +42,10 @@ pub enum RootError {
     /// The set-up failed.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Kit(#[from] KitError),
+    Artifacts(#[from] ArtifactsError),
     /// The file or directory cannot be read.
     #[error("reading the root file system {path}: {cause}")]
-    #[diagnostic(help("give an image of a file system for arm64, or a directory that holds one"))]
+    #[diagnostic(help("use an image of an arm64 file system, or a directory that holds one"))]
     Read {
         /// The file or directory.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum RootError {
     },
     /// The directory holds something else.
     #[error("{path} does not look like a root file system: it has neither usr/ nor bin/")]
-    #[diagnostic(help("give the directory that is to be / in the guest"))]
+    #[diagnostic(help("use the directory that becomes / in the guest"))]
     NoRoot {
         /// The directory.
         path: PathBuf,
@@ -76,22 +76,26 @@ impl Root {
     /// Debian packages with all that they depend on.
     ///
     /// # Errors
-    /// [`RootError::Kit`]: a package that is not there, a mirror that does not answer.
+    /// [`RootError::Artifacts`]: a package that is not there, a mirror that does not answer.
     pub fn of_packages(
-        kit: &Kit,
+        artifacts: &Artifacts,
         packages: &Userland,
         progress: &dyn Progress,
     ) -> Result<Self, RootError> {
-        let cache = Cache::from_env().map_err(KitError::from)?;
-        let image = cache.userland(packages, progress).map_err(KitError::from)?;
-        Self::new(&cache, kit, Source::Packages(image), progress)
+        let cache = Cache::from_env().map_err(ArtifactsError::from)?;
+        let image = cache.userland(packages, progress).map_err(ArtifactsError::from)?;
+        Self::new(&cache, artifacts, Source::Packages(image), progress)
     }
 
     /// A user's own: an image of a file system, or a directory.
     ///
     /// # Errors
     /// [`RootError`].
-    pub fn of_path(kit: &Kit, path: &Path, progress: &dyn Progress) -> Result<Self, RootError> {
+    pub fn of_path(
+        artifacts: &Artifacts,
+        path: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Self, RootError> {
         let failed = |cause| RootError::Read { path: path.to_owned(), cause };
         let path = path.canonicalize().map_err(failed)?;
         let source = if path.is_dir() {
@@ -108,22 +112,23 @@ impl Root {
                 Err((what, advice)) => return Err(RootError::NoImage { path, what, advice }),
             }
         };
-        let cache = Cache::from_env().map_err(KitError::from)?;
-        Self::new(&cache, kit, source, progress)
+        let cache = Cache::from_env().map_err(ArtifactsError::from)?;
+        Self::new(&cache, artifacts, source, progress)
     }
 
     fn new(
         cache: &Cache,
-        kit: &Kit,
+        artifacts: &Artifacts,
         source: Source,
         progress: &dyn Progress,
     ) -> Result<Self, RootError> {
-        let modules = cache.modules_image(&kit.kernel, progress).map_err(KitError::from)?;
+        let modules =
+            cache.modules_image(&artifacts.kernel, progress).map_err(ArtifactsError::from)?;
         Ok(Self { source, modules })
     }
 
     /// The kernel modules without which the guest cannot mount it.
-    pub fn needs(&self) -> Vec<&'static str> {
+    pub fn modules(&self) -> Vec<&'static str> {
         let own = match &self.source {
             Source::Packages(_) => None,
             Source::Image { kind, .. } => Some(*kind),

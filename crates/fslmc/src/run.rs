@@ -3,9 +3,9 @@
 
 use crate::{
     agent::Streams,
+    artifacts::Driver,
     cli,
     interrupt::Interrupts,
-    kit::Driver,
     machine::SHARED_PATH,
     session::{self, Booted, Request, RootChoice},
     terminal::RawTerminal,
@@ -105,7 +105,7 @@ fn shared(path: &Path, read_only: bool) -> Result<SharedDirectory> {
     if !path.is_dir() {
         return Err(miette!(
             help = "--share takes a directory; --no-share shares none",
-            "{} is no directory",
+            "{} is not a directory",
             path.display()
         ));
     }

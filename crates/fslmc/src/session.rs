@@ -3,26 +3,24 @@
 
 use crate::{
     agent::Step,
+    artifacts::{Artifacts, Driver},
     cli::MachineArgs,
-    kit::{Driver, Kit},
     machine::{self, Machine, Options},
     progress::progress,
     root::Root,
+    trace,
 };
 use board::{
     dpl::{Dpc, Dpl, Loader},
     faults::Faults,
-    mc::{Record, Tracer},
 };
 use board_qemu::{LineHook, SharedDirectory, StopHandle};
-use miette::{Context, IntoDiagnostic, Result, miette};
-use setup::{Parts, Userland};
+use miette::{Result, miette};
+use setup::{Packages, Userland};
 use std::{
-    fs::File,
-    io::{BufWriter, Write},
     path::Path,
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -77,18 +75,21 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
     let progress = progress();
     let kernel = args.kernel.choice()?;
     let driver = request.driver.unwrap_or_else(|| Driver::usual(&kernel));
-    let kit = Kit::with_kernel(&kernel, driver, &*progress)?;
+    let artifacts = Artifacts::with_kernel(&kernel, driver, &*progress)?;
     let root = match &request.root {
         RootChoice::Initial => None,
-        RootChoice::Packages(packages) => Some(Root::of_packages(&kit, packages, &*progress)?),
-        RootChoice::Path(path) => Some(Root::of_path(&kit, path, &*progress)?),
+        RootChoice::Packages(packages) => {
+            Some(Root::of_packages(&artifacts, packages, &*progress)?)
+        }
+        RootChoice::Path(path) => Some(Root::of_path(&artifacts, path, &*progress)?),
     };
-    let (layout, ports) = layouts(&kit.parts, args)?;
+    let (layout, ports) = layouts(&artifacts.packages, args)?;
     let mut faults = Faults::default();
     // What is refused or hangs needs no delay first.
     for rule in args.inject.iter().chain(&args.delay) {
         faults.add(rule.clone());
     }
+    captures_without_object(args, &layout);
     let (console_file, console_hook) = console(args.console.as_deref());
     let options = Options {
         machine: board_qemu::Machine {
@@ -101,8 +102,14 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
         ports,
         containers: args.containers,
         faults,
-        tracer: args.trace.as_deref().map(tracer).transpose()?,
+        tracer: args
+            .trace
+            .as_deref()
+            .map(|file| trace::tracer(file, args.trace_filter.clone()))
+            .transpose()?,
         soc: args.soc.clone(),
+        wires: args.wire.clone(),
+        captures: args.capture.clone(),
         append: args.append.join(" "),
         shared: request.shared,
         root: root.map(Arc::new),
@@ -116,7 +123,7 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
         ..Options::new(layout)
     };
     let set_up = start.elapsed();
-    let machine = Machine::start(&kit, options)?;
+    let machine = Machine::start(&artifacts, options)?;
     Ok(Booted { machine, set_up, boot: start.elapsed().saturating_sub(set_up) })
 }
 
@@ -131,15 +138,15 @@ fn check_hugepages(pages: u64, memory: u64) -> Result<()> {
     let wanted = taken.saturating_add(PLAIN_MEMORY).div_ceil(1 << 20);
     Err(miette!(
         help = format!("--memory {wanted}M or more has room for both"),
-        "{pages} huge pages take {} MiB, which leaves less than {} of the machine's {} MiB for all else",
+        "{pages} huge pages take {} MiB, which leaves less than {} of the machine's {} MiB for everything else",
         taken >> 20,
         PLAIN_MEMORY >> 20,
         memory >> 20
     ))
 }
 
-fn layouts(parts: &Parts, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)> {
-    let dtc = || dtc(parts);
+fn layouts(packages: &Packages, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)> {
+    let dtc = || dtc(packages);
     let loader = Loader::new(&dtc).for_soc(&args.soc);
     let loaded = machine::layout(&loader, args.dpl.as_deref()).map_err(|e| miette!("{e}"))?;
     for warning in &loaded.warnings.list {
@@ -156,32 +163,22 @@ fn layouts(parts: &Parts, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)> {
     Ok((layout, ports))
 }
 
-/// The device tree compiler; where it is missing, starting it says so.
-pub fn dtc(parts: &Parts) -> Command {
-    parts.command("dtc").unwrap_or_else(|_| Command::new("dtc"))
+/// An object can be made later, but a number that was meant otherwise is more likely.
+fn captures_without_object(args: &MachineArgs, layout: &Dpl) {
+    for capture in &args.capture {
+        let object = capture.object;
+        if !layout.objects.iter().any(|other| other.name() == object) {
+            eprintln!(
+                "fslmc: warning: --capture {object}: the layout has no {object}; nothing is \
+                 captured until one is created"
+            );
+        }
+    }
 }
 
-/// Writes each command's record on a line of its own, with the time since now.
-fn tracer(file: &Path) -> Result<Tracer> {
-    let out: Box<dyn Write + Send> = if file == Path::new("-") {
-        Box::new(std::io::stderr())
-    } else {
-        let file = File::create(file)
-            .into_diagnostic()
-            .with_context(|| format!("creating the trace {}", file.display()))?;
-        Box::new(BufWriter::new(file))
-    };
-    let out = Mutex::new(Some(out));
-    let start = Instant::now();
-    Ok(Arc::new(move |record: &Record| {
-        let mut slot = out.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(out) = slot.as_mut() else { return };
-        let seconds = start.elapsed().as_secs_f64();
-        if let Err(error) = writeln!(out, "{seconds:10.6} {record}").and_then(|()| out.flush()) {
-            tracing::error!(%error, "the trace ends here: it cannot be written");
-            *slot = None;
-        }
-    }))
+/// The device tree compiler; where it is missing, starting it says so.
+pub fn dtc(packages: &Packages) -> Command {
+    packages.command("dtc").unwrap_or_else(|_| Command::new("dtc"))
 }
 
 fn console(file: Option<&Path>) -> (Option<std::path::PathBuf>, Option<LineHook>) {

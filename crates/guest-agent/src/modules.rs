@@ -195,7 +195,7 @@ fn reason_of_refusal(errno: Errno) -> String {
         Errno::NOENT => "It uses a symbol that the kernel does not have: a module that it needs \
                          is missing in the list, or comes later (the kernel's log names the symbol)"
             .to_owned(),
-        Errno::NOEXEC => "It was built for another kernel, or is no module".to_owned(),
+        Errno::NOEXEC => "It was built for another kernel, or is not a module".to_owned(),
         Errno::INVAL => "The kernel rejects its format or one of its parameters \
                          (the kernel's log says which)"
             .to_owned(),

@@ -376,7 +376,7 @@ pub enum LineError {
     TooLong,
     /// Not what the protocol has.
     #[error(
-        "a line on the control port is no message of protocol version {VERSION}: {cause}; it starts {start:?}"
+        "a line on the control port is not a message of protocol version {VERSION}: {cause}; it starts {start:?}"
     )]
     Malformed {
         /// What the parser says.

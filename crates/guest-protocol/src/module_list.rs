@@ -58,7 +58,7 @@ pub struct ModuleList {
 pub enum ListError {
     /// A line has fewer than four columns.
     #[error(
-        "line {line} of the module list has {columns} columns, not at least stage, name, path and needs"
+        "line {line} of the module list has {columns} columns, not at least stage, name, path and dependencies"
     )]
     Columns {
         /// Counted from 1.
@@ -85,7 +85,7 @@ pub enum ListError {
         known: String,
     },
     /// Modules need each other.
-    #[error("module {name} needs itself by way of {path}")]
+    #[error("module {name} depends on itself through {path}")]
     Circle {
         /// The name.
         name: String,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Blocks of fields that several commands have, of one family or more.
 
+use crate::{Label, ObjectType};
+
 /// Bits of a link's options, the same in all families (`DP*_LINK_OPT_*`).
 pub mod link_options {
     /// Autonegotiation.
@@ -13,6 +15,8 @@ pub mod link_options {
     pub const ASYM_PAUSE: u64 = 8;
     /// Priority flow control; `dpni` only.
     pub const PFC_PAUSE: u64 = 16;
+
+    names!(AUTONEG, HALF_DUPLEX, PAUSE, ASYM_PAUSE, PFC_PAUSE);
 }
 
 layout! {
@@ -21,8 +25,8 @@ layout! {
         /// Mbit/s.
         rate: u32 @ 0,
         /// Bits of [`link_options`].
-        options: u64 @ 8,
-        /// What the partner shall be told.
+        options: u64 @ 8 named link_options::NAMES,
+        /// What the partner shall be notified of.
         advertising: u64 @ 16 since 2,
     }
 }
@@ -47,7 +51,7 @@ layout! {
         /// Mbit/s.
         rate: u32 @ 4,
         /// Bits of [`link_options`].
-        options: u64 @ 12,
+        options: u64 @ 12 named link_options::NAMES,
         /// What the physical side can do.
         supported: u64 @ 20 since 2,
         /// What it tells its partner that it can do.
@@ -56,7 +60,7 @@ layout! {
 }
 
 layout_of! {
-    /// What a `dpmac` is told.
+    /// What a `dpmac` is notified of.
     LinkState as LinkStateOfMac [40] {
         options: u64 @ 0,
         rate: u32 @ 8,
@@ -103,7 +107,7 @@ layout! {
         message_iova: u64 @ 8,
         /// Written with each report.
         message_context: u64 @ 16,
-        /// Above this, congestion begins; 0: never.
+        /// Above this, congestion starts; 0: never.
         threshold_entry: u32 @ 24,
         /// Below this, it ends.
         threshold_exit: u32 @ 28,
@@ -161,5 +165,94 @@ layout! {
         delta_bandwidth: u16 @ 0,
         /// 0: strict priority, 1: weighted.
         mode: u8 @ 2 bits 0..4,
+    }
+}
+
+layout! {
+    /// How a switch meters what it floods, or what comes in for a traffic class.
+    pub struct Meter [20] {
+        /// 0 none, 1 RFC 2698, 2 RFC 4115.
+        mode: u8 @ 3 bits 0..4,
+        /// 0: bytes, 1: frames.
+        units: u8 @ 3 bits 4..8,
+        /// Committed rate, kbit/s.
+        cir: u32 @ 4,
+        /// Peak or excess rate, kbit/s.
+        eir: u32 @ 8,
+        /// Committed burst, bytes.
+        cbs: u32 @ 12,
+        /// Peak or excess burst, bytes.
+        ebs: u32 @ 16,
+    }
+}
+
+layout! {
+    /// How an interface polices a traffic class. Its codes are others than those of a
+    /// switch's [`Meter`].
+    pub struct Policer [24] {
+        /// 0 none, 1 pass through, 2 RFC 2698, 3 RFC 4115.
+        mode: u8 @ 0 bits 0..4,
+        /// 0 green, 1 yellow, 2 red.
+        default_color: u8 @ 0 bits 4..8,
+        /// 0 bytes from L3 on, 1 frames, 2 bytes from L2 on.
+        units: u8 @ 1 bits 0..4,
+        /// Bit 0 colours count, 1 drop red frames, 2 keep counters.
+        options: u32 @ 4,
+        /// Committed rate, kbit/s or frames/s.
+        committed_rate: u32 @ 8,
+        /// Committed burst, bytes or frames.
+        committed_burst: u32 @ 12,
+        /// Peak or excess rate, kbit/s or frames/s.
+        excess_rate: u32 @ 16,
+        /// Peak or excess burst, bytes or frames.
+        excess_burst: u32 @ 20,
+    }
+}
+
+layout! {
+    /// How frames lie in buffers.
+    pub struct BufferLayout [16] {
+        /// A time stamp is passed.
+        timestamp: bool @ 6 bits 0..1,
+        /// The parser's result is passed.
+        parser_result: bool @ 6 bits 1..2,
+        /// The frame status is passed.
+        frame_status: bool @ 6 bits 2..3,
+        /// A value of software is passed.
+        software_opaque: bool @ 6 bits 3..4 since 2,
+        /// Bytes kept for software.
+        private_data_size: u16 @ 8,
+        /// Alignment of the data, bytes.
+        data_align: u16 @ 10,
+        /// Room before the data, bytes.
+        head_room: u16 @ 12,
+        /// Room behind the data, bytes.
+        tail_room: u16 @ 14,
+    }
+}
+
+layout! {
+    /// An object as its container describes it.
+    pub struct ObjectDescription [56] {
+        /// Number in its family.
+        id: u32 @ 4,
+        /// 0x1957 for all objects.
+        vendor: u16 @ 8,
+        /// How many interrupts it has.
+        irqs: u8 @ 10,
+        /// How many regions it has.
+        regions: u8 @ 11,
+        /// See [`dprc::state`](crate::dprc::state).
+        state: u32 @ 12 named crate::dprc::state::NAMES,
+        /// Version of its family.
+        version_major: u16 @ 16,
+        /// Version of its family.
+        version_minor: u16 @ 18,
+        /// Bit 0: its transactions are not shareable.
+        flags: u16 @ 20,
+        /// Its family.
+        kind: ObjectType @ 24,
+        /// Its name.
+        label: Label @ 40,
     }
 }

@@ -184,7 +184,7 @@ commands! {
     /// `dprtc`, with the same layout; no reference header has it.
     SetIrqMask = 0x014, version 1 {
         /// One bit an event.
-        mask: u32 @ 0,
+        mask: u32 @ 0 named crate::words::EVENTS,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> ();
@@ -195,24 +195,24 @@ commands! {
         index: u8 @ 4,
     } -> GetIrqMaskReply {
         /// One bit an event.
-        mask: u32 @ 0,
+        mask: u32 @ 0 named crate::words::EVENTS,
     };
 
     /// Asks which events happened.
     GetIrqStatus = 0x016, version 1 {
         /// The events asked for; what a family does with it differs.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> GetIrqStatusReply {
         /// One bit an event.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
     };
 
     /// Forgets events.
     ClearIrqStatus = 0x017, version 1 {
         /// The events to forget.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> ();

@@ -35,7 +35,7 @@ commands! {
         options: u32 @ 8 since 3,
     };
 
-    /// Sets where finished transfers are told.
+    /// Sets where finished transfers are reported.
     SetRxQueue = 0x1a0, version 2 {
         /// Where its frames go.
         destination: Destination @ 0,

@@ -20,6 +20,8 @@ pub mod options {
     pub const AUTO_MAX_FRAME_LEN: u64 = 0x40;
     /// All of them.
     pub const ALL: u64 = 0x62;
+
+    names!(BRIDGE_EN, CLS_MASK_SUPPORT, AUTO_MAX_FRAME_LEN);
 }
 
 /// `DPDMUX_METHOD_*`: what chooses a frame's downlink.
@@ -45,6 +47,8 @@ pub mod events {
     pub const LINK_CHANGED: u32 = 1;
     /// An interface was connected or disconnected.
     pub const ENDPOINT_CHANGED: u32 = 2;
+
+    names!(LINK_CHANGED, ENDPOINT_CHANGED);
 }
 
 /// `DPDMUX_SKIP_*`: what a reset leaves as it is.
@@ -57,6 +61,8 @@ pub mod skip_reset {
     pub const MULTICAST_RULES: u8 = 4;
     /// The default interface itself is not reset.
     pub const RESET_DEFAULT_INTERFACE: u8 = 8;
+
+    names!(MODIFY_DEFAULT_INTERFACE, UNICAST_RULES, MULTICAST_RULES, RESET_DEFAULT_INTERFACE);
 }
 
 /// How many counters an interface has (`enum dpdmux_counter_type`).
@@ -87,7 +93,7 @@ commands! {
         /// Internal buffers of 256 bytes.
         mem_size: u16 @ 14 since 3,
         /// Bits of [`options`].
-        options: u64 @ 16,
+        options: u64 @ 16 named options::NAMES,
     } -> Created;
 
     /// Asks what the demultiplexer is.
@@ -107,7 +113,7 @@ commands! {
         /// Bytes of the key in the method CUSTOM.
         custom_key_size: u8 @ 20 since 4,
         /// Bits of [`options`].
-        options: u64 @ 24,
+        options: u64 @ 24 named options::NAMES,
         /// Entries of the address table.
         max_dmat_entries: u16 @ 32 since 3,
         /// Multicast groups.
@@ -121,18 +127,18 @@ commands! {
     /// happened to.
     GetIrqStatus = 0x016, version 1 {
         /// The events to forget.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> GetIrqStatusReply {
         /// One bit an event, and the interface.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
     };
 
     /// Forgets events of an interface.
     ClearIrqStatus = 0x017, version 1 {
         /// The events to forget, and the interface.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> ();
@@ -285,13 +291,13 @@ commands! {
     /// Chooses what a reset leaves as it is.
     SetResetable = 0x0ba, version 1 {
         /// Bits of [`skip_reset`].
-        skip_reset_flags: u8 @ 0 bits 0..4,
+        skip_reset_flags: u8 @ 0 bits 0..4 named skip_reset::NAMES,
     } -> ();
 
     /// Asks for that.
     GetResetable = 0x0bb, version 1 {} -> GetResetableReply {
         /// Bits of [`skip_reset`].
-        skip_reset_flags: u8 @ 0 bits 0..4,
+        skip_reset_flags: u8 @ 0 bits 0..4 named skip_reset::NAMES,
     };
 
     /// Sets how full an interface's queue may get.

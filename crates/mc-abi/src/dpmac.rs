@@ -192,6 +192,8 @@ pub mod events {
     pub const LINK_DOWN_REQ: u32 = 0x08;
     /// The port was connected or disconnected.
     pub const ENDPOINT_CHANGED: u32 = 0x10;
+
+    names!(LINK_CFG_REQ, LINK_CHANGED, LINK_UP_REQ, LINK_DOWN_REQ, ENDPOINT_CHANGED);
 }
 
 /// How many counters there are (`DPMAC_CNT_MAX`): MC 10.39 has 28, 10.40 has

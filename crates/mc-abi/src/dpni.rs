@@ -70,6 +70,21 @@ pub mod options {
     pub const CUSTOM_OPR: u32 = 0x0400;
     /// One flow steering table for all traffic classes.
     pub const SHARED_FS: u32 = 0x1000;
+
+    names!(
+        TX_FRAME_RELEASE,
+        NO_MAC_FILTER,
+        HAS_POLICING,
+        SHARED_CONGESTION,
+        HAS_KEY_MASKING,
+        NO_FS,
+        HAS_OPR,
+        OPR_PER_TC,
+        SINGLE_SENDER,
+        CUSTOM_CG,
+        CUSTOM_OPR,
+        SHARED_FS
+    );
 }
 
 /// `DPNI_IRQ_EVENT_*`: events of the interface's interrupt, index 0.
@@ -78,6 +93,8 @@ pub mod events {
     pub const LINK_CHANGED: u32 = 1;
     /// The interface was connected or disconnected.
     pub const ENDPOINT_CHANGED: u32 = 2;
+
+    names!(LINK_CHANGED, ENDPOINT_CHANGED);
 }
 
 /// Queue types (`enum dpni_queue_type`).
@@ -106,6 +123,15 @@ pub mod queue_options {
     pub const SET_CONGESTION_GROUP: u8 = 0x40;
     /// Take the queue out of its congestion group.
     pub const CLEAR_CONGESTION_GROUP: u8 = 0x80;
+
+    names!(
+        USER_CONTEXT,
+        DESTINATION,
+        FLOW_CONTEXT,
+        HOLD_ACTIVE,
+        SET_CONGESTION_GROUP,
+        CLEAR_CONGESTION_GROUP
+    );
 }
 
 /// Bits of [`SetBufferLayout::options`]: which settings change.
@@ -128,6 +154,18 @@ pub mod layout_options {
     pub const SOFTWARE_OPAQUE: u16 = 0x080;
     /// No scatter-gather frames.
     pub const NO_SCATTER_GATHER: u16 = 0x100;
+
+    names!(
+        TIMESTAMP,
+        PARSER_RESULT,
+        FRAME_STATUS,
+        PRIVATE_DATA_SIZE,
+        DATA_ALIGN,
+        HEAD_ROOM,
+        TAIL_ROOM,
+        SOFTWARE_OPAQUE,
+        NO_SCATTER_GATHER
+    );
 }
 
 impl MacAddr {

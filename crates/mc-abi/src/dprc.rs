@@ -2,7 +2,7 @@
 //! Containers. Layouts: `fsl_dprc_cmd.h` of MC 10.40, which kept every field
 //! of the versions before.
 
-use crate::{Label, ObjectType, ResourceType};
+use crate::{Label, ObjectType, ResourceType, blocks::ObjectDescription};
 
 /// Isolation id that asks for any free one.
 pub const ICID_FROM_POOL: u32 = 0xffff;
@@ -27,6 +27,8 @@ pub mod option {
     pub const PL: u32 = 0x80;
     /// All options.
     pub const ALL: u32 = SPAWN | ALLOC | OBJ_CREATE | TOPOLOGY_CHANGES | AIOP | IRQ_CFG | PL;
+
+    names!(SPAWN, ALLOC, OBJ_CREATE, TOPOLOGY_CHANGES, AIOP, IRQ_CFG, PL);
 }
 
 /// Events of a container's interrupt.
@@ -45,6 +47,16 @@ pub mod event {
     pub const OBJ_DESTROYED: u32 = 0x20;
     /// An object was made in the container.
     pub const OBJ_CREATED: u32 = 0x40;
+
+    names!(
+        OBJ_ADDED,
+        OBJ_REMOVED,
+        RES_ADDED,
+        RES_REMOVED,
+        CONTAINER_DESTROYED,
+        OBJ_DESTROYED,
+        OBJ_CREATED
+    );
 }
 
 /// Options of [`Assign`] and [`Unassign`].
@@ -55,6 +67,8 @@ pub mod request {
     pub const ALIGNED: u32 = 0x2;
     /// The object is to be plugged.
     pub const PLUGGED: u32 = 0x4;
+
+    names!(EXPLICIT, ALIGNED, PLUGGED);
 }
 
 /// States of an object in its description.
@@ -63,6 +77,8 @@ pub mod state {
     pub const OPEN: u32 = 0x1;
     /// A driver may bind to it.
     pub const PLUGGED: u32 = 0x2;
+
+    names!(OPEN, PLUGGED);
 }
 
 /// Option of [`Reset`]: leaves the containers below alone.
@@ -85,7 +101,7 @@ pub const MEMORY_PEB: u8 = 7;
 
 /// Where an iteration of [`GetResourceIds`] stands.
 pub mod iteration {
-    /// Begin.
+    /// Start.
     pub const FIRST: u8 = 0;
     /// There is more.
     pub const MORE: u8 = 1;
@@ -96,7 +112,7 @@ pub mod iteration {
 layout! {
     /// A piece of memory.
     pub struct Block[8] {
-        /// Bytes from the begin of the partition.
+        /// Bytes from the start of the partition.
         offset: u32 @ 0,
         /// Bytes.
         size: u32 @ 4,
@@ -111,7 +127,7 @@ commands! {
         /// Isolation id: what the SMMU tells its transactions apart by.
         icid: u32 @ 4,
         /// [Options](option).
-        options: u32 @ 8,
+        options: u32 @ 8 named option::NAMES,
         /// Number of its command portal.
         portal: u32 @ 12,
     };
@@ -127,7 +143,7 @@ commands! {
     /// Makes a container below.
     CreateContainer = 0x151, version 2 {
         /// [Options](option).
-        options: u32 @ 0,
+        options: u32 @ 0 named option::NAMES,
         /// [`ICID_FROM_POOL`] or a number.
         icid: u32 @ 4,
         /// [`PORTAL_FROM_POOL`] or a number.
@@ -173,7 +189,7 @@ commands! {
         /// A child, or the container itself.
         container: u32 @ 0,
         /// Options: see [`request`].
-        options: u32 @ 4,
+        options: u32 @ 4 named request::NAMES,
         /// How many resources.
         count: u32 @ 8,
         /// The first number, or what it is to be a multiple of.
@@ -187,7 +203,7 @@ commands! {
         /// The child.
         child: u32 @ 0,
         /// Options: see [`request`].
-        options: u32 @ 4,
+        options: u32 @ 4 named request::NAMES,
         /// How many resources.
         count: u32 @ 8,
         /// The first number, or what it is to be a multiple of.
@@ -207,26 +223,8 @@ commands! {
         /// From 0 to [`GetObjectCount`] - 1.
         index: u32 @ 0,
     } -> GetObjectReply {
-        /// Number in its family.
-        id: u32 @ 4,
-        /// 0x1957 for all objects.
-        vendor: u16 @ 8,
-        /// How many interrupts it has.
-        irqs: u8 @ 10,
-        /// How many regions it has.
-        regions: u8 @ 11,
-        /// See [`state`].
-        state: u32 @ 12,
-        /// Version of its family.
-        version_major: u16 @ 16,
-        /// Version of its family.
-        version_minor: u16 @ 18,
-        /// Bit 0: its transactions are not shareable.
-        flags: u16 @ 20,
-        /// Its family.
-        kind: ObjectType @ 24,
-        /// Its name.
-        label: Label @ 40,
+        /// The object.
+        object: ObjectDescription @ 0,
     };
 
     /// Asks for an object by its name.
@@ -236,26 +234,8 @@ commands! {
         /// Its family.
         kind: ObjectType @ 8,
     } -> GetObjectDescriptionReply {
-        /// Number in its family.
-        id: u32 @ 4,
-        /// 0x1957 for all objects.
-        vendor: u16 @ 8,
-        /// How many interrupts it has.
-        irqs: u8 @ 10,
-        /// How many regions it has.
-        regions: u8 @ 11,
-        /// See [`state`].
-        state: u32 @ 12,
-        /// Version of its family.
-        version_major: u16 @ 16,
-        /// Version of its family.
-        version_minor: u16 @ 18,
-        /// Bit 0: its transactions are not shareable.
-        flags: u16 @ 20,
-        /// Its family.
-        kind: ObjectType @ 24,
-        /// Its name.
-        label: Label @ 40,
+        /// The object.
+        object: ObjectDescription @ 0,
     };
 
     /// Asks how many free resources the container's own pool holds.
@@ -296,7 +276,7 @@ commands! {
         /// Its family.
         kind: ObjectType @ 24,
     } -> GetObjectRegionReply {
-        /// Bytes from the begin of the window (version 1 has the window's
+        /// Bytes from the start of the window (version 1 has the window's
         /// offset in it).
         offset: u64 @ 8,
         /// Bytes.

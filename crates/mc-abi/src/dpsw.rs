@@ -53,6 +53,16 @@ pub mod options {
     pub const LAG_DIS: u64 = 0x100;
     /// All of them.
     pub const ALL: u64 = 0x1f5;
+
+    names!(
+        FLOODING_DIS,
+        MULTICAST_DIS,
+        CTRL_IF_DIS,
+        FLOODING_METERING_DIS,
+        METERING_EN,
+        BP_PER_IF,
+        LAG_DIS
+    );
 }
 
 /// `DPSW_IRQ_EVENT_*`: events of interrupt 0. The upper half of the status is
@@ -62,6 +72,8 @@ pub mod events {
     pub const LINK_CHANGED: u32 = 1;
     /// An interface was connected or disconnected.
     pub const ENDPOINT_CHANGED: u32 = 2;
+
+    names!(LINK_CHANGED, ENDPOINT_CHANGED);
 }
 
 /// `DPSW_MAX_IF`: most interfaces, without the control interface.

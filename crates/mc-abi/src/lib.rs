@@ -7,6 +7,8 @@
 extern crate std;
 
 #[macro_use]
+mod words;
+#[macro_use]
 mod macros;
 mod field;
 mod message;
@@ -37,11 +39,12 @@ pub use field::FieldError;
 pub use message::{Header, Message, PARAMS_SIZE, Params, Token};
 pub use names::{Label, MacAddr, ObjectId, ObjectType, ResourceType};
 pub use status::Status;
+pub use words::{InWords, Words};
 
 use core::fmt;
 
 /// A parameter block in its checked form: what a request or a reply says.
-pub trait Wire: Sized + fmt::Debug + Clone + PartialEq {
+pub trait Wire: Sized + fmt::Debug + Clone + PartialEq + InWords {
     /// Reads the fields that `version` of the command has; the others take
     /// their default.
     ///

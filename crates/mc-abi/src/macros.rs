@@ -8,7 +8,8 @@
 //! - `of version N`: a block that is that of version N in any case;
 //! - `since N`: version N of the command brought it;
 //! - `until N`: version N was the last to have it;
-//! - `(Other until N)`: an `Other` in version N and before.
+//! - `(Other until N)`: an `Other` in version N and before;
+//! - `named BITS`: bits with these names.
 
 /// A parameter block: a struct with public fields and its [`Wire`](crate::Wire)
 /// implementation. An empty field list makes a unit-like struct.
@@ -21,6 +22,8 @@ macro_rules! wire {
         }
 
         laid_out! { $name, $name [crate::PARAMS_SIZE] { $($fields)* } }
+
+        worded! { $name { $($fields)* } }
 
         impl crate::Wire for $name {
             fn decode(params: &crate::Params, version: u8) -> Result<Self, crate::FieldError> {
@@ -49,6 +52,10 @@ macro_rules! layout {
         }
 
         laid_out! { $name, $name [$size] { $($fields)* } }
+
+        worded! { $name { $($fields)* } }
+
+        word_of_words! { $name }
     };
 }
 
@@ -77,6 +84,7 @@ macro_rules! structure {
                     $(since $since:literal)?
                     $(until $until:literal)?
                     $(($old:tt until $last:literal))?
+                    $(named $names:path)?
             ),* $(,)?
         }
     ) => {
@@ -100,6 +108,7 @@ macro_rules! laid_out {
                     $(since $since:literal)?
                     $(until $until:literal)?
                     $(($old:tt until $last:literal))?
+                    $(named $names:path)?
             ),* $(,)?
         }
     ) => {
@@ -284,6 +293,20 @@ macro_rules! commands {
             $( $name($name), )*
         }
 
+        impl crate::InWords for Command {
+            fn write(
+                &self,
+                f: &mut core::fmt::Formatter<'_>,
+                of: crate::ObjectType,
+            ) -> core::fmt::Result {
+                match self {
+                    $( Self::$name(request) => {
+                        crate::words::write_command(f, self.name(), request, of)
+                    } )*
+                }
+            }
+        }
+
         // The variant's name is that of the request in it: once is enough.
         impl core::fmt::Debug for Command {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -388,6 +411,18 @@ macro_rules! command_groups {
             pub const fn name(&self) -> &'static str {
                 match self {
                     $( Self::$group(command) => command.name(), )*
+                }
+            }
+        }
+
+        impl crate::InWords for Command {
+            fn write(
+                &self,
+                f: &mut core::fmt::Formatter<'_>,
+                of: crate::ObjectType,
+            ) -> core::fmt::Result {
+                match self {
+                    $( Self::$group(command) => crate::InWords::write(command, f, of), )*
                 }
             }
         }

@@ -5,29 +5,12 @@ pub(crate) mod vectors;
 
 use crate::*;
 use proptest::prelude::*;
-use std::{collections::BTreeSet, format, vec, vec::Vec};
+use std::{collections::BTreeSet, format, vec::Vec};
 
 fn families() -> Vec<(&'static str, &'static [CommandInfo])> {
-    vec![
-        ("common", common::COMMANDS),
-        ("dpaiop", dpaiop::COMMANDS),
-        ("dpbp", dpbp::COMMANDS),
-        ("dpci", dpci::COMMANDS),
-        ("dpcon", dpcon::COMMANDS),
-        ("dpdbg", dpdbg::COMMANDS),
-        ("dpdcei", dpdcei::COMMANDS),
-        ("dpdmai", dpdmai::COMMANDS),
-        ("dpdmux", dpdmux::COMMANDS),
-        ("dpio", dpio::COMMANDS),
-        ("dpmac", dpmac::COMMANDS),
-        ("dpmcp", dpmcp::COMMANDS),
-        ("dpmng", dpmng::COMMANDS),
-        ("dpni", dpni::COMMANDS),
-        ("dprc", dprc::COMMANDS),
-        ("dprtc", dprtc::COMMANDS),
-        ("dpseci", dpseci::COMMANDS),
-        ("dpsw", dpsw::COMMANDS),
-    ]
+    let of_objects = ObjectType::ALL.map(|kind| (kind.name(), commands(kind)));
+    let others = [("common", common::COMMANDS), ("dpmng", dpmng::COMMANDS)];
+    of_objects.into_iter().chain(others).collect()
 }
 
 /// A stream of random words (splitmix64).
@@ -105,5 +88,76 @@ proptest! {
     #[test]
     fn status_bytes_come_back(byte: u8) {
         prop_assert_eq!(Status::from_byte(byte).byte(), byte);
+    }
+}
+
+mod words {
+    use crate::{InWords, Label, MacAddr, ObjectType, ResourceType, blocks, common, dpni, dprc};
+    use std::string::ToString;
+
+    fn words(value: &impl InWords, of: ObjectType) -> std::string::String {
+        value.words(of).to_string()
+    }
+
+    #[test]
+    fn objects_are_named() {
+        use ObjectType::{Dpmac, Dpni, Dprc};
+        let connect =
+            dprc::Connect { kind1: Dpni, id1: 77, kind2: Dpmac, id2: 3, ..Default::default() };
+        let expected = "{ one: dpni.77, interface1: 0, other: dpmac.3, interface2: 0, max_rate: 0, \
+                        committed_rate: 0 }";
+        assert_eq!(words(&connect, Dprc), expected);
+        let command = dprc::Command::Connect(connect);
+        assert_eq!(words(&command, Dprc), std::format!("Connect {expected}"));
+
+        let mut assign = dprc::Assign {
+            container: 2,
+            options: dprc::request::EXPLICIT | dprc::request::PLUGGED,
+            base_or_align: 5,
+            kind: ResourceType::new("dpbp"),
+            ..Default::default()
+        };
+        assert_eq!(
+            words(&assign, Dprc),
+            "{ container: dprc.2, options: 0x5 (EXPLICIT | PLUGGED), count: 0, object: dpbp.5 }"
+        );
+        assign.options = 0;
+        assert_eq!(
+            words(&assign, Dprc),
+            "{ container: dprc.2, options: 0x0, count: 0, base_or_align: 5, kind: dpbp }"
+        );
+        let destination = blocks::Destination { id: 9, priority: 1, kind: 2 };
+        assert_eq!(words(&destination, Dpni), "{ object: dpcon.9, priority: 1 }");
+        let parked = blocks::Destination::default();
+        assert_eq!(words(&parked, Dpni), "{ id: 0, priority: 0, kind: 0 }");
+        let alone = dprc::GetConnectionReply { state: -1, ..Default::default() };
+        assert_eq!(words(&alone, Dprc), "{ id: 0, interface: 0, kind: none, state: -1 }");
+    }
+
+    #[test]
+    fn masks_offsets_and_defaults_are_readable() {
+        use ObjectType::{Dpbp, Dpni, Dprc};
+        let create = dprc::CreateContainer {
+            options: dprc::option::SPAWN | dprc::option::IRQ_CFG | 0x400,
+            icid: dprc::ICID_FROM_POOL,
+            portal: dprc::PORTAL_FROM_POOL,
+            label: Label::new("guest"),
+        };
+        assert_eq!(
+            words(&create, Dprc),
+            "{ options: 0x441 (SPAWN | IRQ_CFG | 0x400), icid: none, portal: none, label: \"guest\" }"
+        );
+        let made = dprc::CreateContainerReply { child: 2, portal_offset: 0x20_0000 };
+        assert_eq!(words(&made, Dprc), "{ child: dprc.2, portal_offset: 0x200000 }");
+        let mask = common::SetIrqMask { mask: 0x41, index: 0 };
+        assert_eq!(words(&mask, Dprc), "{ mask: 0x41 (OBJ_ADDED | OBJ_CREATED), index: 0 }");
+        assert_eq!(words(&mask, Dpni), "{ mask: 0x41 (LINK_CHANGED | 0x40), index: 0 }");
+        assert_eq!(words(&mask, Dpbp), "{ mask: 0x41, index: 0 }");
+        let address = dpni::SetPrimaryMacAddr { address: MacAddr([2, 0, 0, 0, 0, 1]) };
+        assert_eq!(words(&address, Dpni), "{ address: 02:00:00:00:00:01 }");
+        let counters = dpni::GetStatisticsReply { counters: [5, 0, 7, 0, 0, 0, 0] };
+        assert_eq!(words(&counters, Dpni), "{ counters: [5, 0, 7, ..] }");
+        assert_eq!(words(&(), Dpni), "");
+        assert_eq!(words(&common::Command::Enable(common::Enable {}), Dpni), "Enable");
     }
 }

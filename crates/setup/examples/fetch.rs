@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p setup --example fetch -- board cross kernel-build [refresh|verify|reinstall]`
 
-use setup::{Cache, Need, Terminal};
+use setup::{Cache, PackageSet, Terminal};
 
 fn main() -> std::process::ExitCode {
     match run() {
@@ -18,24 +18,25 @@ fn main() -> std::process::ExitCode {
 fn run() -> setup::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let given = |name: &str| words.iter().any(|word| word == name);
-    let needs: Vec<Need> = Need::ALL.into_iter().filter(|need| given(need.name())).collect();
+    let sets: Vec<PackageSet> =
+        PackageSet::ALL.into_iter().filter(|set| given(set.name())).collect();
     let progress = Terminal::new();
     let cache = Cache::from_env()?;
     if given("verify") {
-        cache.verify(&needs, &progress)?;
+        cache.verify(&sets, &progress)?;
     }
-    let parts = if given("refresh") {
-        cache.refresh(&needs, &progress)?
+    let packages = if given("refresh") {
+        cache.refresh(&sets, &progress)?
     } else if given("reinstall") {
-        cache.reinstall(&needs, &progress)?
+        cache.reinstall(&sets, &progress)?
     } else {
-        cache.ensure(&needs, &progress)?
+        cache.ensure(&sets, &progress)?
     };
-    for need in &needs {
-        println!("{}: {}", need.name(), parts.tree(*need)?.display());
+    for set in &sets {
+        println!("{}: {}", set.name(), packages.tree(*set)?.display());
     }
-    if needs.contains(&Need::Board) {
-        let kernel = parts.kernel()?;
+    if sets.contains(&PackageSet::Board) {
+        let kernel = packages.kernel()?;
         println!("kernel {}: {}", kernel.release(), kernel.image().display());
         for module in
             kernel.modules(&["vfio-fsl-mc", "vfio_iommu_type1", "virtio-mmio", "fsl-mc-dpio"])?

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use setup::{Cache, Need, Terminal, build_guest_programs};
+use setup::{Cache, PackageSet, Terminal, build_guest_programs};
 
 fn main() -> std::process::ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -14,8 +14,8 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::from(2);
     };
     let built = Cache::from_env()
-        .and_then(|cache| cache.ensure(&[Need::Cross], &Terminal::new()))
-        .and_then(|parts| build_guest_programs(Path::new(workspace), &parts, &[package]));
+        .and_then(|cache| cache.ensure(&[PackageSet::Cross], &Terminal::new()))
+        .and_then(|packages| build_guest_programs(Path::new(workspace), &packages, &[package]));
     match built {
         Ok(folder) => {
             println!("{}", folder.display());

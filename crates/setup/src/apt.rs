@@ -13,8 +13,8 @@ use crate::error::{Error, Result, advice_from};
 use crate::host::host;
 use crate::install::Archive;
 use crate::mirror;
-use crate::need::{AbsentKind, Selection};
 use crate::package::Package;
+use crate::package_set::{AbsentKind, Selection};
 use crate::progress::Progress;
 
 /// Package lists younger than this are good enough for a first set-up.
@@ -542,7 +542,7 @@ mod tests {
                     E: Unable to correct problems, you have held broken packages.\n";
         let error = failure("x", ExitStatus::from_raw(100 << 8), said).to_string();
         assert!(error.contains("systemd-sysv : Conflicts: sysvinit-core"), "{error}");
-        assert!(error.contains("cannot be there together"), "{error}");
+        assert!(error.contains("cannot be installed together"), "{error}");
     }
 
     #[test]

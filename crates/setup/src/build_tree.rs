@@ -16,11 +16,11 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::host::host;
 use crate::package::Package;
-use crate::parts::Parts;
+use crate::packages::Packages;
 use crate::progress::Progress;
-use crate::room::{self, Ended, Room};
+use crate::sandbox::{self, Ended, Sandbox};
 
-/// Where the kernel is prepared, in the tree and in the room that it is.
+/// Where the kernel is prepared, in the tree and in the sandbox that it is.
 const WORK: &str = "usr/src/kernel-build";
 
 /// The compilers that Debian builds the kernel with; `CONFIG_CC_VERSION_TEXT`
@@ -115,26 +115,26 @@ impl Headers {
 /// Completes the headers of a tree that has just been unpacked, and removes what
 /// was needed for that alone.
 pub(crate) fn complete(
-    parts: &Parts,
+    unpacked: &Packages,
     root: &Path,
     packages: &[Package],
     progress: &dyn Progress,
 ) -> Result<()> {
-    room::furnish(root)?;
+    sandbox::prepare(root)?;
     let headers = Headers::in_tree(root)?;
     check_versions(&headers.release, packages)?;
     let archive = find(root, "usr/src/linux-source-*.tar.xz")?;
     let archive_name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let work = root.join(WORK);
     disk::make_folder(&work)?;
-    let room = Room::open(parts, root)?
+    let sandbox = Sandbox::open(unpacked, root)?
         .writable()
         .variable("KBUILD_BUILD_TIMESTAMP", "1970-01-01")
         .variable("KBUILD_BUILD_USER", "fslmc")
         .variable("KBUILD_BUILD_HOST", "fslmc");
     let step = |what: &'static str, words: &[&str]| -> Result<()> {
         progress.busy(what);
-        let ended = room.run(words, |line| progress.doing(line.trim()))?;
+        let ended = sandbox.run(words, |line| progress.doing(line.trim()))?;
         progress.finished();
         checked(what, &headers.release, &ended)
     };
@@ -160,7 +160,7 @@ pub(crate) fn complete(
     copy(&headers.folder.join(".config"), &work.join(".config"))?;
     step("configuring the kernel", &[&make[..], &["olddefconfig"]].concat())?;
     check_configuration(&headers, &work)?;
-    let jobs = room::jobs();
+    let jobs = sandbox::jobs();
     step("building the kernel's Rust crates", &[&make[..], &[&jobs, "modules_prepare"]].concat())?;
 
     add_rust(&headers, &source, &work)?;
@@ -254,7 +254,7 @@ fn checked(what: &'static str, release: &str, ended: &Ended) -> Result<()> {
     if ended.status.success() {
         return Ok(());
     }
-    let said = room::without_chatter(&ended.output);
+    let said = sandbox::without_chatter(&ended.output);
     let lines: Vec<_> = said.lines().collect();
     let end = lines.get(lines.len().saturating_sub(30)..).unwrap_or_default();
     Err(Error::KernelBuild {

@@ -13,9 +13,9 @@ use crate::install::{self, Why};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::module_image;
-use crate::need::{Need, Set};
 use crate::package::Package;
-use crate::parts::{OpenTree, Parts};
+use crate::package_set::{PackageSet, Set};
+use crate::packages::{OpenTree, Packages};
 use crate::progress::Progress;
 use crate::stamp::Stamp;
 use crate::tree::Manifest;
@@ -73,8 +73,8 @@ impl Cache {
     /// # Errors
     /// Says what is missing on this machine, what the mirror answered, or which
     /// file could not be written. What was downloaded is kept for the next run.
-    pub fn ensure(&self, needs: &[Need], progress: &dyn Progress) -> Result<Parts> {
-        self.parts(needs, Why::Missing, progress)
+    pub fn ensure(&self, sets: &[PackageSet], progress: &dyn Progress) -> Result<Packages> {
+        self.open_sets(sets, Why::Missing, progress)
     }
 
     /// Like [`Cache::ensure`], but looks for newer packages first. A tree that
@@ -82,16 +82,16 @@ impl Cache {
     ///
     /// # Errors
     /// As for [`Cache::ensure`].
-    pub fn refresh(&self, needs: &[Need], progress: &dyn Progress) -> Result<Parts> {
-        self.parts(needs, Why::Refresh, progress)
+    pub fn refresh(&self, sets: &[PackageSet], progress: &dyn Progress) -> Result<Packages> {
+        self.open_sets(sets, Why::Refresh, progress)
     }
 
     /// Downloads and unpacks sets anew, whatever is there.
     ///
     /// # Errors
     /// As for [`Cache::ensure`].
-    pub fn reinstall(&self, needs: &[Need], progress: &dyn Progress) -> Result<Parts> {
-        self.parts(needs, Why::Damaged, progress)
+    pub fn reinstall(&self, sets: &[PackageSet], progress: &dyn Progress) -> Result<Packages> {
+        self.open_sets(sets, Why::Damaged, progress)
     }
 
     /// The image of a root file system for the guest; made where nobody has asked for
@@ -100,7 +100,7 @@ impl Cache {
     ///
     /// # Errors
     /// As for [`Cache::ensure`]; [`Error::Apt`] for a package that the suite does not
-    /// have, and for packages that cannot be there together.
+    /// have, and for packages that cannot be installed together.
     pub fn userland(&self, request: &Userland, progress: &dyn Progress) -> Result<Image> {
         userland::open(self, request, false, progress)
     }
@@ -151,42 +151,51 @@ impl Cache {
     /// # Errors
     /// [`Error::Damaged`] with the files that differ; [`Cache::reinstall`] mends it.
     /// Also as for [`Cache::ensure`].
-    pub fn verify(&self, needs: &[Need], progress: &dyn Progress) -> Result<()> {
-        let parts = self.ensure(needs, progress)?;
-        for need in needs {
-            verify(parts.tree(*need)?, progress)?;
+    pub fn verify(&self, sets: &[PackageSet], progress: &dyn Progress) -> Result<()> {
+        let packages = self.ensure(sets, progress)?;
+        for set in sets {
+            verify(packages.tree(*set)?, progress)?;
         }
         Ok(())
     }
 
     /// The packages of a set, if it is there.
-    pub fn packages(&self, need: Need) -> Option<Vec<Package>> {
-        let tree = self.open(need.set()).ok()??;
+    pub fn packages(&self, set: PackageSet) -> Option<Vec<Package>> {
+        let tree = self.open(set.definition()).ok()??;
         let manifest: Manifest = disk::read_json(&manifest_path(&tree.root))?;
         Some(manifest.packages)
     }
 
     /// Opens or brings in the sets. Modules are built for the kernel that the board
-    /// boots: if one of the two sets is of a later day than the other, both are
-    /// brought to the present.
-    fn parts(&self, needs: &[Need], why: Why, progress: &dyn Progress) -> Result<Parts> {
-        let parts = self.sets(needs, why, progress)?;
-        let Some((kernel, headers)) = two_kernels(&parts)? else { return Ok(parts) };
+    /// boots: if one of the two sets is newer than the other, both are refreshed.
+    fn open_sets(
+        &self,
+        sets: &[PackageSet],
+        why: Why,
+        progress: &dyn Progress,
+    ) -> Result<Packages> {
+        let packages = self.open_each(sets, why, progress)?;
+        let Some((kernel, headers)) = two_kernels(&packages)? else { return Ok(packages) };
         progress.message(&format!(
             "the board's kernel is {kernel}, but modules would be built for {headers}: looking for newer packages"
         ));
-        drop(parts);
-        self.sets(&[Need::Board, Need::KernelBuild], Why::Refresh, progress)?;
-        let parts = self.sets(needs, Why::Missing, progress)?;
-        match two_kernels(&parts)? {
-            None => Ok(parts),
+        drop(packages);
+        self.open_each(&[PackageSet::Board, PackageSet::KernelBuild], Why::Refresh, progress)?;
+        let packages = self.open_each(sets, Why::Missing, progress)?;
+        match two_kernels(&packages)? {
+            None => Ok(packages),
             Some((kernel, headers)) => Err(Error::OtherKernel { kernel, headers }),
         }
     }
 
-    fn sets(&self, needs: &[Need], why: Why, progress: &dyn Progress) -> Result<Parts> {
-        let open = |need: &Need| {
-            let set = need.set();
+    fn open_each(
+        &self,
+        sets: &[PackageSet],
+        why: Why,
+        progress: &dyn Progress,
+    ) -> Result<Packages> {
+        let open = |set: &PackageSet| {
+            let set = set.definition();
             if why == Why::Missing
                 && let Some(tree) = self.open(set)?
             {
@@ -195,8 +204,8 @@ impl Cache {
             let apt = Apt::new(self.folder.join("apt"), Scope::of_sets()?)?;
             install::install(self, set, why, &apt, progress)
         };
-        let trees = needs.iter().map(open).collect::<Result<Vec<_>>>()?;
-        Ok(Parts::new(self.folder.clone(), trees))
+        let trees = sets.iter().map(open).collect::<Result<Vec<_>>>()?;
+        Ok(Packages::new(self.folder.clone(), trees))
     }
 
     /// The current tree of a set, if it looks whole.
@@ -227,13 +236,14 @@ impl Cache {
 
 /// The release of the board's kernel and that of the headers, if both sets are open
 /// and the releases differ.
-fn two_kernels(parts: &Parts) -> Result<Option<(String, String)>> {
-    let open = |need| match parts.tree(need) {
+fn two_kernels(packages: &Packages) -> Result<Option<(String, String)>> {
+    let open = |set| match packages.tree(set) {
         Ok(tree) => Ok(Some(tree)),
         Err(Error::NotOpened(_)) => Ok(None),
         Err(error) => Err(error),
     };
-    let (Some(board), Some(build)) = (open(Need::Board)?, open(Need::KernelBuild)?) else {
+    let (Some(board), Some(build)) = (open(PackageSet::Board)?, open(PackageSet::KernelBuild)?)
+    else {
         return Ok(None);
     };
     let kernel = Kernel::in_tree(board)?.release().to_owned();
@@ -274,13 +284,13 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn tree(need: Need, root: &Path, files: &[&str]) -> OpenTree {
+    fn tree(set: PackageSet, root: &Path, files: &[&str]) -> OpenTree {
         for file in files {
             let path = root.join(file);
             disk::make_folder(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
-        OpenTree { set: need.set(), root: root.to_owned(), _lock: None }
+        OpenTree { set: set.definition(), root: root.to_owned(), _lock: None }
     }
 
     #[test]
@@ -289,14 +299,18 @@ mod tests {
         let board = || {
             let modules = "usr/lib/modules/7.3.4-arm64";
             let files = [format!("{modules}/modules.order"), format!("{modules}/vmlinuz")];
-            tree(Need::Board, &folder.path().join("board"), &files.each_ref().map(String::as_str))
+            tree(
+                PackageSet::Board,
+                &folder.path().join("board"),
+                &files.each_ref().map(String::as_str),
+            )
         };
         let headers = |release: &str| {
             let own = format!("usr/src/linux-headers-{release}/Module.symvers");
             let files = [own.as_str(), "usr/src/linux-headers-7-common/Makefile"];
-            tree(Need::KernelBuild, &folder.path().join(release), &files)
+            tree(PackageSet::KernelBuild, &folder.path().join(release), &files)
         };
-        let compare = |trees| two_kernels(&Parts::new(folder.path().to_owned(), trees)).unwrap();
+        let compare = |trees| two_kernels(&Packages::new(folder.path().to_owned(), trees)).unwrap();
         assert_eq!(compare(vec![board(), headers("7.3.4-arm64")]), None);
         let both = ("7.3.4-arm64".to_owned(), "7.3.5-arm64".to_owned());
         assert_eq!(compare(vec![board(), headers("7.3.5-arm64")]), Some(both));

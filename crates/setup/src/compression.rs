@@ -12,7 +12,7 @@ use crate::kernel;
 /// More than any kernel or module has: a damaged header must not fill memory.
 const MOST: u64 = 1 << 30;
 
-/// Uncompresses what begins like gzip, xz or zstd; other contents stay as they are.
+/// Uncompresses what starts like gzip, xz or zstd; other contents stay as they are.
 pub(crate) fn decompress(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let mut plain = Vec::new();
     let read = if bytes.starts_with(&[0x1f, 0x8b]) {
@@ -45,7 +45,7 @@ pub(crate) fn unwrap_kernel(root: &Path) -> Result<()> {
     if !is_image(&image) {
         return Err(Error::Malformed {
             path,
-            what: "is no arm64 kernel image, neither plain nor compressed by gzip, xz or zstd"
+            what: "is not an arm64 kernel image, plain or compressed with gzip, xz or zstd"
                 .to_owned(),
         });
     }

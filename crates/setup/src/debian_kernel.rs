@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::install::{self, Archive};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
-use crate::need::{Absent, Selection, absent};
 use crate::package::Package;
+use crate::package_set::{Absent, Selection, absent};
 use crate::progress::Progress;
 use crate::store::{Stamp, Store};
 use crate::tree;
@@ -135,7 +135,7 @@ fn unpack(apt: &Apt, packages: &[Package], root: &Path, progress: &dyn Progress)
     fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))
 }
 
-/// Of packages as `linux-image-6.12.117+deb13-arm64`, the newest of a version that begins
+/// Of packages as `linux-image-6.12.117+deb13-arm64`, the newest of a version that starts
 /// with `wanted`. Other flavours (`-rt-`, `-cloud-`) do not count.
 fn newest(names: &[String], wanted: &str) -> Result<String> {
     let version = |name: &String| -> Option<String> {

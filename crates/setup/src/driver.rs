@@ -16,10 +16,10 @@ use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::module_check;
 use crate::modules::{self, Module};
-use crate::need::Need;
-use crate::parts::Parts;
+use crate::package_set::PackageSet;
+use crate::packages::Packages;
 use crate::progress::Progress;
-use crate::room::{self, Ended, Room};
+use crate::sandbox::{self, Ended, Sandbox};
 use crate::tree::hexadecimal;
 
 /// The module's file without its suffix, as `Kbuild` has it.
@@ -119,16 +119,16 @@ struct Built {
 /// Nothing is written into the checkout.
 ///
 /// # Errors
-/// [`Error::NotOpened`] without [`Need::Board`] and [`Need::KernelBuild`],
+/// [`Error::NotOpened`] without [`PackageSet::Board`] and [`PackageSet::KernelBuild`],
 /// [`Error::NoDriverSource`] if it is no checkout, [`Error::DriverBuild`] with what
 /// the compilers say, [`Error::NoRoom`], and [`Error::DoesNotFit`] for a module that
 /// the kernel would refuse.
 pub fn build_driver(
     checkout: &Path,
-    parts: &Parts,
+    packages: &Packages,
     progress: &dyn Progress,
 ) -> Result<BuiltDriver> {
-    build(&DRIVER, checkout, parts, progress)
+    build(&DRIVER, checkout, packages, progress)
 }
 
 /// Builds the driver that does the least that any could do, which the bench of drivers
@@ -138,10 +138,10 @@ pub fn build_driver(
 /// As for [`build_driver`].
 pub fn build_least_driver(
     checkout: &Path,
-    parts: &Parts,
+    packages: &Packages,
     progress: &dyn Progress,
 ) -> Result<BuiltDriver> {
-    build(&LEAST, checkout, parts, progress)
+    build(&LEAST, checkout, packages, progress)
 }
 
 /// Holds the sources of both drivers against the kernel's rules: clippy and the C compiler
@@ -149,17 +149,17 @@ pub fn build_least_driver(
 ///
 /// # Errors
 /// As for [`build_driver`].
-pub fn lint_driver(checkout: &Path, parts: &Parts, progress: &dyn Progress) -> Result<()> {
-    [&DRIVER, &LEAST].into_iter().try_for_each(|recipe| lint(recipe, checkout, parts, progress))
+pub fn lint_driver(checkout: &Path, packages: &Packages, progress: &dyn Progress) -> Result<()> {
+    [&DRIVER, &LEAST].into_iter().try_for_each(|recipe| lint(recipe, checkout, packages, progress))
 }
 
 fn build(
     recipe: &'static Recipe,
     checkout: &Path,
-    parts: &Parts,
+    packages: &Packages,
     progress: &dyn Progress,
 ) -> Result<BuiltDriver> {
-    let work = Work::new(recipe, checkout, parts)?;
+    let work = Work::new(recipe, checkout, packages)?;
     if let Some(built) = work.built()? {
         return Ok(built);
     }
@@ -172,7 +172,7 @@ fn build(
     let with_symbols = format!("/build/{NAME}.ko");
     let stripped = format!("/build/{NAME}.stripped");
     let strip = ["aarch64-linux-gnu-strip", "--strip-debug", "-o", &stripped, &with_symbols];
-    work.checked(recipe.building, &work.room(&build)?.run(&strip, |_| ())?)?;
+    work.checked(recipe.building, &work.sandbox(&build)?.run(&strip, |_| ())?)?;
     let path = build.join(format!("{NAME}.stripped"));
     let bytes = fs::read(&path).map_err(Error::file("cannot read", &path))?;
     work.check_fit(&bytes)?;
@@ -186,10 +186,10 @@ fn build(
 fn lint(
     recipe: &'static Recipe,
     checkout: &Path,
-    parts: &Parts,
+    packages: &Packages,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let work = Work::new(recipe, checkout, parts)?;
+    let work = Work::new(recipe, checkout, packages)?;
     let stamp = work.place.join("lint.json");
     let clean = work.record(String::new());
     if disk::read_json::<Built>(&stamp).as_ref() == Some(&clean) {
@@ -201,7 +201,7 @@ fn lint(
         let rules = format!("/usr/src/{}/.rustfmt.toml", file_name(&work.headers.common));
         let root = format!("/source/{}/{root_file}", recipe.folder);
         let format = ["rustfmt", "--check", "--edition", "2021", "--config-path", &rules, &root];
-        work.checked(recipe.checking, &work.room(&build)?.run(&format, |_| ())?)?;
+        work.checked(recipe.checking, &work.sandbox(&build)?.run(&format, |_| ())?)?;
     }
     let strict = ["CLIPPY=1", "KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror"];
     work.make(recipe.checking, &build, &strict, progress)?;
@@ -211,7 +211,7 @@ fn lint(
 /// A checkout's sources, and the place in the cache where they are built.
 struct Work<'a> {
     recipe: &'static Recipe,
-    parts: &'a Parts,
+    packages: &'a Packages,
     tree: &'a Path,
     headers: Headers,
     checkout: PathBuf,
@@ -222,8 +222,8 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(recipe: &'static Recipe, checkout: &Path, parts: &'a Parts) -> Result<Self> {
-        let tree = parts.tree(Need::KernelBuild)?;
+    fn new(recipe: &'static Recipe, checkout: &Path, packages: &'a Packages) -> Result<Self> {
+        let tree = packages.tree(PackageSet::KernelBuild)?;
         let files = sources(recipe, checkout)?;
         let mut hash = Sha256::new();
         hash.update(file_name(tree));
@@ -234,13 +234,13 @@ impl<'a> Work<'a> {
         }
         Ok(Self {
             recipe,
-            parts,
+            packages,
             tree,
             headers: Headers::in_tree(tree)?,
             checkout: fs::canonicalize(checkout).unwrap_or_else(|_| checkout.to_owned()),
             files,
             inputs: hexadecimal(&hash.finalize()),
-            place: parts.cache().join(recipe.place).join(workspace_key(checkout)),
+            place: packages.cache().join(recipe.place).join(workspace_key(checkout)),
         })
     }
 
@@ -311,9 +311,9 @@ impl<'a> Work<'a> {
         Ok(folder)
     }
 
-    fn room(&self, build: &Path) -> Result<Room> {
+    fn sandbox(&self, build: &Path) -> Result<Sandbox> {
         // Paths are the same whatever the checkout is called, and so is the module.
-        Ok(Room::open(self.parts, self.tree)?
+        Ok(Sandbox::open(self.packages, self.tree)?
             .with(&self.place.join("source"), "/source", false)
             .with(build, "/build", true)
             .variable("DEB_BUILD_ARCH", crate::host::host()?.architecture)
@@ -330,11 +330,11 @@ impl<'a> Work<'a> {
         progress: &dyn Progress,
     ) -> Result<()> {
         let headers = format!("/usr/src/{}", file_name(&self.headers.folder));
-        let (source, jobs) = (format!("M=/source/{}", self.recipe.folder), room::jobs());
+        let (source, jobs) = (format!("M=/source/{}", self.recipe.folder), sandbox::jobs());
         let make = ["make", "-C", &headers, &source, "MO=/build", &jobs];
         progress.busy(what);
         let words = [&make[..], options, &["modules"]].concat();
-        let ended = self.room(build)?.run(&words, |line| progress.doing(line.trim()))?;
+        let ended = self.sandbox(build)?.run(&words, |line| progress.doing(line.trim()))?;
         progress.finished();
         self.checked(what, &ended)?;
         let said = self.telling(&ended.output);
@@ -356,7 +356,7 @@ impl<'a> Work<'a> {
     /// user knows.
     fn telling(&self, output: &str) -> String {
         let checkout = format!("{}/", self.checkout.display());
-        room::without_chatter(output).replace("/source/", &checkout)
+        sandbox::without_chatter(output).replace("/source/", &checkout)
     }
 
     /// The kernel must know each symbol that the module uses, and be the one that
@@ -364,7 +364,7 @@ impl<'a> Work<'a> {
     fn check_fit(&self, module: &[u8]) -> Result<()> {
         let path = self.headers.folder.join("Module.symvers");
         let symbols = fs::read_to_string(&path).map_err(Error::file("cannot read", &path))?;
-        let kernel = self.parts.kernel()?;
+        let kernel = self.packages.kernel()?;
         let stock = kernel.modules(&[NAME])?;
         let same = |other: &&Module| other.name == modules::canonical(NAME);
         let stock = stock.iter().find(same).ok_or_else(|| Error::NoSuchModule {

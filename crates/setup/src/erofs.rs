@@ -9,7 +9,7 @@ use std::process::Stdio;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
-use crate::parts::Parts;
+use crate::packages::Packages;
 use crate::progress::Progress;
 
 /// An image that nobody removes as long as this lives.
@@ -34,7 +34,7 @@ impl Image {
 /// Makes an image of the folder `root` at `image`, whole or not at all. Everything in it
 /// is root's. It is not compressed: an emulated processor unpacks slower than it reads.
 pub(crate) fn make(
-    tools: &Parts,
+    tools: &Packages,
     root: &Path,
     image: &Path,
     progress: &dyn Progress,

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 /// The result of whatever this crate does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a part cannot be had.
+/// Why the set-up failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A program that the set-up itself needs is not on this machine.
     #[error(
         "the set-up needs `{program}`, which this machine does not have: {reason}. \
-         It works on Debian and its relatives; there, `apt-get install {package}` brings it"
+         On Debian and its derivatives, `apt-get install {package}` installs it"
     )]
     NoProgram {
         /// The program that was looked for.
@@ -35,7 +35,7 @@ pub enum Error {
     NoMirror(String),
     /// There is no place for the cache.
     #[error(
-        "no place for the cache: neither FSLMC_CACHE nor XDG_CACHE_HOME nor HOME is set to an absolute path; \
+        "no folder for the cache: neither FSLMC_CACHE nor XDG_CACHE_HOME nor HOME is set to an absolute path; \
          set FSLMC_CACHE to a folder that may grow by 4 GB"
     )]
     NoCacheFolder,
@@ -46,9 +46,7 @@ pub enum Error {
     )]
     UnusableFolder(PathBuf),
     /// The machine's architecture is none that the sets are made for.
-    #[error(
-        "no emulator and no tools for a host of architecture {0}: only amd64 and arm64 are known"
-    )]
+    #[error("hosts of architecture {0} are not supported: only amd64 and arm64 are")]
     UnknownHost(String),
     /// A file operation failed.
     #[error("{action} {}: {reason}{}", path.display(), hint_for(reason))]
@@ -60,14 +58,14 @@ pub enum Error {
         /// What came back.
         reason: std::io::Error,
     },
-    /// The disk does not have the room.
+    /// The disk does not have enough free space.
     #[error(
-        "{} has {available} MB free, but the set-up of `{need}` takes {needed} MB while it works: \
+        "{} has {available} MB free, but the set-up of `{set}` takes {needed} MB while it works: \
          free some space, or set FSLMC_CACHE to a folder on another disk", folder.display()
     )]
     NoSpace {
         /// What is being set up.
-        need: String,
+        set: String,
         /// The cache folder.
         folder: PathBuf,
         /// Megabytes that the download and the unpacked files take together.
@@ -76,7 +74,7 @@ pub enum Error {
         available: u64,
     },
     /// apt-get did not do what was asked.
-    #[error("{action} did not succeed ({status}).\n{output}{}", on_new_line(.advice))]
+    #[error("{action} failed ({status}).\n{output}{}", on_new_line(.advice))]
     Apt {
         /// What was attempted.
         action: String,
@@ -88,7 +86,7 @@ pub enum Error {
         advice: Option<&'static str>,
     },
     /// apt's answer is not in the form that its manual describes.
-    #[error("apt-get's list of what to download has a line that is not understood: `{0}`")]
+    #[error("apt-get's list of downloads has a malformed line: `{0}`")]
     AptOutput(String),
     /// What the mirror offers is older than what is needed.
     #[error(
@@ -106,12 +104,10 @@ pub enum Error {
         wanted: &'static str,
     },
     /// This cannot be a package.
-    #[error(
-        "`{0}` is no name of a package: packages are named as in Debian, NAME, NAME=VERSION or NAME/SUITE"
-    )]
+    #[error("`{0}` is not a package name: use NAME, NAME=VERSION or NAME/SUITE, as in Debian")]
     PackageName(String),
     /// This cannot be a suite.
-    #[error("`{0}` is no name of a suite: Debian's are trixie, testing and so on")]
+    #[error("`{0}` is not a suite name: use one of Debian's, such as trixie or testing")]
     SuiteName(String),
     /// This cannot be a version of a kernel.
     #[error(
@@ -127,7 +123,7 @@ pub enum Error {
         known: String,
     },
     /// An image of a file system was not made.
-    #[error("making the image {} did not succeed ({status}): {output}", image.display())]
+    #[error("making the image {} failed ({status}): {output}", image.display())]
     Image {
         /// The image.
         image: PathBuf,
@@ -137,9 +133,7 @@ pub enum Error {
         output: String,
     },
     /// The modules of a kernel were not indexed.
-    #[error(
-        "indexing the modules of Linux {release} (depmod) did not succeed ({status}): {output}"
-    )]
+    #[error("indexing the modules of Linux {release} (depmod) failed ({status}): {output}")]
     Indexes {
         /// The kernel.
         release: String,
@@ -150,7 +144,7 @@ pub enum Error {
     },
     /// A package does not unpack.
     #[error(
-        "{} does not unpack (dpkg-deb: {status}): {output}{}", package.display(),
+        "{} cannot be unpacked (dpkg-deb: {status}): {output}{}", package.display(),
          on_new_line(&advice.or(Some("If it is damaged, the next run fetches it again.")))
     )]
     Unpack {
@@ -187,7 +181,7 @@ pub enum Error {
         /// Those that are missing or have other contents, relative to `tree`.
         differing: Vec<PathBuf>,
     },
-    /// A set was not asked for when the parts were opened.
+    /// A set was not asked for when the packages were opened.
     #[error("`{0}` is not among the sets that were opened: ask for it in Cache::ensure")]
     NotOpened(&'static str),
     /// No open set has this program.
@@ -222,14 +216,14 @@ pub enum Error {
         /// The module that depends on it, if it was not asked for directly.
         wanted_by: Option<String>,
     },
-    /// Nobody here may have a room of its own.
+    /// This machine gives no sandbox.
     #[error(
-        "building for the kernel needs a place where other files are `/`, and this machine gives none: {refusal}\n\
+        "building for the kernel needs a sandbox (bubblewrap), which cannot be started on this machine: {refusal}\n\
          Either run as root (in a container: with CAP_SYS_ADMIN), or let users make namespaces: \
          `sysctl -w user.max_user_namespaces=10000`, and, where the kernel has them, \
          `kernel.unprivileged_userns_clone=1` and `kernel.apparmor_restrict_unprivileged_userns=0`"
     )]
-    NoRoom {
+    NoSandbox {
         /// What came of trying.
         refusal: String,
     },
@@ -259,8 +253,8 @@ pub enum Error {
         /// The line that is in its place.
         found: String,
     },
-    /// The kernel's own parts do not build.
-    #[error("{what} (Linux {release}) did not succeed ({status}).\n{output}{}", on_new_line(.advice))]
+    /// The kernel's own crates do not build.
+    #[error("{what} (Linux {release}) failed ({status}).\n{output}{}", on_new_line(.advice))]
     KernelBuild {
         /// What was attempted.
         what: &'static str,
@@ -275,7 +269,7 @@ pub enum Error {
     },
     /// Kernel and headers are of different versions.
     #[error(
-        "the board boots Linux {kernel}, but what modules are built with is for Linux {headers}, \
+        "the board boots Linux {kernel}, but the kernel headers are for Linux {headers}, \
          and the archive does not have both in one version: the mirror is being updated. Try again in \
          some hours (`fslmc setup --refresh`)"
     )]
@@ -289,7 +283,7 @@ pub enum Error {
     #[error("the sources of the driver are not at {}: it is built from a checkout of this project", .0.display())]
     NoDriverSource(PathBuf),
     /// The driver does not build, or not without warnings.
-    #[error("{what} did not succeed ({status}).\n{output}")]
+    #[error("{what} failed ({status}).\n{output}")]
     DriverBuild {
         /// What was attempted.
         what: &'static str,
@@ -299,7 +293,7 @@ pub enum Error {
         output: String,
     },
     /// The kernel would refuse the module.
-    #[error("the kernel would not load {}: {what}", module.display())]
+    #[error("the kernel would refuse to load {}: {what}", module.display())]
     DoesNotFit {
         /// The module.
         module: PathBuf,
@@ -307,11 +301,11 @@ pub enum Error {
         what: String,
     },
     /// The guest's programs do not build.
-    #[error("the guest's programs ({packages}) do not build: cargo ended with {status}")]
+    #[error("the guest's programs ({crates}) do not build: cargo ended with {status}")]
     GuestBuild {
-        /// The cargo packages.
-        packages: String,
-        /// How cargo ended. It has told the reasons on stderr.
+        /// The crates.
+        crates: String,
+        /// How cargo ended. It has printed the reasons on stderr.
         status: std::process::ExitStatus,
     },
 }
@@ -350,7 +344,7 @@ pub(crate) fn advice_from(output: &str) -> Option<&'static str> {
     const KNOWN: [(&str, &str); 15] = [
         (
             "No space left on device",
-            "The disk is full: free some space, or set FSLMC_CACHE to a folder on another disk. A further run goes on from here.",
+            "The disk is full: free some space, or set FSLMC_CACHE to a folder on another disk. The next run resumes from here.",
         ),
         (
             "NO_PUBKEY",
@@ -358,32 +352,35 @@ pub(crate) fn advice_from(output: &str) -> Option<&'static str> {
         ),
         (
             "Temporary failure resolving",
-            "The mirror's name is not found: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
+            "The mirror's name cannot be resolved: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
         ),
         (
             "Could not resolve",
-            "The mirror's name is not found: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
+            "The mirror's name cannot be resolved: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
         ),
         (
             "Could not connect",
-            "The mirror is not reached: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
+            "The mirror cannot be reached: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
         ),
         (
             "Connection failed",
-            "The mirror is not reached: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
+            "The mirror cannot be reached: is there a network? apt's own proxy settings are used; FSLMC_MIRROR chooses another mirror.",
         ),
         (
             "does not have a Release file",
             "This mirror does not carry trixie or trixie-backports: FSLMC_MIRROR=http://deb.debian.org/debian names one that does.",
         ),
-        ("Could not get lock", "Another apt-get works in the same cache: wait until it has ended."),
+        (
+            "Could not get lock",
+            "Another apt-get is using the same cache: wait until it has finished.",
+        ),
         (
             "gpgv, gpgv2 or gpgv1 required",
             "Signatures cannot be checked: install the package gpgv.",
         ),
         (
             "is not signed",
-            "What answers there is no Debian mirror: FSLMC_MIRROR=http://deb.debian.org/debian names one.",
+            "The server is not a Debian mirror: FSLMC_MIRROR=http://deb.debian.org/debian names one.",
         ),
         (
             "Unable to locate package",
@@ -395,10 +392,10 @@ pub(crate) fn advice_from(output: &str) -> Option<&'static str> {
         ),
         (
             "unmet dependencies",
-            "These packages cannot be there together: ask for fewer, or for all of them from one suite.",
+            "These packages cannot be installed together: ask for fewer, or for all of them from one suite.",
         ),
         ("Permission denied", "Set FSLMC_CACHE to a folder that you may write to."),
-        ("not valid yet", "The clock of this machine is wrong: set it."),
+        ("not valid yet", "The clock of this machine is wrong: set it first."),
     ];
     KNOWN.iter().find(|(sign, _)| output.contains(sign)).map(|(_, text)| *text)
 }

@@ -15,39 +15,43 @@ use std::process::Command;
 
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::need::Need;
-use crate::parts::Parts;
+use crate::package_set::PackageSet;
+use crate::packages::Packages;
 
 /// The target that the guest's programs are built for.
 pub const GUEST_TARGET: &str = "aarch64-unknown-linux-gnu";
 
-/// Builds the programs of some cargo packages for the guest, as static arm64
+/// Builds the programs of some crates for the guest, as static arm64
 /// programs with optimisation, and gives the folder that holds them. Cargo tells
 /// on stderr what it does; a build without changes takes a fraction of a second.
-/// Packages that are built in one call share what they depend on; in calls of their
+/// Crates that are built in one call share what they depend on; in calls of their
 /// own, each has it with the features that it asks for itself.
 ///
 /// `workspace` is the folder with the workspace's `Cargo.toml`. The target folder
 /// is in the cache, so that it stays apart from builds for the machine itself.
 ///
 /// # Errors
-/// [`Error::NotOpened`] without [`Need::Cross`], [`Error::NoProgram`] without
+/// [`Error::NotOpened`] without [`PackageSet::Cross`], [`Error::NoProgram`] without
 /// cargo, [`Error::GuestBuild`] if it does not compile.
-pub fn build_guest_programs(workspace: &Path, parts: &Parts, packages: &[&str]) -> Result<PathBuf> {
-    let tools = parts.tree(Need::Cross)?;
-    let target = parts.cache().join("guest").join("target").join(workspace_key(workspace));
-    let wrappers = parts.cache().join("guest").join(tools.file_name().unwrap_or_default());
+pub fn build_guest_programs(
+    workspace: &Path,
+    packages: &Packages,
+    crates: &[&str],
+) -> Result<PathBuf> {
+    let tools = packages.tree(PackageSet::Cross)?;
+    let target = packages.cache().join("guest").join("target").join(workspace_key(workspace));
+    let wrappers = packages.cache().join("guest").join(tools.file_name().unwrap_or_default());
     disk::make_folder(&target)?;
     disk::make_folder(&wrappers)?;
-    let rustc = write_rustc_wrapper(&wrappers, parts, tools)?;
-    let linker = write_linker_wrapper(&wrappers, parts, tools)?;
+    let rustc = write_rustc_wrapper(&wrappers, packages, tools)?;
+    let linker = write_linker_wrapper(&wrappers, packages, tools)?;
 
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     forget_outer_build(&mut cargo);
     cargo
         .current_dir(workspace)
         .args(["build", "--release", "--target", GUEST_TARGET])
-        .args(packages.iter().flat_map(|package| ["--package", package]))
+        .args(crates.iter().flat_map(|name| ["--package", name]))
         .arg("--target-dir")
         .arg(&target)
         .env("RUSTC", rustc)
@@ -64,7 +68,7 @@ pub fn build_guest_programs(workspace: &Path, parts: &Parts, packages: &[&str]) 
         reason,
     })?;
     if !status.success() {
-        return Err(Error::GuestBuild { packages: packages.join(", "), status });
+        return Err(Error::GuestBuild { crates: crates.join(", "), status });
     }
     Ok(target.join(GUEST_TARGET).join("release"))
 }
@@ -113,8 +117,8 @@ fn rust_flags() -> String {
     .join("\x1f")
 }
 
-fn write_rustc_wrapper(wrappers: &Path, parts: &Parts, tools: &Path) -> Result<PathBuf> {
-    let mut words = parts.command_line("rustc")?;
+fn write_rustc_wrapper(wrappers: &Path, packages: &Packages, tools: &Path) -> Result<PathBuf> {
+    let mut words = packages.command_line("rustc")?;
     words.extend(["--sysroot".into(), tools.join("usr").into()]);
     let script = format!(
         "#!/bin/sh\n# The compiler of the set, on the libraries of the set.\nunset LD_PRELOAD\nexec {} \"$@\"\n",
@@ -126,7 +130,7 @@ fn write_rustc_wrapper(wrappers: &Path, parts: &Parts, tools: &Path) -> Result<P
 /// What a C compiler adds to a static link: the start files before all else, the
 /// C library and the compiler's own in a group at the end, since each uses the
 /// other, and the end files.
-fn write_linker_wrapper(wrappers: &Path, parts: &Parts, tools: &Path) -> Result<PathBuf> {
+fn write_linker_wrapper(wrappers: &Path, packages: &Packages, tools: &Path) -> Result<PathBuf> {
     let c_library = tools.join("usr/aarch64-linux-gnu/lib");
     let compiler = disk::find(tools, "usr/lib/gcc-cross/aarch64-linux-gnu/*/libgcc_eh.a")
         .and_then(|path| path.parent().map(Path::to_owned))
@@ -134,7 +138,7 @@ fn write_linker_wrapper(wrappers: &Path, parts: &Parts, tools: &Path) -> Result<
             what: "libgcc_eh.a for arm64".into(),
             tree: tools.to_owned(),
         })?;
-    let mut before = parts.command_line("aarch64-linux-gnu-ld")?;
+    let mut before = packages.command_line("aarch64-linux-gnu-ld")?;
     let mut sysroot = OsString::from("--sysroot=");
     sysroot.push(tools);
     // libm.a is a script that names its parts by absolute paths.

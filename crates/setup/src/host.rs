@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The machine that the parts run on.
+//! The machine that the packages run on.
 
 use crate::error::{Error, Result};
 

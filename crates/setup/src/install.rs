@@ -11,9 +11,9 @@ use crate::compression;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
-use crate::need::{Finish, Selection, Set};
 use crate::package::Package;
-use crate::parts::{OpenTree, Parts};
+use crate::package_set::{Finish, Selection, Set};
+use crate::packages::{OpenTree, Packages};
 use crate::progress::Progress;
 use crate::stamp::{Stamp, tree_name};
 use crate::tree::{self, Manifest};
@@ -85,7 +85,7 @@ pub(crate) fn install(
     if current && why != Why::Damaged {
         progress.message(&format!("`{}` is up to date", set.name));
     } else {
-        check_space(cache, set.name, set.room, archive, &packages)?;
+        check_space(cache, set.name, set.scratch, archive, &packages)?;
         download(&selection, archive, &packages, progress)?;
         unpack(cache, set, archive, &packages, &root, progress)?;
         archive.forget(&packages)?;
@@ -110,7 +110,7 @@ pub(crate) fn check_space(
     let available = disk::free_bytes(cache.folder())? >> 20;
     if available < needed {
         let folder = cache.folder().to_owned();
-        return Err(Error::NoSpace { need: name.to_owned(), folder, needed, available });
+        return Err(Error::NoSpace { set: name.to_owned(), folder, needed, available });
     }
     Ok(())
 }
@@ -145,12 +145,12 @@ fn unpack(
     let files: Vec<_> = packages.iter().map(|package| archive.file(package)).collect();
     tree::unpack(&files, &partial, progress).inspect_err(discard_damaged)?;
     let candidate = OpenTree { set, root: partial.clone(), _lock: None };
-    let parts = Parts::new(cache.folder().to_owned(), vec![candidate]);
-    parts.try_programs()?;
+    let unpacked = Packages::new(cache.folder().to_owned(), vec![candidate]);
+    unpacked.try_programs()?;
     match set.finish {
         Finish::AsItIs => {}
         Finish::Kernel => compression::unwrap_kernel(&partial)?,
-        Finish::BuildTree(_) => build_tree::complete(&parts, &partial, packages, progress)?,
+        Finish::BuildTree(_) => build_tree::complete(&unpacked, &partial, packages, progress)?,
     }
     let manifest = Manifest::of(&partial, packages.to_vec(), progress)?;
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();

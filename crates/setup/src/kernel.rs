@@ -40,7 +40,7 @@ impl Kernel {
         let missing = |what: &str| Error::Malformed {
             path: folder.to_owned(),
             what: format!(
-                "is no folder in which an arm64 kernel was built: it has no {what} (make \
+                "is not the build folder of an arm64 kernel: it has no {what} (make \
                      the targets Image and modules)"
             ),
         };
@@ -68,7 +68,7 @@ impl Kernel {
             |path: &Path, what: String| Error::Malformed { path: path.to_owned(), what };
         let bytes = std::fs::read(image).map_err(Error::file("cannot read", image))?;
         if !compression::is_image(&bytes) {
-            let what = "is no arm64 kernel image (the file `Image` of a build, uncompressed)";
+            let what = "is not an arm64 kernel image (the file `Image` of a build, uncompressed)";
             return Err(malformed(image, what.to_owned()));
         }
         let order = Some(modules.join("modules.order"))
@@ -165,7 +165,9 @@ mod tests {
         assert!(refused(&image, &put("7.3.4")).contains("Linux 7.3.4 by the folder's name"));
         assert!(refused(&image, folder.path()).contains("modules.order"));
         fs::write(folder.path().join("text"), "x").unwrap();
-        assert!(refused(&folder.path().join("text"), &modules).contains("no arm64 kernel image"));
+        assert!(
+            refused(&folder.path().join("text"), &modules).contains("not an arm64 kernel image")
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! configuration and a state of our own, so that nothing of the machine's
 //! package management changes; `dpkg-deb` unpacks them into a tree below a
 //! cache folder. No root is needed: programs of a tree run through the tree's own
-//! dynamic loader ([`Parts::command`]); only what is built for the kernel takes a
+//! dynamic loader ([`Packages::command`]); only what is built for the kernel takes a
 //! place where the tree is `/`, which bubblewrap makes ([`build_driver`]).
 //!
 //! # The cache folder
@@ -30,11 +30,11 @@
 //!
 //! # Example
 //! ```no_run
-//! use setup::{Cache, Need, Terminal};
+//! use setup::{Cache, PackageSet, Terminal};
 //! let progress = Terminal::new();
-//! let parts = Cache::from_env()?.ensure(&[Need::Board], &progress)?;
-//! let kernel = parts.kernel()?;
-//! let qemu = parts.command("qemu-system-aarch64")?.arg("--version").status();
+//! let packages = Cache::from_env()?.ensure(&[PackageSet::Board], &progress)?;
+//! let kernel = packages.kernel()?;
+//! let qemu = packages.command("qemu-system-aarch64")?.arg("--version").status();
 //! for module in kernel.modules(&["vfio-fsl-mc"])? {
 //!     println!("{}: {} bytes", module.name, module.bytes.len());
 //! }
@@ -60,11 +60,11 @@ mod mirror;
 mod module_check;
 mod module_image;
 mod modules;
-mod need;
 mod package;
-mod parts;
+mod package_set;
+mod packages;
 mod progress;
-mod room;
+mod sandbox;
 mod stamp;
 mod store;
 mod tree;
@@ -78,8 +78,8 @@ pub use error::{Error, Result};
 pub use guest::{GUEST_TARGET, build_guest_programs};
 pub use kernel::Kernel;
 pub use modules::Module;
-pub use need::Need;
 pub use package::Package;
-pub use parts::Parts;
+pub use package_set::PackageSet;
+pub use packages::Packages;
 pub use progress::{Progress, Silent, Terminal};
 pub use userland::{DEFAULT_SUITE, Userland};

@@ -46,12 +46,12 @@ pub(crate) fn fits(path: &Path, bytes: &[u8], exported: &str, magic: &str) -> Re
 fn undefined(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
     let malformed = |reason: object::Error| Error::Malformed {
         path: path.to_owned(),
-        what: format!("is no kernel module: {reason}"),
+        what: format!("is not a kernel module: {reason}"),
     };
     let file = ElfFile64::<object::Endianness>::parse(bytes).map_err(malformed)?;
     let names = file.symbols().filter(|symbol| symbol.is_undefined()).map(|symbol| symbol.name());
     let names = names.collect::<Result<Vec<_>, _>>().map_err(malformed)?;
-    // The table begins with a symbol that has no name.
+    // The table starts with a symbol that has no name.
     Ok(names.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 

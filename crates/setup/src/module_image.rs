@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::modules;
-use crate::need::Need;
-use crate::parts::Parts;
+use crate::package_set::PackageSet;
+use crate::packages::Packages;
 use crate::progress::Progress;
 use crate::store;
 use crate::tree;
@@ -36,7 +36,7 @@ pub(crate) fn open(cache: &Cache, kernel: &Kernel, progress: &dyn Progress) -> R
     if let Some(image) = existing(&path)? {
         return Ok(image);
     }
-    let tools = cache.ensure(&[Need::Images], progress)?;
+    let tools = cache.ensure(&[PackageSet::Images], progress)?;
     disk::make_folder(&folder)?;
     let _alone = Lock::exclusive(&cache.folder().join("lock"), || {
         progress.message("waiting for another process that sets up the same cache");
@@ -71,7 +71,7 @@ fn identity(kernel: &Kernel, files: &[PathBuf]) -> Result<String> {
 }
 
 fn build(
-    tools: &Parts,
+    tools: &Packages,
     kernel: &Kernel,
     files: &[PathBuf],
     image: &Path,
@@ -105,7 +105,7 @@ fn build(
     disk::remove_folder(&stage)
 }
 
-fn index(tools: &Parts, release: &str, stage: &Path) -> Result<()> {
+fn index(tools: &Packages, release: &str, stage: &Path) -> Result<()> {
     let mut command = tools.command("depmod")?;
     command.arg("-b").arg(stage).arg(release).stdin(Stdio::null());
     let output =

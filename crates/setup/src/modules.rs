@@ -23,7 +23,8 @@ pub struct Module {
 }
 
 /// Resolves `names` with their dependencies, each module once, those that others
-/// need first.
+/// need first. A module that another one would have loaded before it (its soft
+/// dependency) comes before it where the kernel has it.
 pub(crate) fn in_load_order(release: &str, folder: &Path, names: &[&str]) -> Result<Vec<Module>> {
     let mut walk = Walk {
         release,
@@ -65,8 +66,38 @@ impl Walk<'_> {
         for dependency in dependencies(&path, &bytes)? {
             self.visit(&dependency, Some(&name))?;
         }
+        for wanted in wanted_before(&path, &bytes)? {
+            if let Some(module) = self.resolve(&wanted)? {
+                self.visit(&module, Some(&name))?;
+            }
+        }
         self.ordered.push(Module { name, path, bytes });
         Ok(())
+    }
+
+    /// The loadable module that a soft dependency means: by its name, or by an alias.
+    /// Aliases are looked for where implementations are called after what they
+    /// implement, `crc32c_generic` after `crc32c`; a kernel's own index of all of them
+    /// is made when it is installed.
+    fn resolve(&self, wanted: &str) -> Result<Option<String>> {
+        if self.loadable.contains_key(wanted) {
+            return Ok(Some(wanted.to_owned()));
+        }
+        if self.built_in.contains_key(wanted) {
+            return Ok(None);
+        }
+        let mut alike: Vec<_> =
+            self.loadable.iter().filter(|(name, _)| name.starts_with(wanted)).collect();
+        alike.sort();
+        for (name, path) in alike {
+            let (path, bytes) = read(&self.folder.join(path))?;
+            let is_meant =
+                |(key, alias): &(String, String)| key == "alias" && canonical(alias) == wanted;
+            if information(&path, &bytes)?.iter().any(is_meant) {
+                return Ok(Some(name.clone()));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -146,17 +177,35 @@ fn dependencies(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
     Ok(names.collect())
 }
 
+/// The modules or aliases of the `softdep` entries that go before the module:
+/// `pre: a b post: c` (`MODULE_SOFTDEP` of `linux/module.h`).
+fn wanted_before(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
+    let mut wanted = Vec::new();
+    for (_, text) in information(path, bytes)?.into_iter().filter(|(key, _)| key == "softdep") {
+        let mut before = false;
+        for word in text.split_whitespace() {
+            match word {
+                "pre:" => before = true,
+                "post:" => before = false,
+                name if before => wanted.push(canonical(name)),
+                _ => {}
+            }
+        }
+    }
+    Ok(wanted)
+}
+
 /// The entries of the section `.modinfo`.
 pub(crate) fn information(path: &Path, bytes: &[u8]) -> Result<Vec<(String, String)>> {
     let malformed = |reason: object::Error| Error::Malformed {
         path: path.to_owned(),
-        what: format!("is no kernel module: {reason}"),
+        what: format!("is not a kernel module: {reason}"),
     };
     let file = ElfFile64::<object::Endianness>::parse(bytes).map_err(malformed)?;
     let Some(section) = file.section_by_name(".modinfo") else {
         return Err(Error::Malformed {
             path: path.to_owned(),
-            what: "is no kernel module: it has no section .modinfo".to_owned(),
+            what: "is not a kernel module: it has no section .modinfo".to_owned(),
         });
     };
     // A row of `key=value` strings that end with a zero byte.
@@ -271,6 +320,23 @@ mod tests {
     fn a_circle_ends() {
         let folder = folder_with(&[("a.ko", "depends=b\0"), ("b.ko", "depends=a\0")], "");
         assert_eq!(names(&folder, &["a"]).unwrap(), ["b", "a"]);
+    }
+
+    /// erofs of Linux 6.12 finds its checksum only so.
+    #[test]
+    fn soft_dependencies_come_first_where_they_are_there() {
+        let folder = folder_with(
+            &[
+                ("fs/erofs.ko", "depends=\0softdep=pre: libcrc32c nothere post: late\0"),
+                ("lib/libcrc32c.ko", "depends=\0softdep=pre: crc32c\0"),
+                ("crypto/crc32c_cryptodev.ko", "alias=other\0depends=\0"),
+                ("crypto/crc32c_generic.ko", "alias=crypto-crc32c\0alias=crc32c\0depends=\0"),
+                ("late.ko", "depends=\0"),
+            ],
+            "",
+        );
+        let order = names(&folder, &["erofs"]).unwrap();
+        assert_eq!(order, ["crc32c_generic", "libcrc32c", "erofs"]);
     }
 
     #[test]

@@ -13,9 +13,9 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 /// `busy`, any number of `doing`, `finished`.
 /// `message` may come at any time.
 pub trait Progress: Sync {
-    /// A step begins that will handle `total` bytes.
+    /// A step starts that will handle `total` bytes.
     fn started(&self, step: &str, total: u64);
-    /// A step begins of which nobody knows how long it is.
+    /// A step starts of which nobody knows how long it is.
     fn busy(&self, step: &str);
     /// Of the current step, `done` bytes are behind us (not a difference).
     fn advanced(&self, done: u64);
@@ -183,7 +183,7 @@ fn spinner(step: &str) -> ProgressBar {
     ProgressBar::new_spinner().with_style(style).with_message(step.to_owned())
 }
 
-/// A thread that died while it told of progress spoils nothing.
+/// A thread that died while reporting progress spoils nothing.
 fn locked<T>(slot: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -12,8 +12,8 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::host::host;
 use crate::kernel::Kernel;
-use crate::need::{Finish, Set};
 use crate::package::Package;
+use crate::package_set::{Finish, Set};
 use crate::tree;
 
 /// It is the last thing that a set-up writes.

@@ -18,9 +18,9 @@ use crate::disk;
 use crate::erofs::{self, Image};
 use crate::error::Result;
 use crate::install::{self, Archive};
-use crate::need::Need;
 use crate::package::Package;
-use crate::parts::Parts;
+use crate::package_set::PackageSet;
+use crate::packages::Packages;
 use crate::progress::Progress;
 use crate::store::{Stamp, Store};
 use crate::tree;
@@ -43,7 +43,7 @@ pub(crate) fn open(
     if !refresh && let Some((path, lock)) = store.find(&request.key())? {
         return Ok(Image::new(path, lock));
     }
-    let tools = cache.ensure(&[Need::Images], progress)?;
+    let tools = cache.ensure(&[PackageSet::Images], progress)?;
     let apt = Apt::of_guest(cache, request.suite(), Scope::of_guest(&request.suites()))?;
     let maker = Maker { cache, store: &store, tools: &tools, archive: &apt, progress };
     let make = || maker.make(request, refresh).inspect_err(|_| apt.forget_unknown_suite());
@@ -55,7 +55,7 @@ pub(crate) fn open(
 struct Maker<'a> {
     cache: &'a Cache,
     store: &'a Store,
-    tools: &'a Parts,
+    tools: &'a Packages,
     archive: &'a dyn Archive,
     progress: &'a dyn Progress,
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use setup::{Cache, Need, Parts, Terminal, build_guest_programs};
+use setup::{Cache, PackageSet, Packages, Terminal, build_guest_programs};
 
 /// A program that uses what guest programs use: threads, files, unwinding,
 /// other programs.
@@ -40,24 +40,26 @@ fn main() {
 #[test]
 #[ignore = "fetches 300 MB the first time"]
 fn a_guest_program_runs_under_the_kernel() {
-    let parts =
-        Cache::from_env().unwrap().ensure(&[Need::Board, Need::Cross], &Terminal::new()).unwrap();
+    let packages = Cache::from_env()
+        .unwrap()
+        .ensure(&[PackageSet::Board, PackageSet::Cross], &Terminal::new())
+        .unwrap();
     let scratch = tempfile::tempdir().unwrap();
-    let program = built(scratch.path(), &parts);
-    let kernel = parts.kernel().unwrap();
+    let program = built(scratch.path(), &packages);
+    let kernel = packages.kernel().unwrap();
     let modules = kernel.modules(&["vfio-fsl-mc", "arm-smmu"]).unwrap();
     let names: Vec<_> = modules.iter().map(|module| module.name.as_str()).collect();
     assert_eq!(names, ["vfio", "vfio_fsl_mc"], "arm-smmu is built in, vfio comes first");
 
     let archive = initramfs(&[
         ("init", &fs::read(program).unwrap()),
-        ("busybox", &fs::read(parts.busybox().unwrap()).unwrap()),
+        ("busybox", &fs::read(packages.busybox().unwrap()).unwrap()),
         ("module.ko", &modules[0].bytes),
     ]);
     let initrd = scratch.path().join("initrd");
     fs::write(&initrd, archive).unwrap();
     let log = scratch.path().join("console");
-    let mut qemu = parts.command("qemu-system-aarch64").unwrap();
+    let mut qemu = packages.command("qemu-system-aarch64").unwrap();
     qemu.args(["-M", "virt,gic-version=3", "-cpu", "cortex-a72", "-m", "512M", "-no-reboot"])
         .args(["-nodefaults", "-display", "none"])
         .arg("-serial")
@@ -78,13 +80,13 @@ fn a_guest_program_runs_under_the_kernel() {
     );
 }
 
-fn built(scratch: &Path, parts: &Parts) -> std::path::PathBuf {
+fn built(scratch: &Path, packages: &Packages) -> std::path::PathBuf {
     let manifest =
         "[package]\nname = \"probe\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
     fs::create_dir(scratch.join("src")).unwrap();
     fs::write(scratch.join("Cargo.toml"), manifest).unwrap();
     fs::write(scratch.join("src/main.rs"), PROGRAM).unwrap();
-    let release = build_guest_programs(scratch, parts, &["probe"]).unwrap();
+    let release = build_guest_programs(scratch, packages, &["probe"]).unwrap();
     let program = scratch.join("probe");
     fs::copy(release.join("probe"), &program).unwrap();
     // The folder is this checkout's own, which will not be seen again.

@@ -11,7 +11,7 @@ pub mod documented;
 
 use std::io::Write;
 
-/// Begins the line about a test that did not run, on standard error.
+/// Starts the line about a test that did not run, on standard error.
 pub const MARK: &str = "skipped: ";
 
 /// A test does not run for want of something that can be installed or set up. The name is

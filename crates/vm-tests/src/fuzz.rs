@@ -2,7 +2,7 @@
 //! Random calls on a bound container: the guest's fuzzer in a machine, and what is
 //! looked at after it.
 
-use crate::{TestVm, guest_programs, kit_with};
+use crate::{TestVm, artifacts_with, guest_programs};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
@@ -34,8 +34,8 @@ pub enum Driver {
 impl Driver {
     /// The project's own, as the checkout has it.
     pub fn of_checkout() -> Result<Self> {
-        let kit = kit_with(fslmc::kit::Driver::Rust)?;
-        let built = kit.driver.as_ref().context("the driver was built")?;
+        let artifacts = artifacts_with(fslmc::artifacts::Driver::Rust)?;
+        let built = artifacts.driver.as_ref().context("the driver was built")?;
         Ok(Self::Module(built.with_symbols.clone()))
     }
 }

@@ -11,9 +11,9 @@ pub mod skips;
 mod test_vm;
 
 pub use console::complaints;
-pub use fslmc::{kernel::KernelChoice, kit::Driver};
+pub use fslmc::{artifacts::Driver, kernel::KernelChoice};
 pub use line_session::LineSession;
 pub use test_vm::{
-    Output, PACKAGES, TestVm, TestVmBuilder, guest_programs, kit, kit_of, kit_with, layout,
-    layout_of,
+    Output, PACKAGES, TestVm, TestVmBuilder, artifacts, artifacts_of, artifacts_with,
+    guest_programs, layout, layout_of,
 };

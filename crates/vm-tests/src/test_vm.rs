@@ -13,8 +13,8 @@ use board::{
 use board_qemu::{SharedDirectory, StopHandle};
 use fslmc::{
     agent::Streams,
+    artifacts::{Artifacts, Driver},
     kernel::KernelChoice,
-    kit::{Driver, Kit},
     machine::{Machine, Options},
     root::Root,
     session,
@@ -45,29 +45,29 @@ pub const PACKAGES: [&str; 5] = ["dpdk", "ethtool", "iperf3", "iproute2", "tcpdu
 /// How long a guest may take to answer that is likely not well.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// The parts, set up once for all tests of a run, without the driver in Rust.
-pub fn kit() -> Result<&'static Kit> {
-    kit_with(Driver::Stock)
+/// The artifacts, set up once for all tests of a run, without the driver in Rust.
+pub fn artifacts() -> Result<&'static Artifacts> {
+    artifacts_with(Driver::Stock)
 }
 
-/// The parts for machines with a certain driver.
-pub fn kit_with(driver: Driver) -> Result<&'static Kit> {
-    kit_of(&KernelChoice::from_env()?, driver)
+/// The artifacts for machines with a certain driver.
+pub fn artifacts_with(driver: Driver) -> Result<&'static Artifacts> {
+    artifacts_of(&KernelChoice::from_env()?, driver)
 }
 
-/// The parts for machines with a certain kernel and driver.
-pub fn kit_of(kernel: &KernelChoice, driver: Driver) -> Result<&'static Kit> {
-    type Prepared = (KernelChoice, bool, Result<&'static Kit, String>);
+/// The artifacts for machines with a certain kernel and driver.
+pub fn artifacts_of(kernel: &KernelChoice, driver: Driver) -> Result<&'static Artifacts> {
+    type Prepared = (KernelChoice, bool, Result<&'static Artifacts, String>);
     static PREPARED: Mutex<Vec<Prepared>> = Mutex::new(Vec::new());
     let mut prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
     let with_rust = driver == Driver::Rust;
     let known = prepared.iter().position(|(k, rust, _)| k == kernel && *rust == with_rust);
     let at = known.unwrap_or_else(|| {
-        let kit = Kit::with_kernel(kernel, driver, &*fslmc::progress());
+        let artifacts = Artifacts::with_kernel(kernel, driver, &*fslmc::progress());
         // As many as there are kernels and drivers; they serve all tests of the run.
-        let kit = kit.map(|kit| &*Box::leak(Box::new(kit)));
-        let kit = kit.map_err(|error| format!("{:?}", miette_text(&error)));
-        prepared.push((kernel.clone(), with_rust, kit));
+        let artifacts = artifacts.map(|artifacts| &*Box::leak(Box::new(artifacts)));
+        let artifacts = artifacts.map_err(|error| format!("{:?}", miette_text(&error)));
+        prepared.push((kernel.clone(), with_rust, artifacts));
         prepared.len() - 1
     });
     prepared[at].2.as_ref().copied().map_err(|error| anyhow!("setting up: {error}"))
@@ -78,9 +78,9 @@ pub fn kit_of(kernel: &KernelChoice, driver: Driver) -> Result<&'static Kit> {
 pub fn guest_programs() -> Result<&'static Path> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
-        let parts = &kit().map_err(|error| format!("{error:#}"))?.parts;
+        let packages = &artifacts().map_err(|error| format!("{error:#}"))?.packages;
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        setup::build_guest_programs(&workspace, parts, &GUEST_PACKAGES)
+        setup::build_guest_programs(&workspace, packages, &GUEST_PACKAGES)
             .map_err(|error| miette_text(&error))
     });
     built.as_deref().map_err(|error| anyhow!("building the guest's programs: {error}"))
@@ -99,15 +99,15 @@ fn miette_text(error: &dyn std::error::Error) -> String {
 /// A layout that comes with the project.
 pub fn layout(name: &str) -> Result<Dpl> {
     let found = board::dpl::layouts::find(name).with_context(|| format!("no layout {name}"))?;
-    let kit = kit()?;
-    let dtc = || session::dtc(&kit.parts);
+    let artifacts = artifacts()?;
+    let dtc = || session::dtc(&artifacts.packages);
     Ok(Loader::new(&dtc).source(found.name, found.source)?.into_dpl()?)
 }
 
 /// A layout in a file.
 pub fn layout_of(file: &Path) -> Result<Dpl> {
-    let kit = kit()?;
-    let dtc = || session::dtc(&kit.parts);
+    let artifacts = artifacts()?;
+    let dtc = || session::dtc(&artifacts.packages);
     Ok(Loader::new(&dtc).file(file)?.into_dpl()?)
 }
 
@@ -240,12 +240,12 @@ impl TestVmBuilder {
             }
         });
         let kernel = self.kernel.map_or_else(KernelChoice::from_env, Ok)?;
-        let kit = kit_of(&kernel, self.options.driver)?;
+        let artifacts = artifacts_of(&kernel, self.options.driver)?;
         if let Some(packages) = &self.packages {
-            let root = Root::of_packages(kit, packages, &*fslmc::progress())?;
+            let root = Root::of_packages(artifacts, packages, &*fslmc::progress())?;
             self.options.root = Some(Arc::new(root));
         }
-        let machine = Machine::start(kit, self.options)
+        let machine = Machine::start(artifacts, self.options)
             .map_err(|error| anyhow!("{}{}", miette_text(&error), help(&error)))?;
         let expected = self.expected;
         Ok(TestVm { machine: Some(machine), expected, overdue, limit, _alive: alive })
@@ -357,15 +357,23 @@ impl TestVm {
         name: &str,
         wanted: impl Fn(Option<&BusDevice>) -> bool,
     ) -> Result<()> {
+        self.wait_for_devices(|devices| {
+            let device = devices.iter().find(|device| device.name == name);
+            ensure!(wanted(device), "{name} stays {device:?}");
+            Ok(())
+        })
+    }
+
+    /// Waits until the devices of the bus are as `check` wants them: Linux hears of
+    /// changes by interrupts, and a scan of its that meets another change is put right by
+    /// the next one.
+    pub fn wait_for_devices(&mut self, check: impl Fn(&[BusDevice]) -> Result<()>) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let devices = self.devices()?;
-            let device = devices.iter().find(|device| device.name == name);
-            if wanted(device) {
-                return Ok(());
+            match check(&self.devices()?) {
+                Err(_) if Instant::now() < end => thread::sleep(Duration::from_millis(50)),
+                outcome => return outcome,
             }
-            ensure!(Instant::now() < end, "{name} stays {device:?}");
-            thread::sleep(Duration::from_millis(50));
         }
     }
 

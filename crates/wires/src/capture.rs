@@ -9,7 +9,7 @@ use pcap_file::{
     pcapng::{
         Block, PcapNgReader, PcapNgWriter,
         blocks::{
-            enhanced_packet::EnhancedPacketBlock,
+            enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption},
             interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
         },
     },
@@ -153,6 +153,55 @@ fn time(units: u64, interface: &InterfaceDescriptionBlock<'_>) -> Duration {
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 
+/// The format of a file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Pcap,
+    PcapNg,
+}
+
+impl Format {
+    /// The one that the file's name asks for: pcap for `.pcap`, and pcapng for
+    /// everything else.
+    pub fn of(path: &Path) -> Self {
+        match path.extension().is_some_and(|extension| extension == "pcap") {
+            true => Self::Pcap,
+            false => Self::PcapNg,
+        }
+    }
+}
+
+/// A frame that is to be written, and what is known of it.
+#[derive(Debug)]
+pub struct Packet {
+    /// Number of its interface in the file.
+    pub interface: u32,
+    /// When it passed, since 1970.
+    pub time: Duration,
+    pub frame: Vec<u8>,
+    /// Whether it came or went.
+    pub received: Option<bool>,
+    pub comment: Option<String>,
+    /// Frames that passed before it and are not in the file.
+    pub lost: u64,
+}
+
+impl Packet {
+    /// A frame of the first interface that passes now.
+    pub fn now(frame: &[u8]) -> Self {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { interface: 0, time, frame: frame.to_vec(), received: None, comment: None, lost: 0 }
+    }
+
+    fn options(&self) -> Vec<EnhancedPacketOption<'_>> {
+        let comment = self.comment.as_deref();
+        let comment = comment.map(|comment| EnhancedPacketOption::Comment(comment.into()));
+        let direction = |received| EnhancedPacketOption::Flags(if received { 1 } else { 2 });
+        let lost = (self.lost > 0).then_some(EnhancedPacketOption::DropCount(self.lost));
+        comment.into_iter().chain(self.received.map(direction)).chain(lost).collect()
+    }
+}
+
 /// Frames as a file has them.
 pub struct Encoder {
     writer: Writer,
@@ -183,11 +232,10 @@ impl Write for Bytes {
 const SNAP_LENGTH: u32 = 0x1_0000;
 
 impl Encoder {
-    /// In the format that the file's name asks for: pcap for `.pcap`, and pcapng
-    /// for everything else. `port` names the interface.
-    pub fn new(path: &Path, port: u32) -> Result<Self, PcapError> {
+    /// Those of interfaces with these names.
+    pub fn new(format: Format, interfaces: &[String]) -> Result<Self, PcapError> {
         let bytes = Bytes::default();
-        if path.extension().is_some_and(|extension| extension == "pcap") {
+        if format == Format::Pcap {
             let header = PcapHeader {
                 datalink: DataLink::ETHERNET,
                 snaplen: SNAP_LENGTH,
@@ -198,28 +246,31 @@ impl Encoder {
             return Ok(Self { writer, bytes });
         }
         let mut writer = PcapNgWriter::new(bytes.clone())?;
-        writer.write_pcapng_block(InterfaceDescriptionBlock {
-            linktype: DataLink::ETHERNET,
-            snaplen: SNAP_LENGTH,
-            options: vec![
-                InterfaceDescriptionOption::IfName(format!("dpmac.{port}").into()),
-                InterfaceDescriptionOption::IfTsResol(9),
-            ],
-        })?;
+        for name in interfaces {
+            writer.write_pcapng_block(InterfaceDescriptionBlock {
+                linktype: DataLink::ETHERNET,
+                snaplen: SNAP_LENGTH,
+                options: vec![
+                    InterfaceDescriptionOption::IfName(name.into()),
+                    InterfaceDescriptionOption::IfTsResol(9),
+                ],
+            })?;
+        }
         Ok(Self { writer: Writer::PcapNg(writer), bytes })
     }
 
     /// Adds a frame.
-    pub fn add(&mut self, time: Duration, frame: &[u8]) -> Result<(), PcapError> {
+    pub fn add(&mut self, packet: &Packet) -> Result<(), PcapError> {
+        let Packet { interface, time, ref frame, .. } = *packet;
         let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         match &mut self.writer {
             Writer::Pcap(writer) => writer.write_packet(&PcapPacket::new(time, length, frame))?,
             Writer::PcapNg(writer) => writer.write_pcapng_block(EnhancedPacketBlock {
-                interface_id: 0,
+                interface_id: interface,
                 timestamp: time,
                 original_len: length,
                 data: frame.into(),
-                options: vec![],
+                options: packet.options(),
             })?,
         };
         Ok(())
@@ -237,7 +288,8 @@ impl Encoder {
 /// A file of frames to write.
 pub struct Output {
     path: PathBuf,
-    port: u32,
+    format: Format,
+    interfaces: Vec<String>,
     file: Target,
     stop: Arc<Stop>,
 }
@@ -253,11 +305,16 @@ enum Target {
 }
 
 impl Output {
-    /// Makes the file, or finds a pipe.
-    pub fn create(path: &Path, port: u32, stop: Arc<Stop>) -> Result<Self, Problem> {
+    /// Makes the file, or finds a pipe, for frames of interfaces with these names.
+    pub fn create(
+        path: &Path,
+        format: Format,
+        interfaces: Vec<String>,
+        stop: Arc<Stop>,
+    ) -> Result<Self, Problem> {
         let failed = |source| Problem::Write { path: path.into(), source };
         let is_pipe = path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
-        let mut output = Self { path: path.into(), port, file: Target::Pipe, stop };
+        let mut output = Self { path: path.into(), format, interfaces, file: Target::Pipe, stop };
         if !is_pipe {
             let mut file = File::create(path).map_err(failed)?;
             let encoder = output.start(&mut file).map_err(failed)?;
@@ -266,9 +323,9 @@ impl Output {
         Ok(output)
     }
 
-    /// Writes a frame that passes now.
-    pub fn write(&mut self, frame: &[u8]) {
-        if let Err(error) = self.try_write(frame) {
+    /// Writes a frame.
+    pub fn write(&mut self, packet: &Packet) {
+        if let Err(error) = self.try_write(packet) {
             let is_pipe = matches!(self.file, Target::OpenPipe(..));
             if is_pipe && error.kind() == io::ErrorKind::BrokenPipe {
                 // Who comes next gets a head of its own.
@@ -280,21 +337,20 @@ impl Output {
         }
     }
 
-    fn try_write(&mut self, frame: &[u8]) -> io::Result<()> {
+    fn try_write(&mut self, packet: &Packet) -> io::Result<()> {
         if matches!(self.file, Target::Pipe)
             && let Some(mut pipe) = self.open_pipe()?
         {
             let encoder = self.start(&mut pipe)?;
             self.file = Target::OpenPipe(pipe, encoder);
         }
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         match &mut self.file {
             Target::File(file, encoder) => {
-                encoder.add(time, frame).map_err(io::Error::other)?;
+                encoder.add(packet).map_err(io::Error::other)?;
                 encoder.drain(|bytes| file.write_all(bytes))
             }
             Target::OpenPipe(pipe, encoder) => {
-                encoder.add(time, frame).map_err(io::Error::other)?;
+                encoder.add(packet).map_err(io::Error::other)?;
                 encoder.drain(|bytes| write_to_pipe(pipe, bytes, &self.stop))
             }
             Target::Pipe | Target::Failed => Ok(()),
@@ -313,7 +369,7 @@ impl Output {
 
     /// Writes the head of a file.
     fn start(&self, file: &mut File) -> io::Result<Encoder> {
-        let encoder = Encoder::new(&self.path, self.port).map_err(io::Error::other)?;
+        let encoder = Encoder::new(self.format, &self.interfaces).map_err(io::Error::other)?;
         encoder.drain(|bytes| file.write_all(bytes))?;
         Ok(encoder)
     }

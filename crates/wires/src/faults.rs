@@ -39,7 +39,7 @@ impl Faults {
             "corrupt" => self.corrupt = share(value)?,
             "reorder" => self.reorder = share(value)?,
             "delay" => {
-                let wrong = |error| format!("{value:?} is no time, such as 2ms: {error}");
+                let wrong = |error| format!("{value:?} is not a duration such as 2ms: {error}");
                 self.delay = humantime::parse_duration(value).map_err(wrong)?;
                 if self.delay > LONGEST_DELAY {
                     return Err(format!("a frame takes {LONGEST_DELAY:?} at most, not {value}"));
@@ -47,7 +47,7 @@ impl Faults {
             }
             "rate" => self.rate = Some(rate(value)?),
             "seed" => {
-                let wrong = |error| format!("{value:?} is no seed, a whole number: {error}");
+                let wrong = |error| format!("{value:?} is not a seed (a whole number): {error}");
                 self.seed = value.parse().map_err(wrong)?;
             }
             _ => return Ok(false),
@@ -62,9 +62,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(10);
 fn share(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').and_then(|digits| digits.parse::<f64>().ok());
     let percent = number.filter(|percent| (0.0..=100.0).contains(percent));
-    percent.map(|percent| percent / 100.0).ok_or_else(|| {
-        format!("{text:?} is no share of frames: write a percentage from 0% to 100%, such as 0.1%")
-    })
+    percent
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| format!("{text:?} is not a percentage: use 0% to 100%, such as 0.1%"))
 }
 
 fn rate(text: &str) -> Result<u64, String> {
@@ -78,8 +78,9 @@ fn rate(text: &str) -> Result<u64, String> {
         _ => None,
     };
     let bits = digits.parse::<u64>().ok().zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
-    bits.filter(|bits| *bits > 0)
-        .ok_or_else(|| format!("{text:?} is no rate: write bit, kbit, Mbit or Gbit, as 100Mbit"))
+    bits.filter(|bits| *bits > 0).ok_or_else(|| {
+        format!("{text:?} is not a rate: use bit, kbit, Mbit or Gbit, such as 100Mbit")
+    })
 }
 
 #[cfg(test)]

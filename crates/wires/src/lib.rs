@@ -13,10 +13,12 @@
 //! A wire can have faults: frames that get lost, arrive twice, damaged, late or in
 //! another order ([`Faults`]).
 //!
-//! [`WireSpec`] is a wire as it is written, [`Network`] all wires of a board.
+//! [`WireSpec`] is a wire as it is written, [`Network`] all wires of a board. [`Captures`]
+//! writes the frames that pass interfaces and ports to files.
 #![forbid(unsafe_code)]
 
 mod capture;
+mod captures;
 mod direction;
 mod error;
 mod faults;
@@ -30,9 +32,10 @@ mod stop;
 mod tap;
 mod user;
 
+pub use captures::{CaptureError, CaptureSpec, CaptureSpecError, Captures};
 pub use error::{Problem, WireError};
 pub use faults::Faults;
-pub use network::Network;
+pub use network::{Network, WireState};
 pub use spec::{Kind, SpecError, WireSpec};
 pub use user::MakeQemu;
 

@@ -33,7 +33,7 @@ impl Link {
         link
     }
 
-    /// The board is there, and is told what it has to know.
+    /// The board is there, and gets the state.
     pub fn attach(&self, board: Weak<dyn Receiver>) {
         if self.board.set(board).is_ok() {
             self.change(|_| ());
@@ -48,6 +48,12 @@ impl Link {
     /// Something is at the other end, or is not any more.
     pub fn set_connected(&self, connected: bool) {
         self.change(|state| state.connected = connected);
+    }
+
+    /// Whether the plug is in, and whether something is at the other end.
+    pub fn state(&self) -> (bool, bool) {
+        let state = self.state.lock();
+        (state.plugged, state.connected)
     }
 
     /// The ports of the wire.

@@ -3,7 +3,7 @@
 
 use crate::{
     Receiver,
-    capture::{Input, Output},
+    capture::{Format, Input, Output, Packet},
     error::{Problem, WireError},
     faults::Faults,
     line::Line,
@@ -33,7 +33,7 @@ pub struct Network {
     sending: HashMap<u32, Arc<Line>>,
     /// By port: whether the board's own side is up.
     ports: HashMap<u32, Arc<PortState>>,
-    links: Vec<Arc<Link>>,
+    links: Vec<(Kind, Arc<Link>)>,
     lines: Vec<Arc<Line>>,
     sockets: Vec<Arc<Socket>>,
     stop: Arc<Stop>,
@@ -42,6 +42,20 @@ pub struct Network {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Ended after the threads that use them.
     users: Mutex<Vec<(UserNetwork, tempfile::TempDir)>>,
+}
+
+/// A wire as it is at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireState {
+    /// What is at its other end.
+    pub kind: Kind,
+    /// Nobody has pulled its plug.
+    pub plugged: bool,
+    /// There is something at its other end.
+    pub connected: bool,
+    /// Its ports, and of what each has sent the frames that got lost: by the wire's
+    /// faults, or because more came than it takes.
+    pub ports: Vec<(u32, u64)>,
 }
 
 struct Task {
@@ -107,7 +121,7 @@ impl Network {
     /// # Errors
     /// Where there are no more threads.
     pub fn attach(&self, board: Weak<dyn Receiver>) -> std::io::Result<()> {
-        for link in &self.links {
+        for (_, link) in &self.links {
             link.attach(board.clone());
         }
         for Task { name, work } in self.tasks.lock().drain(..) {
@@ -121,11 +135,27 @@ impl Network {
     /// Pulls the plug of the wire of a port, or puts it in again. False where the
     /// port has no wire of this network.
     pub fn set_link(&self, port: u32, up: bool) -> bool {
-        let link = self.links.iter().find(|link| link.ports().contains(&port));
-        if let Some(link) = link {
+        let link = self.links.iter().find(|(_, link)| link.ports().contains(&port));
+        if let Some((_, link)) = link {
             link.set_plugged(up);
         }
         link.is_some()
+    }
+
+    /// The ports that have wires.
+    pub fn ports(&self) -> impl Iterator<Item = u32> {
+        self.links.iter().flat_map(|(_, link)| link.ports()).copied()
+    }
+
+    /// All wires as they are now, in the order in which they were plugged in.
+    pub fn wires(&self) -> Vec<WireState> {
+        let state = |(kind, link): &(Kind, Arc<Link>)| {
+            let (plugged, connected) = link.state();
+            let lost = |port: &u32| (*port, self.lost(*port).unwrap_or_default());
+            let ports = link.ports().iter().map(lost).collect();
+            WireState { kind: kind.clone(), plugged, connected, ports }
+        };
+        self.links.iter().map(state).collect()
     }
 
     /// Frames that a port has sent and that got lost: by the wire's faults, or
@@ -171,7 +201,10 @@ impl Network {
                 let input = input.as_deref().map(Input::open).transpose()?;
                 let output = output
                     .as_deref()
-                    .map(|path| Output::create(path, port, self.stop.clone()))
+                    .map(|path| {
+                        let names = vec![format!("dpmac.{port}")];
+                        Output::create(path, Format::of(path), names, self.stop.clone())
+                    })
                     .transpose()?;
                 let mut lines = vec![out.clone()];
                 if let Some(input) = input {
@@ -181,7 +214,7 @@ impl Network {
                 }
                 self.task(match output {
                     Some(mut output) => {
-                        Task::departure(port, out, move |frame| output.write(frame))
+                        Task::departure(port, out, move |frame| output.write(&Packet::now(frame)))
                     }
                     None => Task::departure(port, out, |_| ()),
                 });
@@ -292,7 +325,7 @@ impl Network {
     fn link(&mut self, wire: &WireSpec, lines: Vec<Arc<Line>>, connected: bool) -> Arc<Link> {
         let ports = wire.ports().collect();
         let link = Arc::new(Link::new(ports, lines, !wire.down, connected));
-        self.links.push(link.clone());
+        self.links.push((wire.kind.clone(), link.clone()));
         link
     }
 

@@ -320,7 +320,8 @@ fn receive_frames(stream: Stream, arrive: &mut impl FnMut(&[u8])) -> io::Result<
         let length = u32::from_be_bytes(length);
         let place = usize::try_from(length).ok().and_then(|length| frame.get_mut(..length));
         let Some(frame) = place else {
-            let reason = format!("{length} is no frame's length: is it the right program?");
+            let reason =
+                format!("{length} is not a valid frame length: is the peer the right program?");
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         };
         stream.read_exact(frame)?;

@@ -2,12 +2,12 @@
 //! Wires as they are written on a command line: `dpmac.3=loop,drop=0.1%`.
 
 use crate::faults::{Faults, NAMES};
-use std::{path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 /// A wire.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WireSpec {
-    /// Number of the port (`dpmac`) that it begins at.
+    /// Number of the port (`dpmac`) that it starts at.
     pub port: u32,
     /// What is at its other end.
     pub kind: Kind,
@@ -51,17 +51,44 @@ pub enum Kind {
     User,
 }
 
+/// As it is written on a command line, without faults.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listening = |listen: bool| if listen { ",listen" } else { "" };
+        match self {
+            Self::Loop => f.write_str("loop"),
+            Self::Cable(other) => write!(f, "dpmac.{other}"),
+            Self::Pcap { input, output } => {
+                let files = [("in", input), ("out", output)];
+                let given =
+                    files.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?)));
+                for (at, (name, file)) in given.enumerate() {
+                    let before = if at == 0 { "pcap:" } else { "," };
+                    write!(f, "{before}{name}={}", file.display())?;
+                }
+                Ok(())
+            }
+            Self::Unix { path, listen } => {
+                write!(f, "unix:{}{}", path.display(), listening(*listen))
+            }
+            Self::Tcp { address, listen } => write!(f, "tcp:{address}{}", listening(*listen)),
+            Self::Tap(name) => write!(f, "tap:{name}"),
+            Self::User => f.write_str("user"),
+        }
+    }
+}
+
 /// Why a wire cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// It has no port.
-    #[error("{0:?} is no wire: write dpmac.N=KIND, with KIND one of {KINDS}")]
+    #[error("{0:?} is not a wire: use dpmac.N=KIND, with KIND one of {KINDS}")]
     Incomplete(String),
     /// The port's name.
-    #[error("{0:?} is no port: write dpmac.N, with N from 1 on")]
+    #[error("{0:?} is not a port: use dpmac.N, with N from 1")]
     Port(String),
     /// The kind.
-    #[error("{0:?} is no kind of wire: use one of {KINDS}")]
+    #[error("{0:?} is not a kind of wire: use one of {KINDS}")]
     Kind(String),
     /// A kind lacks what it needs.
     #[error("{kind} wire: {missing}")]
@@ -72,7 +99,7 @@ pub enum SpecError {
         missing: &'static str,
     },
     /// A setting that the kind does not have.
-    #[error("{setting:?} is no setting of this wire: it has {settings}")]
+    #[error("{setting:?} is not a setting of this wire: use {settings}")]
     Setting {
         /// As it was written.
         setting: String,
@@ -242,6 +269,23 @@ mod tests {
         assert_eq!(kind("pcap:out=b"), Kind::Pcap { input: None, output });
         assert_eq!(parse("dpmac.3=dpmac.4").unwrap().ports().collect::<Vec<_>>(), [3, 4]);
         assert_eq!(parse("dpmac.3=loop").unwrap().ports().collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn kinds_are_written_as_they_are_read() {
+        let kinds = [
+            "loop",
+            "dpmac.4",
+            "pcap:in=a,out=b",
+            "pcap:out=b",
+            "unix:/tmp/w,listen",
+            "tcp:[::1]:4000",
+            "tap:tap0",
+            "user",
+        ];
+        for kind in kinds {
+            assert_eq!(parse(&format!("dpmac.3={kind}")).unwrap().kind.to_string(), kind);
+        }
     }
 
     #[test]

@@ -118,6 +118,9 @@ fn a_plug_can_be_pulled() {
     side.network.send(3, &frame(3));
     assert_eq!(side.next(), (3, frame(3)));
     assert!(!side.network.set_link(4, true));
+    let wires = side.network.wires();
+    assert_eq!(wires[0].ports, [(7, 0), (9, 0)]);
+    assert_eq!((wires[1].ports.as_slice(), wires[1].plugged), (&[(3, 0)][..], true));
     assert!(side.wires.try_recv().is_err(), "nothing is told twice");
 }
 

@@ -21,7 +21,7 @@ use std::os::fd::OwnedFd;
 
 /// How long the program may take to connect.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// How much of what it says is told.
+/// How much of its output is reported.
 const KEPT: u64 = 4096;
 
 /// Makes the command that runs `qemu-system-aarch64`, or any other of QEMU's

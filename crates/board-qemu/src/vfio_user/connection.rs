@@ -208,8 +208,8 @@ impl Request<'_> {
         };
         let region = description.regions.get(index as usize).ok_or_else(invalid)?;
         let mapped = region.file.as_ref();
-        let told = reply.region_info(index, region.flags, region.size, mapped.is_some(), room);
-        Ok(mapped.filter(|_| told).map(AsFd::as_fd))
+        let offered = reply.region_info(index, region.flags, region.size, mapped.is_some(), room);
+        Ok(mapped.filter(|_| offered).map(AsFd::as_fd))
     }
 
     fn irq_info(self, description: &Description, reply: &mut Reply) -> io::Result<()> {

@@ -118,7 +118,7 @@ pub enum ServeError {
     /// Writing to the connection failed.
     #[error("cannot answer: {0}")]
     Send(#[source] io::Error),
-    /// What arrives is no vfio-user message, and where the next one begins is
+    /// What arrives is no vfio-user message, and where the next one starts is
     /// unknown.
     #[error("malformed message: command {command}, {size} bytes")]
     Malformed {

@@ -89,7 +89,7 @@ pub(crate) fn priorities<const N: usize>(
     let given = cells.len();
     cells.truncate(cells.iter().rposition(|cell| *cell != 0).map_or(0, |last| last + 1));
     if cells.len() < given {
-        fields.warn_in(name, "0 is no priority", "trailing zeros are ignored, remove them");
+        fields.warn_in(name, "0 is not a priority", "trailing zeros are ignored, remove them");
     }
     if cells.is_empty() || cells.len() > N {
         let reason = format!("found {} priorities", cells.len());
@@ -97,7 +97,7 @@ pub(crate) fn priorities<const N: usize>(
         return None;
     }
     if let Some(wrong) = cells.iter().find(|cell| !(1..=8).contains(*cell)) {
-        fields.error_in(name, format!("{wrong} is no priority"), "use 1 to 8");
+        fields.error_in(name, format!("{wrong} is not a priority"), "use 1 to 8");
         return None;
     }
     let mut priorities = [0; N];

@@ -257,7 +257,7 @@ fn read_port(
     let fields = Fields::new(node, parent, problems);
     let id = (node.base_name() == "mac").then(|| node.unit_address().and_then(parse_id)).flatten();
     let Some(id) = id.and_then(|id| u16::try_from(id).ok()).filter(|id| *id > 0) else {
-        fields.error("this is no name of a port", "name it after the MAC, such as mac@1");
+        fields.error("this is not the name of a port", "name it after the MAC, such as mac@1");
         return;
     };
     if !known.insert(id) {

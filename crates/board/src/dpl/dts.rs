@@ -18,7 +18,7 @@ pub type Dtc<'a> = &'a dyn Fn() -> Command;
 pub enum DtsError {
     /// There is no such program.
     #[error(
-        "{file} is a device-tree source, and its compiler {program:?} is not there: install the \
+        "{file} is a device-tree source, and its compiler {program:?} was not found: install the \
          package device-tree-compiler, or compile the file elsewhere and give the .dtb"
     )]
     NoCompiler {

@@ -127,19 +127,19 @@ pub enum FdtFault {
         len: u32,
     },
     /// The structure block starts at an address that is no multiple of four.
-    #[error("the structure block starts at {0:#x}, which is no multiple of 4")]
+    #[error("the structure block starts at {0:#x}, which is not a multiple of 4")]
     Unaligned(u32),
     /// The structure block ends too early.
     #[error("the structure block ends in the middle of {0}")]
     Truncated(&'static str),
     /// Not one of the five tokens.
-    #[error("{0:#x} is no token of a device tree")]
+    #[error("{0:#x} is not a token of a device tree")]
     Token(u32),
     /// A name without end, or longer than [`MAX_NAME`].
     #[error("the {0} name does not end within {MAX_NAME} bytes")]
     LongName(&'static str),
     /// A name with characters that no name may have.
-    #[error("{1:?} is no valid {0} name")]
+    #[error("{1:?} is not a valid {0} name")]
     Name(&'static str, String),
     /// A property name outside the strings block.
     #[error("the property name at {0:#x} lies outside the strings block")]

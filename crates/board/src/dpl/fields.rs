@@ -127,7 +127,7 @@ impl<'a> Fields<'a> {
             }
             Some([number]) => {
                 let remedy = suggest("", table.iter().map(|s| s.name));
-                self.error_in(name, format!("{number} stands for nothing here"), &remedy);
+                self.error_in(name, format!("{number} has no meaning here"), &remedy);
                 None
             }
             _ => {
@@ -179,11 +179,11 @@ impl<'a> Fields<'a> {
             return bit;
         }
         if obsolete.contains(&text) {
-            let reason = format!("{} means nothing to firmware 10", shortened(text));
+            let reason = format!("{} has no meaning to firmware 10", shortened(text));
             self.warn_in(name, reason, "it is ignored, remove it");
         } else {
             let remedy = suggest(text, table.iter().map(|s| s.name));
-            let reason = format!("{} is no option of this object", shortened(text));
+            let reason = format!("{} is not an option of this object", shortened(text));
             self.error_in(name, reason, &remedy);
         }
         0
@@ -205,7 +205,7 @@ impl<'a> Fields<'a> {
         (address != [0; 6]).then_some(address)
     }
 
-    /// Properties of the previous firmware generation: told, then ignored.
+    /// Properties of the previous firmware generation: warned of, then ignored.
     pub(crate) fn obsolete(&self, names: &'static [(&'static str, &'static str)]) {
         for (name, instead) in names {
             if self.bytes(name).is_some() {
@@ -227,7 +227,7 @@ impl<'a> Fields<'a> {
                 let full = self.problems.is_full();
                 let names = known.iter().copied().filter(|_| !full);
                 let remedy = match nearest(&property.name, names) {
-                    Some(near) => format!("it is ignored, perhaps {near} is meant"),
+                    Some(near) => format!("it is ignored, did you mean {near}?"),
                     None => "it is ignored".to_owned(),
                 };
                 self.warn_in(&property.name, "this property is not known here", &remedy);
@@ -269,7 +269,7 @@ pub(crate) fn parse_number(text: &str) -> Option<u64> {
 /// "use one of ...", with the nearest name first if one is near.
 pub(crate) fn suggest(text: &str, names: impl Iterator<Item = &'static str> + Clone) -> String {
     match nearest(text, names.clone()) {
-        Some(near) => format!("perhaps {near} is meant"),
+        Some(near) => format!("did you mean {near}?"),
         None => {
             let names: Vec<_> = names.collect();
             if names.is_empty() { String::new() } else { format!("known: {}", names.join(", ")) }

@@ -103,7 +103,7 @@ pub enum LoadError {
     },
     /// It is neither a blob nor text.
     #[error(
-        "{file} is neither a device-tree blob (its first bytes differ) nor a source (it is no text)"
+        "{file} is neither a device-tree blob (its first bytes differ) nor a source (it is not text)"
     )]
     NeitherForm {
         /// The file.

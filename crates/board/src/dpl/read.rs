@@ -110,7 +110,7 @@ fn container(node: &Node, parent: &str, problems: &Collector, draft: &mut Draft)
     let fields = Fields::new(node, parent, problems);
     let id = (node.base_name() == "dprc").then(|| node.unit_address().and_then(parse_id)).flatten();
     let Some(id) = id else {
-        fields.error("this is no name of a container", "name it dprc@1, dprc@2 and so on");
+        fields.error("this is not the name of a container", "name it dprc@1, dprc@2 and so on");
         draft.incomplete = true;
         return;
     };
@@ -202,7 +202,7 @@ fn placements(node: &Node, container: u32, parent: &str, problems: &Collector, d
         match child.base_name() {
             "obj_set" => object_set(&fields, container, draft),
             "obj" => single_object(&fields, container, draft),
-            _ => fields.error("this is no placement", "name it obj_set@dpni or obj@1"),
+            _ => fields.error("this is not a placement", "name it obj_set@dpni or obj@1"),
         }
         fields.finish_leaf();
     }
@@ -289,7 +289,7 @@ fn connections(node: &Node, problems: &Collector, draft: &mut Draft) {
     for child in &node.children {
         let fields = Fields::new(child, &list.path, problems);
         if child.base_name() != "connection" {
-            fields.error("this is no connection", "name it connection@1");
+            fields.error("this is not a connection", "name it connection@1");
             continue;
         }
         let endpoint1 = endpoint(&fields, "endpoint1");
@@ -341,7 +341,7 @@ fn endpoint(fields: &Fields<'_>, name: &'static str) -> Option<Endpoint> {
             None
         }
         None => {
-            let reason = format!("{} is no interface", shortened(interface));
+            let reason = format!("{} is not an interface", shortened(interface));
             let remedy = format!("use \"{}/if@0\"", node_name(object));
             fields.error_in(name, reason, &remedy);
             None
@@ -372,14 +372,14 @@ fn object_name(text: &str) -> Result<ObjectId, NameFault> {
     match parse_id(id) {
         Some(id) => Ok(ObjectId::new(kind, id)),
         None => {
-            let reason = format!("{} is no number of an object", shortened(id));
+            let reason = format!("{} is not an object number", shortened(id));
             fault(reason, format!("use a decimal number such as \"{name}@0\""))
         }
     }
 }
 
 fn unknown_type(name: &str) -> String {
-    format!("{} is no type of object", shortened(name))
+    format!("{} is not an object type", shortened(name))
 }
 
 fn types() -> String {

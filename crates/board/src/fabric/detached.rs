@@ -3,9 +3,10 @@
 
 use super::Fabric;
 use crate::{
-    host::{BusError, GuestMemory, IrqLines, NoPortalMemory, NoWires, SystemClock},
+    host::{BusError, GuestMemory, IrqLines, NoCapture, NoPortalMemory, NoWires, SystemClock},
     smmu::Smmu,
     soc::Soc,
+    wriop::Wriop,
 };
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ impl Fabric {
     pub fn detached(soc: &Soc) -> Arc<Self> {
         let smmu = Arc::new(Smmu::new(Arc::new(Nothing), Arc::new(Nothing)));
         let portals = Arc::new(NoPortalMemory);
-        Self::new(soc.into(), smmu, portals, Arc::new(SystemClock::default()), Arc::new(NoWires))
+        let wriop = Wriop::new(Arc::new(NoWires), Arc::new(NoCapture));
+        Self::new(soc.into(), smmu, portals, Arc::new(SystemClock::default()), wriop)
     }
 }
 

@@ -8,8 +8,9 @@ mod pass;
 mod timer;
 
 use crate::{
-    host::{Clock, PortalMemory, Wires},
+    host::{Clock, PortalMemory},
     qbman::{self, Qbman},
+    qdma::Qdma,
     smmu::Smmu,
     wriop::Wriop,
 };
@@ -24,6 +25,7 @@ pub use pass::{Engine, Message, Pass};
 pub struct Fabric {
     qbman: Qbman,
     wriop: Wriop,
+    qdma: Qdma,
     memory: Dma,
     smmu: Arc<Smmu>,
     clock: Arc<dyn Clock>,
@@ -38,12 +40,13 @@ impl Fabric {
         smmu: Arc<Smmu>,
         portals: Arc<dyn PortalMemory>,
         clock: Arc<dyn Clock>,
-        wires: Arc<dyn Wires>,
+        wriop: Wriop,
     ) -> Arc<Self> {
         let memory = Dma::new(smmu.clone());
         let qbman = Qbman::new(config, portals, memory.clone());
         let timer = Timer::new(clock.clone());
-        Arc::new(Self { qbman, wriop: Wriop::new(wires), memory, smmu, clock, timer })
+        let qdma = Qdma::default();
+        Arc::new(Self { qbman, wriop, qdma, memory, smmu, clock, timer })
     }
 
     /// The queue and buffer manager.
@@ -54,6 +57,11 @@ impl Fabric {
     /// The network interfaces.
     pub fn wriop(&self) -> &Wriop {
         &self.wriop
+    }
+
+    /// The DMA engine.
+    pub fn qdma(&self) -> &Qdma {
+        &self.qdma
     }
 
     /// Guest memory.
@@ -98,8 +106,12 @@ impl Fabric {
                 Engine::Interface(id) => {
                     self.wriop.transmit(id, &self.qbman, &self.memory, pass);
                 }
-                // Nothing wakes them: no family gives them queues.
-                Engine::Dma(_) | Engine::Crypto(_) => {}
+                Engine::Switch(id) => {
+                    self.wriop.transmit_switch(id, &self.qbman, &self.memory, pass);
+                }
+                Engine::Dma(id) => self.qdma.run(id, &self.qbman, &self.memory, pass),
+                // Nothing wakes it: its family gives it no queues.
+                Engine::Crypto(_) => {}
             }
         }
     }

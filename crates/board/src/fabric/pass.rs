@@ -18,6 +18,8 @@ pub struct Message {
 pub enum Engine {
     /// The transmit side of the network interface of this number (`dpni`).
     Interface(u32),
+    /// The control interface of the switch of this number (`dpsw`).
+    Switch(u32),
     /// The DMA engine's object of this number (`dpdmai`).
     Dma(u32),
     /// The crypto engine's object of this number (`dpseci`).

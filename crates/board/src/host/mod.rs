@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What the board needs of the machine that hosts it.
 
+mod capture;
 mod clock;
 mod portal_memory;
 #[cfg(test)]
 pub(crate) mod testing;
 mod wires;
 
+pub use capture::{Capture, NoCapture, Passing};
 pub use clock::{Clock, ManualClock, SystemClock, Wakeup};
 pub use portal_memory::{NoPortalMemory, PortalMemory, private_portal_memory};
 
@@ -84,18 +86,21 @@ pub struct Host {
     pub clock: Arc<dyn Clock>,
     /// What the Ethernet ports are connected to.
     pub wires: Arc<dyn Wires>,
+    /// Who looks at frames in passing.
+    pub capture: Arc<dyn Capture>,
 }
 
 impl Host {
-    /// A host with these memories and interrupt lines, the [`SystemClock`], and
-    /// [`NoWires`].
+    /// A host with these memories and interrupt lines, the [`SystemClock`],
+    /// [`NoWires`] and [`NoCapture`].
     pub fn new(
         memory: Arc<dyn GuestMemory>,
         lines: Arc<dyn IrqLines>,
         portals: Arc<dyn PortalMemory>,
     ) -> Self {
         let clock = Arc::new(SystemClock::default());
-        Self { memory, lines, portals, clock, wires: Arc::new(NoWires) }
+        let (wires, capture) = (Arc::new(NoWires), Arc::new(NoCapture));
+        Self { memory, lines, portals, clock, wires, capture }
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     pools::Hop,
     resources::{self, Ask},
 };
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     ObjectId, ObjectType, Status,
     dprc::{self, event, request},
@@ -23,7 +24,7 @@ pub(crate) fn assign(
     state: &mut State,
     container: u32,
     assign: &dprc::Assign,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     state.unlocked(container)?;
     let ask = Ask {
         kind: assign.kind,
@@ -37,7 +38,8 @@ pub(crate) fn assign(
     }
     let Some(kind) = object_type(&ask) else {
         return if to_itself {
-            Err(Status::ConfigurationError)
+            Err(Status::ConfigurationError
+                .because("resources are handed to a child, not to the container itself"))
         } else {
             // Where the container has too few, those around it help out.
             let path = state.draw_path(container);
@@ -63,7 +65,7 @@ pub(crate) fn unassign(
     state: &mut State,
     container: u32,
     unassign: &dprc::Unassign,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     state.unlocked(container)?;
     containers::check_child(state, container, unassign.child)?;
     let ask = Ask {
@@ -97,25 +99,32 @@ fn chosen(
     container: u32,
     kind: ObjectType,
     ask: &Ask,
-    fits: impl Fn(ObjectId) -> Result<(), Status>,
-) -> Result<Vec<ObjectId>, Status> {
+    fits: impl Fn(ObjectId) -> Result<(), Refusal>,
+) -> Result<Vec<ObjectId>, Refusal> {
     if ask.options & request::EXPLICIT != 0 {
         let id = ObjectId::new(kind, ask.base_or_align);
         if state.object(id)?.container != container {
-            return Err(Status::NoPrivilege);
+            return Err(Status::NoPrivilege.because(format!("{id} is not in dprc.{container}")));
         }
         fits(id)?;
         return Ok(vec![id]);
     }
     if ask.count == 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("the number of objects is 0"));
     }
     let members = state.members(container).iter().copied();
     let ids: Vec<_> = members
         .filter(|id| id.kind == kind && fits(*id).is_ok())
         .take(ask.count as usize)
         .collect();
-    if ids.len() == ask.count as usize { Ok(ids) } else { Err(Status::NoResource) }
+    if ids.len() == ask.count as usize {
+        Ok(ids)
+    } else {
+        Err(Status::NoResource.because(format!(
+            "dprc.{container} has fewer than {} of {kind} that may be moved",
+            ask.count
+        )))
+    }
 }
 
 /// The objects of a request that may leave their container.
@@ -127,13 +136,14 @@ fn movable(
     container: u32,
     kind: ObjectType,
     ask: &Ask,
-) -> Result<Vec<ObjectId>, Status> {
+) -> Result<Vec<ObjectId>, Refusal> {
     if kind == ObjectType::Dprc {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("a container is never moved"));
     }
     chosen(state, container, kind, ask, |id| {
         if state.object(id)?.plugged || state.sessions.is_open(id) {
-            Err(Status::InvalidState)
+            Err(Status::InvalidState
+                .because(format!("{id} is plugged or open; unplug it and end what uses it first")))
         } else {
             Ok(())
         }
@@ -147,7 +157,7 @@ fn plug(
     kind: ObjectType,
     ask: &Ask,
     plugged: bool,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     for id in chosen(state, container, kind, ask, |_| Ok(()))? {
         let object = state.object_mut(id)?;
         if std::mem::replace(&mut object.plugged, plugged) != plugged {

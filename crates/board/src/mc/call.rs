@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! One command on its way through the Management Complex.
 
+use crate::mc::refusal::Refusal;
 use mc_abi::{Header, Message, ObjectId, Params, Request, Status, Token, Wire};
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// Who asks what of which object.
 #[derive(Debug)]
@@ -36,21 +37,21 @@ impl Answer {
 impl Call {
     /// The answer to `_request`: its type makes sure that a command gets its
     /// own reply.
-    pub fn reply<R: Request>(&self, _request: &R, reply: R::Reply) -> Result<Answer, Status> {
+    pub fn reply<R: Request>(&self, _request: &R, reply: R::Reply) -> Result<Answer, Refusal> {
         self.answer(&reply)
     }
 
     /// The answer with any parameters.
-    pub fn answer<W: Wire>(&self, reply: &W) -> Result<Answer, Status> {
+    pub fn answer<W: Wire>(&self, reply: &W) -> Result<Answer, Refusal> {
         let mut params = Params::ZERO;
         reply.encode(&mut params, self.version);
-        let text = self.traced.then(|| format!("{reply:?}"));
+        let text = self.traced.then(|| reply.words(self.object.kind).to_string());
         Ok(Answer { params, token: None, text })
     }
 }
 
 /// A decoded command's text (made only for a trace) and what came of it.
-pub(crate) type Outcome = (Option<String>, Result<Answer, Status>);
+pub(crate) type Outcome = (Option<String>, Result<Answer, Refusal>);
 
 /// A command and its answer, for a trace.
 #[derive(Debug, Clone)]
@@ -69,6 +70,8 @@ pub struct Record {
     pub reply: String,
     /// What the MC says of it.
     pub status: Status,
+    /// Why, where the MC did not do it.
+    pub reason: Option<Cow<'static, str>>,
 }
 
 impl fmt::Display for Record {
@@ -83,15 +86,18 @@ impl fmt::Display for Record {
         }
         write!(f, " {} v{}", self.command, self.header.version())?;
         match self.status {
-            Status::Ok if self.reply.is_empty() || self.reply == "()" => Ok(()),
+            Status::Ok if self.reply.is_empty() => Ok(()),
             Status::Ok => write!(f, " -> {}", self.reply),
-            status => write!(f, " -> {status}"),
+            status => {
+                write!(f, " -> {status}")?;
+                self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
+            }
         }
     }
 }
 
 /// The message that answers `command`.
-pub(crate) fn answer_message(command: &Message, outcome: &Result<Answer, Status>) -> Message {
+pub(crate) fn answer_message(command: &Message, outcome: &Result<Answer, Refusal>) -> Message {
     match outcome {
         Ok(answer) => {
             let header = command.header.with_status(Status::Ok);
@@ -100,8 +106,8 @@ pub(crate) fn answer_message(command: &Message, outcome: &Result<Answer, Status>
         }
         // A refused command leaves no parameters behind, so that nobody takes
         // its request for an answer.
-        Err(status) => {
-            Message { header: command.header.with_status(*status), params: Params::ZERO }
+        Err(refusal) => {
+            Message { header: command.header.with_status(refusal.status), params: Params::ZERO }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! differences that were observed on a board under firmware 10.39.
 
 use super::{Endpoint, State, containers::Container};
+use crate::mc::refusal::{Because, Refusal};
 use crate::wriop;
 use mc_abi::{
     ObjectId, ObjectType, ResourceType, Status,
@@ -17,6 +18,12 @@ pub(crate) fn in_data_plane(end: Endpoint) -> Option<wriop::Endpoint> {
     match end.object.kind {
         ObjectType::Dpni => Some(wriop::Endpoint::Interface(end.object.id)),
         ObjectType::Dpmac => Some(wriop::Endpoint::Port(end.object.id)),
+        ObjectType::Dpsw => {
+            Some(wriop::Endpoint::Switch { id: end.object.id, port: end.interface })
+        }
+        ObjectType::Dpdmux => {
+            Some(wriop::Endpoint::Demux { id: end.object.id, port: end.interface })
+        }
         _ => None,
     }
 }
@@ -70,6 +77,16 @@ impl State {
         self.peer(endpoint).is_some_and(|peer| ready(endpoint) && ready(peer))
     }
 
+    /// Why there is no such endpoint, in words.
+    fn lacks(&self, end: Endpoint) -> String {
+        let Endpoint { object, interface } = end;
+        if self.objects.contains_key(&object) {
+            format!("{object} has no interface {interface}")
+        } else {
+            format!("there is no {object}")
+        }
+    }
+
     /// How many interfaces an object has that can be connected.
     fn interfaces(&self, id: ObjectId) -> u16 {
         self.objects.get(&id).map_or(0, |object| object.body.interfaces())
@@ -84,17 +101,21 @@ impl State {
     /// [`Status::NoResource`] where an object lacks the interface,
     /// [`Status::ConfigurationError`] where the two do not fit or one of them
     /// is connected (board observation).
-    pub fn connect(&mut self, one: Endpoint, two: Endpoint, rates: Rates) -> Result<(), Status> {
+    pub fn connect(&mut self, one: Endpoint, two: Endpoint, rates: Rates) -> Result<(), Refusal> {
         for end in [one, two] {
             if end.interface >= self.interfaces(end.object) {
-                return Err(Status::NoResource);
+                return Err(Status::NoResource.because(self.lacks(end)));
             }
             if self.peer(end).is_some() {
-                return Err(Status::ConfigurationError);
+                return Err(
+                    Status::ConfigurationError.because(format!("{end} is connected already"))
+                );
             }
         }
         if !fit(one, two) {
-            return Err(Status::ConfigurationError);
+            return Err(
+                Status::ConfigurationError.because(format!("{one} and {two} do not fit together"))
+            );
         }
         self.connections.0.insert(one, Link { peer: two, rates });
         self.connections.0.insert(two, Link { peer: one, rates });
@@ -109,8 +130,11 @@ impl State {
     ///
     /// # Errors
     /// [`Status::NoResource`] where there is none (board observation).
-    pub fn disconnect(&mut self, endpoint: Endpoint) -> Result<(), Status> {
-        let link = self.connections.0.remove(&endpoint).ok_or(Status::NoResource)?;
+    pub fn disconnect(&mut self, endpoint: Endpoint) -> Result<(), Refusal> {
+        let link =
+            self.connections.0.remove(&endpoint).ok_or_else(|| {
+                Status::NoResource.because(format!("{endpoint} is not connected"))
+            })?;
         self.connections.0.remove(&link.peer);
         self.tell_connected(endpoint, None);
         if link.peer != endpoint {
@@ -177,7 +201,7 @@ pub(crate) fn connect(
     state: &mut State,
     container: u32,
     request: &dprc::Connect,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     let one = Endpoint::new(request.kind1, request.id1, request.interface1);
     let two = Endpoint::new(request.kind2, request.id2, request.interface2);
     check_topology(state, container, &[one, two])?;
@@ -195,25 +219,33 @@ pub(crate) fn disconnect(
     state: &mut State,
     container: u32,
     request: &dprc::Disconnect,
-) -> Result<(), Status> {
-    let interface = u16::try_from(request.interface).map_err(|_| Status::NoResource)?;
+) -> Result<(), Refusal> {
+    let interface = u16::try_from(request.interface).map_err(|_| {
+        Status::NoResource.because(format!("an object has no interface {}", request.interface))
+    })?;
     let end = Endpoint::new(request.kind, request.id, interface);
     check_topology(state, container, &[end])?;
-    let peer = state.peer(end).ok_or(Status::NoResource)?;
+    let peer = state
+        .peer(end)
+        .ok_or_else(|| Status::NoResource.because(format!("{end} is not connected")))?;
     use ObjectType::{Dpdmux, Dpni};
     if matches!((end.object.kind, peer.object.kind), (Dpdmux, Dpni) | (Dpni, Dpdmux)) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because(format!(
+            "firmware 10.39 does not undo {end} to {peer} before one of the two is destroyed"
+        )));
     }
     state.disconnect(end)
 }
 
-fn check_topology(state: &State, container: u32, ends: &[Endpoint]) -> Result<(), Status> {
+fn check_topology(state: &State, container: u32, ends: &[Endpoint]) -> Result<(), Refusal> {
     let options = state.body::<Container>(container)?.options;
-    let inside = |end: &Endpoint| state.reaches(container, end.object);
-    if options & option::TOPOLOGY_CHANGES != 0 && ends.iter().all(inside) {
-        Ok(())
-    } else {
-        Err(Status::NoPrivilege)
+    if options & option::TOPOLOGY_CHANGES == 0 {
+        let reason = format!("dprc.{container} lacks the option TOPOLOGY_CHANGES");
+        return Err(Status::NoPrivilege.because(reason));
+    }
+    match ends.iter().find(|end| !state.reaches(container, end.object)) {
+        Some(end) => Err(Status::NoPrivilege.because(state.out_of_reach(container, end.object))),
+        None => Ok(()),
     }
 }
 
@@ -225,10 +257,13 @@ pub(crate) fn get_connection(
     state: &State,
     container: u32,
     request: &dprc::GetConnection,
-) -> Result<dprc::GetConnectionReply, Status> {
+) -> Result<dprc::GetConnectionReply, Refusal> {
     let end = Endpoint::new(request.kind, request.id, request.interface);
-    if !state.reaches(container, end.object) || end.interface >= state.interfaces(end.object) {
-        return Err(Status::NoResource);
+    if !state.reaches(container, end.object) {
+        return Err(Status::NoResource.because(state.out_of_reach(container, end.object)));
+    }
+    if end.interface >= state.interfaces(end.object) {
+        return Err(Status::NoResource.because(state.lacks(end)));
     }
     Ok(match state.peer(end) {
         Some(peer) => dprc::GetConnectionReply {

@@ -3,6 +3,7 @@
 //! becomes of it when a container is made, locked, reset or destroyed.
 
 use super::{Call, State, pools};
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Label, ObjectId, ObjectType, Status,
     dprc::{self, event, option},
@@ -75,6 +76,15 @@ impl State {
         }
     }
 
+    /// Why a portal of `container` does not reach `id`, in words.
+    pub fn out_of_reach(&self, container: u32, id: ObjectId) -> String {
+        if self.objects.contains_key(&id) {
+            format!("{id} is not in dprc.{container} or below")
+        } else {
+            format!("there is no {id}")
+        }
+    }
+
     /// Whether a container or one around it is locked.
     pub fn locked(&self, container: u32) -> bool {
         self.ancestors(container)
@@ -85,8 +95,13 @@ impl State {
     ///
     /// # Errors
     /// [`Status::NoPrivilege`] (board observation).
-    pub fn unlocked(&self, container: u32) -> Result<(), Status> {
-        if self.locked(container) { Err(Status::NoPrivilege) } else { Ok(()) }
+    pub fn unlocked(&self, container: u32) -> Result<(), Refusal> {
+        if self.locked(container) {
+            Err(Status::NoPrivilege
+                .because(format!("dprc.{container} or a container around it is locked")))
+        } else {
+            Ok(())
+        }
     }
 
     /// The objects right in a container, in the order of their list.
@@ -148,7 +163,7 @@ impl State {
     ///
     /// # Errors
     /// [`Status::NoResource`] where there is no such object.
-    pub fn relocate(&mut self, id: ObjectId, to: u32) -> Result<(), Status> {
+    pub fn relocate(&mut self, id: ObjectId, to: u32) -> Result<(), Refusal> {
         let object = self.object_mut(id)?;
         let from = std::mem::replace(&mut object.container, to);
         self.leave(id, from);
@@ -168,14 +183,21 @@ impl State {
 /// # Errors
 /// [`Status::NoPrivilege`] for what another container made, or in a locked
 /// container; [`Status::NoResource`] for what is not there.
-pub(crate) fn destroy_object(state: &mut State, call: &Call, id: ObjectId) -> Result<(), Status> {
+pub(crate) fn destroy_object(state: &mut State, call: &Call, id: ObjectId) -> Result<(), Refusal> {
     if call.object.kind != ObjectType::Dprc || id.kind == ObjectType::Dprc {
-        return Err(Status::UnsupportedOperation);
+        return Err(Status::UnsupportedOperation.because(format!(
+            "a {} does not destroy a {} with this command",
+            call.object.kind, id.kind
+        )));
     }
     let object = state.object(id)?;
     let (creator, container) = (object.creator, object.container);
     if creator != call.object.id || !state.reaches(creator, id) {
-        return Err(Status::NoPrivilege);
+        let reason = match creator {
+            NOBODY => format!("the container that made {id} is gone"),
+            creator => format!("dprc.{creator} made {id}, and this is {}", call.object),
+        };
+        return Err(Status::NoPrivilege.because(reason));
     }
     state.unlocked(container)?;
     state.remove(id)
@@ -191,10 +213,12 @@ pub(crate) fn create_container(
     state: &mut State,
     parent: u32,
     request: &dprc::CreateContainer,
-) -> Result<u32, Status> {
+) -> Result<u32, Refusal> {
     state.unlocked(parent)?;
     if state.body::<Container>(parent)?.options & option::SPAWN == 0 {
-        return Err(Status::ConfigurationError);
+        return Err(
+            Status::ConfigurationError.because(format!("dprc.{parent} lacks the option SPAWN"))
+        );
     }
     let child = state.create::<Container>(None, parent, parent, request)?;
     state.object_mut(name(child))?.label = request.label;
@@ -209,7 +233,7 @@ pub(crate) fn create_container(
 /// [`Status::NoResource`] where there is no such container,
 /// [`Status::NoPrivilege`] where it is not a child of `parent`, or `parent` is
 /// locked.
-pub(crate) fn destroy_container(state: &mut State, parent: u32, child: u32) -> Result<(), Status> {
+pub(crate) fn destroy_container(state: &mut State, parent: u32, child: u32) -> Result<(), Refusal> {
     check_child(state, parent, child)?;
     state.unlocked(parent)?;
     demolish(state, child, parent);
@@ -241,7 +265,7 @@ fn demolish(state: &mut State, container: u32, heir: u32) {
     state.raise(name(heir), 0, event::CONTAINER_DESTROYED);
 }
 
-fn evict(state: &mut State, id: ObjectId, heir: u32) -> Result<(), Status> {
+fn evict(state: &mut State, id: ObjectId, heir: u32) -> Result<(), Refusal> {
     state.object_mut(id)?.plugged = false;
     state.relocate(id, heir)
 }
@@ -256,7 +280,7 @@ pub(crate) fn set_locked(
     parent: u32,
     child: u32,
     locked: bool,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     check_child(state, parent, child)?;
     state.unlocked(parent)?;
     state.body_mut::<Container>(child)?.locked = locked;
@@ -274,10 +298,11 @@ pub(crate) fn reset(
     container: u32,
     target: u32,
     recursive: bool,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     state.object(name(target))?;
     if !state.within(target, container) {
-        return Err(Status::NoPrivilege);
+        return Err(Status::NoPrivilege
+            .because(format!("dprc.{target} is not dprc.{container} or below it")));
     }
     reset_members(state, target, recursive);
     Ok(())
@@ -304,8 +329,12 @@ fn reset_members(state: &mut State, container: u32, recursive: bool) {
 /// # Errors
 /// [`Status::NoResource`] where there is none, [`Status::NoPrivilege`] where it
 /// is another's.
-pub(crate) fn check_child(state: &State, parent: u32, child: u32) -> Result<(), Status> {
-    if state.object(name(child))?.container == parent { Ok(()) } else { Err(Status::NoPrivilege) }
+pub(crate) fn check_child(state: &State, parent: u32, child: u32) -> Result<(), Refusal> {
+    if state.object(name(child))?.container == parent {
+        Ok(())
+    } else {
+        Err(Status::NoPrivilege.because(format!("dprc.{child} is no child of dprc.{parent}")))
+    }
 }
 
 /// Gives an object a name.
@@ -318,9 +347,9 @@ pub(crate) fn set_label(
     container: u32,
     id: ObjectId,
     label: Label,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     if !state.reaches(container, id) {
-        return Err(Status::NoResource);
+        return Err(Status::NoResource.because(state.out_of_reach(container, id)));
     }
     state.object_mut(id)?.label = label;
     Ok(())
@@ -338,7 +367,7 @@ const ROOT_OPTIONS: u32 =
 pub(crate) fn create_root(
     state: &mut State,
     request: &dprc::CreateContainer,
-) -> Result<u32, Status> {
+) -> Result<u32, Refusal> {
     let request =
         dprc::CreateContainer { options: request.options | ROOT_OPTIONS, ..request.clone() };
     state.create::<Container>(Some(ROOT), MC_CONTAINER, MC_CONTAINER, &request)
@@ -349,9 +378,10 @@ pub(crate) fn create_root(
 ///
 /// # Errors
 /// [`Status::NoPrivilege`].
-pub(crate) fn check_irq_privilege(state: &State, call: &Call) -> Result<(), Status> {
+pub(crate) fn check_irq_privilege(state: &State, call: &Call) -> Result<(), Refusal> {
     if state.body::<Container>(call.portal_container)?.options & option::IRQ_CFG == 0 {
-        return Err(Status::NoPrivilege);
+        return Err(Status::NoPrivilege
+            .because(format!("dprc.{} lacks the option IRQ_CFG", call.portal_container)));
     }
     Ok(())
 }

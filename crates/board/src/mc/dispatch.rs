@@ -8,7 +8,9 @@ use super::{
     dpmng, families,
     family::Functions,
 };
-use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Wire, common, dprc::option};
+use crate::mc::refusal::{Because, Refusal};
+use mc_abi::{InWords, Message, ObjectId, ObjectType, Params, Status, Wire, common, dprc::option};
+use std::borrow::Cow;
 
 /// What became of a message, with the words for a trace.
 pub(crate) struct Executed {
@@ -17,6 +19,8 @@ pub(crate) struct Executed {
     pub object: Option<ObjectId>,
     pub command: Option<String>,
     pub reply: Option<String>,
+    /// Why it was refused.
+    pub reason: Option<Cow<'static, str>>,
 }
 
 /// Executes a message that came through a portal of `portal_container`.
@@ -29,16 +33,18 @@ pub(crate) fn execute(
     let mut object = None;
     let (text, outcome) = match portal_container {
         // A portal that belongs to nobody has no authority.
-        None => (None, Err(Status::AuthenticationError)),
+        None => {
+            (None, Err(Status::AuthenticationError.because("the portal belongs to no container")))
+        }
         Some(container) => route(state, container, message, traced, &mut object),
     };
     state.program();
     let answer = call::answer_message(message, &outcome);
-    let (status, reply) = match outcome {
-        Ok(answer) => (Status::Ok, answer.text),
-        Err(status) => (status, None),
+    let (status, reply, reason) = match outcome {
+        Ok(answer) => (Status::Ok, answer.text, None),
+        Err(refusal) => (refusal.status, None, Some(refusal.reason)),
     };
-    Executed { answer, status, object, command: text, reply }
+    Executed { answer, status, object, command: text, reply, reason }
 }
 
 fn route(
@@ -69,9 +75,13 @@ fn route(
             *object = Some(id);
             call.object = id;
         }
-        _ => {
+        unreachable => {
             let text = traced.then(|| format!("command {number:#05x}"));
-            return (text, Err(Status::AuthenticationError));
+            let reason = match unreachable {
+                Some(id) => state.out_of_reach(container, id),
+                None => format!("token {:#x} stands for no open object", token.0),
+            };
+            return (text, Err(Status::AuthenticationError.because(reason)));
         }
     }
     if number == common::CLOSE {
@@ -90,7 +100,11 @@ fn route(
         .or_else(|| common_command(state, &call, functions, number, &message.params))
         .unwrap_or_else(|| {
             let text = traced.then(|| format!("command {number:#05x}"));
-            (text, Err(Status::UnsupportedOperation))
+            (
+                text,
+                Err(Status::UnsupportedOperation
+                    .because(format!("a {} has no command {number:#05x}", call.object.kind))),
+            )
         })
 }
 
@@ -110,24 +124,32 @@ fn open(
 ) -> Outcome {
     let id = match common::Open::decode(params, call.version) {
         Ok(open) => ObjectId::new(kind, open.id),
-        Err(_) => return (None, Err(Status::ConfigurationError)),
+        Err(error) => {
+            return (
+                call.traced.then(|| format!("Open {kind}")),
+                Err(Status::ConfigurationError.because(error.to_string())),
+            );
+        }
     };
     *object = Some(id);
     let exists =
         state.objects.contains_key(&id) || id == containers::name(containers::MC_CONTAINER);
-    let outcome = if exists { Ok(()) } else { Err(Status::NoResource) }.and_then(|()| {
-        if !state.reaches(call.portal_container, id) {
-            return Err(Status::AuthenticationError);
+    let outcome = match exists {
+        false => Err(Status::NoResource.because(format!("there is no {id}"))),
+        true if !state.reaches(call.portal_container, id) => {
+            let reason = state.out_of_reach(call.portal_container, id);
+            Err(Status::AuthenticationError.because(reason))
         }
-        let token = state.sessions.open(id, call.portal_container)?;
-        let text = call.traced.then(|| format!("token {:#x}", token.0));
-        Ok(Answer { params: Params::ZERO, token: Some(token), text })
-    });
+        true => state.sessions.open(id, call.portal_container).map(|token| {
+            let text = call.traced.then(|| format!("token {:#x}", token.0));
+            Answer { params: Params::ZERO, token: Some(token), text }
+        }),
+    };
     (call.traced.then(|| "Open".into()), outcome)
 }
 
 fn api_version(call: &Call, kind: ObjectType) -> Outcome {
-    let text = call.traced.then(|| format!("{kind} GetApiVersion"));
+    let text = call.traced.then(|| format!("GetApiVersion {kind}"));
     let (major, minor) = families::version(kind);
     (text, call.answer(&common::ApiVersion { major, minor }))
 }
@@ -142,20 +164,24 @@ fn create(state: &mut State, call: &Call, kind: ObjectType, params: &Params) -> 
         // Containers have a create command of their own; the number that they
         // would have in this block of commands has no known parameters.
         if call.object.kind != ObjectType::Dprc || kind == ObjectType::Dprc {
-            return Err(Status::UnsupportedOperation);
+            return Err(Status::UnsupportedOperation
+                .because(format!("{} does not create a {kind} with this command", call.object)));
         }
         if call.object == containers::name(MC_CONTAINER) {
-            return Err(Status::NoPrivilege);
+            return Err(
+                Status::NoPrivilege.because("the container of the MC itself takes no objects")
+            );
         }
         let portal = state.body::<Container>(call.portal_container)?;
         if portal.options & option::OBJ_CREATE == 0 {
-            return Err(Status::NoPrivilege);
+            return Err(Status::NoPrivilege
+                .because(format!("dprc.{} lacks the option OBJ_CREATE", call.portal_container)));
         }
         state.unlocked(call.object.id)
     };
     match allowed() {
         Ok(()) => families::create(state, call, kind, params, call.object.id),
-        Err(status) => (call.traced.then(|| format!("{kind} Create")), Err(status)),
+        Err(status) => (call.traced.then(|| format!("Create {kind}")), Err(status)),
     }
 }
 
@@ -166,7 +192,10 @@ fn destroy(state: &mut State, call: &Call, kind: ObjectType, params: &Params) ->
             let text = call.traced.then(|| format!("Destroy {id}"));
             (text, containers::destroy_object(state, call, id).map(|()| Answer::DONE))
         }
-        Err(_) => (None, Err(Status::ConfigurationError)),
+        Err(error) => (
+            call.traced.then(|| format!("Destroy {kind}")),
+            Err(Status::ConfigurationError.because(error.to_string())),
+        ),
     }
 }
 
@@ -179,7 +208,7 @@ fn common_command(
     params: &Params,
 ) -> Option<Outcome> {
     let command = common::Command::decode(number, call.version, params).ok()?;
-    let text = call.traced.then(|| format!("{command:?}"));
+    let text = call.traced.then(|| command.words(call.object.kind).to_string());
     Some((text, run_common(state, call, functions, &command)))
 }
 
@@ -188,7 +217,7 @@ fn run_common(
     call: &Call,
     functions: &Functions,
     command: &common::Command,
-) -> Result<Answer, Status> {
+) -> Result<Answer, Refusal> {
     use common::Command;
     let id = call.object;
     match command {
@@ -196,7 +225,10 @@ fn run_common(
         Command::Disable(_) => switch(state, id, functions, false),
         Command::IsEnabled(request) => {
             let enabled = state.object_mut(id)?.body.enabled().copied();
-            let enabled = enabled.ok_or(Status::UnsupportedOperation)?;
+            let enabled = enabled.ok_or_else(|| {
+                Status::UnsupportedOperation
+                    .because(format!("a {} is not switched on and off", id.kind))
+            })?;
             call.reply(request, common::IsEnabledReply { enabled })
         }
         Command::Reset(_) => {
@@ -250,8 +282,10 @@ fn switch(
     id: ObjectId,
     functions: &Functions,
     on: bool,
-) -> Result<Answer, Status> {
-    let switch = state.object_mut(id)?.body.enabled().ok_or(Status::UnsupportedOperation)?;
+) -> Result<Answer, Refusal> {
+    let switch = state.object_mut(id)?.body.enabled().ok_or_else(|| {
+        Status::UnsupportedOperation.because(format!("a {} is not switched on and off", id.kind))
+    })?;
     *switch = on;
     (functions.switched)(state, id.id, on);
     Ok(Answer::DONE)

@@ -4,6 +4,7 @@
 
 use super::{Answer, Body, Call, Family, State};
 use crate::dpl::{Fields, Properties, Writing};
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use mc_abi::{
     ObjectType, Status,
     dpaiop::{self, Command},
@@ -35,17 +36,20 @@ impl Family for Tile {
         _id: u32,
         _container: u32,
         request: &dpaiop::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         if request.aiop_id >= state.config.soc.aiop_tiles {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError.because(format!(
+                "the {} has no AIOP tile {}",
+                state.config.soc.name, request.aiop_id
+            )));
         }
         if state.has_any(ObjectType::Dpaiop) {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource.because("the tile has its object already"));
         }
         Ok(Self { id: request.aiop_id, resetable: 1, clock: 0 })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let now = milliseconds(state);
         let tile = state.body_mut::<Self>(call.object.id)?;
         match command {
@@ -65,14 +69,14 @@ impl Family for Tile {
                 tile.resetable = set.resetable;
                 Ok(Answer::DONE)
             }
-            Command::SetResetable(_) => Err(Status::ConfigurationError),
+            Command::SetResetable(_) => Err(Status::ConfigurationError.because("it is 0 or 1")),
             Command::GetResetable(get) => {
                 call.reply(get, dpaiop::GetResetableReply { resetable: tile.resetable })
             }
             // No program runs, so that none has a service layer; an object is
             // made through the container's token, never through the object's.
             Command::Load(_) | Command::Run(_) | Command::GetSlVersion(_) | Command::Create(_) => {
-                Err(Status::UnsupportedOperation)
+                Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED))
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use super::{Answer, Body, Call, Family, Object, State};
 use crate::dpl::{Fields, Properties, Writing};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
 use crate::{
     fabric::Pass,
     qbman::{Hysteresis, PoolConfig, PoolMessage},
@@ -31,7 +32,7 @@ impl Family for BufferPool {
         _id: u32,
         _container: u32,
         _request: &dpbp::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let bpid = state.pools.bp.take()? as u16;
         Ok(Self { bpid, enabled: false, notifications: Default::default() })
     }
@@ -40,7 +41,7 @@ impl Family for BufferPool {
         state.fabric.qbman().configure_pool(self.bpid.into(), None, &mut state.pass);
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         let pool = state.body_mut::<Self>(id)?;
         match command {
@@ -66,7 +67,7 @@ impl Family for BufferPool {
                 call.reply(get, dpbp::GetFreeBufferCountReply { count })
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => Err(Status::UnsupportedOperation),
+            Command::Create(_) => Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER)),
         }
     }
 

@@ -2,11 +2,13 @@
 //! Communication interfaces between two software contexts.
 
 use super::{
-    Answer, Body, Call, Endpoint, Family, State,
+    Answer, Body, Call, Endpoint, Family, Object, State,
     opr::OrderRestoration,
     queue::{RxQueue, RxQueueChange},
 };
 use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
+use crate::{fabric::Pass, qbman::QueueConfig};
 use mc_abi::{
     ObjectId, ObjectType, Status,
     dpci::{self, Command},
@@ -44,9 +46,10 @@ impl Family for CommunicationInterface {
         _id: u32,
         _container: u32,
         request: &dpci::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         if !(1..=MAX_PRIORITIES).contains(&request.num_of_priorities) {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError
+                .because(format!("it has 1 to {MAX_PRIORITIES} priorities")));
         }
         let count = usize::from(request.num_of_priorities);
         let opr = if request.options & HAS_OPR == 0 {
@@ -60,7 +63,24 @@ impl Family for CommunicationInterface {
         Ok(Self { queues, opr, enabled: false, up: false })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn destroy(self, state: &mut State, _id: u32) {
+        self.withdraw(state);
+    }
+
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // What the queues lead to stays behind in another isolation context, and
+        // the peer sends from another one than before.
+        if let Ok(interface) = state.body_mut::<Self>(id) {
+            for queue in &mut interface.queues {
+                queue.destination = Default::default();
+            }
+        }
+        if let Some(peer) = peer(state, id) {
+            state.touch(endpoint(peer).object);
+        }
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         match command {
             Command::GetAttributes(get) => {
@@ -87,7 +107,10 @@ impl Family for CommunicationInterface {
             Command::GetRxQueue(get) => {
                 let queues = &state.body::<Self>(id)?.queues;
                 let queue = queues.get(usize::from(get.priority));
-                let queue = queue.ok_or(Status::ConfigurationError)?;
+                let queue = queue.ok_or_else(|| {
+                    Status::ConfigurationError
+                        .because(format!("there is no queue of priority {}", get.priority))
+                })?;
                 let reply = dpci::GetRxQueueReply {
                     destination: queue.destination,
                     user_ctx: queue.user_ctx,
@@ -112,7 +135,7 @@ impl Family for CommunicationInterface {
                 call.reply(get, reply)
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => Err(Status::UnsupportedOperation),
+            Command::Create(_) => Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER)),
         }
     }
 
@@ -121,6 +144,11 @@ impl Family for CommunicationInterface {
         interface.enabled = false;
         interface.queues.iter_mut().for_each(RxQueue::reset);
         interface.opr.reset();
+        // Frames of before are nobody's business any more.
+        let fqids: Vec<u32> = interface.queues.iter().map(|queue| queue.fqid).collect();
+        for fqid in fqids {
+            state.fabric.qbman().configure_queue(fqid, None, &mut state.pass);
+        }
         tell_link(state, id);
     }
 
@@ -149,13 +177,45 @@ impl Body for CommunicationInterface {
     fn interfaces(&self) -> u16 {
         1
     }
+
+    /// Its queues are those that the peer enqueues to, while the link is up.
+    fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
+        let qbman = state.fabric.qbman();
+        self.opr.program(qbman, icid);
+        let end = endpoint(object.id.id);
+        let sender = state.peer(end).filter(|_| state.link_up(end)).and_then(|peer| {
+            let container = state.object(peer.object).ok()?.container;
+            state.icid(container)
+        });
+        for (index, queue) in (0..).zip(&self.queues) {
+            let consumer = state.consumer(object.id, queue.destination);
+            let config = QueueConfig {
+                peer: sender,
+                context: queue.user_ctx,
+                hold_active: queue.order_preservation,
+                order: self.opr.record(index),
+                ..QueueConfig::new(icid, consumer)
+            };
+            qbman.configure_queue(queue.fqid, Some(config), pass);
+        }
+    }
+}
+
+impl CommunicationInterface {
+    fn withdraw(&self, state: &mut State) {
+        let qbman = state.fabric.qbman();
+        for queue in &self.queues {
+            qbman.configure_queue(queue.fqid, None, &mut state.pass);
+        }
+        self.opr.withdraw(qbman);
+    }
 }
 
 fn set_rx_queue(
     state: &mut State,
     object: ObjectId,
     set: &dpci::SetRxQueue,
-) -> Result<Answer, Status> {
+) -> Result<Answer, Refusal> {
     let (options, order) = (set.options, set.order_preservation);
     let change =
         RxQueueChange::check(state, object, options, set.destination, set.user_ctx, order)?;
@@ -164,7 +224,12 @@ fn set_rx_queue(
         queues.iter_mut().for_each(|queue| queue.apply(&change));
     } else {
         let queue = queues.get_mut(usize::from(set.priority));
-        queue.ok_or(Status::ConfigurationError)?.apply(&change);
+        queue
+            .ok_or_else(|| {
+                Status::ConfigurationError
+                    .because(format!("there is no queue of priority {}", set.priority))
+            })?
+            .apply(&change);
     }
     Ok(Answer::DONE)
 }
@@ -261,6 +326,35 @@ mod tests {
         mc.close(first).expect("closed");
         mc.destroy(one).expect("destroyed");
         mc.assert_pools_full();
+    }
+
+    /// A portal of the one's container enqueues to the other's queue, and to no
+    /// queue before both ends are on.
+    #[test]
+    fn what_one_end_sends_arrives_at_the_other() {
+        let mut mc = TestMc::new();
+        let (one, first) = mc.make(&create(1));
+        let (child, child_token) = mc.make_container();
+        let two = mc.create_in(child_token, &create(1)).expect("another one");
+        let second = mc.try_open(child, two).expect("open");
+        mc.connect((one, 0), (two, 0)).expect("connected");
+        let fqid = mc.call(first, &dpci::GetTxQueue { priority: 0 }).expect("tx").fqid;
+        let send = |mc: &mut TestMc, icid| {
+            let fd = qbman_abi::Fd { address: 0x1234, length_word: 4, ..Default::default() };
+            mc.state.fabric.clone().qbman().enqueue_as(icid, fqid, &fd, &mut mc.state.pass)
+        };
+        let icid = mc.icid();
+        assert!(!send(&mut mc, icid), "the link is down");
+        mc.call(first, &common::Enable {}).expect("on");
+        mc.call_from(child, second, &common::Enable {}).expect("on");
+        assert!(send(&mut mc, icid));
+        assert!(!send(&mut mc, icid + 7), "nobody else");
+        let received = mc.state.fabric.qbman().dequeue(fqid).expect("it arrives");
+        assert_eq!((received.address, received.length()), (0x1234, 4));
+        assert!(send(&mut mc, icid));
+        mc.call_from(child, second, &common::Reset {}).expect("reset");
+        assert_eq!(mc.state.fabric.qbman().dequeue(fqid), None);
+        assert!(!send(&mut mc, icid), "the link is down again");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::{Answer, Body, Call, Family, Object, State, family::Channel, queue};
 use crate::dpl::{Fields, Properties, Writing};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
 use crate::{
     fabric::Pass,
     qbman::{ChannelConfig, NotificationConfig},
@@ -22,7 +23,7 @@ pub(crate) struct Concentrator {
     notification: Option<Notification>,
 }
 
-/// Who is told that frames wait in the channel.
+/// Who is notified that frames wait in the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Notification {
     pub dpio: u32,
@@ -40,10 +41,11 @@ impl Family for Concentrator {
         _id: u32,
         _container: u32,
         request: &dpcon::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let num_priorities = request.num_priorities;
         if !(1..=queue::MAX_PRIORITIES).contains(&num_priorities) {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError
+                .because(format!("it has 1 to {} priorities", queue::MAX_PRIORITIES)));
         }
         let channel = channels(state, num_priorities).take()?;
         Ok(Self { channel, num_priorities, enabled: false, notification: None })
@@ -53,7 +55,7 @@ impl Family for Concentrator {
         state.fabric.qbman().configure_channel(self.channel, None, &mut state.pass);
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         match command {
             Command::GetAttributes(get) => {
@@ -71,7 +73,7 @@ impl Family for Concentrator {
                 Ok(Answer::DONE)
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => Err(Status::UnsupportedOperation),
+            Command::Create(_) => Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER)),
         }
     }
 
@@ -113,23 +115,25 @@ fn channels(state: &mut State, num_priorities: u8) -> &mut super::pools::Pool {
     }
 }
 
-/// What a command asks to be told. The portal must have a notification channel
+/// The notifications that a command asks for. The portal must have a notification channel
 /// of its own, and the priority must be one of that channel.
 fn notification(
     state: &State,
     concentrator: ObjectId,
     set: &dpcon::SetNotification,
-) -> Result<Option<Notification>, Status> {
+) -> Result<Option<Notification>, Refusal> {
     if set.dpio_id == dpcon::NO_DPIO {
         return Ok(None);
     }
     let portal = ObjectId::new(ObjectType::Dpio, set.dpio_id);
     if !state.is_beside(concentrator, portal) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because(format!("{portal} is not in the container of {concentrator}")));
     }
     let channel = state.object(portal)?.body.channel();
     if channel.is_none_or(|channel| set.priority >= channel.priorities) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because(format!("{portal} has no notification channel, or fewer priorities")));
     }
     let (dpio, priority, user_ctx) = (set.dpio_id, set.priority, set.user_ctx);
     Ok(Some(Notification { dpio, priority, user_ctx }))

@@ -7,6 +7,7 @@
 
 use super::{Answer, Body, Call, Family, State, containers};
 use crate::dpl::{Fields, Properties, Writing};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
 use mc_abi::{
     Label, ObjectId, ObjectType, Status,
     dpdbg::{self, Command},
@@ -42,17 +43,17 @@ impl Family for DebugInterface {
         _id: u32,
         container: u32,
         _request: &dpdbg::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         if container != containers::ROOT {
-            return Err(Status::NoPrivilege);
+            return Err(Status::NoPrivilege.because("only the root container has one"));
         }
         if state.has_any(ObjectType::Dpdbg) {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource.because("there is one already"));
         }
         Ok(Self::default())
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         match command {
             Command::GetAttributes(get) => call.reply(get, dpdbg::GetAttributesReply { id }),
@@ -67,17 +68,23 @@ impl Family for DebugInterface {
             Command::SetCtluProfilingCounters(set) => {
                 let profiled = &mut state.body_mut::<Self>(id)?.profiled;
                 let classifier = profiled.get_mut(usize::from(set.ctlu_type));
-                *classifier.ok_or(Status::ConfigurationError)? = set.enable;
+                *classifier.ok_or_else(|| {
+                    Status::ConfigurationError
+                        .because(format!("there is no classifier {}", set.ctlu_type))
+                })? = set.enable;
                 Ok(Answer::DONE)
             }
             Command::GetCtluProfilingCounters(get) => {
                 let profiled = &state.body::<Self>(id)?.profiled;
-                profiled.get(usize::from(get.ctlu_type)).ok_or(Status::ConfigurationError)?;
+                profiled.get(usize::from(get.ctlu_type)).ok_or_else(|| {
+                    Status::ConfigurationError
+                        .because(format!("there is no classifier {}", get.ctlu_type))
+                })?;
                 // No frame is ever classified.
                 call.reply(get, Default::default())
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => Err(Status::UnsupportedOperation),
+            Command::Create(_) => Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER)),
         }
     }
 
@@ -93,17 +100,21 @@ impl Body for DebugInterface {}
 impl Settings {
     /// Changes a setting. An out-of-range level is refused, not clamped (board
     /// observation); the others are taken to do the same.
-    fn set(&mut self, name: &Label, value: u32) -> Result<(), Status> {
+    fn set(&mut self, name: &Label, value: u32) -> Result<(), Refusal> {
         let (setting, most) = match name.as_bytes() {
             b"console" => (&mut self.console, 1),
             b"log_mode" => (&mut self.log_mode, 1),
             b"timestamp" => (&mut self.timestamp, 1),
             b"log_level" => (&mut self.log_level, 5),
             b"uart_id" => (&mut self.uart_id, 4),
-            _ => return Err(Status::ConfigurationError),
+            _ => {
+                return Err(
+                    Status::ConfigurationError.because(format!("there is no setting {name}"))
+                );
+            }
         };
         if value > most {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError.because(format!("{name} is at most {most}")));
         }
         *setting = value;
         Ok(())
@@ -111,14 +122,15 @@ impl Settings {
 }
 
 /// Traces what the MC knows of an object, or how much it keeps in memory.
-fn write_dump(state: &State, dump: &dpdbg::Dump) -> Result<(), Status> {
+fn write_dump(state: &State, dump: &dpdbg::Dump) -> Result<(), Refusal> {
     if dump.kind.as_bytes() == b"mem" {
         tracing::info!(objects = state.objects.len(), "dump of the MC's memory");
         return Ok(());
     }
     let name = std::str::from_utf8(dump.kind.as_bytes());
-    let kind: ObjectType =
-        name.ok().and_then(|name| name.parse().ok()).ok_or(Status::ConfigurationError)?;
+    let kind: ObjectType = name.ok().and_then(|name| name.parse().ok()).ok_or_else(|| {
+        Status::ConfigurationError.because(format!("{} is no family of objects", dump.kind))
+    })?;
     let object = state.object(ObjectId::new(kind, dump.id))?;
     tracing::info!(?object, "dump of an object");
     Ok(())

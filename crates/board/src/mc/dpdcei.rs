@@ -6,6 +6,7 @@ use super::{
     queue::{self, RxQueue, RxQueueChange},
 };
 use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
 use mc_abi::{
     Status,
     dpdcei::{self, Command},
@@ -31,17 +32,21 @@ impl Family for CompressionInterface {
         _id: u32,
         _container: u32,
         request: &dpdcei::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let priorities = 1..=queue::MAX_PRIORITIES;
         if request.engine > 1 || !priorities.contains(&request.priority) {
-            return Err(Status::ConfigurationError);
+            return Err(
+                Status::ConfigurationError.because("the engine is 0 or 1, the priority 1 to 8")
+            );
         }
         let fqids = state.pools.fq.take_many(2)?;
-        let [rx, tx] = fqids[..] else { return Err(Status::NoResource) };
+        let [rx, tx] = fqids[..] else {
+            return Err(Status::NoResource.because("it needs two frame queues"));
+        };
         Ok(Self { engine: request.engine, rx: RxQueue::new(rx), tx, enabled: false })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         let interface = state.body::<Self>(id)?;
         match command {
@@ -74,7 +79,7 @@ impl Family for CompressionInterface {
                 call.reply(get, dpdcei::GetTxQueueReply { fqid: interface.tx })
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => Err(Status::UnsupportedOperation),
+            Command::Create(_) => Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER)),
         }
     }
 

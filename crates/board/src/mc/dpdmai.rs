@@ -2,10 +2,16 @@
 //! Interfaces to the DMA engine (qDMA).
 
 use super::{
-    Answer, Body, Call, Family, State,
+    Answer, Body, Call, Family, Object, State,
     queue::{self, RxQueue, RxQueueChange},
 };
 use crate::dpl::{self, Fields, Properties, Symbol, Writing, symbol};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
+use crate::{
+    fabric::{Engine, Pass},
+    qbman::{Consumer, QueueConfig},
+    qdma::{DmaConfig, DmaPair},
+};
 use mc_abi::{
     ObjectId, Status,
     dpdmai::{self, Command, CongestionNotificationReply},
@@ -50,13 +56,18 @@ impl Family for DmaInterface {
         _id: u32,
         _container: u32,
         request: &dpdmai::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let num_priorities = count_priorities(request.priorities)?;
         let num_queues = match request.num_queues {
             0 => DEFAULT_QUEUES,
             // As many as the chip has cores (MC 10.8 release notes).
             count if count <= state.config.soc.cores => count,
-            _ => return Err(Status::ConfigurationError),
+            _ => {
+                return Err(Status::ConfigurationError.because(format!(
+                    "there are at most as many queues as cores: {}",
+                    state.config.soc.cores
+                )));
+            }
         };
         let queues = usize::from(num_queues) * usize::from(num_priorities);
         let per_priority = request.options & dpdmai::OPT_CG_PER_PRIORITY != 0;
@@ -75,7 +86,20 @@ impl Family for DmaInterface {
         })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn destroy(self, state: &mut State, id: u32) {
+        self.withdraw(state, id);
+    }
+
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // What the queues lead to stays behind in another isolation context.
+        if let Ok(interface) = state.body_mut::<Self>(id) {
+            for queue in &mut interface.rx {
+                queue.destination = Default::default();
+            }
+        }
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         if let Command::SetRxQueue(set) = command {
             return set_rx_queue(state, call.object, set);
@@ -93,7 +117,12 @@ impl Family for DmaInterface {
             }
             Command::GetRxQueue(get) => {
                 let index = interface.index(get.priority, get.queue_idx)?;
-                let queue = interface.rx.get(index).ok_or(Status::ConfigurationError)?;
+                let queue = interface.rx.get(index).ok_or_else(|| {
+                    Status::ConfigurationError.because(format!(
+                        "there is no queue {} of priority {}",
+                        get.queue_idx, get.priority
+                    ))
+                })?;
                 let reply = dpdmai::GetRxQueueReply {
                     destination: queue.destination,
                     user_ctx: queue.user_ctx,
@@ -103,7 +132,12 @@ impl Family for DmaInterface {
             }
             Command::GetTxQueue(get) => {
                 let index = interface.index(get.priority, get.queue_idx)?;
-                let fqid = *interface.tx.get(index).ok_or(Status::ConfigurationError)?;
+                let fqid = *interface.tx.get(index).ok_or_else(|| {
+                    Status::ConfigurationError.because(format!(
+                        "there is no queue {} of priority {}",
+                        get.queue_idx, get.priority
+                    ))
+                })?;
                 call.reply(get, dpdmai::GetTxQueueReply { fqid })
             }
             Command::SetRxCongestionNotification(set) => {
@@ -118,17 +152,23 @@ impl Family for DmaInterface {
             }
             Command::GetRxCongestionNotification(get) => {
                 let index = group(interface.options, get.priority);
-                let group = interface.rx_groups.get(index).ok_or(Status::ConfigurationError)?;
+                let group = interface.rx_groups.get(index).ok_or_else(|| {
+                    Status::ConfigurationError.because("it was made without congestion groups")
+                })?;
                 call.reply(get, group.set.clone())
             }
             Command::GetTxCongestionNotification(get) => {
                 let index = group(interface.options, get.priority);
-                let group = interface.tx_groups.get(index).ok_or(Status::ConfigurationError)?;
+                let group = interface.tx_groups.get(index).ok_or_else(|| {
+                    Status::ConfigurationError.because("it was made without congestion groups")
+                })?;
                 call.reply(get, group.set.clone())
             }
             // The first one is above; an object is made through the container's
             // token, never through the object's.
-            Command::SetRxQueue(_) | Command::Create(_) => Err(Status::UnsupportedOperation),
+            Command::SetRxQueue(_) | Command::Create(_) => {
+                Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER))
+            }
         }
     }
 
@@ -139,33 +179,76 @@ impl Family for DmaInterface {
         for group in interface.rx_groups.iter_mut().chain(&mut interface.tx_groups) {
             group.set = Default::default();
         }
+        // Requests of before are nobody's business any more.
+        for fqid in interface.fqids() {
+            state.fabric.qbman().configure_queue(fqid, None, &mut state.pass);
+        }
     }
 }
 
 impl Body for DmaInterface {
+    fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
+        let (id, qbman) = (object.id, state.fabric.qbman());
+        for queue in &self.rx {
+            let consumer = state.consumer(id, queue.destination);
+            let config =
+                QueueConfig { context: queue.user_ctx, ..QueueConfig::new(icid, consumer) };
+            qbman.configure_queue(queue.fqid, Some(config), pass);
+        }
+        for fqid in &self.tx {
+            let consumer = Consumer::Engine(Engine::Dma(id.id));
+            qbman.configure_queue(*fqid, Some(QueueConfig::new(icid, consumer)), pass);
+        }
+        let pair = |(requests, answers): (&u32, &RxQueue)| DmaPair {
+            requests: *requests,
+            answers: answers.fqid,
+        };
+        let pairs = self.tx.iter().zip(&self.rx).map(pair).collect();
+        let config = DmaConfig { icid, enabled: self.enabled, pairs };
+        state.fabric.qdma().configure(id.id, Some(config));
+        // What has waited for this is done now.
+        if self.enabled {
+            pass.wake(Engine::Dma(id.id));
+        }
+    }
+
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }
 }
 
 impl DmaInterface {
+    /// Numbers of all its queues.
+    fn fqids(&self) -> Vec<u32> {
+        self.rx.iter().map(|queue| queue.fqid).chain(self.tx.iter().copied()).collect()
+    }
+
+    fn withdraw(&self, state: &mut State, id: u32) {
+        state.fabric.qdma().configure(id, None);
+        for fqid in self.fqids() {
+            state.fabric.qbman().configure_queue(fqid, None, &mut state.pass);
+        }
+    }
+
     /// Where a queue stands in the lists.
-    fn index(&self, priority: u8, queue: u8) -> Result<usize, Status> {
+    fn index(&self, priority: u8, queue: u8) -> Result<usize, Refusal> {
         if priority < self.num_priorities && queue < self.num_queues {
             Ok(usize::from(priority) * usize::from(self.num_queues) + usize::from(queue))
         } else {
-            Err(Status::ConfigurationError)
+            Err(Status::ConfigurationError
+                .because(format!("there is no queue {queue} of priority {priority}")))
         }
     }
 }
 
 /// The priorities before the first 0; there must be one.
-fn count_priorities(priorities: [u8; 2]) -> Result<u8, Status> {
+fn count_priorities(priorities: [u8; 2]) -> Result<u8, Refusal> {
     let listed = priorities.iter().take_while(|p| **p != 0);
     match listed.clone().count() as u8 {
-        0 => Err(Status::ConfigurationError),
+        0 => Err(Status::ConfigurationError.because("there is no priority")),
         count if listed.into_iter().all(|p| *p <= queue::MAX_PRIORITIES) => Ok(count),
-        _ => Err(Status::ConfigurationError),
+        _ => Err(Status::ConfigurationError
+            .because(format!("a priority is 1 to {}", queue::MAX_PRIORITIES))),
     }
 }
 
@@ -173,7 +256,7 @@ fn set_rx_queue(
     state: &mut State,
     object: ObjectId,
     set: &dpdmai::SetRxQueue,
-) -> Result<Answer, Status> {
+) -> Result<Answer, Refusal> {
     // The queues of this family have no option for order.
     let options = set.options & 0x3;
     let change =
@@ -183,7 +266,16 @@ fn set_rx_queue(
         interface.rx.iter_mut().for_each(|queue| queue.apply(&change));
     } else {
         let index = interface.index(set.priority, set.queue_idx)?;
-        interface.rx.get_mut(index).ok_or(Status::ConfigurationError)?.apply(&change);
+        interface
+            .rx
+            .get_mut(index)
+            .ok_or_else(|| {
+                Status::ConfigurationError.because(format!(
+                    "there is no queue {} of priority {}",
+                    set.queue_idx, set.priority
+                ))
+            })?
+            .apply(&change);
     }
     Ok(Answer::DONE)
 }
@@ -197,14 +289,17 @@ fn set_congestion(
     groups: &mut [Group],
     options: u32,
     set: CongestionNotificationReply,
-) -> Result<Answer, Status> {
+) -> Result<Answer, Refusal> {
     let notification = &set.notification;
     let unknown_mode = notification.mode & !NOTIFICATION_MODES != 0;
     if notification.units > 1 || unknown_mode || !notification.message_iova.is_multiple_of(16) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because("unknown units or mode, or an address that is no multiple of 16"));
     }
     let group = groups.get_mut(group(options, set.priority));
-    group.ok_or(Status::ConfigurationError)?.set = set;
+    group
+        .ok_or_else(|| Status::ConfigurationError.because("it was made without congestion groups"))?
+        .set = set;
     Ok(Answer::DONE)
 }
 
@@ -277,6 +372,37 @@ mod tests {
         assert_eq!(mc.call(token, &rx).expect("rx").user_ctx, 7);
         mc.call(token, &common::Reset {}).expect("reset");
         assert_eq!(mc.call(token, &rx).expect("rx").user_ctx, 0);
+        mc.close(token).expect("closed");
+        mc.destroy(id).expect("destroyed");
+        mc.assert_pools_full();
+    }
+
+    /// A request as Linux builds it, through queues that are set up by commands.
+    #[test]
+    fn memory_is_copied_as_commands_have_set_it_up() {
+        use qbman_abi::{Fd, Format};
+        let mut mc = TestMc::new();
+        let (id, token) = mc.make(&create(1, [1, 2], 0));
+        let tx =
+            mc.call(token, &dpdmai::GetTxQueue { priority: 1, queue_idx: 0 }).expect("tx").fqid;
+        let rx =
+            mc.call(token, &dpdmai::GetRxQueue { priority: 1, queue_idx: 0 }).expect("rx").fqid;
+        let (fabric, icid) = (mc.state.fabric.clone(), mc.icid());
+        let entry = |address, length_word| Fd { address, length_word, ..Fd::default() };
+        let list = [entry(0x2000, 32), entry(0x3000, 5), entry(0x4000, 5)];
+        let list = list.map(|entry| entry.to_bytes()).concat();
+        fabric.memory().write(icid, 0x1000, &list).expect("memory");
+        fabric.memory().write(icid, 0x3000, b"bytes").expect("memory");
+        let request = Fd { address: 0x1000, ..Fd::default() }.with_layout(0, Format::List);
+        fabric.qbman().enqueue(tx, &request, &mut mc.state.pass).expect("room");
+        mc.run_engines();
+        assert_eq!(fabric.qbman().dequeue(rx), None, "it is off");
+        mc.call(token, &common::Enable {}).expect("on");
+        mc.run_engines();
+        assert_eq!(fabric.qbman().dequeue(rx), Some(request));
+        let mut copied = [0; 6];
+        fabric.memory().read(icid, 0x4000, &mut copied).expect("memory");
+        assert_eq!(&copied, b"bytes\0");
         mc.close(token).expect("closed");
         mc.destroy(id).expect("destroyed");
         mc.assert_pools_full();

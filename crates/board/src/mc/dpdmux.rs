@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Demultiplexers: one uplink (interface 0), shared by downlinks.
 //!
-//! What software sets up is kept, checked and given back; no frame meets it
-//! yet.
+//! What software sets up is kept, checked, given back, and written to the data
+//! plane, which moves the frames.
 
+mod dump;
 mod layout;
 mod rules;
 #[cfg(test)]
 mod tests;
 
 use super::{
-    Answer, Body, Call, Endpoint, Family, State,
+    Answer, Body, Call, Endpoint, Family, Object, State, connections,
     interfaces::{self, Bridge, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most, checked},
+    rules as keys,
+};
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
+use crate::{
+    fabric::Pass,
+    wriop::{DemuxAdmit, DemuxConfig, DemuxPortConfig},
 };
 use mc_abi::{
     ObjectId, ObjectType, Status,
@@ -20,8 +27,9 @@ use mc_abi::{
 };
 use rules::Rules;
 
-/// Most downlinks. What the chip has is not known; as many as a switch.
-const MAX_DOWNLINKS: u16 = 64;
+/// Most downlinks. What the chip has is not known; with the uplink as many
+/// interfaces as a switch has.
+const MAX_DOWNLINKS: u16 = 63;
 /// The uplink.
 const UPLINK: u16 = 0;
 
@@ -80,7 +88,7 @@ impl Family for Demultiplexer {
         _id: u32,
         _container: u32,
         request: &dpdmux::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let limits = limits(request)?;
         Ok(Self {
             enabled: true,
@@ -93,7 +101,11 @@ impl Family for Demultiplexer {
         })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn destroy(self, state: &mut State, id: u32) {
+        state.fabric.wriop().configure_demux(id, None);
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let end = |interface| Endpoint { object: call.object, interface };
         match command {
             Command::GetIrqStatus(get) => {
@@ -120,6 +132,24 @@ impl Family for Demultiplexer {
                 state.body_mut::<Self>(call.object.id)?.port(get.if_id)?;
                 let link = state.link(end(get.if_id));
                 call.reply(get, dpdmux::IfGetLinkStateReply { link })
+            }
+            Command::IfGetCounter(get) => {
+                state.body::<Self>(call.object.id)?.check_port(get.if_id)?;
+                at_most(get.kind, dpdmux::COUNTERS - 1)?;
+                let wriop = state.fabric.wriop();
+                let counter = wriop.demux_counter(call.object.id, get.if_id, get.kind);
+                call.reply(get, dpdmux::IfGetCounterReply { counter: counter.unwrap_or(0) })
+            }
+            Command::UlResetCounters(_) => {
+                state.fabric.wriop().reset_uplink_counters(call.object.id);
+                Ok(Answer::DONE)
+            }
+            Command::SetCustomKey(_)
+            | Command::AddCustomClsEntry(_)
+            | Command::RemoveCustomClsEntry(_) => custom(state, call, command),
+            Command::DumpTable(dump) => {
+                let num_entries = dump::dump(state, call.object, dump)?;
+                call.reply(dump, dpdmux::DumpTableReply { num_entries })
             }
             other => state.body_mut::<Self>(call.object.id)?.run(call, other),
         }
@@ -150,6 +180,30 @@ impl Family for Demultiplexer {
 }
 
 impl Body for Demultiplexer {
+    fn program(&self, state: &State, object: &Object, _icid: u16, _pass: &mut Pass) {
+        let ports = (0..).zip(&self.ports).map(|(interface, port)| {
+            let end = Endpoint { object: object.id, interface };
+            let peer = state.peer(end).filter(|_| state.link_up(end));
+            DemuxPortConfig {
+                peer: peer.and_then(connections::in_data_plane),
+                admit: match port.accepted_frames {
+                    0 => DemuxAdmit::All,
+                    1 => DemuxAdmit::Tagged,
+                    _ => DemuxAdmit::Untagged,
+                },
+            }
+        });
+        let config = DemuxConfig {
+            ports: ports.collect(),
+            method: self.rules.program(&self.limits),
+            default: Some(self.default_if).filter(|default| *default != UPLINK),
+            bridges: self.limits.options & options::BRIDGE_EN != 0,
+            service_tags: self.limits.manip != 0,
+            max_length: self.max_frame_length,
+        };
+        state.fabric.wriop().configure_demux(object.id.id, Some(config));
+    }
+
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }
@@ -180,12 +234,13 @@ impl Bridge for Demultiplexer {
 
 impl Demultiplexer {
     /// Commands that concern nothing but this object.
-    fn run(&mut self, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn run(&mut self, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         match command {
             Command::GetAttributes(get) => return call.reply(get, self.attributes(call.object.id)),
             Command::SetMaxFrameLength(set) => {
                 if !(1..=MAX_FRAME_LENGTH).contains(&set.max_frame_length) {
-                    return Err(Status::ConfigurationError);
+                    return Err(Status::ConfigurationError
+                        .because(format!("a frame has 1 to {MAX_FRAME_LENGTH} bytes")));
                 }
                 self.max_frame_length = set.max_frame_length;
             }
@@ -211,13 +266,6 @@ impl Demultiplexer {
                 };
                 return call.reply(get, reply);
             }
-            // No frame moves yet: what has been counted is nothing.
-            Command::IfGetCounter(get) => {
-                self.port(get.if_id)?;
-                at_most(get.kind, dpdmux::COUNTERS - 1)?;
-                return call.reply(get, dpdmux::IfGetCounterReply { counter: 0 });
-            }
-            Command::UlResetCounters(_) => {}
             Command::IfAddL2Rule(add) => {
                 self.port(add.if_id)?;
                 self.rules.add(&self.limits, add)?;
@@ -225,14 +273,6 @@ impl Demultiplexer {
             Command::IfRemoveL2Rule(remove) => {
                 self.port(remove.if_id)?;
                 self.rules.remove(&self.limits, remove)?;
-            }
-            Command::SetCustomKey(set) => self.rules.set_key(&self.limits, set)?,
-            Command::AddCustomClsEntry(add) => {
-                self.port(add.dest_if)?;
-                self.rules.add_custom(&self.limits, add)?;
-            }
-            Command::RemoveCustomClsEntry(remove) => {
-                self.rules.remove_custom(&self.limits, remove)?;
             }
             Command::IfSetDefault(set) => {
                 self.port(set.if_id)?;
@@ -258,10 +298,14 @@ impl Demultiplexer {
                 at_most(set.action, 1)?;
                 self.port(set.if_id)?.kept.errors = Some(set.clone());
             }
-            // The MC would have to write guest memory; programs run where
-            // frames are parsed, which is not there yet; creation goes through
-            // the container's token; the rest was handled before.
+            // Programs run where frames are parsed, which is not there yet; creation
+            // goes through the container's token; the rest was handled before.
             Command::DumpTable(_)
+            | Command::IfGetCounter(_)
+            | Command::UlResetCounters(_)
+            | Command::SetCustomKey(_)
+            | Command::AddCustomClsEntry(_)
+            | Command::RemoveCustomClsEntry(_)
             | Command::SetSpProfile(_)
             | Command::SpEnable(_)
             | Command::Create(_)
@@ -270,7 +314,9 @@ impl Demultiplexer {
             | Command::IfEnable(_)
             | Command::IfDisable(_)
             | Command::IfSetLinkCfg(_)
-            | Command::IfGetLinkState(_) => return Err(Status::UnsupportedOperation),
+            | Command::IfGetLinkState(_) => {
+                return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED));
+            }
         }
         Ok(Answer::DONE)
     }
@@ -312,9 +358,47 @@ impl Demultiplexer {
         }
     }
 
-    fn port(&mut self, interface: u16) -> Result<&mut Port, Status> {
-        self.ports.get_mut(usize::from(interface)).ok_or(Status::ConfigurationError)
+    fn check_port(&self, interface: u16) -> Result<(), Refusal> {
+        let there = usize::from(interface) < self.ports.len();
+        if there { Ok(()) } else { Err(no_interface(interface)) }
     }
+
+    fn port(&mut self, interface: u16) -> Result<&mut Port, Refusal> {
+        self.ports.get_mut(usize::from(interface)).ok_or_else(|| no_interface(interface))
+    }
+}
+
+/// Commands about rules whose keys lie in guest memory.
+fn custom(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
+    let id = call.object;
+    let demux = state.body::<Demultiplexer>(id.id)?;
+    let keys = rules::key_limits(&demux.limits)?;
+    let at = |size, key, mask| keys::KeyAt { size, key, mask };
+    match command {
+        Command::SetCustomKey(set) => {
+            demux.rules.check_key(&demux.limits)?;
+            let key = keys::read_profile(state, id, set.key_cfg_iova)?;
+            state.body_mut::<Demultiplexer>(id.id)?.rules.set_key(key);
+        }
+        Command::AddCustomClsEntry(add) => {
+            demux.check_port(add.dest_if)?;
+            let at = at(add.key_size, add.key_iova, add.mask_iova);
+            let key = keys::read_key(state, id, keys, at)?;
+            let demux = state.body_mut::<Demultiplexer>(id.id)?;
+            demux.rules.add_custom(&demux.limits, key, add)?;
+        }
+        Command::RemoveCustomClsEntry(remove) => {
+            let at = at(remove.key_size, remove.key_iova, remove.mask_iova);
+            let key = keys::read_key(state, id, keys, at)?;
+            state.body_mut::<Demultiplexer>(id.id)?.rules.remove_custom(&key)?;
+        }
+        _ => return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED)),
+    }
+    Ok(Answer::DONE)
+}
+
+fn no_interface(interface: u16) -> Refusal {
+    Status::ConfigurationError.because(format!("there is no interface {interface}"))
 }
 
 /// The configuration of a new demultiplexer, with defaults filled in
@@ -322,7 +406,7 @@ impl Demultiplexer {
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] where it asks for what there is not.
-fn limits(request: &dpdmux::Create) -> Result<dpdmux::Create, Status> {
+fn limits(request: &dpdmux::Create) -> Result<dpdmux::Create, Refusal> {
     at_most(request.method, method::CUSTOM)?;
     at_most(request.manip, 1)?;
     at_most(request.custom_key_size, dpdmux::MAX_KEY_SIZE)?;
@@ -332,7 +416,7 @@ fn limits(request: &dpdmux::Create) -> Result<dpdmux::Create, Status> {
         || request.options & !options::ALL != 0
         || (request.custom_key_size != 0 && !custom)
     {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because(format!("it has 1 to {MAX_DOWNLINKS} downlinks, one of them the default or none, known options, and a key size only with the method CUSTOM")));
     }
     let or = |value: u16, default: u16| if value == 0 { default } else { value };
     Ok(dpdmux::Create {

@@ -5,6 +5,7 @@ use super::{
     Answer, Body, Call, Family, Object, Region, State, family::Channel, object::RegionWindow, queue,
 };
 use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, NOT_IMPLEMENTED, Refusal};
 use crate::{
     fabric::{Message, Pass},
     qbman::{self, ChannelConfig, PortalConfig},
@@ -65,15 +66,16 @@ impl Family for QueuingPortal {
         _id: u32,
         _container: u32,
         request: &dpio::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let has_channel = match request.channel_mode {
             0 => false,
             1 => true,
-            _ => return Err(Status::ConfigurationError),
+            _ => return Err(Status::ConfigurationError.because("the channel mode is 0 or 1")),
         };
         let least = u8::from(has_channel);
         if !(least..=queue::MAX_PRIORITIES).contains(&request.num_priorities) {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError
+                .because(format!("it has {least} to {} priorities", queue::MAX_PRIORITIES)));
         }
         let portal = state.pools.swp.take()?;
         let channel = has_channel.then(|| state.pools.channel8.take()).transpose()?;
@@ -97,7 +99,7 @@ impl Family for QueuingPortal {
         }
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         if let Command::GetAttributes(get) = command {
             let portal = state.body::<Self>(id)?;
@@ -105,8 +107,9 @@ impl Family for QueuingPortal {
         }
         if let Command::SetStashingDestinationByCoreId(set) = command {
             let cluster = state.config.soc.stashing_destination(set.core_id);
-            state.body_mut::<Self>(id)?.stashing.destination =
-                cluster.ok_or(Status::ConfigurationError)?;
+            state.body_mut::<Self>(id)?.stashing.destination = cluster.ok_or_else(|| {
+                Status::ConfigurationError.because(format!("this SoC has no core {}", set.core_id))
+            })?;
             return Ok(Answer::DONE);
         }
         let portal = state.body_mut::<Self>(id)?;
@@ -121,7 +124,7 @@ impl Family for QueuingPortal {
             }
             Command::SetStashingDestinationSource(set) => {
                 if set.ss > 1 {
-                    return Err(Status::ConfigurationError);
+                    return Err(Status::ConfigurationError.because("the source is 0 or 1"));
                 }
                 portal.stashing.source = set.ss;
                 Ok(Answer::DONE)
@@ -136,15 +139,18 @@ impl Family for QueuingPortal {
             }
             Command::RemoveStaticDequeueChannel(remove) => {
                 let slot = portal.channels.iter_mut().find(|c| **c == Some(remove.dpcon_id));
-                *slot.ok_or(Status::ConfigurationError)? = None;
+                *slot.ok_or_else(|| {
+                    Status::ConfigurationError
+                        .because(format!("dpcon.{} has no channel here", remove.dpcon_id))
+                })? = None;
                 Ok(Answer::DONE)
             }
             // Answered before.
             Command::GetAttributes(_) | Command::SetStashingDestinationByCoreId(_) => {
-                Err(Status::UnsupportedOperation)
+                Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED))
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => Err(Status::UnsupportedOperation),
+            Command::Create(_) => Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER)),
         }
     }
 
@@ -245,14 +251,18 @@ impl QueuingPortal {
 
 /// Gives a concentrator's channel the lowest free index of the portal. One that
 /// has an index already keeps it.
-fn add_channel(state: &mut State, portal: ObjectId, dpcon: u32) -> Result<u8, Status> {
+fn add_channel(state: &mut State, portal: ObjectId, dpcon: u32) -> Result<u8, Refusal> {
     if !state.is_beside(portal, ObjectId::new(ObjectType::Dpcon, dpcon)) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because(format!("dpcon.{dpcon} is not in the container of {portal}")));
     }
     let channels = &mut state.body_mut::<QueuingPortal>(portal.id)?.channels;
     let known = channels.iter().position(|c| *c == Some(dpcon));
     let free = || (OWN_CHANNEL + 1..STATIC_CHANNELS).find(|i| channels[*i].is_none());
-    let index = known.or_else(free).ok_or(Status::NoResource)?;
+    let index = known.or_else(free).ok_or_else(|| {
+        Status::NoResource
+            .because(format!("the portal has no more than {STATIC_CHANNELS} channels"))
+    })?;
     channels[index] = Some(dpcon);
     Ok(index as u8)
 }
@@ -316,7 +326,7 @@ mod tests {
             let attributes = mc.call(token, &dpio::GetAttributes {}).expect("attributes");
             assert_eq!(attributes.qbman_version >> 16, 0x0401);
             let get = dprc::GetObjectDescription { id: id.id, kind: id.kind };
-            assert_eq!(mc.call(mc.root, &get).expect("description").regions, 2);
+            assert_eq!(mc.call(mc.root, &get).expect("description").object.regions, 2);
             let get = dprc::GetObjectRegion { id: id.id, index: 2, kind: id.kind };
             assert_eq!(mc.call(mc.root, &get), Err(Status::ConfigurationError));
         }

@@ -9,6 +9,7 @@ use super::{
     port_counters,
 };
 use crate::dpl::{Fields, Properties, Writing};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, NOT_IMPLEMENTED, Refusal};
 use crate::{dpl, fabric::Pass, soc::Mac, wriop::PortConfig};
 use mc_abi::{
     MacAddr, ObjectId, ObjectType, Status,
@@ -128,11 +129,13 @@ impl Family for Port {
         id: u32,
         _container: u32,
         request: &dpmac::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let mac = u16::try_from(request.mac).ok().filter(|mac| u32::from(*mac) == id);
         let chip = state.config.soc.mac(request.mac);
         let (Some(mac), Some(chip)) = (mac, chip) else {
-            return Err(Status::ConfigurationError);
+            return Err(
+                Status::ConfigurationError.because(format!("this SoC has no MAC {}", request.mac))
+            );
         };
         let board = state.ports.iter().find(|port| port.id == mac);
         Ok(Self::new(mac, chip, board, !state.wires_down.contains(&id)))
@@ -142,7 +145,7 @@ impl Family for Port {
         state.fabric.wriop().configure_port(id, None);
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object;
         match command {
             Command::GetCounter(get) => {
@@ -171,7 +174,8 @@ impl Family for Port {
             Command::SetParams(set) => {
                 let wrong = set.ipg_mode > 1 || set.ipg_length > MAX_IPG;
                 if set.flags & !PARAMS_IPG != 0 || wrong {
-                    return Err(Status::ConfigurationError);
+                    return Err(Status::ConfigurationError
+                        .because(format!("the gap is at most {MAX_IPG} bytes, its mode 0 or 1")));
                 }
                 if set.flags & PARAMS_IPG != 0 {
                     (port.ipg_mode, port.ipg_length) = (set.ipg_mode, set.ipg_length);
@@ -182,7 +186,8 @@ impl Family for Port {
                 let rgmii = |kind| kind == eth_if::RGMII;
                 let moves = rgmii(set.eth_if) != rgmii(port.initial_eth_if);
                 if set.eth_if > eth_if::USXGMII || moves {
-                    return Err(Status::ConfigurationError);
+                    return Err(Status::ConfigurationError
+                        .because("the MAC has no such interface on its pins"));
                 }
                 port.eth_if = set.eth_if;
                 if port.link_type == link_type::FIXED {
@@ -192,19 +197,22 @@ impl Family for Port {
             }
             // There is no PHY to talk to.
             Command::MdioRead(_) | Command::MdioWrite(_) => {
-                return Err(Status::UnsupportedOperation);
+                return Err(Status::UnsupportedOperation.because("there is no PHY on the board"));
             }
             // Executed above.
             Command::GetCounter(_) | Command::GetStatistics(_) => {
-                return Err(Status::UnsupportedOperation);
+                return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED));
             }
             // Firmware 10.40 has them, the 10.39 that this board reports has
             // not.
             Command::GetIeventRegBase(_) | Command::SetSupportedEthIf(_) => {
-                return Err(Status::UnsupportedOperation);
+                return Err(Status::UnsupportedOperation
+                    .because("firmware 10.40 has this command, the one here has not"));
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => return Err(Status::UnsupportedOperation),
+            Command::Create(_) => {
+                return Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER));
+            }
         }
         Ok(Answer::DONE)
     }
@@ -219,7 +227,7 @@ impl Family for Port {
         tell_peer(state, ObjectId::new(ObjectType::Dpmac, id));
     }
 
-    /// A port is told when an interface becomes ready or ceases to be, so that
+    /// A port is notified when an interface becomes ready or ceases to be, so that
     /// it is programmed anew.
     fn link_changed(state: &mut State, id: u32, _interface: u16) {
         state.touch(ObjectId::new(ObjectType::Dpmac, id));
@@ -277,7 +285,7 @@ fn set_link_state(
     state: &mut State,
     id: ObjectId,
     set: &dpmac::SetLinkState,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     let port = state.body_mut::<Port>(id.id)?;
     let mut link = set.link;
     if !link.state_valid {
@@ -302,7 +310,7 @@ impl Properties for dpmac::Create {
     fn read(fields: &Fields<'_>, id: u32) -> Self {
         if !(1..=u16::MAX.into()).contains(&id) {
             let remedy = "name the node after the MAC, such as dpmac@1";
-            fields.error(format!("{id} is no hardware MAC, they count from 1"), remedy);
+            fields.error(format!("{id} is not a hardware MAC: they are numbered from 1"), remedy);
         }
         if let Some(given) = fields.number("mac_id", 0..=u32::MAX).filter(|given| *given != id) {
             let reason = format!("{given} is not the {id} of the node's name");

@@ -5,6 +5,7 @@ use super::{
     Answer, Body, Call, Family, PORTAL_STRIDE, Region, State, object::RegionWindow, portals::Owner,
 };
 use crate::dpl::{self, Fields, Properties, Symbol, Writing, symbol};
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
 use crate::soc::Soc;
 use mc_abi::{
     Status,
@@ -30,9 +31,9 @@ impl Family for CommandPortal {
         id: u32,
         container: u32,
         request: &dpmcp::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         if request.options & !dpmcp::OPT_HIGH_PRIORITY_DISABLED != 0 {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError.because("unknown options"));
         }
         let portal = state.take_portal(request.portal, Owner { container, dpmcp: Some(id) })?;
         Ok(Self { portal, options: request.options })
@@ -44,7 +45,7 @@ impl Family for CommandPortal {
         state.portals.set_owner(self.portal, None);
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         match command {
             Command::GetAttributes(get) => {
@@ -52,7 +53,7 @@ impl Family for CommandPortal {
                 call.reply(get, dpmcp::GetAttributesReply { options, id })
             }
             // Made through the container's token, never through the object's.
-            Command::Create(_) => Err(Status::UnsupportedOperation),
+            Command::Create(_) => Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER)),
         }
     }
 

@@ -2,8 +2,9 @@
 //! Commands to the MC itself: they need no token.
 
 use super::{Answer, Call, State, call::Outcome};
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
-    DecodeError, Params, Status,
+    DecodeError, InWords, ObjectType, Params, Status,
     dpmng::{self, Command},
 };
 
@@ -11,17 +12,18 @@ use mc_abi::{
 pub(crate) fn run(state: &State, call: &Call, number: u16, params: &Params) -> Option<Outcome> {
     match Command::decode(number, call.version, params) {
         Ok(command) => {
-            let text = call.traced.then(|| format!("{command:?}"));
+            let text = call.traced.then(|| command.words(ObjectType::Dprc).to_string());
             Some((text, handle(state, call, &command)))
         }
         Err(DecodeError::UnknownCommand { .. }) => None,
-        Err(error @ DecodeError::Field { .. }) => {
-            Some((call.traced.then(|| error.to_string()), Err(Status::ConfigurationError)))
-        }
+        Err(DecodeError::Field { command, error }) => Some((
+            call.traced.then(|| command.to_owned()),
+            Err(Status::ConfigurationError.because(error.to_string())),
+        )),
     }
 }
 
-fn handle(state: &State, call: &Call, command: &Command) -> Result<Answer, Status> {
+fn handle(state: &State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     match command {
         Command::GetContainerId(get) => {
             call.reply(get, dpmng::GetContainerIdReply { id: call.portal_container })

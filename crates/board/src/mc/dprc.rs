@@ -10,9 +10,11 @@ use super::{
     portals::Owner,
     resources,
 };
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use crate::soc::Soc;
 use mc_abi::{
     ObjectId, ObjectType, Status,
+    blocks::ObjectDescription,
     dprc::{self, Command, option},
 };
 
@@ -33,9 +35,9 @@ impl Family for Container {
         id: u32,
         _container: u32,
         request: &dprc::CreateContainer,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         if request.options & !option::ALL != 0 {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError.because("unknown options"));
         }
         // Isolation ids and portals of containers do not come out of the
         // parent's allowance (inferred: a child without any can be made).
@@ -47,7 +49,8 @@ impl Family for Container {
                 icid
             }
         };
-        let icid = u16::try_from(icid).map_err(|_| Status::NoResource)?;
+        let icid = u16::try_from(icid)
+            .map_err(|_| Status::NoResource.because(format!("{icid:#x} is no isolation id")))?;
         let owner = Owner { container: id, dpmcp: None };
         let portal = state.take_portal(request.portal, owner)?;
         Ok(Self { icid, portal, options: request.options, locked: false, members: Vec::new() })
@@ -57,7 +60,7 @@ impl Family for Container {
         state.portals.set_owner(self.portal, None);
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         match command {
             Command::GetAttributes(get) => {
@@ -76,25 +79,17 @@ impl Family for Container {
             }
             Command::GetObject(get) => {
                 let members = state.members(id);
-                let object = members.get(get.index as usize).ok_or(Status::ConfigurationError)?;
-                let d = describe(state, *object)?;
-                let reply = dprc::GetObjectReply {
-                    id: d.id,
-                    vendor: d.vendor,
-                    irqs: d.irqs,
-                    regions: d.regions,
-                    state: d.state,
-                    version_major: d.version_major,
-                    version_minor: d.version_minor,
-                    flags: d.flags,
-                    kind: d.kind,
-                    label: d.label,
-                };
-                call.reply(get, reply)
+                let object = members.get(get.index as usize).ok_or_else(|| {
+                    Status::ConfigurationError
+                        .because(format!("there are {} objects", members.len()))
+                })?;
+                let object = describe(state, *object)?;
+                call.reply(get, dprc::GetObjectReply { object })
             }
             Command::GetObjectDescription(get) => {
                 let object = below(state, id, get.kind, get.id)?.id;
-                call.reply(get, describe(state, object)?)
+                let object = describe(state, object)?;
+                call.reply(get, dprc::GetObjectDescriptionReply { object })
             }
             Command::GetObjectRegion(get) => call.reply(get, region(state, call, get)?),
             Command::GetPool(get) => {
@@ -118,7 +113,8 @@ impl Family for Container {
                 call.reply(get, reply)
             }
             // The MC's own container can be looked at and nothing else.
-            _ if id == MC_CONTAINER => Err(Status::NoPrivilege),
+            _ if id == MC_CONTAINER => Err(Status::NoPrivilege
+                .because("the container of the MC itself can be looked at and nothing else")),
             _ => change(state, call, command),
         }
     }
@@ -141,7 +137,7 @@ impl Body for Container {
 }
 
 /// Commands that change something, or that the MC's own container refuses.
-fn change(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+fn change(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     let id = call.object.id;
     match command {
         Command::Reset(reset) => {
@@ -198,21 +194,23 @@ fn change(state: &mut State, call: &Call, command: &Command) -> Result<Answer, S
         | Command::GetPoolCount(_)
         | Command::GetResourceCount(_)
         | Command::GetResourceIds(_)
-        | Command::GetConnection(_) => return Err(Status::UnsupportedOperation),
+        | Command::GetConnection(_) => {
+            return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED));
+        }
     }
     Ok(Answer::DONE)
 }
 
 /// An object that lies in a container or below.
-fn below(state: &State, container: u32, kind: ObjectType, id: u32) -> Result<&Object, Status> {
+fn below(state: &State, container: u32, kind: ObjectType, id: u32) -> Result<&Object, Refusal> {
     let id = ObjectId::new(kind, id);
     if container != MC_CONTAINER && !state.reaches(container, id) {
-        return Err(Status::NoResource);
+        return Err(Status::NoResource.because(state.out_of_reach(container, id)));
     }
     state.object(id)
 }
 
-fn describe(state: &State, id: ObjectId) -> Result<dprc::GetObjectDescriptionReply, Status> {
+fn describe(state: &State, id: ObjectId) -> Result<ObjectDescription, Refusal> {
     let object = state.object(id)?;
     let (version_major, version_minor) = object.functions.version;
     let mut flags = 0;
@@ -222,7 +220,7 @@ fn describe(state: &State, id: ObjectId) -> Result<dprc::GetObjectDescriptionRep
     if object.plugged {
         flags |= dprc::state::PLUGGED;
     }
-    Ok(dprc::GetObjectDescriptionReply {
+    Ok(ObjectDescription {
         id: id.id,
         vendor: VENDOR,
         irqs: object.irqs.len() as u8,
@@ -240,10 +238,17 @@ fn region(
     state: &State,
     call: &Call,
     ask: &dprc::GetObjectRegion,
-) -> Result<dprc::GetObjectRegionReply, Status> {
+) -> Result<dprc::GetObjectRegionReply, Refusal> {
     let object = below(state, call.object.id, ask.kind, ask.id)?;
     let regions = object.body.regions(&state.config.soc);
-    let region = regions.get(usize::from(ask.index)).ok_or(Status::ConfigurationError)?;
+    let region = regions.get(usize::from(ask.index)).ok_or_else(|| {
+        Status::ConfigurationError.because(format!(
+            "{}.{} has {} regions",
+            ask.kind,
+            ask.id,
+            regions.len()
+        ))
+    })?;
     let (window, small) = match region.window {
         RegionWindow::Mc => (dprc::REGION_MC_PORTAL, 0x40),
         RegionWindow::Qbman => (dprc::REGION_QBMAN_PORTAL, 0x1000),
@@ -259,9 +264,10 @@ fn region(
     })
 }
 
-fn memory(ask: &dprc::GetMemory) -> Result<dprc::GetMemoryReply, Status> {
+fn memory(ask: &dprc::GetMemory) -> Result<dprc::GetMemoryReply, Refusal> {
     if ask.partition != dprc::MEMORY_PEB || ask.page != 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because("only one page of the packet express buffer is known"));
     }
     let mut blocks = [dprc::Block::default(); 5];
     blocks[0] = FREE_PEB;

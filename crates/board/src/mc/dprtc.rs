@@ -3,6 +3,7 @@
 
 use super::{Answer, Body, Call, Family, State};
 use crate::dpl::{Fields, Properties, Writing};
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use mc_abi::{
     ObjectType, Status,
     dprtc::{self, Command},
@@ -34,15 +35,15 @@ impl Family for RealTimeClock {
         _id: u32,
         _container: u32,
         _request: &dprtc::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         // Board observation: the second one meets no resources.
         if state.has_any(ObjectType::Dprtc) {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource.because("there is one clock, and it has its object"));
         }
         Ok(Self::default())
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         let host = state.clock.now();
         let registers = state.config.soc.clock_registers;
@@ -86,7 +87,7 @@ impl Family for RealTimeClock {
                 Ok(Answer::DONE)
             }
             Command::GetExtTriggerTimestamp(_) | Command::SetFiperLoopback(_) => {
-                Err(Status::ConfigurationError)
+                Err(Status::ConfigurationError.because("no such trigger or choice"))
             }
             // Alarms, pulses and triggers are not implemented; an object is
             // made through the container's token, never through the object's.
@@ -95,7 +96,7 @@ impl Family for RealTimeClock {
             | Command::ClearPeriodicPulse(_)
             | Command::SetExtTrigger(_)
             | Command::ClearExtTrigger(_)
-            | Command::Create(_) => Err(Status::UnsupportedOperation),
+            | Command::Create(_) => Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED)),
         }
     }
 

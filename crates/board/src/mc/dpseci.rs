@@ -7,6 +7,7 @@ use super::{
     queue::{self, RxQueue, RxQueueChange},
 };
 use crate::dpl::{self, Fields, Properties, Symbol, Writing, symbol};
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use mc_abi::{
     ObjectId, Status,
     blocks::CongestionNotification,
@@ -61,7 +62,7 @@ impl Family for CryptoInterface {
         _id: u32,
         _container: u32,
         request: &dpseci::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let priorities = priorities(request)?;
         let has = |option| request.options & option != 0;
         let pools = &mut state.pools;
@@ -90,7 +91,7 @@ impl Family for CryptoInterface {
         })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         if let Command::SetRxQueue(set) = command {
             return set_rx_queue(state, call.object, set);
@@ -136,7 +137,7 @@ impl Family for CryptoInterface {
             Command::GetOpr(get) => call.reply(get, interface.opr.get(get.index)?),
             Command::GetCongestionNotification(get) => {
                 let congestion = interface.congestion.as_ref();
-                let congestion = congestion.ok_or(Status::ConfigurationError)?;
+                let congestion = congestion.ok_or_else(|| Status::ConfigurationError.because("it was made without a congestion group"))?;
                 let notification = congestion.notification;
                 call.reply(get, dpseci::GetCongestionNotificationReply { notification })
             }
@@ -160,7 +161,7 @@ impl Family for CryptoInterface {
             | Command::SetCongestionNotification(_)
             | Command::GetSecAttributes(_)
             // Made through the container's token, never through the object's.
-            | Command::Create(_) => Err(Status::UnsupportedOperation),
+            | Command::Create(_) => Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED)),
         }
     }
 
@@ -182,29 +183,35 @@ impl Body for CryptoInterface {
 }
 
 /// The priorities of the queues to the accelerator.
-fn priorities(request: &dpseci::Create) -> Result<Vec<u8>, Status> {
+fn priorities(request: &dpseci::Create) -> Result<Vec<u8>, Refusal> {
     let count = 1..=MAX_QUEUES;
     if !count.contains(&request.num_tx_queues) || !count.contains(&request.num_rx_queues) {
-        return Err(Status::ConfigurationError);
+        return Err(
+            Status::ConfigurationError.because(format!("it has 1 to {MAX_QUEUES} queues each way"))
+        );
     }
     let all = request.priorities.iter().chain(&request.priorities2).copied();
     let priorities: Vec<u8> = all.take(request.num_tx_queues.into()).collect();
     if priorities.iter().all(|p| (1..=queue::MAX_PRIORITIES).contains(p)) {
         Ok(priorities)
     } else {
-        Err(Status::ConfigurationError)
+        Err(Status::ConfigurationError
+            .because(format!("a priority is 1 to {}", queue::MAX_PRIORITIES)))
     }
 }
 
-fn pick<Q>(queues: &[Q], index: u32) -> Result<&Q, Status> {
-    usize::try_from(index).ok().and_then(|i| queues.get(i)).ok_or(Status::ConfigurationError)
+fn pick<Q>(queues: &[Q], index: u32) -> Result<&Q, Refusal> {
+    usize::try_from(index)
+        .ok()
+        .and_then(|i| queues.get(i))
+        .ok_or_else(|| Status::ConfigurationError.because(format!("there is no queue {index}")))
 }
 
 fn set_rx_queue(
     state: &mut State,
     object: ObjectId,
     set: &dpseci::SetRxQueue,
-) -> Result<Answer, Status> {
+) -> Result<Answer, Refusal> {
     let (options, order) = (set.options, set.order_preservation);
     let change =
         RxQueueChange::check(state, object, options, set.destination, set.user_ctx, order)?;
@@ -213,7 +220,11 @@ fn set_rx_queue(
         queues.iter_mut().for_each(|queue| queue.apply(&change));
     } else {
         let queue = queues.get_mut(usize::from(set.queue));
-        queue.ok_or(Status::ConfigurationError)?.apply(&change);
+        queue
+            .ok_or_else(|| {
+                Status::ConfigurationError.because(format!("there is no queue {}", set.queue))
+            })?
+            .apply(&change);
     }
     Ok(Answer::DONE)
 }
@@ -222,17 +233,23 @@ fn set_congestion(
     state: &mut State,
     object: ObjectId,
     set: &dpseci::SetCongestionNotification,
-) -> Result<Answer, Status> {
+) -> Result<Answer, Refusal> {
     let notification = set.notification;
     let unknown_mode = notification.mode & !NOTIFICATION_MODES != 0;
     if notification.units > 1 || unknown_mode || !notification.message_iova.is_multiple_of(16) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because("unknown units or mode, or an address that is no multiple of 16"));
     }
     if notification.mode & TELL_DESTINATION != 0 {
         state.check_destination(object, notification.destination)?;
     }
     let congestion = &mut state.body_mut::<CryptoInterface>(object.id)?.congestion;
-    congestion.as_mut().ok_or(Status::ConfigurationError)?.notification = notification;
+    congestion
+        .as_mut()
+        .ok_or_else(|| {
+            Status::ConfigurationError.because("it was made without a congestion group")
+        })?
+        .notification = notification;
     Ok(Answer::DONE)
 }
 

@@ -3,7 +3,8 @@
 
 use super::{Call, Family, State, call::Outcome, family::Named};
 use crate::dpl::Config;
-use mc_abi::{DecodeError, ObjectType, Params, Status, Wire};
+use crate::mc::refusal::{Because, Refusal};
+use mc_abi::{DecodeError, InWords, ObjectId, ObjectType, Params, Status, Wire};
 
 /// What is made out of the table of families and the containers.
 macro_rules! families {
@@ -65,7 +66,7 @@ macro_rules! creation {
             id: u32,
             container: u32,
             config: &Config,
-        ) -> Result<u32, Status> {
+        ) -> Result<u32, Refusal> {
             match config {
                 $( Config::$variant(request) => {
                     state.create::<super::$module::$body>(Some(id), container, container, request)
@@ -85,11 +86,22 @@ fn create_one<F: Family>(
 ) -> Outcome {
     let request = match F::Create::decode(params, call.version) {
         Ok(request) => request,
-        Err(_) => return (None, Err(Status::ConfigurationError)),
+        Err(error) => {
+            return (
+                call.traced.then(|| format!("Create {}", F::TYPE)),
+                Err(Status::ConfigurationError.because(error.to_string())),
+            );
+        }
     };
-    let text = call.traced.then(|| format!("{} {request:?}", F::TYPE));
-    let outcome = state
-        .create::<F>(F::number(&request), container, container, &request)
-        .and_then(|id| call.answer(&mc_abi::common::Created { id }));
+    let text = call
+        .traced
+        .then(|| format!("Create {} {}", F::TYPE, request.words(F::TYPE)).trim_end().to_owned());
+    let outcome =
+        state.create::<F>(F::number(&request), container, container, &request).and_then(|id| {
+            let mut answer = call.answer(&mc_abi::common::Created { id })?;
+            // Made by a container, whose command does not say the family.
+            answer.text = call.traced.then(|| ObjectId::new(F::TYPE, id).to_string());
+            Ok(answer)
+        });
     (text, outcome)
 }

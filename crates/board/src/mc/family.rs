@@ -3,9 +3,10 @@
 //! family.
 
 use super::{Answer, Call, Endpoint, Object, Region, State, call::Outcome};
+use crate::mc::refusal::{Because, Refusal};
 use crate::{fabric::Pass, soc::Soc};
 use mc_abi::{
-    DecodeError, MacAddr, ObjectId, ObjectType, Params, Status, Wire,
+    DecodeError, InWords, MacAddr, ObjectId, ObjectType, Params, Status, Wire,
     blocks::{LinkConfig, LinkState},
 };
 use std::{any::Any, fmt};
@@ -15,7 +16,7 @@ pub(crate) trait Named {
     /// The family.
     const TYPE: ObjectType;
     /// The family's own commands.
-    type Command: fmt::Debug;
+    type Command: InWords;
 
     /// Decodes one of the family's own commands.
     fn decode(number: u16, version: u8, params: &Params) -> Result<Self::Command, DecodeError>;
@@ -38,15 +39,15 @@ pub(crate) trait Family: Named + Body + Sized {
         id: u32,
         container: u32,
         request: &Self::Create,
-    ) -> Result<Self, Status>;
+    ) -> Result<Self, Refusal>;
 
-    /// Takes back what the object has told others. What it has out of the pools
+    /// Takes back what the object has reported to others. What it has out of the pools
     /// goes back by itself.
     fn destroy(self, _state: &mut State, _id: u32) {}
 
     /// Executes one of the family's own commands on the open object
     /// `call.object`.
-    fn handle(state: &mut State, call: &Call, command: &Self::Command) -> Result<Answer, Status>;
+    fn handle(state: &mut State, call: &Call, command: &Self::Command) -> Result<Answer, Refusal>;
 
     /// Puts the object back to its initial state: the reset command, and the
     /// reset of the container around it.
@@ -192,13 +193,13 @@ impl Functions {
 fn run<F: Family>(state: &mut State, call: &Call, number: u16, params: &Params) -> Option<Outcome> {
     match F::decode(number, call.version, params) {
         Ok(command) => {
-            let text = call.traced.then(|| format!("{command:?}"));
+            let text = call.traced.then(|| command.words(F::TYPE).to_string());
             Some((text, F::handle(state, call, &command)))
         }
         Err(DecodeError::UnknownCommand { .. }) => None,
-        Err(error @ DecodeError::Field { .. }) => {
-            let text = call.traced.then(|| error.to_string());
-            Some((text, Err(Status::ConfigurationError)))
+        Err(DecodeError::Field { command, error }) => {
+            let text = call.traced.then(|| command.to_owned());
+            Some((text, Err(Status::ConfigurationError.because(error.to_string()))))
         }
     }
 }

@@ -3,6 +3,7 @@
 //! switch, a link, and who hears of its changes.
 
 use super::{Endpoint, Family, State};
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     ObjectId, Status,
     blocks::{LinkConfig, LinkState, TailDrop},
@@ -38,7 +39,7 @@ impl Side {
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] for a unit that there is not.
-pub(crate) fn checked(drop: TailDrop) -> Result<TailDrop, Status> {
+pub(crate) fn checked(drop: TailDrop) -> Result<TailDrop, Refusal> {
     at_most(drop.units, 2)?;
     Ok(drop)
 }
@@ -47,8 +48,13 @@ pub(crate) fn checked(drop: TailDrop) -> Result<TailDrop, Status> {
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] past the last one.
-pub(crate) fn at_most(value: u8, last: u8) -> Result<(), Status> {
-    if value <= last { Ok(()) } else { Err(Status::ConfigurationError) }
+pub(crate) fn at_most(value: u8, last: u8) -> Result<(), Refusal> {
+    if value <= last {
+        Ok(())
+    } else {
+        Err(Status::ConfigurationError
+            .because(format!("{value} has no meaning here: the last that has is {last}")))
+    }
 }
 
 /// A family whose objects have several interfaces.
@@ -87,7 +93,7 @@ pub(crate) fn refresh_all<B: Bridge>(state: &mut State, id: ObjectId) {
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] where there is no such interface.
-pub(crate) fn switch<B: Bridge>(state: &mut State, end: Endpoint, on: bool) -> Result<(), Status> {
+pub(crate) fn switch<B: Bridge>(state: &mut State, end: Endpoint, on: bool) -> Result<(), Refusal> {
     side_mut::<B>(state, end)?.enabled = on;
     state.switch_port(end, on);
     refresh_both::<B>(state, end);
@@ -111,7 +117,7 @@ pub(crate) fn want<B: Bridge>(
     state: &mut State,
     end: Endpoint,
     wanted: LinkConfig,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     side_mut::<B>(state, end)?.wanted = wanted;
     state.configure_port(end);
     refresh_both::<B>(state, end);
@@ -131,7 +137,10 @@ fn count<B: Bridge>(state: &State, id: ObjectId) -> u16 {
 fn side_mut<'a, B: Bridge + 'a>(
     state: &'a mut State,
     end: Endpoint,
-) -> Result<&'a mut Side, Status> {
+) -> Result<&'a mut Side, Refusal> {
     let side = state.body_mut::<B>(end.object.id)?.side_mut(end.interface);
-    side.ok_or(Status::ConfigurationError)
+    side.ok_or_else(|| {
+        Status::ConfigurationError
+            .because(format!("{} has no interface {}", end.object, end.interface))
+    })
 }

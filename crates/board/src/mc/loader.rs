@@ -9,6 +9,7 @@ use super::{
     families,
 };
 use crate::dpl::{self, Dpc, Dpl};
+use crate::mc::refusal::Refusal;
 use mc_abi::{Label, ObjectId, Status, dprc};
 use std::collections::HashMap;
 
@@ -44,7 +45,7 @@ impl State {
         }
         self.load_objects(layout)?;
         self.load_connections(layout)?;
-        // Nobody was there whom the MC could have told.
+        // Nobody was there whom the MC could have notified.
         for object in self.objects.values_mut() {
             for irq in &mut object.irqs {
                 irq.forget();
@@ -108,12 +109,12 @@ impl State {
             None => containers::create_root(self, &request),
             Some(parent) => self.create::<Container>(Some(container.id), parent, parent, &request),
         };
-        made.map_err(|status| self.container_refused(container, status))?;
+        made.map_err(|refusal| self.container_refused(container, &refusal))?;
         self.place(name, container.parent.is_some(), label)
-            .map_err(|status| self.refused(name, status))
+            .map_err(|refusal| refused(name, &refusal))
     }
 
-    fn container_refused(&self, container: &dpl::Container, status: Status) -> LoadError {
+    fn container_refused(&self, container: &dpl::Container, refusal: &Refusal) -> LoadError {
         let name = containers::name(container.id);
         if self.objects.contains_key(&name) {
             return LoadError::new(name, "it is there twice", "give each container its own number");
@@ -132,7 +133,7 @@ impl State {
                 format!("this board has {} isolation ids ({range})", config.icids),
                 "use fewer containers",
             ),
-            _ => self.refused(name, status),
+            _ => refused(name, refusal),
         }
     }
 
@@ -158,11 +159,11 @@ impl State {
             let label = placement.label.as_deref().map(Label::new).unwrap_or_default();
             families::create_as(self, object.id, container, &object.config)
                 .and_then(|_| self.place(name, placement.plugged, label))
-                .map_err(|status| self.refused(name, status))?;
+                .map_err(|refusal| refused(name, &refusal))?;
             if let Some(address) = object.mac_address {
                 self.object_mut(name)
                     .map(|object| object.body.set_permanent_mac(address))
-                    .map_err(|status| self.refused(name, status))?;
+                    .map_err(|refusal| refused(name, &refusal))?;
             }
         }
         match places.into_values().next() {
@@ -175,7 +176,7 @@ impl State {
         }
     }
 
-    fn place(&mut self, id: ObjectId, plugged: bool, label: Label) -> Result<(), Status> {
+    fn place(&mut self, id: ObjectId, plugged: bool, label: Label) -> Result<(), Refusal> {
         let object = self.object_mut(id)?;
         object.label = label;
         // The root is not plugged in anywhere (board observation).
@@ -187,54 +188,32 @@ impl State {
         for connection in &layout.connections {
             let (one, two) = (connection.endpoint1, connection.endpoint2);
             let rates = Rates { committed: connection.committed_rate, max: connection.max_rate };
-            self.connect(one, two, rates).map_err(|status| {
-                let name = format!("connection of {one} and {two}");
-                match [one, two].into_iter().find_map(|end| Some((end, self.peer(end)?))) {
-                    Some((end, peer)) => LoadError::new(
-                        name,
-                        format!("{end} is connected to {peer}"),
-                        "an interface has one connection; remove one of them",
-                    ),
-                    None if status == Status::NoResource => LoadError::new(
-                        name,
-                        "there is no such interface",
-                        "define and place both objects; a switch or demultiplexer has as many \
-                         interfaces as num_ifs says",
-                    ),
-                    None => LoadError::new(
-                        name,
-                        "the two do not fit",
-                        "see the reference manual for what connects to what",
-                    ),
-                }
+            self.connect(one, two, rates).map_err(|refusal| {
+                LoadError::new(
+                    format!("connection of {one} and {two}"),
+                    refusal.reason,
+                    match refusal.status {
+                        Status::NoResource => {
+                            "define and place both objects; a switch or demultiplexer has as many \
+                             interfaces as num_ifs says"
+                        }
+                        _ => {
+                            "an interface has one connection; see the reference manual for what \
+                             connects to what"
+                        }
+                    },
+                )
             })?;
         }
         Ok(())
     }
+}
 
-    fn refused(&self, name: ObjectId, status: Status) -> LoadError {
-        match status {
-            Status::NoResource => {
-                let empty: Vec<_> =
-                    self.pools.all().into_iter().filter(|(_, p)| p.free() == 0).collect();
-                match empty.first() {
-                    Some((pool, all)) => LoadError::new(
-                        name,
-                        format!("no {pool} is left of the board's {}", all.size()),
-                        "use fewer or smaller objects",
-                    ),
-                    None => LoadError::new(
-                        name,
-                        format!("the MC refuses: {status}"),
-                        "use fewer or smaller objects, or another number where one is given",
-                    ),
-                }
-            }
-            status => LoadError::new(
-                name,
-                format!("the MC refuses: {status}"),
-                "correct the object's properties",
-            ),
-        }
-    }
+/// An object that the MC did not make.
+fn refused(name: ObjectId, refusal: &Refusal) -> LoadError {
+    let advice = match refusal.status {
+        Status::NoResource => "use fewer or smaller objects, or another number where one is given",
+        _ => "correct the object's properties",
+    };
+    LoadError::new(name, refusal.reason.clone(), advice)
 }

@@ -9,13 +9,13 @@
 //!
 //! # Layers
 //! Each names those above it in this list only; a test holds the modules to it.
-//! - Plain data: `pools`, `session`, `irq`, `delayed`, `call`.
+//! - Plain data: `pools`, `session`, `irq`, `delayed`, `call`, `refusal`.
 //! - Services, most of them methods of `State`: `state`, `object`, `family`,
 //!   `containers`, `portals`, `connections`, `link`, `queue`, and on top of these
-//!   `interfaces`, `opr`, `assignment` and `resources`. They see an object as what
-//!   the traits of `family` say of it. The first six name each other: a family's
-//!   functions take the state, which holds objects with their family's functions,
-//!   and the tree of containers is made of objects.
+//!   `interfaces`, `opr`, `rules`, `table_dump`, `assignment` and `resources`. They
+//!   see an object as what the traits of `family` say of it. The first six name each
+//!   other: a family's functions take the state, which holds objects with their
+//!   family's functions, and the tree of containers is made of objects.
 //! - Families (`dp*`): each names services, and no other family.
 //! - `families`: what is made of the table of families.
 //! - `dispatch`, `loader`, `inventory`: from messages and layouts to families.
@@ -44,9 +44,12 @@ mod port_counters;
 mod portal;
 mod portals;
 mod queue;
+mod refusal;
 mod resources;
+mod rules;
 mod session;
 mod state;
+mod table_dump;
 
 mod dpaiop;
 mod dpbp;
@@ -72,6 +75,7 @@ pub use loader::LoadError;
 pub use pools::{Numbers, PoolSizes};
 pub use portal::{Mc, Performer, Tracer};
 pub use portals::PORTAL_STRIDE;
+pub use refusal::Refusal;
 pub use state::Config;
 
 pub(crate) use crate::dpl::Endpoint;

@@ -3,6 +3,8 @@
 //! several consumers worked on them.
 
 use super::pools::Pool;
+use crate::mc::refusal::{Because, Refusal};
+use crate::qbman::{LateArrivals, OrderConfig, Qbman};
 use mc_abi::{Status, blocks::OrderSettings, common::OrderRestorationReply};
 
 /// Bits of a set command's options (`fsl_dpopr.h`).
@@ -31,7 +33,7 @@ impl OrderRestoration {
     ///
     /// # Errors
     /// [`Status::NoResource`].
-    pub fn new(pool: &mut Pool, queues: usize, shared: bool) -> Result<Self, Status> {
+    pub fn new(pool: &mut Pool, queues: usize, shared: bool) -> Result<Self, Refusal> {
         let ids = pool.take_many(if shared { 1 } else { queues })?;
         let records = ids.into_iter().map(|id| Record { id, settings: None }).collect();
         Ok(Self { records, shared })
@@ -49,18 +51,28 @@ impl OrderRestoration {
     /// [`Status::ConfigurationError`] for an object without records, for a
     /// queue or settings that are none, for no action; [`Status::InvalidState`]
     /// where a record to be retired or assigned was not made.
-    pub fn set(&mut self, index: u8, options: u8, settings: OrderSettings) -> Result<(), Status> {
+    pub fn set(&mut self, index: u8, options: u8, settings: OrderSettings) -> Result<(), Refusal> {
         let record = self.position(index).and_then(|i| self.records.get_mut(i));
-        let record = record.ok_or(Status::ConfigurationError)?;
+        let record = record.ok_or_else(|| {
+            Status::ConfigurationError
+                .because(format!("there is no order restoration record {index}"))
+        })?;
         match options {
             CREATE => record.settings = Some(checked(settings)?),
             RETIRE => {
-                record.settings.take().ok_or(Status::InvalidState)?;
+                record.settings.take().ok_or_else(|| {
+                    Status::InvalidState.because("there is no record: create it first")
+                })?;
             }
             ASSIGN => {
-                record.settings.ok_or(Status::InvalidState)?;
+                record.settings.ok_or_else(|| {
+                    Status::InvalidState.because("there is no record: create it first")
+                })?;
             }
-            _ => return Err(Status::ConfigurationError),
+            _ => {
+                return Err(Status::ConfigurationError
+                    .because(format!("{options:#x} is neither CREATE nor RETIRE nor ASSIGN")));
+            }
         }
         Ok(())
     }
@@ -71,15 +83,39 @@ impl OrderRestoration {
     /// # Errors
     /// [`Status::ConfigurationError`] for an object without records and for a
     /// queue that is none.
-    pub fn get(&self, index: u8) -> Result<OrderRestorationReply, Status> {
+    pub fn get(&self, index: u8) -> Result<OrderRestorationReply, Refusal> {
         let record = self.position(index).and_then(|i| self.records.get(i));
-        let record = record.ok_or(Status::ConfigurationError)?;
+        let record = record.ok_or_else(|| {
+            Status::ConfigurationError
+                .because(format!("there is no order restoration record {index}"))
+        })?;
         let id = record.id as u16;
         let base = OrderRestorationReply { opr_vid: id, opr_id: id, ..Default::default() };
         Ok(match record.settings {
             None => base,
             Some(settings) => OrderRestorationReply { enable: true, settings, ..base },
         })
+    }
+
+    /// The record that gives a queue's frames their numbers, where one was made.
+    pub fn record(&self, index: u8) -> Option<u32> {
+        let record = self.records.get(self.position(index)?)?;
+        record.settings.map(|_| record.id)
+    }
+
+    /// Writes the records into the queue manager's tables.
+    pub fn program(&self, qbman: &Qbman, icid: u16) {
+        for record in &self.records {
+            let config = record.settings.map(|settings| config(&settings, icid));
+            qbman.configure_order(record.id, config);
+        }
+    }
+
+    /// Takes them back.
+    pub fn withdraw(&self, qbman: &Qbman) {
+        for record in &self.records {
+            qbman.configure_order(record.id, None);
+        }
     }
 
     fn position(&self, index: u8) -> Option<usize> {
@@ -90,10 +126,33 @@ impl OrderRestoration {
     }
 }
 
-fn checked(settings: OrderSettings) -> Result<OrderSettings, Status> {
+/// What settings come to (`struct opr_cfg` of DPDK).
+fn config(settings: &OrderSettings, icid: u16) -> OrderConfig {
+    const LEAST_WINDOW: u16 = 32;
+    let window = LEAST_WINDOW << settings.oprrws.min(5);
+    OrderConfig {
+        icid,
+        window,
+        auto_advance: settings.oa != 0,
+        late: match settings.olws {
+            0 => LateArrivals::Rejected,
+            1 => LateArrivals::Within(LEAST_WINDOW),
+            2 => LateArrivals::Within(window),
+            _ => LateArrivals::Accepted,
+        },
+        exhaustion_advances: settings.oeane != 0,
+        loose: settings.oloe != 0,
+    }
+}
+
+fn checked(settings: OrderSettings) -> Result<OrderSettings, Refusal> {
     let flags = [settings.oloe, settings.oeane, settings.oa];
     let valid = flags.iter().all(|flag| *flag <= 1) && settings.olws <= 3 && settings.oprrws <= 5;
-    if valid { Ok(settings) } else { Err(Status::ConfigurationError) }
+    if valid {
+        Ok(settings)
+    } else {
+        Err(Status::ConfigurationError.because("a setting is out of its range"))
+    }
 }
 
 #[cfg(test)]
@@ -105,10 +164,11 @@ mod tests {
 
     #[test]
     fn a_record_is_made_assigned_and_retired() {
-        let mut pool = Pool::new(Numbers { first: 5, count: 4 });
+        let mut pool = Pool::new("opr", Numbers { first: 5, count: 4 });
         let mut opr = OrderRestoration::new(&mut pool, 3, false).expect("records");
         assert_eq!(pool.free(), 1);
-        assert_eq!(opr.set(1, ASSIGN, SETTINGS), Err(Status::InvalidState));
+        let refused = opr.set(1, ASSIGN, SETTINGS).map_err(|refusal| refusal.status);
+        assert_eq!(refused, Err(Status::InvalidState));
         assert_eq!(opr.set(1, CREATE, SETTINGS), Ok(()));
         assert_eq!(opr.set(1, ASSIGN, SETTINGS), Ok(()));
         let reply = opr.get(1).expect("record");
@@ -120,15 +180,35 @@ mod tests {
 
     #[test]
     fn a_shared_record_serves_every_queue() {
-        let mut pool = Pool::new(Numbers { first: 0, count: 1 });
+        let mut pool = Pool::new("opr", Numbers { first: 0, count: 1 });
         let mut opr = OrderRestoration::new(&mut pool, 16, true).expect("record");
         opr.set(9, CREATE, SETTINGS).expect("made");
         assert!(opr.get(2).expect("record").enable);
     }
 
+    /// The meaning of the codes: `struct opr_cfg` of DPDK.
+    #[test]
+    fn settings_become_windows() {
+        let config = config(&SETTINGS, 23);
+        assert_eq!((config.icid, config.window), (23, 1024));
+        assert_eq!(config.late, LateArrivals::Accepted);
+        assert!(config.loose && config.auto_advance && !config.exhaustion_advances);
+        let late = |olws| {
+            let settings = OrderSettings { olws, oprrws: 1, ..OrderSettings::default() };
+            super::config(&settings, 23).late
+        };
+        let within = LateArrivals::Within;
+        assert_eq!([0, 1, 2].map(late), [LateArrivals::Rejected, within(32), within(64)]);
+        let mut pool = Pool::new("opr", Numbers { first: 5, count: 4 });
+        let mut opr = OrderRestoration::new(&mut pool, 3, false).expect("records");
+        assert_eq!(opr.record(1), None);
+        opr.set(1, CREATE, SETTINGS).expect("made");
+        assert_eq!((opr.record(1), opr.record(0), opr.record(9)), (Some(6), None, None));
+    }
+
     #[test]
     fn malformed_requests_are_refused() {
-        let mut pool = Pool::new(Numbers { first: 0, count: 2 });
+        let mut pool = Pool::new("opr", Numbers { first: 0, count: 2 });
         assert!(OrderRestoration::new(&mut pool, 3, false).is_err());
         assert_eq!(pool.free(), 2);
         let mut opr = OrderRestoration::new(&mut pool, 2, false).expect("records");
@@ -140,7 +220,8 @@ mod tests {
             (0, CREATE, OrderSettings { oprrws: 6, ..SETTINGS }),
             (0, CREATE, OrderSettings { oa: 2, ..SETTINGS }),
         ] {
-            assert_eq!(opr.set(index, options, settings), Err(Status::ConfigurationError));
+            let refused = opr.set(index, options, settings).map_err(|refusal| refusal.status);
+            assert_eq!(refused, Err(Status::ConfigurationError));
         }
         assert!(OrderRestoration::default().get(0).is_err());
     }

@@ -8,6 +8,7 @@
 //! containers. Who makes an object draws from what its container holds, then
 //! from its parent, and so on, as far as options and quotas let it.
 
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{ObjectId, ObjectType, Status};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,6 +42,7 @@ pub(crate) struct Pool {
     free: BTreeSet<u32>,
     /// The objects that have the other numbers.
     taken: BTreeMap<u32, ObjectId>,
+    name: &'static str,
     numbers: Numbers,
     /// Holder of each number that the MC gave away, free or not.
     held: BTreeMap<u32, u32>,
@@ -54,11 +56,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool where all numbers are free.
-    pub fn new(numbers: Numbers) -> Self {
+    /// A pool where all numbers are free, by the name that commands use.
+    pub fn new(name: &'static str, numbers: Numbers) -> Self {
         Self {
             free: (numbers.first..numbers.end()).collect(),
             taken: BTreeMap::new(),
+            name,
             numbers,
             held: BTreeMap::new(),
             crossed: BTreeMap::new(),
@@ -87,8 +90,15 @@ impl Pool {
     ///
     /// # Errors
     /// [`Status::NoResource`] where none is left that may be drawn.
-    pub fn take(&mut self) -> Result<u32, Status> {
-        let number = self.find(None).ok_or(Status::NoResource)?;
+    pub fn take(&mut self) -> Result<u32, Refusal> {
+        let number = self.find(None).ok_or_else(|| {
+            Status::NoResource.because(format!(
+                "no {} is left that {} may draw, of the board's {}",
+                self.name,
+                self.taker,
+                self.size()
+            ))
+        })?;
         self.claim(number);
         Ok(number)
     }
@@ -97,9 +107,13 @@ impl Pool {
     ///
     /// # Errors
     /// [`Status::NoResource`] where fewer are left.
-    pub fn take_many(&mut self, count: usize) -> Result<Vec<u32>, Status> {
+    pub fn take_many(&mut self, count: usize) -> Result<Vec<u32>, Refusal> {
         if self.free.len() < count {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource.because(format!(
+                "{count} of {} are needed, {} are free",
+                self.name,
+                self.free.len()
+            )));
         }
         let mut taken = Vec::with_capacity(count);
         for _ in 0..count {
@@ -119,8 +133,11 @@ impl Pool {
     /// # Errors
     /// [`Status::NoResource`] where it is not free, or held by a container that
     /// may not be drawn from.
-    pub fn take_exactly(&mut self, number: u32) -> Result<(), Status> {
-        self.find(Some(number)).ok_or(Status::NoResource)?;
+    pub fn take_exactly(&mut self, number: u32) -> Result<(), Refusal> {
+        self.find(Some(number)).ok_or_else(|| {
+            Status::NoResource
+                .because(format!("{} {number} is not free for {}", self.name, self.taker))
+        })?;
         self.claim(number);
         Ok(())
     }
@@ -335,8 +352,8 @@ macro_rules! pools {
             /// Full pools, with the isolation ids `first_icid..first_icid + icids`.
             pub fn new(first_icid: u16, icids: u16, sizes: &PoolSizes) -> Self {
                 Self {
-                    icid: Pool::new(Numbers { first: first_icid.into(), count: icids.into() }),
-                    $( $field: Pool::new(sizes.$field), )*
+                    icid: Pool::new("icid", Numbers { first: first_icid.into(), count: icids.into() }),
+                    $( $field: Pool::new($name, sizes.$field), )*
                 }
             }
 

@@ -2,6 +2,7 @@
 //! The counters of Ethernet ports, which a port and the interface behind it read.
 
 use super::{State, memory};
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{ObjectId, Status, dpmac::counters};
 
 /// A counter of a port.
@@ -9,9 +10,10 @@ use mc_abi::{ObjectId, Status, dpmac::counters};
 /// # Errors
 /// [`Status::ConfigurationError`] for one that the firmware lacks; which status
 /// a real MC gives then is not known.
-pub(crate) fn counter(state: &State, port: ObjectId, number: u32) -> Result<u64, Status> {
+pub(crate) fn counter(state: &State, port: ObjectId, number: u32) -> Result<u64, Refusal> {
     if number >= known(state).into() {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because(format!("the firmware here has no counter {number}")));
     }
     Ok(state.fabric.wriop().port_counter(port.id, number).unwrap_or(0))
 }
@@ -30,9 +32,11 @@ pub(crate) fn write(
     numbers: u64,
     values: u64,
     count: u32,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     if count > known(state).into() {
-        return Err(Status::ConfigurationError);
+        return Err(
+            Status::ConfigurationError.because(format!("there are {} counters", known(state)))
+        );
     }
     let mut asked = vec![0; count as usize * 4];
     memory::read(state, owner, numbers, &mut asked)?;

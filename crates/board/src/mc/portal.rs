@@ -8,6 +8,7 @@ use super::{
     dispatch::{self, Executed},
     dpmac,
 };
+use crate::mc::refusal::{Because, Refusal};
 use crate::{
     fabric::Pass,
     faults::{Action, Faults},
@@ -180,7 +181,10 @@ impl Mc {
             Some(Action::Delay(delay)) => self.put_off(submission, delay),
             Some(Action::Status(status)) => self.refuse(&submission, status),
             // The portal goes on showing the message as submitted.
-            Some(Action::Hang) => self.trace_fault(&submission, Status::Ready),
+            Some(Action::Hang) => {
+                let hang = Status::Ready.because("a rule of --inject: no answer comes");
+                self.trace_fault(&submission, &hang);
+            }
         }
     }
 
@@ -192,8 +196,9 @@ impl Mc {
 
     /// Answers a message without executing it.
     fn refuse(&self, submission: &Submission, status: Status) {
-        self.trace_fault(submission, status);
-        self.publish(submission, &super::call::answer_message(&submission.message, &Err(status)));
+        let refusal = status.because("a rule of --inject: not executed");
+        self.trace_fault(submission, &refusal);
+        self.publish(submission, &super::call::answer_message(&submission.message, &Err(refusal)));
     }
 
     /// Puts an answer where software looks for it, unless that has submitted
@@ -257,7 +262,7 @@ impl Mc {
     }
 
     /// Traces a message that is not executed because a fault is set.
-    fn trace_fault(&self, submission: &Submission, status: Status) {
+    fn trace_fault(&self, submission: &Submission, refusal: &Refusal) {
         if self.tracer.is_none() {
             return;
         }
@@ -267,9 +272,14 @@ impl Mc {
             let state = self.state.lock();
             (state.portal_container(*portal as u32), state.sessions.object(header.token()))
         };
-        let command = format!("command {:#05x}, not executed because of a rule", header.number());
-        let done =
-            Executed { answer: *message, status, object, command: Some(command), reply: None };
+        let done = Executed {
+            answer: *message,
+            status: refusal.status,
+            object,
+            command: None,
+            reply: None,
+            reason: Some(refusal.reason.clone()),
+        };
         self.trace(*portal as u32, container, message, &done);
     }
 }
@@ -281,7 +291,7 @@ impl Mc {
     /// # Errors
     /// [`Status::NoResource`] where there is no such object,
     /// [`Status::ConfigurationError`] where it has no such interrupt.
-    pub fn raise(&self, id: ObjectId, index: u8, events: u32) -> Result<(), Status> {
+    pub fn raise(&self, id: ObjectId, index: u8, events: u32) -> Result<(), Refusal> {
         self.with_state(|state| {
             state.irq(id, index)?;
             state.raise(id, index, events);
@@ -300,7 +310,12 @@ fn is_ready(message: &Message) -> bool {
     Status::from_byte(message.header.status_byte()) == Status::Ready
 }
 
-fn record(portal: u32, container: Option<u32>, message: &Message, done: &Executed) -> Record {
+pub(super) fn record(
+    portal: u32,
+    container: Option<u32>,
+    message: &Message,
+    done: &Executed,
+) -> Record {
     Record {
         portal,
         container,
@@ -312,6 +327,7 @@ fn record(portal: u32, container: Option<u32>, message: &Message, done: &Execute
             .unwrap_or_else(|| format!("command {:#05x}", message.header.number())),
         reply: done.reply.clone().unwrap_or_default(),
         status: done.status,
+        reason: done.reason.clone(),
     }
 }
 

@@ -2,7 +2,8 @@
 //! Whose command portal is whose.
 
 use super::{Object, State};
-use mc_abi::{Header, ObjectId, ObjectType, Status, dpmcp};
+use crate::mc::refusal::Refusal;
+use mc_abi::{Header, ObjectId, ObjectType, dpmcp};
 
 /// Bytes from one command portal to the next.
 pub const PORTAL_STRIDE: u64 = 0x1_0000;
@@ -46,8 +47,8 @@ impl State {
     /// Takes a portal, a certain one or any, for its owner.
     ///
     /// # Errors
-    /// [`Status::NoResource`] where it is not free.
-    pub fn take_portal(&mut self, wanted: u32, owner: Owner) -> Result<u32, Status> {
+    /// [`NoResource`](mc_abi::Status::NoResource) where it is not free.
+    pub fn take_portal(&mut self, wanted: u32, owner: Owner) -> Result<u32, Refusal> {
         let portal = match wanted {
             FROM_POOL => self.pools.mcp.take()?,
             wanted => {

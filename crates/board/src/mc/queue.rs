@@ -2,6 +2,7 @@
 //! What the frame queues of all families have in common.
 
 use super::{State, family::Channel};
+use crate::mc::refusal::{Because, Refusal};
 use crate::qbman::Consumer;
 use mc_abi::{ObjectId, ObjectType, Status, blocks::Destination};
 
@@ -69,7 +70,7 @@ impl RxQueueChange {
         destination: Destination,
         user_ctx: u64,
         order_preservation: bool,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let has = |bit: u32| options & (1 << bit) != 0;
         if has(1) {
             state.check_destination(owner, destination)?;
@@ -109,14 +110,25 @@ impl State {
         &self,
         owner: ObjectId,
         destination: Destination,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         let Destination { kind, priority, .. } = destination;
         if kind == 0 {
             return Ok(());
         }
-        let channel = self.destination_channel(owner, destination);
-        let priorities = channel.map_or(0, |(_, channel)| channel.priorities);
-        if priority < priorities { Ok(()) } else { Err(Status::ConfigurationError) }
+        let wrong = |reason: String| Err(Status::ConfigurationError.because(reason));
+        let id = destination.id;
+        match self.destination_channel(owner, destination) {
+            Some((_, channel)) if priority < channel.priorities => Ok(()),
+            Some((family, channel)) => wrong(format!(
+                "{family}.{id} has the priorities below {}, not {priority}",
+                channel.priorities
+            )),
+            None => match kind {
+                1 => wrong(format!("no dpio.{id} with a channel is in the container of {owner}")),
+                2 => wrong(format!("no dpcon.{id} is in the container of {owner}")),
+                _ => wrong(format!("{kind} is no kind of destination")),
+            },
+        }
     }
 }
 
@@ -191,16 +203,7 @@ mod tests {
     }
 
     fn numbers(kind: ObjectType) -> Vec<u16> {
-        let own = match kind {
-            ObjectType::Dpio => dpio::COMMANDS,
-            ObjectType::Dpcon => dpcon::COMMANDS,
-            ObjectType::Dpci => dpci::COMMANDS,
-            ObjectType::Dpseci => dpseci::COMMANDS,
-            ObjectType::Dpdmai => dpdmai::COMMANDS,
-            ObjectType::Dpdcei => dpdcei::COMMANDS,
-            ObjectType::Dprtc => dprtc::COMMANDS,
-            _ => dpdbg::COMMANDS,
-        };
+        let own = mc_abi::commands(kind);
         own.iter().chain(common::COMMANDS).map(|command| command.number).collect()
     }
 

@@ -6,6 +6,7 @@ use super::{
     containers::{self, check_child},
     pools::{DrawPath, Pool},
 };
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     ResourceType, Status,
     dprc::{self, event, iteration, request},
@@ -15,17 +16,22 @@ use mc_abi::{
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] for a name that no pool has.
-fn pool<'a>(state: &'a State, kind: &ResourceType) -> Result<&'a Pool, Status> {
-    state.pools.named(kind.as_bytes()).ok_or(Status::ConfigurationError)
+fn pool<'a>(state: &'a State, kind: &ResourceType) -> Result<&'a Pool, Refusal> {
+    state
+        .pools
+        .named(kind.as_bytes())
+        .ok_or_else(|| Status::ConfigurationError.because(format!("there is no pool of {kind}")))
 }
 
 /// The name of the pool at a place in the list.
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] past the end.
-pub(crate) fn pool_name(state: &State, index: u32) -> Result<ResourceType, Status> {
+pub(crate) fn pool_name(state: &State, index: u32) -> Result<ResourceType, Refusal> {
     let pools = state.pools.all();
-    let (name, _) = pools.get(index as usize).ok_or(Status::ConfigurationError)?;
+    let (name, _) = pools.get(index as usize).ok_or_else(|| {
+        Status::ConfigurationError.because(format!("there are {} pools", pools.len()))
+    })?;
     Ok(ResourceType::new(name))
 }
 
@@ -33,7 +39,7 @@ pub(crate) fn pool_name(state: &State, index: u32) -> Result<ResourceType, Statu
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] for a name that no pool has.
-pub(crate) fn count(state: &State, container: u32, kind: &ResourceType) -> Result<u32, Status> {
+pub(crate) fn count(state: &State, container: u32, kind: &ResourceType) -> Result<u32, Refusal> {
     Ok(pool(state, kind)?.free_of(container).count() as u32)
 }
 
@@ -45,14 +51,23 @@ pub(crate) fn next_range(
     state: &State,
     container: u32,
     ask: &dprc::GetResourceIds,
-) -> Result<dprc::GetResourceIdsReply, Status> {
+) -> Result<dprc::GetResourceIdsReply, Refusal> {
     let first = match ask.iteration {
         iteration::FIRST => 0,
-        iteration::MORE => ask.last.checked_add(1).ok_or(Status::NoResource)?,
-        _ => return Err(Status::ConfigurationError),
+        iteration::MORE => ask
+            .last
+            .checked_add(1)
+            .ok_or_else(|| Status::NoResource.because("there are no more"))?,
+        _ => {
+            return Err(Status::ConfigurationError
+                .because(format!("{} is no state of an iteration", ask.iteration)));
+        }
     };
     let mut numbers = pool(state, &ask.kind)?.free_of(container).skip_while(|n| *n < first);
-    let base = numbers.next().ok_or(Status::NoResource)?;
+    let base = numbers.next().ok_or_else(|| {
+        Status::NoResource
+            .because(format!("dprc.{container} holds none, or no more, of {}", ask.kind))
+    })?;
     let mut last = base;
     let mut more = false;
     for number in numbers {
@@ -78,14 +93,20 @@ pub(crate) fn hand_over(
     path: &DrawPath,
     to: u32,
     ask: &Ask,
-) -> Result<(), Status> {
-    let pool = state.pools.named_mut(ask.kind.as_bytes()).ok_or(Status::ConfigurationError)?;
+) -> Result<(), Refusal> {
+    let pool = state.pools.named_mut(ask.kind.as_bytes()).ok_or_else(|| {
+        Status::ConfigurationError.because(format!("there is no pool of {}", ask.kind))
+    })?;
     if ask.count == 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("the number of resources is 0"));
     }
     let numbers = choose(&pool.drawable(path), ask)?;
     if !pool.within_quotas(path, &numbers) {
-        return Err(Status::NoResource);
+        return Err(Status::NoResource.because(format!(
+            "a quota on the way keeps {} of {} from dprc.{to}",
+            numbers.len(),
+            ask.kind
+        )));
     }
     pool.hand_over(&numbers, to);
     state.raise(containers::name(from), 0, event::RES_REMOVED);
@@ -103,7 +124,7 @@ pub(crate) struct Ask {
 }
 
 /// The numbers to hand over, out of what is free, in the order of preference.
-fn choose(free: &[u32], ask: &Ask) -> Result<Vec<u32>, Status> {
+fn choose(free: &[u32], ask: &Ask) -> Result<Vec<u32>, Refusal> {
     let run = |base: u32| -> Option<Vec<u32>> {
         let end = base.checked_add(ask.count)?;
         // No more numbers than are free can be found.
@@ -120,7 +141,9 @@ fn choose(free: &[u32], ask: &Ask) -> Result<Vec<u32>, Status> {
     } else {
         free.get(..ask.count as usize).map(<[u32]>::to_vec)
     };
-    chosen.ok_or(Status::NoResource)
+    chosen.ok_or_else(|| {
+        Status::NoResource.because(format!("{} of {} are not to be had so", ask.count, ask.kind))
+    })
 }
 
 /// Limits what a child may draw from its parent.
@@ -132,11 +155,13 @@ pub(crate) fn set_quota(
     state: &mut State,
     parent: u32,
     ask: &dprc::SetResourceQuota,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     check_child(state, parent, ask.child)?;
     state.unlocked(parent)?;
     let quota = (ask.quota != dprc::QUOTA_BY_OPTIONS).then_some(ask.quota);
-    let pool = state.pools.named_mut(ask.kind.as_bytes()).ok_or(Status::ConfigurationError)?;
+    let pool = state.pools.named_mut(ask.kind.as_bytes()).ok_or_else(|| {
+        Status::ConfigurationError.because(format!("there is no pool of {}", ask.kind))
+    })?;
     pool.set_quota(ask.child, quota);
     Ok(())
 }
@@ -149,7 +174,7 @@ pub(crate) fn quota(
     state: &State,
     parent: u32,
     ask: &dprc::GetResourceQuota,
-) -> Result<u16, Status> {
+) -> Result<u16, Refusal> {
     check_child(state, parent, ask.child)?;
     let quota = pool(state, &ask.kind)?.quota(ask.child);
     Ok(quota.unwrap_or(dprc::QUOTA_BY_OPTIONS))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Tokens: what software calls an open object by.
 
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{ObjectId, Status, Token};
 use std::collections::BTreeMap;
 
@@ -34,9 +35,9 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Status::NoResource`] once all 65535 tokens are out.
-    pub fn open(&mut self, object: ObjectId, opener: u32) -> Result<Token, Status> {
+    pub fn open(&mut self, object: ObjectId, opener: u32) -> Result<Token, Refusal> {
         if self.count >= usize::from(u16::MAX) {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource.because("all 65535 tokens are out"));
         }
         loop {
             self.last = self.last.wrapping_add(1);

@@ -5,6 +5,7 @@ use super::{
     Family, Object, connections::Connections, containers, family::Functions, pools::Pools,
     portals::Portals, session::Sessions,
 };
+use crate::mc::refusal::{Because, Refusal};
 use crate::{
     fabric::{Fabric, Message, Pass},
     host::Clock,
@@ -111,26 +112,32 @@ impl State {
     ///
     /// # Errors
     /// [`Status::NoResource`]: the status of an open of what does not exist.
-    pub fn object(&self, id: ObjectId) -> Result<&Object, Status> {
-        self.objects.get(&id).ok_or(Status::NoResource)
+    pub fn object(&self, id: ObjectId) -> Result<&Object, Refusal> {
+        self.objects.get(&id).ok_or_else(|| Status::NoResource.because(format!("there is no {id}")))
     }
 
     /// The same, to be changed.
-    pub fn object_mut(&mut self, id: ObjectId) -> Result<&mut Object, Status> {
+    pub fn object_mut(&mut self, id: ObjectId) -> Result<&mut Object, Refusal> {
         self.touch(id);
-        self.objects.get_mut(&id).ok_or(Status::NoResource)
+        self.objects
+            .get_mut(&id)
+            .ok_or_else(|| Status::NoResource.because(format!("there is no {id}")))
     }
 
     /// What the family `F` keeps of its object number `id`.
-    pub fn body<F: Family>(&self, id: u32) -> Result<&F, Status> {
+    pub fn body<F: Family>(&self, id: u32) -> Result<&F, Refusal> {
         let object = self.object(ObjectId::new(F::TYPE, id))?;
-        (&*object.body as &dyn Any).downcast_ref().ok_or(Status::InvalidState)
+        (&*object.body as &dyn Any).downcast_ref().ok_or_else(|| {
+            Status::InvalidState.because(format!("{} is of another family", object.id))
+        })
     }
 
     /// The same, to be changed.
-    pub fn body_mut<F: Family>(&mut self, id: u32) -> Result<&mut F, Status> {
+    pub fn body_mut<F: Family>(&mut self, id: u32) -> Result<&mut F, Refusal> {
         let object = self.object_mut(ObjectId::new(F::TYPE, id))?;
-        (&mut *object.body as &mut dyn Any).downcast_mut().ok_or(Status::InvalidState)
+        (&mut *object.body as &mut dyn Any).downcast_mut().ok_or_else(|| {
+            Status::InvalidState.because(format!("{} is of another family", object.id))
+        })
     }
 
     /// The lowest number that no object of the family has, in any container.
@@ -161,11 +168,11 @@ impl State {
         container: u32,
         creator: u32,
         request: &F::Create,
-    ) -> Result<u32, Status> {
+    ) -> Result<u32, Refusal> {
         let id = id.unwrap_or_else(|| self.free_id(F::TYPE));
         let name = ObjectId::new(F::TYPE, id);
         if self.objects.contains_key(&name) {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource.because(format!("{name} is there already")));
         }
         let path = self.draw_path(container);
         self.pools.draw_for(name, &path);
@@ -197,16 +204,19 @@ impl State {
     }
 
     /// Takes an object out of the world: its connections end, its resources go
-    /// back to their pools, its sessions end, its container's driver is told.
+    /// back to their pools, its sessions end, its container's driver is notified.
     ///
     /// # Errors
     /// [`Status::NoResource`] where there is none.
-    pub fn remove(&mut self, id: ObjectId) -> Result<(), Status> {
+    pub fn remove(&mut self, id: ObjectId) -> Result<(), Refusal> {
         let container = self.object(id)?.container;
         self.disconnect_all(id);
         self.leave(id, container);
         self.sessions.forget(id);
-        let object = self.objects.remove(&id).ok_or(Status::NoResource)?;
+        let object = self
+            .objects
+            .remove(&id)
+            .ok_or_else(|| Status::NoResource.because(format!("there is no {id}")))?;
         (object.functions.destroy)(object.body, self, id.id);
         for other in self.led_to(id) {
             self.object_mut(other)?.body.forget(id);
@@ -273,8 +283,10 @@ impl State {
     ///
     /// # Errors
     /// [`Status::ConfigurationError`] where the object has no such index.
-    pub fn irq(&self, id: ObjectId, index: u8) -> Result<&super::Irq, Status> {
-        self.object(id)?.irqs.get(usize::from(index)).ok_or(Status::ConfigurationError)
+    pub fn irq(&self, id: ObjectId, index: u8) -> Result<&super::Irq, Refusal> {
+        self.object(id)?.irqs.get(usize::from(index)).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("{id} has no interrupt {index}"))
+        })
     }
 
     /// Sets where an interrupt's message goes.
@@ -285,7 +297,7 @@ impl State {
         address: u64,
         value: u32,
         user: u32,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         self.configure_irq(id, index, |irq| {
             (irq.address, irq.value, irq.user) = (address, value, user);
         })
@@ -293,9 +305,11 @@ impl State {
 
     /// The status of an interrupt of an object with several interfaces; forgets
     /// the events of it that `clear` names.
-    pub fn take_irq_status(&mut self, id: ObjectId, index: u8, clear: u32) -> Result<u32, Status> {
+    pub fn take_irq_status(&mut self, id: ObjectId, index: u8, clear: u32) -> Result<u32, Refusal> {
         let irq = self.object_mut(id)?.irqs.get_mut(usize::from(index));
-        let irq = irq.ok_or(Status::ConfigurationError)?;
+        let irq = irq.ok_or_else(|| {
+            Status::ConfigurationError.because(format!("{id} has no interrupt {index}"))
+        })?;
         let status = irq.status;
         if irq.clear_at(clear) {
             self.send(id, index);
@@ -310,9 +324,14 @@ impl State {
         id: ObjectId,
         index: u8,
         change: impl FnOnce(&mut super::Irq),
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         let irq = self.object_mut(id)?.irqs.get_mut(usize::from(index));
-        if irq.ok_or(Status::ConfigurationError)?.configure(change) {
+        if irq
+            .ok_or_else(|| {
+                Status::ConfigurationError.because(format!("{id} has no interrupt {index}"))
+            })?
+            .configure(change)
+        {
             self.send(id, index);
         }
         Ok(())

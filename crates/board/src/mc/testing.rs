@@ -7,10 +7,11 @@ use crate::{
     dpl::{Dpc, Dpl},
     fabric::Fabric,
     host::{
-        ManualClock, NoPortalMemory, NoWires,
+        ManualClock, NoCapture, NoPortalMemory, NoWires,
         testing::{NoLines, TestMemory},
     },
     smmu::Smmu,
+    wriop::Wriop,
 };
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire,
@@ -27,7 +28,8 @@ pub(crate) fn booted(config: Config) -> (State, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new());
     let smmu = Arc::new(Smmu::new(Arc::new(TestMemory::new(MEMORY)), Arc::new(NoLines)));
     let portals = Arc::new(NoPortalMemory);
-    let fabric = Fabric::new((&config.soc).into(), smmu, portals, clock.clone(), Arc::new(NoWires));
+    let wriop = Wriop::new(Arc::new(NoWires), Arc::new(NoCapture));
+    let fabric = Fabric::new((&config.soc).into(), smmu, portals, clock.clone(), wriop);
     (State::new(config, fabric, clock.clone()), clock)
 }
 

@@ -232,7 +232,7 @@ pub struct PoolConfig {
     pub depletion: Option<Hysteresis>,
     /// Surplus with more buffers than `enter`, no longer with `exit` or fewer.
     pub surplus: Option<Hysteresis>,
-    /// Who is told of both.
+    /// Who is notified of both.
     pub message: Option<PoolMessage>,
 }
 
@@ -284,10 +284,10 @@ pub struct GroupConfig {
     pub tail_drop: Option<u64>,
     /// Early drop, by drop priority of the frame.
     pub early_drop: [Option<EarlyDrop>; EarlyDrop::PRIORITIES],
-    /// Who is told in memory. The state is also written when this is set, since
+    /// Who is notified in memory. The state is also written when this is set, since
     /// software does not clear the memory (DPDK).
     pub memory: Option<MemoryNotification>,
-    /// Who is told through a channel.
+    /// Who is notified through a channel.
     pub work_queue: Option<WorkQueueNotification>,
     /// What notifications carry.
     pub context: u64,

@@ -186,7 +186,7 @@ impl Qbman {
 }
 
 impl Qbman {
-    /// Tells whoever is to be told of a queue; portals whose rings are to be
+    /// Notifies whoever is to be notified of a queue; portals whose rings are to be
     /// filled.
     pub(super) fn wake(&self, wake: Wake, pass: &mut Pass) -> Kicks {
         match wake {

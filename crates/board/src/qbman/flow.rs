@@ -72,6 +72,24 @@ impl Qbman {
         bins.get(usize::from(bin)).copied().ok_or(failed)
     }
 
+    /// Enqueues as a portal of an isolation id does, for tests that have no portal.
+    #[cfg(test)]
+    pub(crate) fn enqueue_as(&self, icid: u16, fqid: u32, fd: &Fd, pass: &mut Pass) -> bool {
+        self.enqueue_for(icid, Target::Queue(fqid), *fd, pass).is_ok()
+    }
+
+    /// The queue of a destination, for tests that have no portal.
+    #[cfg(test)]
+    pub(crate) fn destination_queue(
+        &self,
+        icid: u16,
+        id: u32,
+        priority: u8,
+        bin: u16,
+    ) -> Option<u32> {
+        self.resolve(icid, Target::Destination { id, bin, priority }).ok()
+    }
+
     /// Puts something into a channel's work queue; portals whose rings are to be
     /// filled. A channel that does not exist takes nothing.
     pub(super) fn link(&self, link: Link, front: bool) -> Kicks {
@@ -161,7 +179,7 @@ impl Qbman {
         None
     }
 
-    /// A queue's turn: whether it gave something, and who is to be told that
+    /// A queue's turn: whether it gave something, and who is to be notified that
     /// there is more. `None` where the ticket is void.
     fn take_turn(
         &self,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! One congestion group: what is in its queues together, when that is too much,
-//! and who is told.
+//! and who is notified.
 
 use super::{
     channel::{Link, Work},
@@ -38,7 +38,7 @@ pub(super) struct Group {
     dice: Dice,
 }
 
-/// Who is told of a change.
+/// Who is notified of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Change {
     /// Isolation id, address and bytes of a message in memory.
@@ -55,7 +55,7 @@ impl Group {
 
     /// Gives the group to somebody, or takes it away. What software has changed
     /// stays until something else is programmed. Who gets messages in memory is
-    /// told the state at once, since the memory may hold anything.
+    /// given the state at once, since the memory may hold anything.
     pub fn configure(&mut self, number: u32, config: Option<GroupConfig>) -> Option<Change> {
         if config == self.programmed {
             return None;
@@ -140,7 +140,7 @@ impl Group {
         self.bytes += bytes;
     }
 
-    /// Whether the state is to change, and who is told.
+    /// Whether the state is to change, and who is notified.
     fn update(&mut self, number: u32) -> Option<Change> {
         let config = self.config.as_ref()?;
         let count = config.count(self.frames, self.bytes);
@@ -153,10 +153,10 @@ impl Group {
             return None;
         }
         self.congested = congested;
-        let told = |on_entry: bool, on_exit: bool| if congested { on_entry } else { on_exit };
-        let message = config.memory.filter(|to| told(to.on_entry, to.on_exit));
+        let notified = |on_entry: bool, on_exit: bool| if congested { on_entry } else { on_exit };
+        let message = config.memory.filter(|to| notified(to.on_entry, to.on_exit));
         let message = message.and_then(|_| self.message(number));
-        let queue = config.work_queue.filter(|to| told(to.on_entry, to.on_exit));
+        let queue = config.work_queue.filter(|to| notified(to.on_entry, to.on_exit));
         let link = queue.filter(|_| !std::mem::replace(&mut self.on_the_way, true)).map(|to| {
             Link { channel: to.channel, priority: to.priority, work: Work::Congestion(number) }
         });

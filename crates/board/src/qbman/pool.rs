@@ -36,7 +36,7 @@ impl Pool {
     }
 
     /// Gives the pool to somebody, or takes it away, which empties it. Who gets
-    /// messages is told the state at once, since the memory may hold anything.
+    /// messages gets the state at once, since the memory may hold anything.
     pub fn configure(&mut self, number: u32, config: Option<PoolConfig>, shared: &Shared) {
         if config == self.config {
             return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! One frame queue: frames in the order of their arrival, and when somebody has
-//! to be told of them.
+//! to be notified of them.
 
 use super::{
     budget::Store,
@@ -17,7 +17,7 @@ use qbman_abi::{
 /// Frames that each queue may hold whatever the others do.
 const SHARE: usize = 1024;
 
-/// Who is to be told that a queue can be served.
+/// Who is to be notified that a queue can be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wake {
     Nobody,

@@ -62,8 +62,8 @@ impl Shared {
         }
     }
 
-    /// Tells whoever is to be told of a group's change, under the lock of the
-    /// group, so that messages stay in order. Work queues are told by
+    /// Notifies whoever is to be notified of a group's change, under the lock of the
+    /// group, so that messages stay in order. Work queues are notified by
     /// [`Shared::take_link`].
     pub fn tell(&self, change: Option<Change>) {
         let Some(Change { message, link }) = change else { return };

@@ -2,7 +2,7 @@
 //! Several accesses as one transaction.
 
 use super::Smmu;
-use super::gate::{Pass, Place};
+use super::reader_lock::{ReadGuard, Slot};
 use std::fmt;
 
 /// A transaction under way: see [`Smmu::hold`].
@@ -10,26 +10,26 @@ use std::fmt;
 pub struct Hold<'a> {
     smmu: &'a Smmu,
     /// There until the drop.
-    pass: Option<Pass<'a>>,
+    guard: Option<ReadGuard<'a>>,
 }
 
 impl<'a> Hold<'a> {
     #[inline]
     pub(super) fn new(smmu: &'a Smmu) -> Self {
-        Self { smmu, pass: Some(smmu.gate.pass()) }
+        Self { smmu, guard: Some(smmu.lock.read()) }
     }
 
-    /// The place of the thread, if it has one.
+    /// The slot of the thread, if it has one.
     #[inline]
-    pub(super) fn place(&self) -> Option<&Place> {
-        self.pass.as_ref().and_then(Pass::place)
+    pub(super) fn slot(&self) -> Option<&Slot> {
+        self.guard.as_ref().and_then(ReadGuard::slot)
     }
 }
 
 impl Drop for Hold<'_> {
     #[inline]
     fn drop(&mut self) {
-        let inner = self.pass.take().is_some_and(|pass| pass.is_inner());
+        let inner = self.guard.take().is_some_and(|guard| guard.is_inner());
         if !inner {
             self.smmu.settle();
         }

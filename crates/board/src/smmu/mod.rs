@@ -33,8 +33,8 @@ mod bank;
 mod cache;
 mod fault;
 mod frame;
-mod gate;
 mod hold;
+mod reader_lock;
 mod regime;
 mod report;
 mod routes;
@@ -62,7 +62,7 @@ pub use streams::{StreamMapping, StreamTarget};
 
 use crate::host::{BusError, GuestMemory, IrqLines};
 use bank::Refusal;
-use gate::{Gate, Place};
+use reader_lock::{BigReaderLock, Slot};
 use report::Counts;
 use routes::Routes;
 use state::{State, Written};
@@ -81,16 +81,16 @@ const LONGEST_TRANSACTION: usize = 0x1_0000;
 /// called inside a transaction and must not call back into the SMMU; [`IrqLines`]
 /// is called outside and may.
 ///
-/// A transaction whose stream and page were used before takes no lock: it passes
-/// the gate, and looks at two words. The others share the state's lock.
+/// A transaction whose stream and page were used before marks its thread as reading,
+/// and looks at two words. The others share the state's lock.
 pub struct Smmu {
     memory: Arc<dyn GuestMemory>,
     lines: Arc<dyn IrqLines>,
-    gate: Gate,
+    lock: BigReaderLock,
     routes: Routes,
     /// One for each context bank.
     tlbs: Vec<Arc<Tlb>>,
-    /// Changed with the gate closed only.
+    /// Changed under the lock only.
     state: RwLock<State>,
     counts: Counts,
     line: Mutex<Line>,
@@ -123,7 +123,7 @@ impl Smmu {
         Self {
             memory,
             lines,
-            gate: Gate::new(),
+            lock: BigReaderLock::new(),
             routes: Routes::default(),
             state: RwLock::new(State::new(shape, &tlbs)),
             tlbs,
@@ -144,9 +144,9 @@ impl Smmu {
             *state = State::new(state.shape(), &self.tlbs);
             self.routes.clear();
             self.counts.reset();
-            for place in self.gate.places() {
-                place.hits.store(0, Ordering::Relaxed);
-                place.bypasses.store(0, Ordering::Relaxed);
+            for slot in self.lock.slots() {
+                slot.hits.store(0, Ordering::Relaxed);
+                slot.bypasses.store(0, Ordering::Relaxed);
             }
         });
         self.drive_line();
@@ -297,9 +297,9 @@ impl Smmu {
     /// Events since power-on or the last [`Smmu::reset`].
     pub fn counters(&self) -> Counters {
         let mut counters = self.counts.read();
-        for place in self.gate.places() {
-            counters.hits += place.hits.load(Ordering::Relaxed);
-            counters.bypasses += place.bypasses.load(Ordering::Relaxed);
+        for slot in self.lock.slots() {
+            counters.hits += slot.hits.load(Ordering::Relaxed);
+            counters.bypasses += slot.bypasses.load(Ordering::Relaxed);
         }
         counters
     }
@@ -355,7 +355,7 @@ impl Smmu {
         iova: u64,
         access: Access,
     ) -> Result<Mapped, Fault> {
-        match self.hit(hold.place(), stream, iova, access) {
+        match self.hit(hold.slot(), stream, iova, access) {
             Some(mapped) => Ok(mapped),
             None => self.miss(stream, iova, access),
         }
@@ -364,16 +364,16 @@ impl Smmu {
     /// What is known without a look at the state. The length ends with the 4 KiB
     /// page.
     #[inline]
-    fn hit(&self, place: Option<&Place>, stream: u16, iova: u64, access: Access) -> Option<Mapped> {
+    fn hit(&self, slot: Option<&Slot>, stream: u16, iova: u64, access: Access) -> Option<Mapped> {
         match self.routes.find(stream, access)? {
             Route::Bypass => {
-                let count = place.map(|place| &place.bypasses);
-                gate::count(count, &self.counts.bypasses);
+                let count = slot.map(|slot| &slot.bypasses);
+                reader_lock::count(count, &self.counts.bypasses);
                 Some(Mapped::flat(iova))
             }
             Route::Bank(bank, access) => {
                 let mapped = self.tlbs.get(bank)?.find(iova, access)?;
-                gate::count(place.map(|place| &place.hits), &self.counts.hits);
+                reader_lock::count(slot.map(|slot| &slot.hits), &self.counts.hits);
                 Some(mapped)
             }
         }
@@ -401,7 +401,7 @@ impl Smmu {
 
     /// Changes the state, with no transaction under way.
     fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        self.gate.alone(|| change(&mut self.state.write()))
+        self.lock.write(|| change(&mut self.state.write()))
     }
 
     /// Tells the interrupt line of the faults of transactions.

@@ -2,7 +2,11 @@
 //! What the Management Complex writes into the tables of the network
 //! interfaces.
 
-use super::{key::KeyProfile, rules::Rule};
+use super::{
+    key::KeyProfile,
+    meter::{Color, MeterConfig},
+    rules::Rule,
+};
 use mc_abi::MacAddr;
 
 /// Where the frames go that an object sends through one of its interfaces.
@@ -12,6 +16,20 @@ pub enum Endpoint {
     Interface(u32),
     /// An Ethernet port (`dpmac`).
     Port(u32),
+    /// An interface of a switch (`dpsw`).
+    Switch {
+        /// Number of the switch.
+        id: u32,
+        /// Number of the interface.
+        port: u16,
+    },
+    /// An interface of a demultiplexer (`dpdmux`).
+    Demux {
+        /// Number of the demultiplexer.
+        id: u32,
+        /// Number of the interface; 0 is the uplink.
+        port: u16,
+    },
 }
 
 /// A network interface as its data path needs it.
@@ -131,6 +149,21 @@ pub struct ReceiveClass {
     pub queues: Vec<ReceiveQueue>,
     /// How frames find one of them.
     pub distribution: Distribution,
+    /// What limits the class.
+    pub policer: Option<Policer>,
+}
+
+/// A limit of a traffic class of received frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policer {
+    /// The meter; `None`: all frames have the colour `initial`.
+    pub meter: Option<MeterConfig>,
+    /// The colour of frames that are not metered.
+    pub initial: Color,
+    /// Lengths count from layer 3 on.
+    pub from_layer3: bool,
+    /// Red frames are dropped. Otherwise they are only counted.
+    pub drops: bool,
 }
 
 /// How the frames of a class find their queue. Without anything, all go to the

@@ -7,6 +7,7 @@
 //! buffer; every frame that it takes from its transmit queues in one of egress
 //! and egress discarded.
 
+use super::meter::Color;
 use super::{MAX_CHANNELS, MAX_CLASSES};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -184,6 +185,8 @@ pub(super) struct Counters {
     dequeued: Box<[AtomicVolume]>,
     /// Refused by the queues of a receive class.
     refused: Box<[AtomicVolume]>,
+    /// Frames of a receive class by colour: green, yellow, red.
+    policed: Box<[[AtomicU64; Color::ALL.len()]]>,
 }
 
 impl Default for Counters {
@@ -193,6 +196,7 @@ impl Default for Counters {
             totals: Totals::default(),
             dequeued: volumes(MAX_CHANNELS * MAX_CLASSES),
             refused: volumes(MAX_CLASSES),
+            policed: (0..MAX_CLASSES).map(|_| Default::default()).collect(),
         }
     }
 }
@@ -212,6 +216,7 @@ impl Counters {
     pub fn reset(&self) {
         self.totals.reset();
         self.dequeued.iter().chain(&self.refused).for_each(AtomicVolume::reset);
+        self.policed.iter().flatten().for_each(|count| count.store(0, Relaxed));
     }
 
     /// Adds what was taken from the transmit queues of a class.
@@ -231,6 +236,22 @@ impl Counters {
         if let Some(counter) = self.refused.get(usize::from(class)) {
             counter.add(volume);
         }
+    }
+
+    /// Adds a frame of a class that was policed.
+    pub fn add_policed(&self, class: u8, color: Color) {
+        if let Some(counts) = self.policed.get(usize::from(class)) {
+            let counts = counts.iter().zip(Color::ALL);
+            counts.filter(|(_, one)| *one == color).for_each(|(count, _)| {
+                count.fetch_add(1, Relaxed);
+            });
+        }
+    }
+
+    /// Policed frames of a class: green, yellow, red.
+    pub fn policed(&self, class: u8) -> [u64; Color::ALL.len()] {
+        let counts = self.policed.get(usize::from(class));
+        counts.map_or([0; 3], |counts| counts.each_ref().map(|count| count.load(Relaxed)))
     }
 
     /// What the receive queues of a class refused.

@@ -48,6 +48,13 @@ impl Stations {
         }
     }
 
+    /// Whether an address is the interface's own, or one of its filter.
+    pub fn has(&self, address: [u8; 6]) -> bool {
+        let address = number(MacAddr(address));
+        let listed = || self.others.binary_search_by_key(&address, |(one, _)| *one).is_ok();
+        address == self.primary || listed()
+    }
+
     /// Whether a frame to `destination` is taken.
     pub fn verdict(&self, destination: [u8; 6]) -> Verdict {
         let group = MacAddr(destination).is_multicast();
@@ -75,6 +82,11 @@ impl Vlans {
     }
 
     /// Whether a frame with this control information in its first tag is taken.
+    pub fn takes(&self, control: Option<u16>) -> bool {
+        matches!(self.verdict(control), Verdict::Taken(_))
+    }
+
+    /// What becomes of a frame with this control information in its first tag is taken.
     /// Frames without a tag are; which those of a board are is not known.
     pub fn verdict(&self, control: Option<u16>) -> Verdict {
         let (Some(vlans), Some(control)) = (&self.0, control) else {

@@ -6,7 +6,9 @@ use super::{
     counters::Counters,
     distribution::Distributor,
     filter::{Stations, Vlans},
+    meter::Meter,
 };
+use crate::fabric::Engine;
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -14,6 +16,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Debug)]
 pub(super) struct Interface {
     pub id: u32,
+    /// Who sends for it.
+    pub engine: Engine,
+    /// What it is to those that it is connected to.
+    pub end: Endpoint,
+    /// Somebody looks at its frames.
+    pub captured: bool,
     pub transmit: RwLock<TransmitSide>,
     pub receive: RwLock<ReceiveSide>,
     pub counters: Counters,
@@ -26,6 +34,8 @@ pub(super) struct TransmitSide {
     pub icid: u16,
     pub enabled: bool,
     pub peer: Option<Endpoint>,
+    /// The interface's number, where somebody looks at its frames.
+    pub captured: Option<u32>,
     pub config: TransmitConfig,
 }
 
@@ -34,9 +44,12 @@ pub(super) struct TransmitSide {
 pub(super) struct ReceiveSide {
     pub icid: u16,
     pub enabled: bool,
+    pub peer: Option<Endpoint>,
     pub stations: Stations,
     pub vlans: Vlans,
     pub distributor: Distributor,
+    /// The meters of the classes.
+    pub meters: Vec<Option<Meter>>,
     pub config: ReceiveConfig,
 }
 
@@ -48,9 +61,17 @@ const BUSY: u8 = 1;
 const AGAIN: u8 = 2;
 
 impl Interface {
-    pub fn new(id: u32) -> Self {
+    pub fn new(id: u32, captured: bool) -> Self {
+        Self { captured, ..Self::of(id, Engine::Interface(id), Endpoint::Interface(id)) }
+    }
+
+    /// An interface that is part of another object.
+    pub fn of(id: u32, engine: Engine, end: Endpoint) -> Self {
         Self {
             id,
+            engine,
+            end,
+            captured: false,
             transmit: RwLock::default(),
             receive: RwLock::default(),
             counters: Counters::default(),
@@ -67,10 +88,22 @@ impl Interface {
         let stations = Stations::new(&receive.macs);
         let vlans = Vlans::new(&receive);
         let distributor = Distributor::new(&receive);
-        let transmit = TransmitSide { icid, enabled, peer, config: transmit };
-        let receive = ReceiveSide { icid, enabled, stations, vlans, distributor, config: receive };
+        let captured = self.captured.then_some(self.id);
+        let transmit = TransmitSide { icid, enabled, peer, captured, config: transmit };
         *self.transmit.write() = transmit;
-        *self.receive.write() = receive;
+        let mut side = self.receive.write();
+        let before = std::mem::take(&mut side.meters);
+        let meters = meters(&receive, before);
+        *side = ReceiveSide {
+            icid,
+            enabled,
+            peer,
+            stations,
+            vlans,
+            distributor,
+            meters,
+            config: receive,
+        };
     }
 
     /// Asks for the right to send: at most one thread has it. Who has it
@@ -93,4 +126,16 @@ impl Interface {
     pub fn abandon_turn(&self) {
         self.turn.store(IDLE, Ordering::Release);
     }
+}
+
+/// The meters of the classes. What those of before have counted stays, where they
+/// are the same.
+fn meters(config: &ReceiveConfig, before: Vec<Option<Meter>>) -> Vec<Option<Meter>> {
+    let mut before = before.into_iter();
+    let meters = config.classes.iter().map(|class| {
+        let known = before.next().flatten();
+        let wanted = class.policer?.meter?;
+        Some(known.filter(|one| *one.config() == wanted).unwrap_or_else(|| Meter::new(wanted)))
+    });
+    meters.collect()
 }

@@ -9,12 +9,15 @@
 //! that needs it, and is counted.
 //!
 //! # Order of locks
-//! The transmit side of an interface, then the receive side of one: never two of
-//! a kind. A new configuration waits until no frame uses the old one.
+//! The transmit side of an interface, then the tables of a switch or
+//! demultiplexer, then the receive
+//! side of an interface: never two of a kind. A new configuration waits until no frame uses the old one.
 
+mod capture;
 mod checksum;
 mod config;
 mod counters;
+mod demux;
 mod distribution;
 mod filter;
 mod forward;
@@ -22,37 +25,49 @@ mod frame;
 mod hash;
 mod interface;
 mod key;
+mod meter;
 mod parser;
 mod port;
 mod queues;
 mod receive;
 mod rules;
+mod switch;
 mod transmit;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::{
     fabric::{Dma, Pass},
-    host::Wires,
+    host::{Capture, Passing, Wires},
 };
+use mc_abi::{ObjectId, ObjectType};
 use parking_lot::RwLock;
 use std::{cell::RefCell, collections::HashMap, fmt, sync::Arc};
 
 pub use config::{
-    Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Pool, QosAction,
-    QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Redirect, Spread, Steered,
-    Steering, SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
+    Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Policer, Pool,
+    QosAction, QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Redirect, Spread,
+    Steered, Steering, SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
 };
 pub use counters::{Tally, Volume};
+pub use demux::{DemuxAdmit, DemuxConfig, DemuxMethod, DemuxPortConfig};
 pub use key::{KeyError, KeyProfile, MAX_KEY_SIZE};
+pub use meter::{Color, MeterConfig, MeterMode, MeterUnit};
 pub use port::{MIN_FRAME_LENGTH, PORT_COUNTERS, PortConfig};
 pub use queues::Queues;
 pub use rules::Rule;
+pub use switch::{
+    ACL_KEY_SIZE, AclAction, AclKey, AclRule, Admit, ControlConfig, Fdb, FdbEntry, FdbError,
+    FdbTarget, Floods, Learning, Mirrors, PrioritySource, SWITCH_CLASSES, SwitchConfig,
+    SwitchPortConfig, SwitchTable, SwitchVlan,
+};
 
+use demux::Demux;
 use forward::Works;
 use interface::Interface;
 use port::Port;
+use switch::Switch;
 
 /// Egress channels that an interface may have.
 pub const MAX_CHANNELS: usize = 16;
@@ -65,20 +80,35 @@ pub const MAX_FRAME_LENGTH: usize = 10_240;
 pub struct Wriop {
     interfaces: RwLock<HashMap<u32, Arc<Interface>>>,
     ports: RwLock<HashMap<u32, Arc<Port>>>,
+    switches: RwLock<HashMap<u32, Arc<Switch>>>,
+    demuxes: RwLock<HashMap<u32, Arc<Demux>>>,
     wires: Arc<dyn Wires>,
+    capture: Arc<dyn Capture>,
 }
 
 impl fmt::Debug for Wriop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { interfaces, ports, .. } = self;
-        f.debug_struct("Wriop").field("interfaces", interfaces).field("ports", ports).finish()
+        let Self { interfaces, ports, switches, demuxes, wires: _, capture: _ } = self;
+        f.debug_struct("Wriop")
+            .field("interfaces", interfaces)
+            .field("ports", ports)
+            .field("switches", switches)
+            .field("demuxes", demuxes)
+            .finish()
     }
 }
 
 impl Wriop {
     /// A board without interfaces, whose ports are connected to `wires`.
-    pub fn new(wires: Arc<dyn Wires>) -> Self {
-        Self { interfaces: RwLock::default(), ports: RwLock::default(), wires }
+    pub fn new(wires: Arc<dyn Wires>, capture: Arc<dyn Capture>) -> Self {
+        Self {
+            interfaces: RwLock::default(),
+            ports: RwLock::default(),
+            switches: RwLock::default(),
+            demuxes: RwLock::default(),
+            wires,
+            capture,
+        }
     }
 
     /// Sets up a port, or takes it away.
@@ -94,7 +124,10 @@ impl Wriop {
         let known = self.port(id);
         let port = known.unwrap_or_else(|| {
             let mut ports = self.ports.write();
-            ports.entry(id).or_insert_with(|| Arc::new(Port::new(id))).clone()
+            ports
+                .entry(id)
+                .or_insert_with(|| Arc::new(Port::new(id, self.wants(ObjectType::Dpmac, id))))
+                .clone()
         });
         port.configure(config);
         self.wires.port_changed(id, config.peer.is_some());
@@ -115,11 +148,12 @@ impl Wriop {
         }
         port::padded(frame, |frame| {
             port.count_received(frame);
+            self.seen_at(&port, true, frame);
             let Some(peer) = port.peer() else { return port.count_discarded() };
-            SCRATCH.with_borrow_mut(|Scratch { works, .. }| {
-                let mut platform = Platform { queues, memory, pass, works };
-                self.enter(peer, frame, &mut platform);
-                self.forward(&mut platform);
+            let from = Some(Endpoint::Port(port.id));
+            self.with_platform(queues, memory, pass, |platform, _| {
+                self.enter(peer, from, frame, platform);
+                self.forward(platform);
             });
         });
     }
@@ -134,8 +168,21 @@ impl Wriop {
     fn send(&self, port: &Port, frame: &[u8]) {
         port::padded(frame, |frame| {
             port.count_sent(frame);
+            self.seen_at(port, false, frame);
             self.wires.send(port.id, frame);
         });
+    }
+
+    fn wants(&self, kind: ObjectType, id: u32) -> bool {
+        self.capture.wants(ObjectId::new(kind, id))
+    }
+
+    fn seen_at(&self, port: &Port, received: bool, frame: &[u8]) {
+        if port.captured {
+            let object = ObjectId::new(ObjectType::Dpmac, port.id);
+            let passing = Passing { object, received, frame, fd: None, annotation: &[] };
+            self.capture.passes(&passing);
+        }
     }
 
     fn port(&self, id: u32) -> Option<Arc<Port>> {
@@ -156,7 +203,10 @@ impl Wriop {
         let known = self.interfaces.read().get(&id).cloned();
         let interface = known.unwrap_or_else(|| {
             let mut interfaces = self.interfaces.write();
-            interfaces.entry(id).or_insert_with(|| Arc::new(Interface::new(id))).clone()
+            interfaces
+                .entry(id)
+                .or_insert_with(|| Arc::new(Interface::new(id, self.wants(ObjectType::Dpni, id))))
+                .clone()
         });
         interface.configure(config);
     }
@@ -168,11 +218,24 @@ impl Wriop {
     /// interface woken again in between.
     pub fn transmit<Q: Queues>(&self, id: u32, queues: &Q, memory: &Dma, pass: &mut Pass) {
         if let Some(interface) = self.interface(id) {
-            SCRATCH.with_borrow_mut(|Scratch { frame, works }| {
-                let mut platform = Platform { queues, memory, pass, works };
-                transmit::transmit(self, &interface, &mut platform, frame);
+            self.with_platform(queues, memory, pass, |platform, frame| {
+                transmit::transmit(self, &interface, platform, frame);
             });
         }
+    }
+
+    /// Calls `with` with this thread's memory for frames.
+    fn with_platform<Q: Queues>(
+        &self,
+        queues: &Q,
+        memory: &Dma,
+        pass: &mut Pass,
+        with: impl FnOnce(&mut Platform<Q>, &mut Vec<u8>),
+    ) {
+        SCRATCH.with_borrow_mut(|Scratch { frame, works }| {
+            let capture = &*self.capture;
+            with(&mut Platform { queues, memory, pass, works, capture }, frame);
+        });
     }
 
     /// What an interface has counted.
@@ -190,6 +253,11 @@ impl Wriop {
     pub fn refused(&self, id: u32, class: u8) -> Volume {
         self.interface(id)
             .map_or_else(Volume::default, |interface| interface.counters.refused(class))
+    }
+
+    /// Policed frames of a class of an interface: green, yellow, red.
+    pub fn policed(&self, id: u32, class: u8) -> [u64; 3] {
+        self.interface(id).map_or([0; 3], |interface| interface.counters.policed(class))
     }
 
     /// Puts all counters of an interface back to zero.
@@ -210,6 +278,7 @@ struct Platform<'a, Q> {
     memory: &'a Dma,
     pass: &'a mut Pass,
     works: &'a mut Works,
+    capture: &'a dyn Capture,
 }
 
 /// Memory that a thread uses for one frame after the other.

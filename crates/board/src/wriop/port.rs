@@ -56,14 +56,17 @@ pub struct PortConfig {
 #[derive(Debug)]
 pub(super) struct Port {
     pub id: u32,
+    /// Somebody looks at its frames.
+    pub captured: bool,
     config: RwLock<PortConfig>,
     counters: [AtomicU64; PORT_COUNTERS],
 }
 
 impl Port {
-    pub fn new(id: u32) -> Self {
+    pub fn new(id: u32, captured: bool) -> Self {
         Self {
             id,
+            captured,
             config: RwLock::default(),
             counters: [const { AtomicU64::new(0) }; PORT_COUNTERS],
         }
@@ -71,6 +74,11 @@ impl Port {
 
     pub fn configure(&self, config: PortConfig) {
         *self.config.write() = config;
+    }
+
+    /// Whether what it sends may come from there.
+    pub fn takes_from(&self, from: Option<Endpoint>) -> bool {
+        from.is_none() || self.peer() == from
     }
 
     /// Where received frames go.

@@ -2,7 +2,7 @@
 //! Receiving: filters, errors, the queue of a frame, and its buffers.
 
 use super::{
-    Platform, Queues, checksum,
+    Platform, Queues, capture, checksum,
     config::{Endpoint, Layout, Pool, ReceiveQueue},
     counters::{Cast, Tally, Volume},
     distribution::{Choice, Chosen},
@@ -10,6 +10,7 @@ use super::{
     forward::Onward,
     frame::Frame,
     interface::{Interface, ReceiveSide},
+    meter::Color,
     parser::{Parsed, parse},
 };
 use qbman_abi::{
@@ -32,7 +33,7 @@ pub(super) struct Receiver<'a> {
 
 /// Why a frame is not received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Drop {
+pub(super) enum Drop {
     Filtered,
     Discarded,
     NoBuffer,
@@ -111,7 +112,10 @@ impl<'a> Receiver<'a> {
             }
         } else {
             match side.distributor.choose(frame.bytes, &parsed, by_station.or(by_vlan)) {
-                Chosen::Queue(choice) => self.destination(choice, &mut found)?,
+                Chosen::Queue(choice) => {
+                    self.police(choice.class, frame.bytes, &parsed, platform.pass.now())?;
+                    self.destination(choice, &mut found)?
+                }
                 Chosen::Discard => return Err(Drop::Discarded),
                 Chosen::Redirect { class, index } => {
                     return self.redirect(frame.bytes, class, index, platform);
@@ -125,6 +129,22 @@ impl<'a> Receiver<'a> {
         };
         let status = found & !config.errors.unnoted;
         let received = Received { bytes: frame.bytes, parsed: &parsed, status };
+        self.deliver(&received, &destination, platform)
+    }
+
+    /// Puts a frame into a queue of the first class, past filters and rules.
+    pub fn put<Q: Queues>(
+        &self,
+        number: u16,
+        frame: &Frame,
+        platform: &mut Platform<Q>,
+    ) -> Result<(), Drop> {
+        let config = &self.side.config;
+        let class = config.classes.first().ok_or(Drop::Discarded)?;
+        let queue = *class.queues.get(usize::from(number)).ok_or(Drop::Discarded)?;
+        let parsed = parse(frame.bytes, config.tpids);
+        let received = Received { bytes: frame.bytes, parsed: &parsed, status: 0 };
+        let destination = Destination { queue, class: 0, number, hash: 0 };
         self.deliver(&received, &destination, platform)
     }
 
@@ -143,11 +163,26 @@ impl<'a> Receiver<'a> {
         for target in &redirect.targets {
             let onward = match redirect.transmit {
                 true => Onward::OutOf(*target),
-                false => Onward::Into(Endpoint::Interface(*target)),
+                false => Onward::Into { to: Endpoint::Interface(*target), from: None },
             };
             sent |= platform.works.add(onward, bytes);
         }
         if sent { Ok(()) } else { Err(Drop::Discarded) }
+    }
+
+    /// Holds a frame against the limit of its class.
+    fn police(&self, class: u8, bytes: &[u8], parsed: &Parsed, now: u64) -> Result<(), Drop> {
+        let place = usize::from(class);
+        let policer = self.side.config.classes.get(place).and_then(|class| class.policer);
+        let Some(policer) = policer else { return Ok(()) };
+        let before = if policer.from_layer3 { parsed.ip.map_or(0, |ip| ip.start) } else { 0 };
+        let length = bytes.len().saturating_sub(before);
+        let color = match self.side.meters.get(place) {
+            Some(Some(meter)) => meter.color(length, now),
+            _ => policer.initial,
+        };
+        self.interface.counters.add_policed(class, color);
+        if policer.drops && color == Color::Red { Err(Drop::Discarded) } else { Ok(()) }
     }
 
     /// The queue that was chosen.
@@ -294,6 +329,9 @@ impl<'a> Receiver<'a> {
         written.map_err(|_| Drop::Discarded)?;
         let fd = self.descriptor(placed, frame, destination);
         if platform.queues.enqueue(destination.queue.fqid, &fd, platform.pass) {
+            if self.interface.captured {
+                capture::received(self.interface.id, frame.bytes, &fd, &annotation, platform);
+            }
             return Ok(());
         }
         let volume = Volume { frames: 1, bytes: frame.bytes.len() as u64 };

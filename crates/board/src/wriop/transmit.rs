@@ -3,16 +3,16 @@
 //! connected to, and then their confirmation or the release of their buffers.
 
 use super::{
-    Platform, Queues, Wriop, checksum,
+    Platform, Queues, Wriop, capture, checksum,
     config::{Endpoint, TransmitQueue},
     counters::{Cast, Tally, Volume},
+    forward::Onward,
     frame::{self, Frame},
     interface::{Interface, TransmitSide},
     parser::parse,
     port::Port,
     receive::Receiver,
 };
-use crate::fabric::Engine;
 use qbman_abi::{
     EgressAction, Fd, Format,
     annotation::{control, frc, status_bytes},
@@ -47,7 +47,7 @@ pub(super) fn transmit<Q: Queues>(
             }
             if left == 0 {
                 interface.abandon_turn();
-                platform.pass.wake(Engine::Interface(interface.id));
+                platform.pass.wake(interface.engine);
                 return;
             }
         }
@@ -71,13 +71,18 @@ fn batch<Q: Queues>(
     let (peer, port) = match side.peer {
         Some(Endpoint::Interface(id)) => (wriop.interface(id), None),
         Some(Endpoint::Port(id)) => (None, wriop.port(id)),
-        None => (None, None),
+        Some(Endpoint::Switch { .. } | Endpoint::Demux { .. }) | None => (None, None),
     };
     let peer = peer.as_deref().map(|peer| (peer, peer.receive.read()));
     let mut way = match (&peer, &port) {
         (Some((peer, side)), _) => Way::Interface(Receiver::new(peer, side)),
         (None, Some(port)) => Way::Port(wriop, port),
-        (None, None) => Way::Nowhere,
+        (None, None) => match side.peer {
+            Some(to @ (Endpoint::Switch { .. } | Endpoint::Demux { .. })) => {
+                Way::Onward(Onward::Into { to, from: Some(interface.end) })
+            }
+            _ => Way::Nowhere,
+        },
     };
     let mut tally = Tally::default();
     let mut sent = 0;
@@ -107,6 +112,8 @@ fn batch<Q: Queues>(
 enum Way<'a> {
     Interface(Receiver<'a>),
     Port(&'a Wriop, &'a Port),
+    /// A switch or a demultiplexer, which looks at them after the batch.
+    Onward(Onward),
     /// Nothing is connected, or the link is down.
     Nowhere,
 }
@@ -135,6 +142,9 @@ fn send<Q: Queues>(
                 }
                 parsed
             });
+            if let Some(id) = side.captured {
+                capture::sent(id, bytes, fd, side, platform);
+            }
             match way {
                 Way::Interface(receiver) => {
                     tally.sent(Cast::of(bytes), bytes.len());
@@ -144,7 +154,10 @@ fn send<Q: Queues>(
                     tally.sent(Cast::of(bytes), bytes.len());
                     wriop.send(port, bytes);
                 }
-                Way::Nowhere => tally.egress_discarded += 1,
+                Way::Onward(to) if platform.works.add(*to, bytes) => {
+                    tally.sent(Cast::of(bytes), bytes.len());
+                }
+                Way::Onward(_) | Way::Nowhere => tally.egress_discarded += 1,
             }
         }
         Err(error) => {

@@ -42,9 +42,9 @@ fn errors_name_byte_and_node() {
     bytes[at + 5] = b'0';
     insta::assert_snapshot!(parse(&bytes).unwrap_err(), @r#"at byte 0x6c in /objects: there are two nodes called "dpni@0""#);
     bytes[at + 4] = b'/';
-    insta::assert_snapshot!(parse(&bytes).unwrap_err(), @r#"at byte 0x60 in /objects: "dpni/0" is no valid node name"#);
+    insta::assert_snapshot!(parse(&bytes).unwrap_err(), @r#"at byte 0x60 in /objects: "dpni/0" is not a valid node name"#);
     bytes[at - 1] = 0x17;
-    insta::assert_snapshot!(parse(&bytes).unwrap_err(), @"at byte 0x5c in /objects: 0x17 is no token of a device tree");
+    insta::assert_snapshot!(parse(&bytes).unwrap_err(), @"at byte 0x5c in /objects: 0x17 is not a token of a device tree");
 }
 
 #[test]

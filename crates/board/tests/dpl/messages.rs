@@ -60,8 +60,8 @@ fn values_out_of_range() {
     eth.dts:20: error: /objects/dpni@0: num_tcs: found the string "four", expected one cell such as <8>
     eth.dts:22: error: /objects/dpio@0: num_priorities: 9 is more than 8; use 1 to 8
     eth.dts:23: error: /objects/dpcon@0: num_priorities: 0 is less than 1; use 1 to 8
-    eth.dts:24: error: /objects/dpseci@0: priorities: 0 is no priority; use 1 to 8
-    eth.dts:25: error: /objects/dpmac@0: 0 is no hardware MAC, they count from 1; name the node after the MAC, such as dpmac@1
+    eth.dts:24: error: /objects/dpseci@0: priorities: 0 is not a priority; use 1 to 8
+    eth.dts:25: error: /objects/dpmac@0: 0 is not a hardware MAC: they are numbered from 1; name the node after the MAC, such as dpmac@1
     "##);
 }
 
@@ -102,17 +102,17 @@ fn names_that_nobody_knows() {
 };
 "#;
     insta::assert_snapshot!(findings(source), @r##"
-    eth.dts:9: error: /containers/dprc@1/objects/obj_set@dpnii: type: "dpnii" is no type of object; known: dpni, dpmac, dpsw, dpdmux, dpio, dpmcp, dpbp, dpcon, dpci, dpseci, dpdmai, dpdcei, dprtc, dpaiop, dpdbg
+    eth.dts:9: error: /containers/dprc@1/objects/obj_set@dpnii: type: "dpnii" is not an object type; known: dpni, dpmac, dpsw, dpdmux, dpio, dpmcp, dpbp, dpcon, dpci, dpseci, dpdmai, dpdcei, dprtc, dpaiop, dpdbg
     eth.dts:10: error: /containers/dprc@1/objects/obj@1: obj_name: "dpni.0" names no object; write "dpni@0"
-    eth.dts:11: error: /containers/dprc@1/objects/obj@2: obj_name: "x" is no number of an object; use a decimal number such as "dpni@0"
-    eth.dts:12: error: /containers/dprc@1/objects/thing@3: this is no placement; name it obj_set@dpni or obj@1
-    eth.dts:18: error: /objects/dpni@0: options: "DPNI_OPT_NOFS" is no option of this object; perhaps DPNI_OPT_NO_FS is meant
-    eth.dts:18: warning: /objects/dpni@0: options: "DPNI_OPT_DIST_HASH" means nothing to firmware 10; it is ignored, remove it
-    eth.dts:19: warning: /objects/dpni@0: num_queue: this property is not known here; it is ignored, perhaps num_queues is meant
+    eth.dts:11: error: /containers/dprc@1/objects/obj@2: obj_name: "x" is not an object number; use a decimal number such as "dpni@0"
+    eth.dts:12: error: /containers/dprc@1/objects/thing@3: this is not a placement; name it obj_set@dpni or obj@1
+    eth.dts:18: error: /objects/dpni@0: options: "DPNI_OPT_NOFS" is not an option of this object; did you mean DPNI_OPT_NO_FS?
+    eth.dts:18: warning: /objects/dpni@0: options: "DPNI_OPT_DIST_HASH" has no meaning to firmware 10; it is ignored, remove it
+    eth.dts:19: warning: /objects/dpni@0: num_queue: this property is not known here; it is ignored, did you mean num_queues?
     eth.dts:20: warning: /objects/dpni@0: colour: this property is not known here; it is ignored
     eth.dts:21: warning: /objects/dpni@0: max_tcs: firmware 10 does not know this property; it is ignored, use num_tcs
     eth.dts:23: error: /objects/dpio@0: channel_mode: "DPIO_GLOBAL" is not known here; known: DPIO_NO_CHANNEL, DPIO_LOCAL_CHANNEL
-    eth.dts:24: error: /objects/dpfoo@0: "dpfoo" is no type of object; known: dpni, dpmac, dpsw, dpdmux, dpio, dpmcp, dpbp, dpcon, dpci, dpseci, dpdmai, dpdcei, dprtc, dpaiop, dpdbg
+    eth.dts:24: error: /objects/dpfoo@0: "dpfoo" is not an object type; known: dpni, dpmac, dpsw, dpdmux, dpio, dpmcp, dpbp, dpcon, dpci, dpseci, dpdmai, dpdcei, dprtc, dpaiop, dpdbg
     eth.dts:25: error: /objects/dpbp: "dpbp" names no object; use a type and a number such as "dpni@0"
     "##);
 }
@@ -191,10 +191,10 @@ fn containers() {
     eth.dts:8: error: /containers/dprc@5: parent: /containers/dprc@1 is a root already; give it a parent such as "dprc@1"
     eth.dts:9: error: /containers/dprc@6: parent: "root" names no container; use "none" for the root, or a container such as "dprc@1"
     eth.dts:10: error: /containers/dprc@7: parent: the property is needed; use "none" for the root, or a container such as "dprc@1"
-    eth.dts:10: warning: /containers/dprc@7: options: "DPRC_CFG_OPT_IOMMU_BYPASS" means nothing to firmware 10; it is ignored, remove it
+    eth.dts:10: warning: /containers/dprc@7: options: "DPRC_CFG_OPT_IOMMU_BYPASS" has no meaning to firmware 10; it is ignored, remove it
     eth.dts:11: warning: /containers/dprc@8/resources: resources of a container are not modelled; the node is ignored; pools are those of the board
     eth.dts:11: error: /containers/dprc@8: icid: 70000 is more than 65534; use 0 to 65534
-    eth.dts:12: error: /containers/box@1: this is no name of a container; name it dprc@1, dprc@2 and so on
+    eth.dts:12: error: /containers/box@1: this is not the name of a container; name it dprc@1, dprc@2 and so on
     "##);
 }
 
@@ -346,9 +346,9 @@ fn configurations() {
     insta::assert_snapshot!(findings(source), @r##"
     eth.dts:3: error: /resources/icid_pools/icid_pool@1: base_icid: 65536 is more than 65535; use 0 to 65535
     eth.dts:3: error: /resources/icid_pools/icid_pool@1: num: the property is needed; give the number of ids
-    eth.dts:6: error: /board_info/ports/mac@1: link_type: "MAC_LINK_TYPE_FIX" is not known here; perhaps MAC_LINK_TYPE_FIXED is meant
+    eth.dts:6: error: /board_info/ports/mac@1: link_type: "MAC_LINK_TYPE_FIX" is not known here; did you mean MAC_LINK_TYPE_FIXED?
     eth.dts:7: error: /board_info/ports/mac@0x1: port 1 is described twice; remove one of them
-    eth.dts:8: error: /board_info/ports/mac@0: this is no name of a port; name it after the MAC, such as mac@1
+    eth.dts:8: error: /board_info/ports/mac@0: this is not the name of a port; name it after the MAC, such as mac@1
     eth.dts:9: warning: /board_info/ports/mac@2: speed: this property is not known here; it is ignored
     "##);
 }
@@ -367,6 +367,29 @@ fn syntax() {
 };
 "#;
     insta::assert_snapshot!(findings(source), @r##"eth.dts:4:35: error: syntax error"##);
+}
+
+/// A released configuration had a comment in a port that was commented out: the first end
+/// of a comment ends both.
+#[test]
+fn comment_in_a_comment() {
+    if !have_dtc("comment_in_a_comment") {
+        return;
+    }
+    let source = r#"/dts-v1/;
+/ {
+    ports {
+        mac@17 { link_type = "MAC_LINK_TYPE_PHY"; };
+        /*mac@18 {
+            /* text */
+            link_type = "MAC_LINK_TYPE_PHY";
+        };*/
+    };
+};
+"#;
+    let text = findings(source).to_string();
+    assert!(text.starts_with("eth.dts:7:"), "{text}");
+    assert!(text.contains("error: Properties must precede subnodes"), "{text}");
 }
 
 /// The compiler refuses nodes of one name.
@@ -449,7 +472,7 @@ fn findings_are_limited() {
 fn without_a_compiler() {
     let none = || Command::new("no-such-dtc");
     let error = Loader::new(&none).source("eth.dts", "/dts-v1/; / { };").unwrap_err();
-    insta::assert_snapshot!(error, @r#"eth.dts is a device-tree source, and its compiler "no-such-dtc" is not there: install the package device-tree-compiler, or compile the file elsewhere and give the .dtb"#);
+    insta::assert_snapshot!(error, @r#"eth.dts is a device-tree source, and its compiler "no-such-dtc" was not found: install the package device-tree-compiler, or compile the file elsewhere and give the .dtb"#);
 }
 
 #[test]
@@ -480,7 +503,7 @@ fn files_that_are_not_what_they_should_be() {
             .to_string()
             .replace(&format!("{}/", directory.display()), "")
     };
-    insta::assert_snapshot!(write("picture.dtb", b"\x89PNG\xff\xfe"), @"picture.dtb is neither a device-tree blob (its first bytes differ) nor a source (it is no text)");
+    insta::assert_snapshot!(write("picture.dtb", b"\x89PNG\xff\xfe"), @"picture.dtb is neither a device-tree blob (its first bytes differ) nor a source (it is not text)");
     insta::assert_snapshot!(write("cut.dtb", &0xd00d_feedu32.to_be_bytes()), @"cut.dtb: the device-tree blob is malformed at byte 0x0: 4 bytes are too few for the 40-byte header of a device-tree blob");
     insta::assert_snapshot!(write("large.dts", &vec![b' '; (4 << 20) + 1]), @"large.dts has more than 4194304 bytes, the most that a layout may have");
 }

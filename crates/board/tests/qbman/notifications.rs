@@ -98,7 +98,7 @@ fn a_disabled_channel_gives_nothing_until_it_is_enabled() {
     client.notify(2, true, None);
     client.send(7, [1]);
     assert_eq!(client.receive(From::Channel(2), 4), [0u64; 0]);
-    assert_eq!(test.qbman.portal_counters(1).refused, 0, "that is no mistake");
+    assert_eq!(test.qbman.portal_counters(1).refused, 0, "that is not a mistake");
     let config = ChannelConfig { enabled: true, ..config };
     test.pass(|qbman, pass| qbman.configure_channel(2, Some(config), pass));
     assert_eq!(handle(&mut client), 1);
@@ -142,8 +142,8 @@ fn many_channels_with_data_are_all_told_though_the_ring_is_small() {
     for channel in 0..16 {
         client.send(20 + channel, [1]);
     }
-    let told: Vec<u64> = std::iter::from_fn(|| client.take()).map(|e| e.notice().2).collect();
-    assert_eq!(told, Vec::from_iter(0..16));
+    let notified: Vec<u64> = std::iter::from_fn(|| client.take()).map(|e| e.notice().2).collect();
+    assert_eq!(notified, Vec::from_iter(0..16));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use board::smmu::Access;
 
 use super::driver::{
-    Bench, CR0, FSR, GFSR, SCTLR, SCTLR_LINUX, TLBIALL, TLBIASID, TLBIVA, TLBIVAA, TTBR0, bank,
+    CR0, FSR, GFSR, SCTLR, SCTLR_LINUX, TLBIALL, TLBIASID, TLBIVA, TLBIVAA, TTBR0, TestSmmu, bank,
     s2cr, smr,
 };
 use super::tables::{Allocator, K4, READ_WRITE, Tables};
@@ -56,15 +56,15 @@ fn rounds(masters: &AtomicU64, least: u64, enough: u64) -> impl Iterator<Item = 
 /// says that anything may be seen.
 #[test]
 fn no_translation_outlives_its_invalidation() {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let tables = Tables::new(&bench.ram, &memory, K4, 48);
-    bench.attach(0, STREAM, ASID, &tables);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let tables = Tables::new(&test.ram, &memory, K4, 48);
+    test.attach(0, STREAM, ASID, &tables);
     let epoch = AtomicU64::new(0);
     let looked = AtomicU64::new(0);
     let look = || {
         let before = epoch.load(Ordering::SeqCst);
-        let seen = bench.smmu.translate(STREAM, IOVA, Access::READ);
+        let seen = test.smmu.translate(STREAM, IOVA, Access::READ);
         if before == 0 || epoch.load(Ordering::SeqCst) != before {
             return;
         }
@@ -82,7 +82,7 @@ fn no_translation_outlives_its_invalidation() {
             thread::yield_now();
             epoch.store(0, Ordering::SeqCst);
             tables.unmap(IOVA, 3);
-            bench.invalidate(0, ASID, IOVA);
+            test.invalidate(0, ASID, IOVA);
             epoch.store(n + 1, Ordering::SeqCst);
             thread::yield_now();
             epoch.store(0, Ordering::SeqCst);
@@ -94,14 +94,14 @@ fn no_translation_outlives_its_invalidation() {
 /// no transfer that was under way still writes to it.
 #[test]
 fn no_transfer_outlives_its_invalidation() {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let tables = Tables::new(&bench.ram, &memory, K4, 48);
-    bench.attach(0, STREAM, ASID, &tables);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let tables = Tables::new(&test.ram, &memory, K4, 48);
+    test.attach(0, STREAM, ASID, &tables);
     let page = memory.page(0x1000);
     let written = AtomicU64::new(0);
     let write = || {
-        if bench.smmu.dma_write(STREAM, IOVA, &[0xdd; 256]).is_ok() {
+        if test.smmu.dma_write(STREAM, IOVA, &[0xdd; 256]).is_ok() {
             written.fetch_add(1, Ordering::SeqCst);
         }
     };
@@ -110,13 +110,13 @@ fn no_transfer_outlives_its_invalidation() {
             tables.map(IOVA, page, 3, READ_WRITE);
             thread::yield_now();
             tables.unmap(IOVA, 3);
-            bench.invalidate(0, ASID, IOVA);
+            test.invalidate(0, ASID, IOVA);
             for at in (page..page + 256).step_by(8) {
-                bench.ram.store(at, 0x1111);
+                test.ram.store(at, 0x1111);
             }
             thread::yield_now();
             for at in (page..page + 256).step_by(8) {
-                assert_eq!(bench.ram.load(at), 0x1111, "written after the sync");
+                assert_eq!(test.ram.load(at), 0x1111, "written after the sync");
             }
         }
     });
@@ -169,22 +169,22 @@ const WAYS: [Way; 11] = [
 fn no_transfer_outlives_any_way_to_end_it() {
     const SOURCE: u16 = 8;
     const BLOCK: u64 = 2 << 20;
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let space = || Tables::new(&bench.ram, &memory, K4, 48);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let space = || Tables::new(&test.ram, &memory, K4, 48);
     let (tables, empty, source) = (space(), space(), space());
     source.map(0, memory.page(0x1000), 3, READ_WRITE);
     let leaves = [(IOVA, 3, memory.page(0x1000)), (BLOCK, 2, memory.page(BLOCK))];
     let set_up = || {
-        bench.attach(0, STREAM, ASID, &tables);
-        bench.set_up_bank(1, ASID + 1, &empty);
-        bench.attach(2, SOURCE, ASID + 2, &source);
+        test.attach(0, STREAM, ASID, &tables);
+        test.set_up_bank(1, ASID + 1, &empty);
+        test.attach(2, SOURCE, ASID + 2, &source);
     };
     set_up();
     let done = AtomicU64::new(0);
     // Offsets into the block make the masters use more than one of its pages.
     let iovas = [IOVA, BLOCK, BLOCK + 0x1040];
-    let stream = bench.smmu.stream(STREAM);
+    let stream = test.smmu.stream(STREAM);
     let count = |success: bool| {
         if success {
             done.fetch_add(1, Ordering::SeqCst);
@@ -192,11 +192,11 @@ fn no_transfer_outlives_any_way_to_end_it() {
     };
     let write = || iovas.iter().for_each(|iova| count(stream.write(*iova, &[0xdd; 64]).is_ok()));
     let copy = || {
-        let source = bench.smmu.stream(SOURCE);
+        let source = test.smmu.stream(SOURCE);
         iovas.iter().for_each(|iova| count(source.copy(0x20, stream, *iova, 64).is_ok()));
     };
     let several = || {
-        let _hold = bench.smmu.hold();
+        let _hold = test.smmu.hold();
         for _ in 0..3 {
             write();
         }
@@ -214,7 +214,7 @@ fn no_transfer_outlives_any_way_to_end_it() {
                 assert!(start.elapsed() < Duration::from_secs(60), "no transfer in a minute");
                 thread::yield_now();
             }
-            hits += bench.smmu.counters().hits;
+            hits += test.smmu.counters().hits;
             let way = *ways.next().unwrap();
             let unmap = || leaves.iter().for_each(|(iova, level, _)| tables.unmap(*iova, *level));
             if way.forgets_only() {
@@ -225,22 +225,22 @@ fn no_transfer_outlives_any_way_to_end_it() {
                 Way::Address(register) => {
                     for (iova, ..) in leaves {
                         let asid = u64::from(ASID) << 48;
-                        bench.write_wide(at + register, iova >> 12 | asid);
+                        test.write_wide(at + register, iova >> 12 | asid);
                     }
                 }
-                Way::Asid => bench.write(at + TLBIASID, ASID.into()),
-                Way::Vmid => bench.write(at + TLBIALL, 0),
-                Way::Everything => bench.write(0x68, 0),
-                Way::StreamMatch => bench.write(smr(0), 0),
-                Way::StreamToFault => bench.write(s2cr(0), 0b10 << 16),
-                Way::StreamToOtherBank => bench.write(s2cr(0), 1),
+                Way::Asid => test.write(at + TLBIASID, ASID.into()),
+                Way::Vmid => test.write(at + TLBIALL, 0),
+                Way::Everything => test.write(0x68, 0),
+                Way::StreamMatch => test.write(smr(0), 0),
+                Way::StreamToFault => test.write(s2cr(0), 0b10 << 16),
+                Way::StreamToOtherBank => test.write(s2cr(0), 1),
                 Way::Tables => {
                     let root = empty.root() | u64::from(ASID) << 48;
-                    bench.write_wide(at + TTBR0, root);
+                    test.write_wide(at + TTBR0, root);
                 }
-                Way::SwitchedOff => bench.write(at + SCTLR, 0),
+                Way::SwitchedOff => test.write(at + SCTLR, 0),
                 Way::Reset => {
-                    bench.smmu.reset();
+                    test.smmu.reset();
                     // Out of the reset everything passes, to where no RAM is.
                 }
             }
@@ -251,12 +251,12 @@ fn no_transfer_outlives_any_way_to_end_it() {
                     (start..start + 64).step_by(8)
                 })
             };
-            words().for_each(|at| bench.ram.store(at, 0x1111));
+            words().for_each(|at| test.ram.store(at, 0x1111));
             thread::yield_now();
-            words().for_each(|at| assert_eq!(bench.ram.load(at), 0x1111, "after {way:?}"));
+            words().for_each(|at| assert_eq!(test.ram.load(at), 0x1111, "after {way:?}"));
             unmap();
             if matches!(way, Way::Reset) {
-                bench.switch_on();
+                test.switch_on();
             }
             set_up();
         }
@@ -267,19 +267,19 @@ fn no_transfer_outlives_any_way_to_end_it() {
 /// The same for a bank that is switched off under its stream's feet.
 #[test]
 fn no_translation_outlives_its_bank() {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
     let spaces = [1u64, 2].map(|n| {
-        let tables = Tables::new(&bench.ram, &memory, K4, 48);
+        let tables = Tables::new(&test.ram, &memory, K4, 48);
         tables.map(IOVA, n << 12, 3, READ_WRITE);
         tables
     });
-    bench.attach(0, STREAM, ASID, &spaces[0]);
+    test.attach(0, STREAM, ASID, &spaces[0]);
     let epoch = AtomicU64::new(0);
     let looked = AtomicU64::new(0);
     let look = || {
         let before = epoch.load(Ordering::SeqCst);
-        let seen = bench.address(STREAM, IOVA);
+        let seen = test.address(STREAM, IOVA);
         if before != 0 && epoch.load(Ordering::SeqCst) == before {
             assert_eq!(seen, Ok((1 + before % 2) << 12));
             looked.fetch_add(1, Ordering::SeqCst);
@@ -287,8 +287,8 @@ fn no_translation_outlives_its_bank() {
     };
     beside(&[&look, &look], || {
         for n in rounds(&looked, 200, 500) {
-            bench.write(bank(0) + SCTLR, 0);
-            bench.set_up_bank(0, ASID, &spaces[(n % 2) as usize]);
+            test.write(bank(0) + SCTLR, 0);
+            test.set_up_bank(0, ASID, &spaces[(n % 2) as usize]);
             epoch.store(n, Ordering::SeqCst);
             thread::yield_now();
             epoch.store(0, Ordering::SeqCst);
@@ -297,49 +297,49 @@ fn no_translation_outlives_its_bank() {
 }
 
 /// Faults from several streams and a driver that clears and masks them: the
-/// line is told of every change and ends at the level of the registers.
+/// line follows every change and ends at the level of the registers.
 #[test]
 fn interrupt_level_settles() {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
     for n in 0..3 {
-        let tables = Tables::new(&bench.ram, &memory, K4, 48);
-        bench.attach(n, n as u16, ASID, &tables);
+        let tables = Tables::new(&test.ram, &memory, K4, 48);
+        test.attach(n, n as u16, ASID, &tables);
     }
     let faults = AtomicU64::new(0);
     let fault = |stream: u16| {
-        let bench = &bench;
+        let test = &test;
         let faults = &faults;
         move || {
-            assert!(bench.address(stream, 0).is_err());
+            assert!(test.address(stream, 0).is_err());
             faults.fetch_add(1, Ordering::SeqCst);
         }
     };
     beside(&[&fault(0), &fault(1), &fault(0x99)], || {
-        let control = bench.read(CR0);
+        let control = test.read(CR0);
         for n in rounds(&faults, 200, 500) {
             let masked = n % 2 == 0;
             let (global, context) = if masked { (0, 0) } else { (1 << 2, 1 << 6) };
-            bench.write(CR0, control & !(1 << 2) | global);
+            test.write(CR0, control & !(1 << 2) | global);
             for n in 0..3 {
-                bench.write(bank(n) + SCTLR, SCTLR_LINUX & !(1 << 6) | context);
+                test.write(bank(n) + SCTLR, SCTLR_LINUX & !(1 << 6) | context);
             }
             // The masters never stop, so that the line gets to either level.
             let start = Instant::now();
-            while bench.lines.level() == masked {
+            while test.lines.level() == masked {
                 assert!(start.elapsed() < Duration::from_secs(60), "masked {masked}: no change");
                 thread::yield_now();
             }
-            bench.write(bank(n as usize % 3) + FSR, u32::MAX);
-            bench.write(GFSR, u32::MAX);
+            test.write(bank(n as usize % 3) + FSR, u32::MAX);
+            test.write(GFSR, u32::MAX);
         }
     });
     for n in 0..3 {
-        bench.write(bank(n) + FSR, u32::MAX);
+        test.write(bank(n) + FSR, u32::MAX);
     }
-    bench.write(GFSR, u32::MAX);
-    assert!(!bench.lines.level());
-    bench.write(bank(0) + SCTLR, SCTLR_LINUX);
+    test.write(GFSR, u32::MAX);
+    assert!(!test.lines.level());
+    test.write(bank(0) + SCTLR, SCTLR_LINUX);
     fault(0)();
-    assert!(bench.lines.level());
+    assert!(test.lines.level());
 }

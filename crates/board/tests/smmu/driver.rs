@@ -37,13 +37,13 @@ pub const TLBSTATUS: u64 = 0x7f4;
 pub const SCTLR_LINUX: u32 = 1 << 12 | 1 << 6 | 1 << 5 | 1 << 2 | 1 << 1 | 1;
 
 /// An SMMU with its host, and a driver's way of using it.
-pub struct Bench {
+pub struct TestSmmu {
     pub smmu: Arc<Smmu>,
     pub ram: Arc<Ram>,
     pub lines: Arc<Lines>,
 }
 
-impl Bench {
+impl TestSmmu {
     /// An SMMU in its power-on state.
     pub fn off() -> Self {
         let (ram, lines) = (Arc::new(Ram::new()), Arc::new(Lines::default()));
@@ -53,9 +53,9 @@ impl Bench {
 
     /// An SMMU that Linux has probed and switched on, without bypass.
     pub fn on() -> Self {
-        let bench = Self::off();
-        bench.switch_on();
-        bench
+        let test = Self::off();
+        test.switch_on();
+        test
     }
 
     pub fn read(&self, offset: u64) -> u32 {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use board::smmu::{Access, AccessKind, ContextCause, Fault};
 
 use super::driver::{
-    Bench, FAR, FSR, FSRRESTORE, FSYNR0, SCTLR, SCTLR_LINUX, TCR, TCR2, TTBR0, bank, cbfrsynra,
+    FAR, FSR, FSRRESTORE, FSYNR0, SCTLR, SCTLR_LINUX, TCR, TCR2, TTBR0, TestSmmu, bank, cbfrsynra,
 };
 use super::tables::{Allocator, K4, K16, K64, READ_WRITE, Tables};
 
@@ -14,19 +14,19 @@ const BANK: usize = 2;
 const STREAM: u16 = 0x30;
 const IOVA: u64 = 0x1234_5678_9000;
 
-fn set_up(granule: super::tables::Granule) -> (Bench, Tables) {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let tables = Tables::new(&bench.ram, &memory, granule, 48);
-    bench.attach(BANK, STREAM, 1, &tables);
-    (bench, tables)
+fn set_up(granule: super::tables::Granule) -> (TestSmmu, Tables) {
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let tables = Tables::new(&test.ram, &memory, granule, 48);
+    test.attach(BANK, STREAM, 1, &tables);
+    (test, tables)
 }
 
-fn fault(bench: &Bench, iova: u64) -> (ContextCause, u8) {
-    match bench.smmu.translate(STREAM, iova, Access::READ) {
+fn fault(test: &TestSmmu, iova: u64) -> (ContextCause, u8) {
+    match test.smmu.translate(STREAM, iova, Access::READ) {
         Err(Fault::Context { cause, level, bank, .. }) if usize::from(bank) == BANK => {
-            assert_eq!(bench.read(bank_register(FSYNR0)) & 0b11, u32::from(level));
-            bench.write(bank_register(FSR), u32::MAX);
+            assert_eq!(test.read(bank_register(FSYNR0)) & 0b11, u32::from(level));
+            test.write(bank_register(FSR), u32::MAX);
             (cause, level)
         }
         other => panic!("{other:?}"),
@@ -42,36 +42,36 @@ fn bank_register(register: u64) -> u64 {
 #[test]
 fn translation_at_every_level() {
     for granule in [K4, K16, K64] {
-        let (bench, tables) = set_up(granule);
+        let (test, tables) = set_up(granule);
         for level in tables.first_level()..=3 {
             let at = tables.descriptor(IOVA, level);
             let expected = (ContextCause::Translation, level as u8);
-            assert_eq!(fault(&bench, IOVA), expected, "{granule:?}");
+            assert_eq!(fault(&test, IOVA), expected, "{granule:?}");
             // Not valid, whatever else it says.
-            bench.ram.store(at, READ_WRITE | 0b10);
-            assert_eq!(fault(&bench, IOVA), expected, "{granule:?}");
+            test.ram.store(at, READ_WRITE | 0b10);
+            assert_eq!(fault(&test, IOVA), expected, "{granule:?}");
             let block = level < 3 && granule.leaves.contains(&level);
             if !block {
-                bench.ram.store(at, READ_WRITE | 0b01);
-                assert_eq!(fault(&bench, IOVA), expected, "{granule:?}");
+                test.ram.store(at, READ_WRITE | 0b01);
+                assert_eq!(fault(&test, IOVA), expected, "{granule:?}");
             }
-            bench.ram.store(at, 0);
+            test.ram.store(at, 0);
         }
     }
 }
 
 #[test]
 fn access_flag() {
-    let (bench, tables) = set_up(K4);
+    let (test, tables) = set_up(K4);
     for level in [1, 2, 3] {
         let iova = IOVA & !(K4.sizes[level] - 1);
         tables.map(iova, 0, level, READ_WRITE & !(1 << 10));
-        assert_eq!(fault(&bench, iova), (ContextCause::AccessFlag, level as u8));
+        assert_eq!(fault(&test, iova), (ContextCause::AccessFlag, level as u8));
         // SCTLR.AFFD switches the check off.
-        bench.write(bank_register(SCTLR), SCTLR_LINUX | 1 << 3);
-        assert_eq!(bench.address(STREAM, iova), Ok(0));
-        bench.write(bank_register(SCTLR), SCTLR_LINUX);
-        assert_eq!(fault(&bench, iova), (ContextCause::AccessFlag, level as u8));
+        test.write(bank_register(SCTLR), SCTLR_LINUX | 1 << 3);
+        assert_eq!(test.address(STREAM, iova), Ok(0));
+        test.write(bank_register(SCTLR), SCTLR_LINUX);
+        assert_eq!(fault(&test, iova), (ContextCause::AccessFlag, level as u8));
         tables.unmap(iova, level);
     }
 }
@@ -79,41 +79,41 @@ fn access_flag() {
 /// Tables where no memory is.
 #[test]
 fn external_abort_of_the_walk() {
-    let (bench, tables) = set_up(K4);
+    let (test, tables) = set_up(K4);
     for level in [2, 1, 0] {
-        bench.ram.store(tables.descriptor(IOVA, level), 0x10_0000 | 0b11);
-        assert_eq!(fault(&bench, IOVA), (ContextCause::External, level as u8 + 1));
+        test.ram.store(tables.descriptor(IOVA, level), 0x10_0000 | 0b11);
+        assert_eq!(fault(&test, IOVA), (ContextCause::External, level as u8 + 1));
     }
-    bench.write_wide(bank_register(TTBR0), 0x10_0000);
-    assert_eq!(fault(&bench, IOVA), (ContextCause::External, 0));
+    test.write_wide(bank_register(TTBR0), 0x10_0000);
+    assert_eq!(fault(&test, IOVA), (ContextCause::External, 0));
 }
 
 /// Addresses wider than TCR2.PASIZE, of a page, of a table, of the first table.
 #[test]
 fn address_size() {
-    let (bench, tables) = set_up(K4);
-    let pa_size = |code: u32| bench.write(bank_register(TCR2), code | 0b111 << 15 | 1 << 4);
+    let (test, tables) = set_up(K4);
+    let pa_size = |code: u32| test.write(bank_register(TCR2), code | 0b111 << 15 | 1 << 4);
     for (code, bits) in [(0, 32), (1, 36), (2, 40), (3, 42), (4, 44)] {
         pa_size(code);
         tables.map(IOVA, 1 << bits, 3, READ_WRITE);
-        assert_eq!(fault(&bench, IOVA), (ContextCause::AddressSize, 3));
+        assert_eq!(fault(&test, IOVA), (ContextCause::AddressSize, 3));
         tables.map(IOVA, 1 << (bits - 1), 3, READ_WRITE);
-        assert_eq!(bench.address(STREAM, IOVA), Ok(1 << (bits - 1)));
-        bench.smmu.write(bank_register(super::driver::TLBIALL), &[0; 4]);
+        assert_eq!(test.address(STREAM, IOVA), Ok(1 << (bits - 1)));
+        test.smmu.write(bank_register(super::driver::TLBIALL), &[0; 4]);
     }
     pa_size(2);
-    bench.ram.store(tables.descriptor(IOVA, 1), 1 << 40 | 0b11);
-    assert_eq!(fault(&bench, IOVA), (ContextCause::AddressSize, 1));
-    bench.write_wide(bank_register(TTBR0), 1 << 40);
-    assert_eq!(fault(&bench, IOVA), (ContextCause::AddressSize, 0));
+    test.ram.store(tables.descriptor(IOVA, 1), 1 << 40 | 0b11);
+    assert_eq!(fault(&test, IOVA), (ContextCause::AddressSize, 1));
+    test.write_wide(bank_register(TTBR0), 1 << 40);
+    assert_eq!(fault(&test, IOVA), (ContextCause::AddressSize, 0));
 }
 
 /// A TCR that describes no tables.
 #[test]
 fn no_valid_translation_control() {
-    let (bench, tables) = set_up(K4);
+    let (test, tables) = set_up(K4);
     tables.map(0, 0x1000, 3, READ_WRITE);
-    assert_eq!(bench.address(STREAM, 0), Ok(0x1000));
+    assert_eq!(test.address(STREAM, 0), Ok(0x1000));
     let tcr = tables.tcr();
     for (what, tcr) in [
         ("EPD0", tcr | 1 << 7),
@@ -121,103 +121,103 @@ fn no_valid_translation_control() {
         ("T0SZ too small", tcr & !0x3f | 15),
         ("T0SZ too large", tcr & !0x3f | 40),
     ] {
-        bench.write(bank_register(TCR), tcr);
-        assert_eq!(fault(&bench, 0), (ContextCause::Translation, 0), "{what}");
+        test.write(bank_register(TCR), tcr);
+        assert_eq!(fault(&test, 0), (ContextCause::Translation, 0), "{what}");
     }
 }
 
 /// The first fault is kept, a second one only noted.
 #[test]
 fn are_recorded_once() {
-    let (bench, tables) = set_up(K4);
+    let (test, tables) = set_up(K4);
     tables.map(0x1000, 0x2000, 3, READ_WRITE | 1 << 7);
-    assert!(bench.smmu.translate(STREAM, 0x1ff8, Access::WRITE).is_err());
-    let recorded = |bench: &Bench| {
-        [FSYNR0, FAR].map(|r| bench.read(bank_register(r))).into_iter().collect::<Vec<_>>()
+    assert!(test.smmu.translate(STREAM, 0x1ff8, Access::WRITE).is_err());
+    let recorded = |test: &TestSmmu| {
+        [FSYNR0, FAR].map(|r| test.read(bank_register(r))).into_iter().collect::<Vec<_>>()
     };
     // PF, and the format of AArch64 tables; FSYNR0 has S1CBNDX, WNR, PLVL.
-    assert_eq!(bench.read(bank_register(FSR)), 0b10 << 9 | 1 << 3);
-    assert_eq!(recorded(&bench), [2 << 16 | 1 << 4 | 3, 0x1ff8]);
-    assert_eq!(bench.read(cbfrsynra(BANK)), u32::from(STREAM));
+    assert_eq!(test.read(bank_register(FSR)), 0b10 << 9 | 1 << 3);
+    assert_eq!(recorded(&test), [2 << 16 | 1 << 4 | 3, 0x1ff8]);
+    assert_eq!(test.read(cbfrsynra(BANK)), u32::from(STREAM));
 
     let privileged = Access { kind: AccessKind::Read, privileged: true };
-    assert!(bench.smmu.translate(STREAM, IOVA, privileged).is_err());
-    assert_eq!(bench.read(bank_register(FSR)), 1 << 31 | 0b10 << 9 | 1 << 3);
-    assert_eq!(recorded(&bench), [2 << 16 | 1 << 4 | 3, 0x1ff8]);
+    assert!(test.smmu.translate(STREAM, IOVA, privileged).is_err());
+    assert_eq!(test.read(bank_register(FSR)), 1 << 31 | 0b10 << 9 | 1 << 3);
+    assert_eq!(recorded(&test), [2 << 16 | 1 << 4 | 3, 0x1ff8]);
 
     // Linux writes back what it read.
-    bench.write(bank_register(FSR), bench.read(bank_register(FSR)));
-    assert_eq!(bench.read(bank_register(FSR)), 0);
-    assert!(bench.smmu.translate(STREAM, IOVA, privileged).is_err());
-    assert_eq!(bench.read(bank_register(FSR)), 0b10 << 9 | 1 << 1);
-    assert_eq!(bench.read_wide(bank_register(FAR)), IOVA);
-    assert_eq!(bench.read(bank_register(FSYNR0)), 2 << 16 | 1 << 5);
+    test.write(bank_register(FSR), test.read(bank_register(FSR)));
+    assert_eq!(test.read(bank_register(FSR)), 0);
+    assert!(test.smmu.translate(STREAM, IOVA, privileged).is_err());
+    assert_eq!(test.read(bank_register(FSR)), 0b10 << 9 | 1 << 1);
+    assert_eq!(test.read_wide(bank_register(FAR)), IOVA);
+    assert_eq!(test.read(bank_register(FSYNR0)), 2 << 16 | 1 << 5);
     // Only what is written as one is cleared, and other banks stay clean.
-    bench.write(bank_register(FSR), !(1 << 1));
-    assert_eq!(bench.read(bank_register(FSR)), 0b10 << 9 | 1 << 1);
-    assert_eq!(bench.read(bank(BANK + 1) + FSR), 0);
-    assert_eq!(bench.smmu.counters().context_faults, 3);
+    test.write(bank_register(FSR), !(1 << 1));
+    assert_eq!(test.read(bank_register(FSR)), 0b10 << 9 | 1 << 1);
+    assert_eq!(test.read(bank(BANK + 1) + FSR), 0);
+    assert_eq!(test.smmu.counters().context_faults, 3);
 }
 
 #[test]
 fn raise_the_interrupt_until_cleared() {
-    let (bench, _) = set_up(K4);
-    assert_eq!(bench.lines.changes(), 0);
-    assert!(bench.address(STREAM, 0).is_err());
-    assert!(bench.address(STREAM, 0).is_err());
-    assert!(bench.lines.level());
-    assert_eq!(bench.lines.changes(), 1);
+    let (test, _) = set_up(K4);
+    assert_eq!(test.lines.changes(), 0);
+    assert!(test.address(STREAM, 0).is_err());
+    assert!(test.address(STREAM, 0).is_err());
+    assert!(test.lines.level());
+    assert_eq!(test.lines.changes(), 1);
     // SCTLR.CFIE masks it without clearing it.
-    bench.write(bank_register(SCTLR), SCTLR_LINUX & !(1 << 6));
-    assert!(!bench.lines.level());
-    bench.write(bank_register(SCTLR), SCTLR_LINUX);
-    assert!(bench.lines.level());
+    test.write(bank_register(SCTLR), SCTLR_LINUX & !(1 << 6));
+    assert!(!test.lines.level());
+    test.write(bank_register(SCTLR), SCTLR_LINUX);
+    assert!(test.lines.level());
     // One status at a time: it stays while MULTI is set.
-    bench.write(bank_register(FSR), 1 << 1);
-    assert!(bench.lines.level());
-    bench.write(bank_register(FSR), 1 << 31);
-    assert!(!bench.lines.level());
+    test.write(bank_register(FSR), 1 << 1);
+    assert!(test.lines.level());
+    test.write(bank_register(FSR), 1 << 31);
+    assert!(!test.lines.level());
     // FSRRESTORE makes a fault of no transaction.
-    bench.write(bank_register(FSRRESTORE), 1 << 1);
-    assert!(bench.lines.level());
-    bench.smmu.reset();
-    assert!(!bench.lines.level());
-    assert_eq!(bench.read(bank_register(FSR)), 0);
+    test.write(bank_register(FSRRESTORE), 1 << 1);
+    assert!(test.lines.level());
+    test.smmu.reset();
+    assert!(!test.lines.level());
+    assert_eq!(test.read(bank_register(FSR)), 0);
 }
 
 /// Transfers record faults like translations do.
 #[test]
 fn of_transfers() {
-    let (bench, _) = set_up(K4);
-    let error = bench.smmu.dma_write(STREAM, 0x7004, &[1, 2, 3, 4]).unwrap_err();
+    let (test, _) = set_up(K4);
+    let error = test.smmu.dma_write(STREAM, 0x7004, &[1, 2, 3, 4]).unwrap_err();
     assert!(error.to_string().contains("IOVA 0x7004"), "{error}");
-    assert!(bench.lines.level());
-    assert_eq!(bench.read(bank_register(FAR)), 0x7004);
-    assert_eq!(bench.read(bank_register(FSYNR0)) >> 4 & 1, 1);
-    assert!(bench.smmu.dma_read(STREAM, 0x7004, &mut []).is_ok());
+    assert!(test.lines.level());
+    assert_eq!(test.read(bank_register(FAR)), 0x7004);
+    assert_eq!(test.read(bank_register(FSYNR0)) >> 4 & 1, 1);
+    assert!(test.smmu.dma_read(STREAM, 0x7004, &mut []).is_ok());
 }
 
 /// The interrupt callback may use the SMMU.
 #[test]
 fn callbacks_may_call_back() {
-    let (bench, _) = set_up(K4);
-    bench.lines.nosy.set(Arc::downgrade(&bench.smmu)).unwrap();
-    assert!(bench.address(STREAM, 0).is_err());
-    bench.write(bank_register(FSR), u32::MAX);
-    assert!(bench.smmu.dma_read(STREAM, 0, &mut [0]).is_err());
-    assert_eq!(*bench.lines.levels.lock().unwrap(), [true, false, true]);
+    let (test, _) = set_up(K4);
+    test.lines.nosy.set(Arc::downgrade(&test.smmu)).unwrap();
+    assert!(test.address(STREAM, 0).is_err());
+    test.write(bank_register(FSR), u32::MAX);
+    assert!(test.smmu.dma_read(STREAM, 0, &mut [0]).is_err());
+    assert_eq!(*test.lines.levels.lock().unwrap(), [true, false, true]);
 }
 
 #[test]
 fn big_endian_tables() {
-    let (bench, tables) = set_up(K4);
+    let (test, tables) = set_up(K4);
     tables.map(IOVA, 0x7000, 3, READ_WRITE);
     for level in 0..=3 {
         // Found from the bottom, while the tables above still read little-endian.
         let at = tables.descriptor(IOVA, 3 - level);
-        bench.ram.store(at, bench.ram.load(at).swap_bytes());
+        test.ram.store(at, test.ram.load(at).swap_bytes());
     }
-    assert_eq!(fault(&bench, IOVA).0, ContextCause::Translation);
-    bench.write(bank_register(SCTLR), SCTLR_LINUX | 1 << 4);
-    assert_eq!(bench.address(STREAM, IOVA), Ok(0x7000));
+    assert_eq!(fault(&test, IOVA).0, ContextCause::Translation);
+    test.write(bank_register(SCTLR), SCTLR_LINUX | 1 << 4);
+    assert_eq!(test.address(STREAM, IOVA), Ok(0x7000));
 }

@@ -73,7 +73,7 @@ impl GuestMemory for Ram {
     }
 }
 
-/// Interrupt lines that remember what they were told.
+/// Interrupt lines that record their levels.
 #[derive(Default)]
 pub struct Lines {
     pub levels: Mutex<Vec<bool>>,

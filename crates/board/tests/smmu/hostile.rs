@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use board::smmu::{Access, AccessKind};
 use proptest::prelude::*;
 
-use super::driver::{Bench, SCTLR, TCR, TCR2, TTBR0, TTBR1, bank, cba2r, cbar, s2cr, smr};
+use super::driver::{SCTLR, TCR, TCR2, TTBR0, TTBR1, TestSmmu, bank, cba2r, cbar, s2cr, smr};
 use super::host::RAM;
 
 /// Descriptors that lead somewhere often enough to be interesting.
@@ -73,38 +73,38 @@ proptest! {
         root in any::<[u16; 3]>(),
         steps in prop::collection::vec(step(), 1..120),
     ) {
-        let bench = Bench::on();
+        let test = TestSmmu::on();
         // Every word of the 16 table pages is one of the descriptors.
         for n in 0..16 * 512u64 {
             let word = words[(n.wrapping_mul(0x9e37_79b9) >> 7) as usize % words.len()];
-            bench.ram.store(RAM + 8 * n, word);
+            test.ram.store(RAM + 8 * n, word);
         }
         for n in 0..3 {
-            bench.map_stream(n, n as u16, n);
-            bench.write(cbar(n), 1 << 16);
-            bench.write(cba2r(n), 1);
+            test.map_stream(n, n as u16, n);
+            test.write(cbar(n), 1 << 16);
+            test.write(cba2r(n), 1);
             // Sizes that are valid, with everything else at random.
             let size = 16 + tcr[n] % 24;
-            bench.write(bank(n) + TCR, tcr[n] & !0x003f_003f | size | size << 16);
-            bench.write(bank(n) + TCR2, tcr[n].rotate_left(16));
-            bench.write_wide(bank(n) + TTBR0, RAM + u64::from(root[n]));
-            bench.write_wide(bank(n) + TTBR1, RAM + u64::from(root[n].rotate_left(8)));
-            bench.write(bank(n) + SCTLR, 0x63 | tcr[n] & 0x10);
+            test.write(bank(n) + TCR, tcr[n] & !0x003f_003f | size | size << 16);
+            test.write(bank(n) + TCR2, tcr[n].rotate_left(16));
+            test.write_wide(bank(n) + TTBR0, RAM + u64::from(root[n]));
+            test.write_wide(bank(n) + TTBR1, RAM + u64::from(root[n].rotate_left(8)));
+            test.write(bank(n) + SCTLR, 0x63 | tcr[n] & 0x10);
         }
         for step in &steps {
             match step {
-                Step::Write { offset, data } => bench.smmu.write(*offset, data),
+                Step::Write { offset, data } => test.smmu.write(*offset, data),
                 Step::Read { offset, length } => {
-                    bench.smmu.read(*offset, &mut vec![0; *length]);
+                    test.smmu.read(*offset, &mut vec![0; *length]);
                 }
                 Step::Transaction { stream, iova, kind, privileged, length } => {
-                    let walked = |bench: &Bench| {
-                        (bench.ram.table_reads.load(Ordering::SeqCst), bench.smmu.counters().walks)
+                    let walked = |test: &TestSmmu| {
+                        (test.ram.table_reads.load(Ordering::SeqCst), test.smmu.counters().walks)
                     };
-                    let (reads, walks) = walked(&bench);
+                    let (reads, walks) = walked(&test);
                     let access = Access { kind: *kind, privileged: *privileged };
-                    let mapped = bench.smmu.translate(*stream, *iova, access);
-                    let (reads_after, walks_after) = walked(&bench);
+                    let mapped = test.smmu.translate(*stream, *iova, access);
+                    let (reads_after, walks_after) = walked(&test);
                     prop_assert!(reads_after - reads <= 4 * (walks_after - walks));
                     if let Ok(mapped) = mapped {
                         prop_assert!(mapped.length > 0);
@@ -114,13 +114,13 @@ proptest! {
                         // The page offset survives translation.
                         prop_assert_eq!(mapped.address & 0xfff, iova & 0xfff);
                     }
-                    let _ = bench.smmu.dma_read(*stream, *iova, &mut vec![0; *length]);
-                    let _ = bench.smmu.dma_write(*stream, *iova, &vec![0x5a; *length]);
+                    let _ = test.smmu.dma_read(*stream, *iova, &mut vec![0; *length]);
+                    let _ = test.smmu.dma_write(*stream, *iova, &vec![0x5a; *length]);
                 }
-                Step::Reset => bench.smmu.reset(),
+                Step::Reset => test.smmu.reset(),
             }
-            prop_assert_eq!(bench.lines.level(), bench.smmu.dump().interrupt);
+            prop_assert_eq!(test.lines.level(), test.smmu.dump().interrupt);
         }
-        let _ = bench.smmu.dump().to_string();
+        let _ = test.smmu.dump().to_string();
     }
 }

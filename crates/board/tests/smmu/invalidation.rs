@@ -2,15 +2,15 @@
 //! What each invalidation forgets, and what it must leave.
 
 use super::driver::{
-    Bench, SCTLR, SCTLR_LINUX, TCR, TCR2, TLBIALL, TLBIASID, TLBIVA, TLBIVAA, TLBIVAL, TTBR0,
-    TTBR1, bank, cbar, smr,
+    SCTLR, SCTLR_LINUX, TCR, TCR2, TLBIALL, TLBIASID, TLBIVA, TLBIVAA, TLBIVAL, TTBR0, TTBR1,
+    TestSmmu, bank, cbar, smr,
 };
 use super::tables::{Allocator, K4, K16, K64, NOT_GLOBAL, READ_WRITE, Tables};
 
 /// Bank n has stream 0x20 + n and ASID 0x100 + n, page 0 of each is not
 /// global, page 1 is; a block lies at 1 GiB.
 struct Warm {
-    bench: Bench,
+    test: TestSmmu,
     spaces: Vec<Tables>,
 }
 
@@ -29,19 +29,19 @@ fn asid(n: usize) -> u16 {
 
 impl Warm {
     fn new() -> Self {
-        let bench = Bench::on();
-        let memory = Allocator::new(&bench.ram);
+        let test = TestSmmu::on();
+        let memory = Allocator::new(&test.ram);
         let spaces: Vec<Tables> = (0..3)
             .map(|n| {
-                let tables = Tables::new(&bench.ram, &memory, K4, 48);
-                bench.attach(n, stream(n), asid(n), &tables);
+                let tables = Tables::new(&test.ram, &memory, K4, 48);
+                test.attach(n, stream(n), asid(n), &tables);
                 tables.map(PAGE, 0x1_0000, 3, READ_WRITE);
                 tables.map(GLOBAL_PAGE, 0x2_0000, 3, READ_WRITE & !NOT_GLOBAL);
                 tables.map(BLOCK, 0x20_0000, 2, READ_WRITE);
                 tables
             })
             .collect();
-        let warm = Self { bench, spaces };
+        let warm = Self { test, spaces };
         warm.cached();
         warm
     }
@@ -50,9 +50,9 @@ impl Warm {
     fn cached(&self) -> [[bool; 3]; 3] {
         [0, 1, 2].map(|n| {
             ALL.map(|iova| {
-                let before = self.bench.smmu.counters();
-                self.bench.address(stream(n), iova).unwrap();
-                let after = self.bench.smmu.counters();
+                let before = self.test.smmu.counters();
+                self.test.address(stream(n), iova).unwrap();
+                let after = self.test.smmu.counters();
                 assert_eq!(after.hits + after.walks, before.hits + before.walks + 1);
                 after.hits > before.hits
             })
@@ -63,13 +63,13 @@ impl Warm {
     /// 32-bit write.
     fn after(&self, offset: u64, value: u32) -> [[bool; 3]; 3] {
         assert_eq!(self.cached(), [[true; 3]; 3], "not warm");
-        self.bench.write(offset, value);
+        self.test.write(offset, value);
         self.cached()
     }
 
     fn after_wide(&self, offset: u64, value: u64) -> [[bool; 3]; 3] {
         assert_eq!(self.cached(), [[true; 3]; 3], "not warm");
-        self.bench.write_wide(offset, value);
+        self.test.write_wide(offset, value);
         self.cached()
     }
 }
@@ -122,14 +122,14 @@ fn by_asid_of_the_bank() {
     let warm = Warm::new();
     let at = bank(0);
     let asid_1 = 0x2_33;
-    warm.bench.write_wide(at + TTBR1, asid_1 << 48);
-    warm.bench.write(at + TCR, warm.spaces[0].tcr() | 1 << 22);
+    warm.test.write_wide(at + TTBR1, asid_1 << 48);
+    warm.test.write(at + TCR, warm.spaces[0].tcr() | 1 << 22);
     warm.cached();
     let tagged_lost = [[false, true, false], KEPT, KEPT];
     assert_eq!(warm.after(at + TLBIASID, u32::from(asid(0))), [KEPT; 3]);
     assert_eq!(warm.after(at + TLBIASID, 0x33), [KEPT; 3]);
     assert_eq!(warm.after(at + TLBIASID, 0x2_33), tagged_lost);
-    warm.bench.write(at + TCR2, 5 | 0b111 << 15);
+    warm.test.write(at + TCR2, 5 | 0b111 << 15);
     warm.cached();
     assert_eq!(warm.after(at + TLBIASID, 0x33), tagged_lost);
     assert_eq!(warm.after(at + TLBIASID, 0x34), [KEPT; 3]);
@@ -138,7 +138,7 @@ fn by_asid_of_the_bank() {
 #[test]
 fn by_vmid() {
     let warm = Warm::new();
-    warm.bench.write(cbar(1), 1 << 16 | 7);
+    warm.test.write(cbar(1), 1 << 16 | 7);
     warm.cached();
     assert_eq!(warm.after(bank(0) + TLBIALL, 0), [LOST, KEPT, LOST]);
     assert_eq!(warm.after(bank(1) + TLBIALL, 0), [KEPT, LOST, KEPT]);
@@ -155,7 +155,7 @@ fn of_everything() {
     // There are no hypervisor contexts to forget, and syncs forget nothing.
     assert_eq!(warm.after(0x6c, 0), [KEPT; 3]);
     assert_eq!(warm.after(0x70, 0), [KEPT; 3]);
-    warm.bench.sync(0);
+    warm.test.sync(0);
     assert_eq!(warm.cached(), [KEPT; 3]);
 }
 
@@ -173,22 +173,22 @@ fn by_a_change_of_regime() {
 fn is_needed() {
     let warm = Warm::new();
     for (level, iova) in [(3, PAGE), (2, BLOCK)] {
-        let before = warm.bench.address(stream(0), iova);
+        let before = warm.test.address(stream(0), iova);
         warm.spaces[0].unmap(iova, level);
-        assert_eq!(warm.bench.address(stream(0), iova), before);
-        warm.bench.invalidate(0, asid(0), iova);
-        assert!(warm.bench.address(stream(0), iova).is_err());
+        assert_eq!(warm.test.address(stream(0), iova), before);
+        warm.test.invalidate(0, asid(0), iova);
+        assert!(warm.test.address(stream(0), iova).is_err());
     }
-    assert_eq!(warm.bench.smmu.counters().invalidations, 2 + 2);
+    assert_eq!(warm.test.smmu.counters().invalidations, 2 + 2);
 }
 
 /// Faults are never cached: a new mapping needs no invalidation.
 #[test]
 fn is_not_needed_for_new_mappings() {
     let warm = Warm::new();
-    assert!(warm.bench.address(stream(0), 0x9000).is_err());
+    assert!(warm.test.address(stream(0), 0x9000).is_err());
     warm.spaces[0].map(0x9000, 0x9000, 3, READ_WRITE);
-    assert_eq!(warm.bench.address(stream(0), 0x9000), Ok(0x9000));
+    assert_eq!(warm.test.address(stream(0), 0x9000), Ok(0x9000));
 }
 
 /// The address in the register counts 4 KiB pages whatever the granule, and
@@ -197,19 +197,19 @@ fn is_not_needed_for_new_mappings() {
 fn by_address_in_other_granules() {
     for granule in [K16, K64] {
         for upper in [false, true] {
-            let bench = Bench::on();
-            let memory = Allocator::new(&bench.ram);
-            let mut tables = Tables::new(&bench.ram, &memory, granule, 42);
+            let test = TestSmmu::on();
+            let memory = Allocator::new(&test.ram);
+            let mut tables = Tables::new(&test.ram, &memory, granule, 42);
             tables.upper = upper;
-            bench.attach(0, 1, 1, &tables);
+            test.attach(0, 1, 1, &tables);
             let (first, second) = (tables.base() + granule.page, tables.base() + 2 * granule.page);
             tables.map(first, 0, 3, READ_WRITE);
             tables.map(second, granule.page, 3, READ_WRITE);
-            let touch = || (bench.address(1, first).is_ok(), bench.address(1, second).is_ok());
+            let touch = || (test.address(1, first).is_ok(), test.address(1, second).is_ok());
             assert_eq!(touch(), (true, true));
             tables.unmap(first, 3);
             tables.unmap(second, 3);
-            bench.invalidate(0, 1, first + granule.page - 1);
+            test.invalidate(0, 1, first + granule.page - 1);
             assert_eq!(touch(), (false, true), "{granule:?} upper {upper}");
         }
     }
@@ -218,18 +218,18 @@ fn by_address_in_other_granules() {
 /// More pages than the cache keeps are still translated right.
 #[test]
 fn beyond_the_capacity() {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let tables = Tables::new(&bench.ram, &memory, K4, 48);
-    bench.attach(0, 1, 1, &tables);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let tables = Tables::new(&test.ram, &memory, K4, 48);
+    test.attach(0, 1, 1, &tables);
     let pages = 20_000u64;
     for n in 0..pages {
         tables.map(n << 12, (pages - n) << 12, 3, READ_WRITE);
     }
     for _ in 0..2 {
         for n in 0..pages {
-            assert_eq!(bench.address(1, n << 12), Ok((pages - n) << 12));
+            assert_eq!(test.address(1, n << 12), Ok((pages - n) << 12));
         }
     }
-    assert!(bench.smmu.dump().banks[0].cached < 10_000);
+    assert!(test.smmu.dump().banks[0].cached < 10_000);
 }

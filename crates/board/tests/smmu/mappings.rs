@@ -7,7 +7,7 @@ use board::host::GuestMemory;
 use board::smmu::{Access, ContextCause, Fault};
 use proptest::prelude::*;
 
-use super::driver::{Bench, TCR, TCR2, TTBR0, TTBR1, bank};
+use super::driver::{TCR, TCR2, TTBR0, TTBR1, TestSmmu, bank};
 use super::tables::{Allocator, Granule, K4, K16, K64, READ_ONLY, READ_WRITE, Tables};
 
 const STREAM: u16 = 24;
@@ -45,11 +45,11 @@ struct Leaf {
 }
 
 fn run(granule: Granule, bits: u32, upper: bool, steps: &[Step]) {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let mut tables = Tables::new(&bench.ram, &memory, granule, bits);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let mut tables = Tables::new(&test.ram, &memory, granule, bits);
     tables.upper = upper;
-    bench.attach(BANK, STREAM, ASID, &tables);
+    test.attach(BANK, STREAM, ASID, &tables);
     let span = 1u64 << bits;
     // The last of the places is the end of the address space, the first few
     // are its start; the others are anywhere, but few tables' worth.
@@ -74,7 +74,7 @@ fn run(granule: Granule, bits: u32, upper: bool, steps: &[Step]) {
             .filter(|(start, leaf)| iova - **start < leaf.size)
             .map(|(start, leaf)| (leaf, iova - start));
         let access = if write { Access::WRITE } else { Access::READ };
-        match (expected, bench.smmu.translate(STREAM, iova, access)) {
+        match (expected, test.smmu.translate(STREAM, iova, access)) {
             (Some((leaf, offset)), Ok(mapped)) => {
                 assert!(!(write && leaf.read_only), "write allowed at {iova:#x}");
                 assert_eq!(mapped.address, leaf.output + offset, "at {iova:#x}");
@@ -116,7 +116,7 @@ fn run(granule: Granule, bits: u32, upper: bool, steps: &[Step]) {
                 let start = *model.keys().nth(which % model.len()).unwrap();
                 let leaf = model.remove(&start).unwrap();
                 tables.unmap(start, leaf.level);
-                bench.invalidate(BANK, ASID, start + which as u64 % leaf.size);
+                test.invalidate(BANK, ASID, start + which as u64 % leaf.size);
                 look(&model, start, false);
             }
             Step::Unmap { .. } => {}
@@ -155,12 +155,12 @@ proptest! {
 /// bits above the sign that do not repeat it.
 #[test]
 fn addresses_outside_the_tables() {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let tables = Tables::new(&bench.ram, &memory, K4, 39);
-    bench.attach(BANK, STREAM, ASID, &tables);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let tables = Tables::new(&test.ram, &memory, K4, 39);
+    test.attach(BANK, STREAM, ASID, &tables);
     tables.map(0x1000, 0x5000, 3, READ_WRITE);
-    assert_eq!(bench.address(STREAM, 0x1234), Ok(0x5234));
+    assert_eq!(test.address(STREAM, 0x1234), Ok(0x5234));
     for iova in [
         1 << 39 | 0x1234,
         1 << 47 | 0x1234,
@@ -169,7 +169,7 @@ fn addresses_outside_the_tables() {
         1 << 63 | 0x1234,
         u64::MAX << 39 | 0x1234,
     ] {
-        let fault = bench.address(STREAM, iova).unwrap_err();
+        let fault = test.address(STREAM, iova).unwrap_err();
         assert!(
             matches!(fault, Fault::Context { cause: ContextCause::Translation, level: 0, .. }),
             "{iova:#x}: {fault}"
@@ -181,14 +181,14 @@ fn addresses_outside_the_tables() {
 /// `TCR2.SEP` names, with and without the top byte ignored.
 #[test]
 fn both_halves() {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let low = Tables::new(&bench.ram, &memory, K4, 36);
-    let mut high = Tables::new(&bench.ram, &memory, K64, 40);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let low = Tables::new(&test.ram, &memory, K4, 36);
+    let mut high = Tables::new(&test.ram, &memory, K64, 40);
     high.upper = true;
-    bench.attach(BANK, STREAM, ASID, &low);
-    bench.write_wide(bank(BANK) + TTBR1, high.root());
-    bench.write(bank(BANK) + TCR, low.tcr() & 0xffff | high.tcr() & 0xffff_0000);
+    test.attach(BANK, STREAM, ASID, &low);
+    test.write_wide(bank(BANK) + TTBR1, high.root());
+    test.write(bank(BANK) + TCR, low.tcr() & 0xffff | high.tcr() & 0xffff_0000);
     low.map(0x1000, 0x5000, 3, READ_WRITE);
     high.map(u64::MAX << 16, 0x7_0000, 3, READ_WRITE);
     let (in_low, in_high) = (Some(0x5234), Some(0x7_f234));
@@ -213,10 +213,10 @@ fn both_halves() {
         (bit_39, top & (u64::MAX >> 23), None),
         (bit_39, 1 << 40 | 0x1234, None),
     ] {
-        bench.write(bank(BANK) + TCR2, 5 | 1 << 4 | tcr2);
+        test.write(bank(BANK) + TCR2, 5 | 1 << 4 | tcr2);
         // Once from the tables, once from the cache.
         for _ in 0..2 {
-            assert_eq!(bench.address(STREAM, iova).ok(), expected, "{tcr2:#x} {iova:#x}");
+            assert_eq!(test.address(STREAM, iova).ok(), expected, "{tcr2:#x} {iova:#x}");
         }
     }
 }
@@ -225,11 +225,11 @@ fn both_halves() {
 /// bits below that are no part of its address.
 #[test]
 fn small_first_tables() {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
     for bits in 25..=48 {
-        let tables = Tables::new(&bench.ram, &memory, K4, bits);
-        bench.attach(BANK, STREAM, ASID, &tables);
+        let tables = Tables::new(&test.ram, &memory, K4, bits);
+        test.attach(BANK, STREAM, ASID, &tables);
         let last = (1u64 << bits) - 0x1000;
         tables.map(last, 0x5000, 3, READ_WRITE);
         let entries = (1u64 << bits) / K4.sizes[tables.first_level()];
@@ -237,48 +237,48 @@ fn small_first_tables() {
         let bytes = entries * 8;
         let moved = memory.page(0x1000) + 0x1000 - bytes;
         for at in (0..bytes).step_by(8) {
-            bench.ram.store(moved + at, bench.ram.load(tables.root() + at));
+            test.ram.store(moved + at, test.ram.load(tables.root() + at));
         }
         let asid = u64::from(ASID) << 48;
-        bench.write_wide(bank(BANK) + TTBR0, moved | (bytes - 1) & 0xfff | asid);
-        assert_eq!(bench.address(STREAM, last + 0x678), Ok(0x5678), "{bits} bits");
+        test.write_wide(bank(BANK) + TTBR0, moved | (bytes - 1) & 0xfff | asid);
+        assert_eq!(test.address(STREAM, last + 0x678), Ok(0x5678), "{bits} bits");
     }
 }
 
 /// Transfers run on over pages that lie apart in memory.
 #[test]
 fn transfers_cross_pages() {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let tables = Tables::new(&bench.ram, &memory, K4, 48);
-    bench.attach(BANK, STREAM, ASID, &tables);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let tables = Tables::new(&test.ram, &memory, K4, 48);
+    test.attach(BANK, STREAM, ASID, &tables);
     let pages = [memory.page(0x1000), memory.page(0x4000), memory.page(0x1000)];
     for (n, page) in pages.iter().enumerate() {
         tables.map(0x7000 + 0x1000 * n as u64, *page, 3, READ_WRITE);
     }
     let data: Vec<u8> = (0..0x2100u32).map(|n| (n * 7).to_le_bytes()[1]).collect();
-    bench.smmu.dma_write(STREAM, 0x7f00, &data).unwrap();
+    test.smmu.dma_write(STREAM, 0x7f00, &data).unwrap();
     let mut back = vec![0; data.len()];
-    bench.smmu.dma_read(STREAM, 0x7f00, &mut back).unwrap();
+    test.smmu.dma_read(STREAM, 0x7f00, &mut back).unwrap();
     assert_eq!(back, data);
-    assert_eq!(bench.ram.load(pages[1]).to_le_bytes(), data[0x100..0x108]);
+    assert_eq!(test.ram.load(pages[1]).to_le_bytes(), data[0x100..0x108]);
 
     // Past the end: what fits is moved, and the fault names the first page
     // that is missing.
-    let error = bench.smmu.dma_write(STREAM, 0x9ff8, &[0xee; 16]).unwrap_err();
-    assert_eq!(error.to_string(), bench.address(STREAM, 0xa000).unwrap_err().to_string());
-    assert_eq!(bench.ram.load(pages[2] + 0xff8), u64::from_le_bytes([0xee; 8]));
+    let error = test.smmu.dma_write(STREAM, 0x9ff8, &[0xee; 16]).unwrap_err();
+    assert_eq!(error.to_string(), test.address(STREAM, 0xa000).unwrap_err().to_string());
+    assert_eq!(test.ram.load(pages[2] + 0xff8), u64::from_le_bytes([0xee; 8]));
 }
 
 /// A copy from one stream's pages to another's, none of them beside the next.
 #[test]
 fn copies_go_from_stream_to_stream() {
     const OTHER: u16 = 25;
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
     let space = |bank, stream, asid| {
-        let tables = Tables::new(&bench.ram, &memory, K4, 48);
-        bench.attach(bank, stream, asid, &tables);
+        let tables = Tables::new(&test.ram, &memory, K4, 48);
+        test.attach(bank, stream, asid, &tables);
         tables
     };
     let (source, target) = (space(BANK, STREAM, ASID), space(BANK + 1, OTHER, ASID + 1));
@@ -293,24 +293,24 @@ fn copies_go_from_stream_to_stream() {
     let written_pages = pages(0x2_0000, &target, READ_WRITE);
     let data: Vec<u8> = (0..0x3000u32).map(|n| (n * 11).to_le_bytes()[1]).collect();
     for (page, data) in read_pages.iter().rev().zip(data.chunks(0x1000)) {
-        bench.ram.write(*page, data).unwrap();
+        test.ram.write(*page, data).unwrap();
     }
 
-    let (from, to) = (bench.smmu.stream(STREAM), bench.smmu.stream(OTHER));
+    let (from, to) = (test.smmu.stream(STREAM), test.smmu.stream(OTHER));
     from.copy(0x7080, to, 0x2_0e01, 0x2000).unwrap();
     let mut seen = vec![0; 0x3000];
     for (page, seen) in written_pages.iter().rev().zip(seen.chunks_mut(0x1000)) {
-        bench.ram.read(*page, seen).unwrap();
+        test.ram.read(*page, seen).unwrap();
     }
     assert!(seen[..0xe01].iter().chain(&seen[0x2e01..]).all(|byte| *byte == 0));
     assert_eq!(seen[0xe01..0x2e01], data[0x80..0x2080]);
 
     // Who lacks what is told by stream and address; what came before is there.
     let error = from.copy(0x9ff0, to, 0x2_0000, 0x20).unwrap_err();
-    assert_eq!(error.to_string(), bench.address(STREAM, 0xa000).unwrap_err().to_string());
-    assert_eq!(bench.ram.load(written_pages[2] + 8).to_le_bytes(), data[0x2ff8..]);
+    assert_eq!(error.to_string(), test.address(STREAM, 0xa000).unwrap_err().to_string());
+    assert_eq!(test.ram.load(written_pages[2] + 8).to_le_bytes(), data[0x2ff8..]);
     let error = from.copy(0x7000, to, 0x2_2ff0, 0x20).unwrap_err();
-    assert_eq!(error.to_string(), bench.address(OTHER, 0x2_3000).unwrap_err().to_string());
+    assert_eq!(error.to_string(), test.address(OTHER, 0x2_3000).unwrap_err().to_string());
     let error = to.copy(0x2_0000, from, 0x7000, 1).unwrap_err();
     assert!(error.to_string().contains("permission"), "{error}");
 }
@@ -319,19 +319,19 @@ fn copies_go_from_stream_to_stream() {
 /// of the SMMU.
 #[test]
 fn mappings_to_nowhere() {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let tables = Tables::new(&bench.ram, &memory, K4, 48);
-    bench.attach(BANK, STREAM, ASID, &tables);
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let tables = Tables::new(&test.ram, &memory, K4, 48);
+    test.attach(BANK, STREAM, ASID, &tables);
     tables.map(0x1000, 0x10_0000, 3, READ_WRITE);
-    let error = bench.smmu.dma_read(STREAM, 0x1000, &mut [0; 4]).unwrap_err();
+    let error = test.smmu.dma_read(STREAM, 0x1000, &mut [0; 4]).unwrap_err();
     assert!(matches!(error, board::smmu::DmaError::Bus { stream: STREAM, iova: 0x1000, .. }));
     let other = memory.page(0x1000);
     tables.map(0x2000, other, 3, READ_WRITE);
-    let stream = bench.smmu.stream(STREAM);
+    let stream = test.smmu.stream(STREAM);
     for (from, to) in [(0x1008, 0x2000), (0x2000, 0x1008)] {
         let error = stream.copy(from, stream, to, 4).unwrap_err();
         assert!(matches!(error, board::smmu::DmaError::Bus { stream: STREAM, iova: 0x1008, .. }));
     }
-    assert_eq!(bench.smmu.counters().context_faults, 0);
+    assert_eq!(test.smmu.counters().context_faults, 0);
 }

@@ -3,25 +3,25 @@
 
 use board::smmu::{Access, AccessKind, ContextCause, Fault};
 
-use super::driver::{Bench, s2cr};
+use super::driver::{TestSmmu, s2cr};
 use super::tables::{ACCESSED, Allocator, K4, NOT_GLOBAL, Tables};
 
 const IOVA: u64 = 0x40_0000_0000;
 
 /// A page with the given attributes, under a level 2 table entry with others.
-fn page(attributes: u64, table: u64) -> Bench {
-    let bench = Bench::on();
-    let memory = Allocator::new(&bench.ram);
-    let tables = Tables::new(&bench.ram, &memory, K4, 48);
-    bench.attach(0, 5, 1, &tables);
+fn page(attributes: u64, table: u64) -> TestSmmu {
+    let test = TestSmmu::on();
+    let memory = Allocator::new(&test.ram);
+    let tables = Tables::new(&test.ram, &memory, K4, 48);
+    test.attach(0, 5, 1, &tables);
     tables.map(IOVA, 0x1000, 3, attributes | ACCESSED | NOT_GLOBAL);
     let above = tables.descriptor(IOVA, 2);
-    bench.ram.store(above, bench.ram.load(above) | table);
-    bench
+    test.ram.store(above, test.ram.load(above) | table);
+    test
 }
 
 /// Whether (unprivileged read, write, privileged read, write) are allowed.
-fn allowed(bench: &Bench) -> [bool; 4] {
+fn allowed(test: &TestSmmu) -> [bool; 4] {
     [
         (false, AccessKind::Read),
         (false, AccessKind::Write),
@@ -29,7 +29,7 @@ fn allowed(bench: &Bench) -> [bool; 4] {
         (true, AccessKind::Write),
     ]
     .map(|(privileged, kind)| {
-        match bench.smmu.translate(5, IOVA, Access { kind, privileged }) {
+        match test.smmu.translate(5, IOVA, Access { kind, privileged }) {
             Ok(_) => true,
             Err(Fault::Context { cause: ContextCause::Permission, level: 3, .. }) => false,
             Err(fault) => panic!("{fault}"),
@@ -56,17 +56,17 @@ fn of_the_tables_above() {
 /// `S2CR.PRIVCFG` overrides what the bus master says.
 #[test]
 fn of_the_stream() {
-    let bench = page(0b00 << 6, 0);
-    bench.write(s2cr(0), 0b11 << 24);
-    assert_eq!(allowed(&bench), [true, true, true, true]);
-    bench.write(s2cr(0), 0b10 << 24);
-    assert_eq!(allowed(&bench), [false, false, false, false]);
+    let test = page(0b00 << 6, 0);
+    test.write(s2cr(0), 0b11 << 24);
+    assert_eq!(allowed(&test), [true, true, true, true]);
+    test.write(s2cr(0), 0b10 << 24);
+    assert_eq!(allowed(&test), [false, false, false, false]);
 }
 
 #[test]
 fn of_instruction_fetches() {
-    let fetch = |bench: &Bench, privileged| {
-        bench.smmu.translate(5, IOVA, Access { kind: AccessKind::Fetch, privileged }).is_ok()
+    let fetch = |test: &TestSmmu, privileged| {
+        test.smmu.translate(5, IOVA, Access { kind: AccessKind::Fetch, privileged }).is_ok()
     };
     for (attributes, table, unprivileged, privileged) in [
         (0, 0, true, true),
@@ -75,8 +75,8 @@ fn of_instruction_fetches() {
         (0, 1 << 59, true, false),
         (0, 1 << 60, false, true),
     ] {
-        let bench = page(0b01 << 6 | attributes, table);
-        assert_eq!(fetch(&bench, false), unprivileged, "{attributes:#x} {table:#x}");
-        assert_eq!(fetch(&bench, true), privileged, "{attributes:#x} {table:#x}");
+        let test = page(0b01 << 6 | attributes, table);
+        assert_eq!(fetch(&test, false), unprivileged, "{attributes:#x} {table:#x}");
+        assert_eq!(fetch(&test, true), privileged, "{attributes:#x} {table:#x}");
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use board::smmu::{FRAME_SIZE, Shape, Smmu};
 
-use super::driver::{ACR, ACTLR, Bench, CR0, SCTLR, TTBR0, bank, cbar, s2cr, smr};
+use super::driver::{ACR, ACTLR, CR0, SCTLR, TTBR0, TestSmmu, bank, cbar, s2cr, smr};
 use super::host::{Lines, Ram};
 
 /// What Linux's probe concludes from the identification registers.
 #[test]
 fn identify_an_mmu_500() {
-    let bench = Bench::off();
-    let id = [0x20, 0x24, 0x28].map(|offset| bench.read(offset));
+    let test = TestSmmu::off();
+    let id = [0x20, 0x24, 0x28].map(|offset| test.read(offset));
     assert_eq!(id[0] >> 28 & 0b111, 0b100, "stage 1 only");
     assert_eq!(id[0] >> 27 & 1, 1, "stream matching");
     assert_eq!(id[0] >> 26 & 1, 1, "no address translation operations");
@@ -26,92 +26,92 @@ fn identify_an_mmu_500() {
     assert_eq!(id[1] >> 16 & 0xff, 0, "stage 2 only banks");
     assert_eq!(id[0] >> 16 & 0xff, 32, "context interrupts");
     assert_eq!(id[2], 0x7555, "all granules, 48 bits everywhere");
-    assert_eq!(bench.read(0x3c) >> 4 & 0xf, 2, "revision r2");
+    assert_eq!(test.read(0x3c) >> 4 & 0xf, 2, "revision r2");
     // Read-only.
     for offset in (0x20..0x40).step_by(4) {
-        let before = bench.read(offset);
-        bench.write(offset, !before);
-        assert_eq!(bench.read(offset), before);
+        let before = test.read(offset);
+        test.write(offset, !before);
+        assert_eq!(test.read(offset), before);
     }
 }
 
 /// Linux writes ones to an SMR to find the width of ids and masks.
 #[test]
 fn tell_the_width_of_stream_ids() {
-    let bench = Bench::off();
-    let id_bits = bench.read(0x20) >> 9 & 0xf;
+    let test = TestSmmu::off();
+    let id_bits = test.read(0x20) >> 9 & 0xf;
     let ones = (1u32 << id_bits) - 1;
-    bench.write(smr(5), ones);
-    assert_eq!(bench.read(smr(5)), 0x7fff);
-    bench.write(smr(5), ones << 16);
-    assert_eq!(bench.read(smr(5)), 0x7fff_0000);
-    bench.write(smr(5), u32::MAX);
-    assert_eq!(bench.read(smr(5)), 0xffff_7fff);
+    test.write(smr(5), ones);
+    assert_eq!(test.read(smr(5)), 0x7fff);
+    test.write(smr(5), ones << 16);
+    assert_eq!(test.read(smr(5)), 0x7fff_0000);
+    test.write(smr(5), u32::MAX);
+    assert_eq!(test.read(smr(5)), 0xffff_7fff);
 }
 
 #[test]
 fn keep_what_has_no_function() {
-    let bench = Bench::off();
-    bench.write(CR0, u32::MAX);
-    assert_eq!(bench.read(CR0) & 1, 1);
-    assert_eq!(bench.read(CR0) & 1 << 3, 0, "no extended stream ids");
-    assert_eq!(bench.read(CR0) & 1 << 31, 0, "no 16-bit VMIDs");
-    bench.write(CR0, 0);
-    assert_eq!(bench.read(CR0), 1 << 21 | 1 << 8, "no stalls, match conflicts fault");
-    bench.write(bank(3) + SCTLR, u32::MAX);
-    assert_eq!(bench.read(bank(3) + SCTLR) & 1 << 7, 0, "no stalls");
-    bench.write_wide(bank(3) + TTBR0, 0x1122_3344_5566_7788);
-    assert_eq!(bench.read(bank(3) + TTBR0 + 4), 0x1122_3344);
-    assert_eq!(bench.read_wide(bank(3) + TTBR0), 0x1122_3344_5566_7788);
-    bench.write(bank(3) + TTBR0, 1);
-    assert_eq!(bench.read_wide(bank(3) + TTBR0), 0x1122_3344_0000_0001);
-    assert_eq!(bench.read_wide(bank(2) + TTBR0), 0);
-    bench.write(cbar(31), 0xff01_f3ff);
-    assert_eq!(bench.read(cbar(31)), 0xff01_f3ff);
+    let test = TestSmmu::off();
+    test.write(CR0, u32::MAX);
+    assert_eq!(test.read(CR0) & 1, 1);
+    assert_eq!(test.read(CR0) & 1 << 3, 0, "no extended stream ids");
+    assert_eq!(test.read(CR0) & 1 << 31, 0, "no 16-bit VMIDs");
+    test.write(CR0, 0);
+    assert_eq!(test.read(CR0), 1 << 21 | 1 << 8, "no stalls, match conflicts fault");
+    test.write(bank(3) + SCTLR, u32::MAX);
+    assert_eq!(test.read(bank(3) + SCTLR) & 1 << 7, 0, "no stalls");
+    test.write_wide(bank(3) + TTBR0, 0x1122_3344_5566_7788);
+    assert_eq!(test.read(bank(3) + TTBR0 + 4), 0x1122_3344);
+    assert_eq!(test.read_wide(bank(3) + TTBR0), 0x1122_3344_5566_7788);
+    test.write(bank(3) + TTBR0, 1);
+    assert_eq!(test.read_wide(bank(3) + TTBR0), 0x1122_3344_0000_0001);
+    assert_eq!(test.read_wide(bank(2) + TTBR0), 0);
+    test.write(cbar(31), 0xff01_f3ff);
+    assert_eq!(test.read(cbar(31)), 0xff01_f3ff);
 }
 
 /// The lock that Linux opens before it switches prefetching off.
 #[test]
 fn lock_the_auxiliary_control() {
-    let bench = Bench::off();
-    assert_eq!(bench.read(bank(0) + ACTLR), 0b11);
-    bench.write(bank(0) + ACTLR, 0);
-    assert_eq!(bench.read(bank(0) + ACTLR), 0b11);
-    bench.write(ACR, 0);
-    bench.write(bank(0) + ACTLR, 0);
-    assert_eq!(bench.read(bank(0) + ACTLR), 0);
+    let test = TestSmmu::off();
+    assert_eq!(test.read(bank(0) + ACTLR), 0b11);
+    test.write(bank(0) + ACTLR, 0);
+    assert_eq!(test.read(bank(0) + ACTLR), 0b11);
+    test.write(ACR, 0);
+    test.write(bank(0) + ACTLR, 0);
+    assert_eq!(test.read(bank(0) + ACTLR), 0);
 }
 
 #[test]
 fn are_only_where_they_are() {
-    let bench = Bench::off();
+    let test = TestSmmu::off();
     for offset in [0x14, 0x60, smr(64), s2cr(64), cbar(32), bank(32), bank(127), 0x5000, 0xf_fffc] {
-        bench.write(offset, u32::MAX);
-        assert_eq!(bench.read(offset), 0, "{offset:#x}");
+        test.write(offset, u32::MAX);
+        assert_eq!(test.read(offset), 0, "{offset:#x}");
     }
     // Other sizes, misaligned, outside.
     for (offset, length) in
         [(0x24, 8), (0x22, 4), (0x20, 2), (0x20, 16), (0x20, 0), (FRAME_SIZE, 4), (u64::MAX, 4)]
     {
         let mut data = vec![0xaa; length];
-        bench.smmu.write(offset, &data);
-        bench.smmu.read(offset, &mut data);
+        test.smmu.write(offset, &data);
+        test.smmu.read(offset, &mut data);
         assert_eq!(data, vec![0; length], "{length} bytes at {offset:#x}");
     }
 }
 
 #[test]
 fn are_reset() {
-    let bench = Bench::on();
-    let fresh = Bench::off();
-    bench.map_stream(0, 5, 1);
-    assert!(bench.address(5, 0).is_err());
-    bench.smmu.reset();
-    assert_eq!(bench.smmu.dump(), fresh.smmu.dump());
+    let test = TestSmmu::on();
+    let fresh = TestSmmu::off();
+    test.map_stream(0, 5, 1);
+    assert!(test.address(5, 0).is_err());
+    test.smmu.reset();
+    assert_eq!(test.smmu.dump(), fresh.smmu.dump());
     for offset in (0..FRAME_SIZE).step_by(4) {
-        assert_eq!(bench.read(offset), fresh.read(offset), "{offset:#x}");
+        assert_eq!(test.read(offset), fresh.read(offset), "{offset:#x}");
     }
-    assert_eq!(bench.address(5, 0x123), Ok(0x123));
+    assert_eq!(test.address(5, 0x123), Ok(0x123));
 }
 
 #[test]
@@ -123,15 +123,15 @@ fn follow_the_shape() {
     assert!(error.to_string().contains("200 stream mapping groups"), "{error}");
     let shape = Shape::new(Shape::MAX, Shape::MAX).unwrap();
     let smmu = Smmu::with_shape(shape, Arc::new(Ram::new()), Arc::new(Lines::default()));
-    let bench = Bench {
+    let test = TestSmmu {
         smmu: Arc::new(smmu),
         ram: Arc::new(Ram::new()),
         lines: Arc::new(Lines::default()),
     };
-    assert_eq!(bench.read(0x20) & 0xff, 128);
-    assert_eq!(bench.read(0x24) & 0xff, 128);
-    bench.write(bank(127) + SCTLR, 1);
-    assert_eq!(bench.read(bank(127) + SCTLR), 1);
-    bench.write(s2cr(127), 1);
-    assert_eq!(bench.read(s2cr(127)), 1);
+    assert_eq!(test.read(0x20) & 0xff, 128);
+    assert_eq!(test.read(0x24) & 0xff, 128);
+    test.write(bank(127) + SCTLR, 1);
+    assert_eq!(test.read(bank(127) + SCTLR), 1);
+    test.write(s2cr(127), 1);
+    assert_eq!(test.read(s2cr(127)), 1);
 }

@@ -271,7 +271,7 @@ fn mapped_next_to_written(context: &Context) -> Outcome {
     let device = held.dprc()?;
     let mapped = held.device(&context.first("dpmcp")?)?;
     if !mapped.region(0)?.mappable {
-        return skip("the dpmcp is no whole page");
+        return skip("the dpmcp is not a whole page");
     }
     let mut mapped = mapped.mapped_portal()?;
     let questions = questions(&device)?;
@@ -338,8 +338,8 @@ fn an_answer_waits(context: &Context) -> Outcome {
     let held = context.hold()?;
     let device = held.dprc()?;
     let questions = questions(&device)?;
-    let (asked, told) = (Barrier::new(questions.len()), Barrier::new(questions.len()));
-    let (device, asked, told) = (&device, &asked, &told);
+    let (asked, answered) = (Barrier::new(questions.len()), Barrier::new(questions.len()));
+    let (device, asked, answered) = (&device, &asked, &answered);
     at_once(questions.iter().map(|(command, answer)| -> Box<dyn FnOnce() -> _ + Send> {
         Box::new(move || {
             let mut trouble = Ok(());
@@ -348,7 +348,7 @@ fn an_answer_waits(context: &Context) -> Outcome {
                 asked.wait();
                 let got = fetch(device, 0);
                 // All take part to the end, whatever they get.
-                told.wait();
+                answered.wait();
                 if sent != Ok(Message::SIZE) || got.as_ref() != Ok(answer) {
                     trouble = Err(format!("{sent:?}, {got:x?} to {command:x?}"));
                 }

@@ -319,7 +319,7 @@ fn region_flags(context: &Context) -> Outcome {
             // Its start is not given; portals are as far apart as they are large.
             is(&format!("{of} may be mapped"), region.mappable, true)
         } else {
-            is(&format!("{of} is no whole page and may be mapped"), region.mappable, false)
+            is(&format!("{of} is not a whole page and may be mapped"), region.mappable, false)
         }
     })
 }

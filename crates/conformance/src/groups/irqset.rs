@@ -140,7 +140,7 @@ pub const CHECKS: &[Check] = &[
     .interrupts(),
     check!(
         bad_descriptor,
-        "A descriptor that is closed is refused with EBADF, one that is no eventfd with EINVAL.",
+        "A descriptor that is closed is refused with EBADF, one that is not an eventfd with EINVAL.",
         "kernel: eventfd_ctx_fdget"
     )
     .interrupts(),

@@ -144,7 +144,7 @@ fn first_region(
     if region.mappable {
         Ok((device, region))
     } else {
-        skip(format!("region 0 of {} is no whole page", device.name()))
+        skip(format!("region 0 of {} is not a whole page", device.name()))
     }
 }
 

@@ -15,7 +15,6 @@ mod mmap;
 mod policy;
 mod portal;
 mod reset;
-mod revocation;
 mod unbind;
 mod util;
 
@@ -35,7 +34,6 @@ const GROUPS: &[&[Check]] = &[
     dma::CHECKS,
     containers::CHECKS,
     hotplug::CHECKS,
-    revocation::CHECKS,
     escape::CHECKS,
     unbind::CHECKS,
     cdev::CHECKS,

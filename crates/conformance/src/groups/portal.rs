@@ -68,21 +68,21 @@ pub const CHECKS: &[Check] = &[
     check!(
         "read-of-no-portal",
         |context| no_portal(context, |device, at| fetch(device, at).map(|_| SIZE)),
-        "Reads of a region that is no command portal are refused with EINVAL.",
+        "Reads of a region that is not a command portal are refused with EINVAL.",
         "a command portal is what 64 bytes are read from"
     )
     .defect(7),
     check!(
         "write-of-no-portal",
         |context| no_portal(context, |device, at| send(device, at, &harmless())),
-        "Writes to a region that is no command portal are refused with EINVAL.",
+        "Writes to a region that is not a command portal are refused with EINVAL.",
         "a command portal is what 64 bytes are written to"
     )
     .seconds(60)
     .defect(7),
     check!(
         write_of_no_portal_is_quick,
-        "A write to a region that is no command portal ends within a second.",
+        "A write to a region that is not a command portal ends within a second.",
         "nobody answers there"
     )
     .seconds(60)
@@ -133,7 +133,7 @@ pub const CHECKS: &[Check] = &[
     ),
     check!(
         no_sendfile,
-        "The file is no source and no target of sendfile.",
+        "The file is neither a source nor a target of sendfile.",
         "kernel: the file of a device has no splice operations"
     ),
     check!(
@@ -167,7 +167,7 @@ pub const CHECKS: &[Check] = &[
     check!(
         one_call_arguments,
         "VFIO_DEVICE_FSL_MC_COMMAND is refused for flags, a short argsz, inaccessible memory, and \
-         an object that is no portal.",
+         an object that is not a portal.",
         ONE_CALL
     ),
     check!(
@@ -564,7 +564,7 @@ fn all_of_the_message(context: &Context) -> Outcome {
     };
     let id = identity(&name)?;
     let ask = mc::GetObjectDescription { id: id.id, kind: id.kind };
-    let old = portal.call(open, &ask)?.label;
+    let old = portal.call(open, &ask)?.object.label;
     // In the command the name is in the second and third word, the type in the two
     // after; the answer ends with the name.
     let label = mc_abi::Label::new("0123456789abcde");
@@ -573,7 +573,7 @@ fn all_of_the_message(context: &Context) -> Outcome {
         return skip(format!("the MC does not let the container name {name}"));
     }
     naming?;
-    let got = portal.call(open, &ask)?.label;
+    let got = portal.call(open, &ask)?.object.label;
     portal.call(open, &mc::SetObjectLabel { id: id.id, kind: id.kind, label: old })?;
     is(&format!("the name that was given to {name}"), got, label)?;
     Ok(portal.close(open)?)

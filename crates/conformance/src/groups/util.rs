@@ -7,7 +7,8 @@ use crate::sys::Block;
 use dprc::{AssignedContainer, Device, McPortal, OpenObject};
 use fsl_mc_linux::ioctl::DEVICE_SET_IRQS;
 use mc_abi::{
-    Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, common, dprc as mc,
+    Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, blocks::ObjectDescription,
+    common, dprc as mc,
 };
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -97,9 +98,9 @@ pub fn describe(
     portal: &mut McPortal,
     container: OpenObject,
     name: &str,
-) -> Result<mc::GetObjectDescriptionReply, Stop> {
+) -> Result<ObjectDescription, Stop> {
     let ObjectId { kind, id } = identity(name)?;
-    Ok(portal.call(container, &mc::GetObjectDescription { id, kind })?)
+    Ok(portal.call(container, &mc::GetObjectDescription { id, kind })?.object)
 }
 
 /// What the MC says of a region, asked as Linux asks it: in the newest version that

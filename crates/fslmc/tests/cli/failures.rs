@@ -29,10 +29,10 @@ fn busy() -> Result<Running> {
 }
 
 fn busy_as(change: impl FnOnce(&mut Command)) -> Result<Running> {
-    let mut command = fslmc(&["run", "--", "sh", "-c", "echo begun; exec sleep 1000"]);
+    let mut command = fslmc(&["run", "--", "sh", "-c", "echo started; exec sleep 1000"]);
     change(&mut command);
     let mut running = Running::start(&mut command)?;
-    running.wait_for("begun")?;
+    running.wait_for("started")?;
     Ok(running)
 }
 

@@ -7,13 +7,15 @@ mod failures;
 mod program;
 mod run;
 mod userland;
+mod wires;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::time::Instant;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = [userland::trials(), check::trials(), run::trials(), failures::trials()];
+    let trials =
+        [userland::trials(), check::trials(), run::trials(), wires::trials(), failures::trials()];
     let boots = (arguments.include_ignored || arguments.ignored) && !arguments.list;
     if boots && let Err(error) = userland::prepare() {
         // Tests that need them fail and say so again.
@@ -22,12 +24,12 @@ fn main() {
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
 
-/// A test that needs the parts of a machine, or boots one, and tells how long that took.
+/// A test that needs the artifacts of a machine, or boots one, and tells how long that took.
 fn trial(name: &'static str, test: fn() -> anyhow::Result<()>) -> Trial {
     let run = move || {
-        let begin = Instant::now();
+        let start = Instant::now();
         let outcome = test().map_err(|error| Failed::from(format!("{error:#}")));
-        eprintln!("{:6.1} s  {name}", begin.elapsed().as_secs_f64());
+        eprintln!("{:6.1} s  {name}", start.elapsed().as_secs_f64());
         outcome
     };
     Trial::test(name, run).with_ignored_flag(true)

@@ -77,6 +77,17 @@ impl Running {
         Ok(())
     }
 
+    /// Time that all threads of the program, not those of its children, have had a
+    /// processor.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
+        let of = |task: std::io::Result<fs::DirEntry>| {
+            let times = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            times.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        Ok(Duration::from_nanos(tasks.filter_map(of).sum()))
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         Ok(kill_process(self.pid()?, signal)?)

@@ -144,8 +144,8 @@ fn what_is_no_module() -> Result<()> {
     let file = folder.path().join("vfio-fsl-mc.ko");
     refused("FSLMC_DRIVER_MODULE", &file, "cannot read")?;
     std::fs::write(&file, "no module")?;
-    refused("FSLMC_DRIVER_MODULE", &file, "is no kernel module")?;
-    refused("FSLMC_KERNEL", folder.path(), "is no folder in which an arm64 kernel was built")
+    refused("FSLMC_DRIVER_MODULE", &file, "is not a kernel module")?;
+    refused("FSLMC_KERNEL", folder.path(), "is not the build folder of an arm64 kernel")
 }
 
 fn commands_are_traced() -> Result<()> {

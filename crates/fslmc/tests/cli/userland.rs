@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use setup::{Cache, Need, Silent};
+use setup::{Cache, PackageSet, Silent};
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -159,11 +159,11 @@ fn packages_that_cannot_be_had() -> Result<()> {
         Ok(())
     };
     refused("no-such-package", &["no-such-package", "trixie", "packages.debian.org"])?;
-    refused("dpdk,--yes", &["`--yes` is no name of a package"])?;
+    refused("dpdk,--yes", &["`--yes` is not a package name"])?;
     refused("bash=0.1", &["0.1", "bash", "was not found"])?;
     refused(
         "systemd-sysv,sysvinit-core",
-        &["systemd-sysv : Conflicts: sysvinit-core", "cannot be there together"],
+        &["systemd-sysv : Conflicts: sysvinit-core", "cannot be installed together"],
     )?;
     let mut command =
         fslmc(&["run", "--packages", "hello", "--suite", "no-such-suite", "--", "true"]);
@@ -177,7 +177,7 @@ fn packages_that_cannot_be_had() -> Result<()> {
 fn small_root(folder: &Path) -> Result<PathBuf> {
     let root = folder.join("root");
     fs::create_dir_all(root.join("bin"))?;
-    let busybox = Cache::from_env()?.ensure(&[Need::Board], &Silent)?.busybox()?;
+    let busybox = Cache::from_env()?.ensure(&[PackageSet::Board], &Silent)?.busybox()?;
     fs::copy(busybox, root.join("bin/busybox"))?;
     for applet in ["sh", "cat", "ls"] {
         symlink("busybox", root.join("bin").join(applet))?;

@@ -2,6 +2,8 @@
 //! Frames: how they lie in buffers, what the hardware checks and computes,
 //! how long they may be.
 
+use crate::blocks::BufferLayout;
+
 commands! {
     /// Says what happens to frames with errors.
     SetErrorsBehavior = 0x20b, version 1 {
@@ -37,22 +39,8 @@ commands! {
         /// One of [`queue_type`](super::queue_type), not `RX_ERR`.
         queue_type: u8 @ 0,
     } -> GetBufferLayoutReply {
-        /// A time stamp is passed.
-        timestamp: bool @ 6 bits 0..1,
-        /// The parser's result is passed.
-        parser_result: bool @ 6 bits 1..2,
-        /// The frame status is passed.
-        frame_status: bool @ 6 bits 2..3,
-        /// A value of software is passed.
-        software_opaque: bool @ 6 bits 3..4 since 2,
-        /// Bytes kept for software.
-        private_data_size: u16 @ 8,
-        /// Alignment of the data, bytes.
-        data_align: u16 @ 10,
-        /// Room before the data, bytes.
-        head_room: u16 @ 12,
-        /// Room behind the data, bytes.
-        tail_room: u16 @ 14,
+        /// The layout.
+        layout: BufferLayout @ 0,
     };
 
     /// Sets how frames lie in buffers.
@@ -60,23 +48,9 @@ commands! {
         /// One of [`queue_type`](super::queue_type), not `RX_ERR`.
         queue_type: u8 @ 0,
         /// Bits of [`layout_options`](super::layout_options): what changes.
-        options: u16 @ 4,
-        /// Pass a time stamp.
-        timestamp: bool @ 6 bits 0..1,
-        /// Pass the parser's result.
-        parser_result: bool @ 6 bits 1..2,
-        /// Pass the frame status.
-        frame_status: bool @ 6 bits 2..3,
-        /// Pass a value of software.
-        software_opaque: bool @ 6 bits 3..4 since 2,
-        /// Bytes kept for software.
-        private_data_size: u16 @ 8,
-        /// Alignment of the data, bytes.
-        data_align: u16 @ 10,
-        /// Room before the data, bytes.
-        head_room: u16 @ 12,
-        /// Room behind the data, bytes.
-        tail_room: u16 @ 14,
+        options: u16 @ 4 named super::layout_options::NAMES,
+        /// The layout.
+        layout: BufferLayout @ 0,
     } -> ();
 
     /// Asks for a setting of [`SetOffload`].

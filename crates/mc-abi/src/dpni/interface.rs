@@ -9,7 +9,7 @@ commands! {
     /// given.
     Create = 0x901, version 8 {
         /// Bits of [`options`](super::options).
-        options: u32 @ 0,
+        options: u32 @ 0 named super::options::NAMES,
         /// Queues that traffic is spread over, in each traffic class.
         num_queues: u8 @ 4,
         /// Traffic classes, at most 16; receive has at most 8.
@@ -37,7 +37,7 @@ commands! {
     /// Asks what the interface was made with.
     GetAttributes = 0x004, version 6 {} -> GetAttributesReply {
         /// Bits of [`options`](super::options).
-        options: u32 @ 0,
+        options: u32 @ 0 named super::options::NAMES,
         /// Queues a traffic class.
         num_queues: u8 @ 4,
         /// Receive traffic classes.
@@ -70,12 +70,12 @@ commands! {
     /// repeated because here the answer also forgets events.
     GetIrqStatus = 0x016, version 1 {
         /// The events to forget with the answer.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> GetIrqStatusReply {
         /// One bit an event.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
     };
 
     /// Names the pools that received frames take buffers from.

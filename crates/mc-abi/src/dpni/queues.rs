@@ -71,7 +71,7 @@ commands! {
         /// Number in its class; 255: all.
         index: u8 @ 2,
         /// Bits of [`queue_options`](super::queue_options): what is set.
-        options: u8 @ 3,
+        options: u8 @ 3 named super::queue_options::NAMES,
         /// Where its frames go.
         destination: Destination as DestinationAtEnd @ 8,
         /// The flow context's lowest bits say what is stashed.
@@ -119,7 +119,7 @@ commands! {
         drop: TailDrop @ 8,
     } -> ();
 
-    /// Sets who is told when queues fill up.
+    /// Sets who is notified when queues fill up.
     SetCongestionNotification = 0x267, version 3 {
         /// One of [`queue_type`](super::queue_type).
         queue_type: u8 @ 0,

@@ -2,6 +2,8 @@
 //! Tables: how received frames find their traffic class and queue. Keys, masks
 //! and key layouts lie in memory.
 
+use crate::blocks::Policer;
+
 commands! {
     /// Sets how a traffic class spreads frames over its queues (the older
     /// command, hash and flow steering in one).
@@ -52,24 +54,10 @@ commands! {
 
     /// Limits the rate of a traffic class of what is received.
     SetRxTcPolicing = 0x23e, version 2 {
-        /// 0 none, 1 pass through, 2 RFC 2698, 3 RFC 4115.
-        mode: u8 @ 0 bits 0..4,
-        /// 0 green, 1 yellow, 2 red.
-        default_color: u8 @ 0 bits 4..8,
-        /// 0 bytes from L3 on, 1 frames, 2 bytes from L2 on.
-        units: u8 @ 1 bits 0..4,
         /// Traffic class.
         tc: u8 @ 2,
-        /// Bit 0 colours count, 1 drop red frames, 2 keep counters.
-        options: u32 @ 4,
-        /// Committed rate, kbit/s or frames/s.
-        committed_rate: u32 @ 8,
-        /// Committed burst, bytes or frames.
-        committed_burst: u32 @ 12,
-        /// Peak or excess rate, kbit/s or frames/s.
-        excess_rate: u32 @ 16,
-        /// Peak or excess burst, bytes or frames.
-        excess_burst: u32 @ 20,
+        /// The policer.
+        policer: Policer @ 0,
     } -> ();
 
     /// Asks for what [`SetRxTcPolicing`] set.
@@ -77,22 +65,8 @@ commands! {
         /// Traffic class.
         tc: u8 @ 2,
     } -> GetRxTcPolicingReply {
-        /// 0 none, 1 pass through, 2 RFC 2698, 3 RFC 4115.
-        mode: u8 @ 0 bits 0..4,
-        /// 0 green, 1 yellow, 2 red.
-        default_color: u8 @ 0 bits 4..8,
-        /// 0 bytes from L3 on, 1 frames, 2 bytes from L2 on.
-        units: u8 @ 1 bits 0..4,
-        /// Bit 0 colours count, 1 drop red frames, 2 keep counters.
-        options: u32 @ 4,
-        /// Committed rate, kbit/s or frames/s.
-        committed_rate: u32 @ 8,
-        /// Committed burst, bytes or frames.
-        committed_burst: u32 @ 12,
-        /// Peak or excess rate, kbit/s or frames/s.
-        excess_rate: u32 @ 16,
-        /// Peak or excess burst, bytes or frames.
-        excess_burst: u32 @ 20,
+        /// The policer.
+        policer: Policer @ 0,
     };
 
     /// Sets up the table that chooses the traffic class.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! How an interface's frames are metered, scheduled and dropped.
 
-use crate::blocks::{TailDrop, TrafficClassSchedule};
+use crate::blocks::{Meter, TailDrop, TrafficClassSchedule};
 
 commands! {
     /// Sets how priorities become traffic classes, and how these are scheduled.
@@ -20,18 +20,8 @@ commands! {
     IfSetFloodingMetering = 0x039, version 1 {
         /// Interface.
         if_id: u16 @ 0,
-        /// 0 none, 1 RFC 2698, 2 RFC 4115.
-        mode: u8 @ 3 bits 0..4,
-        /// 0: bytes, 1: frames.
-        units: u8 @ 3 bits 4..8,
-        /// Committed rate, kbit/s.
-        cir: u32 @ 4,
-        /// Peak or excess rate, kbit/s.
-        eir: u32 @ 8,
-        /// Committed burst, bytes.
-        cbs: u32 @ 12,
-        /// Peak or excess burst, bytes.
-        ebs: u32 @ 16,
+        /// The meter.
+        meter: Meter @ 0,
     } -> ();
 
     /// Limits what comes in for a traffic class.
@@ -40,18 +30,8 @@ commands! {
         if_id: u16 @ 0,
         /// Traffic class.
         tc_id: u8 @ 2,
-        /// 0 none, 1 RFC 2698, 2 RFC 4115.
-        mode: u8 @ 3 bits 0..4,
-        /// 0: bytes, 1: frames.
-        units: u8 @ 3 bits 4..8,
-        /// Committed rate, kbit/s.
-        cir: u32 @ 4,
-        /// Peak or excess rate, kbit/s.
-        eir: u32 @ 8,
-        /// Committed burst, bytes.
-        cbs: u32 @ 12,
-        /// Peak or excess burst, bytes.
-        ebs: u32 @ 16,
+        /// The meter.
+        meter: Meter @ 0,
     } -> ();
 
     /// Sets a curve by which frames are dropped early.

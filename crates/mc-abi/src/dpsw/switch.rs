@@ -31,7 +31,7 @@ commands! {
         /// Multicast groups of a forwarding table; 0: 32.
         max_fdb_mc_groups: u16 @ 14,
         /// Bits of [`options`](super::options).
-        options: u64 @ 16,
+        options: u64 @ 16 named super::options::NAMES,
     } -> Created;
 
     /// Asks what the switch is.
@@ -65,7 +65,7 @@ commands! {
         /// As in [`Create`].
         broadcast_cfg: u8 @ 22 bits 4..8 since 2,
         /// As in [`Create`].
-        options: u64 @ 24,
+        options: u64 @ 24 named super::options::NAMES,
     };
 
     /// Asks which events happened, and forgets those of them that are named.
@@ -73,18 +73,18 @@ commands! {
     /// happened to.
     GetIrqStatus = 0x016, version 1 {
         /// The events to forget.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> GetIrqStatusReply {
         /// One bit an event, and the interface.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
     };
 
     /// Forgets events of an interface.
     ClearIrqStatus = 0x017, version 1 {
         /// The events to forget, and the interface.
-        status: u32 @ 0,
+        status: u32 @ 0 named crate::words::EVENTS,
         /// Which of the object's interrupts.
         index: u8 @ 4,
     } -> ();

@@ -17,7 +17,7 @@ static SET: Set = Set {
     programs: &[],
     files: &["usr/lib/probe/one-*", "lib/two"],
     finish: Finish::AsItIs,
-    room: 0,
+    scratch: 0,
 };
 
 /// Packages in a folder, that come into another folder when downloaded.
@@ -140,8 +140,8 @@ fn a_set_is_brought_in_once() {
     assert!(cache.open(&SET).unwrap().is_none());
     let tree = shelf.install(&cache, Why::Missing).unwrap();
     assert_eq!(fs::read_to_string(tree.root.join("usr/lib/probe/one-1")).unwrap(), "first");
-    assert!(!tree.root.join("usr/share/doc").exists(), "documentation takes room");
-    assert!(!shelf.folder.path().join("here/one_1_all.deb").exists(), "packages take room");
+    assert!(!tree.root.join("usr/share/doc").exists(), "documentation takes space");
+    assert!(!shelf.folder.path().join("here/one_1_all.deb").exists(), "packages take space");
     cache::verify(&tree.root, &Silent).unwrap();
     let again = cache.open(&SET).unwrap().unwrap();
     assert_eq!(again.root, tree.root);
@@ -259,7 +259,7 @@ fn a_set_that_does_not_fit_is_not_begun() {
     let (_folder, cache) = new_cache();
     let shelf = Shelf { installed: u64::MAX, ..Shelf::new() };
     let error = shelf.install(&cache, Why::Missing).unwrap_err();
-    assert!(matches!(&error, Error::NoSpace { need, .. } if need == "probe"), "{error}");
+    assert!(matches!(&error, Error::NoSpace { set, .. } if set == "probe"), "{error}");
     assert_eq!(shelf.downloads.get(), 0);
 }
 

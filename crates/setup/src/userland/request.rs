@@ -2,7 +2,7 @@
 //! What a root file system is to hold.
 
 use crate::error::{Error, Result};
-use crate::need::{Absent, Selection, absent};
+use crate::package_set::{Absent, Selection, absent};
 use crate::tree;
 
 /// The suite that packages come from where none is named.

@@ -175,7 +175,7 @@ impl Region {
 /// only as a command of a portal.
 ///
 /// # Errors
-/// [`Errno::Inval`] for anything but 64 bytes at the begin of region 0 of a
+/// [`Errno::Inval`] for anything but 64 bytes at the start of region 0 of a
 /// container or a `dpmcp`, or a write to what is read-only.
 pub fn check_access(
     regions: &[Region],

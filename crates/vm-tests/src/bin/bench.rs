@@ -4,26 +4,26 @@
 
 use anyhow::{Context, Result};
 use board_qemu::{Initramfs, Machine, Vm, VmConfig};
-use fslmc::{kit::Kit, machine::platform};
+use fslmc::{artifacts::Artifacts, machine::platform};
 use std::{
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
-use vm_tests::{TestVm, kit};
+use vm_tests::{TestVm, artifacts};
 
-/// What a guest costs.
+/// Benchmark boots and commands of a guest.
 #[derive(Debug, clap::Parser)]
 struct Args {
-    /// Pairs of boots; the median counts
+    /// Pairs of boots; the median is reported
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(1..))]
     boots: u8,
 }
 
 fn main() -> Result<()> {
     let args = <Args as clap::Parser>::parse();
-    let kit = kit()?;
+    let artifacts = artifacts()?;
     commands()?;
-    boots(kit, usize::from(args.boots))
+    boots(artifacts, usize::from(args.boots))
 }
 
 /// The time of an MC command from user space: through the kernel's management
@@ -52,13 +52,13 @@ fn print_times(what: &str, line: &str) -> Result<()> {
 
 /// `fslmc run -- true` against a bare QEMU that boots the same kernel with the
 /// same busybox to the same command, alternating.
-fn boots(kit: &Kit, count: usize) -> Result<()> {
+fn boots(artifacts: &Artifacts, count: usize) -> Result<()> {
     let fslmc = std::env::current_exe()?.with_file_name("fslmc");
     anyhow::ensure!(fslmc.exists(), "{} is not built", fslmc.display());
     let mut pairs = Vec::new();
     for _ in 0..count {
         let start = Instant::now();
-        bare(kit)?;
+        bare(artifacts)?;
         let bare = start.elapsed();
         let start = Instant::now();
         let status = Command::new(&fslmc)
@@ -84,9 +84,9 @@ fn ratio(pair: &(Duration, Duration)) -> f64 {
 }
 
 /// Boots without a board, up to `true` and power-off.
-fn bare(kit: &Kit) -> Result<()> {
+fn bare(artifacts: &Artifacts) -> Result<()> {
     let mut image = Initramfs::new();
-    image.file("/bin/busybox", 0o755, &Kit::read(&kit.busybox)?)?;
+    image.file("/bin/busybox", 0o755, &Artifacts::read(&artifacts.busybox)?)?;
     image.file(
         "/init",
         0o755,
@@ -94,7 +94,7 @@ fn bare(kit: &Kit) -> Result<()> {
     )?;
     let config =
         VmConfig { machine: Machine::default(), initramfs: image.finish(), ..Default::default() };
-    let vm = Vm::start_bare(config, &platform(kit)?)?;
+    let vm = Vm::start_bare(config, &platform(artifacts)?)?;
     vm.wait(Some(Duration::from_secs(120)))?;
     Ok(())
 }

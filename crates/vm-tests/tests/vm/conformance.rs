@@ -3,7 +3,7 @@
 
 use crate::trial;
 use anyhow::{Context, Result, ensure};
-use fslmc::kit;
+use fslmc::artifacts;
 use libtest_mimic::Trial;
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock, time::Duration};
 use vm_tests::{Output, TestVm, TestVmBuilder, flakes::Flakes, guest_programs, layout_of, skips};
@@ -50,12 +50,12 @@ const RUST: Driver = Driver {
     name: "rust",
     arguments: "--dangerous",
     passes_all: true,
-    prepare: |vm| vm.driver(kit::Driver::Rust).expect_complaint(BOTH_HAVE_IT),
+    prepare: |vm| vm.driver(artifacts::Driver::Rust).expect_complaint(BOTH_HAVE_IT),
 };
 
 /// The groups of the suite, in parts that run in machines of their own; the longest first.
 const PARTS: [(&str, &[&str]); 3] = [
-    ("life", &["close", "hotplug", "revocation", "escape", "unbind", "cdev"]),
+    ("life", &["close", "hotplug", "escape", "unbind", "cdev"]),
     ("interrupts", &["interrupts", "reset", "dma", "containers"]),
     ("calls", &["info", "irqset", "mmap", "portal", "concurrency", "policy"]),
 ];

@@ -5,7 +5,7 @@
 use crate::trial;
 use anyhow::{Result, ensure};
 use board::faults::{Action, Faults, Rule};
-use fslmc::kit::Driver;
+use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
 use mc_abi::ObjectType;
 use std::time::Duration;

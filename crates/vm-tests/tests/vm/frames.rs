@@ -4,7 +4,7 @@
 
 use crate::trial;
 use anyhow::{Context, Result, ensure};
-use fslmc::{kit::Driver, root::Root};
+use fslmc::{artifacts::Driver, root::Root};
 use libtest_mimic::Trial;
 use setup::{Silent, Userland};
 use std::{path::Path, sync::Arc, time::Duration};
@@ -29,7 +29,7 @@ const PACKAGES: [&str; 5] = ["dpdk", "ethtool", "iperf3", "iproute2", "tcpdump"]
 fn machine(driver: Driver) -> Result<TestVmBuilder> {
     let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/frames.dts");
     let packages = Userland::new(&PACKAGES, "trixie")?;
-    let root = Root::of_packages(vm_tests::kit_with(driver)?, &packages, &Silent)?;
+    let root = Root::of_packages(vm_tests::artifacts_with(driver)?, &packages, &Silent)?;
     Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
         .driver(driver)
         .limit(Duration::from_secs(300))

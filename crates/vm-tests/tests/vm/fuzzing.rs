@@ -3,13 +3,12 @@
 
 use crate::trial;
 use anyhow::{Context, Result, bail, ensure};
-use fslmc::kit;
+use fslmc::artifacts;
 use libtest_mimic::Trial;
 use std::time::Duration;
 use vm_tests::{
-    TestVm,
+    TestVm, artifacts_with,
     fuzz::{Driver, FuzzFiles, Report, Slice, fuzz, no_growth, still_works},
-    kit_with,
 };
 
 /// Another module to be tested than the project's.
@@ -20,8 +19,8 @@ pub fn trials() -> Vec<Trial> {
         let module = match std::env::var_os(MODULE) {
             Some(module) => module.into(),
             None => {
-                let kit = kit_with(kit::Driver::Rust)?;
-                kit.driver.as_ref().context("the driver was built")?.with_symbols.clone()
+                let artifacts = artifacts_with(artifacts::Driver::Rust)?;
+                artifacts.driver.as_ref().context("the driver was built")?.with_symbols.clone()
             }
         };
         the_driver_holds_up(&Driver::Module(module))

@@ -5,7 +5,7 @@
 use crate::{layouts, trial, vfio};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use vm_tests::{Driver, KernelChoice, TestVm, kit, kit_of, layout};
+use vm_tests::{Driver, KernelChoice, TestVm, artifacts, artifacts_of, layout};
 
 /// The kernels: a name for the test, and how `--kernel` names it.
 const KERNELS: [(&str, &str); 2] = [("stable", "debian:6.12"), ("testing", "debian:testing")];
@@ -32,8 +32,8 @@ fn choice(version: &str) -> Result<KernelChoice> {
 
 fn boots(version: &str) -> Result<()> {
     let kernel = choice(version)?;
-    let release = kit_of(&kernel, Driver::Stock)?.kernel.release();
-    ensure!(release != kit()?.kernel.release(), "it is the board's own kernel, {release}");
+    let release = artifacts_of(&kernel, Driver::Stock)?.kernel.release();
+    ensure!(release != artifacts()?.kernel.release(), "it is the board's own kernel, {release}");
     if let Some(wanted) =
         version.strip_prefix("debian:").filter(|v| v.starts_with(char::is_numeric))
     {
@@ -48,7 +48,7 @@ fn binds(version: &str) -> Result<()> {
 
 fn packages_run(version: &str) -> Result<()> {
     let kernel = choice(version)?;
-    let release = kit_of(&kernel, Driver::Stock)?.kernel.release();
+    let release = artifacts_of(&kernel, Driver::Stock)?.kernel.release();
     TestVm::with("minimal")?.kernel(kernel).with_packages()?.run(|vm| {
         let said =
             vm.sh("uname -r; modprobe dummy; modinfo -F vermagic dummy; iperf3 --version")?;

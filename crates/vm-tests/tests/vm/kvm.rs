@@ -8,7 +8,7 @@
 
 use crate::trial;
 use anyhow::{Context, Result, ensure};
-use fslmc::kit::Driver;
+use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
 use serde::Deserialize;
 use std::time::Duration;

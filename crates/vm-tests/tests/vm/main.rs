@@ -18,6 +18,7 @@ mod recovery;
 mod run;
 mod vfio;
 mod watching;
+mod wires;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
@@ -38,6 +39,7 @@ fn main() {
         fuzzing::trials(),
         recovery::trials(),
         frames::trials(),
+        wires::trials(),
         kvm::trials(),
         kernels::trials(),
         hotplug::trials(),

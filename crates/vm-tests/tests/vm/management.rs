@@ -207,7 +207,7 @@ fn labels_and_locks() -> Result<()> {
     })
 }
 
-/// Linux lists exactly what the MC has, each in its container.
+/// Linux comes to list exactly what the MC has, each in its container.
 pub fn same_devices(vm: &mut TestVm) -> Result<()> {
     let inventory = vm.board()?.mc().inventory();
     let mut wanted: Vec<(String, Option<String>)> = Vec::new();
@@ -217,9 +217,11 @@ pub fn same_devices(vm: &mut TestVm) -> Result<()> {
         wanted.extend(objects.map(|o| (o.id.to_string(), Some(container.id.to_string()))));
     }
     wanted.sort();
-    let devices = vm.devices()?.into_iter().map(|device| (device.name, device.container));
-    let mut found: Vec<_> = devices.collect();
-    found.sort();
-    ensure!(found == wanted, "Linux has {found:?}\nthe MC has {wanted:?}");
-    Ok(())
+    vm.wait_for_devices(|devices| {
+        let devices = devices.iter().map(|device| (device.name.clone(), device.container.clone()));
+        let mut found: Vec<_> = devices.collect();
+        found.sort();
+        ensure!(found == wanted, "Linux has {found:?}\nthe MC has {wanted:?}");
+        Ok(())
+    })
 }

@@ -7,7 +7,7 @@ use crate::{
     trial,
 };
 use anyhow::{Context, Result, ensure};
-use fslmc::kit::Driver;
+use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
 use std::collections::BTreeMap;
 use vm_tests::TestVm;

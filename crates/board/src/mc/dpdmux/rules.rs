@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Rules: which frames go to which interface.
 
+use crate::mc::refusal::{Because, Refusal};
+use crate::{
+    mc::rules::{self, KeyAndMask, KeyLimits},
+    wriop::{DemuxMethod, KeyProfile, Rule},
+};
 use mc_abi::{
     MacAddr, Status,
     dpdmux::{self, MAX_KEY_SIZE, method, options},
@@ -12,9 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Rules {
     /// Interfaces of each address and VLAN; several for group addresses.
     layer2: BTreeMap<(MacAddr, u16), BTreeSet<u16>>,
-    /// I/O virtual address of the key's composition.
-    key: Option<u64>,
-    custom: Vec<dpdmux::AddCustomClsEntry>,
+    /// The key's composition.
+    key: Option<KeyProfile>,
+    custom: Vec<Rule<u16>>,
 }
 
 /// Firmware up to 10.39 keeps no more custom rules than this, whatever it was
@@ -31,12 +36,12 @@ impl Rules {
         &mut self,
         limits: &dpdmux::Create,
         rule: &dpdmux::IfAddL2Rule,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         let key = key(limits, rule.address, rule.vlan_id)?;
         if let Some(interfaces) = self.layer2.get_mut(&key) {
             // A unicast address has one interface.
             if !group(key.0) || !interfaces.insert(rule.if_id) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError.because("there is such a rule"));
             }
             return Ok(());
         }
@@ -45,7 +50,7 @@ impl Rules {
             || (group(key.0) && groups >= usize::from(limits.max_mc_groups))
             || self.too_many_vlans(limits, key.1)
         {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource.because("the table is full"));
         }
         self.layer2.insert(key, BTreeSet::from([rule.if_id]));
         Ok(())
@@ -70,11 +75,15 @@ impl Rules {
         &mut self,
         limits: &dpdmux::Create,
         rule: &dpdmux::IfRemoveL2Rule,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         let key = key(limits, rule.address, rule.vlan_id)?;
-        let interfaces = self.layer2.get_mut(&key).ok_or(Status::NoResource)?;
+        let interfaces = self
+            .layer2
+            .get_mut(&key)
+            .ok_or_else(|| Status::NoResource.because("there is no such rule"))?;
         if !interfaces.remove(&rule.if_id) {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource
+                .because(format!("the rule does not name interface {}", rule.if_id)));
         }
         if interfaces.is_empty() {
             self.layer2.remove(&key);
@@ -82,64 +91,79 @@ impl Rules {
         Ok(())
     }
 
-    /// Composes the key of custom rules.
+    /// Checks that the key of custom rules can be composed now.
     ///
     /// # Errors
     /// [`Status::ConfigurationError`] where the method is another one,
     /// [`Status::InvalidState`] while there are rules with another key.
-    pub fn set_key(
-        &mut self,
-        limits: &dpdmux::Create,
-        set: &dpdmux::SetCustomKey,
-    ) -> Result<(), Status> {
-        check_custom(limits, 0)?;
-        if !self.custom.is_empty() {
-            return Err(Status::InvalidState);
+    pub fn check_key(&self, limits: &dpdmux::Create) -> Result<(), Refusal> {
+        key_limits(limits)?;
+        if self.custom.is_empty() {
+            Ok(())
+        } else {
+            Err(Status::InvalidState.because("there are rules with another key: remove them first"))
         }
-        self.key = Some(set.key_cfg_iova);
-        Ok(())
+    }
+
+    /// Composes the key of custom rules.
+    pub fn set_key(&mut self, key: KeyProfile) {
+        self.key = Some(key);
     }
 
     /// Adds a custom rule.
     ///
     /// # Errors
-    /// As [`Self::set_key`]; [`Status::InvalidState`] before there is a key,
-    /// [`Status::NoResource`] where the table is full.
+    /// [`Status::InvalidState`] before there is a key, [`Status::NoResource`]
+    /// where the table is full.
     pub fn add_custom(
         &mut self,
         limits: &dpdmux::Create,
+        key: KeyAndMask,
         add: &dpdmux::AddCustomClsEntry,
-    ) -> Result<(), Status> {
-        check_custom(limits, add.key_size)?;
-        self.key.ok_or(Status::InvalidState)?;
-        if self.custom.len() >= MAX_CUSTOM.min(usize::from(limits.max_dmat_entries)) {
-            return Err(Status::NoResource);
+    ) -> Result<(), Refusal> {
+        if self.key.is_none() {
+            return Err(Status::InvalidState.because("no key is set"));
         }
-        self.custom.push(add.clone());
-        Ok(())
+        let most = MAX_CUSTOM.min(limits.max_dmat_entries.into());
+        rules::put(&mut self.custom, key, add.entry_index, add.dest_if, false, most)
     }
 
-    /// Removes a custom rule: that with the same key address, else (clients
-    /// copy keys to fresh addresses, and the MC does not read guest memory) the
-    /// youngest with a key of that size.
+    /// Removes a custom rule.
     ///
     /// # Errors
-    /// As [`Self::set_key`]; [`Status::NoResource`] where there is none.
-    pub fn remove_custom(
-        &mut self,
-        limits: &dpdmux::Create,
-        remove: &dpdmux::RemoveCustomClsEntry,
-    ) -> Result<(), Status> {
-        check_custom(limits, remove.key_size)?;
-        let masks = limits.options & options::CLS_MASK_SUPPORT != 0;
-        let same = |rule: &dpdmux::AddCustomClsEntry| {
-            rule.key_iova == remove.key_iova && (!masks || rule.mask_iova == remove.mask_iova)
-        };
-        let sized = |rule: &dpdmux::AddCustomClsEntry| rule.key_size == remove.key_size;
-        let rules = &mut self.custom;
-        let at = rules.iter().rposition(same).or_else(|| rules.iter().rposition(sized));
-        rules.remove(at.ok_or(Status::NoResource)?);
-        Ok(())
+    /// [`Status::NoResource`] where there is none.
+    pub fn remove_custom(&mut self, key: &KeyAndMask) -> Result<(), Refusal> {
+        rules::take(&mut self.custom, key)
+    }
+
+    /// The rules of layer 2 with their interfaces, a bitmap.
+    pub fn layer2(&self) -> impl Iterator<Item = ((MacAddr, u16), u64)> + '_ {
+        let set = |interfaces: &BTreeSet<u16>| interfaces.iter().fold(0, |set, at| set | bit(*at));
+        self.layer2.iter().map(move |(key, interfaces)| (*key, set(interfaces)))
+    }
+
+    /// The custom rules.
+    pub fn custom(&self) -> &[Rule<u16>] {
+        &self.custom
+    }
+
+    /// The rules as the data plane needs them.
+    pub fn program(&self, limits: &dpdmux::Create) -> DemuxMethod {
+        match limits.method {
+            method::C_VLAN_MAC => DemuxMethod::StationsInVlans(self.layer2().collect()),
+            method::MAC => {
+                DemuxMethod::Stations(self.layer2().map(|((mac, _), set)| (mac, set)).collect())
+            }
+            method::C_VLAN | method::S_VLAN => DemuxMethod::Vlans {
+                service: limits.method == method::S_VLAN,
+                rules: self.layer2().map(|((_, vlan), set)| (vlan, set)).collect(),
+            },
+            method::CUSTOM => match &self.key {
+                Some(key) => DemuxMethod::Custom { key: key.clone(), rules: self.custom.clone() },
+                None => DemuxMethod::None,
+            },
+            _ => DemuxMethod::None,
+        }
     }
 
     /// Removes rules, as far as they are not kept. Custom rules are kept with
@@ -158,15 +182,19 @@ impl Rules {
 }
 
 /// What of a rule counts for the method; the rest is zero.
-fn key(limits: &dpdmux::Create, address: MacAddr, vlan: u16) -> Result<(MacAddr, u16), Status> {
+fn key(limits: &dpdmux::Create, address: MacAddr, vlan: u16) -> Result<(MacAddr, u16), Refusal> {
     const LAST_VLAN: u16 = 4095;
     let key = match limits.method {
         method::C_VLAN_MAC => (address, vlan),
         method::MAC => (address, 0),
         method::C_VLAN | method::S_VLAN => (MacAddr::default(), vlan),
-        _ => return Err(Status::ConfigurationError),
+        _ => return Err(Status::ConfigurationError.because("the method has no rules of layer 2")),
     };
-    if key.1 > LAST_VLAN { Err(Status::ConfigurationError) } else { Ok(key) }
+    if key.1 > LAST_VLAN {
+        Err(Status::ConfigurationError.because(format!("a VLAN is at most {LAST_VLAN}")))
+    } else {
+        Ok(key)
+    }
 }
 
 fn group(address: MacAddr) -> bool {
@@ -174,12 +202,20 @@ fn group(address: MacAddr) -> bool {
     first & 1 == 1
 }
 
-fn check_custom(limits: &dpdmux::Create, key_size: u8) -> Result<(), Status> {
-    // A size that was not given at creation is not checked.
-    let most = if limits.custom_key_size == 0 { MAX_KEY_SIZE } else { limits.custom_key_size };
-    if limits.method == method::CUSTOM && key_size <= most {
-        Ok(())
-    } else {
-        Err(Status::ConfigurationError)
+/// Which keys custom rules have.
+///
+/// # Errors
+/// [`Status::ConfigurationError`] where the method is another one.
+pub(super) fn key_limits(limits: &dpdmux::Create) -> Result<KeyLimits, Refusal> {
+    if limits.method != method::CUSTOM {
+        return Err(Status::ConfigurationError.because("the method is not CUSTOM"));
     }
+    // A size that was not given at creation is not checked.
+    let size = if limits.custom_key_size == 0 { MAX_KEY_SIZE } else { limits.custom_key_size };
+    Ok(KeyLimits { size, masks: limits.options & options::CLS_MASK_SUPPORT != 0 })
+}
+
+/// A set of one interface.
+fn bit(interface: u16) -> u64 {
+    1u64.checked_shl(interface.into()).unwrap_or(0)
 }

@@ -198,10 +198,11 @@ fn custom_rules_need_a_key_and_survive_a_reset_when_told_so() {
     assert_eq!(mc.call(dpdmux, &key), Err(Status::InvalidState));
     assert_eq!(mc.call(dpdmux, &dpdmux::IfGetDefault {}).unwrap().if_id, 2);
     assert!(mc.call(dpdmux, &dpdmux::IfGetAttributes { if_id: 2 }).unwrap().is_default);
+    // Another place, the same bytes.
     let remove = dpdmux::RemoveCustomClsEntry { key_size: 14, key_iova: 0x2000, mask_iova: 0x9000 };
     mc.call(dpdmux, &remove).unwrap();
     assert_eq!(mc.call(dpdmux, &remove), Err(Status::NoResource));
-    for at in 0..64 {
+    for at in 1..65 {
         mc.call(dpdmux, &add(at)).unwrap();
     }
     assert_eq!(mc.call(dpdmux, &add(99)), Err(Status::NoResource));
@@ -247,6 +248,49 @@ fn settings_come_back() {
         let outcome = mc.call(dpdmux, &refused).map(drop);
         assert_eq!(outcome, Err(Status::ConfigurationError));
     }
+}
+
+/// A port above, a network interface below, by commands alone.
+#[test]
+fn frames_pass_as_commands_have_set_it_up() {
+    let mut mc = TestMc::new();
+    let (id, dpdmux) = make(&mut mc, method::MAC);
+    let macs = [3, 4].map(|mac| mc.make(&dpmac::Create { mac }).0);
+    mc.connect((id, 0), (macs[0], 0)).unwrap();
+    let (ni, dpni) = mc.make(&dpni::Create::default());
+    mc.connect((id, 2), (ni, 0)).unwrap();
+    mc.call(dpni, &Enable {}).unwrap();
+    mc.call(dpdmux, &rule(2, [2, 0, 0, 0, 0, 1], 0)).unwrap();
+    let mut frame = [0x88; 60];
+    frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+    let fabric = mc.state.fabric.clone();
+    fabric.receive(3, &frame);
+    let count = |mc: &mut TestMc, if_id, kind| {
+        mc.call(dpdmux, &dpdmux::IfGetCounter { if_id, kind }).unwrap().counter
+    };
+    assert_eq!((count(&mut mc, 0, 0), count(&mut mc, 2, 8), count(&mut mc, 1, 8)), (1, 1, 0));
+    mc.call(dpdmux, &unrule(2, [2, 0, 0, 0, 0, 1], 0)).unwrap();
+    fabric.receive(3, &frame);
+    assert_eq!((count(&mut mc, 0, 0), count(&mut mc, 0, 2)), (1, 1));
+    mc.call(dpdmux, &dpdmux::IfSetDefault { if_id: 2 }).unwrap();
+    fabric.receive(3, &frame);
+    assert_eq!(count(&mut mc, 2, 8), 2);
+    mc.call(dpdmux, &dpdmux::UlResetCounters {}).unwrap();
+    assert_eq!((count(&mut mc, 0, 0), count(&mut mc, 2, 8)), (0, 2));
+    let dump = |table_type| dpdmux::DumpTable {
+        table_type,
+        iova_addr: 0x1000,
+        iova_size: 4096,
+        table_index: 0,
+    };
+    mc.call(dpdmux, &rule(1, [2, 0, 0, 0, 0, 7], 0)).unwrap();
+    assert_eq!(mc.call(dpdmux, &dump(1)).unwrap().num_entries, 1);
+    let mut entry = [0; 6];
+    fabric.memory().read(mc.icid(), 0x1020, &mut entry).unwrap();
+    assert_eq!(entry, [2, 0, 0, 0, 0, 7]);
+    assert_eq!(mc.call(dpdmux, &dump(2)).unwrap().num_entries, 1);
+    assert_eq!(mc.call(dpdmux, &dump(4)).map(drop), Err(Status::ConfigurationError));
+    mc.destroy(id).unwrap();
 }
 
 proptest! {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! What happens when queues fill up: limits, drop curves, and who is told.
+//! What happens when queues fill up: limits, drop curves, and who is notified.
 //!
 //! A measure is about a queue, about the queues of a traffic class, or about a
 //! numbered congestion group that queues were put into one by one. In the queue
@@ -9,6 +9,7 @@
 //! where these meet is not known.
 
 use super::{Answer, Call, Interface, State, addressed};
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use crate::{
     fabric::Pass,
     mc::memory,
@@ -57,7 +58,7 @@ pub(super) enum Point {
 }
 
 impl Settings {
-    /// Those who are told are not beside the interface any more.
+    /// Those who are notified are not beside the interface any more.
     pub fn forget_destinations(&mut self) {
         self.notifications.clear();
     }
@@ -70,7 +71,7 @@ impl Settings {
 }
 
 /// Executes a command about congestion.
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     if let Command::SetCongestionNotification(set) = command {
         state.check_destination(call.object, set.notification.destination)?;
     }
@@ -97,21 +98,21 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             let curves = curves.unwrap_or([0; CURVES]);
             memory::write(state, call.object, get.iova, &curves)?;
         }
-        _ => return Err(Status::UnsupportedOperation),
+        _ => return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED)),
     }
     Ok(Answer::DONE)
 }
 
 /// Commands.
 impl Interface {
-    fn taildrop(&self, get: &dpni::GetTaildrop) -> Result<dpni::GetTaildropReply, Status> {
+    fn taildrop(&self, get: &dpni::GetTaildrop) -> Result<dpni::GetTaildropReply, Refusal> {
         let point =
             self.point(get.congestion_point, get.queue_type, 0, get.tc, get.index, get.index)?;
         let drop = self.settings.congestion.taildrops.get(&point).copied().unwrap_or_default();
         Ok(dpni::GetTaildropReply { drop })
     }
 
-    fn set_taildrop(&mut self, set: &dpni::SetTaildrop) -> Result<(), Status> {
+    fn set_taildrop(&mut self, set: &dpni::SetTaildrop) -> Result<(), Refusal> {
         const QUEUE: u8 = 0;
         let point = self.point(
             set.congestion_point,
@@ -126,7 +127,8 @@ impl Interface {
         // A queue counts bytes whatever the units say.
         let wrong_units = set.congestion_point != QUEUE && set.drop.units > FRAMES;
         if wrong_queue || wrong_kind || wrong_units || set.drop.enable && set.drop.threshold == 0 {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError
+                .because("no such congestion point, kind of queue or unit, or a threshold of 0"));
         }
         let mut drop = set.drop;
         if set.congestion_point == QUEUE {
@@ -146,7 +148,7 @@ impl Interface {
         &mut self,
         set: &dpni::SetCongestionNotification,
         version: u8,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Refusal> {
         let point = self.notified(
             set.congestion_point,
             set.queue_type,
@@ -158,7 +160,9 @@ impl Interface {
         let CongestionNotification { mode, units, message_iova, .. } = set.notification;
         let writes = mode & (mode::MEMORY_ON_ENTRY | mode::MEMORY_ON_EXIT) != 0;
         if writes && !message_iova.is_multiple_of(MESSAGE_ALIGN) || units > FRAMES {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError.because(format!(
+                "the address is no multiple of {MESSAGE_ALIGN}, or there is no such unit"
+            )));
         }
         self.settings.congestion.notifications.insert(point, set.notification);
         Ok(())
@@ -168,7 +172,7 @@ impl Interface {
         &self,
         get: &dpni::GetCongestionNotification,
         version: u8,
-    ) -> Result<dpni::GetCongestionNotificationReply, Status> {
+    ) -> Result<dpni::GetCongestionNotificationReply, Refusal> {
         let point = self.notified(
             get.congestion_point,
             get.queue_type,
@@ -192,7 +196,7 @@ impl Interface {
         tc: u8,
         group: u8,
         version: u8,
-    ) -> Result<Point, Status> {
+    ) -> Result<Point, Refusal> {
         if version < 2 {
             return self.class(kind, channel, tc);
         }
@@ -207,18 +211,19 @@ impl Interface {
         tc: u8,
         index: u8,
         group: u8,
-    ) -> Result<Point, Status> {
+    ) -> Result<Point, Refusal> {
         match point {
             0 => self.resources.place(kind, channel, tc, index).map(Point::Queue),
             1 => self.class(kind, channel, tc),
             // Headers: only with an option for the number of groups. But a board
             // reports a group without it, and DPDK uses what is reported.
             2 if group < self.limits.congestion_groups => Ok(Point::Group(group)),
-            _ => Err(Status::ConfigurationError),
+            _ => Err(Status::ConfigurationError
+                .because(format!("there is no congestion point {point} with this queue or group"))),
         }
     }
 
-    fn class(&self, kind: u8, channel: u8, tc: u8) -> Result<Point, Status> {
+    fn class(&self, kind: u8, channel: u8, tc: u8) -> Result<Point, Refusal> {
         self.resources.place(kind, channel, tc, 0)?;
         match kind {
             queue_type::RX => {
@@ -226,7 +231,8 @@ impl Interface {
                 Ok(Point::Class { kind, channel: 0, tc: if shared { 0 } else { tc } })
             }
             queue_type::TX | queue_type::TX_CONFIRM => Ok(Point::Class { kind, channel, tc }),
-            _ => Err(Status::ConfigurationError),
+            _ => Err(Status::ConfigurationError
+                .because(format!("class {tc} has no congestion of queues of type {kind}"))),
         }
     }
 }
@@ -257,11 +263,12 @@ fn unit_of_curves(bytes: &[u8; CURVES]) -> u8 {
     bytes[0] >> 2 & 3
 }
 
-fn check_curves(bytes: &[u8; CURVES]) -> Result<(), Status> {
+fn check_curves(bytes: &[u8; CURVES]) -> Result<(), Refusal> {
     const MOST: u64 = 1 << 39;
     let wrong = |curve: EarlyDrop| curve.max >= MOST || curve.min > curve.max;
     if enabled(bytes) && (unit_of_curves(bytes) > FRAMES || curves(bytes).any(wrong)) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because("the curve has an unknown unit, or its least is above its most"));
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Tables as a command writes them to guest memory: a header and entries
-//! (`struct dump_table_header`, `struct dump_table_entry` of the reference
-//! headers).
+//! The hardware's tables of an interface as a command writes them to guest memory.
 //!
 //! The headers do not say what actions and results mean. Chosen: the action is 0
 //! where matching frames are dropped, 1 where they are taken, 2 where they leave
@@ -9,8 +7,9 @@
 //! where the entry names none. The match type is 0 for exact, 1 for ternary.
 
 use super::{Interface, State};
+use crate::mc::refusal::{Because, Refusal};
 use crate::{
-    mc::memory,
+    mc::table_dump::{Dump, Entry, Packing},
     wriop::{MAX_KEY_SIZE, QosAction, QosMiss, SteeringAction, SteeringMiss},
 };
 use mc_abi::{
@@ -26,79 +25,37 @@ mod table {
     pub const VLAN: u16 = 4;
 }
 
-const HEADER: usize = 32;
-const ENTRY: usize = 142;
-
 const DROPPED: u8 = 0;
 const TAKEN: u8 = 1;
 const REDIRECTED: u8 = 2;
 /// No class or queue is named.
 const NONE: u16 = u16::MAX;
 
-/// An entry of a table.
-struct Entry {
-    key: [u8; MAX_KEY_SIZE],
-    mask: [u8; MAX_KEY_SIZE],
-    action: u8,
-    class: u16,
-    queue: u16,
-}
-
-/// A table.
-struct Dump {
-    entries: Vec<Entry>,
-    most: u16,
-    default_action: u8,
-    ternary: bool,
-}
-
 /// Writes a table to guest memory, as far as it fits; how many entries.
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] where there is no such table or not even its
 /// header fits, [`Status::DmaError`] where memory cannot be written.
-pub(super) fn dump(state: &State, id: ObjectId, command: &dpni::DumpTable) -> Result<u16, Status> {
+pub(super) fn dump(state: &State, id: ObjectId, command: &dpni::DumpTable) -> Result<u16, Refusal> {
     let dump = collect(state.body::<Interface>(id.id)?, command.table, command.index)?;
-    let room = (command.size as usize).checked_sub(HEADER).ok_or(Status::ConfigurationError)?;
-    let count = dump.entries.len().min(room / ENTRY);
-    let mut bytes = Vec::with_capacity(HEADER + count * ENTRY);
-    for number in [command.table, dump.entries.len() as u16, dump.most] {
-        bytes.extend(number.to_le_bytes());
-    }
-    bytes.extend([dump.default_action, u8::from(dump.ternary)]);
-    bytes.resize(HEADER, 0);
-    for entry in dump.entries.iter().take(count) {
-        let start = bytes.len();
-        bytes.extend(entry.key);
-        bytes.extend(entry.mask);
-        bytes.extend([entry.action, 0]);
-        for result in [entry.class, entry.queue, 0] {
-            bytes.extend(result.to_le_bytes());
-        }
-        bytes.resize(start + ENTRY, 0);
-    }
-    memory::write(state, id, command.iova, &bytes)?;
-    // Tables are far smaller than the number.
-    Ok(count as u16)
+    let dpni::DumpTable { table, iova, size, .. } = *command;
+    dump.write(state, id, table, iova, size, Packing::Words)
 }
 
-fn collect(interface: &Interface, table: u16, index: u16) -> Result<Dump, Status> {
+fn collect(interface: &Interface, table: u16, index: u16) -> Result<Dump, Refusal> {
     let (limits, settings) = (&interface.limits, &interface.settings);
     let ternary = limits.has(options::HAS_KEY_MASKING);
     let address = |key: &[u8], queue: Option<super::filters::Queue>| {
-        let (mut bytes, mut mask) = ([0; MAX_KEY_SIZE], [0; MAX_KEY_SIZE]);
-        bytes.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
-        mask.iter_mut().zip(key).for_each(|(to, _)| *to = 0xff);
         let (class, queue) =
             queue.map_or((NONE, NONE), |queue| (queue.tc.into(), queue.flow.into()));
-        Entry { key: bytes, mask, action: TAKEN, class, queue }
+        Entry::exact(key, TAKEN, [class, queue, 0])
     };
     Ok(match table {
         table::STEERING => {
             let (rules, miss) = settings.tables.steering(index)?;
             let entries = rules.map(|rule| {
                 let (action, queue) = steering(&rule.action);
-                Entry { key: rule.key, mask: mask(rule.mask), action, class: index, queue }
+                Entry::ternary(&rule.key, &mask(rule.mask), action, [index, queue, 0])
             });
             Dump {
                 entries: entries.collect(),
@@ -115,13 +72,7 @@ fn collect(interface: &Interface, table: u16, index: u16) -> Result<Dump, Status
             let entry = |rule: &crate::wriop::Rule<QosAction>| {
                 let QosAction { class, queue } = rule.action;
                 let queue = queue.map_or(NONE, u16::from);
-                Entry {
-                    key: rule.key,
-                    mask: mask(rule.mask),
-                    action: TAKEN,
-                    class: class.into(),
-                    queue,
-                }
+                Entry::ternary(&rule.key, &mask(rule.mask), TAKEN, [class.into(), queue, 0])
             };
             Dump {
                 entries: rules.iter().map(entry).collect(),
@@ -151,7 +102,7 @@ fn collect(interface: &Interface, table: u16, index: u16) -> Result<Dump, Status
                 ternary: false,
             }
         }
-        _ => return Err(Status::ConfigurationError),
+        _ => return Err(Status::ConfigurationError.because(format!("there is no table {table}"))),
     })
 }
 

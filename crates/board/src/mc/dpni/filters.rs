@@ -2,6 +2,7 @@
 //! Filters: which frames the interface takes in.
 
 use super::{Answer, Call, Limits, State, addressed, link};
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     MacAddr, Status,
     dpni::{self, filters::Command},
@@ -47,7 +48,7 @@ impl Settings {
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     if let Command::GetPrimaryMacAddr(get) = command {
         let set = addressed(state, call)?.settings.filters.primary;
         let address =
@@ -69,7 +70,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             return call.reply(get, dpni::GetUnicastPromiscReply { enabled });
         }
         Command::SetPrimaryMacAddr(set) if set.address.is_multicast() => {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError.because("a station has no multicast address"));
         }
         Command::SetPrimaryMacAddr(set) => filters.primary = set.address,
         Command::GetPrimaryMacAddr(_) => {}
@@ -87,13 +88,15 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }),
         Command::EnableVlanFilter(enable) => {
             if enable.enable && limits.vlan_filters == 0 {
-                return Err(Status::NoResource);
+                return Err(Status::NoResource.because("it was made without VLAN filters"));
             }
             filters.vlan_filter = enable.enable;
         }
         Command::AddVlanId(add) => {
             if add.vlan > MAX_VLAN {
-                return Err(Status::ConfigurationError);
+                return Err(
+                    Status::ConfigurationError.because(format!("a VLAN is at most {MAX_VLAN}"))
+                );
             }
             let queue = queue(&limits, add.flags, add.tc, add.flow)?;
             put(&mut filters.vlans, add.vlan, queue, limits.vlan_filters)?;
@@ -105,13 +108,13 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 }
 
 /// The queue that an entry names.
-fn queue(limits: &Limits, flags: u8, tc: u8, flow: u8) -> Result<Option<Queue>, Status> {
+fn queue(limits: &Limits, flags: u8, tc: u8, flow: u8) -> Result<Option<Queue>, Refusal> {
     if flags & HAS_QUEUE == 0 {
         Ok(None)
     } else if tc < limits.rx_tcs && flow < limits.queues {
         Ok(Some(Queue { tc, flow }))
     } else {
-        Err(Status::ConfigurationError)
+        Err(Status::ConfigurationError.because(format!("there is no queue {flow} in class {tc}")))
     }
 }
 
@@ -124,13 +127,13 @@ fn put<K: PartialEq>(
     key: K,
     queue: Option<Queue>,
     most: u8,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     if let Some(entry) = table.iter_mut().find(|entry| entry.0 == key) {
         entry.1 = queue;
         return Ok(());
     }
     if table.len() >= usize::from(most) {
-        return Err(Status::NoResource);
+        return Err(Status::NoResource.because(format!("the table has room for {most}")));
     }
     table.push((key, queue));
     Ok(())
@@ -140,8 +143,11 @@ fn put<K: PartialEq>(
 ///
 /// # Errors
 /// [`Status::NoResource`] where there is none.
-fn take<K: PartialEq>(table: &mut Vec<(K, Option<Queue>)>, key: K) -> Result<(), Status> {
-    let at = table.iter().position(|entry| entry.0 == key).ok_or(Status::NoResource)?;
+fn take<K: PartialEq>(table: &mut Vec<(K, Option<Queue>)>, key: K) -> Result<(), Refusal> {
+    let at = table
+        .iter()
+        .position(|entry| entry.0 == key)
+        .ok_or_else(|| Status::NoResource.because("there is no such entry"))?;
     table.remove(at);
     Ok(())
 }

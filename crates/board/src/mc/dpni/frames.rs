@@ -3,8 +3,10 @@
 //! how long they may be.
 
 use super::{Answer, Call, State, addressed};
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
+    blocks::BufferLayout,
     dpni::{self, frames::Command, layout_options as change, queue_type},
 };
 
@@ -16,7 +18,7 @@ const DEFAULT_FRAME_LENGTH: u16 = 1536;
 /// Bytes that the hardware keeps for software before its own annotation.
 const MAX_PRIVATE_DATA: u16 = 64;
 /// Bytes of the hardware's annotation before a frame to be sent. With the 64
-/// private bytes that drivers ask for the data begins at 192: both drivers'
+/// private bytes that drivers ask for the data starts at 192: both drivers'
 /// arithmetic agrees with that, no source states it.
 const TX_ANNOTATION: u16 = 128;
 /// What Linux wants the data to be aligned to.
@@ -30,7 +32,7 @@ const OFFLOADS: usize = 7;
 #[derive(Debug)]
 pub(super) struct Settings {
     /// By queue type: receive, transmit, confirmation.
-    layouts: [dpni::GetBufferLayoutReply; 3],
+    layouts: [BufferLayout; 3],
     offloads: [u32; OFFLOADS],
     pub max_length: u16,
     /// What was set for which errors: later ones replace earlier ones.
@@ -51,7 +53,7 @@ impl Default for Settings {
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     let interface = addressed(state, call)?;
     let enabled = interface.enabled;
     let frames = &mut interface.settings.frames;
@@ -62,7 +64,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }
         Command::SetMaxFrameLength(set) => {
             if !(1..=MAX_FRAME_LENGTH).contains(&set.length) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError
+                    .because(format!("a frame has 1 to {MAX_FRAME_LENGTH} bytes")));
             }
             frames.max_length = set.length;
         }
@@ -70,10 +73,13 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             return call.reply(get, dpni::GetMaxFrameLengthReply { length: frames.max_length });
         }
         Command::GetBufferLayout(get) => {
-            return call.reply(get, frames.layout(get.queue_type)?.clone());
+            let layout = *frames.layout(get.queue_type)?;
+            return call.reply(get, dpni::GetBufferLayoutReply { layout });
         }
         // Headers: only while the interface is disabled.
-        Command::SetBufferLayout(_) if enabled => return Err(Status::InvalidState),
+        Command::SetBufferLayout(_) if enabled => {
+            return Err(Status::InvalidState.because("the interface is enabled"));
+        }
         Command::SetBufferLayout(set) => apply(frames.layout(set.queue_type)?, set)?,
         Command::GetOffload(get) => {
             let config = *frames.offload(get.offload)?;
@@ -94,7 +100,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 
 impl Settings {
     /// How received frames lie in buffers.
-    pub fn rx_layout(&self) -> &dpni::GetBufferLayoutReply {
+    pub fn rx_layout(&self) -> &BufferLayout {
         let [rx, _, _] = &self.layouts;
         rx
     }
@@ -104,25 +110,31 @@ impl Settings {
         self.offloads.get(offload).is_some_and(|config| *config != 0)
     }
 
-    fn layout(&mut self, kind: u8) -> Result<&mut dpni::GetBufferLayoutReply, Status> {
-        self.layouts.get_mut(usize::from(kind)).ok_or(Status::ConfigurationError)
+    fn layout(&mut self, kind: u8) -> Result<&mut BufferLayout, Refusal> {
+        self.layouts.get_mut(usize::from(kind)).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("there are no queues of type {kind}"))
+        })
     }
 
-    fn offload(&mut self, offload: u8) -> Result<&mut u32, Status> {
-        self.offloads.get_mut(usize::from(offload)).ok_or(Status::ConfigurationError)
+    fn offload(&mut self, offload: u8) -> Result<&mut u32, Refusal> {
+        self.offloads.get_mut(usize::from(offload)).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("there is no offload {offload}"))
+        })
     }
 
-    /// Where the data of a frame to be sent begins in its buffer, bytes.
+    /// Where the data of a frame to be sent starts in its buffer, bytes.
     fn tx_offset(&self) -> u16 {
         let layout = self.layouts.get(usize::from(queue_type::TX));
         let private = layout.map_or(0, |layout| layout.private_data_size);
         (private + TX_ANNOTATION).next_multiple_of(TX_ALIGN)
     }
 
-    fn set_errors(&mut self, set: &dpni::SetErrorsBehavior) -> Result<(), Status> {
+    fn set_errors(&mut self, set: &dpni::SetErrorsBehavior) -> Result<(), Refusal> {
         const MOST_ACTION: u8 = 2;
         if set.action > MOST_ACTION {
-            return Err(Status::ConfigurationError);
+            return Err(
+                Status::ConfigurationError.because(format!("the action is at most {MOST_ACTION}"))
+            );
         }
         for earlier in &mut self.errors {
             earlier.errors &= !set.errors;
@@ -134,33 +146,35 @@ impl Settings {
         Ok(())
     }
 
-    fn add_tpid(&mut self, tpid: u16) -> Result<(), Status> {
+    fn add_tpid(&mut self, tpid: u16) -> Result<(), Refusal> {
         if tpid == 0 || self.tpids.contains(&tpid) {
-            return Err(Status::ConfigurationError);
+            return Err(
+                Status::ConfigurationError.because(format!("{tpid:#x} is there already, or 0"))
+            );
         }
         let free = self.tpids.iter_mut().find(|slot| **slot == 0);
-        *free.ok_or(Status::NoResource)? = tpid;
+        *free.ok_or_else(|| Status::NoResource.because("there is room for two"))? = tpid;
         Ok(())
     }
 
-    fn remove_tpid(&mut self, tpid: u16) -> Result<(), Status> {
+    fn remove_tpid(&mut self, tpid: u16) -> Result<(), Refusal> {
         let slot = self.tpids.iter_mut().find(|slot| tpid != 0 && **slot == tpid);
-        *slot.ok_or(Status::ConfigurationError)? = 0;
+        *slot.ok_or_else(|| {
+            Status::ConfigurationError.because(format!("{tpid:#x} is not there"))
+        })? = 0;
         Ok(())
     }
 }
 
 /// Changes what the command's options name.
-fn apply(
-    layout: &mut dpni::GetBufferLayoutReply,
-    set: &dpni::SetBufferLayout,
-) -> Result<(), Status> {
-    let has = |option| set.options & option != 0;
+fn apply(layout: &mut BufferLayout, command: &dpni::SetBufferLayout) -> Result<(), Refusal> {
+    let has = |option| command.options & option != 0;
+    let set = &command.layout;
     let misaligned = set.data_align != 0 && !set.data_align.is_power_of_two();
     if has(change::DATA_ALIGN) && misaligned
         || has(change::PRIVATE_DATA_SIZE) && set.private_data_size > MAX_PRIVATE_DATA
     {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because(format!("the alignment is no power of two, or there are more than {MAX_PRIVATE_DATA} private bytes")));
     }
     let put = |option, target: &mut u16, value| {
         if has(option) {

@@ -4,6 +4,7 @@
 
 use super::{Answer, Call, State, addressed, statistics};
 use crate::mc::port_counters;
+use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
 use mc_abi::{
     ObjectId, ObjectType, Status,
     dpni::{self, interface::Command},
@@ -32,7 +33,7 @@ impl Settings {
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     match command {
         Command::GetAttributes(get) => {
             let wriop_version = state.config.soc.wriop_version;
@@ -73,7 +74,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::SetPortCfg(set) => {
             needs_port(state, call.object)?;
             if set.flags & !PORT_LOOPBACK != 0 {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError.because("unknown flags"));
             }
             if set.flags & PORT_LOOPBACK != 0 {
                 addressed(state, call)?.settings.interface.loopback = set.loopback;
@@ -92,27 +93,28 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             Ok(Answer::DONE)
         }
         // Made through the container's token, never through the object's.
-        Command::Create(_) => Err(Status::UnsupportedOperation),
+        Command::Create(_) => Err(Status::UnsupportedOperation.because(CREATED_BY_CONTAINER)),
     }
 }
 
 /// Sets the buffer pools: those named must lie beside the interface, since
 /// received frames are written to their buffers with its isolation id.
-fn set_pools(state: &mut State, call: &Call, set: &dpni::SetPools) -> Result<Answer, Status> {
+fn set_pools(state: &mut State, call: &Call, set: &dpni::SetPools) -> Result<Answer, Refusal> {
     let count = usize::from(set.num_pools);
     let (Some(pools), Some(sizes)) = (set.pools.get(..count), set.buffer_sizes.get(..count)) else {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because(format!("it takes at most {} pools", set.pools.len())));
     };
     let beside = |pool: &dpni::Pool| {
         let pool = ObjectId::new(ObjectType::Dpbp, pool.dpbp);
         state.is_beside(call.object, pool)
     };
     if set.assignment > 1 || sizes.contains(&0) || !pools.iter().all(beside) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("a pool is not in the container of the interface or has buffers of no size, or the assignment is unknown"));
     }
     let interface = addressed(state, call)?;
     if interface.enabled {
-        return Err(Status::InvalidState);
+        return Err(Status::InvalidState.because("the interface is enabled"));
     }
     interface.settings.interface.pools = Some(set.clone());
     Ok(Answer::DONE)
@@ -122,9 +124,9 @@ fn set_pools(state: &mut State, call: &Call, set: &dpni::SetPools) -> Result<Ans
 ///
 /// # Errors
 /// [`Status::InvalidState`]: the headers promise an error, not which.
-pub(super) fn needs_port(state: &State, id: ObjectId) -> Result<ObjectId, Status> {
+pub(super) fn needs_port(state: &State, id: ObjectId) -> Result<ObjectId, Refusal> {
     match super::link::peer(state, id) {
         Some(peer) if peer.kind == ObjectType::Dpmac => Ok(peer),
-        _ => Err(Status::InvalidState),
+        _ => Err(Status::InvalidState.because(format!("{id} is connected to no dpmac"))),
     }
 }

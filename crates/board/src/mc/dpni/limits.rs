@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What an interface is made with: its attributes for life.
 
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
     dpni::{self, options},
@@ -59,7 +60,7 @@ impl Limits {
     ///
     /// # Errors
     /// [`Status::ConfigurationError`] for a number above its limit.
-    pub fn of(request: &dpni::Create) -> Result<Self, Status> {
+    pub fn of(request: &dpni::Create) -> Result<Self, Refusal> {
         let has = |option| request.options & option != 0;
         let tx_tcs = byte(request.num_tcs, 1, MAX_TX_TCS)?;
         let rx_tcs = byte(request.num_rx_tcs, tx_tcs.min(MAX_RX_TCS), MAX_RX_TCS)?;
@@ -68,10 +69,14 @@ impl Limits {
         let fs_entries = match request.fs_entries {
             0 => DEFAULT_FS_ENTRIES,
             entries if entries <= MAX_FS_ENTRIES => entries,
-            _ => return Err(Status::ConfigurationError),
+            _ => {
+                return Err(Status::ConfigurationError
+                    .because(format!("it has at most {MAX_FS_ENTRIES} steering entries")));
+            }
         };
         if request.num_opr > MAX_ORDER_RECORDS {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError
+                .because(format!("it has at most {MAX_ORDER_RECORDS} order restoration records")));
         }
         let groups = if has(options::SHARED_CONGESTION) { 1 } else { rx_tcs };
         let asked_groups = byte(request.num_cgs, groups, MAX_CONGESTION_GROUPS)?;
@@ -137,10 +142,10 @@ impl Limits {
     }
 }
 
-fn byte(asked: u8, default: u8, most: u8) -> Result<u8, Status> {
+fn byte(asked: u8, default: u8, most: u8) -> Result<u8, Refusal> {
     match asked {
         0 => Ok(default),
         asked if asked <= most => Ok(asked),
-        _ => Err(Status::ConfigurationError),
+        _ => Err(Status::ConfigurationError.because(format!("{asked} is more than {most}"))),
     }
 }

@@ -7,6 +7,7 @@
 
 use super::{Answer, Call, Interface, State, addressed, name};
 use crate::mc::Endpoint;
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     ObjectId, ObjectType, Status,
     blocks::LinkConfig,
@@ -19,7 +20,7 @@ pub(super) struct Settings {
     pub wanted: LinkConfig,
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     match command {
         Command::GetLinkState(get) => {
             let link = state.link(end(call.object.id));
@@ -40,7 +41,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             call.reply(get, dpni::GetPortMacAddrReply { address })
         }
         // Firmware 10.40 has it, the 10.39 that this board reports has not.
-        Command::GetMacSpeedCapability(_) => Err(Status::UnsupportedOperation),
+        Command::GetMacSpeedCapability(_) => Err(Status::UnsupportedOperation
+            .because("firmware 10.40 has this command, the one here has not")),
     }
 }
 

@@ -22,7 +22,6 @@ mod link;
 mod program;
 mod queues;
 mod resources;
-mod rules;
 mod statistics;
 mod tables;
 mod transmit;
@@ -34,6 +33,7 @@ pub(crate) use limits::Limits;
 
 use super::{Answer, Body, Call, Endpoint, Family, Object, State, opr::OrderRestoration};
 use crate::fabric::Pass;
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use mc_abi::{
     MacAddr, ObjectId, ObjectType, Status,
     blocks::{LinkConfig, LinkState},
@@ -97,7 +97,7 @@ impl Family for Interface {
         _id: u32,
         _container: u32,
         request: &dpni::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let limits = Limits::of(request)?;
         let resources = Resources::take(&mut state.pools, &limits)?;
         let records = usize::from(limits.order_records());
@@ -128,7 +128,7 @@ impl Family for Interface {
         }
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         match command {
             Command::Interface(command) => interface::handle(state, call, command),
             Command::Link(command) => link::handle(state, call, command),
@@ -138,13 +138,13 @@ impl Family for Interface {
             Command::Transmit(command) => transmit::handle(state, call, command),
             Command::Tables(command) => tables::handle(state, call, command),
             // Programs run where frames are parsed, which is not there yet.
-            Command::Parser(_) => Err(Status::UnsupportedOperation),
+            Command::Parser(_) => Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED)),
             // No port of this board encrypts: that can be asked, the rest not
             // be done.
             Command::Macsec(dpni::macsec::Command::IsMacsecCapable(get)) => {
                 call.reply(get, dpni::IsMacsecCapableReply { capable: false })
             }
-            Command::Macsec(_) => Err(Status::UnsupportedOperation),
+            Command::Macsec(_) => Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED)),
         }
     }
 
@@ -231,7 +231,7 @@ fn purge(state: &mut State, id: u32) {
 }
 
 /// The interface that a command addresses.
-fn addressed<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Interface, Status> {
+fn addressed<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Interface, Refusal> {
     state.body_mut::<Interface>(call.object.id)
 }
 

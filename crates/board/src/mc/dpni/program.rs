@@ -37,6 +37,7 @@ pub(super) fn program(
 ) {
     let qbman = state.fabric.qbman();
     interface.program_groups(state, id, icid, pass);
+    interface.order.program(qbman, icid);
     for place in 0..interface.resources.queue_count() {
         let config = interface.queue_config(state, id, place, icid);
         qbman.configure_queue(interface.resources.fqid(place), Some(config), pass);
@@ -68,6 +69,7 @@ pub(super) fn withdraw(interface: &Interface, state: &mut State, id: u32) {
     for fqid in interface.resources.fqids() {
         state.fabric.qbman().configure_queue(*fqid, None, &mut state.pass);
     }
+    interface.order.withdraw(state.fabric.qbman());
     interface.withdraw_groups(state);
 }
 
@@ -99,8 +101,23 @@ impl Interface {
             hold_active: queue.hold_active,
             tail_drop: self.tail_drop(place),
             congestion_group: self.group_of(state, place),
+            order: self.order_record(place),
             ..QueueConfig::new(icid, consumer)
         }
+    }
+
+    /// The record that gives the frames of a queue their numbers.
+    fn order_record(&self, place: usize) -> Option<u32> {
+        if self.limits.order_records() == 0 || self.resources.kind(place) != queue_type::RX {
+            return None;
+        }
+        let queues = |tc| (0..self.limits.queues).map(move |index| (tc, index));
+        let mut all = (0..self.limits.rx_tcs).flat_map(queues);
+        let is_it = |(tc, index): &(u8, u8)| {
+            self.resources.place(queue_type::RX, 0, *tc, *index).is_ok_and(|at| at == place)
+        };
+        let (tc, index) = all.find(is_it)?;
+        self.order.record(self.record_of(tc, index).ok()?)
     }
 
     /// The transmit queues of a channel, by class and sender.
@@ -235,6 +252,7 @@ impl Interface {
         ReceiveClass {
             queues: (0..self.limits.queues).filter_map(queue).collect(),
             distribution: self.settings.tables.distribution(state, tc),
+            policer: self.settings.tables.policer(tc),
         }
     }
 

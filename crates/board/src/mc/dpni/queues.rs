@@ -2,6 +2,7 @@
 //! Queues: where their frames go.
 
 use super::{Answer, Call, Interface, State, addressed, congestion, resources::Resources};
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use mc_abi::{
     Status,
     blocks::Destination,
@@ -54,7 +55,7 @@ impl Settings {
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     match command {
         Command::SetQueue(set) if set.options & change::DESTINATION != 0 => {
             state.check_destination(call.object, set.destination)?;
@@ -81,13 +82,17 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             return call.reply(get, dpni::GetQdidExReply { qdids });
         }
         // Storage profiles matter to accelerators, which this board has not.
-        Command::GetSpInfo(_) => return Err(Status::UnsupportedOperation),
+        Command::GetSpInfo(_) => {
+            return Err(
+                Status::UnsupportedOperation.because("there are no storage profiles on this board")
+            );
+        }
         Command::GetQueue(get) => return call.reply(get, interface.queue(get)?),
         Command::SetQueue(set) => interface.set_queue(set)?,
         Command::SetOpr(set) => interface.set_order(set)?,
         Command::GetOpr(get) => return call.reply(get, interface.order(get)?),
         // Executed above.
-        _ => return Err(Status::UnsupportedOperation),
+        _ => return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED)),
     }
     Ok(Answer::DONE)
 }
@@ -95,14 +100,15 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 /// Queues.
 impl Interface {
     /// Queuing destinations: only what is sent has one.
-    fn qdids(&self, kind: u8) -> Result<&[u32], Status> {
+    fn qdids(&self, kind: u8) -> Result<&[u32], Refusal> {
         match kind {
             queue_type::TX => Ok(&self.resources.qdids),
-            _ => Err(Status::ConfigurationError),
+            _ => Err(Status::ConfigurationError
+                .because("only queues of type 1 (transmit) have queuing destinations")),
         }
     }
 
-    fn queue(&self, get: &dpni::GetQueue) -> Result<dpni::GetQueueReply, Status> {
+    fn queue(&self, get: &dpni::GetQueue) -> Result<dpni::GetQueueReply, Refusal> {
         let place = self.resources.place(get.queue_type, get.channel, get.tc, get.index)?;
         let queue = self.settings.queues.queues.get(place).copied().unwrap_or_default();
         Ok(dpni::GetQueueReply {
@@ -119,10 +125,11 @@ impl Interface {
         })
     }
 
-    fn set_queue(&mut self, set: &dpni::SetQueue) -> Result<(), Status> {
+    fn set_queue(&mut self, set: &dpni::SetQueue) -> Result<(), Refusal> {
         let group = if set.options & change::SET_CONGESTION_GROUP != 0 {
             if set.congestion_group >= self.limits.congestion_groups {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError
+                    .because(format!("there is no congestion group {}", set.congestion_group)));
             }
             Some(Some(set.congestion_group))
         } else {
@@ -136,7 +143,10 @@ impl Interface {
             for index in chosen(set.index, self.limits.queues) {
                 let place = self.resources.place(set.queue_type, set.channel, tc, index)?;
                 let queue = self.settings.queues.queues.get_mut(place);
-                let queue = queue.ok_or(Status::ConfigurationError)?;
+                let queue = queue.ok_or_else(|| {
+                    Status::ConfigurationError
+                        .because(format!("there is no queue {index} in class {tc}"))
+                })?;
                 // Headers: for transmit, everything else is ignored.
                 if set.queue_type != queue_type::TX {
                     queue.change(set);
@@ -181,7 +191,7 @@ impl Queue {
 impl Interface {
     /// The record of a queue: one of its own, one of its class, or the one that
     /// was assigned.
-    fn record_of(&self, tc: u8, index: u8) -> Result<u8, Status> {
+    pub(super) fn record_of(&self, tc: u8, index: u8) -> Result<u8, Refusal> {
         let place = self.resources.place(queue_type::RX, 0, tc, index)?;
         let assigned = self.settings.queues.queues.get(place).and_then(|queue| queue.record);
         let own = || {
@@ -191,11 +201,14 @@ impl Interface {
         match assigned {
             Some(record) => Ok(record),
             None if self.limits.has(options::OPR_PER_TC) => Ok(tc),
-            None => own().ok_or(Status::ConfigurationError),
+            None => own().ok_or_else(|| {
+                Status::ConfigurationError
+                    .because(format!("there is no record for queue {index} of class {tc}"))
+            }),
         }
     }
 
-    fn set_order(&mut self, set: &dpni::SetOpr) -> Result<(), Status> {
+    fn set_order(&mut self, set: &dpni::SetOpr) -> Result<(), Refusal> {
         let custom = self.limits.has(options::CUSTOM_OPR);
         let record = if custom { set.record } else { self.record_of(set.tc, set.index)? };
         let place = self.resources.place(queue_type::RX, 0, set.tc, set.index);
@@ -209,7 +222,7 @@ impl Interface {
         Ok(())
     }
 
-    fn order(&self, get: &dpni::GetOpr) -> Result<OrderRestorationReply, Status> {
+    fn order(&self, get: &dpni::GetOpr) -> Result<OrderRestorationReply, Refusal> {
         self.order.get(match get.flags & OPR_BY_RECORD {
             0 => self.record_of(get.tc, get.index)?,
             _ => get.record,

@@ -3,6 +3,7 @@
 
 use super::Limits;
 use crate::mc::pools::Pools;
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
     dpni::{options, queue_type},
@@ -36,7 +37,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`Status::NoResource`] where a pool has not enough.
-    pub fn take(pools: &mut Pools, limits: &Limits) -> Result<Self, Status> {
+    pub fn take(pools: &mut Pools, limits: &Limits) -> Result<Self, Refusal> {
         let [queues, rx_tcs, tx_tcs, channels, senders] =
             [limits.queues, limits.rx_tcs, limits.tx_tcs, limits.channels, limits.senders()]
                 .map(usize::from);
@@ -109,7 +110,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`Status::ConfigurationError`] where there is no such queue.
-    pub fn place(&self, kind: u8, channel: u8, tc: u8, index: u8) -> Result<usize, Status> {
+    pub fn place(&self, kind: u8, channel: u8, tc: u8, index: u8) -> Result<usize, Refusal> {
         let [channel, tc, index] = [channel, tc, index].map(usize::from);
         let place = match kind {
             queue_type::RX if tc < self.rx_tcs && index < self.queues => tc * self.queues + index,
@@ -128,7 +129,11 @@ impl Resources {
                 self.rx + self.tx + channel * self.queues + index
             }
             queue_type::RX_ERR => self.rx + self.tx + self.confirm,
-            _ => return Err(Status::ConfigurationError),
+            _ => {
+                return Err(Status::ConfigurationError.because(format!(
+                    "there is no queue {index} of type {kind} in class {tc} of channel {channel}"
+                )));
+            }
         };
         Ok(place)
     }

@@ -2,6 +2,7 @@
 //! Counters, by the pages of `union dpni_statistics`.
 
 use super::{Interface, State};
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
     dpni::{self, queue_type},
@@ -11,7 +12,7 @@ use mc_abi::{
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] where there is no such page, class or channel.
-pub(super) fn page(state: &State, id: u32, get: &dpni::GetStatistics) -> Result<[u64; 7], Status> {
+pub(super) fn page(state: &State, id: u32, get: &dpni::GetStatistics) -> Result<[u64; 7], Refusal> {
     let interface = state.body::<Interface>(id)?;
     let wriop = state.fabric.wriop();
     let [class, other] = get.param.to_le_bytes();
@@ -55,9 +56,17 @@ pub(super) fn page(state: &State, id: u32, get: &dpni::GetStatistics) -> Result<
             let volume = wriop.refused(id, class);
             [volume.frames, volume.bytes, 0, 0, 0, 0, 0]
         }
-        5 => [0; 7],
+        5 => {
+            interface.resources.place(queue_type::RX, 0, class, 0)?;
+            let [green, yellow, red] = wriop.policed(id, class);
+            [red, yellow, green, 0, 0, 0, 0]
+        }
         6 => [waiting(state, interface), 0, 0, 0, 0, 0, 0],
-        _ => return Err(Status::ConfigurationError),
+        _ => {
+            return Err(
+                Status::ConfigurationError.because(format!("there is no page {}", get.page))
+            );
+        }
     })
 }
 

@@ -4,16 +4,16 @@
 //! Keys, masks and layouts of keys lie in guest memory; they are read when the
 //! command is executed.
 
-use super::{
-    Answer, Call, Limits, State, addressed, dump,
-    rules::{self, KeyAndMask, KeyAt},
-};
+use super::{Answer, Call, Limits, State, addressed, dump};
+use crate::mc::refusal::{Because, Refusal};
+use crate::mc::rules::{self, KeyAndMask, KeyAt, KeyLimits};
 use crate::wriop::{
-    self, KeyProfile, QosAction, QosMiss, QosTable, Rule, Spread, Steering, SteeringAction,
-    SteeringMiss,
+    self, Color, KeyProfile, MeterConfig, MeterMode, MeterUnit, QosAction, QosMiss, QosTable, Rule,
+    Spread, Steering, SteeringAction, SteeringMiss,
 };
 use mc_abi::{
     ObjectId, ObjectType, Status, Token,
+    blocks::Policer,
     dpni::{self, options, tables::Command},
 };
 
@@ -34,7 +34,13 @@ const FS_REDIRECT_RX: u16 = 0x08;
 const FS_REDIRECT_ONE: u16 = 0x18;
 const FS_REDIRECT_MANY: u16 = 0x20;
 const FS_UPDATE: u16 = 0x40;
-/// Bits of [`dpni::SetRxTcPolicing::options`].
+/// Codes of [`Policer`].
+const POLICER_OFF: u8 = 0;
+const POLICER_TWO_RATE: u8 = 2;
+const POLICER_DIFFERENTIATED: u8 = 3;
+const POLICER_FRAMES: u8 = 1;
+const POLICER_DROPS_RED: u32 = 0x2;
+/// Bits of its options.
 const POLICING_OPTIONS: u32 = 0x7;
 
 /// Rules and how classes spread frames.
@@ -61,7 +67,7 @@ struct Class {
     /// The layout of rules' keys, and what frames meet that none matches.
     steering: Option<(KeyProfile, SteeringMiss)>,
     rules: Vec<Rule<Action>>,
-    policer: dpni::GetRxTcPolicingReply,
+    policer: Policer,
 }
 
 /// What a rule of a class does.
@@ -91,12 +97,14 @@ impl Settings {
         }
     }
 
-    fn class(&mut self, tc: u8) -> Result<&mut Class, Status> {
-        self.classes.get_mut(usize::from(tc)).ok_or(Status::ConfigurationError)
+    fn class(&mut self, tc: u8) -> Result<&mut Class, Refusal> {
+        self.classes
+            .get_mut(usize::from(tc))
+            .ok_or_else(|| Status::ConfigurationError.because(format!("there is no class {tc}")))
     }
 
     /// The class that has a class's steering rules.
-    fn steered(&mut self, tc: u8) -> Result<&mut Class, Status> {
+    fn steered(&mut self, tc: u8) -> Result<&mut Class, Refusal> {
         self.class(tc)?;
         let shared = self.shared;
         self.class(if shared { 0 } else { tc })
@@ -106,8 +114,11 @@ impl Settings {
     pub fn steering(
         &self,
         tc: u16,
-    ) -> Result<(impl Iterator<Item = &Rule<Action>>, Option<SteeringMiss>), Status> {
-        let class = self.classes.get(usize::from(tc)).ok_or(Status::ConfigurationError)?;
+    ) -> Result<(impl Iterator<Item = &Rule<Action>>, Option<SteeringMiss>), Refusal> {
+        let class = self
+            .classes
+            .get(usize::from(tc))
+            .ok_or_else(|| Status::ConfigurationError.because(format!("there is no class {tc}")))?;
         let class = if self.shared { self.classes.first().unwrap_or(class) } else { class };
         Ok((class.rules.iter(), class.steering.as_ref().map(|(_, miss)| *miss)))
     }
@@ -128,6 +139,32 @@ impl Settings {
     pub fn qos_table(&self) -> Option<QosTable> {
         let Qos { key, miss } = self.qos.as_ref()?;
         Some(QosTable { key: key.clone(), rules: self.qos_rules.clone(), miss: *miss })
+    }
+
+    /// What limits a class.
+    pub fn policer(&self, tc: u8) -> Option<wriop::Policer> {
+        let policer = self.classes.get(usize::from(tc))?.policer;
+        let initial = *Color::ALL.get(usize::from(policer.default_color))?;
+        let mode = match policer.mode {
+            POLICER_OFF => return None,
+            POLICER_TWO_RATE => Some(MeterMode::TwoRate),
+            POLICER_DIFFERENTIATED => Some(MeterMode::Differentiated),
+            _ => None,
+        };
+        let frames = policer.units == POLICER_FRAMES;
+        // Kilobits or frames.
+        let unit = if frames { 1 } else { 1000 };
+        let meter = mode.map(|mode| MeterConfig {
+            mode,
+            unit: if frames { MeterUnit::Frames } else { MeterUnit::Bytes },
+            committed_rate: u64::from(policer.committed_rate) * unit,
+            committed_burst: policer.committed_burst,
+            excess_rate: u64::from(policer.excess_rate) * unit,
+            excess_burst: policer.excess_burst,
+            initial,
+        });
+        let drops = policer.options & POLICER_DROPS_RED != 0;
+        Some(wriop::Policer { meter, initial, from_layer3: policer.units == 0, drops })
     }
 
     /// How a class spreads its frames.
@@ -179,11 +216,13 @@ enum Named {
 }
 
 /// Reads what a command names in guest memory, before anything is changed.
-fn read_named(state: &State, call: &Call, command: &Command) -> Result<Named, Status> {
+fn read_named(state: &State, call: &Call, command: &Command) -> Result<Named, Refusal> {
     let limits = &state.body::<super::Interface>(call.object.id)?.limits;
+    let masks = limits.has(options::HAS_KEY_MASKING);
+    let keys = KeyLimits { size: limits.key_size, masks };
     let layout = |iova| rules::read_profile(state, call.object, iova).map(Named::Layout);
     let key =
-        |size, key, mask| rules::read_key(state, call.object, limits, KeyAt { size, key, mask });
+        |size, key, mask| rules::read_key(state, call.object, keys, KeyAt { size, key, mask });
     match command {
         Command::SetRxTcDist(set) if set.mode != 0 => layout(set.key_iova),
         Command::SetRxFsDist(set) if set.enable => layout(set.key_iova),
@@ -207,22 +246,22 @@ fn read_named(state: &State, call: &Call, command: &Command) -> Result<Named, St
 }
 
 impl Named {
-    fn layout(self) -> Result<KeyProfile, Status> {
+    fn layout(self) -> Result<KeyProfile, Refusal> {
         match self {
             Self::Layout(layout) => Ok(layout),
-            _ => Err(Status::ConfigurationError),
+            _ => Err(Status::ConfigurationError.because("no layout of a key is given")),
         }
     }
 
-    fn key(self) -> Result<(KeyAndMask, Option<Redirect>), Status> {
+    fn key(self) -> Result<(KeyAndMask, Option<Redirect>), Refusal> {
         match self {
             Self::Key(key, redirect) => Ok((key, redirect)),
-            _ => Err(Status::ConfigurationError),
+            _ => Err(Status::ConfigurationError.because("no key is given")),
         }
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     check(addressed(state, call)?, command)?;
     let named = read_named(state, call, command)?;
     let interface = addressed(state, call)?;
@@ -248,12 +287,13 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }
         Command::SetRxTcPolicing(set) => set_policing(&limits, tables, set)?,
         Command::GetRxTcPolicing(get) => {
-            return call.reply(get, tables.class(get.tc)?.policer.clone());
+            let policer = tables.class(get.tc)?.policer;
+            return call.reply(get, dpni::GetRxTcPolicingReply { policer });
         }
         Command::SetQosTable(set) => set_qos_table(&limits, tables, set, named.layout()?)?,
         Command::AddQosEntry(add) => {
             if tables.qos.is_none() {
-                return Err(Status::InvalidState);
+                return Err(Status::InvalidState.because("there is no QoS table: set it first"));
             }
             let queue = (add.flags & QOS_SET_FLOW != 0).then_some(add.flow);
             let action = QosAction { class: add.tc, queue };
@@ -284,7 +324,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 }
 
 /// Refuses what is wrong whatever lies in guest memory.
-fn check(interface: &super::Interface, command: &Command) -> Result<(), Status> {
+fn check(interface: &super::Interface, command: &Command) -> Result<(), Refusal> {
     let limits = &interface.limits;
     let queues = u16::from(limits.queues);
     let wrong = match command {
@@ -311,14 +351,23 @@ fn check(interface: &super::Interface, command: &Command) -> Result<(), Status> 
         }
         _ => false,
     };
-    if wrong { Err(Status::ConfigurationError) } else { Ok(()) }
+    if wrong {
+        Err(Status::ConfigurationError.because(
+            "a class, queue or size is none of the interface, or it was made without such a table",
+        ))
+    } else {
+        Ok(())
+    }
 }
 
-fn check_size(limits: &Limits, size: u16) -> Result<(), Status> {
+fn check_size(limits: &Limits, size: u16) -> Result<(), Refusal> {
     if DISTRIBUTION_SIZES.contains(&size) && size <= limits.queues.into() {
         Ok(())
     } else {
-        Err(Status::ConfigurationError)
+        Err(Status::ConfigurationError.because(format!(
+            "{size} is no size of a distribution, or more than the queues: {}",
+            limits.queues
+        )))
     }
 }
 
@@ -329,16 +378,18 @@ const MISS_DROP: u8 = 0;
 const MISS_EXPLICIT: u8 = 1;
 const MISS_HASH: u8 = 2;
 
-fn check_distribution(limits: &Limits, set: &dpni::SetRxTcDist) -> Result<(), Status> {
+fn check_distribution(limits: &Limits, set: &dpni::SetRxTcDist) -> Result<(), Refusal> {
     if set.mode > MODE_STEERING || set.miss_action > MISS_HASH {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("unknown mode or action"));
     }
     if set.mode != MODE_NONE {
         check_size(limits, set.size)?;
     }
     let wrong_flow = set.miss_action == MISS_EXPLICIT && set.default_flow >= limits.queues.into();
     if set.mode == MODE_STEERING && (limits.fs_entries == 0 || wrong_flow) {
-        return Err(Status::ConfigurationError);
+        return Err(
+            Status::ConfigurationError.because("it has no steering table, or no such queue")
+        );
     }
     Ok(())
 }
@@ -349,7 +400,7 @@ fn set_distribution(
     tables: &mut Settings,
     set: &dpni::SetRxTcDist,
     named: Named,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     let steering = set.mode == MODE_STEERING;
     if !(steering && set.keep_entries) {
         tables.steered(set.tc)?.rules.clear();
@@ -384,29 +435,23 @@ fn set_policing(
     limits: &Limits,
     tables: &mut Settings,
     set: &dpni::SetRxTcPolicing,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     const MOST_MODE: u8 = 3;
     const MOST_UNITS: u8 = 2;
     const MOST_COLOR: u8 = 2;
     let class = tables.class(set.tc)?;
     // No policers were set aside for it.
     if !limits.has(options::HAS_POLICING) {
-        return Err(Status::NoResource);
+        return Err(Status::NoResource.because("it was made without HAS_POLICING"));
     }
-    let wrong = set.mode > MOST_MODE || set.units > MOST_UNITS || set.default_color > MOST_COLOR;
-    if wrong || set.options & !POLICING_OPTIONS != 0 {
-        return Err(Status::ConfigurationError);
+    let policer = set.policer;
+    let wrong = policer.mode > MOST_MODE
+        || policer.units > MOST_UNITS
+        || policer.default_color > MOST_COLOR;
+    if wrong || policer.options & !POLICING_OPTIONS != 0 {
+        return Err(Status::ConfigurationError.because("unknown mode, unit, colour or option"));
     }
-    class.policer = dpni::GetRxTcPolicingReply {
-        mode: set.mode,
-        default_color: set.default_color,
-        units: set.units,
-        options: set.options,
-        committed_rate: set.committed_rate,
-        committed_burst: set.committed_burst,
-        excess_rate: set.excess_rate,
-        excess_burst: set.excess_burst,
-    };
+    class.policer = policer;
     Ok(())
 }
 
@@ -415,7 +460,7 @@ fn set_qos_table(
     tables: &mut Settings,
     set: &dpni::SetQosTable,
     key: KeyProfile,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     // Only a ternary table can keep what is in it.
     if !(set.keep_entries && limits.has(options::HAS_KEY_MASKING)) {
         tables.qos_rules.clear();
@@ -449,12 +494,15 @@ fn redirect(
     state: &State,
     add: &dpni::AddFsEntry,
     version: u8,
-) -> Result<Option<Redirect>, Status> {
+) -> Result<Option<Redirect>, Refusal> {
     let most = match add.options & (FS_REDIRECT_ONE | FS_REDIRECT_MANY) {
         0 => return Ok(None),
         FS_REDIRECT_MANY => add.redirect_tokens.len(),
         one if one & FS_REDIRECT_MANY == 0 && one != FS_REDIRECT_ONE => 1,
-        _ => return Err(Status::ConfigurationError),
+        _ => {
+            return Err(Status::ConfigurationError
+                .because("a rule sends frames to one interface or to several"));
+        }
     };
     // Version 2 has one token and no number of tokens.
     let count = if version < 3 { 1 } else { usize::from(add.redirect_count) };
@@ -463,9 +511,13 @@ fn redirect(
         let token = Token(*token);
         let object = state.sessions.object(token);
         let interface = object.filter(|object| object.kind == ObjectType::Dpni);
-        interface.map(|object| (object, token)).ok_or(Status::ConfigurationError)
+        interface.map(|object| (object, token)).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("token {:#x} stands for no dpni", token.0))
+        })
     };
-    let tokens = tokens.ok_or(Status::ConfigurationError)?;
+    let tokens = tokens.ok_or_else(|| {
+        Status::ConfigurationError.because(format!("a rule sends frames to 1 to {most} interfaces"))
+    })?;
     let targets = tokens.iter().map(target).collect::<Result<_, _>>()?;
     Ok(Some(Redirect { transmit: add.options & FS_REDIRECT_RX == 0, targets }))
 }

@@ -2,6 +2,7 @@
 //! Transmission: rates, priorities, confirmation.
 
 use super::{Answer, Call, Limits, State, addressed, interface::needs_port};
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
     dpni::{self, options, transmit::Command},
@@ -64,17 +65,21 @@ impl Settings {
         }
     }
 
-    fn channel(&mut self, channel: u8) -> Result<&mut Channel, Status> {
-        self.channels.get_mut(usize::from(channel)).ok_or(Status::ConfigurationError)
+    fn channel(&mut self, channel: u8) -> Result<&mut Channel, Refusal> {
+        self.channels.get_mut(usize::from(channel)).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("there is no channel {channel}"))
+        })
     }
 
-    fn queue(&mut self, channel: u8, index: u8) -> Result<&mut u8, Status> {
+    fn queue(&mut self, channel: u8, index: u8) -> Result<&mut u8, Refusal> {
         let modes = &mut self.channel(channel)?.confirmations;
-        modes.get_mut(usize::from(index)).ok_or(Status::ConfigurationError)
+        modes
+            .get_mut(usize::from(index))
+            .ok_or_else(|| Status::ConfigurationError.because(format!("there is no queue {index}")))
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     if matches!(command, Command::SetTxShaping(set) if set.whole_interface) {
         needs_port(state, call.object)?;
     }
@@ -83,7 +88,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
     let transmit = &mut interface.settings.transmit;
     match command {
         Command::SetTxShaping(set) if set.overhead > MAX_OVERHEAD => {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError
+                .because(format!("a frame costs at most {MAX_OVERHEAD} bytes more")));
         }
         Command::SetTxShaping(set) if set.whole_interface => transmit.whole = Some(set.clone()),
         Command::SetTxShaping(set) => {
@@ -91,10 +97,13 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         }
         // Version 1 had another layout; no client sends it.
         Command::SetTxPriorities(_) if call.version < 2 => {
-            return Err(Status::UnsupportedOperation);
+            return Err(Status::UnsupportedOperation
+                .because("version 1 had another layout, which nothing sends"));
         }
         // Headers: only while the interface is disabled.
-        Command::SetTxPriorities(_) if enabled => return Err(Status::InvalidState),
+        Command::SetTxPriorities(_) if enabled => {
+            return Err(Status::InvalidState.because("the interface is enabled"));
+        }
         Command::SetTxPriorities(set) => {
             check_priorities(&limits, set)?;
             transmit.channel(set.channel)?.priorities = Some(set.clone());
@@ -124,15 +133,19 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 }
 
 /// Without confirmation queues there is only one mode.
-fn check_confirmation(limits: &Limits, mode: u8) -> Result<(), Status> {
+fn check_confirmation(limits: &Limits, mode: u8) -> Result<(), Refusal> {
     let least = if limits.has(options::TX_FRAME_RELEASE) { NONE } else { AFFINE };
-    if (least..=NONE).contains(&mode) { Ok(()) } else { Err(Status::ConfigurationError) }
+    if (least..=NONE).contains(&mode) {
+        Ok(())
+    } else {
+        Err(Status::ConfigurationError.because(format!("the mode is {least} to {NONE}")))
+    }
 }
 
 /// With up to eight traffic classes, the command describes them all; beyond,
 /// the upper ones, whose first four must be in group A and the others in group
 /// B (headers).
-fn check_priorities(limits: &Limits, set: &dpni::SetTxPriorities) -> Result<(), Status> {
+fn check_priorities(limits: &Limits, set: &dpni::SetTxPriorities) -> Result<(), Refusal> {
     let many = limits.tx_tcs > CLASSES;
     let classes = if many { limits.tx_tcs - CLASSES } else { limits.tx_tcs };
     let modes = set.modes.iter().flat_map(|pair| [pair & 0xf, pair >> 4]);
@@ -148,6 +161,7 @@ fn check_priorities(limits: &Limits, set: &dpni::SetTxPriorities) -> Result<(), 
     if fits && set.priority_a < CLASSES && set.priority_b < CLASSES {
         Ok(())
     } else {
-        Err(Status::ConfigurationError)
+        Err(Status::ConfigurationError
+            .because("a class has an unknown mode, or a weight that is none"))
     }
 }

@@ -2,10 +2,16 @@
 //! The control interface: how software sends and receives through a switch.
 
 use super::{Answer, Call, State, addressed};
-use crate::mc::{
-    interfaces::at_most,
-    pools::Pools,
-    queue::{RxQueue, RxQueueChange},
+use crate::mc::refusal::{Because, Refusal};
+use crate::{
+    fabric::{Engine, Pass},
+    mc::{
+        interfaces::at_most,
+        pools::Pools,
+        queue::{RxQueue, RxQueueChange},
+    },
+    qbman::{Consumer, DestinationConfig, QueueConfig},
+    wriop::{ControlConfig, Pool},
 };
 use mc_abi::{
     ObjectId, ObjectType, Status,
@@ -16,10 +22,16 @@ use mc_abi::{
 /// Queues, in the order of [`control_queue`].
 const QUEUES: usize = 3;
 
+/// Priorities of a queuing destination. Linux's driver sends with priority 8, and
+/// what a real switch has there is not known: all lead to one queue.
+const PRIORITIES: usize = 16;
+
 /// A control interface.
 #[derive(Debug)]
 pub(super) struct Control {
     queues: [RxQueue; QUEUES],
+    /// Queues of what software sends, one an interface.
+    tx: Vec<u32>,
     kept: Kept,
 }
 
@@ -34,10 +46,68 @@ impl Control {
     ///
     /// # Errors
     /// [`Status::NoResource`] where the pool has not enough.
-    pub fn take(pools: &mut Pools) -> Result<Self, Status> {
+    pub fn take(pools: &mut Pools, interfaces: u16) -> Result<Self, Refusal> {
+        let tx = pools.fq.take_many(interfaces.into())?;
         let fqids = pools.fq.take_many(QUEUES)?;
-        let fqids: [u32; QUEUES] = fqids.try_into().map_err(|_| Status::NoResource)?;
-        Ok(Self { queues: fqids.map(RxQueue::new), kept: Kept::default() })
+        let fqids: [u32; QUEUES] = fqids
+            .try_into()
+            .map_err(|_| Status::NoResource.because(format!("it needs {QUEUES} frame queues")))?;
+        Ok(Self { queues: fqids.map(RxQueue::new), tx, kept: Kept::default() })
+    }
+
+    /// Writes its queues into the data plane's tables; what it is to the switch.
+    pub fn program(
+        &self,
+        state: &State,
+        id: ObjectId,
+        icid: u16,
+        qdids: &[u32],
+        pass: &mut Pass,
+    ) -> Option<ControlConfig> {
+        let qbman = state.fabric.qbman();
+        for queue in &self.queues {
+            let consumer = state.consumer(id, queue.destination);
+            let config =
+                QueueConfig { context: queue.user_ctx, ..QueueConfig::new(icid, consumer) };
+            qbman.configure_queue(queue.fqid, Some(config), pass);
+        }
+        for (fqid, qdid) in self.tx.iter().zip(qdids) {
+            let consumer = Consumer::Engine(Engine::Switch(id.id));
+            qbman.configure_queue(*fqid, Some(QueueConfig::new(icid, consumer)), pass);
+            let queues = vec![vec![*fqid]; PRIORITIES];
+            qbman.configure_destination(*qdid, Some(DestinationConfig { icid, queues }));
+        }
+        let [rx, confirmation, _] = &self.queues;
+        self.kept.enabled.then(|| ControlConfig {
+            rx: rx.fqid,
+            confirmation: confirmation.fqid,
+            tx: self.tx.clone(),
+            pools: self.pools(state, id),
+        })
+    }
+
+    /// Takes it all back, and the frames in it.
+    pub fn withdraw(&self, state: &mut State, qdids: &[u32]) {
+        let qbman = state.fabric.qbman();
+        for qdid in qdids {
+            qbman.configure_destination(*qdid, None);
+        }
+        for fqid in self.queues.iter().map(|queue| &queue.fqid).chain(&self.tx) {
+            qbman.configure_queue(*fqid, None, &mut state.pass);
+        }
+    }
+
+    /// The pools that are still beside the switch.
+    fn pools(&self, state: &State, id: ObjectId) -> Vec<Pool> {
+        let Some(set) = &self.kept.pools else { return Vec::new() };
+        let named = set.dpbp_id.iter().zip(set.buffer_size).take(set.num_dpbp.into());
+        let pools = named.enumerate().filter_map(|(index, (dpbp, size))| {
+            let name = ObjectId::new(ObjectType::Dpbp, *dpbp);
+            let bpid = state.object(name).ok()?.body.buffer_pool()?;
+            let backup = set.backup_pool & (1 << index) != 0;
+            state.is_beside(id, name).then_some(Pool { bpid, size, backup, selector: 0 })
+        });
+        pools.collect()
     }
 
     /// As after creation.
@@ -60,7 +130,7 @@ impl Control {
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     let checked = match command {
         Command::CtrlIfSetQueue(set) => Some(check_queue(state, call.object, set)?),
         Command::CtrlIfSetPools(set) => {
@@ -70,7 +140,9 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         _ => None,
     };
     // Which status a real MC gives for a switch made without is not known.
-    let control = addressed(state, call)?.control.as_mut().ok_or(Status::UnsupportedOperation)?;
+    let control = addressed(state, call)?.control.as_mut().ok_or_else(|| {
+        Status::UnsupportedOperation.because("the switch was made without a control interface")
+    })?;
     match command {
         Command::CtrlIfGetAttributes(get) => {
             let [rx, tx, rx_err] = &control.queues;
@@ -86,7 +158,9 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::CtrlIfDisable(_) => control.kept.enabled = false,
         Command::CtrlIfSetQueue(set) => {
             let queue = control.queues.get_mut(usize::from(set.queue));
-            let queue = queue.ok_or(Status::ConfigurationError)?;
+            let queue = queue.ok_or_else(|| {
+                Status::ConfigurationError.because(format!("there is no queue {}", set.queue))
+            })?;
             if let Some(change) = checked {
                 queue.apply(&change);
             }
@@ -99,24 +173,26 @@ fn check_queue(
     state: &State,
     owner: ObjectId,
     set: &dpsw::CtrlIfSetQueue,
-) -> Result<RxQueueChange, Status> {
+) -> Result<RxQueueChange, Refusal> {
     const USER_CTX_AND_DESTINATION: u32 = 3;
     const DPIO: u8 = 1;
     at_most(set.queue, control_queue::RX_ERR)?;
     at_most(set.destination.kind, DPIO)?;
     if set.options & !USER_CTX_AND_DESTINATION != 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("unknown options"));
     }
     RxQueueChange::check(state, owner, set.options, set.destination, set.user_ctx, false)
 }
 
 /// Checks that the pools are there, beside the switch, with buffers.
-fn check_pools(state: &State, owner: ObjectId, set: &dpsw::CtrlIfSetPools) -> Result<(), Status> {
+fn check_pools(state: &State, owner: ObjectId, set: &dpsw::CtrlIfSetPools) -> Result<(), Refusal> {
     at_most(set.num_dpbp, MAX_POOLS)?;
     let pools = set.dpbp_id.iter().zip(set.buffer_size).take(usize::from(set.num_dpbp));
     for (id, size) in pools {
         if size == 0 || !state.is_beside(owner, ObjectId::new(ObjectType::Dpbp, *id)) {
-            return Err(Status::ConfigurationError);
+            return Err(Status::ConfigurationError.because(format!(
+                "dpbp.{id} is not in the container of {owner}, or its buffers have no size"
+            )));
         }
     }
     Ok(())

@@ -7,32 +7,38 @@
 //! (no resource) for a multicast entry removed twice.
 
 use super::{Answer, Call, State, Switch, addressed, all, set, words};
-use crate::mc::interfaces::at_most;
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
+use crate::{
+    mc::{interfaces::at_most, memory},
+    wriop::{Fdb, FdbEntry, FdbError, FdbTarget, Learning, SwitchTable},
+};
 use mc_abi::{
     MacAddr, Status,
     dpsw::{self, forwarding::Command, options},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The table that a switch starts with.
 const DEFAULT: u16 = 0;
 /// `DPSW_LEARNING_MODE_*`: by hardware; the last one.
 const LEARN_BY_HARDWARE: u8 = 1;
 const LAST_LEARNING_MODE: u8 = 3;
+/// Bytes of an entry that is dumped (`struct fdb_dump_entry`).
+const DUMPED: usize = 16;
+const NANOSECONDS: u64 = 1_000_000_000;
 
 /// The forwarding tables of a switch.
 #[derive(Debug)]
 pub(super) struct Tables(BTreeMap<u16, Table>);
 
-/// A forwarding table.
+/// A forwarding table. Its entries are those of the data plane, which adds what it
+/// learns.
 #[derive(Debug)]
 pub(super) struct Table {
     max_entries: u16,
     aging_time: u16,
     learning: u8,
-    unicast: BTreeMap<MacAddr, (u16, u8)>,
-    /// Interfaces, a bitmap, and the kind of entry.
-    multicast: BTreeMap<MacAddr, (u64, u8)>,
+    pub entries: Arc<Fdb>,
     egress: Egress,
 }
 
@@ -45,28 +51,61 @@ struct Egress {
 }
 
 impl Table {
-    fn new(max_entries: u16, aging_time: u16, interfaces: u64) -> Self {
+    fn new(max_entries: u16, max_groups: u16, aging_time: u16, interfaces: u64) -> Self {
+        let aging = u64::from(aging_time) * NANOSECONDS;
         Self {
             max_entries,
             aging_time,
             learning: LEARN_BY_HARDWARE,
-            unicast: BTreeMap::new(),
-            multicast: BTreeMap::new(),
+            entries: Arc::new(Fdb::new(max_entries, max_groups, aging)),
             egress: Egress { broadcast: interfaces, unknown: interfaces },
         }
     }
 
-    /// Whether there is room for one more entry.
-    fn check_room(&self) -> Result<(), Status> {
-        let entries = self.unicast.len() + self.multicast.len();
-        if entries < usize::from(self.max_entries) { Ok(()) } else { Err(Status::NoResource) }
+    /// The table as the data plane needs it for a VLAN.
+    pub fn program(&self, limits: &dpsw::Create, flooding: u64) -> SwitchTable {
+        let unknown = if limits.options & options::FLOODING_DIS != 0 {
+            0
+        } else if limits.flooding_cfg != 0 {
+            self.egress.unknown
+        } else {
+            flooding
+        };
+        let broadcast =
+            if limits.broadcast_cfg != 0 { self.egress.broadcast } else { all(limits.num_ifs) };
+        SwitchTable {
+            fdb: self.entries.clone(),
+            learning: learning(self.learning),
+            broadcast,
+            unknown,
+        }
     }
+}
+
+/// A mode of `enum dpsw_learning_mode`.
+pub(super) fn learning(mode: u8) -> Learning {
+    match mode {
+        0 => Learning::Off,
+        LEARN_BY_HARDWARE => Learning::Hardware,
+        2 => Learning::Software,
+        _ => Learning::SoftwareSecure,
+    }
+}
+
+/// What the MC says where a table does not take an entry.
+fn status(error: FdbError) -> Refusal {
+    let status = match error {
+        FdbError::Full | FdbError::Absent => Status::NoResource,
+        FdbError::Present => Status::ConfigurationError,
+    };
+    status.because(error.to_string())
 }
 
 impl Tables {
     /// The default table.
     pub fn new(limits: &dpsw::Create) -> Self {
-        let table = Table::new(limits.max_fdb_entries, limits.fdb_aging_time, all(limits.num_ifs));
+        let (entries, groups) = (limits.max_fdb_entries, limits.max_fdb_mc_groups);
+        let table = Table::new(entries, groups, limits.fdb_aging_time, all(limits.num_ifs));
         Self(BTreeMap::from([(DEFAULT, table)]))
     }
 
@@ -79,16 +118,25 @@ impl Tables {
     ///
     /// # Errors
     /// [`Status::ConfigurationError`] where there is no such one.
-    pub fn get(&self, number: u16) -> Result<&Table, Status> {
-        self.0.get(&number).ok_or(Status::ConfigurationError)
+    pub fn get(&self, number: u16) -> Result<&Table, Refusal> {
+        self.0.get(&number).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("there is no table {number}"))
+        })
     }
 
-    fn get_mut(&mut self, number: u16) -> Result<&mut Table, Status> {
-        self.0.get_mut(&number).ok_or(Status::ConfigurationError)
+    fn get_mut(&mut self, number: u16) -> Result<&mut Table, Refusal> {
+        self.0.get_mut(&number).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("there is no table {number}"))
+        })
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
+    let now = state.clock.now();
+    if let Command::FdbDump(dump) = command {
+        let num_entries = write_entries(state, call, dump, now)?;
+        return call.reply(dump, dpsw::FdbDumpReply { num_entries });
+    }
     let switch = addressed(state, call)?;
     match command {
         Command::FdbAdd(add) => {
@@ -98,7 +146,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::FdbRemove(remove) => {
             switch.settings.tables.get(remove.fdb_id)?;
             if switch.settings.vlans.use_table(remove.fdb_id) {
-                return Err(Status::InvalidState);
+                return Err(Status::InvalidState.because("a VLAN uses the table"));
             }
             switch.settings.tables.0.remove(&remove.fdb_id);
         }
@@ -106,31 +154,39 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             at_most(add.kind, 1)?;
             switch.port(add.if_egress)?;
             check_cast(add.address, false)?;
-            let table = switch.settings.tables.get_mut(add.fdb_id)?;
-            // An address that moves to another interface takes no more room.
-            if !table.unicast.contains_key(&add.address) {
-                table.check_room()?;
-            }
-            table.unicast.insert(add.address, (add.if_egress, add.kind));
+            let entries = &switch.settings.tables.get(add.fdb_id)?.entries;
+            let added = entries.add_station(add.address, add.if_egress, add.kind != 0, now);
+            added.map_err(status)?;
         }
         Command::FdbRemoveUnicast(remove) => {
-            let table = switch.settings.tables.get_mut(remove.fdb_id)?;
-            let entry = table.unicast.get(&remove.address);
-            if entry.is_none_or(|(interface, _)| *interface != remove.if_egress) {
-                return Err(Status::ConfigurationError);
-            }
-            table.unicast.remove(&remove.address);
+            let entries = &switch.settings.tables.get(remove.fdb_id)?.entries;
+            let removed = entries.remove_station(remove.address, remove.if_egress);
+            removed.map_err(|_| {
+                Status::ConfigurationError.because(format!(
+                    "{} does not lead to interface {}",
+                    remove.address, remove.if_egress
+                ))
+            })?;
         }
         Command::FdbGetUnicast(get) => {
-            let entry = switch.settings.tables.get(get.fdb_id)?.unicast.get(&get.address);
-            let (if_egress, kind) = *entry.ok_or(Status::ConfigurationError)?;
+            let entry = switch.settings.tables.get(get.fdb_id)?.entries.entry(get.address, now);
+            let Some(FdbEntry { target: FdbTarget::Interface(if_egress), dynamic, .. }) = entry
+            else {
+                return Err(
+                    Status::ConfigurationError.because(format!("there is no {}", get.address))
+                );
+            };
+            let kind = dynamic.into();
             return call.reply(get, dpsw::FdbGetUnicastReply { if_egress, kind });
         }
-        Command::FdbAddMulticast(add) => add_multicast(switch, add)?,
+        Command::FdbAddMulticast(add) => add_multicast(switch, add, now)?,
         Command::FdbRemoveMulticast(remove) => remove_multicast(switch, remove)?,
         Command::FdbGetMulticast(get) => {
-            let entry = switch.settings.tables.get(get.fdb_id)?.multicast.get(&get.address);
-            let (set, kind) = *entry.ok_or(Status::NoResource)?;
+            let entry = switch.settings.tables.get(get.fdb_id)?.entries.entry(get.address, now);
+            let Some(FdbEntry { target: FdbTarget::Interfaces(set), dynamic, .. }) = entry else {
+                return Err(Status::NoResource.because(format!("there is no {}", get.address)));
+            };
+            let kind = dynamic.into();
             let (num_ifs, interfaces) = words(set);
             return call.reply(get, dpsw::FdbGetMulticastReply { num_ifs, kind, interfaces });
         }
@@ -143,74 +199,93 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             let reply = dpsw::FdbGetAttributesReply {
                 max_fdb_entries: table.max_entries,
                 fdb_aging_time: table.aging_time,
-                num_fdb_mc_groups: table.multicast.len() as u16,
+                num_fdb_mc_groups: table.entries.groups() as u16,
                 max_fdb_mc_groups: switch.limits.max_fdb_mc_groups,
                 learning_mode: table.learning,
             };
             return call.reply(get, reply);
         }
         Command::SetEgressFlood(set) => set_egress_flood(switch, set)?,
-        // The MC would have to write guest memory.
-        Command::FdbDump(_) => return Err(Status::UnsupportedOperation),
+        // Handled before.
+        Command::FdbDump(_) => return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED)),
     }
     Ok(Answer::DONE)
 }
 
 /// Adds a table under the lowest free number. 0 asks for the switch's default
 /// (Linux gives no aging time).
-fn add_table(switch: &mut Switch, add: &dpsw::FdbAdd) -> Result<u16, Status> {
+fn add_table(switch: &mut Switch, add: &dpsw::FdbAdd) -> Result<u16, Refusal> {
     let limits = &switch.limits;
     let or = |value: u16, default: u16| if value == 0 { default } else { value };
     let table = Table::new(
         or(add.num_fdb_entries, limits.max_fdb_entries),
+        limits.max_fdb_mc_groups,
         or(add.fdb_aging_time, limits.fdb_aging_time),
         all(limits.num_ifs),
     );
     let tables = &mut switch.settings.tables.0;
     let free = (0..u16::from(limits.max_fdbs)).find(|number| !tables.contains_key(number));
-    let free = free.ok_or(Status::NoResource)?;
+    let free = free.ok_or_else(|| {
+        Status::NoResource.because(format!("the switch has {} tables", limits.max_fdbs))
+    })?;
     tables.insert(free, table);
     Ok(free)
 }
 
-fn add_multicast(switch: &mut Switch, add: &dpsw::FdbAddMulticast) -> Result<(), Status> {
+fn add_multicast(
+    switch: &mut Switch,
+    add: &dpsw::FdbAddMulticast,
+    now: u64,
+) -> Result<(), Refusal> {
     at_most(add.kind, 1)?;
     check_cast(add.address, true)?;
     if switch.has(options::MULTICAST_DIS) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("the switch was made with MULTICAST_DIS"));
     }
     let interfaces = set(&switch.limits, &add.interfaces)?;
-    let groups = usize::from(switch.limits.max_fdb_mc_groups);
-    let table = switch.settings.tables.get_mut(add.fdb_id)?;
-    match table.multicast.get_mut(&add.address) {
-        Some((known, _)) if *known & interfaces != 0 => return Err(Status::ConfigurationError),
-        Some((known, _)) => *known |= interfaces,
-        None => {
-            table.check_room()?;
-            if table.multicast.len() >= groups {
-                return Err(Status::NoResource);
-            }
-            table.multicast.insert(add.address, (interfaces, add.kind));
-        }
-    }
-    Ok(())
+    let entries = &switch.settings.tables.get(add.fdb_id)?.entries;
+    entries.add_group(add.address, interfaces, add.kind != 0, now).map_err(status)
 }
 
-fn remove_multicast(switch: &mut Switch, remove: &dpsw::FdbRemoveMulticast) -> Result<(), Status> {
+fn remove_multicast(switch: &mut Switch, remove: &dpsw::FdbRemoveMulticast) -> Result<(), Refusal> {
     let interfaces = set(&switch.limits, &remove.interfaces)?;
-    let table = switch.settings.tables.get_mut(remove.fdb_id)?;
-    let (known, _) = table.multicast.get_mut(&remove.address).ok_or(Status::NoResource)?;
-    if interfaces & !*known != 0 {
-        return Err(Status::NoResource);
-    }
-    *known &= !interfaces;
-    if *known == 0 {
-        table.multicast.remove(&remove.address);
-    }
-    Ok(())
+    let entries = &switch.settings.tables.get(remove.fdb_id)?.entries;
+    entries.remove_group(remove.address, interfaces).map_err(status)
 }
 
-fn set_egress_flood(switch: &mut Switch, flood: &dpsw::SetEgressFlood) -> Result<(), Status> {
+/// Writes a table's entries to guest memory, as far as they fit; how many. The
+/// addresses lie there as they are written: Linux's driver hands them on so.
+fn write_entries(
+    state: &State,
+    call: &Call,
+    dump: &dpsw::FdbDump,
+    now: u64,
+) -> Result<u16, Refusal> {
+    const DYNAMIC: u8 = 1;
+    const UNICAST: u8 = 2;
+    let switch = state.body::<Switch>(call.object.id)?;
+    let entries = switch.settings.tables.get(dump.fdb_id)?.entries.dump(now);
+    let room = dump.iova_size as usize / DUMPED;
+    let mut bytes = Vec::with_capacity(entries.len().min(room) * DUMPED);
+    for entry in entries.iter().take(room) {
+        let dynamic = if entry.dynamic { DYNAMIC } else { 0 };
+        // There are fewer interfaces than a byte has numbers.
+        let (kind, info, mask) = match entry.target {
+            FdbTarget::Interface(interface) => (dynamic | UNICAST, interface as u8, 0),
+            FdbTarget::Interfaces(set) => (dynamic, set.count_ones() as u8, set),
+        };
+        bytes.extend(entry.address.0);
+        bytes.extend([kind, info]);
+        bytes.extend(mask.to_le_bytes());
+    }
+    if !bytes.is_empty() {
+        memory::write(state, call.object, dump.iova_addr, &bytes)?;
+    }
+    // The number of entries has as many bits.
+    Ok((bytes.len() / DUMPED) as u16)
+}
+
+fn set_egress_flood(switch: &mut Switch, flood: &dpsw::SetEgressFlood) -> Result<(), Refusal> {
     const UNKNOWN: u8 = 1;
     at_most(flood.flood_type, UNKNOWN)?;
     // Per VLAN, or for the whole switch, it is set up elsewhere.
@@ -220,7 +295,8 @@ fn set_egress_flood(switch: &mut Switch, flood: &dpsw::SetEgressFlood) -> Result
     // The control interface comes after the last one.
     let allowed = if switch.control.is_some() { limits.num_ifs + 1 } else { limits.num_ifs };
     if by_table == 0 || flood.interfaces & !all(allowed) != 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because("no such interface, or flooding is not set up in tables here"));
     }
     let egress = &mut switch.settings.tables.get_mut(flood.fdb_id)?.egress;
     if flood.flood_type == UNKNOWN {
@@ -232,7 +308,12 @@ fn set_egress_flood(switch: &mut Switch, flood: &dpsw::SetEgressFlood) -> Result
 }
 
 /// Checks that an address is of a group, or is not.
-fn check_cast(address: MacAddr, group: bool) -> Result<(), Status> {
+fn check_cast(address: MacAddr, group: bool) -> Result<(), Refusal> {
     let [first, ..] = address.0;
-    if (first & 1 == 1) == group { Ok(()) } else { Err(Status::ConfigurationError) }
+    if (first & 1 == 1) == group {
+        Ok(())
+    } else {
+        Err(Status::ConfigurationError
+            .because(format!("{address} is of the other kind of addresses")))
+    }
 }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! One interface: its switch, link, and what it lets in.
 
-use super::{Answer, Call, State, Switch, addressed, flow};
-use crate::mc::{
-    Endpoint,
-    interfaces::{self, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most},
+use super::{Answer, Call, State, Switch, addressed, flow, forwarding};
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
+use crate::{
+    mc::{
+        Endpoint,
+        interfaces::{self, DEFAULT_FRAME_LENGTH, MAX_FRAME_LENGTH, Side, at_most},
+    },
+    wriop::{Admit, Floods, Mirrors, SwitchPortConfig},
 };
 use mc_abi::{
     Status,
@@ -52,6 +56,52 @@ struct Egress {
     lag_tx: bool,
 }
 
+impl Port {
+    /// The interface as the data plane needs it: `peer` is what it is connected to
+    /// while its link is up, `list` its access control list.
+    pub fn program(
+        &self,
+        peer: Option<crate::wriop::Endpoint>,
+        list: Option<usize>,
+    ) -> SwitchPortConfig {
+        const TAGGED_ONLY: u8 = 3;
+        const LENGTH_ERROR: u32 = 0x2000;
+        const CONTINUE: u8 = 1;
+        let Tag { vlan, dei, pcp } = self.tag;
+        let errors = self.egress.errors.as_ref();
+        let lets_through = |set: &dpsw::IfSetErrorsBehavior| {
+            set.action == CONTINUE && set.errors & LENGTH_ERROR != 0
+        };
+        SwitchPortConfig {
+            peer,
+            tag: u16::from(pcp) << 13 | u16::from(dei) << 12 | vlan,
+            admit: match self.admit {
+                TAGGED_ONLY => Admit::Tagged { others_to_control: self.egress.unaccepted != 0 },
+                _ => Admit::All,
+            },
+            accept_all_vlans: self.accept_all_vlan,
+            max_length: self.max_frame_length,
+            accept_long: errors.is_some_and(lets_through),
+            learning: forwarding::learning(self.egress.learning),
+            floods: Floods {
+                unknown: self.egress.flooding,
+                broadcast: self.egress.broadcast,
+                multicast: self.egress.multicast,
+            },
+            mirrors: Mirrors {
+                all: self.mirrored.contains(&None),
+                vlans: self.mirrored.iter().filter_map(|vlan| *vlan).collect(),
+            },
+            list,
+            priority: self.flow.priority(),
+            classes: self.flow.classes(),
+            meters: self.flow.meters(),
+            flooding_meter: self.flow.flooding_meter(),
+            aggregates: self.egress.lag_tx,
+        }
+    }
+}
+
 impl Default for Port {
     fn default() -> Self {
         Self {
@@ -75,7 +125,7 @@ impl Default for Port {
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     let end = |interface| Endpoint { object: call.object, interface };
     match command {
         Command::IfEnable(set) => interfaces::switch::<Switch>(state, end(set.if_id), true)?,
@@ -109,19 +159,18 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             };
             return call.reply(get, reply);
         }
-        // No frame moves yet: what has been counted is nothing, and a counter
-        // can be set to that only.
         Command::IfGetCounter(get) => {
-            addressed(state, call)?.port(get.if_id)?;
+            check_port(state, call, get.if_id)?;
             at_most(get.kind, dpsw::COUNTERS - 1)?;
-            return call.reply(get, dpsw::IfGetCounterReply { counter: 0 });
+            let wriop = state.fabric.wriop();
+            let counter = wriop.switch_counter(call.object.id, get.if_id, get.kind).unwrap_or(0);
+            return call.reply(get, dpsw::IfGetCounterReply { counter });
         }
         Command::IfSetCounter(set) => {
-            addressed(state, call)?.port(set.if_id)?;
+            check_port(state, call, set.if_id)?;
             at_most(set.kind, dpsw::COUNTERS - 1)?;
-            if set.counter != 0 {
-                return Err(Status::UnsupportedOperation);
-            }
+            let wriop = state.fabric.wriop();
+            wriop.set_switch_counter(call.object.id, set.if_id, set.kind, set.counter);
         }
         Command::IfGetTci(get) => {
             let Tag { vlan, dei, pcp } = addressed(state, call)?.port(get.if_id)?.tag;
@@ -136,8 +185,19 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
     Ok(Answer::DONE)
 }
 
+/// Checks that there is such an interface; touches nothing.
+fn check_port(state: &State, call: &Call, interface: u16) -> Result<(), Refusal> {
+    let switch = state.body::<Switch>(call.object.id)?;
+    let there = usize::from(interface) < switch.settings.ports.len();
+    if there {
+        Ok(())
+    } else {
+        Err(Status::ConfigurationError.because(format!("there is no interface {interface}")))
+    }
+}
+
 /// Commands that change settings of an interface and nothing else.
-fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
+fn configure(switch: &mut Switch, command: &Command) -> Result<(), Refusal> {
     match command {
         // Linux parks interfaces at VLAN 4095, which no frame can have.
         Command::IfSetTci(set) => {
@@ -152,7 +212,7 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
         Command::IfSetAcceptedFrames(set) => {
             at_most(set.unaccepted, 1)?;
             if !ADMIT.contains(&set.kind) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError.because("unknown kind of frames"));
             }
             let port = switch.port(set.if_id)?;
             (port.admit, port.egress.unaccepted) = (set.kind, set.unaccepted);
@@ -162,7 +222,8 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
         }
         Command::IfSetMaxFrameLength(set) => {
             if !(1..=MAX_FRAME_LENGTH).contains(&set.frame_length) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError
+                    .because(format!("a frame has 1 to {MAX_FRAME_LENGTH} bytes")));
             }
             switch.port(set.if_id)?.max_frame_length = set.frame_length;
         }
@@ -170,11 +231,13 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
             let mirrored = mirrored(switch, add.filter, add.vlan_id)?;
             // Mirrored frames need somewhere to go.
             if switch.settings.switch.mirror.is_none() {
-                return Err(Status::InvalidState);
+                return Err(
+                    Status::InvalidState.because("the switch has no interface for mirrored frames")
+                );
             }
             let all = &mut switch.port(add.if_id)?.mirrored;
             if all.contains(&mirrored) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError.because("it is mirrored already"));
             }
             all.push(mirrored);
         }
@@ -184,7 +247,7 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
             at_most(remove.filter, 1)?;
             let all = &mut switch.port(remove.if_id)?.mirrored;
             let at = all.iter().position(|one| *one == mirrored);
-            all.remove(at.ok_or(Status::ConfigurationError)?);
+            all.remove(at.ok_or_else(|| Status::ConfigurationError.because("it is not mirrored"))?);
         }
         Command::IfSetFlooding(set) => switch.port(set.if_id)?.egress.flooding = set.enable,
         Command::IfSetBroadcast(set) => switch.port(set.if_id)?.egress.broadcast = set.enable,
@@ -201,7 +264,8 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
         Command::IfSetLagState(set) => {
             switch.port(set.if_id)?;
             if !switch.settings.switch.aggregated(set.if_id) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError
+                    .because(format!("interface {} is in no group", set.if_id)));
             }
             switch.port(set.if_id)?.egress.lag_tx = set.tx_enabled;
         }
@@ -215,12 +279,14 @@ fn configure(switch: &mut Switch, command: &Command) -> Result<(), Status> {
         | Command::IfGetCounter(_)
         | Command::IfSetCounter(_)
         | Command::IfGetTci(_)
-        | Command::IfGetMaxFrameLength(_) => return Err(Status::UnsupportedOperation),
+        | Command::IfGetMaxFrameLength(_) => {
+            return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED));
+        }
     }
     Ok(())
 }
 
-fn mirrored(switch: &Switch, filter: u8, vlan: u16) -> Result<Mirrored, Status> {
+fn mirrored(switch: &Switch, filter: u8, vlan: u16) -> Result<Mirrored, Refusal> {
     at_most(filter, 1)?;
     if filter == 0 {
         return Ok(None);

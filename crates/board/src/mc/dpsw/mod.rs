@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Switches.
 //!
-//! What software sets up is kept, checked and given back; no frame meets it
-//! yet. The modules below follow those of the command set: each holds one part
+//! What software sets up is kept, checked, given back, and written to the data
+//! plane, which moves the frames. The modules below follow those of the command set: each holds one part
 //! of the settings and the commands that concern it.
 
 mod control;
+mod dump;
 mod filters;
 mod flow;
 mod forwarding;
 mod interface;
 mod layout;
+mod program;
 mod switch;
 mod vlans;
 
@@ -18,9 +20,11 @@ mod vlans;
 mod tests;
 
 use super::{
-    Answer, Body, Call, Endpoint, Family, State,
+    Answer, Body, Call, Endpoint, Family, Object, State,
     interfaces::{self, Bridge, Side},
 };
+use crate::fabric::Pass;
+use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     ObjectId, ObjectType, Status,
     blocks::LinkConfig,
@@ -73,19 +77,23 @@ impl Family for Switch {
         _id: u32,
         _container: u32,
         request: &dpsw::Create,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Refusal> {
         let limits = switch::limits(request)?;
         let qdids = state.pools.qd.take_many(usize::from(limits.num_ifs))?;
         let control = if limits.options & options::CTRL_IF_DIS != 0 {
             None
         } else {
-            Some(control::Control::take(&mut state.pools)?)
+            Some(control::Control::take(&mut state.pools, limits.num_ifs)?)
         };
         let settings = Settings::new(&limits);
         Ok(Self { limits, qdids, enabled: false, settings, control })
     }
 
-    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+    fn destroy(self, state: &mut State, id: u32) {
+        program::withdraw(&self, state, id);
+    }
+
+    fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         match command {
             Command::Switch(command) => switch::handle(state, call, command),
             Command::Interface(command) => interface::handle(state, call, command),
@@ -98,6 +106,7 @@ impl Family for Switch {
     }
 
     fn reset(state: &mut State, id: u32) {
+        program::purge(state, id);
         if let Ok(switch) = state.body_mut::<Self>(id) {
             switch.enabled = false;
             switch.settings = Settings::new(&switch.limits);
@@ -134,6 +143,10 @@ impl Family for Switch {
 }
 
 impl Body for Switch {
+    fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
+        program::program(self, state, object.id, icid, pass);
+    }
+
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }
@@ -167,9 +180,11 @@ impl Switch {
     ///
     /// # Errors
     /// [`Status::ConfigurationError`] where there is no such one.
-    fn port(&mut self, interface: u16) -> Result<&mut interface::Port, Status> {
+    fn port(&mut self, interface: u16) -> Result<&mut interface::Port, Refusal> {
         let port = self.settings.ports.get_mut(usize::from(interface));
-        port.ok_or(Status::ConfigurationError)
+        port.ok_or_else(|| {
+            Status::ConfigurationError.because(format!("there is no interface {interface}"))
+        })
     }
 
     fn has(&self, option: u64) -> bool {
@@ -178,7 +193,7 @@ impl Switch {
 }
 
 /// The switch that a command addresses.
-fn addressed<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Switch, Status> {
+fn addressed<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Switch, Refusal> {
     state.body_mut::<Switch>(call.object.id)
 }
 
@@ -197,10 +212,11 @@ fn all(count: u16) -> u64 {
 /// # Errors
 /// [`Status::ConfigurationError`] where it names none, or one that there is
 /// not.
-fn set(limits: &dpsw::Create, words: &[u64; 4]) -> Result<u64, Status> {
+fn set(limits: &dpsw::Create, words: &[u64; 4]) -> Result<u64, Refusal> {
     let [set, rest @ ..] = *words;
     if set == 0 || set & !all(limits.num_ifs) != 0 || rest != [0; 3] {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because(format!("name some of the interfaces 0 to {}", limits.num_ifs - 1)));
     }
     Ok(set)
 }

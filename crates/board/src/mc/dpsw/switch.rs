@@ -4,6 +4,7 @@
 
 use super::{Answer, Call, State, addressed};
 use crate::mc::interfaces::at_most;
+use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use mc_abi::{
     Status,
     dpsw::{self, options, switch::Command},
@@ -27,7 +28,7 @@ pub(super) struct Settings {
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] where it asks for what there is not.
-pub(super) fn limits(request: &dpsw::Create) -> Result<dpsw::Create, Status> {
+pub(super) fn limits(request: &dpsw::Create) -> Result<dpsw::Create, Refusal> {
     let known = request.options & !options::ALL == 0;
     let choices = [request.component_type, request.flooding_cfg, request.broadcast_cfg];
     if !(1..=dpsw::MAX_INTERFACES).contains(&request.num_ifs)
@@ -35,7 +36,7 @@ pub(super) fn limits(request: &dpsw::Create) -> Result<dpsw::Create, Status> {
         || choices.iter().any(|choice| *choice > 1)
         || !request.mem_size.is_multiple_of(request.num_ifs)
     {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because(format!("it has 1 to {} interfaces, memory that they share evenly, and known options and choices", dpsw::MAX_INTERFACES)));
     }
     let or = |value: u16, default: u16| if value == 0 { default } else { value };
     Ok(dpsw::Create {
@@ -48,7 +49,7 @@ pub(super) fn limits(request: &dpsw::Create) -> Result<dpsw::Create, Status> {
     })
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     match command {
         // Older Linux reads with the bits that are to be forgotten, newer
         // Linux clears what it saw.
@@ -59,6 +60,10 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::ClearIrqStatus(clear) => {
             state.take_irq_status(call.object, clear.index, clear.status)?;
             return Ok(Answer::DONE);
+        }
+        Command::DumpTable(dump) => {
+            let num_entries = super::dump::dump(state, call.object, dump)?;
+            return call.reply(dump, dpsw::DumpTableReply { num_entries });
         }
         _ => {}
     }
@@ -94,11 +99,13 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::RemoveCustomTpid(remove) => {
             let tpids = &mut switch.settings.switch.tpids;
             let at = tpids.iter().position(|tpid| *tpid == remove.tpid);
-            tpids.remove(at.ok_or(Status::ConfigurationError)?);
+            tpids.remove(at.ok_or_else(|| {
+                Status::ConfigurationError.because(format!("{:#x} is not there", remove.tpid))
+            })?);
         }
         Command::LagSet(set) => {
             if switch.has(options::LAG_DIS) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError.because("the switch was made with LAG_DIS"));
             }
             let interfaces = switch.limits.num_ifs;
             switch.settings.switch.set_group(interfaces, set)?;
@@ -114,32 +121,35 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             let reply = dpsw::LagGetCfgReply { group_id: get.group_id, num_ifs, if_id };
             return call.reply(get, reply);
         }
-        // The MC would have to write guest memory; programs run where frames
-        // are parsed, which is not there yet; creation goes through the
-        // container's token.
+        // Programs run where frames are parsed, which is not there yet; creation
+        // goes through the container's token; the rest was handled before.
         Command::DumpTable(_)
         | Command::SetSpProfile(_)
         | Command::SpEnable(_)
         | Command::Create(_)
         | Command::GetIrqStatus(_)
-        | Command::ClearIrqStatus(_) => return Err(Status::UnsupportedOperation),
+        | Command::ClearIrqStatus(_) => {
+            return Err(Status::UnsupportedOperation.because(NOT_IMPLEMENTED));
+        }
     }
     Ok(Answer::DONE)
 }
 
 impl Settings {
-    fn add_tpid(&mut self, tpid: u16) -> Result<(), Status> {
+    fn add_tpid(&mut self, tpid: u16) -> Result<(), Refusal> {
         if tpid == 0 || self.tpids.contains(&tpid) {
-            return Err(Status::ConfigurationError);
+            return Err(
+                Status::ConfigurationError.because(format!("{tpid:#x} is there already, or 0"))
+            );
         }
         if self.tpids.len() >= CUSTOM_TPIDS {
-            return Err(Status::NoResource);
+            return Err(Status::NoResource.because(format!("there is room for {CUSTOM_TPIDS}")));
         }
         self.tpids.push(tpid);
         Ok(())
     }
 
-    fn set_group(&mut self, interfaces: u16, set: &dpsw::LagSet) -> Result<(), Status> {
+    fn set_group(&mut self, interfaces: u16, set: &dpsw::LagSet) -> Result<(), Refusal> {
         const CHECK: u8 = 1;
         at_most(set.phase, CHECK)?;
         at_most(set.num_ifs, dpsw::MAX_LAG_INTERFACES)?;
@@ -151,7 +161,8 @@ impl Settings {
         for (at, member) in members.iter().enumerate() {
             let twice = members.iter().take(at).any(|other| other == member);
             if u16::from(*member) >= interfaces || twice || taken(member) {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError
+                    .because(format!("interface {member} is none, or in a group already")));
             }
         }
         if set.phase != CHECK {
@@ -161,6 +172,19 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// The groups as bitmaps.
+    pub fn groups(&self) -> Vec<u64> {
+        let set = |members: &Vec<u8>| members.iter().fold(0, |set, member| set | 1 << member);
+        self.groups.values().map(set).collect()
+    }
+
+    /// Further Ethernet types of tags; 0: none.
+    pub fn tpids(&self) -> [u16; CUSTOM_TPIDS] {
+        let mut tpids = [0; CUSTOM_TPIDS];
+        tpids.iter_mut().zip(&self.tpids).for_each(|(to, from)| *to = *from);
+        tpids
     }
 
     /// Whether an interface is in a group.

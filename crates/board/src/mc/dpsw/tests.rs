@@ -183,13 +183,13 @@ fn a_link_is_up_while_both_ends_are_on() {
     let up = link(&mut mc, dpsw, 2);
     assert_eq!((up.up, up.rate), (true, 10_000));
     let address = mc.call(mac_token, &dpmac::GetMacAddr {}).unwrap().address;
-    let told = mc.call(dpsw, &dpsw::IfGetPortMacAddr { if_id: 2 }).unwrap().address;
-    assert_eq!(told, address);
+    let reported = mc.call(dpsw, &dpsw::IfGetPortMacAddr { if_id: 2 }).unwrap().address;
+    assert_eq!(reported, address);
     let wanted = LinkConfig { rate: 100, options: 1, advertising: 4 };
     mc.call(dpsw, &dpsw::IfSetLinkCfg { if_id: 2, link: wanted }).unwrap();
     assert_eq!(mc.call(mac_token, &dpmac::GetLinkCfg {}).unwrap().link, wanted);
 
-    // The other side of a virtual link is told as well.
+    // The other side of a virtual link is notified as well.
     mc.call(dpni, &Enable {}).unwrap();
     assert!(!mc.call(dpni, &dpni::GetLinkState {}).unwrap().link.up);
     mc.call(dpsw, &dpsw::IfEnable { if_id: 1 }).unwrap();
@@ -374,8 +374,143 @@ fn settings_of_an_interface_come_back() {
     assert_eq!(mc.call(dpsw, &dpsw::LagSet { group_id: 2, ..lag }), refused);
     assert_eq!(mc.call(dpsw, &dpsw::IfSetTci { if_id: 2, ..tci }), refused);
     assert_eq!(mc.call(dpsw, &dpsw::IfSetTaildrop { tc: 8, ..limit }), refused);
-    let dump = dpsw::FdbDump { fdb_id: 0, iova_addr: 0x1000, iova_size: 64 };
-    assert_eq!(mc.call(dpsw, &dump).map(drop), Err(Status::UnsupportedOperation));
+    let count = |counter| dpsw::IfSetCounter { if_id: 1, kind: 8, counter };
+    mc.call(dpsw, &count(77)).unwrap();
+    let get = dpsw::IfGetCounter { if_id: 1, kind: 8 };
+    assert_eq!(mc.call(dpsw, &get).unwrap().counter, 77);
+    assert_eq!(mc.call(dpsw, &dpsw::IfGetCounter { if_id: 2, kind: 8 }).map(drop), refused);
+}
+
+/// Bytes of guest memory.
+fn read<const N: usize>(mc: &TestMc, at: u64) -> [u8; N] {
+    let mut bytes = [0; N];
+    mc.state.fabric.memory().read(mc.icid(), at, &mut bytes).unwrap();
+    bytes
+}
+
+/// The layout of `struct fdb_dump_entry`, as Linux's driver reads it.
+#[test]
+fn entries_are_dumped_as_far_as_there_is_room() {
+    let mut mc = TestMc::new();
+    let (_, dpsw) = make(&mut mc, 4);
+    let address = MacAddr([2, 1, 2, 3, 4, 5]);
+    let add = dpsw::FdbAddUnicast { fdb_id: 0, address, if_egress: 3, kind: 0 };
+    mc.call(dpsw, &add).unwrap();
+    let group = MacAddr([1, 0, 0x5e, 0, 0, 1]);
+    let interfaces = [0b1001, 0, 0, 0];
+    let join =
+        dpsw::FdbAddMulticast { num_ifs: 2, interfaces, address: group, ..Default::default() };
+    mc.call(dpsw, &join).unwrap();
+    let dump = |iova_size| dpsw::FdbDump { fdb_id: 0, iova_addr: 0x1000, iova_size };
+    assert_eq!(mc.call(dpsw, &dump(64)).unwrap().num_entries, 2);
+    assert_eq!(read(&mc, 0x1000), [1, 0, 0x5e, 0, 0, 1, 0, 2, 0b1001, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(read(&mc, 0x1010), [2, 1, 2, 3, 4, 5, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(mc.call(dpsw, &dump(31)).unwrap().num_entries, 1);
+    let nowhere = dpsw::FdbDump { iova_addr: u64::MAX / 2, ..dump(64) };
+    assert_eq!(mc.call(dpsw, &nowhere).map(drop), Err(Status::DmaError));
+    // The same as a table of the hardware: a header, then entries of 140 bytes.
+    let table =
+        dpsw::DumpTable { table_type: 1, iova_addr: 0x2000, iova_size: 4096, table_index: 0 };
+    assert_eq!(mc.call(dpsw, &table).unwrap().num_entries, 2);
+    assert_eq!(read(&mc, 0x2000), [1, 0, 2, 0, 0, 4, 1, 0]);
+    assert_eq!(read(&mc, 0x2000 + 32 + 140), [2, 1, 2, 3, 4, 5, 0, 0]);
+    assert_eq!(read(&mc, 0x2000 + 32 + 140 + 112), [1, 3, 0]);
+    for table_type in [2, 3] {
+        let table = dpsw::DumpTable { table_type, ..table.clone() };
+        assert_eq!(mc.call(dpsw, &table).unwrap().num_entries, 1);
+    }
+    let none = dpsw::DumpTable { table_type: 5, ..table };
+    assert_eq!(mc.call(dpsw, &none).map(drop), Err(Status::ConfigurationError));
+}
+
+/// Linux gives each rule a fresh copy of its key.
+#[test]
+fn rules_are_known_by_what_their_keys_are() {
+    let mut mc = TestMc::new();
+    let (_, dpsw) = make(&mut mc, 2);
+    let acl_id = mc.call(dpsw, &dpsw::AclAdd { max_entries: 2 }).unwrap().acl_id;
+    let write = |mc: &TestMc, at: u64, byte: u8| {
+        mc.state.fabric.memory().write(mc.icid(), at, &[byte; 66]).unwrap();
+    };
+    write(&mc, 0x1000, 1);
+    write(&mc, 0x2000, 2);
+    let add = |key_iova, precedence| dpsw::AclAddEntry {
+        acl_id,
+        action: 2,
+        key_iova,
+        precedence,
+        ..Default::default()
+    };
+    mc.call(dpsw, &add(0x1000, 5)).unwrap();
+    mc.call(dpsw, &add(0x2000, 5)).unwrap();
+    assert_eq!(mc.call(dpsw, &add(0x2000, 6)), Err(Status::NoResource));
+    let remove = |key_iova, precedence| dpsw::AclRemoveEntry {
+        acl_id,
+        action: 2,
+        key_iova,
+        precedence,
+        ..Default::default()
+    };
+    assert_eq!(mc.call(dpsw, &remove(0x1000, 6)), Err(Status::NoResource));
+    write(&mc, 0x3000, 1);
+    mc.call(dpsw, &remove(0x3000, 5)).unwrap();
+    assert_eq!(mc.call(dpsw, &remove(0x1000, 5)), Err(Status::NoResource));
+    mc.call(dpsw, &remove(0x2000, 5)).unwrap();
+    assert_eq!(mc.call(dpsw, &add(u64::MAX / 2, 5)), Err(Status::DmaError));
+}
+
+/// A port, a network interface and software, by commands alone.
+#[test]
+fn frames_pass_as_commands_have_set_it_up() {
+    let mut mc = TestMc::new();
+    let (id, dpsw) = make(&mut mc, 3);
+    let (mac, _) = mc.make(&dpmac::Create { mac: 3 });
+    let (two, _) = mc.make(&dpmac::Create { mac: 4 });
+    mc.connect((id, 0), (mac, 0)).unwrap();
+    mc.connect((id, 1), (two, 0)).unwrap();
+    let (pool, dpbp) = mc.make(&dpbp::Create {});
+    let bpid = mc.call(dpbp, &dpbp::GetAttributes {}).unwrap().bpid;
+    let mut pools = dpsw::CtrlIfSetPools { num_dpbp: 1, ..Default::default() };
+    (pools.dpbp_id[0], pools.buffer_size[0]) = (pool.id, 2048);
+    mc.call(dpsw, &pools).unwrap();
+    let fabric = mc.state.fabric.clone();
+    let icid = mc.icid();
+    fabric.qbman().release(icid, bpid.into(), &[0x4000], &mut mc.state.pass);
+    let queues = mc.call(dpsw, &dpsw::CtrlIfGetAttributes {}).unwrap();
+    mc.call(dpsw, &dpsw::CtrlIfEnable {}).unwrap();
+    mc.call(dpsw, &dpsw::SetEgressFlood { fdb_id: 0, flood_type: 0, interfaces: 0b1011 }).unwrap();
+    for if_id in [0, 1] {
+        mc.call(dpsw, &dpsw::IfEnable { if_id }).unwrap();
+    }
+    let mut frame = [0x88; 60];
+    frame[..12].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9]);
+    fabric.receive(3, &frame);
+    let received = fabric.qbman().dequeue(queues.rx_fqid).expect("it was flooded to software");
+    assert_eq!((received.length(), received.flc), (64, 0));
+    let counter = |mc: &mut TestMc, if_id, kind| {
+        mc.call(dpsw, &dpsw::IfGetCounter { if_id, kind }).unwrap().counter
+    };
+    assert_eq!((counter(&mut mc, 0, 0), counter(&mut mc, 0, 6), counter(&mut mc, 1, 8)), (1, 1, 1));
+    let address = MacAddr([2, 0, 0, 0, 0, 9]);
+    let entry = mc.call(dpsw, &dpsw::FdbGetUnicast { fdb_id: 0, address }).unwrap();
+    assert_eq!((entry.if_egress, entry.kind), (0, 1), "learned");
+    // What software sends goes out of one interface and is confirmed. Linux sends
+    // with priority 8.
+    let qdid = mc.call(dpsw, &dpsw::IfGetAttributes { if_id: 1 }).unwrap().qdid;
+    let fqid = fabric.qbman().destination_queue(icid, qdid.into(), 8, 0).expect("a queue");
+    fabric.memory().write(icid, 0x8000, &frame).unwrap();
+    let fd = qbman_abi::Fd { address: 0x8000, length_word: 60, ..Default::default() };
+    fabric.qbman().enqueue(fqid, &fd, &mut mc.state.pass).unwrap();
+    mc.run_engines();
+    assert_eq!(fabric.qbman().dequeue(queues.tx_err_conf_fqid), Some(fd));
+    assert_eq!((counter(&mut mc, 1, 8), counter(&mut mc, 0, 8)), (2, 0));
+    mc.call(dpsw, &Reset {}).unwrap();
+    assert_eq!(
+        mc.call(dpsw, &dpsw::FdbGetUnicast { fdb_id: 0, address }).map(drop),
+        Err(Status::ConfigurationError)
+    );
+    mc.destroy(id).unwrap();
+    fabric.receive(3, &frame);
 }
 
 #[test]

@@ -4,7 +4,9 @@
 //! A switch starts with VLAN 1, all interfaces in it without tag (Linux takes
 //! that apart when it begins).
 
-use super::{Answer, Call, State, Switch, addressed, set, words};
+use super::{Answer, Call, State, Switch, addressed, forwarding::Tables, set, words};
+use crate::mc::refusal::{Because, Refusal};
+use crate::wriop::SwitchVlan;
 use mc_abi::{
     Status,
     dpsw::{self, VLAN_ADD_IF_FDB_ID, vlans::Command},
@@ -48,21 +50,59 @@ impl Vlans {
     ///
     /// # Errors
     /// [`Status::NoResource`] where there is no such one.
-    pub fn get(&self, number: u16) -> Result<&Vlan, Status> {
-        self.0.get(&number).ok_or(Status::NoResource)
+    pub fn get(&self, number: u16) -> Result<&Vlan, Refusal> {
+        self.0
+            .get(&number)
+            .ok_or_else(|| Status::NoResource.because(format!("there is no VLAN {number}")))
     }
 
-    fn get_mut(&mut self, number: u16) -> Result<&mut Vlan, Status> {
-        self.0.get_mut(&number).ok_or(Status::NoResource)
+    fn get_mut(&mut self, number: u16) -> Result<&mut Vlan, Refusal> {
+        self.0
+            .get_mut(&number)
+            .ok_or_else(|| Status::NoResource.because(format!("there is no VLAN {number}")))
     }
 
     /// Sets the spanning tree state of an interface that there is.
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub fn set_stp(&mut self, number: u16, interface: u16, state: u8) -> Result<(), Status> {
+    pub fn set_stp(&mut self, number: u16, interface: u16, state: u8) -> Result<(), Refusal> {
         self.get_mut(number)?.stp.insert(interface, state);
         Ok(())
+    }
+
+    /// All VLANs as the data plane needs them. `tables` has each table that one of
+    /// them uses.
+    pub fn program(&self, limits: &dpsw::Create, tables: &Tables) -> Vec<SwitchVlan> {
+        const LEARNING: u8 = 2;
+        const FORWARDING: u8 = 3;
+        let vlan = |(number, vlan): (&u16, &Vlan)| {
+            let below = |state: u8| {
+                let states = vlan.stp.iter().filter(|(_, set)| **set < state);
+                states.fold(0, |set, (interface, _)| set | 1 << interface)
+            };
+            let table = |interface| {
+                let number = vlan.tables.get(&interface).unwrap_or(&vlan.table);
+                let table = tables.get(*number).ok()?;
+                Some(table.program(limits, vlan.flooding))
+            };
+            SwitchVlan {
+                number: *number,
+                tables: (0..limits.num_ifs).map_while(table).collect(),
+                members: vlan.interfaces,
+                untagged: vlan.untagged,
+                silent: below(FORWARDING),
+                deaf: below(LEARNING),
+            }
+        };
+        self.0.iter().map(vlan).collect()
+    }
+
+    /// The VLANs with their forwarding tables, interfaces and those without tag.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u16, u64, u64)> + '_ {
+        let row =
+            |(number, vlan): (&u16, &Vlan)| (*number, vlan.table, vlan.interfaces, vlan.untagged);
+        self.0.iter().map(row)
     }
 
     /// Whether a VLAN's frames are looked up in a forwarding table.
@@ -71,7 +111,7 @@ impl Vlans {
     }
 }
 
-pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Status> {
+pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
     let switch = addressed(state, call)?;
     match command {
         Command::VlanAdd(add) => add_vlan(switch, add)?,
@@ -83,7 +123,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
         Command::VlanAddIfFlooding(add) => {
             // Otherwise it is up to the forwarding table.
             if switch.limits.flooding_cfg != 0 {
-                return Err(Status::ConfigurationError);
+                return Err(Status::ConfigurationError
+                    .because("flooding is up to the forwarding table here"));
             }
             let (vlan, set) = of(switch, add.vlan_id, &add.interfaces)?;
             vlan.flooding |= members(vlan, set)?;
@@ -106,7 +147,9 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             vlan.flooding &= !members(vlan, set)?;
         }
         Command::VlanRemove(remove) => {
-            switch.settings.vlans.0.remove(&remove.vlan_id).ok_or(Status::NoResource)?;
+            switch.settings.vlans.0.remove(&remove.vlan_id).ok_or_else(|| {
+                Status::NoResource.because(format!("there is no VLAN {}", remove.vlan_id))
+            })?;
         }
         Command::VlanGetIf(get) => {
             let set = switch.settings.vlans.get(get.vlan_id)?.interfaces;
@@ -137,22 +180,24 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
     Ok(Answer::DONE)
 }
 
-fn add_vlan(switch: &mut Switch, add: &dpsw::VlanAdd) -> Result<(), Status> {
+fn add_vlan(switch: &mut Switch, add: &dpsw::VlanAdd) -> Result<(), Refusal> {
     switch.settings.tables.get(add.fdb_id)?;
     let vlans = &mut switch.settings.vlans;
     if !NUMBERS.contains(&add.vlan_id) || vlans.0.contains_key(&add.vlan_id) {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because(format!("{} is no VLAN, or there already", add.vlan_id)));
     }
     if vlans.count() >= switch.limits.max_vlans {
-        return Err(Status::NoResource);
+        return Err(Status::NoResource
+            .because(format!("the switch has room for {} VLANs", switch.limits.max_vlans)));
     }
     vlans.0.insert(add.vlan_id, Vlan { table: add.fdb_id, ..Vlan::default() });
     Ok(())
 }
 
-fn add_interfaces(switch: &mut Switch, add: &dpsw::VlanAddIf) -> Result<(), Status> {
+fn add_interfaces(switch: &mut Switch, add: &dpsw::VlanAddIf) -> Result<(), Refusal> {
     if add.options & !VLAN_ADD_IF_FDB_ID != 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError.because("unknown options"));
     }
     let own_table = add.options & VLAN_ADD_IF_FDB_ID != 0;
     if own_table {
@@ -161,7 +206,8 @@ fn add_interfaces(switch: &mut Switch, add: &dpsw::VlanAddIf) -> Result<(), Stat
     let interfaces = switch.limits.num_ifs;
     let (vlan, set) = of(switch, add.vlan_id, &add.interfaces)?;
     if vlan.interfaces & set != 0 {
-        return Err(Status::ConfigurationError);
+        return Err(Status::ConfigurationError
+            .because(format!("an interface is in VLAN {} already", add.vlan_id)));
     }
     vlan.interfaces |= set;
     if own_table && add.fdb_id != vlan.table {
@@ -176,12 +222,16 @@ fn of<'a>(
     switch: &'a mut Switch,
     number: u16,
     interfaces: &[u64; 4],
-) -> Result<(&'a mut Vlan, u64), Status> {
+) -> Result<(&'a mut Vlan, u64), Refusal> {
     let set = set(&switch.limits, interfaces)?;
     Ok((switch.settings.vlans.get_mut(number)?, set))
 }
 
 /// Checks that interfaces are in a VLAN.
-fn members(vlan: &Vlan, set: u64) -> Result<u64, Status> {
-    if set & !vlan.interfaces == 0 { Ok(set) } else { Err(Status::ConfigurationError) }
+fn members(vlan: &Vlan, set: u64) -> Result<u64, Refusal> {
+    if set & !vlan.interfaces == 0 {
+        Ok(set)
+    } else {
+        Err(Status::ConfigurationError.because("an interface is not in the VLAN"))
+    }
 }

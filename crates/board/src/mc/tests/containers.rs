@@ -35,7 +35,7 @@ fn a_container_has_its_own_isolation_id_and_portal() {
     assert_eq!((attributes.id, attributes.options), (2, 0x47));
     assert_eq!(made.portal_offset, u64::from(attributes.portal) * 0x1_0000);
     assert_eq!(mc.state.portal_container(attributes.portal), Some(2));
-    let listed = mc.call(mc.root, &dprc::GetObject { index: 0 }).unwrap();
+    let listed = mc.call(mc.root, &dprc::GetObject { index: 0 }).unwrap().object;
     assert_eq!((listed.kind, listed.id), (ObjectType::Dprc, 2));
     assert_eq!(listed.label, Label::new("for a guest"));
     assert_eq!((listed.irqs, listed.regions), (1, 1));
@@ -238,7 +238,7 @@ fn a_locked_hierarchy_refuses_changes_but_labels() {
     let label = dprc::SetObjectLabel { id: dpbp.id, kind: dpbp.kind, label: Label::new("new") };
     assert_eq!(mc.call(token, &label), Ok(()));
     let ask = dprc::GetObjectDescription { id: dpbp.id, kind: dpbp.kind };
-    assert_eq!(mc.call(token, &ask).unwrap().label, Label::new("new"));
+    assert_eq!(mc.call(token, &ask).unwrap().object.label, Label::new("new"));
 
     // The parent moves objects in: what locks are for.
     let guest = mc.create(&dpbp::Create {}).unwrap();

@@ -99,10 +99,10 @@ fn switches_and_demultiplexers_are_made_and_connected() {
     let state = load(&layout(2)).unwrap();
     let peer = state.peer(mc::Endpoint::new(ObjectType::Dpdmux, 0, 2)).unwrap();
     assert_eq!(peer, mc::Endpoint::new(ObjectType::Dpsw, 2, 0));
-    // Nobody was there whom the MC could have told of the connections.
+    // Nobody was there whom the MC could have notified of the connections.
     assert!(state.objects.values().flat_map(|o| &o.irqs).all(|irq| irq.status == 0));
     let error = load(&layout(3)).map(drop).unwrap_err().to_string();
-    assert!(error.contains("dpsw.2.0 and dpdmux.0.3: there is no such interface"), "{error}");
+    assert!(error.contains("dpsw.2.0 and dpdmux.0.3: dpdmux.0 has no interface 3"), "{error}");
 }
 
 #[test]
@@ -144,13 +144,13 @@ fn what_cannot_be_made_is_named_with_advice() {
         ..Default::default()
     };
     let texts = [
-        (too_many, "dpbp.64: no bp is left of the board's 64"),
+        (too_many, "dpbp.64: no bp is left that dpbp.64 may draw, of the board's 64"),
         (undefined, "dpbp.3: dprc.1 holds it, but it is not defined"),
         (foreign_icid, "dprc.2: icid 5 is taken, or none of this board's (23 to 38)"),
         (no_root, "dprc.2: it does not descend"),
         (wrong_root, "dprc.3: the root container has the number 1"),
-        (taken_portal, "dpmcp.1: the MC refuses: no resources"),
-        (lonely, "connection of dpci.0 and dpci.1: there is no such interface"),
+        (taken_portal, "dpmcp.1: mcp 0 is not free for dpmcp.1"),
+        (lonely, "connection of dpci.0 and dpci.1: there is no dpci.0"),
     ];
     for (layout, expected) in texts {
         let error = load(&layout).map(drop).unwrap_err();

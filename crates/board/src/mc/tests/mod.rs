@@ -12,5 +12,6 @@ mod invariants;
 mod layers;
 mod loader;
 mod portal;
+mod reasons;
 mod resources;
 mod scan;

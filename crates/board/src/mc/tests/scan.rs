@@ -27,7 +27,7 @@ fn a_container_lists_its_objects_by_index_and_by_name() {
     let root = mc.root;
     assert_eq!(mc.call(root, &dprc::GetObjectCount {}).unwrap().count, 2);
     let listed: Vec<_> =
-        (0..2).map(|index| mc.call(root, &dprc::GetObject { index }).unwrap()).collect();
+        (0..2).map(|index| mc.call(root, &dprc::GetObject { index }).unwrap().object).collect();
     assert_eq!(listed[0].kind, ObjectType::Dpbp);
     assert_eq!((listed[0].irqs, listed[0].regions), (1, 0));
     assert_eq!(listed[0].vendor, 0x1957);
@@ -39,7 +39,7 @@ fn a_container_lists_its_objects_by_index_and_by_name() {
     assert_eq!(refused, Err(Status::ConfigurationError));
 
     let by_name =
-        mc.call(root, &dprc::GetObjectDescription { id: dpbp.id, kind: dpbp.kind }).unwrap();
+        mc.call(root, &dprc::GetObjectDescription { id: dpbp.id, kind: dpbp.kind }).unwrap().object;
     assert_eq!((by_name.id, by_name.kind), (dpbp.id, ObjectType::Dpbp));
     let missing = mc.call(root, &dprc::GetObjectDescription { id: 9, kind: dpbp.kind });
     assert_eq!(missing, Err(Status::NoResource));
@@ -84,7 +84,7 @@ fn the_mc_has_a_container_of_its_own_that_the_root_may_look_into() {
     let mut mc = TestMc::new();
     let global = mc.open(ObjectId::new(ObjectType::Dprc, 0));
     assert_eq!(mc.call(global, &dprc::GetObjectCount {}).unwrap().count, 1);
-    let only = mc.call(global, &dprc::GetObject { index: 0 }).unwrap();
+    let only = mc.call(global, &dprc::GetObject { index: 0 }).unwrap().object;
     assert_eq!((only.kind, only.id, only.state & 2), (ObjectType::Dprc, 1, 0), "unplugged");
     let label = dprc::SetObjectLabel { id: 1, kind: ObjectType::Dprc, label: Label::new("x") };
     assert_eq!(mc.call(global, &label), Err(Status::NoPrivilege));

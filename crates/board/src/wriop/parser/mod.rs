@@ -72,6 +72,12 @@ pub(super) struct Parsed {
 }
 
 impl Parsed {
+    /// Where the ports of layer 4 lie in the frame: source, then destination.
+    pub fn ports(&self) -> Option<usize> {
+        const PORTS: u128 = flag::TCP | flag::UDP | flag::SCTP | flag::UDP_LITE | flag::DCCP;
+        self.result.has_any(PORTS).then_some(self.result.l4.into())
+    }
+
     /// The summary in the frame context of an LX2160A.
     ///
     /// Codes that DPDK knows are used where they say all that there is to say;

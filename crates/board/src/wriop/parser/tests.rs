@@ -145,7 +145,7 @@ fn labels_tags_and_sessions_are_found() {
     assert_eq!((result.pppoe, result.l3), (14, 22));
     let tags = [0x88, 0xa8, 0x10, 2, 0x99, 0x99, 0, 3, 8, 0];
     let tagged = [A.as_slice(), &B, &tags, &inner].concat();
-    assert!(!parse(&tagged, [0; 2]).result.has(flag::IPV4), "0x9999 is no tag");
+    assert!(!parse(&tagged, [0; 2]).result.has(flag::IPV4), "0x9999 is not a tag");
     let parsed = parse(&tagged, [0, 0x9999]);
     assert!(parsed.result.has(flag::VLAN | flag::VLAN_MANY | flag::VLAN_CFI | flag::IPV4));
     assert_eq!((parsed.result.vlan_first, parsed.result.vlan_last), (14, 18));

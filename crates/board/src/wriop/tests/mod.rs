@@ -2,7 +2,9 @@
 //! Frames between interfaces, with the plainest queues that there can be.
 
 mod conservation;
+mod demux;
+mod isolation;
 mod ports;
 mod receiving;
 mod sending;
-mod testing;
+pub(crate) mod testing;

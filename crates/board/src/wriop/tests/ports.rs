@@ -52,6 +52,37 @@ fn frames_come_from_the_wire() {
 }
 
 #[test]
+fn frames_are_seen_in_passing() {
+    let mut test = port();
+    let frame = ethernet(mac(2), mac(1), 100);
+    // With an annotation of 64 bytes behind the software's.
+    let mut fd = test.frame(free(0), &frame);
+    fd.ctrl |= 1 << 16;
+    test.write(free(0) + 64, &[0x5a; 64]);
+    test.send(1, &[fd]);
+    test.receive(7, &ethernet(mac(1), mac(9), 300));
+    let received = test.take(rx(1))[0];
+    let seen = std::mem::take(&mut *test.capture.0.lock());
+    let told: Vec<_> =
+        seen.iter().map(|s| (s.0.as_str(), s.1, s.2.len(), s.3, s.4.len())).collect();
+    let expected = [
+        ("dpni.1", false, 100, Some(fd), 64),
+        ("dpmac.7", false, 100, None, 0),
+        ("dpmac.7", true, 300, None, 0),
+        ("dpni.1", true, 300, Some(received), 64),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!((&seen[0].2, &seen[0].4), (&frame, &vec![0x5a; 64]));
+    // What is in the buffer, as the receiver's layout has it.
+    assert_eq!(seen[3].4, test.read(received.address, 64));
+    // Nobody looks at the others.
+    test.change(1, |_| ());
+    test.send(2, &[test.frame(free(0), &frame)]);
+    let seen = test.capture.0.lock();
+    assert!(seen.len() == 1 && seen[0].0 == "dpni.1", "{seen:?}");
+}
+
+#[test]
 fn what_is_no_frame_is_counted_and_dropped() {
     let mut test = port();
     test.receive(7, &[2; 13]);

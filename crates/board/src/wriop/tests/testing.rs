@@ -99,6 +99,27 @@ pub struct TestWriop {
     pub queues: PlainQueues,
     pub memory: Dma,
     pub pass: Pass,
+    pub capture: Arc<TestCapture>,
+}
+
+/// Looks at the frames of interface 1 and port 7.
+#[derive(Default)]
+pub struct TestCapture(pub Mutex<Vec<Captured>>);
+
+/// What it was told: the object, whether it received, the frame, the descriptor, bytes
+/// of the annotation.
+pub type Captured = (String, bool, Vec<u8>, Option<Fd>, Vec<u8>);
+
+impl Capture for TestCapture {
+    fn wants(&self, object: ObjectId) -> bool {
+        ["dpni.1", "dpmac.7"].contains(&&*object.to_string())
+    }
+
+    fn passes(&self, passing: &Passing<'_>) {
+        let Passing { object, received, frame, fd, annotation } = *passing;
+        let captured = (object.to_string(), received, frame.into(), fd.copied(), annotation.into());
+        self.0.lock().push(captured);
+    }
 }
 
 /// Bytes of a buffer of the pools.
@@ -155,12 +176,14 @@ impl TestWriop {
         let memory = Arc::new(TestMemory::new(RAM_END));
         let smmu = Arc::new(Smmu::new(memory, Arc::new(NoLines)));
         let wires = Arc::new(TestWires::default());
+        let capture = Arc::new(TestCapture::default());
         let mut test = Self {
             wires: wires.clone(),
-            wriop: Wriop::new(wires.clone()),
+            wriop: Wriop::new(wires.clone(), capture.clone()),
             queues: PlainQueues::default(),
             memory: Dma::new(smmu),
             pass: Pass::at(0x1234),
+            capture,
         };
         test.configure(1, interface(1, 2));
         test.configure(2, interface(2, 1));

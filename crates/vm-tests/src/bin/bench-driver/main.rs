@@ -27,7 +27,7 @@ struct Args {
     /// Measurements of each driver per boot
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     passes: u8,
-    /// Cycles of open, interrupt and close between two looks at the kernel's memory
+    /// Cycles of open, interrupt and close between two readings of the kernel's memory
     #[arg(long, default_value_t = 10_000)]
     cycles: u32,
     /// Run only one of the three boots

@@ -8,9 +8,9 @@ use board::{
     mc::Tracer,
 };
 use driver_bench::{Check, Report, Row, Unit};
-use fslmc::kit::{Driver, Kit};
+use fslmc::artifacts::{Artifacts, Driver};
 use serde::Serialize;
-use setup::{Cache, Need, Terminal};
+use setup::{Cache, PackageSet, Terminal};
 use std::{
     fs,
     os::unix::fs::FileExt,
@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use vm_tests::{TestVm, kit};
+use vm_tests::{TestVm, artifacts};
 
 /// Package and name of the guest's program.
 const PACKAGE: &str = "driver-bench";
@@ -94,28 +94,28 @@ pub struct Plan {
 impl Plan {
     /// Builds the guest's program and collects the modules.
     pub fn new(args: &Args) -> Result<Self> {
-        let kit = kit()?;
+        let artifacts = artifacts()?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let folder = setup::build_guest_programs(&root, &kit.parts, &[PACKAGE])?;
+        let folder = setup::build_guest_programs(&root, &artifacts.packages, &[PACKAGE])?;
         let shared = tempfile::tempdir().context("making a folder for the guest")?;
         copy(&folder.join(PROGRAM), &shared.path().join(PROGRAM))?;
         let old = match &args.against {
             Some(path) => read(path)?,
             None => {
-                let stock = kit.kernel.modules(&["vfio-fsl-mc"])?.pop();
+                let stock = artifacts.kernel.modules(&["vfio-fsl-mc"])?.pop();
                 stock.context("the kernel has no module vfio-fsl-mc")?.bytes
             }
         };
         let new = match &args.module {
             Some(path) => read(path)?,
             None => {
-                let kit = Kit::prepare(Driver::Rust, &*fslmc::progress())?;
-                kit.driver.context("the driver was not built")?.module.bytes
+                let artifacts = Artifacts::prepare(Driver::Rust, &*fslmc::progress())?;
+                artifacts.driver.context("the driver was not built")?.module.bytes
             }
         };
-        let parts =
-            Cache::from_env()?.ensure(&[Need::Board, Need::KernelBuild], &Terminal::new())?;
-        let least = setup::build_least_driver(&root, &parts, &Terminal::new())?.module.bytes;
+        let packages = Cache::from_env()?
+            .ensure(&[PackageSet::Board, PackageSet::KernelBuild], &Terminal::new())?;
+        let least = setup::build_least_driver(&root, &packages, &Terminal::new())?.module.bytes;
         for (seat, bytes) in [(Seat::Old, old), (Seat::New, new), (Seat::Least, least)] {
             let path = shared.path().join(seat.file());
             fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;

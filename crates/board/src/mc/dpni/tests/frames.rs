@@ -221,3 +221,41 @@ fn a_destroyed_interface_leaves_nothing_behind() {
     let refused = fabric.qbman().enqueue(two.rx, &Fd::default(), &mut pass);
     assert!(refused.is_err(), "its queues are nobody's");
 }
+
+/// A limit in frames: what exceeds it is counted by its colour, and dropped where
+/// that is asked for.
+#[test]
+fn a_class_may_be_policed() {
+    let mut mc = TestMc::new();
+    let one = Nic::new(&mut mc, dpni::Create::default());
+    let request = dpni::Create { options: options::HAS_POLICING, ..Default::default() };
+    let two = Nic::new(&mut mc, request);
+    mc.connect((one.id, 0), (two.id, 0)).expect("they fit");
+    let police = |mc: &mut TestMc, options| {
+        let policer = mc_abi::blocks::Policer {
+            mode: 2,
+            units: 1,
+            options,
+            committed_rate: 1,
+            committed_burst: 1,
+            excess_rate: 1,
+            excess_burst: 3,
+            ..Default::default()
+        };
+        mc.call(two.dpni, &dpni::SetRxTcPolicing { tc: 0, policer }).expect("a policer");
+    };
+    police(&mut mc, 2);
+    for _ in 0..5 {
+        send(&mut mc, &one, [2; 6], 100);
+    }
+    assert_eq!(take(&mut mc, two.rx).len(), 3);
+    assert_eq!(two.statistics(&mut mc, 5)[..3], [2, 2, 1], "red, yellow, green");
+    assert_eq!(two.statistics(&mut mc, 2)[1], 2);
+    // The same limit once more: nothing is filled up by that. Red frames pass now.
+    police(&mut mc, 0);
+    send(&mut mc, &one, [2; 6], 100);
+    assert_eq!(take(&mut mc, two.rx).len(), 1);
+    assert_eq!(two.statistics(&mut mc, 5)[0], 3);
+    mc.call(two.dpni, &dpni::ResetStatistics {}).expect("reset");
+    assert_eq!(two.statistics(&mut mc, 5), [0; 7]);
+}

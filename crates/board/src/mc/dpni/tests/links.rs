@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Links: interfaces, ports, and who is told of what.
+//! Links: interfaces, ports, and who is notified of what.
 
 use super::*;
 use crate::{dpl, fabric::Message as Msi};

@@ -11,7 +11,7 @@ mod tables;
 use crate::mc::testing::TestMc;
 use mc_abi::{
     MacAddr, ObjectId, Status, Token,
-    blocks::{CongestionNotification, Destination, OrderSettings, TailDrop},
+    blocks::{BufferLayout, CongestionNotification, Destination, OrderSettings, Policer, TailDrop},
     common::{Enable, IsEnabled, Reset},
     dpbp, dpcon, dpmac,
     dpni::{self, events, options, queue_options, queue_type},
@@ -295,13 +295,16 @@ fn layouts_change_by_option_and_only_while_disabled() {
     let set = dpni::SetBufferLayout {
         queue_type: queue_type::TX,
         options: dpni::layout_options::PRIVATE_DATA_SIZE | dpni::layout_options::TIMESTAMP,
-        timestamp: true,
-        private_data_size: 64,
-        head_room: 99,
-        ..Default::default()
+        layout: BufferLayout {
+            timestamp: true,
+            private_data_size: 64,
+            head_room: 99,
+            ..Default::default()
+        },
     };
     mc.call_version(dpni, &set, 1).unwrap();
-    let layout = mc.call(dpni, &dpni::GetBufferLayout { queue_type: queue_type::TX }).unwrap();
+    let layout =
+        mc.call(dpni, &dpni::GetBufferLayout { queue_type: queue_type::TX }).unwrap().layout;
     assert!(layout.timestamp && !layout.frame_status);
     assert_eq!((layout.private_data_size, layout.head_room), (64, 0));
     assert_eq!(mc.call(dpni, &dpni::GetTxDataOffset {}).unwrap().offset, 192);
@@ -400,7 +403,10 @@ fn tables_count_their_rules() {
 fn policers_and_order_records_need_their_options() {
     let mut mc = TestMc::new();
     let (_, bare) = plain(&mut mc);
-    let police = dpni::SetRxTcPolicing { mode: 2, committed_rate: 5, ..Default::default() };
+    let police = dpni::SetRxTcPolicing {
+        tc: 0,
+        policer: Policer { mode: 2, committed_rate: 5, ..Default::default() },
+    };
     let settings = OrderSettings { oprrws: 5, ..Default::default() };
     let order = dpni::SetOpr { options: 1, settings, ..Default::default() };
     assert_eq!(mc.call(bare, &police), Err(Status::NoResource));
@@ -409,7 +415,7 @@ fn policers_and_order_records_need_their_options() {
         dpni::Create { options: options::HAS_POLICING | options::HAS_OPR, ..Default::default() };
     let (_, dpni) = create(&mut mc, request);
     mc.call(dpni, &police).unwrap();
-    let policer = mc.call(dpni, &dpni::GetRxTcPolicing { tc: 0 }).unwrap();
+    let policer = mc.call(dpni, &dpni::GetRxTcPolicing { tc: 0 }).unwrap().policer;
     assert_eq!((policer.mode, policer.committed_rate), (2, 5));
     assert!(!mc.call(dpni, &dpni::GetOpr::default()).unwrap().enable);
     mc.call(dpni, &order).unwrap();

@@ -3,7 +3,7 @@
 
 use crate::kernel::{Found, KernelChoice, KernelChoiceError};
 use miette::Diagnostic;
-use setup::{BuiltDriver, Cache, DebianKernel, Kernel, Need, Parts, Progress};
+use setup::{BuiltDriver, Cache, DebianKernel, Kernel, PackageSet, Packages, Progress};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -48,10 +48,10 @@ impl Driver {
     }
 
     /// The sets of packages that a machine with this driver needs.
-    pub fn needs(self) -> &'static [Need] {
+    pub fn package_sets(self) -> &'static [PackageSet] {
         match self {
-            Self::Rust => &[Need::Board, Need::Cross, Need::KernelBuild],
-            Self::Stock | Self::None => &[Need::Board, Need::Cross],
+            Self::Rust => &[PackageSet::Board, PackageSet::Cross, PackageSet::KernelBuild],
+            Self::Stock | Self::None => &[PackageSet::Board, PackageSet::Cross],
         }
     }
 }
@@ -63,9 +63,9 @@ fn driver_module() -> Option<PathBuf> {
     std::env::var_os(MODULE).map(PathBuf::from)
 }
 
-/// Why a machine has not all that it needs.
+/// Why an artifact cannot be had.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum KitError {
+pub enum ArtifactsError {
     /// The set-up failed.
     #[error(transparent)]
     Setup(#[from] setup::Error),
@@ -95,7 +95,7 @@ pub enum KitError {
     ))]
     NoModule(String),
     /// A machine is to have a driver that was not built.
-    #[error("the driver in Rust was not built: the kit was prepared for another driver")]
+    #[error("the driver in Rust was not built: the artifacts were prepared for another driver")]
     NotBuilt,
     /// A file that must be there cannot be read.
     #[error("reading {path}: {cause}")]
@@ -108,87 +108,90 @@ pub enum KitError {
     },
 }
 
-/// All that a machine needs besides its options.
+/// The files that a machine is started with.
 #[derive(Debug)]
-pub struct Kit {
+pub struct Artifacts {
     /// The unpacked packages.
-    pub parts: Parts,
+    pub packages: Packages,
     /// The kernel.
     pub kernel: Kernel,
     /// The program that is the guest's first process and all its tools.
     pub program: PathBuf,
     /// The guest's shell and applets.
     pub busybox: PathBuf,
-    /// The driver in Rust, if the kit was prepared for it.
+    /// The driver in Rust, if these were prepared for it.
     pub driver: Option<BuiltDriver>,
     /// Keeps a fetched kernel from being removed.
     _kernel: Option<DebianKernel>,
 }
 
-impl Kit {
-    /// As [`Kit::with_kernel`], with the kernel that `FSLMC_KERNEL` names, else the
+impl Artifacts {
+    /// As [`Artifacts::with_kernel`], with the kernel that `FSLMC_KERNEL` names, else the
     /// board's.
     ///
     /// # Errors
-    /// [`KitError`].
-    pub fn prepare(driver: Driver, progress: &dyn Progress) -> Result<Self, KitError> {
+    /// [`ArtifactsError`].
+    pub fn prepare(driver: Driver, progress: &dyn Progress) -> Result<Self, ArtifactsError> {
         Self::with_kernel(&KernelChoice::from_env()?, driver, progress)
     }
 
-    /// Finds all parts; fetches and builds what is missing. The driver in Rust is
+    /// Finds all artifacts; fetches and builds what is missing. The driver in Rust is
     /// built only for [`Driver::Rust`]; the stock one is there in any case.
     ///
     /// `FSLMC_DRIVER_MODULE` names a driver in Rust that was built by hand; for another
     /// kernel than the board's there must be one.
     ///
     /// # Errors
-    /// [`KitError`].
+    /// [`ArtifactsError`].
     pub fn with_kernel(
         kernel: &KernelChoice,
         driver: Driver,
         progress: &dyn Progress,
-    ) -> Result<Self, KitError> {
+    ) -> Result<Self, ArtifactsError> {
         let cache = Cache::from_env()?;
         let module = driver_module();
         // What is built already, or cannot be built, needs nothing to build it.
         let builds = module.is_none() && *kernel == KernelChoice::Board;
-        let needs = if builds { driver.needs() } else { Driver::Stock.needs() };
-        let parts = cache.ensure(needs, progress)?;
-        let program = guest_program(&parts, cache.folder())?;
-        let Found { kernel, kept } = kernel.find(&cache, &parts, progress)?;
+        let sets = if builds { driver.package_sets() } else { Driver::Stock.package_sets() };
+        let packages = cache.ensure(sets, progress)?;
+        let program = guest_program(&packages, cache.folder())?;
+        let Found { kernel, kept } = kernel.find(&cache, &packages, progress)?;
         let driver = match (driver, module) {
             (Driver::Stock | Driver::None, _) => None,
             (Driver::Rust, Some(file)) => Some(BuiltDriver::of_file(&file, &kernel)?),
             (Driver::Rust, None) if !builds => {
-                return Err(KitError::NoModule(kernel.release().to_owned()));
+                return Err(ArtifactsError::NoModule(kernel.release().to_owned()));
             }
-            (Driver::Rust, None) => Some(rust_driver(&parts, progress)?),
+            (Driver::Rust, None) => Some(rust_driver(&packages, progress)?),
         };
-        let busybox = parts.busybox()?;
-        Ok(Self { kernel, busybox, program, driver, parts, _kernel: kept })
+        let busybox = packages.busybox()?;
+        Ok(Self { kernel, busybox, program, driver, packages, _kernel: kept })
     }
 
-    /// The bytes of a file of the kit.
+    /// The bytes of an artifact.
     ///
     /// # Errors
-    /// [`KitError::Read`].
-    pub fn read(path: &Path) -> Result<Vec<u8>, KitError> {
-        fs::read(path).map_err(|cause| KitError::Read { path: path.into(), cause })
+    /// [`ArtifactsError::Read`].
+    pub fn read(path: &Path) -> Result<Vec<u8>, ArtifactsError> {
+        fs::read(path).map_err(|cause| ArtifactsError::Read { path: path.into(), cause })
     }
 }
 
 /// Only the emulator and its tools: enough to look at layouts.
 ///
 /// # Errors
-/// [`KitError::Setup`].
-pub fn board_parts(progress: &dyn Progress) -> Result<Parts, KitError> {
-    Ok(Cache::from_env()?.ensure(&[Need::Board], progress)?)
+/// [`ArtifactsError::Setup`].
+pub fn board_packages(progress: &dyn Progress) -> Result<Packages, ArtifactsError> {
+    Ok(Cache::from_env()?.ensure(&[PackageSet::Board], progress)?)
 }
 
-fn rust_driver(parts: &Parts, progress: &dyn Progress) -> Result<BuiltDriver, KitError> {
-    setup::build_driver(&checkout(), parts, progress).map_err(|error| match error {
-        setup::Error::NoDriverSource(path) => KitError::NoDriverSource(path),
-        other => KitError::Driver(other),
+fn rust_driver(
+    packages: &Packages,
+    progress: &dyn Progress,
+) -> Result<BuiltDriver, ArtifactsError> {
+    setup::build_driver(&checkout(), packages, progress).map_err(|error| match error {
+        setup::Error::NoDriverSource(path) => ArtifactsError::NoDriverSource(path),
+        other => ArtifactsError::Driver(other),
     })
 }
 
@@ -198,26 +201,30 @@ fn checkout() -> PathBuf {
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")), PathBuf::from)
 }
 
-fn source() -> Result<PathBuf, KitError> {
+fn source() -> Result<PathBuf, ArtifactsError> {
     let root = checkout();
-    if root.join(GUEST_SOURCES[0]).is_dir() { Ok(root) } else { Err(KitError::NoSource(root)) }
+    if root.join(GUEST_SOURCES[0]).is_dir() {
+        Ok(root)
+    } else {
+        Err(ArtifactsError::NoSource(root))
+    }
 }
 
 /// The guest's program, built where a source is newer than it.
-fn guest_program(parts: &Parts, cache: &Path) -> Result<PathBuf, KitError> {
+fn guest_program(packages: &Packages, cache: &Path) -> Result<PathBuf, ArtifactsError> {
     let root = source()?;
     let stamp = cache.join("guest").join("program");
     if let Ok(known) = fs::read_to_string(&stamp)
         && let Some((built_from, path)) = known.split_once('\n')
-        && built_from == identity(parts, &root)
+        && built_from == identity(packages, &root)
         && let Some(built) = modified(Path::new(path))
         && newest(&root) <= Some(built)
     {
         return Ok(path.into());
     }
-    let folder = setup::build_guest_programs(&root, parts, &[GUEST_PACKAGE])?;
+    let folder = setup::build_guest_programs(&root, packages, &[GUEST_PACKAGE])?;
     let program = folder.join(GUEST_PACKAGE);
-    let text = format!("{}\n{}", identity(parts, &root), program.display());
+    let text = format!("{}\n{}", identity(packages, &root), program.display());
     // Without the stamp, the next start asks cargo again: slower, not wrong.
     if let Err(error) = fs::write(&stamp, text) {
         tracing::debug!(%error, "stamp of the guest's program not written");
@@ -226,9 +233,10 @@ fn guest_program(parts: &Parts, cache: &Path) -> Result<PathBuf, KitError> {
 }
 
 /// What a built program belongs to: sources and compiler.
-fn identity(parts: &Parts, root: &Path) -> String {
+fn identity(packages: &Packages, root: &Path) -> String {
     let root = root.canonicalize().unwrap_or_else(|_| root.into());
-    let tree = parts.tree(Need::Cross).map(|t| t.display().to_string()).unwrap_or_default();
+    let tree =
+        packages.tree(PackageSet::Cross).map(|t| t.display().to_string()).unwrap_or_default();
     format!("{} {tree}", root.display())
 }
 

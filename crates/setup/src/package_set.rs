@@ -3,7 +3,7 @@
 
 /// A set of packages that is fetched and unpacked as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Need {
+pub enum PackageSet {
     /// To boot the board: QEMU, dtc, the arm64 kernel with its modules, and a
     /// static arm64 busybox.
     Board,
@@ -39,7 +39,7 @@ pub(crate) struct Set {
     /// What is done with the unpacked packages.
     pub finish: Finish,
     /// Bytes that this takes on the disk while it works, beside the packages.
-    pub room: u64,
+    pub scratch: u64,
 }
 
 impl Set {
@@ -102,27 +102,27 @@ pub(crate) const fn absent(name: &'static str) -> Absent {
     Absent { name, kind: AbsentKind::Everywhere }
 }
 
-impl Need {
+impl PackageSet {
     /// All sets.
     pub const ALL: [Self; 4] = [Self::Board, Self::Cross, Self::KernelBuild, Self::Images];
 
     /// The set's name, in file names and messages.
     pub fn name(self) -> &'static str {
-        self.set().name
+        self.definition().name
     }
 
-    pub(crate) fn set(self) -> &'static Set {
+    pub(crate) fn definition(self) -> &'static Set {
         match self {
-            Need::Board => &BOARD,
-            Need::Cross => &CROSS,
-            Need::KernelBuild => &KERNEL_BUILD,
-            Need::Images => &IMAGES,
+            PackageSet::Board => &BOARD,
+            PackageSet::Cross => &CROSS,
+            PackageSet::KernelBuild => &KERNEL_BUILD,
+            PackageSet::Images => &IMAGES,
         }
     }
 }
 
 /// QEMU 11.1 is the first release with `vfio-user-pci` that works with several
-/// sockets. The kernel's meta package depends on the current kernel's parts:
+/// sockets. The kernel's meta package depends on the current kernel's packages:
 /// linux-base (System.map, config), linux-binary (vmlinuz) and linux-modules.
 static BOARD: Set = Set {
     name: "board",
@@ -143,7 +143,7 @@ static BOARD: Set = Set {
     programs: &["qemu-system-aarch64", "dtc"],
     files: &["usr/bin/busybox", "usr/lib/modules/*/modules.order"],
     finish: Finish::Kernel,
-    room: 0,
+    scratch: 0,
 };
 
 /// rustc comes without gcc: the host's own linker links what runs on the host
@@ -182,7 +182,7 @@ static CROSS: Set = Set {
         "usr/lib/rustlib/aarch64-unknown-linux-gnu/lib/libstd-*.rlib",
     ],
     finish: Finish::AsItIs,
-    room: 0,
+    scratch: 0,
 };
 
 /// The configuration of the kernel records what the tools can do and which
@@ -284,7 +284,7 @@ static KERNEL_BUILD: Set = Set {
         "usr/bin/aarch64-linux-gnu-strip",
     ],
     finish: Finish::BuildTree(1),
-    room: 1 << 30,
+    scratch: 1 << 30,
 };
 
 /// kmod opens the libraries that unpack modules at run time: no package depends on
@@ -297,5 +297,5 @@ static IMAGES: Set = Set {
     programs: &["mkfs.erofs", "kmod"],
     files: &["usr/sbin/depmod"],
     finish: Finish::AsItIs,
-    room: 0,
+    scratch: 0,
 };

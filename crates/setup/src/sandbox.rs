@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! A room: processes for which a tree is the whole machine.
+//! A sandbox: processes that see a tree as `/`.
 //!
 //! kbuild starts its tools by absolute paths (`/bin/sh`, `/usr/bin/perl`), and a
-//! C compiler finds its parts by its own: neither can be led into a tree word by
-//! word as single programs are ([`Parts::command`]). bubblewrap puts them where
-//! `/` is the tree. It needs no root where the kernel gives user namespaces to
+//! C compiler finds its own programs the same way: neither can be pointed into a tree
+//! by its command line as single programs are ([`Packages::command`]). bubblewrap runs
+//! them with the tree as `/`. It needs no root where the kernel gives user namespaces to
 //! everybody, and no user namespace where it is started by root. Mounts and
-//! processes of a room end with it, and the room ends with the process that
+//! processes of a sandbox end with it, and the sandbox ends with the process that
 //! opened it.
 
 use std::collections::VecDeque;
@@ -18,9 +18,9 @@ use std::thread;
 
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::parts::Parts;
+use crate::packages::Packages;
 
-/// Folders that a tree must have to be a room: others are mounted there.
+/// Folders that a tree must have to be a sandbox: others are mounted there.
 pub(crate) const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "tmp", "build", "source"];
 
 /// The devices that builds use.
@@ -30,19 +30,19 @@ const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 /// finds in one module.
 const MOST_LINES: usize = 4000;
 
-/// A tree as the machine of other processes.
+/// A tree as `/` of other processes.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct Sandbox {
     /// What starts bubblewrap.
-    opener: Vec<OsString>,
+    launcher: Vec<OsString>,
     root: PathBuf,
     writable: bool,
-    /// What is seen at which path of the room, and whether it may be written.
+    /// What is seen at which path of the sandbox, and whether it may be written.
     mounts: Vec<(PathBuf, &'static str, bool)>,
     variables: Vec<(&'static str, OsString)>,
 }
 
-/// How a command in a room ended.
+/// How a command in a sandbox ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// Its status.
@@ -52,30 +52,30 @@ pub(crate) struct Ended {
     pub output: String,
 }
 
-impl Room {
-    /// Opens the tree `root`, which is one of `parts`. Nothing of it can be
+impl Sandbox {
+    /// Opens the tree `root`, which is one of `packages`. Nothing of it can be
     /// written.
     ///
     /// # Errors
-    /// [`Error::NoRoom`] if this machine lets nobody have one, that is, if neither
+    /// [`Error::NoSandbox`] if this machine gives none, that is, if neither
     /// the tree's bubblewrap nor the machine's own can do its work.
-    pub fn open(parts: &Parts, root: &Path) -> Result<Self> {
+    pub fn open(packages: &Packages, root: &Path) -> Result<Self> {
         for point in MOUNT_POINTS {
             if !root.join(point).is_dir() {
                 return Err(Error::NotInTree { what: point.into(), tree: root.to_owned() });
             }
         }
         let mut refusal = String::new();
-        for opener in [parts.command_line("bwrap")?, vec!["bwrap".into()]] {
-            let room = Self {
-                opener,
+        for launcher in [packages.command_line("bwrap")?, vec!["bwrap".into()]] {
+            let sandbox = Self {
+                launcher,
                 root: root.to_owned(),
                 writable: false,
                 mounts: Vec::new(),
                 variables: Vec::new(),
             };
-            match room.command(&["true"]).output() {
-                Ok(output) if output.status.success() => return Ok(room),
+            match sandbox.command(&["true"]).output() {
+                Ok(output) if output.status.success() => return Ok(sandbox),
                 // What the tree's own says counts; the other may not be there.
                 Ok(output) if refusal.is_empty() => {
                     refusal = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -84,7 +84,7 @@ impl Room {
                 _ => {}
             }
         }
-        Err(Error::NoRoom { refusal })
+        Err(Error::NoSandbox { refusal })
     }
 
     /// Lets the tree itself be written.
@@ -109,14 +109,14 @@ impl Room {
     /// Runs a command to its end. `each_line` hears each line of its output.
     ///
     /// # Errors
-    /// Only if the room does not open; how the command ended is in the result.
+    /// Only if the sandbox does not start; how the command ended is in the result.
     pub fn run<W: AsRef<OsStr>>(
         &self,
         words: &[W],
         mut each_line: impl FnMut(&str),
     ) -> Result<Ended> {
         let mut command = self.command(words);
-        let failed = || Error::file("cannot start", Path::new(&self.opener[0]));
+        let failed = || Error::file("cannot start", Path::new(&self.launcher[0]));
         let (reader, writer) = std::io::pipe().map_err(|error| failed()(error))?;
         let copy = writer.try_clone().map_err(|error| failed()(error))?;
         let mut child = command.stdout(writer).stderr(copy).spawn().map_err(|e| failed()(e))?;
@@ -139,8 +139,8 @@ impl Room {
     }
 
     fn command<W: AsRef<OsStr>>(&self, words: &[W]) -> Command {
-        let mut command = Command::new(&self.opener[0]);
-        command.args(&self.opener[1..]).args(["--die-with-parent", "--unshare-pid"]);
+        let mut command = Command::new(&self.launcher[0]);
+        command.args(&self.launcher[1..]).args(["--die-with-parent", "--unshare-pid"]);
         let bind = |command: &mut Command, from: &Path, to: &str, writable: bool| {
             command.arg(if writable { "--bind" } else { "--ro-bind" }).arg(from).arg(to);
         };
@@ -167,10 +167,10 @@ impl Room {
     }
 }
 
-/// Makes a tree one that can be a room: the folders that mounts need, and the
+/// Makes a tree one that can be a sandbox: the folders that mounts need, and the
 /// names that Debian's packages get when they are installed, not when they are
 /// unpacked.
-pub(crate) fn furnish(root: &Path) -> Result<()> {
+pub(crate) fn prepare(root: &Path) -> Result<()> {
     const NAMES: [(&str, &str); 2] = [("usr/bin/sh", "dash"), ("usr/bin/awk", "mawk")];
     for point in MOUNT_POINTS {
         disk::make_folder(&root.join(point))?;
@@ -218,12 +218,12 @@ mod tests {
     }
 
     #[test]
-    fn a_furnished_tree_has_what_packages_link_when_they_are_installed() {
+    fn a_prepared_tree_has_what_packages_link_when_they_are_installed() {
         let root = tempfile::tempdir().unwrap();
         disk::make_folder(&root.path().join("usr/bin")).unwrap();
         std::os::unix::fs::symlink("bash", root.path().join("usr/bin/sh")).unwrap();
-        furnish(root.path()).unwrap();
-        furnish(root.path()).unwrap();
+        prepare(root.path()).unwrap();
+        prepare(root.path()).unwrap();
         let link = |name: &str| std::fs::read_link(root.path().join(name)).unwrap();
         assert_eq!(link("usr/bin/sh"), Path::new("bash"), "what is there stays");
         assert_eq!(link("usr/bin/awk"), Path::new("mawk"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The open sets: programs that can be started, files that can be used.
+//! The open package sets: programs that can be started, files that can be used.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::host::host;
 use crate::kernel::Kernel;
 use crate::lock::Lock;
-use crate::need::{Need, Set};
+use crate::package_set::{PackageSet, Set};
 
-/// Sets that are there. As long as it lives, no other process removes them.
+/// Unpacked package sets. As long as it lives, no other process removes them.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Packages {
     cache: PathBuf,
     trees: Vec<OpenTree>,
 }
@@ -28,12 +28,12 @@ pub(crate) struct OpenTree {
     pub _lock: Option<Lock>,
 }
 
-impl Parts {
+impl Packages {
     pub(crate) fn new(cache: PathBuf, trees: Vec<OpenTree>) -> Self {
         Self { cache, trees }
     }
 
-    /// The cache folder that the parts are in.
+    /// The cache folder that the packages are in.
     pub(crate) fn cache(&self) -> &Path {
         &self.cache
     }
@@ -42,9 +42,9 @@ impl Parts {
     ///
     /// # Errors
     /// [`Error::NotOpened`] if the set was not asked for.
-    pub fn tree(&self, need: Need) -> Result<&Path> {
-        let tree = self.trees.iter().find(|tree| std::ptr::eq(tree.set, need.set()));
-        tree.map(|tree| tree.root.as_path()).ok_or(Error::NotOpened(need.name()))
+    pub fn tree(&self, set: PackageSet) -> Result<&Path> {
+        let tree = self.trees.iter().find(|tree| std::ptr::eq(tree.set, set.definition()));
+        tree.map(|tree| tree.root.as_path()).ok_or(Error::NotOpened(set.name()))
     }
 
     /// A command that runs one of the sets' programs with the set's own
@@ -99,18 +99,18 @@ impl Parts {
     /// The arm64 kernel of the board.
     ///
     /// # Errors
-    /// [`Error::NotOpened`] without [`Need::Board`], [`Error::NotInTree`] if its
+    /// [`Error::NotOpened`] without [`PackageSet::Board`], [`Error::NotInTree`] if its
     /// files are not where Debian has them.
     pub fn kernel(&self) -> Result<Kernel> {
-        Kernel::in_tree(self.tree(Need::Board)?)
+        Kernel::in_tree(self.tree(PackageSet::Board)?)
     }
 
     /// A static busybox for the guest (arm64).
     ///
     /// # Errors
-    /// [`Error::NotOpened`] without [`Need::Board`].
+    /// [`Error::NotOpened`] without [`PackageSet::Board`].
     pub fn busybox(&self) -> Result<PathBuf> {
-        let root = self.tree(Need::Board)?;
+        let root = self.tree(PackageSet::Board)?;
         disk::find(root, "usr/bin/busybox")
             .ok_or_else(|| Error::NotInTree { what: "busybox".to_owned(), tree: root.to_owned() })
     }

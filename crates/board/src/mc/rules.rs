@@ -3,25 +3,32 @@
 //! guest memory. They are read when the command is executed; afterwards software
 //! may reuse the memory.
 
-use super::Limits;
-use crate::{
-    mc::{State, memory::read},
-    wriop::{KeyProfile, MAX_KEY_SIZE, Rule},
-};
-use mc_abi::{ObjectId, Status, dpni::options};
+use super::{State, memory::read};
+use crate::mc::refusal::{Because, Refusal};
+use crate::wriop::{KeyError, KeyProfile, MAX_KEY_SIZE, Rule};
+use mc_abi::{ObjectId, Status};
 
 /// A key and its mask, where a command says that they are.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct KeyAt {
+pub(crate) struct KeyAt {
     pub size: u8,
     pub key: u64,
     /// 0: none.
     pub mask: u64,
 }
 
+/// Which keys a table takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyLimits {
+    /// Bytes of the longest.
+    pub size: u8,
+    /// Whether they have masks.
+    pub masks: bool,
+}
+
 /// A key and its mask. Bytes past the size are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct KeyAndMask {
+pub(crate) struct KeyAndMask {
     size: u8,
     key: [u8; MAX_KEY_SIZE],
     mask: Option<[u8; MAX_KEY_SIZE]>,
@@ -32,17 +39,19 @@ pub(super) struct KeyAndMask {
 /// # Errors
 /// [`Status::DmaError`], or [`Status::ConfigurationError`] where the layout
 /// means nothing.
-pub(super) fn read_profile(
+pub(crate) fn read_profile(
     state: &State,
     owner: ObjectId,
     iova: u64,
-) -> Result<KeyProfile, Status> {
+) -> Result<KeyProfile, Refusal> {
     let mut bytes = [0; KeyProfile::MAX_SIZE];
-    let (header, _) = bytes.split_first_chunk_mut::<8>().ok_or(Status::ConfigurationError)?;
+    let (header, _) = bytes.split_first_chunk_mut::<8>().ok_or_else(|| {
+        Status::ConfigurationError.because("the layout of a key has a header of 8 bytes")
+    })?;
     read(state, owner, iova, header)?;
-    let meaningless = |error| {
-        tracing::warn!(%owner, %error, "a command's key means nothing");
-        Status::ConfigurationError
+    let meaningless = |error: KeyError| {
+        tracing::warn!(%owner, %error, "a command's key is malformed");
+        Status::ConfigurationError.because(error.to_string())
     };
     let size = KeyProfile::size(*header).map_err(meaningless)?;
     let rest = bytes.get_mut(8..size).unwrap_or_default();
@@ -57,21 +66,24 @@ pub(super) fn read_profile(
 /// # Errors
 /// [`Status::ConfigurationError`] for a size or address that no key has,
 /// [`Status::DmaError`] where memory cannot be read.
-pub(super) fn read_key(
+pub(crate) fn read_key(
     state: &State,
     owner: ObjectId,
-    limits: &Limits,
+    limits: KeyLimits,
     at: KeyAt,
-) -> Result<KeyAndMask, Status> {
-    if at.size == 0 || at.size > limits.key_size || at.key == 0 {
-        return Err(Status::ConfigurationError);
+) -> Result<KeyAndMask, Refusal> {
+    if at.size == 0 || at.size > limits.size || at.key == 0 {
+        return Err(Status::ConfigurationError
+            .because(format!("a key has 1 to {} bytes and an address", limits.size)));
     }
     let bytes = |iova| {
         let mut bytes = [0; MAX_KEY_SIZE];
-        let part = bytes.get_mut(..at.size.into()).ok_or(Status::ConfigurationError)?;
+        let part = bytes.get_mut(..at.size.into()).ok_or_else(|| {
+            Status::ConfigurationError.because(format!("a key has at most {MAX_KEY_SIZE} bytes"))
+        })?;
         read(state, owner, iova, part).map(|()| bytes)
     };
-    let masked = limits.has(options::HAS_KEY_MASKING) && at.mask != 0;
+    let masked = limits.masks && at.mask != 0;
     let mask = if masked { Some(bytes(at.mask)?) } else { None };
     Ok(KeyAndMask { size: at.size, key: bytes(at.key)?, mask })
 }
@@ -91,20 +103,20 @@ impl KeyAndMask {
 ///
 /// # Errors
 /// [`Status::NoResource`] where the table is full.
-pub(super) fn put<A>(
+pub(crate) fn put<A>(
     rules: &mut Vec<Rule<A>>,
     key: KeyAndMask,
     index: u16,
     action: A,
     update: bool,
     most: usize,
-) -> Result<(), Status> {
+) -> Result<(), Refusal> {
     if update && let Some(there) = rules.iter_mut().find(|rule| key.is_of(rule)) {
         there.action = action;
         return Ok(());
     }
     if rules.len() >= most {
-        return Err(Status::NoResource);
+        return Err(Status::NoResource.because(format!("the table has room for {most}")));
     }
     rules.push(key.rule(index, action));
     Ok(())
@@ -114,8 +126,9 @@ pub(super) fn put<A>(
 ///
 /// # Errors
 /// [`Status::NoResource`] where there is none.
-pub(super) fn take<A>(rules: &mut Vec<Rule<A>>, key: &KeyAndMask) -> Result<(), Status> {
-    let at = rules.iter().position(|rule| key.is_of(rule)).ok_or(Status::NoResource)?;
+pub(crate) fn take<A>(rules: &mut Vec<Rule<A>>, key: &KeyAndMask) -> Result<(), Refusal> {
+    let at = rules.iter().position(|rule| key.is_of(rule));
+    let at = at.ok_or_else(|| Status::NoResource.because("there is no such rule"))?;
     rules.remove(at);
     Ok(())
 }
