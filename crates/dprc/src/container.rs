@@ -159,6 +159,21 @@ impl Iommu {
     ) -> std::result::Result<Mapped, Box<MapError>> {
         Mapped::map(Arc::clone(&self.file), buffer, iova, access)
     }
+
+    /// Lets the devices of the container reach all memory of a guest, at its guest
+    /// physical addresses, until the result is dropped. The kernel pins it: it counts as
+    /// locked memory of the process.
+    ///
+    /// # Errors
+    /// When a region has no address in this process, or the kernel refuses. What was
+    /// mapped by then is unmapped.
+    #[cfg(feature = "vm-memory")]
+    pub fn map_memory<M>(&self, memory: &M, access: Access) -> Result<crate::MappedMemory<M>>
+    where
+        M: vm_memory::GuestMemoryBackend + Clone,
+    {
+        crate::MappedMemory::map(Arc::clone(&self.file), memory, access)
+    }
 }
 
 /// The container's file, for calls that this crate does not wrap.

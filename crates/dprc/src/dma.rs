@@ -28,7 +28,7 @@ pub enum Access {
 }
 
 impl Access {
-    const fn flags(self) -> u32 {
+    pub(crate) const fn flags(self) -> u32 {
         match self {
             Self::Read => abi::VFIO_DMA_MAP_FLAG_READ,
             Self::Write => abi::VFIO_DMA_MAP_FLAG_WRITE,
@@ -183,20 +183,21 @@ fn share(container: &OwnedFd, buffer: &DmaBuffer, iova: u64, access: Access) -> 
     unsafe {
         ioctl::map_dma(container.as_fd(), access.flags(), buffer.memory.address(), iova, size)
     }
-    .map_err(refused(
-        "VFIO_IOMMU_MAP_DMA",
-        format!("IOVA {iova:#x}, {size:#x} bytes"),
-        |errno| match errno {
-            Errno::EXIST => "Something is mapped there already",
-            Errno::NOMEM => "Raise the limit of locked memory (ulimit -l)",
-            Errno::INVAL => "The address is outside of what the IOMMU translates",
-            _ => "",
-        },
-    ))
+    .map_err(not_mapped(iova, size))
+}
+
+/// Why a mapping was refused.
+pub(crate) fn not_mapped(iova: u64, size: u64) -> impl FnOnce(Errno) -> Error {
+    refused("VFIO_IOMMU_MAP_DMA", format!("IOVA {iova:#x}, {size:#x} bytes"), |errno| match errno {
+        Errno::EXIST => "Something is mapped there already",
+        Errno::NOMEM => "Raise the limit of locked memory (ulimit -l)",
+        Errno::INVAL => "The address is outside of what the IOMMU translates",
+        _ => "",
+    })
 }
 
 /// 0 is a multiple, too.
-fn check_pages(what: &'static str, value: u64) -> Result<()> {
+pub(crate) fn check_pages(what: &'static str, value: u64) -> Result<()> {
     if value % rustix::param::page_size() as u64 == 0 {
         Ok(())
     } else {

@@ -78,6 +78,15 @@ pub enum Error {
         /// Size of a page in bytes.
         page: u64,
     },
+    /// Memory of a guest that this process cannot reach.
+    #[error(
+        "the guest's memory at {address:#x} has no address in this process: give memory that is \
+         mapped"
+    )]
+    NoHostAddress {
+        /// Guest physical address.
+        address: u64,
+    },
     /// A command to the Management Complex failed.
     #[error(transparent)]
     Portal(#[from] PortalError),

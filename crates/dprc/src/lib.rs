@@ -8,6 +8,8 @@ mod device;
 mod dma;
 mod error;
 mod group;
+#[cfg(feature = "vm-memory")]
+mod guest_memory;
 mod interrupt;
 mod ioctl;
 pub mod manage;
@@ -22,6 +24,8 @@ pub use dma::{Access, DmaBuffer, MapError, Mapped};
 pub use error::{Error, PortalError, Result};
 pub use fsl_mc_linux::Word;
 pub use group::{AttachedGroup, Group, GroupStatus, group_number};
+#[cfg(feature = "vm-memory")]
+pub use guest_memory::MappedMemory;
 pub use interrupt::{EventFd, Interrupt, IrqAction, IrqData};
 pub use management::Management;
 pub use memory::MappedRegion;

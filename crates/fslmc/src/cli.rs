@@ -259,8 +259,8 @@ pub struct MachineArgs {
     ///   dpmac.M                 another port of the board: a cable
     ///   pcap:in=FILE,out=FILE   files of frames (pcap or pcapng), one or both; out may be
     ///                           a named pipe that Wireshark reads
-    ///   unix:PATH[,listen]      another board, or any VM with QEMU's -netdev stream; the
-    ///   tcp:HOST:PORT[,listen]  side that listens starts first
+    ///   unix:PATH               another board, or any VM with QEMU's -netdev stream; one
+    ///   tcp:HOST:PORT           side has ",listen" behind it, and starts first
     ///   tap:NAME                a network interface of this machine
     ///   user                    a network with address translation, as QEMU's: gateway
     ///                           and DHCP at 10.0.2.2; no rights needed

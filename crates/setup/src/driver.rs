@@ -121,7 +121,7 @@ struct Built {
 /// # Errors
 /// [`Error::NotOpened`] without [`PackageSet::Board`] and [`PackageSet::KernelBuild`],
 /// [`Error::NoDriverSource`] if it is no checkout, [`Error::DriverBuild`] with what
-/// the compilers say, [`Error::NoRoom`], and [`Error::DoesNotFit`] for a module that
+/// the compilers say, [`Error::NoSandbox`], and [`Error::DoesNotFit`] for a module that
 /// the kernel would refuse.
 pub fn build_driver(
     checkout: &Path,

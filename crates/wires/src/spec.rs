@@ -302,19 +302,19 @@ mod tests {
         let mistakes = [
             ("dpmac.3", "dpmac.N=KIND"),
             ("dpni.3=loop", "dpmac.N"),
-            ("dpmac.0=loop", "from 1 on"),
+            ("dpmac.0=loop", "N from 1"),
             ("dpmac.3=lop", "tcp:HOST:PORT"),
-            ("dpmac.3=loop:x", "no kind"),
+            ("dpmac.3=loop:x", "not a kind"),
             ("dpmac.3=dpmac.3", "use loop"),
             ("dpmac.3=pcap:", "out=FILE"),
             ("dpmac.3=pcap:a.pcap", "in=, out="),
-            ("dpmac.3=loop,listen", "no setting"),
+            ("dpmac.3=loop,listen", "not a setting"),
             ("dpmac.3=unix:w,lisen", "listen"),
             ("dpmac.3=unix:", "unix:/tmp/wire"),
             ("dpmac.3=tcp:host", "localhost:4000"),
             ("dpmac.3=tap:sixteen-letters-", "15"),
             ("dpmac.3=loop,drop=1", "0.1%"),
-            ("dpmac.3=loop,,", "no setting"),
+            ("dpmac.3=loop,,", "not a setting"),
         ];
         for (text, hint) in mistakes {
             let error = parse(text).unwrap_err().to_string();

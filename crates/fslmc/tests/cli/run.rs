@@ -87,8 +87,9 @@ fn a_shell_on_a_terminal() -> Result<()> {
     wait_for("sum 42")?;
     wait_for("/dev/pts/")?;
     // A key, not a signal: it ends the command, not the machine.
-    host.write_all(b"sleep 1000\r")?;
-    std::thread::sleep(Duration::from_millis(500));
+    // The shell that says so is what the key meets, until it is the sleep.
+    host.write_all(b"sh -c 'echo runs $((40 + 2)); exec sleep 1000'\r")?;
+    wait_for("runs 42")?;
     host.write_all(b"\x03")?;
     host.write_all(b"echo still $((1 + 1)) here\r")?;
     wait_for("still 2 here")?;

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod assignment;
+mod emulation;
+mod events;
+mod fdt;
+mod host;
+mod interrupts;
+mod policy;
+mod portal;
+mod vfio;
+mod windows;
+
+pub use assignment::{Assignment, AssignmentError};
+pub use emulation::{Emulation, Identity, StartError};
+pub use fdt::{DeviceTree, MsiController};
+pub use host::{Host, HostError, HostRegion, Msi};
+pub use policy::{Right, Verdict, verdict};
+pub use portal::Portal;
+pub use vfio::{Delivery, VfioHost, Vm, VmError};
+pub use windows::{PORTAL_STRIDE, WINDOW_SIZE, Windows};

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The machine below, where that is Linux with VFIO.
+
+use crate::host::{Host, HostError, HostRegion, Msi};
+use dprc::{AssignedContainer, Device, Interrupt, MappedRegion, McPortal};
+use mc_abi::{Message, ObjectId};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+/// How the VMM delivers an interrupt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The hypervisor listens to the eventfd by itself.
+    Direct,
+    /// It cannot: the eventfd is to be watched, and [`Vm::signal`] called.
+    Watched,
+}
+
+/// Something that the VMM does not do, in words for its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmError(pub String);
+
+impl fmt::Display for VmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for VmError {}
+
+/// The VMM that hosts an assigned container.
+pub trait Vm: Send {
+    /// Makes the container's group known to the hypervisor (`KVM_DEV_VFIO_FILE_ADD`).
+    /// Called before any device of the group is opened, since its driver then chooses
+    /// how memory is mapped.
+    ///
+    /// # Errors
+    /// When the hypervisor refuses.
+    fn introduce(&mut self, group: BorrowedFd<'_>) -> Result<(), VmError>;
+
+    /// Makes a region a memory slot of the guest at a guest physical address. The VMM
+    /// keeps the region until it has taken the slot away.
+    ///
+    /// # Errors
+    /// When the hypervisor refuses.
+    fn map(&mut self, at: u64, region: Arc<MappedRegion>) -> Result<(), VmError>;
+
+    /// Takes a memory slot away.
+    fn unmap(&mut self, at: u64);
+
+    /// Connects an eventfd with a message of the guest's; again, with another message,
+    /// when the guest changes it. `line` names the connection.
+    ///
+    /// # Errors
+    /// When the hypervisor refuses.
+    fn connect(&mut self, line: u32, events: BorrowedFd<'_>, msi: Msi)
+    -> Result<Delivery, VmError>;
+
+    /// Undoes a connection.
+    fn disconnect(&mut self, line: u32, events: BorrowedFd<'_>);
+
+    /// Sends a message now. A guest that has not switched its interrupt controller on
+    /// yet loses it, which is no error.
+    ///
+    /// # Errors
+    /// When the hypervisor refuses.
+    fn signal(&mut self, msi: Msi) -> Result<(), VmError>;
+
+    /// Something for the log: what was refused to the guest by the host, and why.
+    fn log(&mut self, words: &str);
+}
+
+/// A container through VFIO, with what the guest uses of it.
+pub struct VfioHost<V: Vm> {
+    vm: V,
+    held: BTreeMap<ObjectId, Held>,
+    lines: u32,
+    portal: McPortal,
+    assigned: AssignedContainer,
+}
+
+/// An object that the guest uses.
+struct Held {
+    device: Device,
+    /// Guest physical addresses of its memory slots.
+    slots: Vec<u64>,
+    lines: BTreeMap<u8, Line>,
+}
+
+struct Line {
+    number: u32,
+    msi: Msi,
+    delivery: Delivery,
+    interrupt: Interrupt,
+    /// The object was reset since: the host sets the interrupt again.
+    stale: bool,
+}
+
+impl<V: Vm> fmt::Debug for VfioHost<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VfioHost").field("assigned", &self.assigned).finish_non_exhaustive()
+    }
+}
+
+impl<V: Vm> VfioHost<V> {
+    /// A container that is open, whose guest the kernel knows already; `device` is the
+    /// container itself.
+    ///
+    /// # Errors
+    /// When it has no portal.
+    pub(crate) fn new(assigned: AssignedContainer, device: &Device, vm: V) -> dprc::Result<Self> {
+        Ok(Self { vm, held: BTreeMap::new(), lines: 0, portal: device.portal()?, assigned })
+    }
+
+    /// The VMM.
+    pub fn vm(&mut self) -> &mut V {
+        &mut self.vm
+    }
+
+    /// Eventfds that must be watched, with the message that each stands for.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = (Msi, &Interrupt)> {
+        let lines = self.held.values().flat_map(|held| held.lines.values());
+        lines
+            .filter(|line| line.delivery == Delivery::Watched)
+            .map(|line| (line.msi, &line.interrupt))
+    }
+
+    fn held(&mut self, object: ObjectId) -> Result<&mut Held, HostError> {
+        if !self.held.contains_key(&object) {
+            let device =
+                self.assigned.device(&object.to_string()).map_err(|error| self.failed(error))?;
+            let held = Held { device, slots: Vec::new(), lines: BTreeMap::new() };
+            self.held.insert(object, held);
+        }
+        self.held.get_mut(&object).ok_or_else(|| HostError(format!("{object} is not open")))
+    }
+
+    fn failed(&mut self, error: impl fmt::Display) -> HostError {
+        let error = HostError::of(error);
+        self.vm.log(&error.0);
+        error
+    }
+
+    fn shut(&mut self, object: ObjectId, index: u8) {
+        let line = self.held.get_mut(&object).and_then(|held| held.lines.remove(&index));
+        if let Some(line) = line {
+            self.vm.disconnect(line.number, line.interrupt.events().as_fd());
+        }
+    }
+
+    fn set(&mut self, object: ObjectId, index: u8, msi: Msi) -> Result<(), HostError> {
+        let usable = self.held(object)?.lines.get(&index).is_some_and(|line| !line.stale);
+        if !usable {
+            self.shut(object, index);
+            let device = self.held(object)?.device.clone();
+            let interrupt =
+                device.enable_interrupt(index.into()).map_err(|error| self.failed(error))?;
+            let number = self.lines;
+            self.lines += 1;
+            let delivery = Delivery::Direct;
+            let line = Line { number, msi, delivery, interrupt, stale: false };
+            self.held(object)?.lines.insert(index, line);
+        }
+        let Some(line) = self.held.get_mut(&object).and_then(|held| held.lines.get_mut(&index))
+        else {
+            return Ok(());
+        };
+        line.msi = msi;
+        match self.vm.connect(line.number, line.interrupt.events().as_fd(), msi) {
+            Ok(delivery) => {
+                line.delivery = delivery;
+                Ok(())
+            }
+            Err(error) => {
+                self.shut(object, index);
+                Err(self.failed(format!("interrupt {index} of {object}: {error}")))
+            }
+        }
+    }
+}
+
+impl<V: Vm> Host for VfioHost<V> {
+    fn exchange(&mut self, command: &Message) -> Result<Message, HostError> {
+        self.portal.exchange(command).map_err(|error| self.failed(error))
+    }
+
+    fn map(&mut self, region: &HostRegion, at: u64) -> Result<(), HostError> {
+        let device = self.held(region.object)?.device.clone();
+        let mapped = device.map_region(region.index.into()).map_err(|error| self.failed(error))?;
+        let what = format!("region {} of {}", region.index, region.object);
+        if (mapped.size() as u64) < region.size {
+            return Err(self.failed(format!("{what} is smaller than the MC says")));
+        }
+        self.vm
+            .map(at, Arc::new(mapped))
+            .map_err(|error| self.failed(format!("{what}: {error}")))?;
+        self.held(region.object)?.slots.push(at);
+        Ok(())
+    }
+
+    fn route(&mut self, object: ObjectId, index: u8, msi: Option<Msi>) -> Result<(), HostError> {
+        match msi {
+            Some(msi) => self.set(object, index, msi),
+            None => {
+                self.shut(object, index);
+                Ok(())
+            }
+        }
+    }
+
+    fn reset(&mut self, object: ObjectId) {
+        for line in self.held.get_mut(&object).into_iter().flat_map(|held| held.lines.values_mut())
+        {
+            line.stale = true;
+        }
+    }
+
+    fn gone(&mut self, object: ObjectId) {
+        let Some(held) = self.held.remove(&object) else { return };
+        release(&mut self.vm, &held);
+    }
+
+    fn signal(&mut self, msi: Msi) {
+        if let Err(error) = self.vm.signal(msi) {
+            self.vm.log(&format!("interrupt {msi:x?}: {error}"));
+        }
+    }
+}
+
+/// The hypervisor lets go before the devices are closed.
+fn release<V: Vm>(vm: &mut V, held: &Held) {
+    for line in held.lines.values() {
+        vm.disconnect(line.number, line.interrupt.events().as_fd());
+    }
+    for slot in &held.slots {
+        vm.unmap(*slot);
+    }
+}
+
+impl<V: Vm> Drop for VfioHost<V> {
+    fn drop(&mut self) {
+        for held in self.held.values() {
+            release(&mut self.vm, held);
+        }
+    }
+}

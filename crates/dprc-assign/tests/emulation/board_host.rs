@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! A board in this process, with a container for a guest, and one beside it.
+
+use board::host::{
+    BusError, GuestMemory, Host as BoardOf, IrqLines, ManualClock, NoCapture, NoPortalMemory,
+    NoWires,
+};
+use board::{Board, BoardConfig, mc::PORTAL_STRIDE};
+use dprc::{McPortal, OpenObject, Transport, TransportError};
+use dprc_assign::{Emulation, Host, HostError, HostRegion, Identity, Msi, Windows};
+use mc_abi::blocks::ObjectDescription;
+use mc_abi::common::Created;
+use mc_abi::{
+    Message, ObjectId, ObjectType, Request, Status, Token, Wire, dpbp, dpcon, dpio, dpmcp, dpni,
+    dprc as container,
+};
+use std::sync::Arc;
+
+/// Guest physical addresses of the windows.
+pub const PORTALS: u64 = 0x1000_0000;
+pub const QUEUES: u64 = 0x1400_0000;
+
+/// What the guest is told in place of the isolation id.
+pub const GUEST_ICID: u16 = 0x77;
+
+struct Nowhere;
+
+impl GuestMemory for Nowhere {
+    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
+        Err(BusError { address, length: buf.len() })
+    }
+
+    fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
+        Err(BusError { address, length: data.len() })
+    }
+
+    fn read_u64(&self, address: u64) -> Result<u64, BusError> {
+        Err(BusError { address, length: 8 })
+    }
+}
+
+impl IrqLines for Nowhere {
+    fn message(&self, _: u16, _: u64, _: u32) {}
+
+    fn smmu(&self, _: bool) {}
+}
+
+/// A portal of the board's, without its registers.
+struct Direct {
+    board: Arc<Board>,
+    portal: u32,
+}
+
+impl Transport for Direct {
+    fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
+        Ok(self.board.mc().execute(self.portal, command))
+    }
+}
+
+/// The board and its two containers.
+pub struct Scene {
+    pub board: Arc<Board>,
+    /// A portal of the root container's.
+    pub root: McPortal,
+    pub root_open: OpenObject,
+    /// The guest's container, seen from the root.
+    pub guest: OpenObject,
+    /// A container that is none of the guest's.
+    pub other: OpenObject,
+    /// Number of the guest container's own portal.
+    pub portal: u32,
+}
+
+impl Scene {
+    /// A container with `options` for the guest, and one of everything that a network
+    /// interface needs in it; the same in the other one.
+    pub fn with(options: u32) -> Self {
+        let host = BoardOf {
+            memory: Arc::new(Nowhere),
+            lines: Arc::new(Nowhere),
+            portals: Arc::new(NoPortalMemory),
+            clock: Arc::new(ManualClock::new()),
+            wires: Arc::new(NoWires),
+            capture: Arc::new(NoCapture),
+        };
+        let board = Arc::new(Board::new(BoardConfig::default(), host).expect("a board"));
+        let mut root = McPortal::new("the root's", Direct { board: board.clone(), portal: 0 });
+        let root_open = root.open(ObjectId::new(ObjectType::Dprc, 1)).expect("dprc.1");
+        let mut child = |options| {
+            let request = container::CreateContainer {
+                options,
+                icid: container::ICID_FROM_POOL,
+                portal: container::PORTAL_FROM_POOL,
+                ..Default::default()
+            };
+            let made = root.call(root_open, &request).expect("a container");
+            let open = root.open(ObjectId::new(ObjectType::Dprc, made.child)).expect("its token");
+            for _ in 0..3 {
+                let portal = dpmcp::PORTAL_FROM_POOL;
+                make(&mut root, open, &dpmcp::Create { portal, options: 0 });
+            }
+            make(&mut root, open, &dpio::Create { channel_mode: 1, num_priorities: 8 });
+            make(&mut root, open, &dpbp::Create {});
+            make(&mut root, open, &dpcon::Create { num_priorities: 2 });
+            make(&mut root, open, &dpni::Create::default());
+            (open, (made.portal_offset / PORTAL_STRIDE) as u32)
+        };
+        let (guest, portal) = child(options);
+        let (other, _) = child(container::option::ALL & !container::option::AIOP);
+        Self { board, root, root_open, guest, other, portal }
+    }
+
+    /// A container with all rights on the board: none of them is the guest's.
+    pub fn new() -> Self {
+        Self::with(container::option::ALL & !container::option::AIOP)
+    }
+
+    /// A guest of it.
+    pub fn emulation(&self) -> Emulation<BoardHost> {
+        let identity = Identity { container: self.guest.object.id, icid: GUEST_ICID };
+        let windows = Windows::new(PORTALS, QUEUES).expect("windows");
+        Emulation::new(self.host(), identity, windows).expect("an emulation")
+    }
+
+    pub fn host(&self) -> BoardHost {
+        BoardHost {
+            board: self.board.clone(),
+            portal: self.portal,
+            mapped: Vec::new(),
+            routes: Vec::new(),
+            resets: Vec::new(),
+            gone: Vec::new(),
+            signals: Vec::new(),
+            commands: 0,
+        }
+    }
+
+    /// What must not change whatever a guest does, in words.
+    pub fn fingerprint(&mut self) -> String {
+        use std::fmt::Write;
+        let mut text = String::new();
+        for open in [self.root_open, self.guest, self.other] {
+            let attributes = self.root.call(open, &container::GetAttributes {}).expect("answer");
+            let _ = writeln!(text, "{} {attributes:?}", open.object);
+            for member in self.list(open) {
+                let id = ObjectId::new(member.kind, member.id);
+                let plugged = member.state & container::state::PLUGGED;
+                let _ = writeln!(text, "  {id} {plugged} {:?}", member.label);
+                for index in 0..member.irqs {
+                    let get = container::GetObjectIrq { id: id.id, index, kind: id.kind };
+                    let irq = self.root.call(open, &get).expect("an interrupt");
+                    let _ = writeln!(text, "    {irq:?}");
+                }
+                let get = container::GetConnection { id: id.id, interface: 0, kind: id.kind };
+                let _ = writeln!(text, "    {:?}", self.root.call(open, &get).ok());
+            }
+        }
+        text
+    }
+
+    pub fn list(&mut self, open: OpenObject) -> Vec<ObjectDescription> {
+        dprc::manage::list(&mut self.root, open).expect("a list")
+    }
+
+    /// An object of the guest's.
+    pub fn member(&mut self, kind: ObjectType) -> ObjectId {
+        let guest = self.guest;
+        let found = self.list(guest).into_iter().find(|member| member.kind == kind);
+        ObjectId::new(kind, found.expect("one of each").id)
+    }
+
+    /// An object of the other container's.
+    pub fn foreign(&mut self, kind: ObjectType) -> ObjectId {
+        let other = self.other;
+        let found = self.list(other).into_iter().find(|member| member.kind == kind);
+        ObjectId::new(kind, found.expect("one of each").id)
+    }
+}
+
+pub fn make<R: Request<Reply = Created>>(
+    portal: &mut McPortal,
+    open: OpenObject,
+    request: &R,
+) -> u32 {
+    portal.call(open, request).expect("an object").id
+}
+
+/// The machine below the emulation: the board, and what was asked of it.
+pub struct BoardHost {
+    pub board: Arc<Board>,
+    pub portal: u32,
+    pub mapped: Vec<(HostRegion, u64)>,
+    pub routes: Vec<(ObjectId, u8, Option<Msi>)>,
+    pub resets: Vec<ObjectId>,
+    pub gone: Vec<ObjectId>,
+    pub signals: Vec<Msi>,
+    pub commands: u64,
+}
+
+impl Host for BoardHost {
+    fn exchange(&mut self, command: &Message) -> Result<Message, HostError> {
+        self.commands += 1;
+        Ok(self.board.mc().execute(self.portal, command))
+    }
+
+    fn map(&mut self, region: &HostRegion, at: u64) -> Result<(), HostError> {
+        self.mapped.push((*region, at));
+        Ok(())
+    }
+
+    fn route(&mut self, object: ObjectId, index: u8, msi: Option<Msi>) -> Result<(), HostError> {
+        self.routes.push((object, index, msi));
+        Ok(())
+    }
+
+    fn reset(&mut self, object: ObjectId) {
+        self.resets.push(object);
+    }
+
+    fn gone(&mut self, object: ObjectId) {
+        self.gone.push(object);
+    }
+
+    fn signal(&mut self, msi: Msi) {
+        self.signals.push(msi);
+    }
+}
+
+/// A command through a portal of the guest's, by stores and loads as Linux makes them.
+pub fn send(guest: &mut Emulation<BoardHost>, slot: u64, message: &Message) -> Message {
+    let base = slot * dprc_assign::PORTAL_STRIDE;
+    let bytes = message.to_bytes();
+    for word in (0..8).rev() {
+        guest.store(base + 8 * word as u64, &bytes[8 * word..][..8]);
+    }
+    let mut answer = [0; Message::SIZE];
+    for (word, place) in answer.chunks_mut(8).enumerate() {
+        guest.load(base + 8 * word as u64, place);
+    }
+    Message::from_bytes(&answer)
+}
+
+/// A typed command; the status where it is refused.
+pub fn call<R: Request>(
+    guest: &mut Emulation<BoardHost>,
+    slot: u64,
+    token: Token,
+    request: &R,
+) -> Result<R::Reply, Status> {
+    let answer = send(guest, slot, &request.message(token));
+    match Status::from_byte(answer.header.status_byte()) {
+        Status::Ok => Ok(R::Reply::decode(&answer.params, R::MAX_VERSION).expect("it decodes")),
+        status => Err(status),
+    }
+}
+
+pub fn open(
+    guest: &mut Emulation<BoardHost>,
+    slot: u64,
+    object: ObjectId,
+) -> Result<Token, Status> {
+    let mut params = mc_abi::Params::ZERO;
+    mc_abi::common::Open { id: object.id }.encode(&mut params, 1);
+    let number = mc_abi::common::OPEN + object.kind.code();
+    let answer = send(guest, slot, &Message::command(number, 1, Token::NONE, params));
+    match Status::from_byte(answer.header.status_byte()) {
+        Status::Ok => Ok(answer.header.token()),
+        status => Err(status),
+    }
+}
