@@ -57,7 +57,8 @@ impl InWords for () {
 pub(crate) struct How {
     name: &'static str,
     names: Option<Names>,
-    of: ObjectType,
+    /// The family that the whole is about.
+    pub of: ObjectType,
 }
 
 /// The value of a field.
@@ -386,7 +387,7 @@ macro_rules! word_of_words {
                 f: &mut core::fmt::Formatter<'_>,
                 how: crate::words::How,
             ) -> core::fmt::Result {
-                crate::words::InWords::write(self, f, how.of())
+                crate::words::InWords::write(self, f, how.of)
             }
 
             fn is_zero(&self) -> bool {
@@ -394,11 +395,4 @@ macro_rules! word_of_words {
             }
         }
     };
-}
-
-impl How {
-    /// The family that the whole is about.
-    pub fn of(self) -> ObjectType {
-        self.of
-    }
 }
