@@ -9,10 +9,10 @@ use arbitrary::{Arbitrary, Unstructured};
 use board::{
     Board, BoardConfig, Window,
     dpl::Dpl,
-    host::{Host, private_portal_memory},
+    host::{Host, NoLines, NoMemory, private_portal_memory},
     mc::PORTAL_STRIDE,
 };
-use host::{Nowhere, layout};
+use host::layout;
 use libfuzzer_sys::fuzz_target;
 use mc_abi::{CommandInfo, Message, ObjectType, Params, Status, Token, Wire, common, dpmng};
 use std::sync::{Arc, LazyLock};
@@ -269,7 +269,7 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Unstructured::new(data);
     let config = BoardConfig { layout: LAYOUT.clone(), ..BoardConfig::default() };
     let portals = private_portal_memory().expect("there is that much address space");
-    let host = Host::new(Arc::new(Nowhere), Arc::new(Nowhere), portals);
+    let host = Host::new(Arc::new(NoMemory), Arc::new(NoLines), portals);
     let board = Board::new(config, host).expect("it is a good one");
     let mut software = Software { board: &board, tokens: Vec::new() };
     for kind in ObjectType::ALL {

@@ -2,10 +2,7 @@
 //! What the targets share.
 #![allow(dead_code)]
 
-use board::{
-    dpl::{Dpl, Loader, layouts},
-    host::{BusError, GuestMemory, IrqLines},
-};
+use board::dpl::{Dpl, Loader, layouts};
 use std::{
     io::Write,
     process::{Command, Stdio},
@@ -32,27 +29,4 @@ pub fn compile(source: &str) -> Vec<u8> {
 
 fn dtc() -> Command {
     Command::new(std::env::var_os("DTC").unwrap_or_else(|| "dtc".into()))
-}
-
-/// No memory, and lines that lead nowhere.
-pub struct Nowhere;
-
-impl GuestMemory for Nowhere {
-    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
-        Err(BusError { address, length: buf.len() })
-    }
-
-    fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
-        Err(BusError { address, length: data.len() })
-    }
-
-    fn read_u64(&self, address: u64) -> Result<u64, BusError> {
-        Err(BusError { address, length: 8 })
-    }
-}
-
-impl IrqLines for Nowhere {
-    fn message(&self, _: u16, _: u64, _: u32) {}
-
-    fn smmu(&self, _: bool) {}
 }

@@ -13,9 +13,9 @@ use board::{
         fdt::{self, Node, Property},
         layouts,
     },
-    host::{Host, private_portal_memory},
+    host::{Host, NoLines, NoMemory, private_portal_memory},
 };
-use host::{Nowhere, compile};
+use host::compile;
 use libfuzzer_sys::fuzz_target;
 use std::{
     process::Command,
@@ -303,7 +303,7 @@ fn power_on(layout: Dpl, ports: Option<Dpc>) {
     let config = BoardConfig { layout, ports, ..BoardConfig::default() };
     // What the loader takes may still be more than the chip has.
     let portals = private_portal_memory().expect("there is that much address space");
-    let host = Host::new(Arc::new(Nowhere), Arc::new(Nowhere), portals);
+    let host = Host::new(Arc::new(NoMemory), Arc::new(NoLines), portals);
     if let Ok(board) = Board::new(config, host) {
         board.mc().check_invariants();
     }

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
     use crate::wriop::tests::testing::{ICID, PlainQueues, RAM};
     use crate::{
-        host::testing::{NoLines, TestMemory},
+        host::{NoLines, testing::TestMemory},
         smmu::Smmu,
     };
     use proptest::prelude::*;
@@ -229,25 +229,25 @@ mod tests {
     const REQUESTS: u32 = 1;
     const ANSWERS: u32 = 2;
 
-    struct Bench {
+    struct TestQdma {
         qdma: Qdma,
         queues: PlainQueues,
         memory: Dma,
         pass: Pass,
     }
 
-    impl Bench {
+    impl TestQdma {
         fn new() -> Self {
             let memory = Arc::new(TestMemory::new(0x20_0000));
             let smmu = Arc::new(Smmu::new(memory, Arc::new(NoLines)));
-            let bench = Self {
+            let engine = Self {
                 qdma: Qdma::default(),
                 queues: PlainQueues::default(),
                 memory: Dma::new(smmu),
                 pass: Pass::default(),
             };
-            bench.configure(true);
-            bench
+            engine.configure(true);
+            engine
         }
 
         fn configure(&self, enabled: bool) {
@@ -290,34 +290,34 @@ mod tests {
 
     #[test]
     fn memory_is_copied_and_the_request_comes_back() {
-        let mut bench = Bench::new();
-        bench.write(RAM + 0x1003, b"what is to be copied");
-        let request = bench.request(RAM, single(RAM + 0x1003, 20), single(RAM + 0x2ff0, 20));
-        assert_eq!(bench.run(request), request);
-        assert_eq!(bench.read(RAM + 0x2ff0, 21), b"what is to be copied\0");
+        let mut engine = TestQdma::new();
+        engine.write(RAM + 0x1003, b"what is to be copied");
+        let request = engine.request(RAM, single(RAM + 0x1003, 20), single(RAM + 0x2ff0, 20));
+        assert_eq!(engine.run(request), request);
+        assert_eq!(engine.read(RAM + 0x2ff0, 21), b"what is to be copied\0");
     }
 
     #[test]
     fn requests_wait_until_the_interface_is_on() {
-        let mut bench = Bench::new();
-        bench.configure(false);
-        let request = bench.request(RAM, single(RAM + 0x1000, 8), single(RAM + 0x2000, 8));
-        assert!(bench.queues.enqueue(REQUESTS, &request, &mut bench.pass));
-        bench.qdma.run(0, &bench.queues, &bench.memory, &mut bench.pass);
-        assert_eq!(bench.queues.dequeue(ANSWERS), None);
-        bench.configure(true);
-        bench.qdma.run(0, &bench.queues, &bench.memory, &mut bench.pass);
-        assert_eq!(bench.queues.dequeue(ANSWERS), Some(request));
+        let mut engine = TestQdma::new();
+        engine.configure(false);
+        let request = engine.request(RAM, single(RAM + 0x1000, 8), single(RAM + 0x2000, 8));
+        assert!(engine.queues.enqueue(REQUESTS, &request, &mut engine.pass));
+        engine.qdma.run(0, &engine.queues, &engine.memory, &mut engine.pass);
+        assert_eq!(engine.queues.dequeue(ANSWERS), None);
+        engine.configure(true);
+        engine.qdma.run(0, &engine.queues, &engine.memory, &mut engine.pass);
+        assert_eq!(engine.queues.dequeue(ANSWERS), Some(request));
     }
 
     #[test]
     fn what_cannot_be_done_comes_back_with_its_error() {
-        let mut bench = Bench::new();
+        let mut engine = TestQdma::new();
         let (from, to) = (single(RAM + 0x1000, 64), single(RAM + 0x2000, 64));
         let mut errors = |source, destination, change: fn(&mut Fd)| {
-            let mut request = bench.request(RAM, source, destination);
+            let mut request = engine.request(RAM, source, destination);
             change(&mut request);
-            bench.run(request).ctrl & control::ERRORS
+            engine.run(request).ctrl & control::ERRORS
         };
         let nothing = |_: &mut Fd| {};
         assert_eq!(errors(from, single(RAM + 0x2000, 63), nothing), control::FRAME_SIZE_ERROR);
@@ -333,21 +333,21 @@ mod tests {
         assert_eq!(errors(from, to, |fd| fd.frc |= SHORT_FORMAT), unsupported);
         assert_eq!(errors(from, to, |fd| fd.address = 1 << 40), control::BUS_ERROR);
         assert_eq!(errors(from, to, nothing), 0);
-        let strided = bench.request(RAM, from, to);
-        bench.write(RAM + 0x104, &[1]);
-        assert_eq!(bench.run(strided).ctrl & control::ERRORS, unsupported);
+        let strided = engine.request(RAM, from, to);
+        engine.write(RAM + 0x104, &[1]);
+        assert_eq!(engine.run(strided).ctrl & control::ERRORS, unsupported);
     }
 
     #[test]
     fn a_long_queue_is_worked_on_in_parts() {
-        let mut bench = Bench::new();
-        let request = bench.request(RAM, single(RAM + 0x1000, 8), single(RAM + 0x2000, 8));
+        let mut engine = TestQdma::new();
+        let request = engine.request(RAM, single(RAM + 0x1000, 8), single(RAM + 0x2000, 8));
         for _ in 0..TURN + 1 {
-            assert!(bench.queues.enqueue(REQUESTS, &request, &mut bench.pass));
+            assert!(engine.queues.enqueue(REQUESTS, &request, &mut engine.pass));
         }
-        bench.qdma.run(0, &bench.queues, &bench.memory, &mut bench.pass);
-        assert!(bench.queues.dequeue(REQUESTS).is_some(), "one is left");
-        assert_eq!(bench.pass.next_engine(), Some(Engine::Dma(0)));
+        engine.qdma.run(0, &engine.queues, &engine.memory, &mut engine.pass);
+        assert!(engine.queues.dequeue(REQUESTS).is_some(), "one is left");
+        assert_eq!(engine.pass.next_engine(), Some(Engine::Dma(0)));
     }
 
     proptest! {
@@ -358,13 +358,13 @@ mod tests {
             source in prop::collection::vec(1u32..300, 1..8),
             destination in prop::collection::vec(1u32..300, 1..8),
         ) {
-            let mut bench = Bench::new();
+            let mut engine = TestQdma::new();
             let place = |base: u64, index: usize| base + index as u64 * 0x400 + 5;
-            let table = |bench: &Bench, at: u64, base: u64, lengths: &[u32]| {
+            let table = |engine: &TestQdma, at: u64, base: u64, lengths: &[u32]| {
                 for (index, length) in lengths.iter().enumerate() {
                     let last = index + 1 == lengths.len();
                     let entry = SgEntry::new(place(base, index), 0, *length, 0, last);
-                    bench.write(at + index as u64 * 16, &entry.to_bytes());
+                    engine.write(at + index as u64 * 16, &entry.to_bytes());
                 }
                 let total = lengths.iter().sum();
                 single(at, total).with_layout(0, Format::ScatterGather)
@@ -373,18 +373,18 @@ mod tests {
             let mut sent = Vec::new();
             for (index, length) in source.iter().enumerate() {
                 let bytes: Vec<u8> = (0..*length).map(|at| (at as usize * 7 + index) as u8 | 1).collect();
-                bench.write(place(from, index), &bytes);
+                engine.write(place(from, index), &bytes);
                 sent.extend(bytes);
             }
             let request = {
-                let source = table(&bench, RAM + 0x1000, from, &source);
-                let destination = table(&bench, RAM + 0x1800, to, &destination);
-                bench.request(RAM, source, destination)
+                let source = table(&engine, RAM + 0x1000, from, &source);
+                let destination = table(&engine, RAM + 0x1800, to, &destination);
+                engine.request(RAM, source, destination)
             };
-            let errors = bench.run(request).ctrl & control::ERRORS;
+            let errors = engine.run(request).ctrl & control::ERRORS;
             let mut received = Vec::new();
             for (index, length) in destination.iter().enumerate() {
-                received.extend(bench.read(place(to, index), *length as usize));
+                received.extend(engine.read(place(to, index), *length as usize));
             }
             if sent.len() > received.len() {
                 prop_assert_eq!(errors, control::FRAME_SIZE_ERROR);
@@ -403,13 +403,13 @@ mod tests {
             fd in any::<[u8; 32]>(),
             likely in any::<bool>(),
         ) {
-            let mut bench = Bench::new();
-            bench.write(RAM, &bytes);
+            let mut engine = TestQdma::new();
+            engine.write(RAM, &bytes);
             let mut request = Fd::from_bytes(&fd);
             if likely {
                 request = Fd { address: RAM, frc: 0, ..request }.with_layout(0, Format::List);
             }
-            let answer = bench.run(request);
+            let answer = engine.run(request);
             prop_assert_eq!(Fd { ctrl: 0, ..answer }, Fd { ctrl: 0, ..request });
         }
     }

@@ -11,7 +11,7 @@ mod steps;
 use arbitrary::{Arbitrary, Unstructured};
 use board::{
     fabric::{Dma, Message, Pass},
-    host::PortalMemory,
+    host::{NoLines, PortalMemory},
     qbman::{
         CI_OFFSET, ChannelConfig, Config, Consumer, GroupConfig, NotificationConfig, PORTAL_STRIDE,
         PoolConfig, PortalConfig, Qbman, QueueConfig, Unit, Version,
@@ -19,7 +19,7 @@ use board::{
     smmu::Smmu,
 };
 use libfuzzer_sys::fuzz_target;
-use memory::{Bytes, NoLines};
+use memory::Bytes;
 use qbman_abi::{Fd, Rings};
 use std::sync::Arc;
 use steps::Step;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Memory of portals and of the guest.
 
-use board::host::{BusError, GuestMemory, IrqLines, PortalMemory};
+use board::host::{BusError, GuestMemory, PortalMemory};
 use std::sync::Mutex;
 
 pub struct Bytes(Mutex<Vec<u8>>);
@@ -50,12 +50,4 @@ impl GuestMemory for Bytes {
         GuestMemory::read(self, address, &mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
     }
-}
-
-pub struct NoLines;
-
-impl IrqLines for NoLines {
-    fn message(&self, _: u16, _: u64, _: u32) {}
-
-    fn smmu(&self, _: bool) {}
 }

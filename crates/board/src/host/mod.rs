@@ -3,6 +3,7 @@
 
 mod capture;
 mod clock;
+mod nothing;
 mod portal_memory;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -10,6 +11,7 @@ mod wires;
 
 pub use capture::{Capture, NoCapture, Passing};
 pub use clock::{Clock, ManualClock, SystemClock, Wakeup};
+pub use nothing::{NoLines, NoMemory};
 pub use portal_memory::{NoPortalMemory, PortalMemory, private_portal_memory};
 
 pub use wires::{NoWires, Wires};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! A host for tests within the crate.
 
-use super::{BusError, GuestMemory, IrqLines};
+use super::{BusError, GuestMemory};
 use parking_lot::Mutex;
 
 /// Memory from address 0 on, zero at first.
@@ -42,13 +42,4 @@ impl GuestMemory for TestMemory {
         self.read(address, &mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
     }
-}
-
-/// Interrupt lines that lead nowhere.
-#[derive(Debug)]
-pub(crate) struct NoLines;
-
-impl IrqLines for NoLines {
-    fn message(&self, _icid: u16, _address: u64, _value: u32) {}
-    fn smmu(&self, _asserted: bool) {}
 }

@@ -6,10 +6,7 @@ use super::{Config, State, containers, dispatch};
 use crate::{
     dpl::{Dpc, Dpl},
     fabric::Fabric,
-    host::{
-        ManualClock, NoCapture, NoPortalMemory, NoWires,
-        testing::{NoLines, TestMemory},
-    },
+    host::{ManualClock, NoCapture, NoLines, NoPortalMemory, NoWires, testing::TestMemory},
     smmu::Smmu,
     wriop::Wriop,
 };

@@ -3,7 +3,7 @@
 
 use board::{
     fabric::{Dma, Engine, Message, Pass},
-    host::{BusError, GuestMemory, IrqLines, PortalMemory},
+    host::{BusError, GuestMemory, NoLines, PortalMemory},
     qbman::{
         ChannelConfig, Config, Consumer, NotificationConfig, PORTAL_STRIDE, PoolConfig,
         PortalConfig, Qbman, QueueConfig, Version,
@@ -64,14 +64,6 @@ fn check(address: u64, length: usize) -> Result<(), BusError> {
         Some(end) if end <= RAM as u64 => Ok(()),
         _ => Err(BusError { address, length }),
     }
-}
-
-struct NoLines;
-
-impl IrqLines for NoLines {
-    fn message(&self, _: u16, _: u64, _: u32) {}
-
-    fn smmu(&self, _: bool) {}
 }
 
 /// A queue manager, its memory, and what came out of it.

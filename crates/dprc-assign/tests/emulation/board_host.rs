@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! A board in this process, with a container for a guest, and one beside it.
 
-use board::host::{
-    BusError, GuestMemory, Host as BoardOf, IrqLines, ManualClock, NoCapture, NoPortalMemory,
-    NoWires,
-};
+use board::host::{Host as BoardOf, ManualClock, NoLines, NoMemory, NoPortalMemory};
 use board::{Board, BoardConfig, mc::PORTAL_STRIDE};
 use dprc::{McPortal, OpenObject, Transport, TransportError};
 use dprc_assign::{Emulation, Host, HostError, HostRegion, Identity, Msi, Windows};
@@ -22,28 +19,6 @@ pub const QUEUES: u64 = 0x1400_0000;
 
 /// What the guest is told in place of the isolation id.
 pub const GUEST_ICID: u16 = 0x77;
-
-struct Nowhere;
-
-impl GuestMemory for Nowhere {
-    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
-        Err(BusError { address, length: buf.len() })
-    }
-
-    fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
-        Err(BusError { address, length: data.len() })
-    }
-
-    fn read_u64(&self, address: u64) -> Result<u64, BusError> {
-        Err(BusError { address, length: 8 })
-    }
-}
-
-impl IrqLines for Nowhere {
-    fn message(&self, _: u16, _: u64, _: u32) {}
-
-    fn smmu(&self, _: bool) {}
-}
 
 /// A portal of the board's, without its registers.
 struct Direct {
@@ -76,12 +51,8 @@ impl Scene {
     /// interface needs in it; the same in the other one.
     pub fn with(options: u32) -> Self {
         let host = BoardOf {
-            memory: Arc::new(Nowhere),
-            lines: Arc::new(Nowhere),
-            portals: Arc::new(NoPortalMemory),
             clock: Arc::new(ManualClock::new()),
-            wires: Arc::new(NoWires),
-            capture: Arc::new(NoCapture),
+            ..BoardOf::new(Arc::new(NoMemory), Arc::new(NoLines), Arc::new(NoPortalMemory))
         };
         let board = Arc::new(Board::new(BoardConfig::default(), host).expect("a board"));
         let mut root = McPortal::new("the root's", Direct { board: board.clone(), portal: 0 });

@@ -3,10 +3,7 @@
 
 use crate::{
     fabric::{Dma, Engine, Pass},
-    host::{
-        Wires,
-        testing::{NoLines, TestMemory},
-    },
+    host::{NoLines, Wires, testing::TestMemory},
     smmu::Smmu,
     wriop::*,
 };
