@@ -82,11 +82,10 @@ impl fmt::Display for Table<'_> {
                 (false, _) => "down, not plugged in",
                 (true, false) => "down, nobody at the other end",
             };
-            let (first, lost) = wire.ports.first().copied().unwrap_or_default();
+            let first = wire.ports.first().map_or(0, |(port, _)| *port);
             let first = format!("dpmac.{first}");
             let kind = &wire.kind;
-            let back = wire.ports.get(1).map_or(0, |(_, lost)| *lost);
-            let lost = match lost.saturating_add(back) {
+            let lost = match wire.ports.iter().map(|(_, lost)| *lost).fold(0, u64::saturating_add) {
                 0 => String::new(),
                 lost => format!(" ({lost} frames lost)"),
             };

@@ -12,7 +12,7 @@
 use super::{
     Endpoint, Platform, Queues, Wriop,
     counters::Cast,
-    forward::Onward,
+    forward::{Onward, takes_from},
     key::KeyProfile,
     parser::{Parsed, parse},
     rules::{Rule, Table},
@@ -240,8 +240,7 @@ impl Demux {
         let tables = self.tables.read();
         let Some(own) = self.counters.get(usize::from(at)) else { return };
         let port = tables.config.ports.get(usize::from(at));
-        // Else it was on its way when the connection was undone.
-        let Some(port) = port.filter(|port| from.is_none() || port.peer == from) else {
+        let Some(port) = port.filter(|port| takes_from(port.peer, from)) else {
             return own.add(counter::ING_DISCARDED, 1);
         };
         if !tables.is_admitted(port.admit, frame) {

@@ -43,6 +43,12 @@ pub(super) enum Onward {
     },
 }
 
+/// Whether what is connected to `peer` takes a frame from `from`; `None`: it may come
+/// from anywhere. Else it was on its way when the connection was undone, and is lost.
+pub(super) fn takes_from(peer: Option<Endpoint>, from: Option<Endpoint>) -> bool {
+    from.is_none() || peer == from
+}
+
 /// A frame and where it goes.
 #[derive(Debug)]
 struct Work {
@@ -145,7 +151,7 @@ impl Wriop {
             Endpoint::Interface(id) => {
                 let Some(interface) = self.interface(id) else { return };
                 let side = interface.receive.read();
-                if from.is_some() && side.peer != from {
+                if !takes_from(side.peer, from) {
                     return;
                 }
                 let mut receiver = Receiver::new(&interface, &side);
@@ -153,7 +159,7 @@ impl Wriop {
                 receiver.finish();
             }
             Endpoint::Port(id) => {
-                if let Some(port) = self.port(id).filter(|port| port.takes_from(from)) {
+                if let Some(port) = self.port(id).filter(|port| takes_from(port.peer(), from)) {
                     self.send(&port, bytes);
                 }
             }

@@ -76,11 +76,6 @@ impl Port {
         *self.config.write() = config;
     }
 
-    /// Whether what it sends may come from there.
-    pub fn takes_from(&self, from: Option<Endpoint>) -> bool {
-        from.is_none() || self.peer() == from
-    }
-
     /// Where received frames go.
     pub fn peer(&self) -> Option<Endpoint> {
         self.config.read().peer

@@ -33,7 +33,7 @@ use super::{
         InterfaceConfig, Layout, ReceiveClass, ReceiveConfig, ReceiveQueue, TransmitConfig,
         TransmitQueue,
     },
-    forward::Onward,
+    forward::{Onward, takes_from},
     frame::Frame,
     interface::Interface,
     receive::{Drop, Receiver},
@@ -232,8 +232,7 @@ impl Switch {
         let tables = self.tables.read();
         let Some(own) = self.counters.get(usize::from(at)) else { return };
         let port = tables.config.ports.get(usize::from(at));
-        // Else it was on its way when the connection was undone.
-        if from.is_some() && port.is_none_or(|port| port.peer != from) {
+        if !takes_from(port.and_then(|port| port.peer), from) {
             return own.add(counter::ING_DISCARDED, 1);
         }
         let decision = tables.decide(frame, at, platform.pass.now());
