@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(cells(&tree, mc, "iommu-map"), [23, 0x8005, 23, 16]);
         assert_eq!(
             cells(&tree, mc, "ranges"),
-            [0, 0, 0, 0, 0x1000_0000, 0x400_0000, 1, 0, 0, 0, 0x1800_0000, 0x800_0000]
+            [0, 0, 0, 0, 0x1000_0000, 0x400_0000, 1, 0, 0, 0, 0x1800_0000, 0xc00_0000]
         );
         assert_eq!(cells(&tree, "/soc/fsl-mc@10000000/dpmacs/ethernet@11", "reg"), [0x11]);
 

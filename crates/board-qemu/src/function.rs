@@ -409,7 +409,7 @@ mod tests {
         let file = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         let portals = Function::portals(file).regions().unwrap();
         let sizes: Vec<u64> = portals.iter().map(|r| r.size).collect();
-        assert_eq!(sizes, [0x400_0000, 0, 0x400_0000, 0, 0, 0, 0, 256, 0]);
+        assert_eq!(sizes, [0x400_0000, 0, 0x800_0000, 0, 0, 0, 0, 256, 0]);
         let mapped = |r: &Region| (r.flags & VFIO_REGION_INFO_FLAG_MMAP != 0, r.file.is_some());
         assert_eq!(mapped(&portals[0]), (true, true));
         assert!(portals.iter().skip(1).all(|r| mapped(r) == (false, false)));
@@ -444,13 +444,13 @@ mod tests {
         let file = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         let (mut backend, seen) = backend(Function::portals(file));
         assert_eq!(backend.function.bars(), [(2, QBMAN_TRAPPED), (0, QBMAN_MEMORY)]);
-        backend.region_write(2, 0x200_0900, &[0, 1, 0, 0]).unwrap();
-        backend.region_read(2, 0x3ff_fffc, &mut [0; 4]).unwrap();
-        backend.region_read(2, 0x3ff_fffd, &mut [0; 4]).unwrap();
+        backend.region_write(2, 0x400_0900, &[0, 1, 0, 0]).unwrap();
+        backend.region_read(2, 0x7ff_fffc, &mut [0; 4]).unwrap();
+        backend.region_read(2, 0x7ff_fffd, &mut [0; 4]).unwrap();
         backend.region_write(0, 0, &[1]).unwrap();
         assert_eq!(
             *seen.0.lock().unwrap(),
-            ["write Qbman 0x2000900 [0, 1, 0, 0]", "read Qbman 0x3fffffc 4"]
+            ["write Qbman 0x4000900 [0, 1, 0, 0]", "read Qbman 0x7fffffc 4"]
         );
     }
 

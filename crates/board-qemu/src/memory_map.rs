@@ -22,10 +22,10 @@ pub const SMMU: Area = Area { base: 0x1500_0000, size: 0x10_0000 };
 /// The MSI-X tables, one [`MSIX_STRIDE`] for each ICID.
 pub const MSIX: Area = Area { base: 0x1600_0000, size: MSIX_STRIDE * MAX_ICIDS as u64 };
 /// The cache-enabled and cache-inhibited QBMan portals, whose accesses are trapped.
-pub const QBMAN_TRAPPED: Area = Area { base: 0x1800_0000, size: 0x400_0000 };
+pub const QBMAN_TRAPPED: Area = Area { base: 0x1800_0000, size: 0x800_0000 };
 /// The memory-backed QBMan portals: plain memory, mapped into guest and board.
 /// Follows [`QBMAN_TRAPPED`] so that both are one `ranges` window of the MC.
-pub const QBMAN_MEMORY: Area = Area { base: 0x1c00_0000, size: 0x400_0000 };
+pub const QBMAN_MEMORY: Area = Area { base: 0x2000_0000, size: 0x400_0000 };
 
 /// Size of one function's MSI-X area.
 pub const MSIX_STRIDE: u64 = 0x1_0000;

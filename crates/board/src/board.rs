@@ -22,7 +22,7 @@ pub enum Window {
     /// MC control registers: 256 KiB.
     McControl,
     /// QBMan software portals: cache-enabled area at 0, cache-inhibited
-    /// (registers) at 32 MiB; 64 MiB in all.
+    /// (registers) at 64 MiB; 128 MiB in all.
     Qbman,
     /// MMU-500 registers: 1 MiB.
     Smmu,
@@ -59,10 +59,14 @@ impl Board {
     pub fn new(config: BoardConfig, host: Host) -> Result<Self, LoadError> {
         let smmu = Arc::new(Smmu::new(host.memory, host.lines));
         let clock = host.clock.clone();
-        let queues = (&config.mc.soc).into();
+        let mc = match &config.ports {
+            Some(configuration) => config.mc.within(configuration),
+            None => config.mc,
+        };
+        let queues = (&mc.soc).into();
         let wriop = Wriop::new(host.wires, host.capture);
         let fabric = Fabric::new(queues, smmu.clone(), host.portals, clock, wriop);
-        let mut state = mc::State::new(config.mc, fabric.clone(), host.clock);
+        let mut state = mc::State::new(mc, fabric.clone(), host.clock);
         state.load(&config.layout, config.ports.as_ref())?;
         let perform = {
             let fabric = fabric.clone();

@@ -170,33 +170,109 @@ const fn sec(major_rev: u8, minor_rev: u8, era: u8, cores: u8) -> GetSecAttribut
     }
 }
 
-/// As far as they follow from what `restool dprc show mc.global --resources`
-/// lists as free on a board whose objects are known (board); the comment says
-/// where they do not.
+/// Frame queues; number 0 is none.
+const FRAME_QUEUES: Numbers = Numbers { first: 1, count: 2047 };
+
+const fn from_zero(count: u32) -> Numbers {
+    Numbers { first: 0, count }
+}
+
+/// What `restool dprc show mc.global --resources` lists as free on a board whose
+/// objects are known (board: `resources` of `models/board/baselines/reference.json`
+/// in the ledger at 25979b5), together with what those objects have taken. The
+/// comments say how the totals come about. That numbers begin at 0 is on record
+/// for buffer pools, that they begin at 2 for software portals, at 1 for the
+/// channels of concentrators; the rest is inferred.
 const LX2160A_POOLS: PoolSizes = PoolSizes {
     // 203 free beside 52 command portals and the root's.
-    mcp: Numbers { first: 0, count: 256 },
-    // 49 free beside 16 in use.
-    swp: Numbers { first: 0, count: 65 },
-    // 63 free beside one in use.
-    bp: Numbers { first: 1, count: 64 },
-    // 1981 free beside a network interface and a crypto interface of 16 queues
-    // each, which take about the rest of 2048.
-    fq: Numbers { first: 1, count: 2048 },
-    // 253 free beside a network interface and a crypto interface.
-    cg: Numbers { first: 0, count: 256 },
-    // Likewise.
-    qd: Numbers { first: 1, count: 256 },
-    // Not known.
-    opr: Numbers { first: 0, count: 256 },
-    // How many there are and what their pools are called is not known.
-    channel8: Numbers { first: 1, count: 255 },
-    channel2: Numbers { first: 1024, count: 256 },
+    mcp: from_zero(256),
+    // 49 free beside 16 in use, of which `dpio.0` has portal 2.
+    swp: Numbers { first: 2, count: 65 },
+    // 63 free beside `dpbp.0`, which has pool 0.
+    bp: from_zero(64),
+    // 1981 free beside a network interface of 16 queues, which takes 34, and a
+    // crypto interface of 16 queues, which takes 32.
+    fq: FRAME_QUEUES,
+    // 253 free beside a network interface, which takes two.
+    cg: Numbers { first: 1, count: 255 },
+    qd: Numbers { first: 1, count: 255 },
+    // 2045 free beside the network interface's three.
+    qpr: from_zero(2048),
+    opr: from_zero(256),
+    rplr: from_zero(2048),
+    // 252 free beside the network interface's one.
+    ifp: from_zero(253),
+    kp_egress: from_zero(256),
+    // 252 free beside the network interface's four.
+    kp: from_zero(256),
+    // 63 free of each beside the network interface's one.
+    prp_egress: from_zero(64),
+    prp: from_zero(64),
+    // 255 free beside the network interface's one.
+    plcy: from_zero(256),
+    // 253 free beside the network interface's three.
+    plcye: from_zero(256),
+    plcr: from_zero(255),
+    tcame: from_zero(1024),
+    // What the two have free differs by what the network interface has taken,
+    // whose port is on the second.
+    cqch0: from_zero(32),
+    cqch1: from_zero(32),
+    dct0: from_zero(1568),
+    dct1: from_zero(1568),
+    lfqmt0: from_zero(2048),
+    lfqmt1: from_zero(2048),
+    lni0: from_zero(7),
+    lni1: from_zero(7),
+    // The 16 concentrators of two priorities have channels 1 to 16: 112 free.
+    channel2: CHANNELS.two_wide(CONVERTED_CHANNELS),
+    // The 16 software portals have one each: 80 free.
+    channel8: CHANNELS.eight_wide(CONVERTED_CHANNELS),
+    // Beside `dpni.0`, 17 more could be made, with free numbers left in every
+    // listed pool (board: ADR-0011). What runs out is not known; that it is the
+    // chip's and not the configuration's is inferred, from its 18 MACs.
+    interface: from_zero(18),
+    // As many as the two traffic managers have logical frame queues.
+    transmit: Numbers { first: FRAME_QUEUES.end(), count: 4096 },
 };
 
-/// Those of an LX2160A (inferred: no record of another chip was found), with 64
-/// software portals, the most that DPDK's `fslmc` bus takes.
-const LS_POOLS: PoolSizes = PoolSizes { swp: Numbers { first: 0, count: 64 }, ..LX2160A_POOLS };
+/// How many channels of eight work queues a configuration turns into four of two
+/// each, where it does not say: as those of the LX2160A's reference boards
+/// (layouts), and as the board of the record has it.
+pub const CONVERTED_CHANNELS: u32 = 32;
+
+/// The channels of an LX2160A before any is converted: 96 of eight and 32 times
+/// four of two (board).
+pub const CHANNELS: Channels = Channels { count: 128 };
+
+/// The channels of a queue manager, eight work queues each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channels {
+    /// How many.
+    pub count: u32,
+}
+
+impl Channels {
+    /// Those of two work queues where `converted` are turned into four each; they
+    /// come first, from 1 (board).
+    pub const fn two_wide(&self, converted: u32) -> Numbers {
+        Numbers { first: 1, count: 4 * self.at_most(converted) }
+    }
+
+    /// The others, behind them (inferred).
+    pub const fn eight_wide(&self, converted: u32) -> Numbers {
+        let first = self.two_wide(converted).end();
+        Numbers { first, count: self.count - self.at_most(converted) }
+    }
+
+    const fn at_most(&self, converted: u32) -> u32 {
+        if converted < self.count { converted } else { self.count }
+    }
+}
+
+/// Those of an LX2160A (inferred: no record of another chip was found), with the
+/// software portals below number 64, the most that DPDK's `fslmc` bus takes.
+const LS_POOLS: PoolSizes = PoolSizes { swp: Numbers { first: 2, count: 62 }, ..LX2160A_POOLS };
 
 impl Soc {
     /// Sixteen Cortex-A72, memory-backed queuing portals, no AIOP.

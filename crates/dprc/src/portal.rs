@@ -34,6 +34,20 @@ pub enum TransportError {
     Kernel(Errno, &'static str),
 }
 
+/// A transport that somebody looks at.
+struct Watched<F> {
+    transport: Box<dyn Transport>,
+    see: F,
+}
+
+impl<F: FnMut(&Message, &Message) + Send> Transport for Watched<F> {
+    fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
+        let answer = self.transport.exchange(command)?;
+        (self.see)(command, &answer);
+        Ok(answer)
+    }
+}
+
 /// A command portal. It carries one command at a time, therefore `&mut`.
 pub struct McPortal {
     name: String,
@@ -89,6 +103,14 @@ impl McPortal {
     /// A portal over a transport; `name` is for messages.
     pub fn new(name: impl Into<String>, transport: impl Transport + 'static) -> Self {
         Self { name: name.into(), transport: Box::new(transport) }
+    }
+
+    /// The same portal, which shows each command and its answer to `see`, for records of
+    /// what an MC says.
+    #[must_use]
+    pub fn watched(self, see: impl FnMut(&Message, &Message) + Send + 'static) -> Self {
+        let Self { name, transport } = self;
+        Self { name, transport: Box::new(Watched { transport, see }) }
     }
 
     /// How the portal calls itself in messages.

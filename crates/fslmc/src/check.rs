@@ -117,6 +117,33 @@ fn describe_configuration(file: &Path, dpc: &Dpc) -> String {
         }
         text.push('\n');
     }
+    if !dpc.icid_pools.is_empty() {
+        let config = mc::Config::default();
+        let asked = config.icids;
+        let config = config.within(dpc);
+        let last = u32::from(config.first_icid) + u32::from(config.icids).saturating_sub(1);
+        let _ = write!(text, "  isolation ids {} to {last}", config.first_icid);
+        text.push_str(if config.icids < asked {
+            ", all that it leaves\n"
+        } else {
+            ", of which --containers takes more\n"
+        });
+    }
+    if let Some(converted) = dpc.wq_ch_conversion {
+        let (two, eight) =
+            (board::soc::CHANNELS.two_wide(converted), board::soc::CHANNELS.eight_wide(converted));
+        let (two, eight) = (two.count, eight.count);
+        let _ = writeln!(text, "  {eight} channels of eight work queues, {two} of two");
+    }
+    let unused = [
+        ("the log in memory", dpc.log.is_some()),
+        ("the log on a serial port", dpc.console.is_some()),
+        ("the number of buffers", dpc.total_bman_buffers.is_some()),
+    ];
+    let unused: Vec<_> = unused.into_iter().filter(|(_, there)| *there).map(|(n, _)| n).collect();
+    if !unused.is_empty() {
+        let _ = writeln!(text, "  without effect here: {}", unused.join(", "));
+    }
     text
 }
 

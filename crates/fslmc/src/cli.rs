@@ -75,6 +75,28 @@ pub enum Board {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Ask the board what a Management Complex was asked and print where it answers
+    /// otherwise. Exits with 1 where it does.
+    Replay {
+        /// The chip, where it is not the record's: lx2160a, ls2088a or ls1088a.
+        #[arg(long, value_name = "CHIP", value_parser = soc)]
+        soc: Option<Soc>,
+        /// Layout of containers and objects, where it is not the record's.
+        #[arg(long, value_name = "FILE")]
+        dpl: Option<PathBuf>,
+        /// Ports and other facts of the board, where they are not the record's.
+        #[arg(long, value_name = "FILE")]
+        dpc: Option<PathBuf>,
+        /// Maximum number of containers: 64 on a chip, 16 where `run` is not told otherwise.
+        #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=64))]
+        containers: u16,
+        /// As in `run`.
+        #[arg(long)]
+        no_quirks: bool,
+        /// Records, as `fslmc-guest record` writes them on a board.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Print the layout that `run` boots with when none is given.
     Default,
 }
@@ -285,6 +307,12 @@ pub struct MachineArgs {
     /// Maximum number of containers.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub containers: u16,
+
+    /// Leave out faults of the firmware that stand in the way of making and destroying
+    /// objects for long: portals of destroyed objects that are not listed as free, and
+    /// no more than 18 network interfaces.
+    #[arg(long)]
+    pub no_quirks: bool,
 
     /// Log each Management Complex command, decoded, to FILE (default: standard error).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]

@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod log;
 pub mod machine;
 mod progress;
+pub mod replay;
 pub mod root;
 pub mod run;
 pub mod session;

@@ -50,6 +50,8 @@ pub struct Options {
     pub wires: Vec<WireSpec>,
     /// Frames that are written to files.
     pub captures: Vec<CaptureSpec>,
+    /// Whether the MC has the faults of its firmware: [`mc::Config::quirks`].
+    pub quirks: bool,
     /// Delays and faults.
     pub faults: Faults,
     /// Receives a record of each MC command.
@@ -88,6 +90,7 @@ impl Options {
             containers: mc::Config::default().icids,
             wires: Vec::new(),
             captures: Vec::new(),
+            quirks: true,
             faults: Faults::default(),
             tracer: None,
             append: String::new(),
@@ -214,8 +217,14 @@ impl Machine {
         let network = Unplugged(plug(&options.wires, &ports, &platform)?);
         let captures = Closed(Captures::start(&options.captures)?);
         let without = without_wire(&options.soc, &network.0);
+        let (soc, icids, quirks) = (options.soc, options.containers, options.quirks);
+        let mut mc = mc::Config { soc, icids, quirks, ..Default::default() };
+        // The machine has as many functions as there are isolation ids.
+        if let Some(configuration) = &options.ports {
+            mc = mc.within(configuration);
+        }
         let config = BoardConfig {
-            mc: mc::Config { soc: options.soc, icids: options.containers, ..Default::default() },
+            mc,
             layout,
             ports: options.ports,
             faults: options.faults,

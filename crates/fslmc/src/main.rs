@@ -8,7 +8,7 @@ use fslmc::{
     cli::{self, Cli, Command},
     demo,
     kernel::KernelChoice,
-    progress, root, run, session, wire,
+    progress, replay, root, run, session, wire,
 };
 use miette::{IntoDiagnostic, Result};
 use std::process::ExitCode;
@@ -28,6 +28,20 @@ fn main() -> Result<ExitCode> {
             let dtc = || session::dtc(&packages);
             check::check(&files, &board::dpl::Loader::new(&dtc), &soc)?;
             0
+        }
+        Command::Board(cli::Board::Replay { soc, dpl, dpc, containers, no_quirks, files }) => {
+            let against = replay::Against {
+                soc,
+                layout: dpl,
+                configuration: dpc,
+                containers,
+                quirks: !no_quirks,
+            };
+            let mut same = true;
+            for file in &files {
+                same &= replay::from_command_line(file, &against)?;
+            }
+            i32::from(!same)
         }
         Command::Board(cli::Board::Default) => {
             check::print_default()?;

@@ -101,6 +101,7 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
         },
         ports,
         containers: args.containers,
+        quirks: !args.no_quirks,
         faults,
         tracer: args
             .trace

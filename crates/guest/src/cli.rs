@@ -41,6 +41,13 @@ pub enum Program {
         #[arg(required = true)]
         modules: Vec<String>,
     },
+    /// Record what this board's Management Complex answers, for `fslmc board replay`;
+    /// nothing is changed
+    Record {
+        /// Root container, whose interface /dev/dprc.N is used
+        #[arg(long, default_value = "dprc.1")]
+        root: ObjectId,
+    },
     /// Manage objects through the management interface (/dev/dprc.N)
     Mgmt(Mgmt),
     /// Use a container that is bound to vfio-fsl-mc

@@ -8,6 +8,7 @@ mod cli;
 mod demo;
 mod manage;
 mod probe;
+mod record;
 
 use clap::Parser;
 use cli::{Cli, Program};
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Program::Bind { container, driver } => probe::bus::bind(&container, &driver),
         Program::Release { container } => probe::bus::release(&container),
         Program::Load { modules } => probe::bus::load(&modules),
+        Program::Record { root } => record::run(root),
         Program::Mgmt(mgmt) => probe::mgmt::run(&mgmt),
         Program::Vfio { action } => probe::vfio::run(&action),
         Program::Kvm(options) => probe::kvm::run(&options),

@@ -70,6 +70,31 @@ pub(crate) trait Layout {
     fn sample(next: &mut dyn FnMut() -> u64, version: u8) -> Self::Value;
 }
 
+/// A value that can be said in words, for records of commands that people write.
+pub trait Say {
+    /// Takes the value that `text` says: a number in decimal or with `0x`, a name, a
+    /// list in brackets. `false` where it says none, and for blocks of fields, which
+    /// have no words.
+    fn say(&mut self, text: &str) -> bool;
+}
+
+impl Say for bool {
+    fn say(&mut self, text: &str) -> bool {
+        text.parse().map(|value| *self = value).is_ok()
+    }
+}
+
+impl<T: Say, const N: usize> Say for [T; N] {
+    fn say(&mut self, text: &str) -> bool {
+        let Some(list) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) else {
+            return false;
+        };
+        let mut slots = self.iter_mut();
+        // What the list does not reach stays as it is.
+        list.split(',').all(|item| slots.next().is_some_and(|slot| slot.say(item.trim())))
+    }
+}
+
 macro_rules! integers {
     ($($ty:ty),*) => {$(
         impl Layout for $ty {
@@ -89,6 +114,16 @@ macro_rules! integers {
 
             fn sample(next: &mut dyn FnMut() -> u64, _: u8) -> Self {
                 next() as $ty
+            }
+        }
+
+        impl Say for $ty {
+            fn say(&mut self, text: &str) -> bool {
+                let number = match text.strip_prefix("0x") {
+                    Some(digits) => <$ty>::from_str_radix(digits, 16),
+                    None => text.parse(),
+                };
+                number.map(|value| *self = value).is_ok()
             }
         }
 

@@ -86,6 +86,9 @@ pub trait Request: Wire {
     }
 }
 
+/// Says fields, one after the other: see [`CommandInfo::request`].
+pub type Fields<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&str, &str) -> bool) -> bool;
+
 /// A row of the command table: what exists, for traces, docs and tests.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandInfo {
@@ -102,6 +105,19 @@ pub struct CommandInfo {
     /// Decodes arbitrary parameters as this command's request and reply. Used
     /// to show that no input panics.
     pub decodes: fn(params: &Params, version: u8),
+    /// Writes what parameters say as this command's request: its type with all fields,
+    /// as `{:?}` does.
+    ///
+    /// # Errors
+    /// [`fmt::Error`] where a field's bytes stand for no value, or `out` fails.
+    pub request_words: fn(params: &Params, version: u8, out: &mut dyn fmt::Write) -> fmt::Result,
+    /// The same of the answer.
+    pub reply_words: fn(params: &Params, version: u8, out: &mut dyn fmt::Write) -> fmt::Result,
+    /// Makes the parameters of a request out of words. `fields` is given a function
+    /// that takes a field's name and value (`16`, `0x10`, `dpni`, `[1, 2]`) and says
+    /// whether there is such a field and it can have that value; what `fields` returns
+    /// is returned.
+    pub request: fn(version: u8, params: &mut Params, fields: Fields) -> bool,
     /// Holds the request or the reply against bytes from elsewhere.
     #[cfg(test)]
     pub(crate) vector: fn(&tests::vectors::Vector) -> Result<(), std::string::String>,

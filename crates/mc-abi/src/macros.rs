@@ -25,6 +25,8 @@ macro_rules! wire {
 
         worded! { $name { $($fields)* } }
 
+        said! { $name { $($fields)* } }
+
         impl crate::Wire for $name {
             fn decode(params: &crate::Params, version: u8) -> Result<Self, crate::FieldError> {
                 <Self as crate::field::Layout>::load(&params.0, version)
@@ -56,6 +58,12 @@ macro_rules! layout {
         worded! { $name { $($fields)* } }
 
         word_of_words! { $name }
+
+        impl crate::field::Say for $name {
+            fn say(&mut self, _text: &str) -> bool {
+                false
+            }
+        }
     };
 }
 
@@ -91,6 +99,35 @@ macro_rules! structure {
         $(#[$doc])*
         pub struct $name {
             $( $(#[$fdoc])* pub $field: $ty, )*
+        }
+    };
+}
+
+/// What is said of each field of a struct: [`say`](crate::field::Say) by the field's
+/// name.
+macro_rules! said {
+    (
+        $name:ident {
+            $(
+                $(#[$fdoc:meta])*
+                $field:ident : $ty:tt $(as $way:ident)? @ $offset:literal
+                    $(bits $low:literal .. $high:literal)?
+                    $(of version $fixed:literal)?
+                    $(since $since:literal)?
+                    $(until $until:literal)?
+                    $(($old:tt until $last:literal))?
+                    $(named $names:path)?
+            ),* $(,)?
+        }
+    ) => {
+        impl $name {
+            #[allow(dead_code, unused_variables, reason = "answers are not said")]
+            pub(crate) fn say_field(&mut self, field: &str, text: &str) -> bool {
+                match field {
+                    $( stringify!($field) => crate::field::Say::say(&mut self.$field, text), )*
+                    _ => false,
+                }
+            }
         }
     };
 }
@@ -361,6 +398,22 @@ macro_rules! commands {
                     let request = <$name as crate::Wire>::sample(next, version);
                     crate::Wire::encode(&request, &mut params, version);
                     params
+                },
+                request_words: |params, version, out| {
+                    <$name as crate::Wire>::decode(params, version)
+                        .map_err(|_| core::fmt::Error)
+                        .and_then(|request| write!(out, "{request:?}"))
+                },
+                reply_words: |params, version, out| {
+                    <<$name as crate::Request>::Reply as crate::Wire>::decode(params, version)
+                        .map_err(|_| core::fmt::Error)
+                        .and_then(|reply| write!(out, "{reply:?}"))
+                },
+                request: |version, params, fields| {
+                    let mut request = <$name as Default>::default();
+                    let known = fields(&mut |field, text| request.say_field(field, text));
+                    crate::Wire::encode(&request, params, version);
+                    known
                 },
                 #[cfg(test)]
                 vector: |vector| match vector.direction {

@@ -2,7 +2,7 @@
 //! Names on the wire: object types, object ids, resource types, labels, MAC
 //! addresses.
 
-use crate::field::{FieldError, Layout};
+use crate::field::{FieldError, Layout, Say};
 use core::{fmt, str::FromStr};
 
 /// A family of objects. On the wire a string of at most 16 bytes, zero padded.
@@ -333,5 +333,44 @@ impl Layout for MacAddr {
         let mut address = [0; 6];
         address.copy_from_slice(&next().to_le_bytes()[..6]);
         Self(address)
+    }
+}
+
+impl Say for ObjectType {
+    fn say(&mut self, text: &str) -> bool {
+        text.parse().map(|kind| *self = kind).is_ok()
+    }
+}
+
+impl Say for Label {
+    fn say(&mut self, text: &str) -> bool {
+        *self = Self::new(text);
+        true
+    }
+}
+
+impl Say for ResourceType {
+    fn say(&mut self, text: &str) -> bool {
+        *self = Self::new(text);
+        true
+    }
+}
+
+impl Say for MacAddr {
+    fn say(&mut self, text: &str) -> bool {
+        let mut bytes = [0; 6];
+        let mut slots = bytes.iter_mut();
+        let said = text.split(':').all(|byte| match (slots.next(), u8::from_str_radix(byte, 16)) {
+            (Some(slot), Ok(byte)) => {
+                *slot = byte;
+                true
+            }
+            _ => false,
+        });
+        let whole = said && slots.next().is_none();
+        if whole {
+            *self = Self(bytes);
+        }
+        whole
     }
 }

@@ -11,7 +11,7 @@ use super::config::parse_id;
 use super::fdt::Node;
 use super::fields::{Fields, Symbol, join, symbol};
 use super::problem::{At, Collector};
-use crate::soc::Soc;
+use crate::soc::{CHANNELS, Soc};
 use mc_abi::ObjectType;
 
 /// A data path configuration.
@@ -183,6 +183,10 @@ fn resources(node: &Node, problems: &Collector, dpc: &mut Dpc) {
             }
             fields.finish_leaf();
         }
+        if dpc.icid_pools.len() > 1 {
+            let reason = "ids are taken out of the first pool only";
+            problems.warn(At::node(&pools.path), reason, "put the pool to use first");
+        }
         pools.finish();
     }
     fields.finish();
@@ -222,7 +226,7 @@ fn controllers(node: &Node, problems: &Collector, dpc: &mut Dpc) {
             continue;
         }
         let qbman = Fields::new(child, &fields.path, problems);
-        dpc.wq_ch_conversion = qbman.number("wq_ch_conversion", 0..=u32::MAX);
+        dpc.wq_ch_conversion = qbman.number("wq_ch_conversion", 0..=CHANNELS.count);
         dpc.total_bman_buffers = qbman.number("total_bman_buffers", 0..=u32::MAX);
         qbman.finish_leaf();
     }

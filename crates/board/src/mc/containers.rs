@@ -8,6 +8,7 @@ use mc_abi::{
     Label, ObjectId, ObjectType, Status,
     dprc::{self, event, option},
 };
+use std::cmp::Reverse;
 
 /// Number of the container that the MC itself is; tools call it `mc.global`.
 pub(crate) const MC_CONTAINER: u32 = pools::MC;
@@ -34,8 +35,39 @@ pub(crate) struct Container {
     pub options: u32,
     /// Whether it and all below refuse to be changed.
     pub locked: bool,
-    /// What lies right in it, sorted.
+    /// What lies right in it, by [`list_key`].
     pub members: Vec<ObjectId>,
+}
+
+/// Where an object stands in the list of its container: by family, then the highest
+/// number first (board: `containers` of `models/board/baselines/reference.json` in
+/// the ledger). Linux probes in this order, so the processors go to the root's own
+/// queuing portals before a child's. Where families stand that the board of the
+/// record has no object of is not known: behind the others.
+pub(crate) fn list_key(id: ObjectId) -> (u8, Reverse<u32>) {
+    use ObjectType::{
+        Dpaiop, Dpbp, Dpci, Dpcon, Dpdbg, Dpdcei, Dpdmai, Dpdmux, Dpio, Dpmac, Dpmcp, Dpni, Dprc,
+        Dprtc, Dpseci, Dpsw,
+    };
+    let family = match id.kind {
+        Dpni => 0,
+        Dpbp => 1,
+        Dpmac => 2,
+        Dpseci => 3,
+        Dpmcp => 4,
+        Dprtc => 5,
+        Dpio => 6,
+        Dpcon => 7,
+        Dpci => 8,
+        Dpdmai => 9,
+        Dpdcei => 10,
+        Dpsw => 11,
+        Dpdmux => 12,
+        Dpaiop => 13,
+        Dpdbg => 14,
+        Dprc => 15,
+    };
+    (family, Reverse(id.id))
 }
 
 /// Walking the tree.
@@ -136,7 +168,7 @@ impl State {
     /// Enters an object into the list of its container.
     pub(super) fn enter(&mut self, id: ObjectId, container: u32) {
         if let Ok(container) = self.body_mut::<Container>(container)
-            && let Err(at) = container.members.binary_search(&id)
+            && let Err(at) = place(&container.members, id)
         {
             container.members.insert(at, id);
         }
@@ -147,7 +179,7 @@ impl State {
     pub(super) fn leave(&mut self, id: ObjectId, container: u32) {
         use ObjectType::{Dpbp, Dpci, Dpcon, Dpdmai, Dpdmux, Dpio, Dpni, Dpseci, Dpsw};
         let Ok(container) = self.body_mut::<Container>(container) else { return };
-        let Ok(at) = container.members.binary_search(&id) else { return };
+        let Ok(at) = place(&container.members, id) else { return };
         container.members.remove(at);
         if matches!(id.kind, Dpbp | Dpcon | Dpio) {
             let leads = |member: &&ObjectId| {
@@ -174,6 +206,11 @@ impl State {
         self.raise(name(to), 0, event::OBJ_ADDED);
         Ok(())
     }
+}
+
+/// Where an object is in a container's list, or belongs.
+fn place(members: &[ObjectId], id: ObjectId) -> Result<usize, usize> {
+    members.binary_search_by_key(&list_key(id), |member| list_key(*member))
 }
 
 /// Destroys an object on behalf of the container that `call` addresses, which

@@ -91,11 +91,13 @@ impl Family for CommunicationInterface {
                 let up = state.link_up(endpoint(id));
                 call.reply(get, dpci::GetLinkStateReply { up })
             }
+            // Of priorities each end tells its own number, for whatever reason (board:
+            // V-DPCI-2 of the ledger, with ends of one and of two).
             Command::GetPeerAttributes(get) => {
                 let reply = match peer(state, id) {
                     Some(peer) => dpci::GetPeerAttributesReply {
                         id: peer,
-                        num_of_priorities: state.body::<Self>(peer)?.queues.len() as u8,
+                        num_of_priorities: state.body::<Self>(id)?.queues.len() as u8,
                     },
                     None => {
                         dpci::GetPeerAttributesReply { id: dpci::NO_PEER, num_of_priorities: 0 }
@@ -305,7 +307,10 @@ mod tests {
         mc.connect((one, 0), (two, 0)).expect("connected");
         assert_eq!(event(&mut mc, first), CONNECTED);
         let peer = mc.call(first, &dpci::GetPeerAttributes {}).expect("peer");
-        assert_eq!((peer.id, peer.num_of_priorities), (two.id, 2));
+        // Board: V-DPCI-2 of the ledger.
+        assert_eq!((peer.id, peer.num_of_priorities), (two.id, 1));
+        let peer = mc.call(second, &dpci::GetPeerAttributes {}).expect("peer");
+        assert_eq!((peer.id, peer.num_of_priorities), (one.id, 2));
         // This end's transmit queue is the other end's receive queue.
         let rx = mc.call(second, &dpci::GetRxQueue { priority: 1 }).expect("rx");
         assert_eq!(mc.call(first, &tx(1)).expect("tx").fqid, rx.fqid);

@@ -300,15 +300,16 @@ mod tests {
         mc.make(&LOCAL);
         let (_, token) = mc.make(&LOCAL);
         let attributes = mc.call(token, &dpio::GetAttributes {}).expect("attributes");
-        assert_eq!(attributes.qbman_portal_id, 1);
-        assert_eq!(attributes.qbman_portal_ce_offset, 0x1_0000);
-        assert_eq!(attributes.qbman_portal_ci_offset, 0x201_0000);
+        // Board: `dpio.1` of `models/board/baselines/reference.json` in the ledger.
+        assert_eq!(attributes.qbman_portal_id, 3);
+        assert_eq!(attributes.qbman_portal_ce_offset, 0x3_0000);
+        assert_eq!(attributes.qbman_portal_ci_offset, 0x403_0000);
         assert_eq!((attributes.num_priorities, attributes.channel_mode), (8, 1));
         // Linux divides by it and picks the memory-backed mode by the version.
         assert!(attributes.clk > 1_000_000);
         assert_eq!(attributes.qbman_version >> 16, 0x0500);
 
-        let areas = [(0x1_0000, 1), (0x201_0000, 0), (0x401_0000, 3)];
+        let areas = [(0x3_0000, 1), (0x403_0000, 0), (0x803_0000, 3)];
         for (index, (offset, flags)) in areas.into_iter().enumerate() {
             let get = dprc::GetObjectRegion { id: 1, index: index as u8, kind: ObjectType::Dpio };
             let region = mc.call(mc.root, &get).expect("region");
@@ -340,13 +341,15 @@ mod tests {
         mc.call(token, &dpio::SetStashingDestinationByCoreId { core_id: 15 }).expect("core");
         let get = dpio::GetStashingDestination {};
         assert_eq!(mc.call(token, &get).expect("sdest").sdest, 7);
+        // The first portal is number 2.
+        const REGISTERS: u64 = qbman::CI_OFFSET + 2 * qbman::PORTAL_STRIDE;
         let enabled_interrupts = |mc: &TestMc| {
             const IER: u64 = 0xe40;
             let mut value = [0; 4];
-            mc.state.fabric.qbman().read(qbman::CI_OFFSET + IER, &mut value);
+            mc.state.fabric.qbman().read(REGISTERS + IER, &mut value);
             u32::from_le_bytes(value)
         };
-        mc.state.fabric.write(qbman::CI_OFFSET + 0xe40, &4u32.to_le_bytes());
+        mc.state.fabric.write(REGISTERS + 0xe40, &4u32.to_le_bytes());
         assert_eq!(enabled_interrupts(&mc), 4);
         mc.call(token, &common::Reset {}).expect("reset");
         assert_eq!(enabled_interrupts(&mc), 0);

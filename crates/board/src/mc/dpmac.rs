@@ -138,6 +138,12 @@ impl Family for Port {
             );
         };
         let board = state.ports.iter().find(|port| port.id == mac);
+        // That it is refused is on record (board: V-DPMAC-2 of the ledger), with
+        // which status is not.
+        if board.is_none() && state.only_these_ports {
+            let reason = format!("the board's configuration (DPC) has no mac@{mac}");
+            return Err(Status::ConfigurationError.because(reason));
+        }
         Ok(Self::new(mac, chip, board, !state.wires_down.contains(&id)))
     }
 

@@ -39,8 +39,8 @@ impl Family for CommandPortal {
         Ok(Self { portal, options: request.options })
     }
 
-    /// The portal is free again. Firmware 10.39 keeps it until the next boot
-    /// (board observation): a mistake of its own that nothing relies on.
+    /// The portal is free again, though not listed as such: see
+    /// [`Config::quirks`](super::Config::quirks).
     fn destroy(self, state: &mut State, _id: u32) {
         state.portals.set_owner(self.portal, None);
     }

@@ -120,8 +120,8 @@ pub(crate) trait Body: Any + fmt::Debug + Send {
         None
     }
 
-    /// Sets the address that a reset brings back, in families that have one.
-    fn set_permanent_mac(&mut self, _address: MacAddr) {}
+    /// Sets the primary address, in families that have one.
+    fn set_mac(&mut self, _address: MacAddr) {}
 
     /// Whether what the object is to the data plane depends on `other`.
     fn leads_to(&self, _other: ObjectId) -> bool {

@@ -33,7 +33,7 @@ pub(super) fn check(state: &State) {
         if let Ok(container) = state.body::<Container>(id.id)
             && id.kind == ObjectType::Dprc
         {
-            assert!(container.members.is_sorted());
+            assert!(container.members.is_sorted_by_key(|id| containers::list_key(*id)));
             for member in &container.members {
                 assert!(seen.insert(*member), "{member} is in two lists");
                 assert_eq!(state.object(*member).map(|o| o.container), Ok(id.id));
@@ -53,7 +53,7 @@ pub(super) fn check(state: &State) {
         }
     }
     assert_eq!(seen.len() + 1, state.objects.len(), "all but the root are in a list");
-    for (name, pool) in state.pools.all() {
+    for (name, pool) in state.pools.all().into_iter().chain(state.pools.unlisted()) {
         pool.check(name, &state.objects);
     }
     for portal in 0..state.pools.mcp.size() {

@@ -45,6 +45,9 @@ impl State {
         }
         self.load_objects(layout)?;
         self.load_connections(layout)?;
+        // From here on (board: DPMAC-I1 and V-DPMAC-2 of the ledger). Layouts of
+        // reference boards use ports that the configuration beside them lacks.
+        self.only_these_ports = !self.ports.is_empty();
         // Nobody was there whom the MC could have notified.
         for object in self.objects.values_mut() {
             for irq in &mut object.irqs {
@@ -162,7 +165,7 @@ impl State {
                 .map_err(|refusal| refused(name, &refusal))?;
             if let Some(address) = object.mac_address {
                 self.object_mut(name)
-                    .map(|object| object.body.set_permanent_mac(address))
+                    .map(|object| object.body.set_mac(address))
                     .map_err(|refusal| refused(name, &refusal))?;
             }
         }

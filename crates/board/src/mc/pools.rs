@@ -39,7 +39,12 @@ pub(crate) fn top() -> DrawPath {
 /// number of a destroyed object is the next one given out.
 #[derive(Debug, Clone)]
 pub(crate) struct Pool {
+    /// Free numbers below `fresh`; from there on, all are.
     free: BTreeSet<u32>,
+    fresh: u32,
+    /// Numbers that are free again and not listed: see [`Pool::keep_returned`].
+    returned: BTreeSet<u32>,
+    keeps_returned: bool,
     /// The objects that have the other numbers.
     taken: BTreeMap<u32, ObjectId>,
     name: &'static str,
@@ -59,7 +64,10 @@ impl Pool {
     /// A pool where all numbers are free, by the name that commands use.
     pub fn new(name: &'static str, numbers: Numbers) -> Self {
         Self {
-            free: (numbers.first..numbers.end()).collect(),
+            free: BTreeSet::new(),
+            fresh: numbers.first,
+            returned: BTreeSet::new(),
+            keeps_returned: false,
             taken: BTreeMap::new(),
             name,
             numbers,
@@ -69,6 +77,18 @@ impl Pool {
             path: top(),
             taker: ObjectId::new(ObjectType::Dprc, MC),
         }
+    }
+
+    /// Keeps what objects give back out of the listing. It is given out again,
+    /// before anything that is listed.
+    pub fn keep_returned(&mut self) {
+        self.keeps_returned = true;
+    }
+
+    /// Lets an object draw from these containers next.
+    pub fn draw_for(&mut self, taker: ObjectId, path: &DrawPath) {
+        self.taker = taker;
+        self.path = path.clone();
     }
 
     /// Whether a certain number cannot be had.
@@ -81,12 +101,13 @@ impl Pool {
         self.numbers.count
     }
 
-    /// How many are free, whoever holds them.
+    /// How many are free, whoever holds them, listed or not.
     pub fn free(&self) -> u32 {
-        self.free.len() as u32
+        (self.free.len() + self.returned.len()) as u32 + (self.numbers.end() - self.fresh)
     }
 
-    /// Takes the lowest free number of the nearest container that has one.
+    /// Takes the lowest free number of the nearest container that has one, one
+    /// that was given back where such are kept.
     ///
     /// # Errors
     /// [`Status::NoResource`] where none is left that may be drawn.
@@ -108,11 +129,11 @@ impl Pool {
     /// # Errors
     /// [`Status::NoResource`] where fewer are left.
     pub fn take_many(&mut self, count: usize) -> Result<Vec<u32>, Refusal> {
-        if self.free.len() < count {
+        if (self.free() as usize) < count {
             return Err(Status::NoResource.because(format!(
                 "{count} of {} are needed, {} are free",
                 self.name,
-                self.free.len()
+                self.free()
             )));
         }
         let mut taken = Vec::with_capacity(count);
@@ -152,14 +173,21 @@ impl Pool {
     fn give(&mut self, number: u32) {
         self.crossed.remove(&number);
         self.taken.remove(&number);
-        self.free.insert(number);
+        if self.keeps_returned {
+            self.returned.insert(number);
+        } else {
+            self.free.insert(number);
+        }
     }
 
     /// The lowest free number, or `wanted`, of the nearest container that has
     /// it.
     fn find(&self, wanted: Option<u32>) -> Option<u32> {
         for hop in self.path.iter() {
-            let mut numbers = self.free_of(hop.container);
+            let holder = hop.container;
+            let returned = self.returned.iter().copied();
+            let returned = returned.filter(|number| self.holder(*number) == holder);
+            let mut numbers = returned.chain(self.free_of(holder));
             let found = match wanted {
                 Some(wanted) => numbers.find(|number| *number == wanted),
                 None => numbers.next(),
@@ -189,7 +217,12 @@ impl Pool {
     }
 
     fn claim(&mut self, number: u32) {
+        if number >= self.fresh {
+            self.free.extend(self.fresh..number);
+            self.fresh = number + 1;
+        }
         self.free.remove(&number);
+        self.returned.remove(&number);
         self.taken.insert(number, self.taker);
         let holder = self.holder(number);
         let links = self.path.iter().map(|hop| hop.container).take_while(|c| *c != holder);
@@ -206,7 +239,8 @@ impl Pool {
 
 /// Who holds what.
 impl Pool {
-    /// The free numbers that a container holds, in ascending order.
+    /// The free numbers that a container holds and that are listed, in ascending
+    /// order.
     pub fn free_of(&self, holder: u32) -> impl Iterator<Item = u32> + '_ {
         // Where nothing was given away there is nothing to look up.
         let all = self.held.is_empty();
@@ -214,6 +248,7 @@ impl Pool {
         self.free
             .iter()
             .copied()
+            .chain(self.fresh..self.numbers.end())
             .take_while(move |_| !none)
             .filter(move |number| all || self.holder(*number) == holder)
     }
@@ -290,14 +325,15 @@ impl Pool {
         let known = |container: u32| {
             container == MC || objects.contains_key(&ObjectId::new(ObjectType::Dprc, container))
         };
-        for number in self.numbers.first..self.numbers.end() {
-            let owner = self.taken.get(&number);
-            assert_ne!(self.free.contains(&number), owner.is_some(), "{name} {number}");
-            if let Some(owner) = owner {
-                assert!(objects.contains_key(owner), "{name} {number} is still {owner}'s");
-            }
+        for (number, owner) in &self.taken {
+            let known = self.numbers.first..self.numbers.end();
+            assert!(known.contains(number), "{name} has no {number}");
+            let free = self.free.contains(number) || *number >= self.fresh;
+            assert!(!free && !self.returned.contains(number), "{name} {number} is free, too");
+            assert!(objects.contains_key(owner), "{name} {number} is still {owner}'s");
         }
-        let accounted = self.free.len() + self.taken.len();
+        assert!(self.free.is_disjoint(&self.returned), "{name}: listed and not");
+        let accounted = self.free() as usize + self.taken.len();
         assert_eq!(accounted, self.numbers.count as usize, "{name} has numbers of its own");
         for (number, holder) in &self.held {
             assert!(known(*holder), "{name} {number} is held by dprc.{holder}, which is gone");
@@ -331,13 +367,18 @@ impl Numbers {
     }
 }
 
-/// The pools, with the names that commands use.
+/// The pools, with the names that commands use. Those that are `unlisted` no
+/// command names, and no option or quota of a container stands before them.
 macro_rules! pools {
-    ($( $(#[$doc:meta])* $field:ident $name:literal; )*) => {
+    (
+        listed { $( $(#[$doc:meta])* $field:ident $name:literal; )* }
+        unlisted { $( $(#[$hidden_doc:meta])* $hidden:ident $hidden_name:literal; )* }
+    ) => {
         /// The hardware resources of a chip, without isolation ids.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct PoolSizes {
             $( $(#[$doc])* pub $field: Numbers, )*
+            $( $(#[$hidden_doc])* pub $hidden: Numbers, )*
         }
 
         /// The pools of a chip.
@@ -346,23 +387,32 @@ macro_rules! pools {
             /// Isolation ids, as the board is configured.
             pub icid: Pool,
             $( $(#[$doc])* pub $field: Pool, )*
+            $( $(#[$hidden_doc])* pub $hidden: Pool, )*
         }
 
         impl Pools {
-            /// Full pools, with the isolation ids `first_icid..first_icid + icids`.
-            pub fn new(first_icid: u16, icids: u16, sizes: &PoolSizes) -> Self {
+            /// Full pools.
+            pub fn new(icids: Numbers, sizes: &PoolSizes) -> Self {
                 Self {
-                    icid: Pool::new("icid", Numbers { first: first_icid.into(), count: icids.into() }),
+                    icid: Pool::new("icid", icids),
                     $( $field: Pool::new($name, sizes.$field), )*
+                    $( $hidden: Pool::new($hidden_name, sizes.$hidden), )*
                 }
             }
 
-            /// All pools with their names, in the order of their index.
+            /// All pools that are listed, with their names, in the order of their
+            /// index.
             pub fn all(&self) -> [(&'static str, &Pool); 1 + pools!(@count $($field)*)] {
                 [$( ($name, &self.$field), )* ("icid", &self.icid)]
             }
 
-            /// The pool of a name.
+            /// Those that are not.
+            #[cfg(any(test, fuzzing))]
+            pub fn unlisted(&self) -> [(&'static str, &Pool); pools!(@count $($hidden)*)] {
+                [$( ($hidden_name, &self.$hidden), )*]
+            }
+
+            /// The listed pool of a name.
             pub fn named(&self, name: &[u8]) -> Option<&Pool> {
                 $( if name == $name.as_bytes() { return Some(&self.$field); } )*
                 (name == b"icid").then_some(&self.icid)
@@ -377,6 +427,7 @@ macro_rules! pools {
             /// Lets the object that is made next draw from these containers.
             pub fn draw_for(&mut self, taker: ObjectId, path: &DrawPath) {
                 $( self.$field.taker = taker; )*
+                $( self.$hidden.taker = taker; )*
                 self.icid.taker = taker;
                 self.draw_from(path);
             }
@@ -390,6 +441,7 @@ macro_rules! pools {
             /// Gives all that an object has back.
             pub fn release(&mut self, owner: ObjectId) {
                 $( self.$field.release(owner); )*
+                $( self.$hidden.release(owner); )*
                 self.icid.release(owner);
             }
 
@@ -404,23 +456,73 @@ macro_rules! pools {
     (@unit $field:ident) => { () };
 }
 
+// The names are those that the firmware of an LX2160A lists (board: the
+// `resources` of `models/board/baselines/reference.json`). In what order it lists
+// them is not on record.
 pools! {
-    /// MC command portals.
-    mcp "mcp";
-    /// QBMan software portals.
-    swp "swp";
-    /// Hardware buffer pools.
-    bp "bp";
-    /// Frame queues.
-    fq "fq";
-    /// Congestion groups.
-    cg "cg";
-    /// Queuing destinations.
-    qd "qd";
-    /// Order restoration records.
-    opr "opr";
-    /// Channels with eight work queues.
-    channel8 "swpch8";
-    /// Channels with two work queues.
-    channel2 "swpch2";
+    listed {
+        /// MC command portals.
+        mcp "mcp";
+        /// QBMan software portals.
+        swp "swp";
+        /// Hardware buffer pools.
+        bp "bp";
+        /// Channels with eight work queues.
+        channel8 "swpch.8wq";
+        /// Channels with two work queues.
+        channel2 "swpch.2wq";
+        /// Frame queues.
+        fq "fq";
+        /// Queuing priority records.
+        qpr "qpr";
+        /// Queuing destinations.
+        qd "qd";
+        /// Congestion groups.
+        cg "cg";
+        /// Order restoration records.
+        opr "opr";
+        /// Replication records.
+        rplr "rplr";
+        /// Interface profiles.
+        ifp "ifp.wr0";
+        /// Key profiles of the egress lookup unit.
+        kp_egress "kp.wr0.ctlue";
+        /// Key profiles of the ingress lookup unit.
+        kp "kp.wr0.ctlui";
+        /// Parser profiles of the egress unit.
+        prp_egress "prp.wr0.ctlue";
+        /// Parser profiles of the ingress unit.
+        prp "prp.wr0.ctlui";
+        /// Policies.
+        plcy "plcy.wr0.ctlui";
+        /// Entries of policies.
+        plcye "plcye.wr0.ctlui";
+        /// Policers.
+        plcr "plcr.wr0.ctlui";
+        /// Entries of the ternary table.
+        tcame "tcame.wr0.ctlui";
+        /// Channels of class queues of the first traffic manager.
+        cqch0 "cqch.ctm0.ins0";
+        /// Of the second.
+        cqch1 "cqch.ctm0.ins1";
+        /// Dequeue contexts of the first traffic manager.
+        dct0 "dct.ctm0.ins0";
+        /// Of the second.
+        dct1 "dct.ctm0.ins1";
+        /// Logical frame queues of the first traffic manager.
+        lfqmt0 "lfqmt.ctm0.ins0";
+        /// Of the second.
+        lfqmt1 "lfqmt.ctm0.ins1";
+        /// Network interfaces of the first traffic manager.
+        lni0 "lni.ctm0.ins0";
+        /// Of the second.
+        lni1 "lni.ctm0.ins1";
+    }
+    unlisted {
+        /// What there is one of for each network interface: see
+        /// [`soc`](crate::soc).
+        interface "network interface";
+        /// Queues that interfaces send through; numbered behind the frame queues.
+        transmit "transmit queue";
+    }
 }

@@ -134,8 +134,8 @@ impl State {
 
 /// What destinations come to in the queue manager.
 impl State {
-    /// The congestion group that a frame queue has to itself: those behind the
-    /// numbers of the pool, which no object is given.
+    /// The congestion group that a queue has to itself: those behind the numbers of
+    /// the pool, which no object is given.
     pub fn own_group(&self, fqid: u32) -> u32 {
         self.config.soc.pools.cg.end() + fqid
     }

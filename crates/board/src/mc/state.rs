@@ -2,14 +2,20 @@
 //! All that the MC knows: objects, sessions, pools.
 
 use super::{
-    Family, Object, connections::Connections, containers, family::Functions, pools::Pools,
-    portals::Portals, session::Sessions,
+    Family, Object,
+    connections::Connections,
+    containers,
+    family::Functions,
+    pools::{Numbers, Pools},
+    portals::Portals,
+    session::Sessions,
 };
 use crate::mc::refusal::{Because, Refusal};
 use crate::{
+    dpl::Dpc,
     fabric::{Fabric, Message, Pass},
     host::Clock,
-    soc::Soc,
+    soc::{self, Soc},
 };
 use mc_abi::{ObjectId, ObjectType, Status, Token, dprc::event};
 use std::{
@@ -27,11 +33,53 @@ pub struct Config {
     pub first_icid: u16,
     /// How many there are: one a container.
     pub icids: u16,
+    /// Whether the MC has the faults that the firmware is known for:
+    /// - a command portal that a destroyed `dpmcp` or container had is not listed as
+    ///   free before the next boot. It is given out again before the listing falls
+    ///   any further (board: DPMCP-I6, V-CEIL-1, V-DPRC-12 of the ledger);
+    /// - there are no more than 18 network interfaces, with free numbers left in
+    ///   every pool that is listed (board: ADR-0011 of the ledger).
+    pub quirks: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { soc: Soc::default(), first_icid: 23, icids: 16 }
+        Self { soc: Soc::default(), first_icid: 23, icids: 16, quirks: true }
+    }
+}
+
+impl Config {
+    /// The same as far as a configuration of the board lets it be: isolation ids out
+    /// of its (first) pool, and channels as it converts them. Where the ids that this
+    /// would take are among those of the pool, it keeps them.
+    pub fn within(mut self, configuration: &Dpc) -> Self {
+        if let Some(pool) = configuration.icid_pools.first() {
+            let end = pool.base.saturating_add(pool.count);
+            if !(pool.base..end).contains(&self.first_icid.into()) {
+                self.first_icid = pool.base as u16;
+            }
+            let left = end.saturating_sub(self.first_icid.into());
+            self.icids = self.icids.min(u16::try_from(left).unwrap_or(u16::MAX));
+        }
+        if let Some(converted) = configuration.wq_ch_conversion {
+            self.soc.pools.channel2 = soc::CHANNELS.two_wide(converted);
+            self.soc.pools.channel8 = soc::CHANNELS.eight_wide(converted);
+        }
+        self
+    }
+
+    fn pools(&self) -> Pools {
+        let icids = Numbers { first: self.first_icid.into(), count: self.icids.into() };
+        let mut sizes = self.soc.pools;
+        if !self.quirks {
+            // No more than there are frame queues.
+            sizes.interface = sizes.fq;
+        }
+        let mut pools = Pools::new(icids, &sizes);
+        if self.quirks {
+            pools.mcp.keep_returned();
+        }
+        pools
     }
 }
 
@@ -46,6 +94,9 @@ pub(crate) struct State {
     pub connections: Connections,
     /// What the board's configuration says of its Ethernet ports.
     pub ports: Vec<crate::dpl::Port>,
+    /// Whether a `dpmac` can be made for a port of this list only: once the MC has
+    /// booted with a configuration that has one.
+    pub only_these_ports: bool,
     /// Ethernet ports whose wire is not there.
     pub wires_down: BTreeSet<u32>,
     /// What the data plane has to do when the state is unlocked: interrupts to
@@ -59,7 +110,7 @@ pub(crate) struct State {
 
 impl State {
     pub fn new(config: Config, fabric: Arc<Fabric>, clock: Arc<dyn Clock>) -> Self {
-        let pools = Pools::new(config.first_icid, config.icids, &config.soc.pools);
+        let pools = config.pools();
         Self {
             config,
             clock,
@@ -69,6 +120,7 @@ impl State {
             portals: Portals::default(),
             connections: Connections::default(),
             ports: Vec::new(),
+            only_these_ports: false,
             wires_down: BTreeSet::new(),
             pass: Pass::default(),
             fabric,

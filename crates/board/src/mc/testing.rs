@@ -239,7 +239,8 @@ impl TestMc {
 
     /// Asserts that no pool has anything taken but what the root holds.
     pub fn assert_pools_full(&self) {
-        for (name, pool) in self.state.pools.all() {
+        let pools = &self.state.pools;
+        for (name, pool) in pools.all().into_iter().chain(pools.unlisted()) {
             let root = u32::from(matches!(name, "mcp" | "icid"));
             assert_eq!(pool.free() + root, pool.size(), "pool {name}");
         }

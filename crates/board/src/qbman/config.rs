@@ -47,12 +47,12 @@ impl From<&Soc> for Config {
         let pools = &soc.pools;
         Self {
             portals: pools.swp.end(),
-            queues: pools.fq.end(),
+            queues: pools.transmit.end(),
             channels: pools.channel8.end().max(pools.channel2.end()),
             pools: pools.bp.end(),
             // Beside those that objects are given, one for each queue: the
             // hardware has further ones for what is sent.
-            groups: pools.cg.end() + pools.fq.end(),
+            groups: pools.cg.end() + pools.transmit.end(),
             destinations: pools.qd.end(),
             records: pools.opr.end(),
             version: if soc.has_memory_backed_portals() { Version::V5 } else { Version::V4 },

@@ -3,7 +3,7 @@
 //! and the software portals through which drivers reach them.
 //!
 //! # Three sides
-//! - **Software** reads and writes a window of 64 MiB, [`Qbman::read`] and
+//! - **Software** reads and writes a window of 128 MiB, [`Qbman::read`] and
 //!   [`Qbman::write`]: what the chip's drivers call the cache-enabled (CE) area
 //!   at 0 and the cache-inhibited (CI) area at [`CI_OFFSET`], 64 KiB a portal in
 //!   each. Registers are in CI. Rings and commands are in both, the same ones
@@ -81,8 +81,9 @@ use std::{
     },
 };
 
-/// Offset of the cache-inhibited area in the window.
-pub const CI_OFFSET: u64 = 0x200_0000;
+/// Offset of the cache-inhibited area in the window (board:
+/// `models/board/baselines/reference.json` of the ledger).
+pub const CI_OFFSET: u64 = 0x400_0000;
 /// Bytes of a portal in each area, and in the portal memory.
 pub const PORTAL_STRIDE: u64 = 0x1_0000;
 /// Bytes of the window.

@@ -5,6 +5,7 @@
 mod check;
 mod failures;
 mod program;
+mod replay;
 mod run;
 mod userland;
 mod wires;
@@ -14,8 +15,14 @@ use std::time::Instant;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials =
-        [userland::trials(), check::trials(), run::trials(), wires::trials(), failures::trials()];
+    let trials = [
+        userland::trials(),
+        check::trials(),
+        run::trials(),
+        wires::trials(),
+        failures::trials(),
+        replay::trials(),
+    ];
     let boots = (arguments.include_ignored || arguments.ignored) && !arguments.list;
     if boots && let Err(error) = userland::prepare() {
         // Tests that need them fail and say so again.

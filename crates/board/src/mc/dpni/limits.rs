@@ -32,8 +32,14 @@ const MAX_CHANNELS: u8 = 16;
 const DEFAULT_MAC_FILTERS: u8 = 16;
 const DEFAULT_QOS_ENTRIES: u8 = 64;
 const DEFAULT_FS_ENTRIES: u16 = 64;
-/// As the management client's manual says.
-const DEFAULT_KEY_SIZE: u8 = 24;
+/// Board: `fs_key_size` of `dpni.0` in `models/board/baselines/reference.json` of the
+/// ledger, whose layout asks for none. The management client's manual says 24.
+const DEFAULT_KEY_SIZE: u8 = MAX_KEY_SIZE;
+/// Options that are taken and come back cleared (board: V-DPNI-9 of the ledger for this
+/// one, which the headers of 10.39 do not know, V-DPNI-7 for a shared congestion
+/// group where there is one class). Others that no header knows come back as they were
+/// (board: bit 31, V-DPNI-5).
+const HAS_REPLICATION: u32 = 1 << 14;
 
 /// The checked configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +86,12 @@ impl Limits {
         }
         let groups = if has(options::SHARED_CONGESTION) { 1 } else { rx_tcs };
         let asked_groups = byte(request.num_cgs, groups, MAX_CONGESTION_GROUPS)?;
+        let mut options = request.options & !HAS_REPLICATION;
+        if rx_tcs == 1 {
+            options &= !options::SHARED_CONGESTION;
+        }
         Ok(Self {
-            options: request.options,
+            options,
             queues: byte(request.num_queues, 1, MAX_QUEUES)?,
             rx_tcs,
             tx_tcs,
@@ -107,7 +117,8 @@ impl Limits {
         if self.has(options::SINGLE_SENDER) { 1 } else { self.queues }
     }
 
-    /// Order point records.
+    /// Order point records: one a class is 8 for an interface of 16 classes, and none
+    /// without the option (board: V-DPNI-5 and V-DPNI-8 of the ledger).
     pub const fn order_records(&self) -> u16 {
         if !self.has(options::HAS_OPR) {
             0
@@ -133,7 +144,7 @@ impl Limits {
             num_channels: self.channels,
             qos_entries: self.qos_entries,
             fs_entries: self.fs_entries,
-            num_opr: self.custom_order_records,
+            num_opr: self.order_records(),
             qos_key_size: if self.qos_entries == 0 { 0 } else { self.key_size },
             fs_key_size: self.key_size,
             wriop_version,

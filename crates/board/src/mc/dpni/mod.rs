@@ -47,15 +47,14 @@ pub(crate) struct Interface {
     pub limits: Limits,
     resources: Resources,
     order: OrderRestoration,
-    /// The address that the layout gives, which a reset goes back to.
-    permanent_mac: MacAddr,
     enabled: bool,
     /// The link as it was last reported to software.
     reported: LinkState,
     settings: Settings,
 }
 
-/// All that a reset puts back.
+/// All that a reset puts back, but for the primary address: that outlives it (board:
+/// V-DPNI-3 of the ledger).
 #[derive(Debug)]
 struct Settings {
     interface: interface::Settings,
@@ -107,7 +106,6 @@ impl Family for Interface {
             limits,
             resources,
             order,
-            permanent_mac: MacAddr::ZERO,
             enabled: false,
             reported: LinkState::default(),
             settings,
@@ -153,8 +151,8 @@ impl Family for Interface {
         if let Ok(interface) = state.body_mut::<Self>(id) {
             interface.enabled = false;
             interface.order.reset();
-            interface.settings =
-                Settings::new(&interface.limits, &interface.resources, interface.permanent_mac);
+            let address = interface.settings.filters.primary;
+            interface.settings = Settings::new(&interface.limits, &interface.resources, address);
             // Who resets knows what that does to the link.
             interface.reported = LinkState::default();
         }
@@ -172,7 +170,11 @@ impl Family for Interface {
     }
 
     /// Tells software of the other peer, and what that does to the link.
-    fn connected(state: &mut State, id: u32, _interface: u16, _peer: Option<Endpoint>) {
+    fn connected(state: &mut State, id: u32, _interface: u16, peer: Option<Endpoint>) {
+        let port = peer.is_some_and(|peer| peer.object.kind == ObjectType::Dpmac);
+        if let Ok(limits) = state.body::<Self>(id).map(|interface| interface.limits) {
+            resources::take_for_port(&mut state.pools, name(id), &limits, port);
+        }
         // A port's own settings are those of the port that was there.
         if let Ok(interface) = state.body_mut::<Self>(id) {
             interface.settings.interface.forget_port();
@@ -208,8 +210,7 @@ impl Body for Interface {
         self.settings.link.wanted
     }
 
-    fn set_permanent_mac(&mut self, address: MacAddr) {
-        self.permanent_mac = address;
+    fn set_mac(&mut self, address: MacAddr) {
         self.settings.filters.primary = address;
     }
 

@@ -2,19 +2,30 @@
 //! Hardware resources that an interface holds.
 
 use super::Limits;
-use crate::mc::pools::Pools;
+use crate::mc::pools::{self, Pools};
 use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
-    Status,
+    ObjectId, Status,
     dpni::{options, queue_type},
 };
 
+/// Frame queues beside those for receiving and confirming: for errors, and one
+/// whose use is not known.
+const OTHER_QUEUES: usize = 2;
+
 /// Numbers out of the pools.
 ///
-/// Frame queues lie one after the other: receive by class and queue, transmit
+/// Queues have places one after the other: receive by class and queue, transmit
 /// by channel, class and sender, confirmation by channel and queue (what all
 /// classes of a sender send is confirmed on one queue, which is what Linux
 /// relies on), and the error queue. How a real MC numbers them is not known.
+///
+/// What is drawn follows the record (board: V-POOL-4 of the ledger, and
+/// `models/board/baselines/reference.json` for an interface of 16 queues): an
+/// interface of `q` queues and one class takes 2`q` + 2 frame queues. Those that it
+/// sends through are not among them: they are the traffic manager's, which an
+/// interface is given with a port. How the draw grows with classes and channels is
+/// inferred.
 #[derive(Debug)]
 pub(super) struct Resources {
     fqids: Vec<u32>,
@@ -44,10 +55,28 @@ impl Resources {
         let rx = rx_tcs * queues;
         let tx = channels * tx_tcs * senders;
         let confirm = if limits.has(options::TX_FRAME_RELEASE) { 0 } else { channels * queues };
+        pools.interface.take()?;
+        let mut own = pools.fq.take_many(rx + confirm + OTHER_QUEUES)?.into_iter();
+        let mut fqids: Vec<u32> = own.by_ref().take(rx).collect();
+        fqids.extend(pools.transmit.take_many(tx)?);
+        // The last one is for what no command names.
+        fqids.extend(own.take(confirm + 1));
+        let groups = usize::from(limits.congestion_groups);
+        let mut group_numbers = pools.cg.take_many(groups + 1)?;
+        group_numbers.truncate(groups);
+        let mut qdids = pools.qd.take_many(channels + 1)?;
+        qdids.truncate(channels);
+        pools.kp.take_many(4)?;
+        pools.plcye.take_many(3)?;
+        pools.qpr.take_many(3)?;
+        pools.ifp.take()?;
+        pools.prp_egress.take()?;
+        pools.prp.take()?;
+        pools.plcy.take()?;
         Ok(Self {
-            fqids: pools.fq.take_many(rx + tx + confirm + 1)?,
-            qdids: pools.qd.take_many(channels)?,
-            groups: pools.cg.take_many(usize::from(limits.congestion_groups))?,
+            fqids,
+            qdids,
+            groups: group_numbers,
             rx,
             tx,
             confirm,
@@ -136,5 +165,38 @@ impl Resources {
             }
         };
         Ok(place)
+    }
+}
+
+/// Takes what an interface has of its traffic manager while it is connected to a
+/// port, or gives it back.
+///
+/// One of 16 queues at `dpmac.17` has an interface and a channel of the second
+/// manager, 16 dequeue contexts and 32 logical queues (board: `resources` of
+/// `models/board/baselines/reference.json` in the ledger at 25979b5, where the two
+/// managers differ by just that). Which port is on which manager, how the draw grows
+/// with classes and channels, and what becomes of a connection for which too little is
+/// left, is not known: the second manager goes first, then the first, and nothing is
+/// refused.
+pub(super) fn take_for_port(pools: &mut Pools, id: ObjectId, limits: &Limits, port: bool) {
+    let managers = [
+        [&mut pools.lni1, &mut pools.cqch1, &mut pools.dct1, &mut pools.lfqmt1],
+        [&mut pools.lni0, &mut pools.cqch0, &mut pools.dct0, &mut pools.lfqmt0],
+    ];
+    let channels = usize::from(limits.channels);
+    let contexts = channels * usize::from(limits.tx_tcs) * usize::from(limits.senders());
+    let counts = [1, channels, contexts, 2 * contexts];
+    let mut wanted = port;
+    for mut manager in managers {
+        manager.iter_mut().for_each(|pool| pool.release(id));
+        let fits = manager.iter().zip(counts).all(|(pool, count)| pool.free() as usize >= count);
+        if wanted && fits {
+            for (pool, count) in manager.iter_mut().zip(counts) {
+                pool.draw_for(id, &pools::top());
+                // It may be held by a container by now; then it is not there.
+                let _ = pool.take_many(count);
+            }
+            wanted = false;
+        }
     }
 }

@@ -13,5 +13,6 @@ mod layers;
 mod loader;
 mod portal;
 mod reasons;
+mod record;
 mod resources;
 mod scan;

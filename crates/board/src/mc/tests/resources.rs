@@ -111,7 +111,7 @@ fn more_than_there_is_cannot_be_handed_over() {
         give(child, "bp", 0, 1000, 0),
         give(child, "bp", request::EXPLICIT, 2, 64),
         give(child, "bp", request::EXPLICIT, u32::MAX, u32::MAX),
-        give(child, "bp", request::ALIGNED, 1, 1 << 20),
+        give(child, "bp", request::ALIGNED, 65, 1 << 20),
     ] {
         assert_eq!(mc.call(mc.root, &ask), Err(Status::NoResource), "{ask:?}");
     }

@@ -30,7 +30,7 @@ impl Way {
 }
 
 /// Offset of the cache-inhibited area, and of a portal in each.
-const CINH: u64 = 0x200_0000;
+const CINH: u64 = 0x400_0000;
 const STRIDE: u64 = 0x1_0000;
 
 /// A portal's driver.

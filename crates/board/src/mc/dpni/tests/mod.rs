@@ -49,7 +49,7 @@ fn defaults_are_those_of_a_board() {
         num_tx_tcs: 1,
         mac_filter_entries: 16,
         fs_entries: 64,
-        fs_key_size: 24,
+        fs_key_size: 56,
         num_channels: 1,
         num_cgs: 1,
         wriop_version: 0xc00,
@@ -79,7 +79,7 @@ fn attributes_are_what_was_asked_for() {
     assert_eq!((a.num_rx_tcs, a.num_tx_tcs), (8, 16));
     assert_eq!((a.mac_filter_entries, a.vlan_filter_entries), (16, 16));
     assert_eq!((a.qos_entries, a.fs_entries), (64, 1));
-    assert_eq!((a.qos_key_size, a.fs_key_size, a.num_opr), (24, 24, 0));
+    assert_eq!((a.qos_key_size, a.fs_key_size, a.num_opr), (56, 56, 8));
     // The oldest version has no transmit classes and no channels.
     let old = mc.call_version(dpni, &dpni::GetAttributes {}, 1).unwrap();
     assert_eq!((old.num_rx_tcs, old.num_tx_tcs, old.num_channels), (8, 0, 0));
@@ -118,7 +118,7 @@ fn pools_run_out_without_losing_anything() {
         ..Default::default()
     };
     let made: Vec<_> = std::iter::from_fn(|| mc.create(&request).ok()).take(100).collect();
-    assert_eq!(made.len(), 2, "256 congestion groups");
+    assert_eq!(made.len(), 2, "255 congestion groups");
     assert_eq!(mc.create(&request), Err(Status::NoResource));
     for id in made {
         mc.destroy(id).unwrap();
@@ -370,7 +370,7 @@ fn tables_count_their_rules() {
     mc.call(dpni, &rule(2)).unwrap();
     assert_eq!(mc.call(dpni, &rule(3)), Err(Status::NoResource));
     mc.call(dpni, &dpni::AddFsEntry { tc: 0, ..rule(3) }).unwrap();
-    let too_long = dpni::AddFsEntry { key_size: 25, ..rule(1) };
+    let too_long = dpni::AddFsEntry { key_size: 57, ..rule(1) };
     assert_eq!(mc.call(dpni, &too_long), Err(Status::ConfigurationError));
     let remove = dpni::RemoveFsEntry { tc: 1, key_size: 24, key_iova: 1, mask_iova: 1 };
     mc.call(dpni, &remove).unwrap();
