@@ -17,6 +17,7 @@ mod interrupt;
 pub mod kernel;
 pub mod log;
 pub mod machine;
+pub mod nested;
 mod progress;
 pub mod replay;
 pub mod root;

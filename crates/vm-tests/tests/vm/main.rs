@@ -2,6 +2,7 @@
 //! Tests that boot a guest. They are ignored unless asked for:
 //! `cargo xtask vm [NAME...]`.
 
+mod assign;
 mod conformance;
 mod defects;
 mod faults;
@@ -37,6 +38,7 @@ fn main() {
     let trials = [
         conformance::trials(),
         fuzzing::trials(),
+        assign::trials(),
         recovery::trials(),
         frames::trials(),
         wires::trials(),

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The command line.
+
+use crate::layout::{LEAST_MEMORY, MOST_CONTAINERS, MOST_CPUS, MOST_MEMORY};
+use clap::Parser;
+use mc_abi::{ObjectId, ObjectType};
+use std::path::PathBuf;
+
+/// Exit code of a guest that asks to be started again, with `--no-reboot`.
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+pub const RESET: u8 = 3;
+
+/// Boots Linux as a guest of KVM and hands containers of the Management Complex to it.
+///
+/// Exit code: 0 when the guest switches itself off, 3 when it asks for a reset and
+/// --no-reboot is given, 1 for failures, 2 for a wrong command line.
+#[derive(Debug, Parser)]
+#[command(name = "fslmc-vmm", version)]
+pub struct Cli {
+    /// Kernel: an arm64 Image, not compressed
+    #[arg(long, value_name = "IMAGE")]
+    pub kernel: PathBuf,
+
+    /// Initial file system
+    #[arg(long, value_name = "CPIO")]
+    pub initramfs: Option<PathBuf>,
+
+    /// Kernel command line, after console=ttyS0
+    #[arg(long, value_name = "ARGS", default_value = "", allow_hyphen_values = true)]
+    pub append: String,
+
+    /// Container that is bound to vfio-fsl-mc; may be repeated
+    #[arg(long, value_name = "dprc.N", value_parser = container)]
+    pub assign: Vec<String>,
+
+    /// Processors
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_CPUS)))]
+    pub cpus: u8,
+
+    /// Memory, such as 256M or 1G
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
+    pub memory: u64,
+
+    /// End with code 3 when the guest asks for a reset, instead of starting it again
+    #[arg(long)]
+    pub no_reboot: bool,
+
+    /// Deliver all interrupts through this program instead of KVM's irqfd
+    #[arg(long)]
+    pub no_irqfd: bool,
+}
+
+impl Cli {
+    /// What the options say together.
+    ///
+    /// # Errors
+    /// What does not go together, in words.
+    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+    pub fn check(&self) -> Result<(), String> {
+        if self.assign.len() > MOST_CONTAINERS {
+            return Err(format!("a guest takes {MOST_CONTAINERS} containers, not more"));
+        }
+        let mut names = self.assign.clone();
+        names.sort();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(format!("{} is given twice", pair[0])),
+            None => Ok(()),
+        }
+    }
+}
+
+fn container(text: &str) -> Result<String, String> {
+    match text.parse::<ObjectId>() {
+        Ok(id) if id.kind == ObjectType::Dprc => Ok(id.to_string()),
+        _ => Err(format!("{text:?} is no container: write dprc.N")),
+    }
+}
+
+/// A size in bytes with M or G (powers of 1024).
+fn memory(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['M', 'm']) {
+        Some(digits) => (digits, 20),
+        None => match text.strip_suffix(['G', 'g']) {
+            Some(digits) => (digits, 30),
+            None => return Err(format!("{text:?} has no unit: write 256M or 1G")),
+        },
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no size"))?;
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if bytes < LEAST_MEMORY => {
+            Err(format!("{text} is too little for Linux: give {}M or more", LEAST_MEMORY >> 20))
+        }
+        Some(bytes) if bytes <= MOST_MEMORY => Ok(bytes),
+        _ => Err(format!("{text} is too much: give {}G or less", MOST_MEMORY >> 30)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units_and_limits() {
+        assert_eq!(memory("256M"), Ok(256 << 20));
+        assert_eq!(memory("1g"), Ok(1 << 30));
+        assert!(memory("256").unwrap_err().contains("unit"));
+        assert!(memory("1M").unwrap_err().contains("too little"));
+        assert!(memory("99999999999999G").unwrap_err().contains("too much"));
+        assert!(memory("xM").unwrap_err().contains("no size"));
+    }
+
+    #[test]
+    fn containers_are_checked() {
+        let cli = |words: &[&str]| {
+            let all = ["fslmc-vmm", "--kernel", "Image"].iter().chain(words);
+            Cli::try_parse_from(all)
+        };
+        assert!(cli(&["--assign", "dpni.1"]).unwrap_err().to_string().contains("write dprc.N"));
+        let twice = cli(&["--assign", "dprc.2", "--assign", "dprc.2"]).unwrap();
+        assert!(twice.check().unwrap_err().contains("twice"));
+        let many: Vec<String> = (0..9).map(|n| format!("--assign=dprc.{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(cli(&many).unwrap().check().unwrap_err().contains("not more"));
+    }
+}

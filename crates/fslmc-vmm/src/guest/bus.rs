@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the guest's exits reach.
+
+use super::Container;
+use super::console::Serial;
+use crate::layout::{UART, UART_SIZE};
+use dprc_assign::WINDOW_SIZE;
+
+/// Devices by address.
+pub struct Bus {
+    /// The console.
+    pub serial: Serial,
+    /// Assigned containers.
+    pub containers: Vec<Container>,
+}
+
+impl Bus {
+    /// A load of the guest's; what is nobody's reads as ones.
+    pub fn load(&self, address: u64, bytes: &mut [u8]) {
+        if let Some(offset) = inside(address, UART, UART_SIZE) {
+            self.serial.load(offset, bytes);
+        } else if let Some((container, offset)) = self.container(address) {
+            container.load(offset, bytes);
+        } else {
+            bytes.fill(0xff);
+        }
+    }
+
+    /// A store of the guest's; what is nobody's goes nowhere.
+    pub fn store(&self, address: u64, bytes: &[u8]) {
+        if let Some(offset) = inside(address, UART, UART_SIZE) {
+            self.serial.store(offset, bytes);
+        } else if let Some((container, offset)) = self.container(address) {
+            container.store(offset, bytes);
+        }
+    }
+
+    fn container(&self, address: u64) -> Option<(&Container, u64)> {
+        self.containers.iter().find_map(|container| {
+            inside(address, container.portals(), WINDOW_SIZE).map(|offset| (container, offset))
+        })
+    }
+}
+
+fn inside(address: u64, base: u64, size: u64) -> Option<u64> {
+    address.checked_sub(base).filter(|offset| *offset < size)
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The guest's console: a serial port on this program's standard streams.
+
+use std::io::{self, IsTerminal, Read, Stdout};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vm_superio::serial::NoEvents;
+use vm_superio::{Serial as Uart, Trigger};
+use vmm_sys_util::eventfd::EventFd;
+
+/// Signals the console's interrupt.
+struct Line(EventFd);
+
+impl Trigger for Line {
+    type E = io::Error;
+
+    fn trigger(&self) -> io::Result<()> {
+        self.0.write(1)
+    }
+}
+
+type Device = Uart<Line, NoEvents, Stdout>;
+
+/// A guest's serial port.
+#[derive(Clone)]
+pub struct Serial {
+    device: Arc<Mutex<Device>>,
+}
+
+impl Serial {
+    fn lock(&self) -> MutexGuard<'_, Device> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A load of the guest's.
+    pub fn load(&self, offset: u64, bytes: &mut [u8]) {
+        bytes.fill(0);
+        if let (Ok(register @ 0..=7), Some(byte)) = (u8::try_from(offset), bytes.first_mut()) {
+            *byte = self.lock().read(register);
+        }
+    }
+
+    /// A store of the guest's.
+    pub fn store(&self, offset: u64, bytes: &[u8]) {
+        if let (Ok(register @ 0..=7), Some(byte)) = (u8::try_from(offset), bytes.first()) {
+            // Standard output may be closed: the guest goes on.
+            let _ = self.lock().write(register, *byte);
+        }
+    }
+}
+
+/// The console of one guest after the other.
+pub struct Console {
+    present: Arc<Mutex<Option<Serial>>>,
+    _raw: Option<RawTerminal>,
+}
+
+impl Console {
+    /// Starts to listen to standard input. A terminal is taken as it is, key by key, until
+    /// the result is dropped.
+    pub fn new() -> Self {
+        let present: Arc<Mutex<Option<Serial>>> = Arc::default();
+        let listener = Arc::clone(&present);
+        let raw = io::stdin().is_terminal().then(RawTerminal::new).flatten();
+        // Nothing waits for it: it ends with the program.
+        std::thread::spawn(move || listen(&listener));
+        Self { present, _raw: raw }
+    }
+
+    /// A serial port for a new guest.
+    pub fn connect(&self, interrupt: EventFd) -> Serial {
+        let device = Arc::new(Mutex::new(Uart::new(Line(interrupt), io::stdout())));
+        let serial = Serial { device };
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some(serial.clone());
+        serial
+    }
+
+    /// The guest is gone.
+    pub fn disconnect(&self) {
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+fn listen(present: &Mutex<Option<Serial>>) {
+    let mut bytes = [0; 64];
+    loop {
+        let count = match io::stdin().read(&mut bytes) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => count,
+        };
+        let mut rest = &bytes[..count];
+        while !rest.is_empty() {
+            let serial = present.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            // A guest that is not there does not hear it.
+            let Some(serial) = serial else { break };
+            let taken = serial.lock().enqueue_raw_bytes(rest).unwrap_or(rest.len());
+            rest = rest.get(taken..).unwrap_or_default();
+            if !rest.is_empty() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+/// A terminal that gives keys as they are typed; as it was, afterwards.
+struct RawTerminal {
+    before: rustix::termios::Termios,
+}
+
+impl RawTerminal {
+    fn new() -> Option<Self> {
+        let before = rustix::termios::tcgetattr(io::stdin()).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        // Lines of the program's own start at the left.
+        raw.output_modes |= rustix::termios::OutputModes::OPOST;
+        let now = rustix::termios::OptionalActions::Now;
+        rustix::termios::tcsetattr(io::stdin(), now, &raw).ok()?;
+        Some(Self { before })
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        let now = rustix::termios::OptionalActions::Now;
+        // Nobody is left to report to.
+        let _ = rustix::termios::tcsetattr(io::stdin(), now, &self.before);
+    }
+}

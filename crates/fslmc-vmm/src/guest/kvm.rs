@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The virtual machine: KVM's, with its interrupt controller, and what assigned
+//! containers need of it.
+#![allow(unsafe_code)]
+
+use super::interrupts::{Message, Routes};
+use super::slots::Slots;
+use crate::error::Error;
+use crate::layout::{GIC_DISTRIBUTOR, GIC_REDISTRIBUTORS, INTERRUPTS, ITS};
+use dprc::MappedRegion;
+use dprc_assign::{Delivery, Msi, Vm as AssignVm, VmError};
+use kvm_bindings::{
+    KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_DEV_ARM_VGIC_GRP_CTRL,
+    KVM_DEV_ARM_VGIC_GRP_NR_IRQS, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_VGIC_ITS_ADDR_TYPE,
+    KVM_VGIC_V3_ADDR_TYPE_DIST, KVM_VGIC_V3_ADDR_TYPE_REDIST, kvm_create_device, kvm_device_attr,
+    kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS, kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3,
+    kvm_device_type_KVM_DEV_TYPE_VFIO, kvm_vcpu_init,
+};
+use kvm_ioctls::{DeviceFd, Kvm, VcpuFd, VmFd};
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vm_memory::GuestMemoryMmap;
+use vmm_sys_util::eventfd::EventFd;
+
+/// A virtual machine without processors.
+pub struct Vm {
+    shared: Arc<Shared>,
+    /// Taken out one by one by their threads.
+    cpus: Mutex<Vec<VcpuFd>>,
+    target: kvm_vcpu_init,
+    _interrupt_controller: [DeviceFd; 2],
+}
+
+struct Shared {
+    slots: Mutex<Slots>,
+    routes: Mutex<Routes>,
+    /// Tells VFIO of the guest; made when there is something to tell.
+    vfio: Mutex<Option<DeviceFd>>,
+    vm: Arc<VmFd>,
+}
+
+pub(super) fn refused(
+    asked: &'static str,
+    advice: &'static str,
+) -> impl Fn(kvm_ioctls::Error) -> Error {
+    move |error| Error::Kvm { asked, reason: system(error), advice }
+}
+
+fn system(error: kvm_ioctls::Error) -> std::io::Error {
+    std::io::Error::from_raw_os_error(error.errno())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Vm {
+    /// A machine with memory, processors that are off, and an interrupt controller.
+    ///
+    /// # Errors
+    /// KVM's.
+    pub fn new(memory: &GuestMemoryMmap, cpus: u8) -> Result<Self, Error> {
+        let kvm = Kvm::new().map_err(refused(
+            "opening /dev/kvm",
+            "Give this user access to it; on the board, boot with --virtualization",
+        ))?;
+        let vm = kvm.create_vm().map_err(refused("KVM_CREATE_VM", ""))?;
+        let vm = Arc::new(vm);
+        let slots = Slots::new(Arc::clone(&vm), memory)
+            .map_err(refused("giving the guest its memory", "Give it less --memory"))?;
+        let mut target = kvm_vcpu_init::default();
+        vm.get_preferred_target(&mut target).map_err(refused("KVM_ARM_PREFERRED_TARGET", ""))?;
+        let processors: Result<Vec<VcpuFd>, _> =
+            (0..cpus).map(|number| vm.create_vcpu(number.into())).collect();
+        let processors = processors.map_err(refused("KVM_CREATE_VCPU", "Give fewer --cpus"))?;
+        let gic = gic(&vm, cpus).map_err(refused(
+            "making the guest's GICv3 and ITS",
+            "The machine's own interrupt controller must be a GICv3",
+        ))?;
+        let routes = Routes::new(Arc::clone(&vm)).map_err(refused("KVM_SET_GSI_ROUTING", ""))?;
+        let shared = Shared {
+            slots: Mutex::new(slots),
+            routes: Mutex::new(routes),
+            vfio: Mutex::new(None),
+            vm,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            cpus: Mutex::new(processors),
+            target,
+            _interrupt_controller: gic,
+        })
+    }
+
+    /// What a container's assignment works with. `device` is what its interrupts are
+    /// known by to the guest's interrupt controller.
+    pub fn for_container(&self, name: &str, device: u32, irqfd: bool) -> KvmGuest {
+        let shared = Arc::clone(&self.shared);
+        KvmGuest { shared, name: name.to_owned(), device, irqfd, lines: BTreeMap::new() }
+    }
+
+    /// The line that the console signals.
+    ///
+    /// # Errors
+    /// KVM's.
+    pub fn console_interrupt(&self) -> Result<EventFd, Error> {
+        lock(&self.shared.routes).console().map_err(refused("KVM_IRQFD of the console", ""))
+    }
+
+    /// The next processor, and what it is to be initialised as.
+    pub fn take_cpus(&self) -> (Vec<VcpuFd>, kvm_vcpu_init) {
+        (std::mem::take(&mut *lock(&self.cpus)), self.target)
+    }
+}
+
+/// Sets an attribute to a number in memory.
+fn set_number<T>(
+    device: &DeviceFd,
+    group: u32,
+    attr: u32,
+    number: &T,
+) -> Result<(), kvm_ioctls::Error> {
+    let addr = std::ptr::from_ref(number).expose_provenance() as u64;
+    device.set_device_attr(&kvm_device_attr { flags: 0, group, attr: attr.into(), addr })
+}
+
+fn initialise(device: &DeviceFd) -> Result<(), kvm_ioctls::Error> {
+    device.set_device_attr(&kvm_device_attr {
+        flags: 0,
+        group: KVM_DEV_ARM_VGIC_GRP_CTRL,
+        attr: KVM_DEV_ARM_VGIC_CTRL_INIT.into(),
+        addr: 0,
+    })
+}
+
+fn gic(vm: &VmFd, _cpus: u8) -> Result<[DeviceFd; 2], kvm_ioctls::Error> {
+    let create = |type_| vm.create_device(&mut kvm_create_device { type_, fd: 0, flags: 0 });
+    let gic = create(kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3)?;
+    let address = |device: &DeviceFd, kind: u32, at: u64| {
+        set_number(device, KVM_DEV_ARM_VGIC_GRP_ADDR, kind, &at)
+    };
+    address(&gic, KVM_VGIC_V3_ADDR_TYPE_DIST, GIC_DISTRIBUTOR)?;
+    address(&gic, KVM_VGIC_V3_ADDR_TYPE_REDIST, GIC_REDISTRIBUTORS)?;
+    set_number(&gic, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &INTERRUPTS)?;
+    initialise(&gic)?;
+    let its = create(kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS)?;
+    address(&its, KVM_VGIC_ITS_ADDR_TYPE, ITS)?;
+    initialise(&its)?;
+    Ok([gic, its])
+}
+
+/// The virtual machine as an assigned container uses it.
+pub struct KvmGuest {
+    shared: Arc<Shared>,
+    name: String,
+    device: u32,
+    irqfd: bool,
+    /// KVM's number of each line.
+    lines: BTreeMap<u32, u32>,
+}
+
+impl KvmGuest {
+    fn message(&self, msi: Msi) -> Message {
+        Message { msi, device: self.device }
+    }
+}
+
+fn vm_error(what: &str, error: kvm_ioctls::Error) -> VmError {
+    VmError(format!("{what}: {}", system(error)))
+}
+
+/// KVM's crates want an eventfd of their own kind: it is a copy of the descriptor.
+fn eventfd(events: BorrowedFd<'_>) -> Result<EventFd, VmError> {
+    let copy = events.try_clone_to_owned();
+    let copy = copy.map_err(|error| VmError(format!("copying an eventfd: {error}")))?;
+    // SAFETY: the descriptor is a fresh copy that nobody else closes.
+    Ok(unsafe { EventFd::from_raw_fd(copy.into_raw_fd()) })
+}
+
+impl AssignVm for KvmGuest {
+    fn introduce(&mut self, group: BorrowedFd<'_>) -> Result<(), VmError> {
+        let mut vfio = lock(&self.shared.vfio);
+        if vfio.is_none() {
+            let type_ = kvm_device_type_KVM_DEV_TYPE_VFIO;
+            let mut device = kvm_create_device { type_, fd: 0, flags: 0 };
+            let made = self.shared.vm.create_device(&mut device);
+            *vfio = Some(made.map_err(|error| vm_error("KVM_CREATE_DEVICE (VFIO)", error))?);
+        }
+        let Some(device) = vfio.as_ref() else { return Ok(()) };
+        let number: i32 = group.as_raw_fd();
+        set_number(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, &number)
+            .map_err(|error| vm_error("KVM_DEV_VFIO_FILE_ADD", error))
+    }
+
+    fn map(&mut self, at: u64, region: Arc<MappedRegion>) -> Result<(), VmError> {
+        lock(&self.shared.slots).map(at, region).map_err(|error| {
+            let hint = if error.errno() == 22 {
+                " (the processor cannot share a device's cacheable memory with a guest, and the \
+                 driver maps it as such: use this project's vfio-fsl-mc)"
+            } else {
+                ""
+            };
+            VmError(format!("KVM_SET_USER_MEMORY_REGION: {}{hint}", system(error)))
+        })
+    }
+
+    fn unmap(&mut self, at: u64) {
+        lock(&self.shared.slots).unmap(at);
+    }
+
+    fn connect(
+        &mut self,
+        line: u32,
+        events: BorrowedFd<'_>,
+        msi: Msi,
+    ) -> Result<Delivery, VmError> {
+        if !self.irqfd {
+            return Ok(Delivery::Watched);
+        }
+        let (known, message) = (self.lines.get(&line).copied(), self.message(msi));
+        let connected = lock(&self.shared.routes).connect(known, &eventfd(events)?, message);
+        match connected {
+            Ok(number) => {
+                self.lines.insert(line, number);
+                Ok(Delivery::Direct)
+            }
+            Err(error) => {
+                self.log(&format!("KVM_IRQFD: {}: interrupts take the slow way", system(error)));
+                Ok(Delivery::Watched)
+            }
+        }
+    }
+
+    fn disconnect(&mut self, line: u32, events: BorrowedFd<'_>) {
+        if let (Some(number), Ok(events)) = (self.lines.remove(&line), eventfd(events)) {
+            lock(&self.shared.routes).disconnect(number, &events);
+        }
+    }
+
+    fn signal(&mut self, msi: Msi) -> Result<(), VmError> {
+        let message = self.message(msi);
+        lock(&self.shared.routes).send(message).map_err(|error| vm_error("KVM_SIGNAL_MSI", error))
+    }
+
+    fn log(&mut self, words: &str) {
+        eprintln!("fslmc-vmm: {}: {words}", self.name);
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The guest's memory and what is in it at the start (Linux
+//! Documentation/arch/arm64/booting.rst).
+//!
+//! Not by `linux-loader`: its 0.14 needs a newer compiler than the board's 1.85, and those
+//! before it another `vm-memory`.
+
+use crate::cli::Cli;
+use crate::error::Error;
+use crate::layout::RAM;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::Path;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+/// Room for the device tree, at the end of memory; Linux wants it within 2 MiB.
+const DEVICE_TREE_ROOM: u64 = 2 << 20;
+
+/// Where things are.
+#[derive(Debug)]
+pub struct Images {
+    /// The kernel's entry, bytes into memory.
+    pub entry: u64,
+    /// Start and end of the initial file system.
+    pub initramfs: Option<(u64, u64)>,
+    /// Where the device tree goes.
+    pub device_tree: u64,
+}
+
+/// Memory of a guest.
+///
+/// # Errors
+/// When there is none.
+pub fn memory(bytes: u64) -> Result<GuestMemoryMmap, Error> {
+    let failed = |reason: String| Error::System {
+        what: "allocating the guest's memory",
+        reason: std::io::Error::other(reason),
+    };
+    let size = usize::try_from(bytes).map_err(|error| failed(error.to_string()))?;
+    GuestMemoryMmap::from_ranges(&[(GuestAddress(RAM), size)])
+        .map_err(|error| failed(error.to_string()))
+}
+
+/// Puts kernel and initial file system into memory: the kernel at its start, the rest at
+/// its end.
+///
+/// # Errors
+/// [`Error::File`] with the file's name, [`Error::Memory`].
+pub fn images(cli: &Cli, memory: &GuestMemoryMmap) -> Result<Images, Error> {
+    let kernel_error =
+        |reason: String| Error::File { what: "the kernel", path: cli.kernel.clone(), reason };
+    let mut kernel = open("the kernel", &cli.kernel)?;
+    let header = ImageHeader::read(&mut kernel).map_err(kernel_error)?;
+    let kernel_size = header.text_offset.saturating_add(header.size);
+    let initramfs = cli.initramfs.as_deref().map(|path| open("the initial file system", path));
+    let mut initramfs = initramfs.transpose()?;
+    let initramfs_size = match &initramfs {
+        Some(file) => file.metadata().map(|data| data.len()).map_err(|error| Error::File {
+            what: "the initial file system",
+            path: cli.initramfs.clone().unwrap_or_default(),
+            reason: error.to_string(),
+        })?,
+        None => 0,
+    };
+    let needed = kernel_size
+        .saturating_add(initramfs_size.next_multiple_of(4096))
+        .saturating_add(DEVICE_TREE_ROOM);
+    if needed > cli.memory {
+        return Err(Error::Memory {
+            kernel: cli.kernel.clone(),
+            needed: needed.div_ceil(1 << 20),
+            memory: cli.memory >> 20,
+            advice: needed.saturating_mul(2).div_ceil(1 << 20),
+        });
+    }
+    let entry = header.text_offset;
+    kernel.rewind().map_err(|error| kernel_error(error.to_string()))?;
+    let size = usize::try_from(header.file).unwrap_or(usize::MAX);
+    memory
+        .read_exact_volatile_from(GuestAddress(RAM + entry), &mut kernel, size)
+        .map_err(|error| kernel_error(error.to_string()))?;
+    let device_tree = (RAM + cli.memory - DEVICE_TREE_ROOM) & !(DEVICE_TREE_ROOM - 1);
+    let place = (device_tree - initramfs_size) & !4095;
+    let initramfs = match &mut initramfs {
+        Some(file) => {
+            let size = usize::try_from(initramfs_size).unwrap_or(usize::MAX);
+            memory.read_exact_volatile_from(GuestAddress(place), file, size).map_err(|error| {
+                Error::File {
+                    what: "the initial file system",
+                    path: cli.initramfs.clone().unwrap_or_default(),
+                    reason: error.to_string(),
+                }
+            })?;
+            Some((place, place + initramfs_size))
+        }
+        None => None,
+    };
+    Ok(Images { entry, initramfs, device_tree })
+}
+
+/// Puts the device tree into memory.
+///
+/// # Errors
+/// When it is too large.
+pub fn device_tree(memory: &GuestMemoryMmap, at: u64, blob: &[u8]) -> Result<(), Error> {
+    memory.write_slice(blob, GuestAddress(at)).map_err(|error| Error::System {
+        what: "putting the device tree into memory",
+        reason: std::io::Error::other(error),
+    })
+}
+
+/// Random numbers for the guest's start.
+///
+/// # Errors
+/// When the system has none.
+pub fn seed() -> Result<[u8; 32], Error> {
+    let mut seed = [0; 32];
+    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| Error::System { what: "getrandom", reason: errno.into() })?;
+    Ok(seed)
+}
+
+fn open(what: &'static str, path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(|error| Error::File {
+        what,
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// What the header of a kernel says.
+struct ImageHeader {
+    /// Where it wants to be from a border of 2 MiB on.
+    text_offset: u64,
+    /// What it occupies once it runs.
+    size: u64,
+    /// Bytes of the file.
+    file: u64,
+}
+
+impl ImageHeader {
+    fn read(kernel: &mut File) -> Result<Self, String> {
+        let mut header = [0; 64];
+        let short = |_| "shorter than the header of an Image".to_owned();
+        kernel.read_exact(&mut header).map_err(short)?;
+        let word = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&header[at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        if header[56..60] != *b"ARM\x64" {
+            let compressed = header.starts_with(&[0x1f, 0x8b]);
+            let advice = if compressed { ", but compressed: unpack it with gunzip" } else { "" };
+            return Err(format!("no arm64 Image{advice}"));
+        }
+        let file = kernel.metadata().map_err(|error| error.to_string())?.len();
+        // Kernels before 3.17 say no size, and are at a fixed place.
+        let text_offset = if word(16) == 0 { 0x8_0000 } else { word(8) };
+        Ok(Self { text_offset, size: word(16).max(file), file })
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The guest: from memory to its end.
+
+mod bus;
+mod console;
+mod cpu;
+mod interrupts;
+mod kvm;
+mod load;
+mod slots;
+
+pub use console::Console;
+
+use crate::cli::Cli;
+use crate::device_tree::Machine;
+use crate::error::Error;
+use crate::layout::{self, RAM};
+use bus::Bus;
+use dprc_assign::{Assignment, Identity};
+use kvm::KvmGuest;
+use std::sync::Arc;
+use vm_memory::GuestMemoryMmap;
+
+/// How a guest ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It switched itself off.
+    Off,
+    /// It asked to be started again.
+    Reset,
+}
+
+/// A container that the guest has.
+pub type Container = Assignment<KvmGuest, GuestMemoryMmap>;
+
+/// Starts the guest and waits for its end. Nothing of it is left: what was assigned is
+/// closed, which resets it, and its memory is gone.
+///
+/// # Errors
+/// [`Error`].
+pub fn run(cli: &Cli, console: &Console) -> Result<End, Error> {
+    cli.check().map_err(Error::Options)?;
+    let memory = load::memory(cli.memory)?;
+    let images = load::images(cli, &memory)?;
+    let vm = kvm::Vm::new(&memory, cli.cpus)?;
+    let mut containers = Vec::new();
+    for (index, name) in cli.assign.iter().enumerate() {
+        let windows = layout::windows(index)
+            .ok_or_else(|| Error::Options(format!("there is no room for {name}")))?;
+        let icid = layout::isolation_id(index);
+        let guest = vm.for_container(name, icid.into(), !cli.no_irqfd);
+        containers.push(Assignment::open(name, icid, windows, &memory, guest)?);
+    }
+    let machine = Machine {
+        cpus: cli.cpus,
+        memory: cli.memory,
+        command_line: &format!("console=ttyS0 {}", cli.append),
+        initramfs: images.initramfs,
+        seed: load::seed()?,
+        containers: containers.iter().map(of_container).collect(),
+    };
+    load::device_tree(&memory, images.device_tree, &machine.to_blob()?)?;
+    let serial = console.connect(vm.console_interrupt()?);
+    let bus = Arc::new(Bus { serial, containers });
+    let end = cpu::run(&vm, cli.cpus, RAM + images.entry, images.device_tree, &bus);
+    console.disconnect();
+    end
+}
+
+fn of_container(container: &Container) -> (Identity, dprc_assign::Windows) {
+    (container.identity(), container.windows())
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! The guest's memory slots: what each covers stays mapped as long as the slot is there.
+#![allow(unsafe_code)]
+
+use dprc::MappedRegion;
+use kvm_bindings::kvm_userspace_memory_region;
+use kvm_ioctls::VmFd;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use vm_memory::{
+    Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, MemoryRegionAddress,
+};
+
+/// Slots of a guest. The guest's memory has the first ones.
+pub struct Slots {
+    vm: Arc<VmFd>,
+    taken: BTreeMap<u32, Slot>,
+    _memory: GuestMemoryMmap,
+}
+
+struct Slot {
+    at: u64,
+    /// Kept while the guest may reach it.
+    _region: Option<Arc<MappedRegion>>,
+}
+
+impl Slots {
+    /// Gives a guest its memory.
+    ///
+    /// # Errors
+    /// KVM's.
+    pub fn new(vm: Arc<VmFd>, memory: &GuestMemoryMmap) -> Result<Self, kvm_ioctls::Error> {
+        let mut slots = Self { vm, taken: BTreeMap::new(), _memory: memory.clone() };
+        for region in memory.iter() {
+            let at = region.start_addr().raw_value();
+            let host = region.get_host_address(MemoryRegionAddress(0));
+            let host = host.map_err(|_| kvm_ioctls::Error::new(14))?;
+            slots.set(at, host.expose_provenance() as u64, region.len(), None)?;
+        }
+        Ok(slots)
+    }
+
+    /// Lets the guest reach a region.
+    ///
+    /// # Errors
+    /// KVM's: EINVAL for cacheable memory of a device where the processor lacks
+    /// FEAT_S2FWB or CTR_EL0.DIC and the driver does not map it in another way.
+    pub fn map(&mut self, at: u64, region: Arc<MappedRegion>) -> Result<(), kvm_ioctls::Error> {
+        let (address, size) = (region.address(), region.size() as u64);
+        self.set(at, address, size, Some(region))
+    }
+
+    /// Takes the slot at an address away.
+    pub fn unmap(&mut self, at: u64) {
+        let found = self.taken.iter().find(|(_, slot)| slot.at == at).map(|(number, _)| *number);
+        let Some(number) = found else { return };
+        let gone = kvm_userspace_memory_region { slot: number, ..Default::default() };
+        // SAFETY: a slot of no size is one that the guest does not reach any more.
+        if unsafe { self.vm.set_user_memory_region(gone) }.is_ok() {
+            self.taken.remove(&number);
+        }
+    }
+
+    fn set(
+        &mut self,
+        at: u64,
+        userspace_addr: u64,
+        memory_size: u64,
+        region: Option<Arc<MappedRegion>>,
+    ) -> Result<(), kvm_ioctls::Error> {
+        let slot = (0..).find(|number| !self.taken.contains_key(number)).unwrap_or(0);
+        let memory = kvm_userspace_memory_region {
+            slot,
+            flags: 0,
+            guest_phys_addr: at,
+            memory_size,
+            userspace_addr,
+        };
+        // SAFETY: the range is mapped: it belongs to the guest's memory or to `region`,
+        // which are kept until the slot, or the guest with all its slots, is gone. The
+        // process has no reference to it; all its access is volatile.
+        unsafe { self.vm.set_user_memory_region(memory) }?;
+        self.taken.insert(slot, Slot { at, _region: region });
+        Ok(())
+    }
+}

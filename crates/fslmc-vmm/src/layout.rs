@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Where things are in the guest's physical address space, and how many there may be.
+#![cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+
+use dprc_assign::{WINDOW_SIZE, Windows};
+
+/// Interrupt controller: distributor, then ITS, then redistributors.
+pub const GIC_DISTRIBUTOR: u64 = 0x0800_0000;
+pub const GIC_DISTRIBUTOR_SIZE: u64 = 0x1_0000;
+pub const ITS: u64 = 0x0808_0000;
+pub const ITS_SIZE: u64 = 0x2_0000;
+pub const GIC_REDISTRIBUTORS: u64 = 0x080a_0000;
+pub const GIC_REDISTRIBUTOR_SIZE: u64 = 0x2_0000;
+
+/// Serial console, and its shared peripheral interrupt.
+pub const UART: u64 = 0x0900_0000;
+pub const UART_SIZE: u64 = 0x1000;
+pub const UART_SPI: u32 = 0;
+
+/// The windows of the first assigned container; the next ones follow.
+const WINDOWS: u64 = 0x1000_0000;
+
+/// Memory.
+pub const RAM: u64 = 0x4000_0000;
+pub const LEAST_MEMORY: u64 = 96 << 20;
+pub const MOST_MEMORY: u64 = 64 << 30;
+
+/// As many as the redistributors have room for before the console.
+pub const MOST_CPUS: u8 = 32;
+/// As many as there is room for before the memory.
+pub const MOST_CONTAINERS: usize = 6;
+
+/// Interrupts of the distributor: private ones, and 64 shared ones.
+pub const INTERRUPTS: u32 = 96;
+
+/// The windows of an assigned container.
+pub fn windows(index: usize) -> Option<Windows> {
+    let base = WINDOWS + 2 * WINDOW_SIZE * index as u64;
+    Windows::new(base, base + WINDOW_SIZE)
+}
+
+/// The isolation id that a container's guest is told, and the device id of its
+/// interrupts: any number will do, as nothing else uses them.
+pub fn isolation_id(index: usize) -> u16 {
+    index as u16 + 1
+}
+
+const _: () = {
+    let redistributors = GIC_REDISTRIBUTOR_SIZE * MOST_CPUS as u64;
+    assert!(GIC_REDISTRIBUTORS + redistributors <= UART);
+    assert!(WINDOWS + 2 * WINDOW_SIZE * MOST_CONTAINERS as u64 <= RAM);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_container_has_windows_and_an_id() {
+        for index in 0..MOST_CONTAINERS {
+            let windows = windows(index).unwrap();
+            assert!(windows.queues() + WINDOW_SIZE <= RAM);
+            assert_ne!(isolation_id(index), 0);
+        }
+    }
+}

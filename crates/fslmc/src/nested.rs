@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What a guest inside the guest starts with: the VMM, the board's own kernel, and a
+//! small file system whose first process runs lines from the console.
+
+use crate::artifacts::{self, Artifacts, ArtifactsError};
+use board_qemu::{EntryError, Initramfs};
+use miette::Diagnostic;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// The package of the VMM, and its name.
+pub const VMM: &str = "fslmc-vmm";
+
+/// Handles guests from a shell; see its first lines.
+pub const SCRIPT: &str = "l2.sh";
+
+/// Modules of Linux's own drivers for network interfaces of the board.
+const MODULES: [&str; 2] = ["fsl-mc-dpio", "fsl-dpaa2-eth"];
+
+/// Why a guest inside the guest cannot be prepared.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum NestedError {
+    /// A part is missing.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Artifacts(#[from] ArtifactsError),
+    /// The program does not build, or a module is missing.
+    #[error(transparent)]
+    Setup(#[from] setup::Error),
+    /// The archive takes no such file.
+    #[error("making the inner guest's file system: {0}")]
+    Entry(#[from] EntryError),
+    /// A file cannot be written.
+    #[error("writing {path}: {cause}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+}
+
+/// Puts all of it into a folder, which the outer guest is to see: the VMM, `Image`,
+/// `initramfs` and [`SCRIPT`].
+///
+/// # Errors
+/// [`NestedError`].
+pub fn prepare(artifacts: &Artifacts, folder: &Path) -> Result<(), NestedError> {
+    let programs = artifacts::build_for_guest(artifacts, &[VMM])?;
+    prepare_with(artifacts, &programs.join(VMM), folder)
+}
+
+/// As [`prepare`], with a VMM that is built already.
+///
+/// # Errors
+/// [`NestedError`].
+pub fn prepare_with(artifacts: &Artifacts, vmm: &Path, folder: &Path) -> Result<(), NestedError> {
+    put(folder, VMM, 0o755, &Artifacts::read(vmm)?)?;
+    put(folder, SCRIPT, 0o755, include_bytes!("nested/l2.sh"))?;
+    put(folder, "Image", 0o644, &Artifacts::read(artifacts.kernel.image())?)?;
+    put(folder, "initramfs", 0o644, &initramfs(artifacts)?)
+}
+
+fn initramfs(artifacts: &Artifacts) -> Result<Vec<u8>, NestedError> {
+    let mut image = Initramfs::new();
+    image.file("/init", 0o755, include_bytes!("nested/init.sh"))?;
+    image.file("/bin/busybox", 0o755, &Artifacts::read(&artifacts.busybox)?)?;
+    let mut order = String::new();
+    for module in artifacts.kernel.modules(&MODULES)? {
+        image.file(&format!("/modules/{}.ko", module.name), 0o644, &module.bytes)?;
+        order.push_str(&module.name);
+        order.push('\n');
+    }
+    image.file("/modules/order", 0o644, order.as_bytes())?;
+    Ok(image.finish())
+}
+
+fn put(folder: &Path, name: &str, mode: u32, bytes: &[u8]) -> Result<(), NestedError> {
+    let path = folder.join(name);
+    let failed = |cause| NestedError::Write { path: path.clone(), cause };
+    fs::write(&path, bytes).map_err(failed)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(failed)
+}

@@ -1,0 +1,25 @@
+#!/bin/busybox sh
+# The first process of a guest inside the guest: loads the modules of its image, in
+# order, and then runs each line that it reads on its console. Everything between
+# "=l2=begin N" and "=l2=end N CODE" is what the line has printed.
+/bin/busybox mkdir -p /proc /sys /dev /tmp /sbin /usr/bin /usr/sbin
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs devtmpfs /dev
+exec </dev/console >/dev/console 2>&1
+/bin/busybox --install -s
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+stty -echo
+for module in $(cat /modules/order); do
+    insmod "/modules/$module.ko" || echo "=l2=no module $module"
+done
+ip link set lo up
+n=0
+echo "=l2=ready"
+while IFS= read -r line; do
+    n=$((n + 1))
+    echo "=l2=begin $n"
+    eval "$line" </dev/null
+    echo "=l2=end $n $?"
+done
+poweroff -f
