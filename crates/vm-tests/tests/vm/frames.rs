@@ -27,7 +27,12 @@ const PACKAGES: [&str; 5] = ["dpdk", "ethtool", "iperf3", "iproute2", "tcpdump"]
 
 /// A machine whose interfaces reach each other, with the programs of [`PACKAGES`].
 fn machine(driver: Driver) -> Result<TestVmBuilder> {
-    let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/frames.dts");
+    machine_of("frames.dts", driver)
+}
+
+/// A machine with a layout beside this file, and the programs of [`PACKAGES`].
+pub fn machine_of(layout: &str, driver: Driver) -> Result<TestVmBuilder> {
+    let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm").join(layout);
     let packages = Userland::new(&PACKAGES, "trixie")?;
     let root = Root::of_packages(vm_tests::artifacts_with(driver)?, &packages, &Silent)?;
     Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)

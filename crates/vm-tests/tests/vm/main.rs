@@ -17,6 +17,7 @@ mod layouts;
 mod management;
 mod recovery;
 mod run;
+mod switches;
 mod vfio;
 mod watching;
 mod wires;
@@ -47,6 +48,7 @@ fn main() {
         hotplug::trials(),
         layouts::trials(),
         run::trials(),
+        switches::trials(),
         management::trials(),
         vfio::trials(),
         interrupts::trials(),
