@@ -3,18 +3,29 @@
 //! sees them.
 
 use crate::trial;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fslmc::machine::Options;
 use libtest_mimic::Trial;
-use std::{path::Path, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    thread,
+    time::Duration,
+};
 use vm_tests::{TestVm, TestVmBuilder};
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("wires::a_cable", a_cable), trial("wires::two_boards", two_boards)]
+    vec![
+        trial("wires::every_kind_of_wire", every_kind_of_wire),
+        trial("wires::two_boards", two_boards),
+    ]
 }
 
 /// Interfaces by the numbers of their objects, and namespaces: `host N COMMAND` runs
-/// beside dpni.N.
+/// beside dpni.N, whose address is 10.0.N/2.1 or 10.0.N/2.2 (two connected ones share a
+/// network). A neighbour's address is known where the third argument says so.
 const HOSTS: &str = "
     set -eu
     host() { ns=h$1; shift; ip netns exec $ns \"$@\"; }
@@ -34,6 +45,12 @@ const HOSTS: &str = "
             sleep 0.1
         done
         echo dpni.$1: no carrier $2 >&2; return 1
+    }
+    address() { host $1 cat /sys/class/net/$(cat $if/$1)/address; }
+    known() { host $1 ip neigh replace $3 lladdr $(address $2) nud permanent dev $(cat $if/$1); }
+    counter() {
+        # Never a part of another name.
+        host $1 ethtool -S $(cat $if/$1) | sed -n \"s/^ *\\[hw\\] $2: //p\"
     }
 ";
 
@@ -55,10 +72,23 @@ fn plug(options: &mut Options, wires: &[String]) {
     options.modules.push("fsl-dpaa2-eth".into());
 }
 
-/// A cable between two ports of a board.
-fn a_cable() -> Result<()> {
+/// One board with a wire of each kind that needs no rights; they share the boot.
+fn every_kind_of_wire() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let wires = ["dpmac.1=dpmac.2"];
+    let requests = folder.path().join("requests.pcap");
+    fs::write(&requests, recorded_requests(20))?;
+    let files = format!(
+        "dpmac.7=pcap:in={},out={}",
+        requests.display(),
+        folder.path().join("answers.pcapng").display()
+    );
+    let wires = [
+        "dpmac.1=dpmac.2",
+        "dpmac.3=dpmac.4,drop=20%,seed=7",
+        "dpmac.5=dpmac.6,corrupt=100%",
+        &files,
+        "dpmac.8=user",
+    ];
     let captured = folder.path().join("captured.pcapng");
     let capture = |object: &str| format!("{object}={}", captured.display()).parse();
     let captures = vec![capture("dpni.0")?, capture("dpmac.2")?];
@@ -67,12 +97,20 @@ fn a_cable() -> Result<()> {
         vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
         hosts(
             vm,
-            "make_host 0 10.0.0.1; make_host 1 10.0.0.2
-             wait_carrier 0 1; wait_carrier 1 1",
+            "for n in 0 2 4; do
+                 make_host $n 10.0.$n.1; make_host $((n + 1)) 10.0.$n.2
+                 known $n $((n + 1)) 10.0.$n.2; known $((n + 1)) $n 10.0.$n.1
+             done
+             make_host 6 10.0.6.1; make_host 7 10.0.2.15
+             for n in 0 1 2 3 4 5 6 7; do wait_carrier $n 1; done",
         )?;
         over_a_cable(vm)?;
         what_was_captured(vm)?;
-        pulling_the_plug(vm)
+        pulling_the_plug(vm)?;
+        frames_that_get_lost(vm)?;
+        frames_that_are_damaged(vm)?;
+        files_of_frames(vm)?;
+        out_of_the_network(vm)
     })
 }
 
@@ -122,6 +160,138 @@ fn pulling_the_plug(vm: &mut TestVm) -> Result<()> {
     let printed = hosts(vm, "host 0 ping -q -c 50 -i 0.01 -W 5 10.0.0.2")?;
     ensure!(printed.contains(" 0% packet loss"), "{printed}");
     Ok(())
+}
+
+/// What Linux has sent on one side and not received on the other is what the wire says
+/// that it has lost, a fifth.
+fn frames_that_get_lost(vm: &mut TestVm) -> Result<()> {
+    let before = sent_and_lost(vm)?;
+    hosts(vm, "host 2 ping -q -c 300 -i 0.005 -W 1 10.0.2.2 || true; sleep 1")?;
+    let after = sent_and_lost(vm)?;
+    let [there, back] =
+        [0, 1].map(|n| (after[n].sent - before[n].sent, after[n].lost - before[n].lost));
+    for (n, (sent, lost)) in [there, back].into_iter().enumerate() {
+        let arrived = after[n].arrived - before[n].arrived;
+        ensure!(sent == arrived + lost, "{sent} sent, {arrived} arrived, {lost} lost: {after:?}");
+        // A fifth, give or take what chance does (five standard deviations).
+        let expected = sent as f64 / 5.0;
+        let off = (lost as f64 - expected).abs();
+        ensure!(off < 5.0 * (expected * 0.8).sqrt(), "{lost} of {sent} frames lost");
+    }
+    ensure!(there.0 >= 300, "{there:?}");
+    Ok(())
+}
+
+/// One direction of the wire between dpni.2 and dpni.3.
+#[derive(Debug)]
+struct Direction {
+    /// What the sender has sent, by Linux's counter.
+    sent: u64,
+    /// What the receiver has received, or filtered, by its counters.
+    arrived: u64,
+    /// What the wire has lost.
+    lost: u64,
+}
+
+fn sent_and_lost(vm: &mut TestVm) -> Result<[Direction; 2]> {
+    let printed = hosts(
+        vm,
+        "for n in 2 3; do
+             counter $n 'tx frames'; counter $n 'rx frames'; counter $n 'rx filtered frames'
+         done",
+    )?;
+    let numbers: Vec<u64> = printed.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    let lost = vm.machine()?.network().wires()[1].ports.clone();
+    let [(_, there), (_, back)] = lost[..] else { anyhow::bail!("a cable has two ends: {lost:?}") };
+    let &[sent, received, filtered, other_sent, other_received, other_filtered] = &numbers[..]
+    else {
+        anyhow::bail!("six counters: {printed}")
+    };
+    Ok([
+        Direction { sent, arrived: other_received + other_filtered, lost: there },
+        Direction { sent: other_sent, arrived: received + filtered, lost: back },
+    ])
+}
+
+/// A frame with a bit flipped is found out by a checksum, where the bit is in what the
+/// checksum covers.
+fn frames_that_are_damaged(vm: &mut TestVm) -> Result<()> {
+    let printed = hosts(
+        vm,
+        "host 4 ping -q -c 200 -i 0.005 -W 1 -s 1000 10.0.4.2 || true
+         host 5 awk '/^Icmp:/ && $2 != \"InMsgs\" { print \"wrong\", $4 }' /proc/net/snmp",
+    )?;
+    ensure!(printed.contains("100% packet loss"), "{printed}");
+    let wrong: u64 = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("wrong "))
+        .with_context(|| printed.clone())?
+        .parse()?;
+    // Of 1042 bytes, 34 are of headers below ICMP.
+    ensure!((180..=200).contains(&wrong), "{wrong} wrong checksums of 200: {printed}");
+    Ok(())
+}
+
+/// Requests out of a file are answered into another, which a program of the guest's reads.
+fn files_of_frames(vm: &mut TestVm) -> Result<()> {
+    let read = hosts(
+        vm,
+        "for try in $(seq 50); do
+             tcpdump -n -r /host/answers.pcapng arp >/tmp/read 2>/dev/null || true
+             [ $(grep -c 'Reply 10.0.6.1 is-at' /tmp/read) = 20 ] && break
+             sleep 0.2
+         done
+         cat /tmp/read; address 6",
+    )?;
+    let address = read.lines().last().unwrap_or_default();
+    let answer = format!("Reply 10.0.6.1 is-at {address}");
+    ensure!(read.matches(&answer).count() == 20, "{answer}: {read}");
+    Ok(())
+}
+
+/// The network behind address translation: its gateway, and a connection to this machine.
+fn out_of_the_network(vm: &mut TestVm) -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    let server = thread::spawn(move || -> std::io::Result<String> {
+        let (mut stream, _) = listener.accept()?;
+        let mut line = String::new();
+        BufReader::new(stream.try_clone()?).read_line(&mut line)?;
+        stream.write_all(b"hello from outside\n")?;
+        Ok(line)
+    });
+    let printed = hosts(
+        vm,
+        &format!(
+            "host 7 ping -q -c 20 -i 0.05 -W 5 10.0.2.2
+             host 7 bash -c 'exec 3<>/dev/tcp/10.0.2.2/{port}
+                             echo hello from inside >&3; cat <&3'"
+        ),
+    )?;
+    ensure!(printed.contains(" 0% packet loss"), "{printed}");
+    ensure!(printed.contains("hello from outside"), "{printed}");
+    let line = server.join().ok().context("the server panicked")??;
+    ensure!(line == "hello from inside\n", "{line:?}");
+    Ok(())
+}
+
+/// A pcap file with ARP requests for 10.0.6.1, a millisecond apart.
+fn recorded_requests(count: u32) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend([2, 0, 0, 0, 6, 2, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
+    frame.extend([2, 0, 0, 0, 6, 2, 10, 0, 6, 2, 0, 0, 0, 0, 0, 0, 10, 0, 6, 1]);
+    frame.resize(60, 0);
+    let mut file: Vec<u8> = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1]
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .collect();
+    for n in 0..count {
+        let length = frame.len() as u32;
+        let head = [1_700_000_000, n * 1000, length, length];
+        file.extend(head.iter().flat_map(|word| word.to_le_bytes()));
+        file.extend(&frame);
+    }
+    file
 }
 
 /// Two machines, each with a board of its own, and a socket between their ports.
