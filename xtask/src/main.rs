@@ -127,4 +127,49 @@ mod command_line {
             }
         }
     }
+
+    /// What the documents show and nobody can run on each machine, and why.
+    const NOT_RUN: [(&str, &str); 3] = [
+        ("setup --refresh", "what the archive has newer would change what all other tests run on"),
+        ("run --kernel-modules", "it goes with a kernel that was built by hand"),
+        ("fuzz --input", "it repeats a finding, and there is none"),
+    ];
+
+    /// Each subcommand and each option that the documents show is given to its program by
+    /// a test or by `short-runs`.
+    #[test]
+    fn documented_commands_are_run() {
+        let root = root().unwrap();
+        let tests: String = ["crates/fslmc/tests/cli", "xtask/src", ".ci"]
+            .iter()
+            .flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap())
+            .map(|entry| entry.unwrap().path())
+            // This text itself is no test of a command.
+            .filter(|path| path.is_file() && !path.ends_with("src/main.rs"))
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .collect();
+        // A word of its own, or one that a value is put to.
+        let runs = |word: &str| {
+            [format!("\"{word}\""), format!("\"{word}="), format!("xtask {word}\n")]
+                .iter()
+                .any(|text| tests.contains(text))
+        };
+        let mut forgotten = Vec::new();
+        for program in [&["cargo", "xtask"][..], &["fslmc"], &["cargo", "run", "--release", "--"]] {
+            for (place, words) in documented::commands(&root, program) {
+                let subcommand = words.first().expect("a subcommand").clone();
+                let own = words.iter().skip(1).take_while(|word| *word != "--");
+                let options = own.filter(|word| word.starts_with("--"));
+                let options = options.map(|word| word.split('=').next().unwrap_or_default());
+                for word in std::iter::once(&*subcommand).chain(options) {
+                    let excused =
+                        NOT_RUN.iter().any(|(what, _)| *what == format!("{subcommand} {word}"));
+                    if !excused && !runs(word) {
+                        forgotten.push(format!("{place}: {subcommand} ... {word}"));
+                    }
+                }
+            }
+        }
+        assert!(forgotten.is_empty(), "no test and no short run of\n{}", forgotten.join("\n"));
+    }
 }

@@ -21,9 +21,10 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     start(&["bench", "--quick"])?;
     start(&["bench", "--quick", "driver"])?;
     start(&["bench", "--quick", "frames"])?;
-    for target in ["commands", "layout", "smmu"] {
+    for target in ["commands", "layout", "portals"] {
         start(&["fuzz", target, "--runs", RUNS])?;
     }
+    start(&["fuzz", "smmu", "--seconds", "1"])?;
     start(&["fuzz", "driver", "--calls", CALLS])?;
     start(&["driver", "--lint"])?;
     installs(shell, root)?;
@@ -38,7 +39,8 @@ fn installs(shell: &Shell, root: &Path) -> Result<()> {
     let folder = root.join("target/xtask/installed");
     shell.remove_path(&folder)?;
     step("cargo xtask driver --install", || {
-        Ok(cmd!(shell, "{xtask} driver --install {folder}").run()?)
+        let words = ["driver", "--install"];
+        Ok(cmd!(shell, "{xtask} {words...} {folder}").run()?)
     })?;
     let module = folder.join("vfio-fsl-mc.ko");
     let is_module = std::fs::read(&module).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"));

@@ -240,6 +240,13 @@ pub enum Vfio {
     /// wait OBJECT MILLISECONDS, seen OBJECT, reset OBJECT, ask DPMCP, show DPBP.
     /// Numbers are hexadecimal, times decimal.
     Session,
+    /// Put the groups of several containers into one of VFIO's, use each, take the last one
+    /// out, and use the others again
+    Together {
+        /// Containers, such as dprc.2
+        #[arg(required = true, num_args = 2..)]
+        containers: Vec<String>,
+    },
     /// Query firmware and container through the container's portal, and a dpmcp's if
     /// there is one
     Command {

@@ -4,6 +4,7 @@
 use crate::{
     program::{fslmc, run},
     trial,
+    userland::PACKAGES,
 };
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -11,6 +12,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::{
     fs::File,
     io::{Read, Write},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -24,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
         trial("run::a_chosen_driver_is_loaded", a_chosen_driver_is_loaded),
         trial("run::what_is_no_module_is_refused", what_is_no_module),
         trial("run::commands_are_traced", commands_are_traced),
+        trial("run::another_kernel_has_packages", another_kernel_has_packages),
         trial("demo::every_step_happens", every_step_happens),
     ]
 }
@@ -149,16 +152,55 @@ fn what_is_no_module() -> Result<()> {
     refused("FSLMC_KERNEL", folder.path(), "is not the build folder of an arm64 kernel")
 }
 
+/// With many of the other options, and the module for network interfaces, which meets
+/// those of the usual layout.
 fn commands_are_traced() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let trace = folder.path().join("trace");
-    let option = format!("--trace={}", trace.display());
-    let ended = run(&mut fslmc(&["run", &option, "--", "true"]), b"")?;
-    ensure!(ended.code() == Some(0), "{ended:?}");
+    let file = |name: &str| folder.path().join(name);
+    let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../boards/default.dts");
+    let (trace, console) = (file("trace"), file("console"));
+    std::fs::write(
+        file("script"),
+        "touch new; ls /sys/class/net; fslmc-guest mgmt connect dpni.77 dpmac.1",
+    )?;
+    let words = [
+        format!("--dpl={}", layout.display()),
+        format!("--trace={}", trace.display()),
+        format!("--console={}", console.display()),
+        format!("--share={}", folder.path().display()),
+    ];
+    let mut command = fslmc(&["run", "--read-only", "--append", "loglevel=7", "--cpus", "1"]);
+    command.args(words).args(["--module", "fsl-dpaa2-eth", "--delay", "1us"]);
+    // A trace without what Linux's scans make of it.
+    command.args(["--trace-filter", "command!=GetObject*,Open,Close"]);
+    let ended = run(command.args(["--", "sh", "./script"]), b"")?;
+    ensure!(ended.code() != Some(0), "it connects what is not there: {ended:?}");
+    ensure!(!file("new").exists() && ended.stdout.contains("eth"), "{ended:?}");
     let text = std::fs::read_to_string(trace)?;
-    for part in ["portal 0 of dprc.1", "dprc.1 GetAttributes", "v1 ->", "icid: 23"] {
+    for part in [
+        "portal 0 of dprc.1",
+        "dprc.1 GetAttributes v1 -> { id: 1, icid: 23, options: 0x",
+        "Connect { one: dpni.77, interface1: 0, other: dpmac.1, interface2: 0,",
+        "v1 -> no privilege (0x4): there is no dpni.77",
+    ] {
         ensure!(text.contains(part), "no {part:?} in {text}");
     }
+    ensure!(!text.contains("GetObject") && !text.contains(" Open "), "{text}");
+    let console = std::fs::read_to_string(console)?;
+    ensure!(console.contains("fsl_dpaa2_eth"), "{console}");
+    ensure!(!console.contains("Oops") && !console.contains("Call trace"), "{console}");
+    Ok(())
+}
+
+/// Debian stable's kernel, whose module for the packages' file system has a dependency
+/// that only modprobe knows of.
+fn another_kernel_has_packages() -> Result<()> {
+    let script = "uname -r; modprobe dummy && echo loaded; iperf3 --version";
+    let words =
+        ["run", "--kernel", "debian:6.12", "--packages", PACKAGES, "--", "bash", "-c", script];
+    let ended = run(&mut fslmc(&words), b"")?;
+    let said = &ended.stdout;
+    ensure!(said.starts_with("6.12.") && said.contains("loaded\niperf 3"), "{ended:?}");
     Ok(())
 }
 

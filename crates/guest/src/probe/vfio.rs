@@ -4,7 +4,10 @@
 use super::bus::print_json;
 use crate::cli::Vfio;
 use crate::manage::with_open;
-use dprc::{AssignedContainer, Device, McPortal};
+use dprc::{
+    Access, AssignedContainer, AttachedGroup, Container, Device, DmaBuffer, Group, IommuType,
+    McPortal,
+};
 use fsl_mc_linux::bus::SYSFS;
 use guest_agent::Failure;
 use mc_abi::common::{SetIrqEnable, SetIrqMask};
@@ -35,6 +38,7 @@ pub fn run(action: &Vfio) -> Result<(), Failure> {
             irq(container, object, *index, *count, patience, *events, *simulate)
         }
         Vfio::Session => super::session::run(),
+        Vfio::Together { containers } => together(containers),
         Vfio::Command { container, count } => command(container, *count),
         Vfio::Reset { container, object } => {
             let held = AssignedContainer::open(container)?;
@@ -194,6 +198,28 @@ fn command(container: &str, count: u32) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+fn together(containers: &[String]) -> Result<(), Failure> {
+    const IOVA: u64 = 0x1_0000_0000;
+    let shared = Container::open()?;
+    let attach = |name: &String| Ok(Group::of_device(name)?.attach(&shared)?);
+    let mut groups = containers.iter().map(attach).collect::<Result<Vec<_>, Failure>>()?;
+    let Some(first) = groups.first() else { return Ok(()) };
+    let iommu = shared.enable(IommuType::Type1V2, first)?;
+    // One mapping is for all of them.
+    let _mapped = iommu.map(DmaBuffer::allocate(0x1_0000)?, IOVA, Access::ReadWrite)?;
+    let ask_each = |groups: &[AttachedGroup]| -> Result<(), Failure> {
+        for (group, name) in groups.iter().zip(containers) {
+            let mut portal = group.device(&iommu, name)?.portal()?;
+            let id = portal.call(Token::NONE, &dpmng::GetContainerId {})?.id;
+            println!("group {}: the portal of {name} says dprc.{id}", group.number());
+        }
+        Ok(())
+    };
+    ask_each(&groups)?;
+    groups.pop();
+    ask_each(&groups)
 }
 
 fn wait_for_end_of_input() {

@@ -4,10 +4,17 @@
 
 use crate::trial;
 use anyhow::{Context, Result, ensure};
-use fslmc::{artifacts::Driver, root::Root};
+use fslmc::{
+    artifacts::{Artifacts, Driver},
+    root::Root,
+};
 use libtest_mimic::Trial;
 use setup::{Silent, Userland};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use vm_tests::{TestVm, TestVmBuilder};
 
 pub fn trials() -> Vec<Trial> {
@@ -27,14 +34,15 @@ const PACKAGES: [&str; 5] = ["dpdk", "ethtool", "iperf3", "iproute2", "tcpdump"]
 
 /// A machine whose interfaces reach each other, with the programs of [`PACKAGES`].
 fn machine(driver: Driver) -> Result<TestVmBuilder> {
-    machine_of("frames.dts", driver)
+    machine_of("frames.dts", vm_tests::artifacts_with(driver)?, driver)
 }
 
-/// A machine with a layout beside this file, and the programs of [`PACKAGES`].
-pub fn machine_of(layout: &str, driver: Driver) -> Result<TestVmBuilder> {
+/// A machine of certain artifacts with a layout beside this file, and the programs of
+/// [`PACKAGES`].
+pub fn machine_of(layout: &str, artifacts: &Artifacts, driver: Driver) -> Result<TestVmBuilder> {
     let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm").join(layout);
     let packages = Userland::new(&PACKAGES, "trixie")?;
-    let root = Root::of_packages(vm_tests::artifacts_with(driver)?, &packages, &Silent)?;
+    let root = Root::of_packages(artifacts, &packages, &Silent)?;
     Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
         .driver(driver)
         .limit(Duration::from_secs(300))
@@ -72,13 +80,13 @@ const TWO_HOSTS: &str = "
 
 /// Lets Linux have the interfaces of the root container. The portals of dprc.2
 /// are out of the way: Linux would spread them over its processors.
-fn give_to_linux(vm: &mut TestVm) -> Result<()> {
+pub fn give_to_linux(vm: &mut TestVm) -> Result<()> {
     vm.bind(&["dprc.2"])?;
     vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])
 }
 
 /// Runs a script between the two hosts.
-fn two_hosts(vm: &mut TestVm, script: &str) -> Result<String> {
+pub fn two_hosts(vm: &mut TestVm, script: &str) -> Result<String> {
     vm.sh(&format!("{TWO_HOSTS}{script}"))
 }
 

@@ -77,7 +77,7 @@ pub fn boots_as(layout: Dpl, change: impl FnOnce(TestVmBuilder) -> TestVmBuilder
 }
 
 /// Exactly the objects of the layout, each in its container.
-fn same_objects(layout: &Dpl, devices: &[BusDevice]) -> Result<()> {
+pub fn same_objects(layout: &Dpl, devices: &[BusDevice]) -> Result<()> {
     let mut wanted = BTreeMap::new();
     for container in &layout.containers {
         let parent = container.parent.map(|parent| format!("dprc.{parent}"));

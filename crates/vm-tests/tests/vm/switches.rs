@@ -34,7 +34,7 @@ const HOSTS: &str = "
 ";
 
 fn hosts_reach_each_other() -> Result<()> {
-    frames::machine_of("switches.dts", Driver::Stock)?.run(|vm| {
+    frames::machine_of("switches.dts", vm_tests::artifacts_with(Driver::Stock)?, Driver::Stock)?.run(|vm| {
         vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
         let board = vm.board()?;
         let dpsw = Object::open(&board, ObjectType::Dpsw)?;
