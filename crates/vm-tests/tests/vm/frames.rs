@@ -40,7 +40,7 @@ fn machine(driver: Driver) -> Result<TestVmBuilder> {
 /// A machine of certain artifacts with a layout beside this file, and the programs of
 /// [`PACKAGES`].
 pub fn machine_of(layout: &str, artifacts: &Artifacts, driver: Driver) -> Result<TestVmBuilder> {
-    let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm").join(layout);
+    let layout = layout(layout);
     let packages = Userland::new(&PACKAGES, "trixie")?;
     let root = Root::of_packages(artifacts, &packages, &Silent)?;
     Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
@@ -52,6 +52,11 @@ pub fn machine_of(layout: &str, artifacts: &Artifacts, driver: Driver) -> Result
             options.hugepages = 256;
             options.modules.push("fsl-dpaa2-eth".into());
         }))
+}
+
+/// The path of a layout beside this file.
+pub fn layout(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm").join(name)
 }
 
 /// Two connected interfaces of Linux, the second in a network namespace of its

@@ -44,7 +44,7 @@ fn works(version: &str) -> Result<()> {
     if let Some(wanted) = number {
         ensure!(release.starts_with(wanted), "{version} is {release}");
     }
-    let expected = layout_of(&frames::layout())?;
+    let expected = layout_of(&frames::layout("frames.dts"))?;
     frames::machine_of("frames.dts", artifacts, Driver::Stock)?.kernel(kernel).run(|vm| {
         frames::give_to_linux(vm)?;
         layouts::same_objects(&expected, &vm.devices()?)?;

@@ -34,17 +34,18 @@ const HOSTS: &str = "
 ";
 
 fn hosts_reach_each_other() -> Result<()> {
-    frames::machine_of("switches.dts", vm_tests::artifacts_with(Driver::Stock)?, Driver::Stock)?.run(|vm| {
-        vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
-        let board = vm.board()?;
-        let dpsw = Object::open(&board, ObjectType::Dpsw)?;
-        let dpdmux = Object::open(&board, ObjectType::Dpdmux)?;
-        dpsw.call(&common::Enable {})?;
-        vm.sh(HOSTS)?;
-        wait_for_links(vm)?;
-        through_the_switch(vm, &dpsw)?;
-        through_the_demultiplexer(vm, &dpdmux)
-    })
+    frames::machine_of("switches.dts", vm_tests::artifacts_with(Driver::Stock)?, Driver::Stock)?
+        .run(|vm| {
+            vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
+            let board = vm.board()?;
+            let dpsw = Object::open(&board, ObjectType::Dpsw)?;
+            let dpdmux = Object::open(&board, ObjectType::Dpdmux)?;
+            dpsw.call(&common::Enable {})?;
+            vm.sh(HOSTS)?;
+            wait_for_links(vm)?;
+            through_the_switch(vm, &dpsw)?;
+            through_the_demultiplexer(vm, &dpdmux)
+        })
 }
 
 fn wait_for_links(vm: &mut TestVm) -> Result<()> {
