@@ -250,19 +250,24 @@ impl Manager {
     pub fn add_pool(&mut self, to: &str) -> Result<ObjectId, Stop> {
         let to = object(to)?;
         let made = with_open(&mut self.portal, self.root, make_pool)?;
+        let name = made.to_string();
         // The bus driver of the container around may have listed the object for itself,
         // and would find it taken.
-        bus::wait_until(SEEN, || SYSFS.has(&made.to_string()));
+        bus::wait_until(SEEN, || SYSFS.has(&name));
         with_open(&mut self.portal, self.root, |portal, root| {
             match assign(portal, root, made, to, true) {
-                Ok(()) => Ok(made),
+                Ok(()) => Ok(()),
                 Err(error) => {
                     destroy(portal, root, made)?;
                     Err(error)
                 }
             }
-        })
-        .map_err(Stop::from)
+        })?;
+        // While its device is still the container's around, no other of its name can be
+        // made: a driver that is bound before that finds an object that it cannot have.
+        let around = self.root.to_string();
+        bus::wait_until(SEEN, || SYSFS.container_of(&name).as_deref() != Some(&around));
+        Ok(made)
     }
 
     /// Takes an object from a child and destroys it.
