@@ -2,15 +2,16 @@
 //! Processes beside that of a check: those that use a container at the same time, that
 //! wait in a system call, and that are killed in the middle of it.
 
-use crate::check::{Outcome, Stop, fail};
+use crate::check::{Outcome, Stop, done, fail};
 use crate::context::hold;
 use crate::mc;
+use crate::sys;
 use dprc::{
     Access, AssignedContainer, Device, DmaBuffer, EventFd, IrqAction, IrqData, Mapped, MappedRegion,
 };
 use fsl_mc_linux::bus::{self, SYSFS};
 use fsl_mc_linux::proc;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -55,11 +56,14 @@ pub enum Job {
     Open,
     /// Resets objects.
     Reset,
+    /// Has a container, and lends its group and VFIO's container through the socket that
+    /// is its standard input.
+    Lend,
     /// Writes the further arguments, a file of sysfs and a text.
     Write,
 }
 
-const JOBS: [(Job, &str); 11] = [
+const JOBS: [(Job, &str); 12] = [
     (Job::HoldAll, "hold-all"),
     (Job::HoldMemory, "hold-memory"),
     (Job::Hold, "hold"),
@@ -70,6 +74,7 @@ const JOBS: [(Job, &str); 11] = [
     (Job::Dma, "dma"),
     (Job::Open, "open"),
     (Job::Reset, "reset"),
+    (Job::Lend, "lend"),
     (Job::Write, "write"),
 ];
 
@@ -101,6 +106,13 @@ impl Helper {
     pub fn with_device(job: Job, device: &Device) -> Result<Self, Stop> {
         let file = device.as_fd().try_clone_to_owned()?;
         let mut helper = Self::launch(job, &[], file.into())?;
+        helper.expect_line(READY)?;
+        Ok(helper)
+    }
+
+    /// Starts a process that has a socket as its standard input.
+    pub fn with_socket(job: Job, arguments: &[&str], socket: OwnedFd) -> Result<Self, Stop> {
+        let mut helper = Self::launch(job, arguments, socket.into())?;
         helper.expect_line(READY)?;
         Ok(helper)
     }
@@ -225,6 +237,17 @@ fn run_job(arguments: &[String]) -> Outcome {
                 std::thread::park();
             }
         }
+        (Some(Job::Lend), [container]) => {
+            let held = hold(container)?;
+            // As a first process has it that others ask: a device is open.
+            let _device = held.dprc()?;
+            let files = [held.container.as_fd(), held.group.as_fd()];
+            done("files sent through a socket", sys::send_files(std::io::stdin(), files))?;
+            say(READY);
+            loop {
+                std::thread::park();
+            }
+        }
         (Some(Job::Write), [path, text]) => {
             say(READY);
             Ok(bus::write_attribute(std::path::Path::new(path), text, |_| String::new())?)
@@ -335,7 +358,13 @@ fn steps<'a>(
                 .collect::<Result<Vec<_>, _>>()?;
             Box::new(move || devices.iter().try_for_each(|device| Ok(device.reset()?)))
         }
-        Job::HoldAll | Job::HoldMemory | Job::Hold | Job::Keep | Job::Open | Job::Write => {
+        Job::HoldAll
+        | Job::HoldMemory
+        | Job::Hold
+        | Job::Keep
+        | Job::Lend
+        | Job::Open
+        | Job::Write => {
             return fail("a job that is repeated", job.name());
         }
     })

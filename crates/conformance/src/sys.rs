@@ -8,7 +8,13 @@ use fsl_mc_linux::ioctl::GROUP_GET_DEVICE_FD;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
 use std::ffi::{CStr, c_void};
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 /// What bytes hold that nobody wrote.
@@ -187,6 +193,11 @@ impl Map {
         Mapping::anonymous(whole_pages(length)).map(Self)
     }
 
+    /// Where it is in this process, for calls that take it as a number.
+    pub fn address(&self) -> u64 {
+        self.0.as_ptr().addr() as u64
+    }
+
     /// Bytes, whole pages.
     pub fn length(&self) -> usize {
         self.0.length()
@@ -299,6 +310,37 @@ impl Map {
         let _ = std::mem::replace(&mut self.0, now).into_raw();
         Ok(())
     }
+}
+
+/// Sends files through a socket.
+pub fn send_files<const N: usize>(
+    socket: impl AsFd,
+    files: [BorrowedFd<'_>; N],
+) -> Result<(), Errno> {
+    let mut space = vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(&files).size()];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&files));
+    // A message without a byte carries no files.
+    sendmsg(socket, &[IoSlice::new(&[0])], &mut control, SendFlags::empty()).map(drop)
+}
+
+/// Receives as many files through a socket.
+///
+/// EBADMSG where there are fewer or more.
+pub fn receive_files<const N: usize>(socket: impl AsFd) -> Result<[OwnedFd; N], Errno> {
+    // Room for more than are wanted.
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let byte = &mut [IoSliceMut::new(&mut byte)];
+    recvmsg(socket, byte, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut files = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            files.extend(received);
+        }
+    }
+    files.try_into().map_err(|_| Errno::BADMSG)
 }
 
 /// As the kernel rounds.

@@ -2,15 +2,21 @@
 //! Memory that the devices of a container reach. That they reach no other takes a bus
 //! master to find out: the tests of the emulated board have one.
 
-use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
+use crate::check::{Check, Outcome, Stop, check, done, ensure, fail, is, skip};
 use crate::context::Context;
 use crate::helper::{Helper, IOVA, Job, MEMORY};
 use crate::kernel;
 use crate::mc::PATIENCE;
+use crate::sys::{Block, Map};
 use dprc::{Access, AssignedContainer, DmaBuffer, Mapped};
 use fsl_mc_linux::bus;
+use fsl_mc_linux::ioctl::{IOMMU_MAP_DMA, IOMMU_UNMAP_DMA};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags};
 use std::fs;
+use std::path::Path;
+use vfio_bindings::bindings::vfio as abi;
 
 const GROUP: Check = Check::group("dma");
 
@@ -30,6 +36,9 @@ pub const CHECKS: &[Check] = &[
     .interrupts(),
     check!(two_containers, "Two containers have the same address mapped for different memory; what one unmaps or \
          closes, the other keeps.", USER_API),
+    check!(memory_of_a_device, "A region that is mapped into the process is mapped for DMA like memory, and unmapped \
+         there before and after its munmap; a rescan of the bus meanwhile does no harm.",
+        "DPDK before 20.11 maps its queue portal so; QEMU maps each region of an assigned device"),
 ];
 
 fn map(held: &AssignedContainer, iova: u64, pages: usize) -> Result<Mapped, Stop> {
@@ -175,4 +184,57 @@ fn two_containers(context: &Context) -> Outcome {
     is("bytes that are pinned after one closes", locked()? - before, far_size)?;
     far.unmap()?;
     is("bytes that are pinned after all is unmapped", locked()?, before)
+}
+
+fn memory_of_a_device(context: &Context) -> Outcome {
+    if !Path::new("/sys/module/vfio_iommu_type1").exists() {
+        return skip("iommufd answers for containers: it maps no memory of devices");
+    }
+    let held = context.hold()?;
+    let mut iova = IOVA;
+    for name in context.objects()? {
+        let device = held.device(&name)?;
+        for index in 0..device.info().regions {
+            let region = device.region(index)?;
+            if !region.mappable {
+                continue;
+            }
+            let length = usize::try_from(region.size).unwrap_or(usize::MAX);
+            let all = ProtFlags::READ | ProtFlags::WRITE;
+            let map = Map::of(device.as_fd(), region.offset, length, all, MapFlags::SHARED);
+            let map = done(&format!("a mapping of region {index} of {name}"), map)?;
+            let what = format!("region {index} of {name}, mapped");
+            map_for_dma(&held, map.address(), iova, region.size, &what)?;
+            unmap_for_dma(&held, iova, region.size, &what)?;
+            map_for_dma(&held, map.address(), iova, region.size, &what)?;
+            bus::write_attribute(Path::new("/sys/bus/fsl-mc/rescan"), "1", |_| String::new())?;
+            drop(map);
+            unmap_for_dma(&held, iova, region.size, &format!("{what} and unmapped again"))?;
+            iova += region.size;
+        }
+    }
+    if iova == IOVA { skip("nothing in the container can be mapped") } else { Ok(()) }
+}
+
+/// By the call itself: the library maps memory that it owns, or a guest's.
+fn map_for_dma(held: &AssignedContainer, from: u64, to: u64, size: u64, what: &str) -> Outcome {
+    let flags = abi::VFIO_DMA_MAP_FLAG_READ | abi::VFIO_DMA_MAP_FLAG_WRITE;
+    let [from, to, size] = [from, to, size].map(halves);
+    let words = [32, flags, from[0], from[1], to[0], to[1], size[0], size[1]];
+    let got = Block::new(&words).ioctl(&held.container, IOMMU_MAP_DMA);
+    done(&format!("VFIO_IOMMU_MAP_DMA of {what}"), got).map(drop)
+}
+
+fn unmap_for_dma(held: &AssignedContainer, at: u64, size: u64, what: &str) -> Outcome {
+    let [at, wanted] = [at, size].map(halves);
+    let mut block = Block::new(&[24, 0, at[0], at[1], wanted[0], wanted[1]]);
+    let got = block.ioctl(&held.container, IOMMU_UNMAP_DMA);
+    done(&format!("VFIO_IOMMU_UNMAP_DMA of {what}"), got)?;
+    let unmapped = u64::from(block.word(4)) | u64::from(block.word(5)) << 32;
+    is(&format!("bytes unmapped of {what}"), unmapped, size)
+}
+
+/// The words of a number, the low one first.
+const fn halves(number: u64) -> [u32; 2] {
+    [number as u32, (number >> 32) as u32]
 }

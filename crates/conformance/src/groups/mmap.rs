@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Regions mapped into a process.
 
+use super::mapped::{read_portal, try_command, works};
 use super::util::{
     describe_region, exchange, fetch, identity, is_enabled, offset_of, open_container,
     without_object,
@@ -12,11 +13,10 @@ use crate::context::Context;
 use crate::sys::{Map, in_a_fork};
 use dprc::{AssignedContainer, Device, Group, RegionInfo};
 use fsl_mc_linux::bus;
-use mc_abi::{Header, Message, Status, common, dpmng, dprc as mc};
+use mc_abi::{Status, common, dpmng, dprc as mc};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
-use std::time::{Duration, Instant};
 
 const GROUP: Check = Check::group("mmap");
 
@@ -153,43 +153,6 @@ fn portal(context: &Context, held: &AssignedContainer) -> Result<(Device, Map), 
     let (device, region) = first_region(context, held, "dpmcp")?;
     let mapped = done("a mapping of a dpmcp", map(&device, region.offset, length_of(&region)))?;
     Ok((device, mapped))
-}
-
-/// Sends a command through a mapped portal; `None` where no answer comes.
-fn try_command(portal: &Map, command: &Message) -> Option<Message> {
-    let bytes = command.to_bytes();
-    for (index, chunk) in bytes.chunks_exact(8).enumerate().rev() {
-        if index == 0 {
-            std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        }
-        portal.store(8 * index, u64::from_le_bytes(chunk.try_into().ok()?))?;
-    }
-    let end = Instant::now() + Duration::from_secs(5);
-    while Header(portal.load(0)?).status_byte() == Status::Ready.byte() {
-        if Instant::now() > end {
-            return None;
-        }
-    }
-    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-    read_portal(portal)
-}
-
-/// The 64 bytes of a mapped portal.
-fn read_portal(portal: &Map) -> Option<Message> {
-    let mut bytes = [0; Message::SIZE];
-    for (index, chunk) in bytes.chunks_exact_mut(8).enumerate() {
-        chunk.copy_from_slice(&portal.load(8 * index)?.to_le_bytes());
-    }
-    Some(Message::from_bytes(&bytes))
-}
-
-/// Makes sure that a mapped portal takes commands.
-fn works(what: &str, portal: &Map) -> Outcome {
-    let command = without_object(&dpmng::GetVersion {});
-    match try_command(portal, &command) {
-        Some(answer) => super::util::answers(what, &command, &answer),
-        None => fail(format!("{what}: an answer"), "none in time"),
-    }
 }
 
 fn container_refused(context: &Context) -> Outcome {

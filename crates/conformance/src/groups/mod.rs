@@ -11,6 +11,8 @@ mod hotplug;
 mod info;
 mod interrupts;
 mod irqset;
+mod lending;
+mod mapped;
 mod mmap;
 mod policy;
 mod portal;
@@ -31,6 +33,7 @@ const GROUPS: &[&[Check]] = &[
     interrupts::CHECKS,
     reset::CHECKS,
     close::CHECKS,
+    lending::CHECKS,
     dma::CHECKS,
     containers::CHECKS,
     hotplug::CHECKS,

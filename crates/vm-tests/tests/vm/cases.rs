@@ -16,13 +16,14 @@ use vm_tests::{Driver, TestVm};
 type Case = (&'static str, fn(&mut TestVm) -> Result<()>);
 
 /// Those that share a boot: each leaves the guest as it found it.
-const CASES: [Case; 9] = [
+const CASES: [Case; 10] = [
     ("a container for DPDK in one go", dpdk_container),
     ("the group's node comes and goes", group_node),
     ("who holds what, and where its interrupts go", holders_and_lines),
     ("interfaces come and go under a process", hot_plugged_interface),
     ("the clock moves to user space", clock),
     ("a container in a container, and both in one of VFIO's", nested),
+    ("a connected demultiplexer moves to user space", demultiplexer),
     ("drivers and rescans are off for a while", autoprobe_off),
     ("interfaces are made one after the other", others_stay),
     ("the root container's driver goes and comes", root_unbound),
@@ -176,6 +177,32 @@ fn nested(vm: &mut TestVm) -> Result<()> {
     let inner = printed.lines().find_map(|line| line.strip_prefix("inner ")).context("inner")?;
     let says = |name: &str| printed.matches(&format!("of {name} says {name}")).count();
     ensure!((says("dprc.2"), says(inner)) == (2, 1), "{printed}");
+    Ok(())
+}
+
+/// A demultiplexer below a port, shared by an interface of Linux and one of user space, is
+/// given to user space while it is connected. It follows its container, and keeps its ends.
+fn demultiplexer(vm: &mut TestVm) -> Result<()> {
+    let printed = sh(
+        vm,
+        "fslmc-guest bind dprc.2
+         own=$(m create dpni); theirs=$(m create dpni --in dprc.2 --plugged)
+         has $theirs vfio-fsl-mc
+         demux=$(m create dpdmux)
+         m connect $demux:0 dpmac.3; m connect $demux:1 $own; m connect $demux:2 $theirs
+         m assign $demux dprc.2 --plugged; has $demux vfio-fsl-mc
+         fslmc-guest release dprc.2; has dprc.2 fsl_mc_dprc
+         fslmc-guest bind dprc.2; has $demux vfio-fsl-mc
+         for end in 0 1 2; do echo \"$end: $(m connection $demux:$end)\"; done
+         echo \"wanted 1: $own\"; echo \"wanted 2: $theirs\"
+         fslmc-guest release dprc.2; has dprc.2 fsl_mc_dprc
+         m unplug $demux --in dprc.2; m unassign $demux dprc.2; m destroy $demux; gone $demux
+         m destroy $own; m unplug $theirs --in dprc.2; m destroy $theirs --in dprc.2; gone $theirs",
+    )?;
+    ensure!(printed.contains("0: dpmac.3"), "{printed}");
+    for line in printed.lines().filter_map(|line| line.strip_prefix("wanted ")) {
+        ensure!(printed.lines().any(|found| found.starts_with(line)), "no {line:?} in {printed}");
+    }
     Ok(())
 }
 
