@@ -39,8 +39,8 @@ fn machine(driver: Driver) -> Result<TestVmBuilder> {
 
 /// A machine of certain artifacts with a layout beside this file, and the programs of
 /// [`PACKAGES`].
-pub fn machine_of(layout: &str, artifacts: &Artifacts, driver: Driver) -> Result<TestVmBuilder> {
-    let layout = layout(layout);
+pub fn machine_of(name: &str, artifacts: &Artifacts, driver: Driver) -> Result<TestVmBuilder> {
+    let layout = layout(name);
     let packages = Userland::new(&PACKAGES, "trixie")?;
     let root = Root::of_packages(artifacts, &packages, &Silent)?;
     Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
