@@ -40,10 +40,13 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// What the scripts share: `m` asks the MC, `drv` tells a device's driver, `until` waits.
+/// What the scripts share: `give` and `take` bind a container to user space and back, `m`
+/// asks the MC, `drv` tells a device's driver, the others wait.
 const WORDS: &str = "
     set -eu
     B=/sys/bus/fsl-mc
+    give() { fslmc-guest bind $1 >/dev/null; }
+    take() { fslmc-guest release $1 >/dev/null; }
     m() { fslmc-guest mgmt \"$@\"; }
     drv() { readlink $B/devices/$1/driver 2>/dev/null | sed 's,.*/,,'; }
     until_so() { for i in $(seq 150); do eval \"$1\" && return 0; sleep 0.1; done
@@ -76,14 +79,14 @@ fn dpdk_container(vm: &mut TestVm) -> Result<()> {
              for made in {OBJECTS}; do
                  m create ${{made%:*}} --in $c --count ${{made#*:}} --plugged >/dev/null
              done
-             fslmc-guest bind $c
+             give $c
              until_so '[ $(ls $B/drivers/vfio-fsl-mc | grep -c ^dp) = 152 ]'
-             for device in $B/drivers/vfio-fsl-mc/dp*; do readlink $device/iommu_group; done |
+             for device in $B/drivers/vfio-fsl-mc/dp*; do readlink -f $device/iommu_group; done |
                  sort -u | wc -l
-             fslmc-guest release $c; m destroy $c; gone $c"
+             echo $c >$B/drivers/vfio-fsl-mc/unbind; m destroy $c; gone $c"
         ),
     )?;
-    ensure!(printed.trim() == "1", "groups: {printed}");
+    ensure!(printed.lines().last() == Some("1"), "groups: {printed}");
     Ok(())
 }
 
@@ -92,10 +95,10 @@ fn group_node(vm: &mut TestVm) -> Result<()> {
     let printed = sh(
         vm,
         "for i in 1 2 3; do
-             fslmc-guest bind dprc.2
+             give dprc.2
              g=$(readlink $B/devices/dprc.2/iommu_group | sed 's,.*/,,')
              echo $g $(ls -l /dev/vfio/$g | awk '{ print $5, $6 }')
-             fslmc-guest release dprc.2
+             take dprc.2
              until_so \"[ ! -e /dev/vfio/$g ]\"
          done",
     )?;
@@ -109,7 +112,7 @@ fn group_node(vm: &mut TestVm) -> Result<()> {
 fn holders_and_lines(vm: &mut TestVm) -> Result<()> {
     let printed = sh(
         vm,
-        "fslmc-guest bind dprc.2; has dpio.2 vfio-fsl-mc
+        "give dprc.2; has dpio.2 vfio-fsl-mc
          { echo open dprc.2; echo irq dpio.2; sleep 4; } | fslmc-guest vfio session >/tmp/said &
          until_so \"grep -q 'dpio\\.2[^0-9]*$' /proc/interrupts\"
          pid=$(pgrep -f 'vfio session' | tail -n 1)
@@ -120,7 +123,7 @@ fn holders_and_lines(vm: &mut TestVm) -> Result<()> {
              echo goes to $(cat /proc/irq/$line/smp_affinity)
          done
          wait
-         fslmc-guest release dprc.2",
+         take dprc.2",
     )?;
     for part in ["/dprc.2\n", "/dpio.2\n", "goes to 1\n", "goes to 2\n"] {
         ensure!(printed.contains(part), "no {part:?} in {printed}");
@@ -144,7 +147,7 @@ fn hot_plugged_interface(vm: &mut TestVm) -> Result<()> {
         names.insert(name);
     }
     ensure!(names.len() == 1, "its names: {names:?}");
-    sh(vm, "fslmc-guest release dprc.2; has dprc.2 fsl_mc_dprc").map(drop)
+    sh(vm, "take dprc.2; has dprc.2 fsl_mc_dprc").map(drop)
 }
 
 /// Unplugged from the kernel, moved, plugged, and then bound with its container.
@@ -153,8 +156,8 @@ fn clock(vm: &mut TestVm) -> Result<()> {
         vm,
         "c=$(m create dprtc --plugged)
          m unplug $c; m assign $c dprc.2 --plugged
-         fslmc-guest bind dprc.2; has $c vfio-fsl-mc
-         fslmc-guest release dprc.2; has dprc.2 fsl_mc_dprc
+         give dprc.2; has $c vfio-fsl-mc
+         take dprc.2; has dprc.2 fsl_mc_dprc
          m unplug $c --in dprc.2; m unassign $c dprc.2; m destroy $c; gone $c",
     )
     .map(drop)
@@ -167,11 +170,11 @@ fn nested(vm: &mut TestVm) -> Result<()> {
         vm,
         "inner=$(m create dprc --in dprc.2 --plugged)
          pool=$(m create dpbp --in $inner --plugged); m create dpmcp --in $inner --plugged >&2
-         fslmc-guest bind dprc.2
+         give dprc.2
          has $inner vfio-fsl-mc; has $pool vfio-fsl-mc
          echo inner $inner
          fslmc-guest vfio together dprc.2 $inner
-         fslmc-guest release dprc.2; has dprc.2 fsl_mc_dprc
+         take dprc.2; has dprc.2 fsl_mc_dprc
          m destroy $inner --in dprc.2; gone $inner",
     )?;
     let inner = printed.lines().find_map(|line| line.strip_prefix("inner ")).context("inner")?;
@@ -185,17 +188,17 @@ fn nested(vm: &mut TestVm) -> Result<()> {
 fn demultiplexer(vm: &mut TestVm) -> Result<()> {
     let printed = sh(
         vm,
-        "fslmc-guest bind dprc.2
+        "give dprc.2
          own=$(m create dpni); theirs=$(m create dpni --in dprc.2 --plugged)
          has $theirs vfio-fsl-mc
          demux=$(m create dpdmux)
          m connect $demux:0 dpmac.3; m connect $demux:1 $own; m connect $demux:2 $theirs
          m assign $demux dprc.2 --plugged; has $demux vfio-fsl-mc
-         fslmc-guest release dprc.2; has dprc.2 fsl_mc_dprc
-         fslmc-guest bind dprc.2; has $demux vfio-fsl-mc
+         take dprc.2; has dprc.2 fsl_mc_dprc
+         give dprc.2; has $demux vfio-fsl-mc
          for end in 0 1 2; do echo \"$end: $(m connection $demux:$end)\"; done
          echo \"wanted 1: $own\"; echo \"wanted 2: $theirs\"
-         fslmc-guest release dprc.2; has dprc.2 fsl_mc_dprc
+         take dprc.2; has dprc.2 fsl_mc_dprc
          m unplug $demux --in dprc.2; m unassign $demux dprc.2; m destroy $demux; gone $demux
          m destroy $own; m unplug $theirs --in dprc.2; m destroy $theirs --in dprc.2; gone $theirs",
     )?;
@@ -216,8 +219,8 @@ fn autoprobe_off(vm: &mut TestVm) -> Result<()> {
          sleep 0.5; [ ! -e $B/devices/$new ]
          echo 1 >$B/drivers_autoprobe; echo 1 >$B/autorescan; echo 1 >$B/rescan
          has $new fsl_mc_allocator
-         fslmc-guest bind dprc.2; has $new vfio-fsl-mc
-         fslmc-guest release dprc.2; has $new fsl_mc_allocator
+         give dprc.2; has $new vfio-fsl-mc
+         take dprc.2; has $new fsl_mc_allocator
          m destroy $new --in dprc.2; gone $new",
     )
     .map(drop)
@@ -248,13 +251,13 @@ fn root_unbound(vm: &mut TestVm) -> Result<()> {
     sh(
         vm,
         "ls $B/devices | sort >/tmp/before
-         fslmc-guest bind dprc.2; has dprc.2 vfio-fsl-mc
+         give dprc.2; has dprc.2 vfio-fsl-mc
          echo dprc.1 >$B/drivers/fsl_mc_dprc/unbind
          gone dprc.2
          echo dprc.1 >$B/drivers/fsl_mc_dprc/bind
          until_so 'ls $B/devices | sort | cmp -s - /tmp/before'
-         fslmc-guest bind dprc.2; has dpio.2 vfio-fsl-mc
-         fslmc-guest release dprc.2",
+         give dprc.2; has dpio.2 vfio-fsl-mc
+         take dprc.2",
     )
     .map(drop)
 }

@@ -34,7 +34,9 @@ const HOSTS: &str = "
 ";
 
 fn hosts_reach_each_other() -> Result<()> {
-    frames::machine_of("switches.dts", vm_tests::artifacts_with(Driver::Stock)?, Driver::Stock)?
+    let artifacts = vm_tests::artifacts_with(Driver::Stock)?;
+    frames::machine_of("switches.dts", artifacts, Driver::Stock)?
+        .options(|options| options.wires = vec!["dpmac.1=dpmac.2".parse().expect("a cable")])
         .run(|vm| {
             vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
             let board = vm.board()?;

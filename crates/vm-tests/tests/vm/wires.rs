@@ -238,14 +238,15 @@ fn files_of_frames(vm: &mut TestVm) -> Result<()> {
         vm,
         "for try in $(seq 50); do
              tcpdump -n -r /host/answers.pcapng arp >/tmp/read 2>/dev/null || true
-             [ $(grep -c 'Reply 10.0.6.1 is-at' /tmp/read) = 20 ] && break
+             [ $(grep -c 'Reply 10.0.6.1 is-at' /tmp/read) -ge 20 ] && break
              sleep 0.2
          done
          cat /tmp/read; address 6",
     )?;
     let address = read.lines().last().unwrap_or_default();
     let answer = format!("Reply 10.0.6.1 is-at {address}");
-    ensure!(read.matches(&answer).count() == 20, "{answer}: {read}");
+    // The early one may have been too early.
+    ensure!([20, 21].contains(&read.matches(&answer).count()), "{answer}: {read}");
     Ok(())
 }
 
@@ -275,7 +276,9 @@ fn out_of_the_network(vm: &mut TestVm) -> Result<()> {
     Ok(())
 }
 
-/// A pcap file with ARP requests for 10.0.6.1, a millisecond apart.
+/// A pcap file with ARP requests for 10.0.6.1, a millisecond apart. One more comes five
+/// seconds before them: the file is played as soon as the interface takes frames, and Linux
+/// answers nothing before it has heard that the link is up.
 fn recorded_requests(count: u32) -> Vec<u8> {
     let mut frame = vec![0xff; 6];
     frame.extend([2, 0, 0, 0, 6, 2, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
@@ -285,9 +288,10 @@ fn recorded_requests(count: u32) -> Vec<u8> {
         .iter()
         .flat_map(|word| word.to_le_bytes())
         .collect();
-    for n in 0..count {
+    let times = std::iter::once((0, 0)).chain((0..count).map(|n| (5, n * 1000)));
+    for (seconds, microseconds) in times {
         let length = frame.len() as u32;
-        let head = [1_700_000_000, n * 1000, length, length];
+        let head = [1_700_000_000 + seconds, microseconds, length, length];
         file.extend(head.iter().flat_map(|word| word.to_le_bytes()));
         file.extend(&frame);
     }
