@@ -6,14 +6,14 @@ use clap::Parser;
 use mc_abi::{ObjectId, ObjectType};
 use std::path::PathBuf;
 
-/// Exit code of a guest that asks to be started again, with `--no-reboot`.
+/// Exit code for a guest that asks to be started again, without `--restart`.
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 pub const RESET: u8 = 3;
 
 /// Boots Linux as a guest of KVM and hands containers of the Management Complex to it.
 ///
-/// Exit code: 0 when the guest switches itself off, 3 when it asks for a reset and
-/// --no-reboot is given, 1 for failures, 2 for a wrong command line.
+/// Exit code: 0 when the guest switches itself off, 3 when it asks for a reset, as Linux
+/// does when it reboots or panics, 1 for failures, 2 for a wrong command line.
 #[derive(Debug, Parser)]
 #[command(name = "fslmc-vmm", version)]
 pub struct Cli {
@@ -25,7 +25,8 @@ pub struct Cli {
     #[arg(long, value_name = "CPIO")]
     pub initramfs: Option<PathBuf>,
 
-    /// Kernel command line, after console=ttyS0
+    /// Kernel command line, after "console=ttyS0 panic=-1": a guest that panics asks for a
+    /// reset
     #[arg(long, value_name = "ARGS", default_value = "", allow_hyphen_values = true)]
     pub append: String,
 
@@ -41,9 +42,9 @@ pub struct Cli {
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
     pub memory: u64,
 
-    /// End with code 3 when the guest asks for a reset, instead of starting it again
+    /// Start the guest again when it asks for a reset, instead of ending with code 3
     #[arg(long)]
-    pub no_reboot: bool,
+    pub restart: bool,
 
     /// Deliver all interrupts through this program instead of KVM's irqfd
     #[arg(long)]

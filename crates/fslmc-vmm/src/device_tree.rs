@@ -85,7 +85,8 @@ impl Machine<'_> {
         fdt.property_u32("#size-cells", 0)?;
         for number in 0..self.cpus {
             // As KVM numbers them: sixteen to a cluster.
-            let affinity = u32::from(number) % 16 | u32::from(number) / 16 << 8;
+            let number = u32::from(number);
+            let affinity = (number % 16) | ((number / 16) << 8);
             let cpu = fdt.begin_node(&format!("cpu@{affinity:x}"))?;
             fdt.property_string("device_type", "cpu")?;
             fdt.property_string("compatible", "arm,armv8")?;

@@ -23,15 +23,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts the guest, again after each reset, until it switches itself off.
+/// Starts the guest, where asked for again after each reset, until it ends.
 #[cfg(target_arch = "aarch64")]
 fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
     let console = guest::Console::new();
     loop {
         match guest::run(cli, &console)? {
             guest::End::Off => return Ok(ExitCode::SUCCESS),
-            guest::End::Reset if cli.no_reboot => return Ok(ExitCode::from(cli::RESET)),
-            guest::End::Reset => {}
+            guest::End::Reset if cli.restart => {}
+            guest::End::Reset => return Ok(ExitCode::from(cli::RESET)),
         }
     }
 }

@@ -214,10 +214,7 @@ fn source() -> Result<PathBuf, ArtifactsError> {
 ///
 /// # Errors
 /// [`ArtifactsError`].
-pub fn build_for_guest(
-    artifacts: &Artifacts,
-    crates: &[&str],
-) -> Result<PathBuf, ArtifactsError> {
+pub fn build_for_guest(artifacts: &Artifacts, crates: &[&str]) -> Result<PathBuf, ArtifactsError> {
     Ok(setup::build_guest_programs(&source()?, &artifacts.packages, crates)?)
 }
 

@@ -80,19 +80,26 @@ pub fn run(vm: &Vm, cpus: u8, entry: u64, tree: u64, bus: &Arc<Bus>) -> Result<E
 }
 
 /// Waits for the end, then brings all threads out of KVM.
-fn wait(running: &Running, threads: Vec<JoinHandle<()>>) {
-    for thread in threads {
-        while !thread.is_finished() {
+fn wait(running: &Running, mut threads: Vec<JoinHandle<()>>) {
+    while !threads.is_empty() {
+        let (ended, going): (Vec<_>, Vec<_>) =
+            threads.into_iter().partition(JoinHandle::is_finished);
+        for thread in ended {
+            // A panic in it is a defect, which its message has told.
+            if thread.join().is_err() {
+                let reason = std::io::Error::other("it panicked");
+                running.stop(Err(Error::System { what: "a processor's thread", reason }));
+            }
+        }
+        for thread in &going {
             if running.stopped() {
                 // It may come before the thread enters KVM: therefore again and again. A
                 // thread that has just ended cannot be signalled, which is well.
                 let _ = thread.kill(SIGRTMIN() + KICK);
             }
-            std::thread::sleep(Duration::from_millis(5));
         }
-        // A panic in it is a defect, which its message has told.
-        let _ = thread.join();
-        running.stop(Ok(End::Off));
+        threads = going;
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

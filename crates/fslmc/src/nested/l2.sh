@@ -43,7 +43,7 @@ start)
     : >"$folder/console"
     (
         "$here/fslmc-vmm" --kernel "$here/Image" --initramfs "$here/initramfs" \
-            --append "loglevel=4 panic=-1" "$@" \
+            --append "loglevel=4 earlycon" "$@" \
             <>"$folder/in" >"$folder/console" 2>"$folder/err" &
         echo $! >"$folder/pid"
         wait $!
