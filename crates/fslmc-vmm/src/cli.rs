@@ -25,10 +25,10 @@ pub struct Cli {
     #[arg(long, value_name = "CPIO")]
     pub initramfs: Option<PathBuf>,
 
-    /// Kernel command line, after "console=ttyS0 panic=-1": a guest that panics asks for a
-    /// reset
-    #[arg(long, value_name = "ARGS", default_value = "", allow_hyphen_values = true)]
-    pub append: String,
+    /// Add to the kernel's command line, which begins with "console=ttyS0 panic=-1": a guest
+    /// that panics asks for a reset. May be repeated
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    pub append: Vec<String>,
 
     /// Container that is bound to vfio-fsl-mc; may be repeated
     #[arg(long, value_name = "dprc.N", value_parser = container)]

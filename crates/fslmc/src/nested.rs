@@ -50,21 +50,31 @@ pub enum NestedError {
 /// [`NestedError`].
 pub fn prepare(artifacts: &Artifacts, folder: &Path) -> Result<(), NestedError> {
     let programs = artifacts::build_for_guest(artifacts, &[VMM])?;
-    prepare_with(artifacts, &programs.join(VMM), folder)
+    prepare_with(artifacts, &programs, &[], folder)
 }
 
-/// As [`prepare`], with a VMM that is built already.
+/// As [`prepare`], with a VMM that is built already and lies in a folder beside other
+/// programs, some of which the inner guest is to have in `/bin`.
 ///
 /// # Errors
 /// [`NestedError`].
-pub fn prepare_with(artifacts: &Artifacts, vmm: &Path, folder: &Path) -> Result<(), NestedError> {
-    put(folder, VMM, 0o755, &Artifacts::read(vmm)?)?;
+pub fn prepare_with(
+    artifacts: &Artifacts,
+    programs: &Path,
+    inner: &[&str],
+    folder: &Path,
+) -> Result<(), NestedError> {
+    put(folder, VMM, 0o755, &Artifacts::read(&programs.join(VMM))?)?;
     put(folder, SCRIPT, 0o755, include_bytes!("nested/l2.sh"))?;
     put(folder, "Image", 0o644, &Artifacts::read(artifacts.kernel.image())?)?;
-    put(folder, "initramfs", 0o644, &initramfs(artifacts)?)
+    let mut image = initramfs(artifacts)?;
+    for name in inner {
+        image.file(&format!("/bin/{name}"), 0o755, &Artifacts::read(&programs.join(name))?)?;
+    }
+    put(folder, "initramfs", 0o644, &image.finish())
 }
 
-fn initramfs(artifacts: &Artifacts) -> Result<Vec<u8>, NestedError> {
+fn initramfs(artifacts: &Artifacts) -> Result<Initramfs, NestedError> {
     let mut image = Initramfs::new();
     image.file("/init", 0o755, include_bytes!("nested/init.sh"))?;
     image.file("/bin/busybox", 0o755, &Artifacts::read(&artifacts.busybox)?)?;
@@ -75,7 +85,7 @@ fn initramfs(artifacts: &Artifacts) -> Result<Vec<u8>, NestedError> {
         order.push('\n');
     }
     image.file("/modules/order", 0o644, order.as_bytes())?;
-    Ok(image.finish())
+    Ok(image)
 }
 
 fn put(folder: &Path, name: &str, mode: u32, bytes: &[u8]) -> Result<(), NestedError> {

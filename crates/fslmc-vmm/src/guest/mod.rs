@@ -58,7 +58,7 @@ pub fn run(cli: &Cli, console: &Console) -> Result<End, Error> {
     let machine = Machine {
         cpus: cli.cpus,
         memory: cli.memory,
-        command_line: &format!("{COMMAND_LINE} {}", cli.append),
+        command_line: &format!("{COMMAND_LINE} {}", cli.append.join(" ")),
         initramfs: images.initramfs,
         seed: load::seed()?,
         containers: containers.iter().map(of_container).collect(),

@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # The first process of a guest inside the guest: loads the modules of its image, in
 # order, and then runs each line that it reads on its console. Everything between
-# "=l2=begin N" and "=l2=end N CODE" is what the line has printed.
+# "=l2=begin N" and "=l2=end N CODE" is what the line has printed. With "nomodules" on the
+# kernel's command line, nothing is loaded.
 /bin/busybox mkdir -p /proc /sys /dev /tmp /sbin /usr/bin /usr/sbin
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
@@ -10,6 +11,7 @@ exec </dev/console >/dev/console 2>&1
 /bin/busybox --install -s
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 stty -echo
+grep -qw nomodules /proc/cmdline && : >/modules/order
 for module in $(cat /modules/order); do
     insmod "/modules/$module.ko" || echo "=l2=no module $module"
 done

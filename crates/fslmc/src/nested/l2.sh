@@ -3,6 +3,7 @@
 #
 #   l2.sh start NAME OPTION...   starts one and waits until it listens
 #   l2.sh say NAME LINE...       lets it run a line, prints what that prints
+#   l2.sh reboot NAME            lets it reboot, and waits until it listens again
 #   l2.sh wait NAME              waits for its end, prints the exit code of the VMM
 #   l2.sh kill NAME              ends the VMM at once
 #
@@ -44,7 +45,7 @@ start)
     (
         "$here/fslmc-vmm" --kernel "$here/Image" --initramfs "$here/initramfs" \
             --append "loglevel=4 earlycon" "$@" \
-            <>"$folder/in" >"$folder/console" 2>"$folder/err" &
+            <>"$folder/in" >>"$folder/console" 2>"$folder/err" &
         echo $! >"$folder/pid"
         wait $!
         echo $? >"$folder/code"
@@ -61,6 +62,12 @@ say)
     tr -d '\r' <"$folder/console" | sed -n "/^=l2=begin $said\$/,/^=l2=end $said /p" |
         sed -e '/^=l2=/d'
     exit $(tr -d '\r' <"$folder/console" | sed -n "s/^=l2=end $said //p" | head -n 1)
+    ;;
+reboot)
+    : >"$folder/console"
+    echo 0 >"$folder/said"
+    echo "reboot -f" >"$folder/in"
+    await =l2=ready
     ;;
 wait)
     tries=0

@@ -2,27 +2,39 @@
 //! A container in the hands of a guest inside the guest: the VMM assigns it, an
 //! unmodified Linux finds a Management Complex of its own and moves frames.
 
-use crate::trial;
+use crate::{guest::mgmt, trial};
 use anyhow::{Context, Result, ensure};
 use fslmc::{artifacts::Driver, nested};
 use libtest_mimic::Trial;
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 use vm_tests::{TestVm, TestVmBuilder};
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("assign::a_guest_reaches_the_host", a_guest_reaches_the_host)]
+    vec![
+        trial("assign::a_guest_reaches_the_host", a_guest_reaches_the_host),
+        trial("assign::guests_end_and_start_again", guests_end_and_start_again),
+        trial("assign::two_guests_reach_each_other", two_guests_reach_each_other),
+        trial("assign::objects_come_and_go", objects_come_and_go),
+        trial("assign::a_hostile_guest_reaches_nothing", a_hostile_guest_reaches_nothing),
+    ]
 }
+
+/// What a hostile guest runs.
+const ATTACK: &str = "mc-attack";
 
 /// A machine with KVM and two containers for guests, the first of which is connected
 /// with the host's interface.
 fn machine(cpu: &str, driver: Driver, folder: &Path) -> Result<TestVmBuilder> {
     let artifacts = vm_tests::artifacts_with(driver)?;
-    let vmm = vm_tests::guest_programs()?.join(nested::VMM);
-    nested::prepare_with(artifacts, &vmm, folder)?;
-    let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/assign.dts");
+    nested::prepare_with(artifacts, vm_tests::guest_programs()?, &[ATTACK], folder)?;
+    let layout = crate::frames::layout("assign.dts");
     Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
         .driver(driver)
-        .limit(Duration::from_secs(400))
+        .limit(Duration::from_secs(500))
         .share(folder)
         .options(|options| {
             options.machine.cpu = cpu.into();
@@ -30,6 +42,15 @@ fn machine(cpu: &str, driver: Driver, folder: &Path) -> Result<TestVmBuilder> {
             options.machine.memory = 1536 << 20;
             options.modules.push("fsl-dpaa2-eth".into());
         }))
+}
+
+/// The usual machine, with the host's side ready.
+fn run(test: impl FnOnce(&mut TestVm) -> Result<()>) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    machine("neoverse-n2", Driver::Rust, folder.path())?.run(|vm| {
+        prepare_host(vm)?;
+        test(vm)
+    })
 }
 
 /// The host's interface is 10.0.0.1, and the portals of the containers are out of the
@@ -47,8 +68,15 @@ fn prepare_host(vm: &mut TestVm) -> Result<()> {
     Ok(())
 }
 
-/// A guest's interface, by the object that it is.
-const INTERFACE: &str = "a=$(ls /sys/bus/fsl-mc/devices/dpni.1/net);";
+/// What handles guests, with an action of its.
+fn l2(action: &str) -> String {
+    let script = Path::new(fslmc::machine::SHARED_PATH).join(nested::SCRIPT);
+    format!("sh {} {action}", script.display())
+}
+
+fn start(vm: &mut TestVm, guest: &str, options: &str) -> Result<()> {
+    vm.sh(&l2(&format!("start {guest} {options}"))).map(drop)
+}
 
 fn say(vm: &mut TestVm, guest: &str, line: &str) -> Result<String> {
     let script = Path::new(fslmc::machine::SHARED_PATH).join(nested::SCRIPT);
@@ -57,49 +85,256 @@ fn say(vm: &mut TestVm, guest: &str, line: &str) -> Result<String> {
     Ok(output.stdout)
 }
 
-fn start(vm: &mut TestVm, guest: &str, options: &str) -> Result<()> {
-    let script = Path::new(fslmc::machine::SHARED_PATH).join(nested::SCRIPT);
-    vm.sh(&format!("sh {} start {guest} {options}", script.display())).map(drop)
-}
-
-fn wait(vm: &mut TestVm, guest: &str) -> Result<i32> {
-    let script = Path::new(fslmc::machine::SHARED_PATH).join(nested::SCRIPT);
-    let code = vm.sh(&format!("sh {} wait {guest}", script.display()))?;
+/// Lets a guest run a line that it does not survive; gives the VMM's exit code.
+fn last_words(vm: &mut TestVm, guest: &str, line: &str) -> Result<i32> {
+    if let Ok(printed) = say(vm, guest, line) {
+        anyhow::bail!("{guest} survives `{line}`: {printed}");
+    }
+    let code = vm.sh(&l2(&format!("wait {guest}")))?;
     code.trim().parse().with_context(|| format!("exit code {code:?}"))
 }
 
-/// Brings the guest's interface up as 10.0.0.2 and waits for its carrier.
-fn bring_up(vm: &mut TestVm, guest: &str) -> Result<()> {
+/// Brings an interface of a guest's up and waits for its carrier.
+fn bring_up(vm: &mut TestVm, guest: &str, object: &str, address: &str) -> Result<()> {
     let line = format!(
-        "{INTERFACE} ip addr add 10.0.0.2/24 dev $a; ip link set $a up; for try in $(seq 100); do \
+        "a=$(ls /sys/bus/fsl-mc/devices/{object}/net); ip addr add {address}/24 dev $a; \
+         ip link set $a up; for try in $(seq 100); do \
          [ \"$(cat /sys/class/net/$a/carrier)\" = 1 ] && break; sleep 0.1; done; \
          cat /sys/class/net/$a/carrier"
     );
     let carrier = say(vm, guest, &line)?;
-    ensure!(carrier.trim() == "1", "no carrier: {carrier}");
+    ensure!(carrier.trim() == "1", "{object} of {guest}: no carrier: {carrier}");
     Ok(())
 }
 
+fn ping(address: &str, count: u32) -> String {
+    format!("ping -q -c {count} -i 0.01 -W 5 {address}")
+}
+
 fn expect_no_loss(vm: &mut TestVm, guest: &str, address: &str, count: u32) -> Result<()> {
-    let printed = say(vm, guest, &format!("ping -q -c {count} -A -W 5 {address}"))?;
+    let printed = say(vm, guest, &ping(address, count))?;
     ensure!(printed.contains(" 0% packet loss"), "{printed}");
     Ok(())
 }
 
+/// Nothing of a guest's is left in the host's kernel.
+fn expect_nothing_left(vm: &mut TestVm) -> Result<()> {
+    let lines = vm.sh("grep vfio-irq /proc/interrupts || true")?;
+    ensure!(lines.is_empty(), "interrupts are left: {lines}");
+    Ok(())
+}
+
 fn a_guest_reaches_the_host() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    machine("neoverse-n2", Driver::Rust, folder.path())?.run(|vm| {
-        prepare_host(vm)?;
+    run(|vm| {
         start(vm, "one", "--assign dprc.2")?;
         let bus = say(vm, "one", "ls /sys/bus/fsl-mc/devices")?;
         for object in ["dprc.2", "dpni.1", "dpio.2", "dpmcp.9", "dpbp.2", "dpcon.4"] {
             ensure!(bus.split_whitespace().any(|name| name == object), "no {object}: {bus}");
         }
         ensure!(!bus.contains("dprc.1") && !bus.contains("dpni.0"), "the host's objects: {bus}");
-        bring_up(vm, "one")?;
-        expect_no_loss(vm, "one", "10.0.0.1", 100)?;
-        say(vm, "one", "poweroff -f").ok();
-        ensure!(wait(vm, "one")? == 0, "the VMM fails");
+        bring_up(vm, "one", "dpni.1", "10.0.0.2")?;
+        expect_no_loss(vm, "one", "10.0.0.1", 1000)?;
+        let printed = vm.sh(&ping("10.0.0.2", 1000))?;
+        ensure!(printed.contains(" 0% packet loss"), "{printed}");
+        ensure!(last_words(vm, "one", "poweroff -f")? == 0, "the VMM fails");
+        expect_nothing_left(vm)?;
+        vm.sh("fslmc-guest release dprc.2").map(drop)
+    })
+}
+
+/// However a guest ends, the next one starts at once, in the same container, and the
+/// host's side goes on as before.
+fn guests_end_and_start_again() -> Result<()> {
+    run(|vm| {
+        let before = vm.board()?.mc().inventory();
+        start(vm, "one", "--assign dprc.2")?;
+        bring_up(vm, "one", "dpni.1", "10.0.0.2")?;
+        say(vm, "one", "ping -i 0.01 10.0.0.1 >/dev/null &")?;
+        thread::sleep(Duration::from_secs(1));
+        vm.sh(&l2("kill one"))?;
+        expect_nothing_left(vm)?;
+
+        start(vm, "two", "--assign dprc.2 --restart")?;
+        bring_up(vm, "two", "dpni.1", "10.0.0.2")?;
+        expect_no_loss(vm, "two", "10.0.0.1", 100)?;
+        vm.sh(&l2("reboot two"))?;
+        bring_up(vm, "two", "dpni.1", "10.0.0.2")?;
+        expect_no_loss(vm, "two", "10.0.0.1", 100)?;
+        ensure!(last_words(vm, "two", "poweroff -f")? == 0, "the VMM fails");
+
+        start(vm, "three", "--assign dprc.2")?;
+        bring_up(vm, "three", "dpni.1", "10.0.0.2")?;
+        let code = last_words(vm, "three", "echo c >/proc/sysrq-trigger")?;
+        ensure!(code == 3, "a panic ends the VMM with {code}");
+        expect_nothing_left(vm)?;
+        let after = vm.board()?.mc().inventory();
+        ensure!(after == before, "{before:?}\n{after:?}");
         Ok(())
     })
+}
+
+fn two_guests_reach_each_other() -> Result<()> {
+    run(|vm| {
+        start(vm, "one", "--assign dprc.2")?;
+        start(vm, "two", "--assign dprc.3")?;
+        bring_up(vm, "one", "dpni.2", "10.0.1.2")?;
+        bring_up(vm, "two", "dpni.3", "10.0.1.3")?;
+        expect_no_loss(vm, "one", "10.0.1.3", 1000)?;
+        expect_no_loss(vm, "two", "10.0.1.2", 100)?;
+        for guest in ["one", "two"] {
+            ensure!(last_words(vm, guest, "poweroff -f")? == 0, "the VMM of {guest} fails");
+        }
+        expect_nothing_left(vm)
+    })
+}
+
+/// How often an object comes and goes.
+const CYCLES: u32 = 10;
+
+fn objects_come_and_go() -> Result<()> {
+    run(|vm| {
+        start(vm, "one", "--assign dprc.2")?;
+        let bus = say(vm, "one", "ls /sys/bus/fsl-mc/devices")?;
+        for _ in 0..CYCLES {
+            let object = mgmt(vm, "create dpbp --in dprc.2 --plugged")?;
+            let object = object.trim();
+            let there = format!("[ -e /sys/bus/fsl-mc/devices/{object} ]");
+            let await_it = |wanted: &str| {
+                format!(
+                    "for t in $(seq 200); do {wanted} {there} && break; sleep 0.05; done; {wanted} {there}"
+                )
+            };
+            say(vm, "one", &await_it("")).with_context(|| format!("{object} does not come"))?;
+            mgmt(vm, &format!("destroy {object} --in dprc.2"))?;
+            say(vm, "one", &await_it("!")).with_context(|| format!("{object} does not go"))?;
+        }
+        let after = say(vm, "one", "ls /sys/bus/fsl-mc/devices")?;
+        ensure!(bus == after, "{bus}\n{after}");
+        bring_up(vm, "one", "dpni.1", "10.0.0.2")?;
+        expect_no_loss(vm, "one", "10.0.0.1", 100)
+    })
+}
+
+/// Commands of the short run of an attack; `FSLMC_ATTACK` names another number.
+const COMMANDS: u64 = 3000;
+
+/// Random and mutated commands from inside a guest, through the container's own portal
+/// and through one of a `dpmcp`.
+fn a_hostile_guest_reaches_nothing() -> Result<()> {
+    let count = std::env::var("FSLMC_ATTACK").ok().and_then(|text| text.parse().ok());
+    let count = count.unwrap_or(COMMANDS);
+    // Some sixty a second at the least.
+    let patience = Duration::from_secs(60 + count / 50);
+    let folder = tempfile::tempdir()?;
+    let machine = machine("neoverse-n2", Driver::Rust, folder.path())?;
+    machine.limit(Duration::from_secs(300) + patience).run(|vm| {
+        prepare_host(vm)?;
+        let before = view::of(vm)?;
+        // No driver of the guest's has a `dpmcp`; the first places of the window are those
+        // of the container and the six that it has.
+        let options = "--append 'nomodules iomem=relaxed' --assign dprc.2";
+        start(vm, "one", options)?;
+        let objects = "dprc.1 dprc.3 dpni.0 dpni.1 dpni.3 dpio.0 dpio.2 dpmcp.1 dpmcp.9 dpbp.2 \
+                       dpcon.4 dpcon.8";
+        let objects: String =
+            objects.split_whitespace().map(|name| format!(" --object {name}")).collect();
+        let portals = "--portal 10000000 --portal 10060000";
+        let line = format!(
+            "({ATTACK} {portals} --container dprc.2{objects} --commands {count}; echo code $?) \
+             >/tmp/attack 2>&1 &"
+        );
+        say(vm, "one", &line)?;
+        let end = Instant::now() + patience;
+        let report = loop {
+            let report = say(vm, "one", "cat /tmp/attack")?;
+            if report.contains("code ") {
+                break report;
+            }
+            ensure!(Instant::now() < end, "the attack does not end: {report}");
+            thread::sleep(Duration::from_secs(3));
+        };
+        ensure!(report.contains("code 0"), "{report}");
+        eprintln!("{}", report.lines().next().unwrap_or_default());
+        before.expect_unharmed(&view::of(vm)?)?;
+        // The kernel's portal answers, and the guest that follows has a container that works.
+        mgmt(vm, "version")?;
+        ensure!(last_words(vm, "one", "poweroff -f")? == 0, "the VMM fails");
+        start(vm, "two", "--assign dprc.2")?;
+        bring_up(vm, "two", "dpni.1", "10.0.0.2")?;
+        expect_no_loss(vm, "two", "10.0.0.1", 100)
+    })
+}
+
+/// What no guest may change, as the board itself has it.
+mod view {
+    use anyhow::{Result, anyhow, ensure};
+    use board::{Board, mc::Inventory};
+    use mc_abi::{
+        Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, common, dprc,
+    };
+    use std::collections::BTreeMap;
+    use vm_tests::TestVm;
+
+    pub struct View {
+        inventory: Inventory,
+        /// Address and value of each interrupt.
+        interrupts: BTreeMap<(ObjectId, u8), (u64, u32)>,
+    }
+
+    pub fn of(vm: &mut TestVm) -> Result<View> {
+        let board = vm.board()?;
+        let inventory = board.mc().inventory();
+        let mut interrupts = BTreeMap::new();
+        for container in &inventory.containers {
+            let token = open(&board, container.id)?;
+            for object in &container.objects {
+                let (id, kind) = (object.id.id, object.id.kind);
+                let described = ask(&board, token, &dprc::GetObjectDescription { id, kind })?;
+                for index in 0..described.object.irqs {
+                    let get = dprc::GetObjectIrq { id, index, kind };
+                    let set = ask(&board, token, &get)?;
+                    interrupts.insert((object.id, index), (set.address, set.value));
+                }
+            }
+            exchange(&board, &Message::command(common::CLOSE, 1, token, Params::ZERO))?;
+        }
+        Ok(View { inventory, interrupts })
+    }
+
+    impl View {
+        /// Everything is as before, but that the host's kernel may have set interrupts of
+        /// bound objects, to where it sets all.
+        pub fn expect_unharmed(&self, now: &Self) -> Result<()> {
+            ensure!(self.inventory == now.inventory, "{:?}\n{:?}", self.inventory, now.inventory);
+            let doorbell = self.interrupts.values().map(|(address, _)| *address).max();
+            for (key, set) in &now.interrupts {
+                let before = self.interrupts.get(key);
+                let host = set.0 == 0 || Some(set.0) == doorbell;
+                ensure!(before == Some(set) || host, "{key:?}: {before:x?} is now {set:x?}");
+            }
+            Ok(())
+        }
+    }
+
+    /// Through the root's portal, past its registers, which are the kernel's.
+    fn exchange(board: &Board, message: &Message) -> Result<Message> {
+        let answer = board.mc().execute(0, message);
+        match Status::from_byte(answer.header.status_byte()) {
+            Status::Ok => Ok(answer),
+            status => Err(anyhow!("{message:?}: {status}")),
+        }
+    }
+
+    fn open(board: &Board, object: ObjectId) -> Result<Token> {
+        let mut params = Params::ZERO;
+        common::Open { id: object.id }.encode(&mut params, 1);
+        let number = common::OPEN + ObjectType::Dprc.code();
+        let message = Message::command(number, 1, Token::NONE, params);
+        Ok(exchange(board, &message)?.header.token())
+    }
+
+    fn ask<R: Request>(board: &Board, token: Token, request: &R) -> Result<R::Reply> {
+        let answer = exchange(board, &request.message(token))?;
+        R::Reply::decode(&answer.params, R::MAX_VERSION).map_err(|error| anyhow!("{error:?}"))
+    }
 }
