@@ -31,6 +31,17 @@ impl Serial {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Hands bytes of the input to the guest; says how many it had room for.
+    fn enqueue(&self, bytes: &[u8]) -> usize {
+        let mut device = self.lock();
+        let room = device.fifo_capacity().min(bytes.len());
+        match device.enqueue_raw_bytes(bytes.get(..room).unwrap_or_default()) {
+            Ok(taken) => taken,
+            // It has them, but was not told: it finds them with the next ones.
+            Err(_) => room,
+        }
+    }
+
     /// A load of the guest's.
     pub fn load(&self, offset: u64, bytes: &mut [u8]) {
         bytes.fill(0);
@@ -92,8 +103,7 @@ fn listen(present: &Mutex<Option<Serial>>) {
             let serial = present.lock().unwrap_or_else(PoisonError::into_inner).clone();
             // A guest that is not there does not hear it.
             let Some(serial) = serial else { break };
-            let taken = serial.lock().enqueue_raw_bytes(rest).unwrap_or(rest.len());
-            rest = rest.get(taken..).unwrap_or_default();
+            rest = rest.get(serial.enqueue(rest)..).unwrap_or_default();
             if !rest.is_empty() {
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }

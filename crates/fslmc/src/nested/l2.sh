@@ -7,7 +7,8 @@
 #   l2.sh wait NAME              waits for its end, prints the exit code of the VMM
 #   l2.sh kill NAME              ends the VMM at once
 #
-# A guest has a folder /tmp/l2/NAME: console, err, in, pid, said.
+# A guest has a folder /tmp/l2/NAME: console, err, in, pid, said. What guests are made of
+# is copied to /tmp/l2 once, since the shared folder is slow.
 here=$(dirname "$0")
 action=$1
 name=$2
@@ -25,25 +26,43 @@ alive() {
     [ ! -e "$folder/code" ]
 }
 
-# Waits until the console has a line that begins as said.
-await() {
-    tries=0
-    until grep -q "^$1" "$folder/console"; do
-        alive || fail "ended while waiting for '$1'"
-        tries=$((tries + 1))
-        [ $tries -lt 2400 ] || fail "no '$1' on the console"
-        sleep 0.05
+# Seconds since the machine has started.
+now() {
+    read -r up _ </proc/uptime
+    echo "${up%.*}"
+}
+
+# Waits for a condition, which is a command.
+until_true() {
+    end=$(($(now) + 200))
+    until "$@"; do
+        [ "$(now)" -lt "$end" ] || fail "waited too long for: $*"
+        sleep 0.1
     done
+}
+
+said() {
+    grep -q "^$1" "$folder/console" || {
+        alive || fail "ended while waiting for '$1'"
+        false
+    }
+}
+
+ended() {
+    ! alive
 }
 
 case $action in
 start)
     rm -rf "$folder"
     mkdir -p "$folder"
+    [ -e /tmp/l2/made ] || {
+        cp "$here/fslmc-vmm" "$here/Image" "$here/initramfs" /tmp/l2 && : >/tmp/l2/made
+    } || exit 1
     mkfifo "$folder/in"
     : >"$folder/console"
     (
-        "$here/fslmc-vmm" --kernel "$here/Image" --initramfs "$here/initramfs" \
+        /tmp/l2/fslmc-vmm --kernel /tmp/l2/Image --initramfs /tmp/l2/initramfs \
             --append "loglevel=4 earlycon" "$@" \
             <>"$folder/in" >>"$folder/console" 2>"$folder/err" &
         echo $! >"$folder/pid"
@@ -51,35 +70,30 @@ start)
         echo $? >"$folder/code"
     ) >/dev/null 2>&1 </dev/null &
     echo 0 >"$folder/said"
-    await =l2=ready
+    until_true said =l2=ready
     ;;
 say)
-    said=$(($(cat "$folder/said") + 1))
-    echo $said >"$folder/said"
+    line=$(($(cat "$folder/said") + 1))
+    echo $line >"$folder/said"
     alive || fail "is not there any more"
     echo "$*" >"$folder/in"
-    await "=l2=end $said "
-    tr -d '\r' <"$folder/console" | sed -n "/^=l2=begin $said\$/,/^=l2=end $said /p" |
+    until_true said "=l2=end $line "
+    tr -d '\r' <"$folder/console" | sed -n "/^=l2=begin $line\$/,/^=l2=end $line /p" |
         sed -e '/^=l2=/d'
-    exit $(tr -d '\r' <"$folder/console" | sed -n "s/^=l2=end $said //p" | head -n 1)
+    exit $(tr -d '\r' <"$folder/console" | sed -n "s/^=l2=end $line //p" | head -n 1)
     ;;
 reboot)
     : >"$folder/console"
     echo 0 >"$folder/said"
     echo "reboot -f" >"$folder/in"
-    await =l2=ready
+    until_true said =l2=ready
     ;;
 wait)
-    tries=0
-    while alive; do
-        tries=$((tries + 1))
-        [ $tries -lt 1200 ] || fail "does not end"
-        sleep 0.05
-    done
+    until_true ended
     cat "$folder/code"
     ;;
 kill)
     kill -9 "$(cat "$folder/pid")"
-    while alive; do sleep 0.02; done
+    until_true ended
     ;;
 esac
