@@ -143,6 +143,14 @@ impl EnqueueCommand {
         self.verb & ORDERED != 0
     }
 
+    /// Whether the command is nothing but a frame for its target: no response, no order,
+    /// no interrupt, nothing consumed.
+    pub fn is_plain(&self) -> bool {
+        self.completion() == Completion::RejectToQueue
+            && self.verb & (ORDERED | INTERRUPT) == 0
+            && self.dca & DCA_ENABLED == 0
+    }
+
     /// Whether the portal reports the dispatch with an interrupt.
     pub fn interrupt(&self) -> bool {
         self.verb & INTERRUPT != 0
@@ -261,6 +269,9 @@ mod tests {
         assert_eq!((command.sequence(), command.record, command.token), (77, 3, 0x55));
         assert_eq!((command.response, command.fd.address), (0x1234_5000, 0x8000));
         assert_eq!(command.to_bytes(), bytes);
+        assert!(!command.is_plain() && !EnqueueCommand { verb: 2, ..command }.is_plain());
+        assert!(EnqueueCommand { verb: 0x82, dca: 0x7f, ..command }.is_plain());
+        assert!(!EnqueueCommand { verb: 1, dca: 0, ..command }.is_plain());
     }
 
     /// `struct eq_resp` of DPDK has the code at 7, the queue at 20, the token

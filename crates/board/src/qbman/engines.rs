@@ -5,6 +5,7 @@
 use super::{Qbman, Rejection};
 use crate::{fabric::Pass, wriop::Queues};
 use qbman_abi::Fd;
+use std::slice;
 
 impl Qbman {
     /// Appends a frame to a queue.
@@ -13,22 +14,38 @@ impl Qbman {
     /// The reason where the queue does not take it; the frame is the caller's
     /// still.
     pub fn enqueue(&self, fqid: u32, fd: &Fd, pass: &mut Pass) -> Result<(), Rejection> {
-        let queue = self.queues.get(fqid as usize).ok_or(Rejection::Error)?;
+        let mut outcome = Ok(());
+        self.enqueue_many(fqid, slice::from_ref(fd), pass, &mut |_, reason| outcome = Err(reason));
+        outcome
+    }
+
+    /// Appends frames to a queue, in their order. Calls `refused` with the place in
+    /// `fds` of each that the queue does not take, which is the caller's still, and the
+    /// reason; it must not call the queue manager.
+    pub fn enqueue_many(
+        &self,
+        fqid: u32,
+        fds: &[Fd],
+        pass: &mut Pass,
+        refused: &mut impl FnMut(usize, Rejection),
+    ) {
+        let Some(queue) = self.queues.get(fqid as usize) else {
+            return (0..fds.len()).for_each(|place| refused(place, Rejection::Error));
+        };
         let wake = {
             let mut queue = queue.lock();
-            let config = queue.config().ok_or(Rejection::Error)?;
-            let fd = Fd { flc: config.flow_context.unwrap_or(fd.flc), ..*fd };
-            queue.push(fqid, fd, &self.shared)?
+            let flow_context = queue.config().and_then(|config| config.flow_context);
+            let fds = fds.iter().map(|fd| Fd { flc: flow_context.unwrap_or(fd.flc), ..*fd });
+            queue.push(fqid, fds, &self.shared, refused)
         };
         let kicks = self.wake(wake, pass);
         self.settle(kicks, pass);
-        Ok(())
     }
 
     /// Takes the oldest frame of a queue.
     pub fn dequeue(&self, fqid: u32) -> Option<Fd> {
         let mut frame = Fd::default();
-        let taken = self.dequeue_many(fqid, std::slice::from_mut(&mut frame));
+        let taken = self.dequeue_many(fqid, slice::from_mut(&mut frame));
         (taken == 1).then_some(frame)
     }
 
@@ -76,12 +93,18 @@ impl Qbman {
 
 /// What network interfaces need.
 impl Queues for Qbman {
-    fn enqueue(&self, fqid: u32, fd: &Fd, pass: &mut Pass) -> bool {
-        Qbman::enqueue(self, fqid, fd, pass).is_ok()
+    fn enqueue_many(
+        &self,
+        fqid: u32,
+        fds: &[Fd],
+        pass: &mut Pass,
+        refused: &mut impl FnMut(usize),
+    ) {
+        Qbman::enqueue_many(self, fqid, fds, pass, &mut |place, _| refused(place));
     }
 
-    fn dequeue(&self, fqid: u32) -> Option<Fd> {
-        Qbman::dequeue(self, fqid)
+    fn dequeue_many(&self, fqid: u32, out: &mut [Fd]) -> usize {
+        Qbman::dequeue_many(self, fqid, out)
     }
 
     fn acquire(&self, icid: u16, bpid: u16, buffers: &mut [u64]) -> usize {

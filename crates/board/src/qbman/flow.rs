@@ -2,7 +2,7 @@
 //! How frames come into queues and out of channels.
 
 use super::{
-    Kicks, NotificationConfig, Qbman,
+    Kicks, NotificationConfig, Qbman, QueueConfig,
     channel::{Link, Work},
     queue::{Ticket, Wake},
 };
@@ -34,48 +34,51 @@ pub(super) struct Turn {
 }
 
 impl Qbman {
-    /// A frame that a portal enqueues.
-    ///
-    /// # Errors
-    /// The reason, and the queue that rejected it.
+    /// Frames that a portal enqueues, in their order: the queue that they go to, and
+    /// portals whose rings are to be filled. Calls `refused` with the place in `fds` of
+    /// each that is rejected, and the reason.
     pub(super) fn enqueue_for(
         &self,
         icid: u16,
         target: Target,
-        fd: Fd,
+        fds: &[Fd],
         pass: &mut Pass,
-    ) -> Result<(u32, Kicks), (Rejection, u32)> {
-        let number = self.resolve(icid, target)?;
-        let failed = |rejection| (rejection, number);
-        let queue = self.queues.get(number as usize).ok_or(failed(Rejection::Error))?;
-        let wake = {
-            let mut queue = queue.lock();
-            let config = queue.config().ok_or(failed(Rejection::Error))?;
-            if config.icid != icid && config.peer != Some(icid) {
-                return Err(failed(Rejection::Error));
-            }
-            queue.push(number, fd, &self.shared).map_err(failed)?
+        refused: &mut impl FnMut(usize, Rejection),
+    ) -> (u32, Kicks) {
+        let number = self.resolve(icid, target);
+        let allows = |config: &QueueConfig| config.icid == icid || config.peer == Some(icid);
+        let queue = number.and_then(|number| self.queues.get(number as usize));
+        let queue = queue.map(|queue| queue.lock());
+        let queue = queue.filter(|queue| queue.config().is_some_and(allows));
+        // A target without a queue is told as queue 0.
+        let number = number.unwrap_or(0);
+        let Some(mut queue) = queue else {
+            (0..fds.len()).for_each(|place| refused(place, Rejection::Error));
+            return (number, Kicks::NONE);
         };
-        Ok((number, self.wake(wake, pass)))
+        let wake = queue.push(number, fds.iter().copied(), &self.shared, refused);
+        drop(queue);
+        (number, self.wake(wake, pass))
     }
 
     /// The queue that a target stands for.
-    fn resolve(&self, icid: u16, target: Target) -> Result<u32, (Rejection, u32)> {
+    fn resolve(&self, icid: u16, target: Target) -> Option<u32> {
         let (id, bin, priority) = match target {
-            Target::Queue(number) => return Ok(number),
+            Target::Queue(number) => return Some(number),
             Target::Destination { id, bin, priority } => (id, bin, priority),
         };
-        let failed = (Rejection::Error, 0);
-        let place = self.destinations.get(id as usize).ok_or(failed)?.read();
-        let config = place.as_ref().filter(|config| config.icid == icid).ok_or(failed)?;
-        let bins = config.queues.get(usize::from(priority)).ok_or(failed)?;
-        bins.get(usize::from(bin)).copied().ok_or(failed)
+        let place = self.destinations.get(id as usize)?.read();
+        let config = place.as_ref().filter(|config| config.icid == icid)?;
+        config.queues.get(usize::from(priority))?.get(usize::from(bin)).copied()
     }
 
     /// Enqueues as a portal of an isolation id does, for tests that have no portal.
     #[cfg(test)]
     pub(crate) fn enqueue_as(&self, icid: u16, fqid: u32, fd: &Fd, pass: &mut Pass) -> bool {
-        self.enqueue_for(icid, Target::Queue(fqid), *fd, pass).is_ok()
+        let mut taken = true;
+        let target = Target::Queue(fqid);
+        self.enqueue_for(icid, target, std::slice::from_ref(fd), pass, &mut |_, _| taken = false);
+        taken
     }
 
     /// The queue of a destination, for tests that have no portal.
@@ -87,7 +90,7 @@ impl Qbman {
         priority: u8,
         bin: u16,
     ) -> Option<u32> {
-        self.resolve(icid, Target::Destination { id, bin, priority }).ok()
+        self.resolve(icid, Target::Destination { id, bin, priority })
     }
 
     /// Puts something into a channel's work queue; portals whose rings are to be

@@ -5,7 +5,7 @@
 use super::{
     budget::Store,
     channel::{Link, Work},
-    config::{Consumer, QueueConfig, Unit},
+    config::{Consumer, QueueConfig, TailDrop, Unit},
     shared::Shared,
 };
 use crate::fabric::Engine;
@@ -97,14 +97,39 @@ impl Queue {
         self.held = 0;
     }
 
-    /// Appends a frame.
-    ///
-    /// # Errors
-    /// The reason where the queue does not take it.
-    pub fn push(&mut self, number: u32, fd: Fd, shared: &Shared) -> Result<Wake, Rejection> {
-        let config = self.config.as_ref().ok_or(Rejection::Error)?;
+    /// Appends frames, in their order. Calls `refused` with the place of each that the
+    /// queue does not take, and the reason.
+    pub fn push(
+        &mut self,
+        number: u32,
+        fds: impl IntoIterator<Item = Fd>,
+        shared: &Shared,
+        refused: &mut impl FnMut(usize, Rejection),
+    ) -> Wake {
+        let config = self.config.as_ref();
+        let limits = config.map(|config| (config.tail_drop, config.congestion_group));
+        for (place, fd) in fds.into_iter().enumerate() {
+            let taken = match limits {
+                Some((tail_drop, group)) => self.add(fd, tail_drop.as_ref(), group, shared),
+                None => Err(Rejection::Error),
+            };
+            if let Err(rejection) = taken {
+                refused(place, rejection);
+            }
+        }
+        self.wake(number)
+    }
+
+    #[inline]
+    fn add(
+        &mut self,
+        fd: Fd,
+        tail_drop: Option<&TailDrop>,
+        group: Option<u32>,
+        shared: &Shared,
+    ) -> Result<(), Rejection> {
         let length = u64::from(fd.length());
-        if let Some(limit) = &config.tail_drop {
+        if let Some(limit) = tail_drop {
             let after = match limit.unit {
                 Unit::Frames => self.frames.len() as u64 + 1,
                 Unit::Bytes => {
@@ -117,14 +142,15 @@ impl Queue {
                 return Err(Rejection::QueueTailDrop);
             }
         }
-        let group = config.congestion_group;
-        shared.admit(group, &fd)?;
+        if group.is_some() {
+            shared.admit(group, &fd)?;
+        }
         if !self.frames.push(fd, SHARE, &shared.budget) {
             shared.leave(group, 1, length);
             return Err(Rejection::QueueTailDrop);
         }
         self.bytes += length;
-        Ok(self.wake(number))
+        Ok(())
     }
 
     /// Takes the oldest frames, up to so many; how many there were.

@@ -54,7 +54,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use access::{Access, AccessKind, Mapped};
 pub use fault::{ContextCause, DmaError, Fault, GlobalCause};
-pub use hold::Hold;
+pub use hold::{HeldStream, Hold};
 pub use report::{BankDump, Counters, Dump};
 pub use shape::{FRAME_SIZE, Shape, ShapeError};
 pub use stream::Stream;
@@ -62,7 +62,7 @@ pub use streams::{StreamMapping, StreamTarget};
 
 use crate::host::{BusError, GuestMemory, IrqLines};
 use bank::Refusal;
-use reader_lock::{BigReaderLock, Slot};
+use reader_lock::BigReaderLock;
 use report::Counts;
 use routes::Routes;
 use state::{State, Written};
@@ -229,10 +229,9 @@ impl Smmu {
     /// [`DmaError`] with the address of the part that failed; `buf` holds what
     /// came before it.
     pub fn dma_read(&self, stream: u16, iova: u64, buf: &mut [u8]) -> Result<(), DmaError> {
-        self.transfer(stream, iova, buf.len(), Access::READ, |_, range, address| {
+        self.transactions(buf.len(), |hold, range| {
             let Some(part) = buf.get_mut(range.clone()) else { return Ok(()) };
-            let read = self.memory.read(address, part);
-            read.map_err(|source| bus_error(stream, iova, &range, source))
+            hold.stream(stream).read(iova.wrapping_add(range.start as u64), part)
         })
     }
 
@@ -242,10 +241,9 @@ impl Smmu {
     /// [`DmaError`] with the address of the part that failed; what came before
     /// it is written.
     pub fn dma_write(&self, stream: u16, iova: u64, data: &[u8]) -> Result<(), DmaError> {
-        self.transfer(stream, iova, data.len(), Access::WRITE, |_, range, address| {
+        self.transactions(data.len(), |hold, range| {
             let Some(part) = data.get(range.clone()) else { return Ok(()) };
-            let written = self.memory.write(address, part);
-            written.map_err(|source| bus_error(stream, iova, &range, source))
+            hold.stream(stream).write(iova.wrapping_add(range.start as u64), part)
         })
     }
 
@@ -257,23 +255,19 @@ impl Smmu {
         (target, to): (u16, u64),
         length: usize,
     ) -> Result<(), DmaError> {
-        self.transfer(source, from, length, Access::READ, |hold, range, address| {
-            let from = from.wrapping_add(range.start as u64);
-            let mut done = 0;
-            while done < range.len() {
-                let to = to.wrapping_add((range.start + done) as u64);
-                let mapped = self.map(hold, target, to, Access::WRITE)?;
-                let piece = mapped.piece(range.len() - done);
-                let address = address + done as u64;
-                self.memory.copy(address, mapped.address, piece).map_err(|error| {
-                    let of_source = error.address.wrapping_sub(address) < piece as u64;
-                    let (stream, iova) =
-                        if of_source { (source, from + done as u64) } else { (target, to) };
-                    DmaError::Bus { stream, iova, source: error }
-                })?;
-                done += piece;
-            }
-            Ok(())
+        self.transactions(length, |hold, range| {
+            let (reading, writing) = (hold.stream(source), hold.stream(target));
+            reading.pieces(from, range, Access::READ, |read, address| {
+                writing.pieces(to, read.clone(), Access::WRITE, |written, to_address| {
+                    let address = address + (written.start - read.start) as u64;
+                    let length = written.len();
+                    self.memory.copy(address, to_address, length).map_err(|error| {
+                        let of_source = error.address.wrapping_sub(address) < length as u64;
+                        let (stream, iova) = if of_source { (source, from) } else { (target, to) };
+                        bus_error(stream, iova, &written, error)
+                    })
+                })
+            })
         })
     }
 
@@ -320,63 +314,17 @@ impl Smmu {
         }
     }
 
-    /// Cuts a transfer into transactions and those into pages, and has `copy` move
-    /// each: a range of the transfer, and the physical address of its first byte.
+    /// Cuts a transfer into transactions: calls `work` with each and its range of the
+    /// transfer.
     #[inline]
-    fn transfer(
+    fn transactions(
         &self,
-        stream: u16,
-        iova: u64,
         length: usize,
-        access: Access,
-        mut copy: impl FnMut(&Hold<'_>, Range<usize>, u64) -> Result<(), DmaError>,
+        mut work: impl FnMut(&Hold<'_>, Range<usize>) -> Result<(), DmaError>,
     ) -> Result<(), DmaError> {
-        let mut done = 0;
-        while done < length {
-            let hold = self.hold();
-            let end = length.min(done + LONGEST_TRANSACTION);
-            while done < end {
-                let at = iova.wrapping_add(done as u64);
-                let mapped = self.map(&hold, stream, at, access)?;
-                let piece = mapped.piece(end - done);
-                copy(&hold, done..done + piece, mapped.address)?;
-                done += piece;
-            }
-        }
-        Ok(())
-    }
-
-    /// Translates as a part of a transaction.
-    #[inline]
-    fn map(
-        &self,
-        hold: &Hold<'_>,
-        stream: u16,
-        iova: u64,
-        access: Access,
-    ) -> Result<Mapped, Fault> {
-        match self.hit(hold.slot(), stream, iova, access) {
-            Some(mapped) => Ok(mapped),
-            None => self.miss(stream, iova, access),
-        }
-    }
-
-    /// What is known without a look at the state. The length ends with the 4 KiB
-    /// page.
-    #[inline]
-    fn hit(&self, slot: Option<&Slot>, stream: u16, iova: u64, access: Access) -> Option<Mapped> {
-        match self.routes.find(stream, access)? {
-            Route::Bypass => {
-                let count = slot.map(|slot| &slot.bypasses);
-                reader_lock::count(count, &self.counts.bypasses);
-                Some(Mapped::flat(iova))
-            }
-            Route::Bank(bank, access) => {
-                let mapped = self.tlbs.get(bank)?.find(iova, access)?;
-                reader_lock::count(slot.map(|slot| &slot.hits), &self.counts.hits);
-                Some(mapped)
-            }
-        }
+        (0..length)
+            .step_by(LONGEST_TRANSACTION)
+            .try_for_each(|at| work(&self.hold(), at..length.min(at + LONGEST_TRANSACTION)))
     }
 
     /// Translates with the state, whose lock this takes.

@@ -4,7 +4,7 @@
 use super::{Platform, interface::TransmitSide};
 use crate::host::Passing;
 use mc_abi::{ObjectId, ObjectType};
-use qbman_abi::{Fd, ReceiveAnnotation, annotation::control};
+use qbman_abi::{Fd, annotation::control};
 
 /// Most of an annotation that is told, bytes: as far as the hardware's ones go.
 const ANNOTATION: usize = 128;
@@ -14,11 +14,10 @@ pub(super) fn received<Q>(
     id: u32,
     frame: &[u8],
     fd: &Fd,
-    annotation: &ReceiveAnnotation,
+    annotation: &[u8],
     platform: &Platform<Q>,
 ) {
     let object = ObjectId::new(ObjectType::Dpni, id);
-    let annotation = &annotation.to_bytes();
     platform.capture.passes(&Passing { object, received: true, frame, fd: Some(fd), annotation });
 }
 

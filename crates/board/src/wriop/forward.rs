@@ -155,7 +155,8 @@ impl Wriop {
                     return;
                 }
                 let mut receiver = Receiver::new(&interface, &side);
-                receiver.receive(&Frame { bytes, parsed: None }, platform);
+                receiver.receive(&Frame { bytes, parsed: None }, 0, platform);
+                receiver.deliver(bytes, platform);
                 receiver.finish();
             }
             Endpoint::Port(id) => {

@@ -17,9 +17,11 @@ mod capture;
 mod checksum;
 mod config;
 mod counters;
+mod deliver;
 mod demux;
 mod distribution;
 mod filter;
+mod finish;
 mod forward;
 mod frame;
 mod hash;
@@ -63,6 +65,7 @@ pub use switch::{
     SwitchPortConfig, SwitchTable, SwitchVlan,
 };
 
+use deliver::Arrival;
 use demux::Demux;
 use forward::Works;
 use interface::Interface;
@@ -232,9 +235,9 @@ impl Wriop {
         pass: &mut Pass,
         with: impl FnOnce(&mut Platform<Q>, &mut Vec<u8>),
     ) {
-        SCRATCH.with_borrow_mut(|Scratch { frame, works }| {
+        SCRATCH.with_borrow_mut(|Scratch { frames, works, arrivals }| {
             let capture = &*self.capture;
-            with(&mut Platform { queues, memory, pass, works, capture }, frame);
+            with(&mut Platform { queues, memory, pass, works, arrivals, capture }, frames);
         });
     }
 
@@ -278,17 +281,21 @@ struct Platform<'a, Q> {
     memory: &'a Dma,
     pass: &'a mut Pass,
     works: &'a mut Works,
+    /// Frames that the receiver at hand has taken in.
+    arrivals: &'a mut Vec<Arrival>,
     capture: &'a dyn Capture,
 }
 
-/// Memory that a thread uses for one frame after the other.
+/// Memory that a thread uses for one batch of frames after the other.
 struct Scratch {
-    /// The frame that is sent.
-    frame: Vec<u8>,
+    /// The frames that are sent.
+    frames: Vec<u8>,
     works: Works,
+    arrivals: Vec<Arrival>,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> =
-        const { RefCell::new(Scratch { frame: Vec::new(), works: Works::new() }) };
+    static SCRATCH: RefCell<Scratch> = const {
+        RefCell::new(Scratch { frames: Vec::new(), works: Works::new(), arrivals: Vec::new() })
+    };
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Receiving: filters, errors, the queue of a frame, and its buffers.
+//! Receiving: filters, errors, and the queue of a frame.
 
 use super::{
-    Platform, Queues, capture, checksum,
-    config::{Endpoint, Layout, Pool, ReceiveQueue},
-    counters::{Cast, Tally, Volume},
+    Platform, Queues, checksum,
+    config::{Endpoint, Layout, ReceiveQueue},
+    counters::{Cast, Tally},
+    deliver::Arrival,
     distribution::{Choice, Chosen},
     filter::Verdict,
     forward::Onward,
@@ -14,21 +15,21 @@ use super::{
     parser::{Parsed, parse},
 };
 use qbman_abi::{
-    Fd, Format, ReceiveAnnotation, SgEntry,
+    Fd, ReceiveAnnotation,
     annotation::{control, frc, status},
 };
 
 /// Bytes of the hardware's annotation in a received frame's buffer, which is
 /// there whatever is written to it: both clients count on 64.
 const ANNOTATION: usize = ReceiveAnnotation::SIZE;
-/// Most buffers of one frame beside that of the table.
-const MOST_PIECES: usize = 256;
 
 /// The receive side of an interface, for a batch of frames.
 pub(super) struct Receiver<'a> {
-    interface: &'a Interface,
-    side: &'a ReceiveSide,
-    tally: Tally,
+    pub(super) interface: &'a Interface,
+    pub(super) side: &'a ReceiveSide,
+    pub(super) tally: Tally,
+    /// Where the data of a received frame starts in its buffer, bytes.
+    pub(super) offset: u16,
 }
 
 /// Why a frame is not received.
@@ -50,7 +51,8 @@ struct Destination {
 
 impl<'a> Receiver<'a> {
     pub fn new(interface: &'a Interface, side: &'a ReceiveSide) -> Self {
-        Self { interface, side, tally: Tally::default() }
+        let offset = offset(&side.config.layout);
+        Self { interface, side, tally: Tally::default(), offset }
     }
 
     /// Adds what was counted to the interface's counters.
@@ -60,17 +62,31 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    /// Takes a frame in.
-    pub fn receive<Q: Queues>(&mut self, frame: &Frame, platform: &mut Platform<Q>) {
-        match self.take(frame, platform) {
-            Ok(()) => self.tally.received(Cast::of(frame.bytes), frame.bytes.len()),
-            Err(Drop::Filtered) => self.tally.ingress_filtered += 1,
-            Err(Drop::Discarded) => self.tally.ingress_discarded += 1,
-            Err(Drop::NoBuffer) => self.tally.ingress_no_buffer += 1,
+    /// Takes a frame in, which waits for [`Receiver::deliver`] then: its bytes lie at
+    /// `start` of what that gets.
+    pub fn receive<Q: Queues>(&mut self, frame: &Frame, start: usize, platform: &mut Platform<Q>) {
+        match self.take(frame, start, platform) {
+            Ok(Some(arrival)) => platform.arrivals.push(arrival),
+            Ok(None) => self.tally.received(Cast::of(frame.bytes), frame.bytes.len()),
+            Err(reason) => self.count_drop(reason),
         }
     }
 
-    fn take<Q: Queues>(&self, frame: &Frame, platform: &mut Platform<Q>) -> Result<(), Drop> {
+    pub(super) fn count_drop(&mut self, reason: Drop) {
+        match reason {
+            Drop::Filtered => self.tally.ingress_filtered += 1,
+            Drop::Discarded => self.tally.ingress_discarded += 1,
+            Drop::NoBuffer => self.tally.ingress_no_buffer += 1,
+        }
+    }
+
+    /// Finds the queue of a frame; nothing for one that goes to other interfaces.
+    fn take<Q: Queues>(
+        &self,
+        frame: &Frame,
+        start: usize,
+        platform: &mut Platform<Q>,
+    ) -> Result<Option<Arrival>, Drop> {
         let side = self.side;
         let config = &side.config;
         if !side.enabled {
@@ -118,18 +134,19 @@ impl<'a> Receiver<'a> {
                 }
                 Chosen::Discard => return Err(Drop::Discarded),
                 Chosen::Redirect { class, index } => {
-                    return self.redirect(frame.bytes, class, index, platform);
+                    return self.redirect(frame.bytes, class, index, platform).map(|()| None);
                 }
             }
         };
-        found |= match Cast::of(frame.bytes) {
+        let cast = Cast::of(frame.bytes);
+        found |= match cast {
             Cast::Unicast => 0,
             Cast::Multicast => status::MULTICAST,
             Cast::Broadcast => status::BROADCAST,
         };
         let status = found & !config.errors.unnoted;
-        let received = Received { bytes: frame.bytes, parsed: &parsed, status };
-        self.deliver(&received, &destination, platform)
+        let received = Received { start, length: frame.bytes.len(), cast, parsed: &parsed, status };
+        self.arrival(&received, &destination, platform.pass.now()).map(Some)
     }
 
     /// Puts a frame into a queue of the first class, past filters and rules.
@@ -143,9 +160,11 @@ impl<'a> Receiver<'a> {
         let class = config.classes.first().ok_or(Drop::Discarded)?;
         let queue = *class.queues.get(usize::from(number)).ok_or(Drop::Discarded)?;
         let parsed = parse(frame.bytes, config.tpids);
-        let received = Received { bytes: frame.bytes, parsed: &parsed, status: 0 };
+        let (length, cast) = (frame.bytes.len(), Cast::of(frame.bytes));
+        let received = Received { start: 0, length, cast, parsed: &parsed, status: 0 };
         let destination = Destination { queue, class: 0, number, hash: 0 };
-        self.deliver(&received, &destination, platform)
+        let arrival = self.arrival(&received, &destination, platform.pass.now())?;
+        self.deliver_alone(&arrival, frame.bytes, platform)
     }
 
     /// Sends a frame on to other interfaces, for a rule.
@@ -196,150 +215,42 @@ impl<'a> Receiver<'a> {
         Ok(Destination { queue, class, number, hash })
     }
 
-    /// Puts a frame into one buffer, or, where it is too long for any, into
-    /// several, and its descriptor into the queue.
-    fn deliver<Q: Queues>(
+    /// All that is said of a frame, for its queue and for its buffer.
+    fn arrival(
         &self,
         frame: &Received,
         destination: &Destination,
-        platform: &mut Platform<Q>,
-    ) -> Result<(), Drop> {
+        now: u64,
+    ) -> Result<Arrival, Drop> {
         /// The field of a descriptor has twelve bits.
         const MOST_OFFSET: u16 = 0xfff;
-        let layout = &self.side.config.layout;
-        let offset = offset(layout);
-        if offset > MOST_OFFSET {
+        if self.offset > MOST_OFFSET {
             return Err(Drop::Discarded);
         }
-        let needed = usize::from(offset) + frame.bytes.len() + usize::from(layout.tail_room);
-        let mut buffer = [0];
-        for pool in self.pools(destination).filter(|pool| usize::from(pool.size) >= needed) {
-            if platform.queues.acquire(self.side.icid, pool.bpid, &mut buffer) == 0 {
-                continue;
-            }
-            let [address] = buffer;
-            let placed =
-                Placed { address, pool: pool.bpid, offset, format: Format::Single, pieces: &[] };
-            return self
-                .write(&placed, frame.bytes, platform)
-                .and_then(|()| self.enqueue(&placed, frame, destination, platform))
-                .inspect_err(|_| self.give_back(&placed, platform));
-        }
-        for pool in self.pools(destination) {
-            match self.scatter(frame, offset, pool, destination, platform) {
-                Err(Drop::NoBuffer) => {}
-                done => return done,
-            }
-        }
-        Err(Drop::NoBuffer)
-    }
-
-    /// Puts a frame into several buffers of a pool, and the table of them into
-    /// a further one. Data lies at the start of each buffer: Linux relies on
-    /// that for all but the first.
-    fn scatter<Q: Queues>(
-        &self,
-        frame: &Received,
-        offset: u16,
-        pool: &Pool,
-        destination: &Destination,
-        platform: &mut Platform<Q>,
-    ) -> Result<(), Drop> {
-        let icid = self.side.icid;
-        let size = usize::from(pool.size);
-        let count = frame.bytes.len().div_ceil(size.max(1));
-        let room = size.saturating_sub(usize::from(offset)) / SgEntry::SIZE;
-        if count > room {
-            return Err(Drop::NoBuffer);
-        }
-        // The table's own buffer comes last.
-        let mut buffers = [0; MOST_PIECES + 1];
-        let Some(buffers) = buffers.get_mut(..count + 1) else { return Err(Drop::NoBuffer) };
-        let taken = platform.queues.acquire(icid, pool.bpid, buffers);
-        let Some((&mut address, pieces)) = buffers.split_last_mut() else {
-            return Err(Drop::NoBuffer);
-        };
-        if taken < count + 1 {
-            let taken = pieces.get(..taken).unwrap_or_default();
-            platform.queues.release(icid, pool.bpid, taken, platform.pass);
-            return Err(Drop::NoBuffer);
-        }
-        let format = Format::ScatterGather;
-        let placed = Placed { address, pool: pool.bpid, offset, format, pieces };
-        let mut table = [0; MOST_PIECES * SgEntry::SIZE];
-        self.fill(&placed, frame.bytes, size, &mut table, platform)
-            .and_then(|table| self.write(&placed, table, platform))
-            .and_then(|()| self.enqueue(&placed, frame, destination, platform))
-            .inspect_err(|_| self.give_back(&placed, platform))
-    }
-
-    /// Writes a frame to the pieces of a scattered one; the table of them.
-    fn fill<'t, Q: Queues>(
-        &self,
-        placed: &Placed,
-        bytes: &[u8],
-        size: usize,
-        table: &'t mut [u8],
-        platform: &Platform<Q>,
-    ) -> Result<&'t [u8], Drop> {
-        let mut used = 0;
-        let pieces = bytes.chunks(size).zip(placed.pieces);
-        for ((piece, address), slot) in pieces.zip(table.chunks_exact_mut(SgEntry::SIZE)) {
-            used += 1;
-            let last = used == placed.pieces.len();
-            let entry = SgEntry::new(*address, 0, piece.len() as u32, placed.pool, last);
-            slot.copy_from_slice(&entry.to_bytes());
-            if platform.memory.write(self.side.icid, *address, piece).is_err() {
-                return Err(Drop::Discarded);
-            }
-        }
-        Ok(table.get(..used * SgEntry::SIZE).unwrap_or_default())
-    }
-
-    /// Writes what the descriptor's own buffer holds behind the head room.
-    fn write<Q: Queues>(
-        &self,
-        placed: &Placed,
-        bytes: &[u8],
-        platform: &Platform<Q>,
-    ) -> Result<(), Drop> {
-        let at = placed.address.wrapping_add(u64::from(placed.offset));
-        platform.memory.write(self.side.icid, at, bytes).map_err(|_| Drop::Discarded)
-    }
-
-    /// Writes the annotation and appends the descriptor to the queue.
-    fn enqueue<Q: Queues>(
-        &self,
-        placed: &Placed,
-        frame: &Received,
-        destination: &Destination,
-        platform: &mut Platform<Q>,
-    ) -> Result<(), Drop> {
-        let layout = &self.side.config.layout;
         let annotation = ReceiveAnnotation {
             policy: 0,
             // Interfaces have fewer numbers than the field.
             interface: self.interface.id as u16,
             status: frame.status,
-            timestamp: if layout.timestamp { platform.pass.now() } else { 0 },
+            timestamp: if self.side.config.layout.timestamp { now } else { 0 },
             parse: frame.parsed.result,
         };
-        let at = placed.address.wrapping_add(u64::from(layout.private));
-        let written = platform.memory.write(self.side.icid, at, &annotation.to_bytes());
-        written.map_err(|_| Drop::Discarded)?;
-        let fd = self.descriptor(placed, frame, destination);
-        if platform.queues.enqueue(destination.queue.fqid, &fd, platform.pass) {
-            if self.interface.captured {
-                capture::received(self.interface.id, frame.bytes, &fd, &annotation, platform);
-            }
-            return Ok(());
-        }
-        let volume = Volume { frames: 1, bytes: frame.bytes.len() as u64 };
-        self.interface.counters.add_refused(destination.class, volume);
-        Err(Drop::Discarded)
+        let by_queue = self.side.config.pools_by_queue;
+        let selected = if by_queue { destination.number } else { destination.class.into() };
+        Ok(Arrival {
+            start: frame.start,
+            length: frame.length,
+            cast: frame.cast,
+            fqid: destination.queue.fqid,
+            class: destination.class,
+            pools: 1u8.checked_shl(selected.into()).unwrap_or(0),
+            fd: self.descriptor(frame, destination),
+            annotation: annotation.to_bytes(),
+        })
     }
 
-    fn descriptor(&self, placed: &Placed, frame: &Received, destination: &Destination) -> Fd {
+    /// The descriptor of a frame, without its buffer.
+    fn descriptor(&self, frame: &Received, destination: &Destination) -> Fd {
         let layout = &self.side.config.layout;
         let errors = frame.status & status::ERRORS;
         let mut context = u32::from(frame.parsed.summary(errors)) << frc::SUMMARY_SHIFT;
@@ -362,34 +273,8 @@ impl<'a> Receiver<'a> {
             true => u64::from(destination.hash) << 32 | destination.queue.flow_context & 0x3f,
             false => destination.queue.flow_context,
         };
-        let fd = Fd {
-            address: placed.address,
-            // Longer frames than 32 bits count there are not.
-            length_word: frame.bytes.len() as u32,
-            frc: context,
-            ctrl,
-            flc,
-            ..Fd::default()
-        };
-        fd.with_layout(placed.offset, placed.format).with_pool(Some(placed.pool))
-    }
-
-    /// The pools that frames of a queue may use, in the order in which they are
-    /// tried.
-    fn pools(&self, destination: &Destination) -> impl Iterator<Item = &Pool> {
-        let by_queue = self.side.config.pools_by_queue;
-        let selected = if by_queue { destination.number } else { destination.class.into() };
-        let bit = 1u8.checked_shl(selected.into()).unwrap_or(0);
-        let uses = move |pool: &&Pool| pool.selector == 0 || pool.selector & bit != 0;
-        self.side.config.pools.iter().filter(uses)
-    }
-
-    fn give_back<Q: Queues>(&self, placed: &Placed, platform: &mut Platform<Q>) {
-        let icid = self.side.icid;
-        platform.queues.release(icid, placed.pool, &[placed.address], platform.pass);
-        if !placed.pieces.is_empty() {
-            platform.queues.release(icid, placed.pool, placed.pieces, platform.pass);
-        }
+        // Longer frames than 32 bits count there are not.
+        Fd { length_word: frame.length as u32, frc: context, ctrl, flc, ..Fd::default() }
     }
 }
 
@@ -404,20 +289,11 @@ fn offset(layout: &Layout) -> u16 {
 
 /// A frame with what is said of it.
 struct Received<'a> {
-    bytes: &'a [u8],
+    /// Where its bytes lie in the memory for frames.
+    start: usize,
+    length: usize,
+    cast: Cast,
     parsed: &'a Parsed,
     /// Bits of [`status`].
     status: u32,
-}
-
-/// Buffers of one pool that hold a frame.
-struct Placed<'a> {
-    /// The buffer that the descriptor names.
-    address: u64,
-    pool: u16,
-    /// Where the frame, or the table, starts in it.
-    offset: u16,
-    format: Format,
-    /// The buffers of the table's entries.
-    pieces: &'a [u64],
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Sending: frames out of the transmit queues, to what the interface is
-//! connected to, and then their confirmation or the release of their buffers.
+//! connected to.
 
 use super::{
-    Platform, Queues, Wriop, capture, checksum,
+    MAX_FRAME_LENGTH, Platform, Queues, Wriop, capture, checksum,
     config::{Endpoint, TransmitQueue},
     counters::{Cast, Tally, Volume},
+    finish::Finisher,
     forward::Onward,
     frame::{self, Frame},
     interface::{Interface, TransmitSide},
@@ -13,24 +14,26 @@ use super::{
     port::Port,
     receive::Receiver,
 };
-use qbman_abi::{
-    EgressAction, Fd, Format,
-    annotation::{control, frc, status_bytes},
-};
+use qbman_abi::Fd;
+use std::ops::Range;
 
 /// Frames that are sent before the interface's configuration may change.
 const BATCH: usize = 64;
 /// Frames that a thread sends before it looks after the rest of its pass.
 const TURN: usize = 256;
-/// Buffers that are released at once.
-const RELEASED_AT_ONCE: usize = 7;
+/// Frames that are worked on together, at most 64.
+const BURST: usize = 32;
+/// Bytes of memory for frames that are worked on together: the longest fits.
+const MEMORY: usize = 0x1_0000;
+/// Where frames start in that memory: copies are faster then.
+const ALIGNMENT: usize = 64;
 
 /// Sends what waits in the queues of an interface.
 pub(super) fn transmit<Q: Queues>(
     wriop: &Wriop,
     interface: &Interface,
     platform: &mut Platform<Q>,
-    frame: &mut Vec<u8>,
+    bytes: &mut Vec<u8>,
 ) {
     if !interface.take_turn() {
         return;
@@ -39,7 +42,7 @@ pub(super) fn transmit<Q: Queues>(
     loop {
         interface.start_turn();
         loop {
-            let sent = batch(wriop, interface, platform, frame);
+            let sent = batch(wriop, interface, platform, bytes);
             wriop.forward(platform);
             left = left.saturating_sub(sent);
             if sent < BATCH {
@@ -74,7 +77,7 @@ fn batch<Q: Queues>(
         Some(Endpoint::Switch { .. } | Endpoint::Demux { .. }) | None => (None, None),
     };
     let peer = peer.as_deref().map(|peer| (peer, peer.receive.read()));
-    let mut way = match (&peer, &port) {
+    let way = match (&peer, &port) {
         (Some((peer, side)), _) => Way::Interface(Receiver::new(peer, side)),
         (None, Some(port)) => Way::Port(wriop, port),
         (None, None) => match side.peer {
@@ -84,21 +87,33 @@ fn batch<Q: Queues>(
             _ => Way::Nowhere,
         },
     };
-    let mut tally = Tally::default();
+    bytes.resize(MEMORY, 0);
+    let mut sender = Sender { side: &side, way, bytes, tally: Tally::default() };
     let mut sent = 0;
+    let mut burst = Burst::new();
     for queue in &side.config.queues {
         let mut volume = Volume::default();
-        while sent < BATCH
-            && let Some(fd) = platform.queues.dequeue(queue.fqid)
-        {
-            sent += 1;
-            volume.count(fd.length());
-            send(&side, queue, &fd, &mut way, platform, bytes, &mut tally);
+        while sent < BATCH {
+            let room = burst.room(BATCH - sent);
+            let taken = platform.queues.dequeue_many(queue.fqid, room);
+            room.iter().take(taken).for_each(|fd| volume.count(fd.length()));
+            let wanted = room.len();
+            sent += taken;
+            burst.add(taken, queue);
+            if burst.is_full() {
+                sender.send(&burst, platform);
+                burst.clear();
+            }
+            if taken < wanted {
+                break;
+            }
         }
         if volume.frames > 0 {
             interface.counters.add_dequeued(queue.channel, queue.class, volume);
         }
     }
+    sender.send(&burst, platform);
+    let Sender { way, tally, .. } = sender;
     if sent > 0 {
         interface.counters.add(&tally);
     }
@@ -106,6 +121,44 @@ fn batch<Q: Queues>(
         receiver.finish();
     }
     sent
+}
+
+/// Frames that were taken from queues, with their queues.
+struct Burst<'a> {
+    fds: [Fd; BURST],
+    queues: [Option<&'a TransmitQueue>; BURST],
+    count: usize,
+}
+
+impl<'a> Burst<'a> {
+    fn new() -> Self {
+        Self { fds: [Fd::default(); BURST], queues: [None; BURST], count: 0 }
+    }
+
+    /// Room for up to so many frames.
+    fn room(&mut self, most: usize) -> &mut [Fd] {
+        let end = BURST.min(self.count + most);
+        self.fds.get_mut(self.count..end).unwrap_or_default()
+    }
+
+    /// So many frames of a queue were put into the room.
+    fn add(&mut self, count: usize, queue: &'a TransmitQueue) {
+        self.queues.iter_mut().skip(self.count).take(count).for_each(|one| *one = Some(queue));
+        self.count += count;
+    }
+
+    fn is_full(&self) -> bool {
+        self.count == BURST
+    }
+
+    fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&Fd, &'a TransmitQueue)> + Clone {
+        let queues = self.queues.iter().copied().flatten();
+        self.fds.iter().zip(queues).take(self.count)
+    }
 }
 
 /// Where the frames of a batch go.
@@ -118,184 +171,103 @@ enum Way<'a> {
     Nowhere,
 }
 
-/// Sends one frame.
-fn send<Q: Queues>(
-    side: &TransmitSide,
-    queue: &TransmitQueue,
-    fd: &Fd,
-    way: &mut Way,
-    platform: &mut Platform<Q>,
-    bytes: &mut Vec<u8>,
-    tally: &mut Tally,
-) {
-    let mut errors = 0;
-    match frame::read(platform.memory, side.icid, fd, bytes) {
-        Ok(()) => {
-            let config = &side.config;
-            let parsed = (config.l3_checksum || config.l4_checksum).then(|| {
-                let parsed = parse(bytes, config.tpids);
-                if config.l3_checksum {
-                    checksum::fill_l3(bytes, &parsed);
-                }
-                if config.l4_checksum {
-                    checksum::fill_l4(bytes, &parsed);
-                }
-                parsed
-            });
-            if let Some(id) = side.captured {
-                capture::sent(id, bytes, fd, side, platform);
-            }
-            match way {
-                Way::Interface(receiver) => {
-                    tally.sent(Cast::of(bytes), bytes.len());
-                    receiver.receive(&Frame { bytes, parsed }, platform);
-                }
-                Way::Port(wriop, port) => {
-                    tally.sent(Cast::of(bytes), bytes.len());
-                    wriop.send(port, bytes);
-                }
-                Way::Onward(to) if platform.works.add(*to, bytes) => {
-                    tally.sent(Cast::of(bytes), bytes.len());
-                }
-                Way::Onward(_) | Way::Nowhere => tally.egress_discarded += 1,
-            }
-        }
-        Err(error) => {
-            errors = error;
-            tally.egress_discarded += 1;
-        }
-    }
-    finish(side, queue, fd, errors, platform, tally);
+/// Sends the frames of a batch.
+struct Sender<'a> {
+    side: &'a TransmitSide,
+    way: Way<'a>,
+    /// Memory for frames, [`MEMORY`] bytes.
+    bytes: &'a mut [u8],
+    tally: Tally,
 }
 
-/// Confirms a frame or releases its buffers, as the queue or the frame's own
-/// annotation asks for.
-fn finish<Q: Queues>(
-    side: &TransmitSide,
-    queue: &TransmitQueue,
-    fd: &Fd,
-    mut errors: u32,
-    platform: &mut Platform<Q>,
-    tally: &mut Tally,
-) {
-    let mut confirmation = queue.confirmation;
-    let mut deallocates = confirmation.is_none();
-    match egress_action(side, fd, platform) {
-        Ok(None) => {}
-        Ok(Some((action, annotation))) => {
-            match action.confirmation() {
-                Some(0) => confirmation = None,
-                // Only the interface's own: another queue is nobody's business.
-                Some(fqid) if is_own(side, fqid) => confirmation = Some(fqid),
-                Some(_) => errors |= control::ANNOTATION_ERROR,
-                None => {}
+/// What became of a frame: its place in [`Sender::bytes`], or the error bit of a
+/// descriptor's control word.
+type Read = Result<Range<usize>, u32>;
+
+impl Sender<'_> {
+    /// Sends frames: as many at a time as there is memory for.
+    fn send<Q: Queues>(&mut self, burst: &Burst, platform: &mut Platform<Q>) {
+        let mut frames = burst.iter();
+        loop {
+            let mut read = [const { Err(0) }; BURST];
+            let count = self.read(frames.clone(), &mut read, platform);
+            if count == 0 {
+                return;
             }
-            deallocates = action.deallocates().unwrap_or(confirmation.is_none());
-            if action.updates_annotation() {
-                let mut update = [0; 16];
-                let (status, time) = update.split_at_mut(8);
-                status.copy_from_slice(&status_bytes(0, 0, 0));
-                time.copy_from_slice(&platform.pass.now().to_le_bytes());
-                if platform.memory.write(side.icid, annotation, &update).is_err() {
-                    errors |= control::BUS_ERROR;
-                }
+            let mut finisher = Finisher::new(self.side);
+            for ((fd, queue), read) in frames.by_ref().zip(read).take(count) {
+                let errors = match read {
+                    Ok(place) => {
+                        self.send_one(fd, place, platform);
+                        0
+                    }
+                    Err(error) => {
+                        self.tally.egress_discarded += 1;
+                        error
+                    }
+                };
+                finisher.finish(queue, fd, errors, platform, &mut self.tally);
+            }
+            finisher.flush(platform, &mut self.tally);
+            if let Way::Interface(receiver) = &mut self.way {
+                receiver.deliver(self.bytes, platform);
             }
         }
-        Err(error) => errors |= error,
     }
-    if let Some(fqid) = confirmation {
-        let ctrl = fd.ctrl & !control::ERRORS | errors;
-        if platform.queues.enqueue(fqid, &Fd { ctrl, ..*fd }, platform.pass) {
-            tally.egress_confirmed += 1;
-            return;
-        }
-        deallocates = true;
-    }
-    if deallocates {
-        release(side.icid, fd, platform);
-    }
-}
 
-fn is_own(side: &TransmitSide, fqid: u32) -> bool {
-    side.config.queues.iter().any(|queue| queue.confirmation == Some(fqid))
-}
-
-/// The egress action descriptor of a frame, and where its annotation lies.
-///
-/// # Errors
-/// The error bit of a descriptor's control word.
-fn egress_action<Q: Queues>(
-    side: &TransmitSide,
-    fd: &Fd,
-    platform: &Platform<Q>,
-) -> Result<Option<(EgressAction, u64)>, u32> {
-    /// The annotation ends behind the descriptor only where it is this long.
-    const LENGTH: u32 = 2;
-    const PRIVATE: u64 = 64;
-    let length = (fd.ctrl & Fd::CTRL_ASAL) >> control::ANNOTATION_LENGTH_SHIFT;
-    if fd.frc & frc::EGRESS_ACTION_VALID == 0 || length < LENGTH {
-        return Ok(None);
-    }
-    let private = if fd.ctrl & Fd::CTRL_PTA != 0 { PRIVATE } else { 0 };
-    let annotation = fd.address.wrapping_add(private);
-    let mut bytes = [0; EgressAction::SIZE];
-    let at = annotation.wrapping_add(EgressAction::OFFSET);
-    platform.memory.read(side.icid, at, &mut bytes).map_err(|_| control::BUS_ERROR)?;
-    Ok(Some((EgressAction::from_bytes(&bytes), annotation)))
-}
-
-/// Gives the buffers of a frame back to their pools: those of a table's
-/// entries, then the descriptor's own.
-fn release<Q: Queues>(icid: u16, fd: &Fd, platform: &mut Platform<Q>) {
-    if fd.format() == Format::ScatterGather {
-        let table = fd.address.wrapping_add(u64::from(fd.offset()));
-        let mut gathered = Buffers::default();
-        // Where the table ends too early the rest of its buffers is lost: it
-        // is software's to name them.
-        let _ = frame::each_entry(platform.memory, icid, table, |entry| {
-            if let Some(pool) = entry.pool() {
-                gathered.add(icid, pool, entry.address, platform.queues, platform.pass);
-            }
-            true
-        });
-        gathered.release(icid, platform.queues, platform.pass);
-    }
-    if let Some(pool) = fd.pool() {
-        platform.queues.release(icid, pool, &[fd.address], platform.pass);
-    }
-}
-
-/// Buffers of one pool that are to be released.
-#[derive(Default)]
-struct Buffers {
-    pool: u16,
-    buffers: [u64; RELEASED_AT_ONCE],
-    count: usize,
-}
-
-impl Buffers {
-    fn add<Q: Queues>(
+    /// Reads frames out of guest memory, in one transaction; how many there was memory
+    /// for.
+    fn read<'f, Q: Queues>(
         &mut self,
-        icid: u16,
-        pool: u16,
-        buffer: u64,
-        queues: &Q,
-        pass: &mut crate::fabric::Pass,
-    ) {
-        if self.count == RELEASED_AT_ONCE || self.count > 0 && self.pool != pool {
-            self.release(icid, queues, pass);
+        frames: impl Iterator<Item = (&'f Fd, &'f TransmitQueue)>,
+        read: &mut [Read; BURST],
+        platform: &Platform<Q>,
+    ) -> usize {
+        let hold = platform.memory.hold();
+        let memory = hold.stream(self.side.icid);
+        let (mut count, mut free) = (0, 0);
+        for ((fd, _), read) in frames.zip(read) {
+            let length = fd.length() as usize;
+            // What is too long is not read.
+            let length = if length > MAX_FRAME_LENGTH { 0 } else { length };
+            let Some(place) = self.bytes.get_mut(free..free + length) else { break };
+            *read = frame::read(&memory, fd, place).map(|()| free..free + length);
+            free = (free + length).next_multiple_of(ALIGNMENT);
+            count += 1;
         }
-        self.pool = pool;
-        if let Some(slot) = self.buffers.get_mut(self.count) {
-            *slot = buffer;
-            self.count += 1;
-        }
+        count
     }
 
-    fn release<Q: Queues>(&mut self, icid: u16, queues: &Q, pass: &mut crate::fabric::Pass) {
-        if let Some(buffers @ [_, ..]) = self.buffers.get(..self.count) {
-            queues.release(icid, self.pool, buffers, pass);
+    /// Sends a frame that is in memory.
+    fn send_one<Q: Queues>(&mut self, fd: &Fd, place: Range<usize>, platform: &mut Platform<Q>) {
+        let Some(bytes) = self.bytes.get_mut(place.clone()) else { return };
+        let config = &self.side.config;
+        let parsed = (config.l3_checksum || config.l4_checksum).then(|| {
+            let parsed = parse(bytes, config.tpids);
+            if config.l3_checksum {
+                checksum::fill_l3(bytes, &parsed);
+            }
+            if config.l4_checksum {
+                checksum::fill_l4(bytes, &parsed);
+            }
+            parsed
+        });
+        if let Some(id) = self.side.captured {
+            capture::sent(id, bytes, fd, self.side, platform);
         }
-        self.count = 0;
+        match &mut self.way {
+            Way::Interface(receiver) => {
+                self.tally.sent(Cast::of(bytes), bytes.len());
+                receiver.receive(&Frame { bytes, parsed }, place.start, platform);
+            }
+            Way::Port(wriop, port) => {
+                self.tally.sent(Cast::of(bytes), bytes.len());
+                wriop.send(port, bytes);
+            }
+            Way::Onward(to) if platform.works.add(*to, bytes) => {
+                self.tally.sent(Cast::of(bytes), bytes.len());
+            }
+            Way::Onward(_) | Way::Nowhere => self.tally.egress_discarded += 1,
+        }
     }
 }

@@ -7,10 +7,13 @@ use crate::{
     qbman::{Qbman, kicks::Kicks, order::Waiting},
 };
 use qbman_abi::{
-    Completion, EnqueueCommand, EnqueueResponse, Entry, Rejection, ReleaseCommand, Target,
-    interrupts,
+    Completion, EnqueueCommand, EnqueueResponse, Entry, Fd, Rejection, ReleaseCommand, Rings,
+    Target, interrupts,
 };
-use std::sync::atomic::{Ordering, fence};
+use std::{
+    slice,
+    sync::atomic::{Ordering, fence},
+};
 
 /// What commands work on.
 pub(super) struct Side<'a> {
@@ -22,15 +25,64 @@ pub(super) struct Side<'a> {
 }
 
 impl Side<'_> {
+    /// Entries of the enqueue ring, in their order: one lock for plain ones with the same
+    /// target.
+    pub fn enqueue_all(&mut self, entries: &[u8]) -> Kicks {
+        let mut kicks = Kicks::NONE;
+        let mut run = Run::default();
+        for entry in entries.chunks_exact(size_of::<Entry>()).filter_map(<[u8]>::first_chunk) {
+            let command = EnqueueCommand::from_bytes(entry);
+            match self.icid {
+                Some(icid) if command.is_plain() => {
+                    if !run.add(&command) {
+                        kicks |= self.enqueue_run(icid, &mut run);
+                        run.add(&command);
+                    }
+                }
+                icid => {
+                    if let Some(icid) = icid {
+                        kicks |= self.enqueue_run(icid, &mut run);
+                    }
+                    kicks |= self.execute(&command);
+                }
+            }
+        }
+        if let Some(icid) = self.icid {
+            kicks |= self.enqueue_run(icid, &mut run);
+        }
+        kicks
+    }
+
     /// An entry of the enqueue ring.
     pub fn enqueue(&mut self, entry: &Entry) -> Kicks {
-        let command = EnqueueCommand::from_bytes(entry);
+        self.execute(&EnqueueCommand::from_bytes(entry))
+    }
+
+    fn enqueue_run(&mut self, icid: u16, run: &mut Run) -> Kicks {
+        let fds = run.fds.get(..run.count).unwrap_or_default();
+        run.count = 0;
+        if fds.is_empty() {
+            return Kicks::NONE;
+        }
+        let mut refused = 0u64;
+        let note = &mut |place: usize, _| refused |= 1 << place;
+        let (queue, mut kicks) = self.qbman.enqueue_for(icid, run.target, fds, self.pass, note);
+        if refused != 0 {
+            for (_, fd) in fds.iter().enumerate().filter(|(place, _)| refused >> place & 1 != 0) {
+                count(&self.portal.counters.rejected, 1);
+                kicks |= self.reject(icid, queue, fd);
+            }
+        }
+        kicks
+    }
+
+    fn execute(&mut self, command: &EnqueueCommand) -> Kicks {
         let mut kicks = Kicks::NONE;
         if command.completion() == Completion::Reserved || self.icid.is_none() {
             count(&self.portal.counters.refused, 1);
         }
         if let Some(icid) = self.icid {
-            kicks |= self.dispatch(icid, &command);
+            kicks |= self.dispatch(icid, command);
         }
         // The order of frames is kept: the queue is let go after they are in
         // the next one.
@@ -99,15 +151,19 @@ impl Side<'_> {
 
     fn enqueue_now(&mut self, frame: &Waiting) -> Kicks {
         let Waiting { command, icid, .. } = frame;
-        match self.qbman.enqueue_for(*icid, command.target(), command.fd, self.pass) {
-            Ok((queue, kicks)) => {
+        let (target, fds) = (command.target(), slice::from_ref(&command.fd));
+        let mut outcome = Ok(());
+        let note = &mut |_, rejection| outcome = Err(rejection);
+        let (queue, kicks) = self.qbman.enqueue_for(*icid, target, fds, self.pass, note);
+        match outcome {
+            Ok(()) => {
                 if command.completion() == Completion::Respond {
                     let code = EnqueueResponse::ACCEPTED;
                     self.respond(*icid, &EnqueueResponse { command: *command, code, queue });
                 }
                 kicks
             }
-            Err((rejection, queue)) => self.rejected(frame, rejection, queue),
+            Err(rejection) => self.rejected(frame, rejection, queue),
         }
     }
 
@@ -120,7 +176,7 @@ impl Side<'_> {
             self.respond(icid, &EnqueueResponse { command, code: rejection.code(), queue });
             return Kicks::NONE;
         }
-        self.reject(icid, queue, &command)
+        self.reject(icid, queue, &command.fd)
     }
 
     /// The response's token, by which software knows it is there, goes last.
@@ -142,7 +198,7 @@ impl Side<'_> {
     }
 
     /// A rejected frame goes where its queue wants such frames, once.
-    fn reject(&mut self, icid: u16, queue: u32, command: &EnqueueCommand) -> Kicks {
+    fn reject(&mut self, icid: u16, queue: u32, fd: &Fd) -> Kicks {
         let rejects = self.qbman.queues.get(queue as usize).and_then(|queue| {
             let queue = queue.lock();
             let config = queue.config().filter(|config| config.icid == icid);
@@ -150,7 +206,9 @@ impl Side<'_> {
         });
         let taken = rejects.and_then(|number| {
             let mut queue = self.qbman.queues.get(number as usize)?.lock();
-            queue.push(number, command.fd, &self.qbman.shared).ok()
+            let mut taken = true;
+            let wake = queue.push(number, [*fd], &self.qbman.shared, &mut |_, _| taken = false);
+            taken.then_some(wake)
         });
         match taken {
             Some(wake) => self.qbman.wake(wake, self.pass),
@@ -197,5 +255,36 @@ impl Side<'_> {
     pub fn interrupt(&mut self, bits: u32) {
         let mut side = self.portal.producer_side(self.qbman, self.pass);
         self.portal.producer.lock().set_status(bits, &mut side);
+    }
+}
+
+/// Entries of the largest enqueue ring.
+const MOST: usize = Rings::MEMORY_BACKED.eqcr_entries as usize;
+
+/// Frames of plain commands with the same target.
+struct Run {
+    target: Target,
+    fds: [Fd; MOST],
+    count: usize,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self { target: Target::Queue(0), fds: [Fd::default(); MOST], count: 0 }
+    }
+}
+
+impl Run {
+    /// Adds a plain command's frame; `false` where it does not belong to the others.
+    fn add(&mut self, command: &EnqueueCommand) -> bool {
+        let target = command.target();
+        if self.count > 0 && target != self.target {
+            return false;
+        }
+        let Some(place) = self.fds.get_mut(self.count) else { return false };
+        *place = command.fd;
+        self.target = target;
+        self.count += 1;
+        true
     }
 }

@@ -170,11 +170,10 @@ impl Consumer {
     /// there are any entries: that hands nothing over.
     fn produce_enqueues(&mut self, value: u32, side: &mut Side<'_>) -> Kicks {
         let rings = side.memory.rings;
-        let mut kicks = Kicks::NONE;
         let entries = rings.eqcr_entries;
         let Some((first, ahead)) = self.enqueues.produce(value, entries) else {
             count(&side.portal.counters.refused, 1);
-            return kicks;
+            return Kicks::NONE;
         };
         let mut bytes = [0; RING_BYTES];
         let size = Rings::ENTRY as usize;
@@ -183,10 +182,8 @@ impl Consumer {
         let (now, later) = bytes.split_at_mut(to_end as usize * size);
         side.memory.read_many(Rings::entry(rings.eqcr, first), now);
         side.memory.read_many(rings.eqcr, &mut later[..wrapped as usize * size]);
-        for entry in bytes.chunks_exact(size).take(ahead as usize) {
-            let Some(entry) = entry.first_chunk() else { break };
-            kicks |= side.enqueue(entry);
-        }
+        let handed_over = bytes.get(..ahead as usize * size).unwrap_or_default();
+        let kicks = side.enqueue_all(handed_over);
         self.enqueues.consume(ahead, entries);
         side.memory.write_u32(rings.eqcr_ci, self.enqueues.consumer());
         kicks

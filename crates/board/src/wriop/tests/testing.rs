@@ -52,16 +52,25 @@ pub struct PlainQueues {
 }
 
 impl Queues for PlainQueues {
-    fn enqueue(&self, fqid: u32, fd: &Fd, _pass: &mut Pass) -> bool {
-        let full = self.full.lock().contains(&fqid);
-        if !full {
-            self.frames.lock().entry(fqid).or_default().push_back(*fd);
+    fn enqueue_many(
+        &self,
+        fqid: u32,
+        fds: &[Fd],
+        _pass: &mut Pass,
+        refused: &mut impl FnMut(usize),
+    ) {
+        if self.full.lock().contains(&fqid) {
+            return (0..fds.len()).for_each(refused);
         }
-        !full
+        self.frames.lock().entry(fqid).or_default().extend(fds);
     }
 
-    fn dequeue(&self, fqid: u32) -> Option<Fd> {
-        self.frames.lock().get_mut(&fqid)?.pop_front()
+    fn dequeue_many(&self, fqid: u32, out: &mut [Fd]) -> usize {
+        let mut frames = self.frames.lock();
+        let Some(queue) = frames.get_mut(&fqid) else { return 0 };
+        let taken = out.len().min(queue.len());
+        out.iter_mut().zip(queue.drain(..taken)).for_each(|(slot, fd)| *slot = fd);
+        taken
     }
 
     fn acquire(&self, icid: u16, bpid: u16, buffers: &mut [u64]) -> usize {

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What becomes of sent frames: their confirmation or the release of their buffers.
+
+use super::{
+    Platform, Queues, config::TransmitQueue, counters::Tally, frame, interface::TransmitSide,
+};
+use qbman_abi::{
+    EgressAction, Fd, Format,
+    annotation::{control, frc, status_bytes},
+};
+
+/// Frames that are confirmed, or buffers that are released, at once: at most 64.
+const TOGETHER: usize = 32;
+
+/// Confirms frames or releases their buffers, several at once.
+pub(super) struct Finisher<'a> {
+    side: &'a TransmitSide,
+    confirmations: Confirmations,
+    buffers: Buffers,
+}
+
+impl<'a> Finisher<'a> {
+    pub fn new(side: &'a TransmitSide) -> Self {
+        Self { side, confirmations: Confirmations::new(), buffers: Buffers::new(side.icid) }
+    }
+
+    /// Confirms a frame or releases its buffers, as the queue or the frame's own
+    /// annotation asks for: at [`Finisher::flush`] at the latest.
+    pub fn finish<Q: Queues>(
+        &mut self,
+        queue: &TransmitQueue,
+        fd: &Fd,
+        mut errors: u32,
+        platform: &mut Platform<Q>,
+        tally: &mut Tally,
+    ) {
+        let side = self.side;
+        let mut confirmation = queue.confirmation;
+        let mut deallocates = confirmation.is_none();
+        match egress_action(side, fd, platform) {
+            Ok(None) => {}
+            Ok(Some((action, annotation))) => {
+                match action.confirmation() {
+                    Some(0) => confirmation = None,
+                    // Only the interface's own: another queue is nobody's business.
+                    Some(fqid) if is_own(side, fqid) => confirmation = Some(fqid),
+                    Some(_) => errors |= control::ANNOTATION_ERROR,
+                    None => {}
+                }
+                deallocates = action.deallocates().unwrap_or(confirmation.is_none());
+                if action.updates_annotation() {
+                    let mut update = [0; 16];
+                    let (status, time) = update.split_at_mut(8);
+                    status.copy_from_slice(&status_bytes(0, 0, 0));
+                    time.copy_from_slice(&platform.pass.now().to_le_bytes());
+                    if platform.memory.write(side.icid, annotation, &update).is_err() {
+                        errors |= control::BUS_ERROR;
+                    }
+                }
+            }
+            Err(error) => errors |= error,
+        }
+        if let Some(fqid) = confirmation {
+            let ctrl = fd.ctrl & !control::ERRORS | errors;
+            if self.confirmations.is_full_for(fqid) {
+                self.confirm(platform, tally);
+            }
+            self.confirmations.add(fqid, Fd { ctrl, ..*fd });
+        } else if deallocates {
+            self.buffers.add_frame(fd, platform);
+        }
+    }
+
+    /// Confirms and releases what waits for that.
+    pub fn flush<Q: Queues>(&mut self, platform: &mut Platform<Q>, tally: &mut Tally) {
+        self.confirm(platform, tally);
+        self.buffers.release(platform);
+    }
+
+    /// Frames whose confirmation is refused are released.
+    fn confirm<Q: Queues>(&mut self, platform: &mut Platform<Q>, tally: &mut Tally) {
+        let fqid = self.confirmations.fqid;
+        let fds = self.confirmations.take();
+        if fds.is_empty() {
+            return;
+        }
+        let mut refused = 0u64;
+        let note = &mut |place: usize| refused |= 1 << place;
+        platform.queues.enqueue_many(fqid, fds, platform.pass, note);
+        tally.egress_confirmed += fds.len() as u64 - u64::from(refused.count_ones());
+        for (_, fd) in fds.iter().enumerate().filter(|(place, _)| refused >> place & 1 != 0) {
+            self.buffers.add_frame(fd, platform);
+        }
+    }
+}
+
+/// Frames that are to be confirmed on a queue.
+struct Confirmations {
+    fqid: u32,
+    fds: [Fd; TOGETHER],
+    count: usize,
+}
+
+impl Confirmations {
+    fn new() -> Self {
+        Self { fqid: 0, fds: [Fd::default(); TOGETHER], count: 0 }
+    }
+
+    /// Whether those that there are go before a further one of a queue.
+    fn is_full_for(&self, fqid: u32) -> bool {
+        self.count == TOGETHER || self.count > 0 && self.fqid != fqid
+    }
+
+    fn add(&mut self, fqid: u32, fd: Fd) {
+        if let Some(place) = self.fds.get_mut(self.count) {
+            *place = fd;
+            self.fqid = fqid;
+            self.count += 1;
+        }
+    }
+
+    /// Those that there are; none are left.
+    fn take(&mut self) -> &[Fd] {
+        self.fds.get(..std::mem::take(&mut self.count)).unwrap_or_default()
+    }
+}
+
+fn is_own(side: &TransmitSide, fqid: u32) -> bool {
+    side.config.queues.iter().any(|queue| queue.confirmation == Some(fqid))
+}
+
+/// The egress action descriptor of a frame, and where its annotation lies.
+///
+/// # Errors
+/// The error bit of a descriptor's control word.
+fn egress_action<Q: Queues>(
+    side: &TransmitSide,
+    fd: &Fd,
+    platform: &Platform<Q>,
+) -> Result<Option<(EgressAction, u64)>, u32> {
+    /// The annotation ends behind the descriptor only where it is this long.
+    const LENGTH: u32 = 2;
+    const PRIVATE: u64 = 64;
+    let length = (fd.ctrl & Fd::CTRL_ASAL) >> control::ANNOTATION_LENGTH_SHIFT;
+    if fd.frc & frc::EGRESS_ACTION_VALID == 0 || length < LENGTH {
+        return Ok(None);
+    }
+    let private = if fd.ctrl & Fd::CTRL_PTA != 0 { PRIVATE } else { 0 };
+    let annotation = fd.address.wrapping_add(private);
+    let mut bytes = [0; EgressAction::SIZE];
+    let at = annotation.wrapping_add(EgressAction::OFFSET);
+    platform.memory.read(side.icid, at, &mut bytes).map_err(|_| control::BUS_ERROR)?;
+    Ok(Some((EgressAction::from_bytes(&bytes), annotation)))
+}
+
+/// Buffers of one pool that are to be released.
+struct Buffers {
+    icid: u16,
+    pool: u16,
+    buffers: [u64; TOGETHER],
+    count: usize,
+}
+
+impl Buffers {
+    fn new(icid: u16) -> Self {
+        Self { icid, pool: 0, buffers: [0; TOGETHER], count: 0 }
+    }
+
+    /// The buffers of a frame go back to their pools: those of a table's entries, then
+    /// the descriptor's own.
+    fn add_frame<Q: Queues>(&mut self, fd: &Fd, platform: &mut Platform<Q>) {
+        if fd.format() == Format::ScatterGather {
+            self.add_table(fd.address.wrapping_add(u64::from(fd.offset())), platform);
+        }
+        if let Some(pool) = fd.pool() {
+            self.add(pool, fd.address, platform);
+        }
+    }
+
+    fn add_table<Q: Queues>(&mut self, table: u64, platform: &mut Platform<Q>) {
+        let (memory, icid) = (platform.memory, self.icid);
+        let read = |at, bytes: &mut [u8]| memory.read(icid, at, bytes);
+        // Where the table ends too early the rest of its buffers is lost: it
+        // is software's to name them.
+        let _ = frame::each_entry(read, table, |entry| {
+            if let Some(pool) = entry.pool() {
+                self.add(pool, entry.address, platform);
+            }
+            true
+        });
+    }
+
+    fn add<Q: Queues>(&mut self, pool: u16, buffer: u64, platform: &mut Platform<Q>) {
+        if self.count == TOGETHER || self.count > 0 && self.pool != pool {
+            self.release(platform);
+        }
+        self.pool = pool;
+        if let Some(slot) = self.buffers.get_mut(self.count) {
+            *slot = buffer;
+            self.count += 1;
+        }
+    }
+
+    fn release<Q: Queues>(&mut self, platform: &mut Platform<Q>) {
+        if let Some(buffers @ [_, ..]) = self.buffers.get(..self.count) {
+            platform.queues.release(self.icid, self.pool, buffers, platform.pass);
+        }
+        self.count = 0;
+    }
+}
