@@ -359,17 +359,20 @@ impl ParseResult {
     };
 
     /// Whether all of these flags are set.
+    #[inline]
     pub const fn has(&self, flags: u128) -> bool {
         self.flags & flags == flags
     }
 
     /// Whether any of these flags is set.
+    #[inline]
     pub const fn has_any(&self, flags: u128) -> bool {
         self.flags & flags != 0
     }
 
     /// The six words of the result, as hardware counts its bytes: the first byte
     /// is the highest of the first word.
+    #[inline]
     const fn words(&self) -> [u64; 6] {
         let shim = ABSENT;
         let head = (self.next_header as u128) << 112 | self.flags;
@@ -419,15 +422,18 @@ impl ParseResult {
 
     /// The result as keys are extracted from it: DPDK's offsets
     /// (`DPAA2_PR_L3_OFF_OFFSET` and so on) count in this array.
+    #[inline]
     pub fn to_array(&self) -> [u8; Self::SIZE] {
         self.in_order(u64::to_be_bytes)
     }
 
     /// The result as it lies in an annotation: each word little-endian.
+    #[inline]
     pub fn to_annotation(&self) -> [u8; Self::SIZE] {
         self.in_order(u64::to_le_bytes)
     }
 
+    #[inline]
     fn in_order(&self, bytes: impl Fn(u64) -> [u8; 8]) -> [u8; Self::SIZE] {
         let mut array = [0; Self::SIZE];
         for (part, word) in array.chunks_exact_mut(8).zip(self.words()) {
@@ -459,16 +465,26 @@ impl ReceiveAnnotation {
     pub const TIMESTAMP: u64 = 8;
 
     /// The annotation's bytes.
+    #[inline]
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
+        self.write(&mut bytes);
+        bytes
+    }
+
+    /// Writes the annotation's bytes.
+    #[inline]
+    pub fn write(&self, bytes: &mut [u8; Self::SIZE]) {
         bytes[..8].copy_from_slice(&status_bytes(self.policy, self.interface, self.status));
         bytes[8..16].copy_from_slice(&self.timestamp.to_le_bytes());
-        bytes[16..].copy_from_slice(&self.parse.to_annotation());
-        bytes
+        for (part, word) in bytes[16..].chunks_exact_mut(8).zip(self.parse.words()) {
+            part.copy_from_slice(&word.to_le_bytes());
+        }
     }
 }
 
 /// The first eight bytes of an annotation: the frame annotation status.
+#[inline]
 pub fn status_bytes(policy: u8, interface: u16, status: u32) -> [u8; 8] {
     let [i0, i1] = interface.to_le_bytes();
     let [s0, s1, s2, s3] = status.to_le_bytes();
@@ -498,6 +514,7 @@ impl EgressAction {
     const UPDATE: u32 = 0x10;
 
     /// Reads a descriptor.
+    #[inline]
     pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
         let [f0, f1, f2, f3, c0, c1, c2, c3] = *bytes;
         Self {
@@ -508,18 +525,21 @@ impl EgressAction {
 
     /// The queue that replaces the one that the frame would be confirmed on:
     /// `Some(0)` for none.
+    #[inline]
     pub fn confirmation(&self) -> Option<u32> {
         (self.control & Self::CONFIRMATION_VALID != 0).then_some(self.confirmation)
     }
 
     /// Whether the buffer goes back to its pool after sending, where the
     /// descriptor says so.
+    #[inline]
     pub fn deallocates(&self) -> Option<bool> {
         let valid = Self::A2_VALID | Self::DEALLOCATION_VALID;
         (self.control & valid == valid).then_some(self.control & Self::DEALLOCATION_DISABLED == 0)
     }
 
     /// Whether status and time of sending are to be written to the annotation.
+    #[inline]
     pub fn updates_annotation(&self) -> bool {
         let all = Self::A2_VALID | Self::UPDATE_VALID | Self::UPDATE;
         self.control & all == all

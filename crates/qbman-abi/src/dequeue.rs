@@ -47,6 +47,7 @@ pub struct VolatileDequeue {
 
 impl VolatileDequeue {
     /// Reads a command.
+    #[inline]
     pub fn from_bytes(entry: &Entry) -> Self {
         Self {
             verb: entry[0],
@@ -58,6 +59,7 @@ impl VolatileDequeue {
     }
 
     /// The command's bytes.
+    #[inline]
     pub fn to_bytes(&self) -> Entry {
         let mut entry = [0; 64];
         entry[0] = self.verb;
@@ -69,6 +71,7 @@ impl VolatileDequeue {
     }
 
     /// Where the frames come from.
+    #[inline]
     pub fn source(&self) -> Source {
         match self.verb >> 2 & 0x3 {
             0 => Source::Channel(self.source_word & 0xffff),
@@ -82,17 +85,20 @@ impl VolatileDequeue {
     }
 
     /// Frames asked for: 1 to 32.
+    #[inline]
     pub fn count(&self) -> usize {
         usize::from(self.count_word & 0x1f) + 1
     }
 
     /// Whether the entries go to memory instead of the dequeue ring.
+    #[inline]
     pub fn to_memory(&self) -> bool {
         self.verb & RESPONSE_TO_MEMORY != 0
     }
 
     /// Whether the queue that is being served keeps precedence over others of
     /// its class.
+    #[inline]
     pub fn prefers_active(&self) -> bool {
         self.verb & KIND >= 2 && self.verb & RESCHEDULE == 0
     }
@@ -120,11 +126,13 @@ impl Status {
 
     /// The same with these bits as well.
     #[must_use]
+    #[inline]
     pub const fn with(self, bits: Self) -> Self {
         Self(self.0 | bits.0)
     }
 
     /// Whether all these bits are set.
+    #[inline]
     pub const fn has(self, bits: Self) -> bool {
         self.0 & bits.0 == bits.0
     }
@@ -160,6 +168,7 @@ impl DequeueEntry {
     pub const TOKEN: usize = 7;
 
     /// Reads an entry; `None` where the verb is another.
+    #[inline]
     pub fn from_bytes(entry: &Entry) -> Option<Self> {
         (entry[0] & 0x7f == Self::VERB).then(|| Self {
             status: Status(entry[1]),
@@ -175,6 +184,7 @@ impl DequeueEntry {
     }
 
     /// The entry's bytes, without a valid bit.
+    #[inline]
     pub fn to_bytes(&self) -> Entry {
         let mut entry = [0; 64];
         entry[0] = Self::VERB;
@@ -210,6 +220,7 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// The verb.
+    #[inline]
     pub const fn verb(self) -> u8 {
         match self {
             Self::QueueData => 0x25,
@@ -221,6 +232,7 @@ impl NoticeKind {
         }
     }
 
+    #[inline]
     const fn from_verb(verb: u8) -> Option<Self> {
         Some(match verb & 0x7f {
             0x25 => Self::QueueData,
@@ -259,6 +271,7 @@ impl Notice {
     pub const SURPLUS: u8 = 1 << 2;
 
     /// Reads a notification; `None` where the verb is no notification's.
+    #[inline]
     pub fn from_bytes(entry: &Entry) -> Option<Self> {
         NoticeKind::from_verb(entry[0]).map(|kind| Self {
             kind,
@@ -269,6 +282,7 @@ impl Notice {
     }
 
     /// The notification's bytes, without a valid bit.
+    #[inline]
     pub fn to_bytes(&self) -> Entry {
         let mut entry = [0; 64];
         entry[0] = self.kind.verb();

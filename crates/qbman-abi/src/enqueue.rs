@@ -84,6 +84,7 @@ pub struct EnqueueCommand {
 
 impl EnqueueCommand {
     /// Reads a command.
+    #[inline]
     pub fn from_bytes(entry: &Entry) -> Self {
         Self {
             verb: entry[0],
@@ -102,6 +103,7 @@ impl EnqueueCommand {
     }
 
     /// The command's bytes.
+    #[inline]
     pub fn to_bytes(&self) -> Entry {
         let mut entry = [0; 64];
         entry[0] = self.verb;
@@ -120,6 +122,7 @@ impl EnqueueCommand {
     }
 
     /// How the command's end is answered.
+    #[inline]
     pub fn completion(&self) -> Completion {
         match self.verb & COMPLETION {
             0 => Completion::NoFrame,
@@ -130,6 +133,7 @@ impl EnqueueCommand {
     }
 
     /// Where the frame goes.
+    #[inline]
     pub fn target(&self) -> Target {
         let id = self.target_word & ID;
         match self.verb & TO_DESTINATION {
@@ -139,12 +143,14 @@ impl EnqueueCommand {
     }
 
     /// Whether the order is to be restored first.
+    #[inline]
     pub fn ordered(&self) -> bool {
         self.verb & ORDERED != 0
     }
 
     /// Whether the command is nothing but a frame for its target: no response, no order,
     /// no interrupt, nothing consumed.
+    #[inline]
     pub fn is_plain(&self) -> bool {
         self.completion() == Completion::RejectToQueue
             && self.verb & (ORDERED | INTERRUPT) == 0
@@ -152,27 +158,32 @@ impl EnqueueCommand {
     }
 
     /// Whether the portal reports the dispatch with an interrupt.
+    #[inline]
     pub fn interrupt(&self) -> bool {
         self.verb & INTERRUPT != 0
     }
 
     /// The entry of the dequeue ring that the command consumes, and whether its
     /// queue is to be parked.
+    #[inline]
     pub fn consumes(&self) -> Option<(u8, bool)> {
         (self.dca & DCA_ENABLED != 0).then_some((self.dca & DCA_INDEX, self.dca & DCA_PARK != 0))
     }
 
     /// Sequence number, 14 bits.
+    #[inline]
     pub fn sequence(&self) -> u16 {
         self.sequence_word & SEQUENCE
     }
 
     /// Whether more fragments of the same sequence number follow.
+    #[inline]
     pub fn more_fragments(&self) -> bool {
         self.sequence_word & NOT_LAST != 0
     }
 
     /// Whether the sequence number is the next one to be expected.
+    #[inline]
     pub fn sets_next(&self) -> bool {
         self.sequence_word & IS_NESN != 0
     }
@@ -200,6 +211,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// The code in a response.
+    #[inline]
     pub fn code(self) -> u8 {
         match self {
             Self::GroupTailDrop => 0,
@@ -230,6 +242,7 @@ impl EnqueueResponse {
     pub const TOKEN: usize = 23;
 
     /// The response's bytes.
+    #[inline]
     pub fn to_bytes(&self) -> Entry {
         let mut entry = self.command.to_bytes();
         entry[6] = 0;

@@ -20,6 +20,7 @@ pub enum Format {
 }
 
 impl Format {
+    #[inline]
     const fn from_bits(bits: u16) -> Self {
         match bits & 0b11 {
             0 => Self::Single,
@@ -29,6 +30,7 @@ impl Format {
         }
     }
 
+    #[inline]
     const fn bits(self) -> u16 {
         match self {
             Self::Single => 0,
@@ -81,6 +83,7 @@ impl Fd {
     pub const CTRL_ASAL: u32 = 0x000f_0000;
 
     /// Reads a descriptor.
+    #[inline]
     pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
         let [a0, a1, a2, a3, a4, a5, a6, a7, l0, l1, l2, l3, p0, p1, o0, o1, rest @ ..] = *bytes;
         let [r0, r1, r2, r3, c0, c1, c2, c3, flc @ ..] = rest;
@@ -96,6 +99,7 @@ impl Fd {
     }
 
     /// The descriptor's bytes.
+    #[inline]
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
         bytes[..8].copy_from_slice(&self.address.to_le_bytes());
@@ -110,6 +114,7 @@ impl Fd {
 
     /// Bytes of the frame: the length word, or its lower 18 bits where the
     /// descriptor says that the length is short.
+    #[inline]
     pub fn length(&self) -> u32 {
         match self.format_word & SHORT_LENGTH {
             0 => self.length_word,
@@ -118,16 +123,19 @@ impl Fd {
     }
 
     /// Where the data starts in the buffer, or the table in its buffer, bytes.
+    #[inline]
     pub fn offset(&self) -> u16 {
         self.format_word & OFFSET
     }
 
     /// What the address refers to.
+    #[inline]
     pub fn format(&self) -> Format {
         Format::from_bits(self.format_word >> FORMAT_SHIFT)
     }
 
     /// The same descriptor with this offset (its lower 12 bits) and format.
+    #[inline]
     pub fn with_layout(mut self, offset: u16, format: Format) -> Self {
         let rest = self.format_word & !(OFFSET | 0b11 << FORMAT_SHIFT);
         self.format_word = rest | offset & OFFSET | format.bits() << FORMAT_SHIFT;
@@ -136,12 +144,14 @@ impl Fd {
 
     /// The buffer pool that the buffer belongs to; `None` where the descriptor
     /// says that it belongs to none (`IVP`).
+    #[inline]
     pub fn pool(&self) -> Option<u16> {
         (self.pool_word & IVP == 0).then_some(self.pool_word & BPID)
     }
 
     /// The same descriptor with a buffer of this pool (its lower 14 bits), or of
     /// none.
+    #[inline]
     pub fn with_pool(mut self, pool: Option<u16>) -> Self {
         let rest = self.pool_word & BMT;
         self.pool_word = rest | pool.map_or(IVP, |pool| pool & BPID);
@@ -167,6 +177,7 @@ impl SgEntry {
     pub const SIZE: usize = 16;
 
     /// Reads an entry.
+    #[inline]
     pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
         let [a0, a1, a2, a3, a4, a5, a6, a7, l0, l1, l2, l3, p0, p1, o0, o1] = *bytes;
         Self {
@@ -178,6 +189,7 @@ impl SgEntry {
     }
 
     /// The entry's bytes.
+    #[inline]
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
         bytes[..8].copy_from_slice(&self.address.to_le_bytes());
@@ -188,6 +200,7 @@ impl SgEntry {
     }
 
     /// Bytes of data in this buffer; short lengths as in [`Fd::length`].
+    #[inline]
     pub fn length(&self) -> u32 {
         match self.format_word & SHORT_LENGTH {
             0 => self.length_word,
@@ -196,27 +209,32 @@ impl SgEntry {
     }
 
     /// Where the data starts in the buffer, bytes.
+    #[inline]
     pub fn offset(&self) -> u16 {
         self.format_word & OFFSET
     }
 
     /// What the address refers to: a buffer; a part of the buffer that holds the
     /// table (list); or a further table, whose entries follow (scatter/gather).
+    #[inline]
     pub fn format(&self) -> Format {
         Format::from_bits(self.format_word >> FORMAT_SHIFT)
     }
 
     /// The buffer pool of the buffer, as in [`Fd::pool`].
+    #[inline]
     pub fn pool(&self) -> Option<u16> {
         (self.pool_word & IVP == 0).then_some(self.pool_word & BPID)
     }
 
     /// Whether no entry follows.
+    #[inline]
     pub fn is_final(&self) -> bool {
         self.format_word & FINAL != 0
     }
 
     /// An entry of `length` bytes at `offset` of a buffer of `pool`.
+    #[inline]
     pub fn new(address: u64, offset: u16, length: u32, pool: u16, last: bool) -> Self {
         Self {
             address,

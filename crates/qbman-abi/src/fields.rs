@@ -14,11 +14,14 @@ const FD: usize = 32;
 macro_rules! fields {
     ($($get:ident $put:ident $type:ty;)*) => {
         $(
+            #[inline]
             pub(crate) fn $get(entry: &Entry, at: usize) -> $type {
                 let mut bytes = [0; size_of::<$type>()];
                 bytes.copy_from_slice(&entry[at..at + size_of::<$type>()]);
                 <$type>::from_le_bytes(bytes)
             }
+
+            #[inline]
 
             pub(crate) fn $put(entry: &mut Entry, at: usize, value: $type) {
                 entry[at..at + size_of::<$type>()].copy_from_slice(&value.to_le_bytes());
@@ -33,12 +36,14 @@ fields! {
     get_u64 put_u64 u64;
 }
 
+#[inline]
 pub(crate) fn get_fd(entry: &Entry) -> Fd {
     let mut bytes = [0; Fd::SIZE];
     bytes.copy_from_slice(&entry[FD..]);
     Fd::from_bytes(&bytes)
 }
 
+#[inline]
 pub(crate) fn put_fd(entry: &mut Entry, fd: &Fd) {
     entry[FD..].copy_from_slice(&fd.to_bytes());
 }

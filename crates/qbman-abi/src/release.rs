@@ -29,6 +29,7 @@ impl ReleaseCommand {
 
     /// Reads a command; `None` where the verb is not that of a release, or it
     /// holds no buffer.
+    #[inline]
     pub fn from_bytes(entry: &Entry) -> Option<Self> {
         let count = entry[0] & COUNT;
         if entry[0] & COMMAND == 0 || count == 0 {
@@ -43,6 +44,7 @@ impl ReleaseCommand {
     }
 
     /// The command's bytes, with this valid bit (0 or 0x80).
+    #[inline]
     pub fn to_bytes(&self, valid: u8) -> Entry {
         let mut entry = [0; 64];
         let interrupt = if self.interrupt { INTERRUPT } else { 0 };
@@ -55,6 +57,7 @@ impl ReleaseCommand {
     }
 
     /// The buffers.
+    #[inline]
     pub fn buffers(&self) -> &[u64] {
         self.buffers.get(..usize::from(self.count)).unwrap_or(&self.buffers)
     }

@@ -5,7 +5,7 @@
 use super::{Qbman, Rejection};
 use crate::{fabric::Pass, wriop::Queues};
 use qbman_abi::Fd;
-use std::slice;
+use std::{slice, sync::atomic::Ordering};
 
 impl Qbman {
     /// Appends a frame to a queue.
@@ -36,7 +36,7 @@ impl Qbman {
             let mut queue = queue.lock();
             let flow_context = queue.config().and_then(|config| config.flow_context);
             let fds = fds.iter().map(|fd| Fd { flc: flow_context.unwrap_or(fd.flc), ..*fd });
-            queue.push(fqid, fds, &self.shared, refused)
+            self.push(&mut queue, fqid, fds, refused)
         };
         let kicks = self.wake(wake, pass);
         self.settle(kicks, pass);
@@ -52,14 +52,20 @@ impl Qbman {
     /// Takes as many frames as `out` has places, or as there are, oldest first;
     /// how many.
     pub fn dequeue_many(&self, fqid: u32, out: &mut [Fd]) -> usize {
-        let Some(queue) = self.queues.get(fqid as usize) else { return 0 };
-        let most = out.len();
-        let mut places = out.iter_mut();
-        let taken = queue.lock().pop(most, &self.shared, &mut |fd| {
-            if let Some(place) = places.next() {
-                *place = fd;
-            }
-        });
+        let place = fqid as usize;
+        let (Some(queue), Some(filled)) = (self.queues.get(place), self.filled.get(place)) else {
+            return 0;
+        };
+        // Who appends a frame tells so under the queue's lock, before he wakes an engine.
+        if !filled.load(Ordering::Acquire) {
+            return 0;
+        }
+        let mut queue = queue.lock();
+        let taken = queue.pop(out, &self.shared);
+        if queue.counts().0 == 0 {
+            filled.store(false, Ordering::Relaxed);
+        }
+        drop(queue);
         if self.shared.waiting() {
             // Whoever has a pass next delivers what the group has to tell.
             self.note_deadline(0);

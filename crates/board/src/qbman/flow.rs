@@ -4,7 +4,7 @@
 use super::{
     Kicks, NotificationConfig, Qbman, QueueConfig,
     channel::{Link, Work},
-    queue::{Ticket, Wake},
+    queue::{Queue, Ticket, Wake},
 };
 use crate::fabric::Pass;
 use qbman_abi::{DequeueEntry, Fd, Notice, NoticeKind, Rejection, Status, Target};
@@ -56,9 +56,26 @@ impl Qbman {
             (0..fds.len()).for_each(|place| refused(place, Rejection::Error));
             return (number, Kicks::NONE);
         };
-        let wake = queue.push(number, fds.iter().copied(), &self.shared, refused);
+        let wake = self.push(&mut queue, number, fds.iter().copied(), refused);
         drop(queue);
         (number, self.wake(wake, pass))
+    }
+
+    /// Appends frames to a queue, whose lock the caller has: see [`Queue::push`].
+    pub(super) fn push(
+        &self,
+        queue: &mut Queue,
+        number: u32,
+        fds: impl IntoIterator<Item = Fd>,
+        refused: &mut impl FnMut(usize, Rejection),
+    ) -> Wake {
+        let wake = queue.push(number, fds, &self.shared, refused);
+        if let Some(filled) = self.filled.get(number as usize)
+            && !filled.load(Ordering::Relaxed)
+        {
+            filled.store(true, Ordering::Release);
+        }
+        wake
     }
 
     /// The queue that a target stands for.

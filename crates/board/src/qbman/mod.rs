@@ -77,7 +77,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU16, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
 };
 
@@ -106,6 +106,8 @@ pub struct Qbman {
     memory: Arc<dyn PortalMemory>,
     portals: Box<[Portal]>,
     queues: Box<[Mutex<Queue>]>,
+    /// Queues that may have frames, for a look without their lock.
+    filled: Box<[AtomicBool]>,
     channels: Box<[(Mutex<Channel>, Ready)]>,
     pools: Box<[Mutex<Pool>]>,
     destinations: Box<[RwLock<Option<DestinationConfig>>]>,
@@ -133,6 +135,7 @@ impl Qbman {
             memory,
             portals: all(portals, |number| Portal::new(number, config.version)),
             queues: all(config.queues, |_| Mutex::default()),
+            filled: all(config.queues, |_| AtomicBool::default()),
             channels: all(config.channels, |_| Default::default()),
             pools: all(config.pools, |_| Mutex::default()),
             destinations: all(config.destinations, |_| RwLock::default()),

@@ -153,13 +153,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes the oldest frames, up to so many; how many there were.
-    pub fn pop(&mut self, most: usize, shared: &Shared, out: &mut impl FnMut(Fd)) -> usize {
+    /// Takes the oldest frames, as many as `out` has places for; how many there were.
+    pub fn pop(&mut self, out: &mut [Fd], shared: &Shared) -> usize {
         let before = self.bytes;
         let mut taken = 0;
-        while taken < most {
+        for place in out {
             let Some(fd) = self.take_oldest() else { break };
-            out(fd);
+            *place = fd;
             taken += 1;
         }
         shared.leave(self.group(), taken as u64, before - self.bytes);

@@ -5,7 +5,7 @@ use super::access::{Access, Mapped};
 use super::fault::{DmaError, Fault};
 use super::reader_lock::{self, ReadGuard, Slot};
 use super::streams::Route;
-use super::tlb::Tlb;
+use super::tlb::Entries;
 use super::{Smmu, bus_error};
 use std::cell::Cell;
 use std::fmt;
@@ -28,7 +28,7 @@ impl<'a> Hold<'a> {
     /// Memory as the bus master `id` sees it, for accesses of this transaction.
     #[inline]
     pub fn stream(&self, id: u16) -> HeldStream<'_> {
-        HeldStream { hold: self, id, way: Cell::new(self.smmu.way(id)) }
+        HeldStream { hold: self, slot: self.slot(), id, way: Cell::new(self.smmu.way(id)) }
     }
 
     /// The slot of the thread, if it has one.
@@ -58,6 +58,8 @@ impl fmt::Debug for Hold<'_> {
 /// looked up once, since no register changes meanwhile.
 pub struct HeldStream<'h> {
     hold: &'h Hold<'h>,
+    /// Where hits are counted.
+    slot: Option<&'h Slot>,
     id: u16,
     way: Cell<Way<'h>>,
 }
@@ -69,7 +71,7 @@ enum Way<'h> {
     Unknown,
     Bypass,
     Bank {
-        tlb: &'h Tlb,
+        entries: Entries<'h>,
         privileged: bool,
     },
 }
@@ -81,7 +83,8 @@ impl Smmu {
         match self.routes.find(id, Access::READ) {
             Some(Route::Bypass) => Way::Bypass,
             Some(Route::Bank(bank, Access { privileged, .. })) => {
-                self.tlbs.get(bank).map_or(Way::Unknown, |tlb| Way::Bank { tlb, privileged })
+                let entries = self.tlbs.get(bank).and_then(|tlb| tlb.entries());
+                entries.map_or(Way::Unknown, |entries| Way::Bank { entries, privileged })
             }
             None => Way::Unknown,
         }
@@ -166,16 +169,16 @@ impl HeldStream<'_> {
 
     /// Translates; `access` is [`Access::READ`] or [`Access::WRITE`]. Of what is known
     /// the length ends with the 4 KiB page.
-    #[inline]
+    #[inline(always)]
     pub(super) fn map(&self, iova: u64, access: Access) -> Result<Mapped, Fault> {
-        let (slot, smmu) = (self.hold.slot(), self.hold.smmu);
+        let (slot, smmu) = (self.slot, self.hold.smmu);
         match self.way.get() {
             Way::Bypass => {
                 reader_lock::count(slot.map(|slot| &slot.bypasses), &smmu.counts.bypasses);
                 return Ok(Mapped::flat(iova));
             }
-            Way::Bank { tlb, privileged } => {
-                if let Some(mapped) = tlb.find(iova, Access { privileged, ..access }) {
+            Way::Bank { entries, privileged } => {
+                if let Some(mapped) = entries.find(iova, Access { privileged, ..access }) {
                     reader_lock::count(slot.map(|slot| &slot.hits), &smmu.counts.hits);
                     return Ok(mapped);
                 }

@@ -38,27 +38,10 @@ pub(super) struct Tlb {
 }
 
 impl Tlb {
-    /// Where `iova` goes, if that is known and the access is permitted. Whether it
-    /// is not permitted is for the cache to say.
+    /// The entries as they are now and as they change; nothing before the first is made.
     #[inline]
-    pub(super) fn find(&self, iova: u64, access: Access) -> Option<Mapped> {
-        let number = number(iova)?;
-        let entry = self.entries.get()?.get(index(number))?.load(Ordering::Relaxed);
-        let mut wanted = VALID;
-        if !access.privileged {
-            wanted |= UNPRIVILEGED;
-        }
-        match access.kind {
-            AccessKind::Read => {}
-            AccessKind::Write => wanted |= WRITE,
-            AccessKind::Fetch => return None,
-        }
-        if entry >> TAG_SHIFT != tag(number) || entry & wanted != wanted {
-            return None;
-        }
-        let page = entry >> OUTPUT_SHIFT & ((1 << OUTPUT_BITS) - 1);
-        let offset = iova & (PAGE - 1);
-        Some(Mapped { address: page << PAGE_SHIFT | offset, length: PAGE - offset })
+    pub(super) fn entries(&self) -> Option<Entries<'_>> {
+        self.entries.get().and_then(|entries| (**entries).try_into().ok()).map(Entries)
     }
 
     /// Notes that `iova` goes to `address`.
@@ -106,6 +89,35 @@ impl Tlb {
     }
 }
 
+/// The entries of a [`Tlb`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entries<'a>(&'a [AtomicU64; ENTRIES]);
+
+impl Entries<'_> {
+    /// Where `iova` goes, if that is known and the access is permitted. Whether it
+    /// is not permitted is for the cache to say.
+    #[inline]
+    pub(super) fn find(self, iova: u64, access: Access) -> Option<Mapped> {
+        let number = number(iova)?;
+        let entry = self.0.get(index(number))?.load(Ordering::Relaxed);
+        let mut wanted = VALID;
+        if !access.privileged {
+            wanted |= UNPRIVILEGED;
+        }
+        match access.kind {
+            AccessKind::Read => {}
+            AccessKind::Write => wanted |= WRITE,
+            AccessKind::Fetch => return None,
+        }
+        if entry >> TAG_SHIFT != tag(number) || entry & wanted != wanted {
+            return None;
+        }
+        let page = entry >> OUTPUT_SHIFT & ((1 << OUTPUT_BITS) - 1);
+        let offset = iova & (PAGE - 1);
+        Some(Mapped { address: page << PAGE_SHIFT | offset, length: PAGE - offset })
+    }
+}
+
 /// The number of an address's page; none where the bits above it are neither all
 /// clear nor all set.
 #[inline]
@@ -131,6 +143,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    fn find(tlb: &Tlb, iova: u64, access: Access) -> Option<Mapped> {
+        tlb.entries()?.find(iova, access)
+    }
 
     #[derive(Debug, Clone)]
     enum Step {
@@ -182,7 +198,7 @@ mod tests {
                         tlb.insert(place, output | place & (PAGE - 1), permissions);
                         noted.insert(place >> PAGE_SHIFT, (output, permissions));
                         let access = Access { kind: AccessKind::Read, privileged: true };
-                        prop_assert!(tlb.find(place, access).is_some(), "the last is there");
+                        prop_assert!(find(&tlb, place, access).is_some(), "the last is there");
                     }
                     Step::Forget { place, shift } => {
                         tlb.forget(place >> shift << shift, shift);
@@ -193,7 +209,7 @@ mod tests {
                         noted.clear();
                     }
                     Step::Find { place, access } => {
-                        let Some(found) = tlb.find(place, access) else { continue };
+                        let Some(found) = find(&tlb, place, access) else { continue };
                         let noted = noted.get(&(place >> PAGE_SHIFT));
                         let (output, permissions) = noted.copied().unwrap();
                         prop_assert!(permissions.allow(access));
@@ -211,7 +227,7 @@ mod tests {
         let tlb = Tlb::default();
         for iova in [1 << ADDRESS_BITS, 0x5a << 56, u64::MAX << (ADDRESS_BITS + 1)] {
             tlb.insert(iova, 0x1000, Permissions::ALL);
-            assert_eq!(tlb.find(iova, Access::READ), None);
+            assert_eq!(find(&tlb, iova, Access::READ), None);
             tlb.forget(iova, 12);
         }
     }

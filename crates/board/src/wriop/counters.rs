@@ -91,6 +91,7 @@ pub(super) enum Cast {
 
 impl Cast {
     /// From the frame's first bytes.
+    #[inline]
     pub fn of(frame: &[u8]) -> Self {
         match frame.first_chunk::<6>() {
             Some([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]) => Self::Broadcast,
@@ -102,6 +103,7 @@ impl Cast {
 
 impl Tally {
     /// A frame was received.
+    #[inline]
     pub(super) fn received(&mut self, cast: Cast, length: usize) {
         let length = length as u64;
         self.ingress_frames += 1;
@@ -120,6 +122,7 @@ impl Tally {
     }
 
     /// A frame was sent.
+    #[inline]
     pub(super) fn sent(&mut self, cast: Cast, length: usize) {
         let length = length as u64;
         self.egress_frames += 1;

@@ -30,6 +30,49 @@ pub(super) struct Arrival {
     pub annotation: [u8; ReceiveAnnotation::SIZE],
 }
 
+impl Default for Arrival {
+    fn default() -> Self {
+        Self {
+            start: 0,
+            length: 0,
+            cast: Cast::Unicast,
+            fqid: 0,
+            class: 0,
+            pools: 0,
+            fd: Fd::default(),
+            annotation: [0; ReceiveAnnotation::SIZE],
+        }
+    }
+}
+
+/// Frames that wait for buffers. Their memory is kept for later ones, and filled in place.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    places: Vec<Arrival>,
+    count: usize,
+}
+
+impl Arrivals {
+    /// None.
+    pub const fn new() -> Self {
+        Self { places: Vec::new(), count: 0 }
+    }
+
+    /// A further frame, of which nothing is known yet.
+    #[inline]
+    pub fn add(&mut self) -> &mut Arrival {
+        if self.count == self.places.len() {
+            self.places.push(Arrival::default());
+        }
+        self.count += 1;
+        &mut self.places[self.count - 1]
+    }
+
+    fn as_slice(&self) -> &[Arrival] {
+        self.places.get(..self.count).unwrap_or_default()
+    }
+}
+
 impl Arrival {
     /// Its bytes.
     fn of<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
@@ -42,7 +85,7 @@ impl<'a> Receiver<'a> {
     /// memory that they lie in.
     pub fn deliver<Q: Queues>(&mut self, bytes: &[u8], platform: &mut Platform<Q>) {
         let mut arrivals = std::mem::take(platform.arrivals);
-        let mut rest = &*arrivals;
+        let mut rest = arrivals.as_slice();
         while let Some(first) = rest.first() {
             let pool = self.pools(first).next();
             let taken = pool.map_or(0, |pool| self.deliver_run(rest, pool, bytes, platform));
@@ -56,7 +99,7 @@ impl<'a> Receiver<'a> {
                 rest = later;
             }
         }
-        arrivals.clear();
+        arrivals.count = 0;
         *platform.arrivals = arrivals;
     }
 

@@ -79,6 +79,7 @@ impl Distributor {
 
     /// Where a frame goes; `filtered` is the queue that the entry of a filter
     /// names, which comes before all rules.
+    #[inline(always)]
     pub fn choose(&self, frame: &[u8], parsed: &Parsed, filtered: Option<Steered>) -> Chosen {
         let mut choice = Choice::default();
         let fixed = match (filtered, &self.qos) {
@@ -87,8 +88,9 @@ impl Distributor {
                 Some(queue.into())
             }
             (None, Some((key, rules, miss))) => {
-                let key = choice.key(key, frame, parsed);
-                let action = match (rules.find(&key), miss) {
+                let mut room = Key::EMPTY;
+                let key = choice.key(&mut room, key, frame, parsed);
+                let action = match (rules.find(key), miss) {
                     (Some(action), _) => action,
                     (None, QosMiss::To(action)) => *action,
                     (None, QosMiss::Discard) => return Chosen::Discard,
@@ -104,8 +106,9 @@ impl Distributor {
         let steered = match (fixed, &class.steering) {
             (Some(queue), _) => Some(queue),
             (None, Some((key, rules, miss))) => {
-                let key = choice.key(key, frame, parsed);
-                match (rules.find(&key), miss) {
+                let mut room = Key::EMPTY;
+                let key = choice.key(&mut room, key, frame, parsed);
+                match (rules.find(key), miss) {
                     (Some(SteeringAction::Discard), _) => return Chosen::Discard,
                     (Some(SteeringAction::Redirect(index)), _) => {
                         return Chosen::Redirect { class: choice.class, index };
@@ -127,7 +130,8 @@ impl Distributor {
         if let Some((key, size)) = &class.hash
             && (steered.is_none() || self.wants_hash)
         {
-            let key = choice.key(key, frame, parsed);
+            let mut room = Key::EMPTY;
+            let key = choice.key(&mut room, key, frame, parsed);
             choice.hash = hash(key.as_slice());
             spread = (choice.hash % size) as u16;
         }
@@ -137,9 +141,16 @@ impl Distributor {
 }
 
 impl Choice {
-    /// The key of a frame; notes where it does not fit.
-    fn key(&mut self, profile: &KeyProfile, frame: &[u8], parsed: &Parsed) -> Key {
-        let key = profile.extract(frame, parsed);
+    /// The key of a frame, put where there is an empty one; notes where it does not fit.
+    #[inline]
+    fn key<'k>(
+        &mut self,
+        key: &'k mut Key,
+        profile: &KeyProfile,
+        frame: &[u8],
+        parsed: &Parsed,
+    ) -> &'k Key {
+        profile.extract_to(key, frame, parsed);
         if key.overflowed {
             self.errors |= status::KEY_SIZE_ERROR;
         }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What becomes of sent frames: their confirmation or the release of their buffers.
 
-use super::{
-    Platform, Queues, config::TransmitQueue, counters::Tally, frame, interface::TransmitSide,
-};
+use super::{Platform, Queues, counters::Tally, frame, interface::TransmitSide};
 use qbman_abi::{
     EgressAction, Fd, Format,
     annotation::{control, frc, status_bytes},
@@ -24,18 +22,17 @@ impl<'a> Finisher<'a> {
         Self { side, confirmations: Confirmations::new(), buffers: Buffers::new(side.icid) }
     }
 
-    /// Confirms a frame or releases its buffers, as the queue or the frame's own
-    /// annotation asks for: at [`Finisher::flush`] at the latest.
+    /// Confirms a frame or releases its buffers, as its queue (which names the queue of
+    /// confirmations) or its own annotation asks for: at [`Finisher::flush`] at the latest.
     pub fn finish<Q: Queues>(
         &mut self,
-        queue: &TransmitQueue,
+        mut confirmation: Option<u32>,
         fd: &Fd,
         mut errors: u32,
         platform: &mut Platform<Q>,
         tally: &mut Tally,
     ) {
         let side = self.side;
-        let mut confirmation = queue.confirmation;
         let mut deallocates = confirmation.is_none();
         match egress_action(side, fd, platform) {
             Ok(None) => {}

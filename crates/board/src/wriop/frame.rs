@@ -14,7 +14,7 @@ const ENTRIES: usize = 16;
 pub(super) struct Frame<'a> {
     pub bytes: &'a [u8],
     /// What the sender's parser found, where it looked.
-    pub parsed: Option<Parsed>,
+    pub parsed: Option<&'a Parsed>,
 }
 
 /// Reads the frame of a descriptor to the start of `into`, which has room for its

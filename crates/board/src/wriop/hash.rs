@@ -41,18 +41,57 @@ const fn permuted(input: u32) -> u32 {
     output
 }
 
+/// What a byte adds to the CRC of what it stands before: of seven further bytes first.
+static CRC: [[u32; 256]; WORD] = crc_tables();
+
+/// Bytes that the CRC takes at once.
+const WORD: usize = 8;
+
+const fn crc_tables() -> [[u32; 256]; WORD] {
+    /// The polynomial of Ethernet's CRC-32, lowest bit first.
+    const POLYNOMIAL: u32 = 0xedb8_8320;
+    let mut tables = [[0; 256]; WORD];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u32;
+        let mut place = WORD;
+        while place > 0 {
+            let mut bit = 0;
+            while bit < 8 {
+                crc = crc >> 1 ^ if crc & 1 == 1 { POLYNOMIAL } else { 0 };
+                bit += 1;
+            }
+            place -= 1;
+            tables[place][byte] = crc;
+        }
+        byte += 1;
+    }
+    tables
+}
+
+/// The CRC of a key, without inversions: zeros in front of it make no difference, and so
+/// it is taken in whole words.
+#[inline]
+fn crc(key: &[u8]) -> u32 {
+    let (first, words) = key.as_rchunks::<WORD>();
+    let first = first.iter().fold(0, |word, byte| word >> 8 | u64::from(*byte) << 56);
+    let word = |crc: u32, word: u64| {
+        let bytes = (word ^ u64::from(crc)).to_le_bytes();
+        let parts = bytes.iter().zip(&CRC).map(|(byte, table)| table[usize::from(*byte)]);
+        parts.fold(0, |sum, part| sum ^ part)
+    };
+    words.iter().map(|word| u64::from_le_bytes(*word)).fold(word(0, first), word)
+}
+
 /// The hash of a key.
+#[inline]
 pub(super) fn hash(key: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new_with_initial(u32::MAX);
-    crc.update(key);
-    let mut state = !crc.finalize();
+    let [first, second, third, fourth] = &ROUND;
+    let mut state = crc(key);
     for _ in 0..ROUNDS {
-        state ^= state >> 16;
-        state ^= state << 16;
-        let bytes = state.to_le_bytes();
-        state = bytes.iter().zip(&ROUND).fold(0, |sum, (byte, table)| {
-            sum | table.get(usize::from(*byte)).copied().unwrap_or(0)
-        });
+        // Either half, and their difference.
+        let [a, b, c, d] = state.to_le_bytes().map(usize::from);
+        state = first[a ^ c] | second[b ^ d] | third[a] | fourth[b];
     }
     state
 }

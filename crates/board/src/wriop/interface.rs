@@ -112,9 +112,11 @@ impl Interface {
         self.turn.swap(AGAIN, Ordering::AcqRel) == IDLE
     }
 
-    /// Who has the right starts to look for frames.
+    /// Who has the right starts to look for frames: for all of those, too, of whoever
+    /// asked for it before. Who asks later finds it busy, and is seen by
+    /// [`Interface::end_turn`].
     pub fn start_turn(&self) {
-        self.turn.store(BUSY, Ordering::Release);
+        self.turn.swap(BUSY, Ordering::AcqRel);
     }
 
     /// Lets go of the right, unless somebody asked for it meanwhile.

@@ -122,12 +122,16 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// One without bytes.
+    pub const EMPTY: Self = Self { bytes: [0; MAX_KEY_SIZE], length: 0, overflowed: false };
+
     /// The key's bytes.
     pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
     /// Room for `size` more bytes, zero so far.
+    #[inline]
     fn extend(&mut self, size: usize) -> &mut [u8] {
         let start = self.length;
         if start + size > MAX_KEY_SIZE {
@@ -201,11 +205,16 @@ impl KeyProfile {
 
     /// The key of a frame.
     pub(super) fn extract(&self, frame: &[u8], parsed: &Parsed) -> Key {
-        let mut key = Key { bytes: [0; MAX_KEY_SIZE], length: 0, overflowed: false };
-        for extraction in &self.extractions {
-            extraction.extract(frame, parsed, &mut key);
-        }
+        let mut key = Key::EMPTY;
+        self.extract_to(&mut key, frame, parsed);
         key
+    }
+
+    /// Puts the key of a frame where there is an empty one: keys are large.
+    pub(super) fn extract_to(&self, key: &mut Key, frame: &[u8], parsed: &Parsed) {
+        for extraction in &self.extractions {
+            extraction.extract(frame, parsed, key);
+        }
     }
 }
 
@@ -245,27 +254,15 @@ impl Extraction {
         (usize::from(masked) <= MASKS).then_some(Self { source, size, masks, masked })
     }
 
+    #[inline]
     fn extract(&self, frame: &[u8], parsed: &Parsed, key: &mut Key) {
         let start = key.length;
-        let size = usize::from(self.size);
         match self.source {
-            Source::Frame { offset } => copy(frame, Some(offset.into()), key.extend(size)),
-            Source::Result { offset } => {
-                copy(&parsed.result.to_array(), Some(offset.into()), key.extend(size));
-            }
             Source::Header { header, offset } => {
-                let at = header.place(parsed).map(|at| at + usize::from(offset));
-                copy(frame, at, key.extend(size));
+                header.extract(offset, self.size.into(), frame, parsed, key);
             }
-            Source::Address { inner, destination } => {
-                address(frame, parsed, inner, destination, key)
-            }
-            Source::Value(value) => {
-                let value = value.of(frame, parsed).unwrap_or(0).to_be_bytes();
-                let target = key.extend(size);
-                let from = value.len().saturating_sub(target.len());
-                copy(&value, Some(from), target);
-            }
+            // Not in this loop, which is to stay small.
+            source => source.extract(self.size.into(), frame, parsed, key),
         }
         for (place, mask) in self.masks.iter().take(self.masked.into()) {
             if let Some(byte) = key.bytes.get_mut(start + usize::from(*place)) {
@@ -275,10 +272,39 @@ impl Extraction {
     }
 }
 
+impl Source {
+    /// Adds `size` bytes to a key.
+    #[inline(never)]
+    fn extract(self, size: usize, frame: &[u8], parsed: &Parsed, key: &mut Key) {
+        match self {
+            Self::Frame { offset } => copy(frame, Some(offset.into()), key.extend(size)),
+            Self::Result { offset } => {
+                copy(&parsed.result.to_array(), Some(offset.into()), key.extend(size));
+            }
+            Self::Header { header, offset } => header.extract(offset, size, frame, parsed, key),
+            Self::Address { inner, destination } => address(frame, parsed, inner, destination, key),
+            Self::Value(value) => {
+                let value = value.of(frame, parsed).unwrap_or(0).to_be_bytes();
+                let target = key.extend(size);
+                let from = value.len().saturating_sub(target.len());
+                copy(&value, Some(from), target);
+            }
+        }
+    }
+}
+
 /// Copies what there is from `at` on.
+#[inline]
 fn copy(from: &[u8], at: Option<usize>, to: &mut [u8]) {
     let rest = at.and_then(|at| from.get(at..)).unwrap_or_default();
-    to.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    let there = rest.len().min(to.len());
+    if let (Some(to), Some(rest)) = (to.get_mut(..there), rest.get(..there)) {
+        // Fields are short: a call costs more than what it copies.
+        match there {
+            0..=8 => to.iter_mut().zip(rest).for_each(|(to, from)| *to = *from),
+            _ => to.copy_from_slice(rest),
+        }
+    }
 }
 
 fn address(frame: &[u8], parsed: &Parsed, inner: bool, destination: bool, key: &mut Key) {
@@ -296,6 +322,13 @@ fn ip_header(parsed: &Parsed, inner: bool) -> Option<super::parser::Ip> {
 }
 
 impl Header {
+    /// Adds `size` bytes of the header, from `offset` on, to a key.
+    #[inline]
+    fn extract(self, offset: u8, size: usize, frame: &[u8], parsed: &Parsed, key: &mut Key) {
+        let at = self.place(parsed).map(|at| at + usize::from(offset));
+        copy(frame, at, key.extend(size));
+    }
+
     /// Where the header starts in the frame.
     fn place(self, parsed: &Parsed) -> Option<usize> {
         const PORTS: u128 = flag::TCP | flag::UDP | flag::SCTP | flag::UDP_LITE | flag::DCCP;

@@ -65,7 +65,7 @@ pub use switch::{
     SwitchPortConfig, SwitchTable, SwitchVlan,
 };
 
-use deliver::Arrival;
+use deliver::Arrivals;
 use demux::Demux;
 use forward::Works;
 use interface::Interface;
@@ -282,7 +282,7 @@ struct Platform<'a, Q> {
     pass: &'a mut Pass,
     works: &'a mut Works,
     /// Frames that the receiver at hand has taken in.
-    arrivals: &'a mut Vec<Arrival>,
+    arrivals: &'a mut Arrivals,
     capture: &'a dyn Capture,
 }
 
@@ -291,11 +291,11 @@ struct Scratch {
     /// The frames that are sent.
     frames: Vec<u8>,
     works: Works,
-    arrivals: Vec<Arrival>,
+    arrivals: Arrivals,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = const {
-        RefCell::new(Scratch { frames: Vec::new(), works: Works::new(), arrivals: Vec::new() })
+        RefCell::new(Scratch { frames: Vec::new(), works: Works::new(), arrivals: Arrivals::new() })
     };
 }

@@ -23,6 +23,9 @@ use qbman_abi::{
 /// there whatever is written to it: both clients count on 64.
 const ANNOTATION: usize = ReceiveAnnotation::SIZE;
 
+/// Most bytes in front of a frame: the field of a descriptor has twelve bits.
+const MOST_OFFSET: u16 = 0xfff;
+
 /// The receive side of an interface, for a batch of frames.
 pub(super) struct Receiver<'a> {
     pub(super) interface: &'a Interface,
@@ -38,6 +41,14 @@ pub(super) enum Drop {
     Filtered,
     Discarded,
     NoBuffer,
+}
+
+/// What became of a frame that is received.
+enum Taken {
+    /// It waits for a buffer.
+    Waits,
+    /// It went to other interfaces.
+    GoesOn,
 }
 
 /// Where a frame goes, and what is said of it.
@@ -66,8 +77,8 @@ impl<'a> Receiver<'a> {
     /// `start` of what that gets.
     pub fn receive<Q: Queues>(&mut self, frame: &Frame, start: usize, platform: &mut Platform<Q>) {
         match self.take(frame, start, platform) {
-            Ok(Some(arrival)) => platform.arrivals.push(arrival),
-            Ok(None) => self.tally.received(Cast::of(frame.bytes), frame.bytes.len()),
+            Ok(Taken::Waits) => {}
+            Ok(Taken::GoesOn) => self.tally.received(Cast::of(frame.bytes), frame.bytes.len()),
             Err(reason) => self.count_drop(reason),
         }
     }
@@ -80,16 +91,17 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    /// Finds the queue of a frame; nothing for one that goes to other interfaces.
+    /// Finds the queue of a frame.
+    #[inline]
     fn take<Q: Queues>(
         &self,
         frame: &Frame,
         start: usize,
         platform: &mut Platform<Q>,
-    ) -> Result<Option<Arrival>, Drop> {
+    ) -> Result<Taken, Drop> {
         let side = self.side;
         let config = &side.config;
-        if !side.enabled {
+        if !side.enabled || self.offset > MOST_OFFSET {
             return Err(Drop::Discarded);
         }
         let Some(station) = frame.bytes.first_chunk().copied() else {
@@ -98,9 +110,13 @@ impl<'a> Receiver<'a> {
         let Verdict::Taken(by_station) = side.stations.verdict(station) else {
             return Err(Drop::Filtered);
         };
+        let mut found_here = Parsed::NOTHING;
         let parsed = match frame.parsed {
             Some(parsed) if config.tpids == [0; 2] => parsed,
-            _ => parse(frame.bytes, config.tpids),
+            _ => {
+                found_here.fill(frame.bytes, config.tpids);
+                &found_here
+            }
         };
         let Verdict::Taken(by_vlan) = side.vlans.verdict(parsed.vlan) else {
             return Err(Drop::Filtered);
@@ -110,10 +126,10 @@ impl<'a> Receiver<'a> {
             found |= status::FRAME_LENGTH_ERROR;
         }
         if config.l3_checksum {
-            found |= checksum::check_l3(frame.bytes, &parsed);
+            found |= checksum::check_l3(frame.bytes, parsed);
         }
         if config.l4_checksum {
-            found |= checksum::check_l4(frame.bytes, &parsed);
+            found |= checksum::check_l4(frame.bytes, parsed);
         }
         let errors = found & status::ERRORS;
         if errors & config.errors.discard != 0 {
@@ -127,14 +143,16 @@ impl<'a> Receiver<'a> {
                 hash: 0,
             }
         } else {
-            match side.distributor.choose(frame.bytes, &parsed, by_station.or(by_vlan)) {
+            match side.distributor.choose(frame.bytes, parsed, by_station.or(by_vlan)) {
                 Chosen::Queue(choice) => {
-                    self.police(choice.class, frame.bytes, &parsed, platform.pass.now())?;
+                    self.police(choice.class, frame.bytes, parsed, platform.pass.now())?;
                     self.destination(choice, &mut found)?
                 }
                 Chosen::Discard => return Err(Drop::Discarded),
                 Chosen::Redirect { class, index } => {
-                    return self.redirect(frame.bytes, class, index, platform).map(|()| None);
+                    return self
+                        .redirect(frame.bytes, class, index, platform)
+                        .map(|()| Taken::GoesOn);
                 }
             }
         };
@@ -145,8 +163,10 @@ impl<'a> Receiver<'a> {
             Cast::Broadcast => status::BROADCAST,
         };
         let status = found & !config.errors.unnoted;
-        let received = Received { start, length: frame.bytes.len(), cast, parsed: &parsed, status };
-        self.arrival(&received, &destination, platform.pass.now()).map(Some)
+        let received = Received { start, length: frame.bytes.len(), cast, parsed, status };
+        let arrival = platform.arrivals.add();
+        self.describe(&received, &destination, platform.pass.now(), arrival);
+        Ok(Taken::Waits)
     }
 
     /// Puts a frame into a queue of the first class, past filters and rules.
@@ -157,13 +177,17 @@ impl<'a> Receiver<'a> {
         platform: &mut Platform<Q>,
     ) -> Result<(), Drop> {
         let config = &self.side.config;
+        if self.offset > MOST_OFFSET {
+            return Err(Drop::Discarded);
+        }
         let class = config.classes.first().ok_or(Drop::Discarded)?;
         let queue = *class.queues.get(usize::from(number)).ok_or(Drop::Discarded)?;
         let parsed = parse(frame.bytes, config.tpids);
         let (length, cast) = (frame.bytes.len(), Cast::of(frame.bytes));
         let received = Received { start: 0, length, cast, parsed: &parsed, status: 0 };
         let destination = Destination { queue, class: 0, number, hash: 0 };
-        let arrival = self.arrival(&received, &destination, platform.pass.now())?;
+        let mut arrival = Arrival::default();
+        self.describe(&received, &destination, platform.pass.now(), &mut arrival);
         self.deliver_alone(&arrival, frame.bytes, platform)
     }
 
@@ -190,6 +214,7 @@ impl<'a> Receiver<'a> {
     }
 
     /// Holds a frame against the limit of its class.
+    #[inline(always)]
     fn police(&self, class: u8, bytes: &[u8], parsed: &Parsed, now: u64) -> Result<(), Drop> {
         let place = usize::from(class);
         let policer = self.side.config.classes.get(place).and_then(|class| class.policer);
@@ -205,6 +230,7 @@ impl<'a> Receiver<'a> {
     }
 
     /// The queue that was chosen.
+    #[inline(always)]
     fn destination(&self, choice: Choice, found: &mut u32) -> Result<Destination, Drop> {
         *found |= choice.errors;
         let classes = &self.side.config.classes;
@@ -215,18 +241,15 @@ impl<'a> Receiver<'a> {
         Ok(Destination { queue, class, number, hash })
     }
 
-    /// All that is said of a frame, for its queue and for its buffer.
-    fn arrival(
+    /// Notes all that is said of a frame, for its queue and for its buffer.
+    #[inline(always)]
+    fn describe(
         &self,
         frame: &Received,
         destination: &Destination,
         now: u64,
-    ) -> Result<Arrival, Drop> {
-        /// The field of a descriptor has twelve bits.
-        const MOST_OFFSET: u16 = 0xfff;
-        if self.offset > MOST_OFFSET {
-            return Err(Drop::Discarded);
-        }
+        arrival: &mut Arrival,
+    ) {
         let annotation = ReceiveAnnotation {
             policy: 0,
             // Interfaces have fewer numbers than the field.
@@ -237,19 +260,18 @@ impl<'a> Receiver<'a> {
         };
         let by_queue = self.side.config.pools_by_queue;
         let selected = if by_queue { destination.number } else { destination.class.into() };
-        Ok(Arrival {
-            start: frame.start,
-            length: frame.length,
-            cast: frame.cast,
-            fqid: destination.queue.fqid,
-            class: destination.class,
-            pools: 1u8.checked_shl(selected.into()).unwrap_or(0),
-            fd: self.descriptor(frame, destination),
-            annotation: annotation.to_bytes(),
-        })
+        arrival.start = frame.start;
+        arrival.length = frame.length;
+        arrival.cast = frame.cast;
+        arrival.fqid = destination.queue.fqid;
+        arrival.class = destination.class;
+        arrival.pools = 1u8.checked_shl(selected.into()).unwrap_or(0);
+        arrival.fd = self.descriptor(frame, destination);
+        annotation.write(&mut arrival.annotation);
     }
 
     /// The descriptor of a frame, without its buffer.
+    #[inline(always)]
     fn descriptor(&self, frame: &Received, destination: &Destination) -> Fd {
         let layout = &self.side.config.layout;
         let errors = frame.status & status::ERRORS;

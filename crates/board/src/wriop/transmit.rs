@@ -155,9 +155,10 @@ impl<'a> Burst<'a> {
         self.count = 0;
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&Fd, &'a TransmitQueue)> + Clone {
-        let queues = self.queues.iter().copied().flatten();
-        self.fds.iter().zip(queues).take(self.count)
+    /// The frames and their queues.
+    fn frames(&self) -> (&[Fd], &[Option<&'a TransmitQueue>]) {
+        let fds = self.fds.get(..self.count).unwrap_or_default();
+        (fds, self.queues.get(..self.count).unwrap_or_default())
     }
 }
 
@@ -187,15 +188,12 @@ type Read = Result<Range<usize>, u32>;
 impl Sender<'_> {
     /// Sends frames: as many at a time as there is memory for.
     fn send<Q: Queues>(&mut self, burst: &Burst, platform: &mut Platform<Q>) {
-        let mut frames = burst.iter();
-        loop {
+        let (mut fds, mut queues) = burst.frames();
+        while !fds.is_empty() {
             let mut read = [const { Err(0) }; BURST];
-            let count = self.read(frames.clone(), &mut read, platform);
-            if count == 0 {
-                return;
-            }
+            let count = self.read(fds, &mut read, platform);
             let mut finisher = Finisher::new(self.side);
-            for ((fd, queue), read) in frames.by_ref().zip(read).take(count) {
+            for ((fd, queue), read) in fds.iter().zip(queues).zip(read).take(count) {
                 let errors = match read {
                     Ok(place) => {
                         self.send_one(fd, place, platform);
@@ -206,27 +204,31 @@ impl Sender<'_> {
                         error
                     }
                 };
-                finisher.finish(queue, fd, errors, platform, &mut self.tally);
+                let confirmation = queue.and_then(|queue| queue.confirmation);
+                finisher.finish(confirmation, fd, errors, platform, &mut self.tally);
             }
             finisher.flush(platform, &mut self.tally);
             if let Way::Interface(receiver) = &mut self.way {
                 receiver.deliver(self.bytes, platform);
             }
+            // The longest frame fits: there is at least one less.
+            fds = fds.get(count.max(1)..).unwrap_or_default();
+            queues = queues.get(count.max(1)..).unwrap_or_default();
         }
     }
 
     /// Reads frames out of guest memory, in one transaction; how many there was memory
     /// for.
-    fn read<'f, Q: Queues>(
+    fn read<Q: Queues>(
         &mut self,
-        frames: impl Iterator<Item = (&'f Fd, &'f TransmitQueue)>,
+        fds: &[Fd],
         read: &mut [Read; BURST],
         platform: &Platform<Q>,
     ) -> usize {
         let hold = platform.memory.hold();
         let memory = hold.stream(self.side.icid);
         let (mut count, mut free) = (0, 0);
-        for ((fd, _), read) in frames.zip(read) {
+        for (fd, read) in fds.iter().zip(read) {
             let length = fd.length() as usize;
             // What is too long is not read.
             let length = if length > MAX_FRAME_LENGTH { 0 } else { length };
@@ -258,6 +260,7 @@ impl Sender<'_> {
         match &mut self.way {
             Way::Interface(receiver) => {
                 self.tally.sent(Cast::of(bytes), bytes.len());
+                let parsed = parsed.as_ref();
                 receiver.receive(&Frame { bytes, parsed }, place.start, platform);
             }
             Way::Port(wriop, port) => {

@@ -207,7 +207,7 @@ impl Side<'_> {
         let taken = rejects.and_then(|number| {
             let mut queue = self.qbman.queues.get(number as usize)?.lock();
             let mut taken = true;
-            let wake = queue.push(number, [*fd], &self.qbman.shared, &mut |_, _| taken = false);
+            let wake = self.qbman.push(&mut queue, number, [*fd], &mut |_, _| taken = false);
             taken.then_some(wake)
         });
         match taken {

@@ -52,7 +52,7 @@ pub(super) fn ethernet(cursor: &mut Cursor, tpids: [u16; 2]) {
 fn tagged(cursor: &mut Cursor, mut at: usize, mut kind: u16, tpids: [u16; 2]) {
     let is_tag = |kind: u16| {
         matches!(kind, ethertype::VLAN | ethertype::SERVICE_VLAN)
-            || kind != 0 && tpids.contains(&kind)
+            || kind != 0 && (kind == tpids[0] || kind == tpids[1])
     };
     let mut tags = 0u32;
     cursor.attempt(flag::VLAN_ERROR, |cursor| {

@@ -72,6 +72,23 @@ pub(super) struct Parsed {
 }
 
 impl Parsed {
+    /// Nothing found yet.
+    pub const NOTHING: Self = Self {
+        result: ParseResult::EMPTY,
+        errors: 0,
+        vlan: None,
+        ethertype: 0,
+        ip: None,
+        inner: None,
+    };
+
+    /// Parses a frame as [`parse`] does, where nothing is found yet: in place, since this
+    /// is large.
+    #[inline]
+    pub fn fill(&mut self, frame: &[u8], tpids: [u16; 2]) {
+        l2::ethernet(&mut Cursor { frame, parsed: self }, tpids);
+    }
+
     /// Where the ports of layer 4 lie in the frame: source, then destination.
     pub fn ports(&self) -> Option<usize> {
         const PORTS: u128 = flag::TCP | flag::UDP | flag::SCTP | flag::UDP_LITE | flag::DCCP;
@@ -134,23 +151,15 @@ type Stop = ErrorCode;
 /// The parser on its way through a frame.
 struct Cursor<'a> {
     frame: &'a [u8],
-    parsed: Parsed,
+    parsed: &'a mut Parsed,
 }
 
 /// Parses a frame. VLAN tags are those of the usual Ethernet types and of
 /// `tpids` (0: none).
 pub(super) fn parse(frame: &[u8], tpids: [u16; 2]) -> Parsed {
-    let parsed = Parsed {
-        result: ParseResult::EMPTY,
-        errors: 0,
-        vlan: None,
-        ethertype: 0,
-        ip: None,
-        inner: None,
-    };
-    let mut cursor = Cursor { frame, parsed };
-    l2::ethernet(&mut cursor, tpids);
-    cursor.parsed
+    let mut parsed = Parsed::NOTHING;
+    parsed.fill(frame, tpids);
+    parsed
 }
 
 impl Cursor<'_> {
