@@ -28,9 +28,11 @@ use crate::{
             Command,
             Object, //
         },
+        pace::Pace,
         portal::State,
         vectors::ObjectId, //
     },
+    parameters,
     portal::{
         to_error,
         Exclusive,
@@ -39,6 +41,7 @@ use crate::{
     registry,
     vectors::Vectors, //
 };
+use core::ops::Deref;
 use kernel::{
     device, new_mutex,
     prelude::*,
@@ -51,7 +54,11 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    time::msecs_to_jiffies,
+    time::{
+        msecs_to_jiffies,
+        Instant,
+        Monotonic, //
+    },
     workqueue::{
         impl_has_delayed_work,
         new_delayed_work,
@@ -70,9 +77,6 @@ const SETTLE: u64 = 1;
 const SETTLE_SOON: u32 = 20;
 /// How often to look for events while there is no interrupt: milliseconds.
 const POLL: u32 = 1000;
-
-/// How long to wait for more events where each one makes a scan: milliseconds.
-const SCAN_LATER: u32 = 50;
 
 /// The index of the container's own interrupt that tells of objects.
 pub(crate) const OWN_IRQ: u8 = 0;
@@ -107,6 +111,10 @@ pub(crate) struct Container {
     /// Set once, when the container is unbound.
     unbinding: Atomic<bool>,
     is_scan_failing: Atomic<bool>,
+    bound_at: Instant<Monotonic>,
+    /// How soon the next scan may be. Locked by the scan alone.
+    #[pin]
+    pace: Mutex<Pace>,
     /// The next scan is for objects, whatever the MC says of events.
     must_scan: Atomic<bool>,
     /// Of the container itself.
@@ -129,15 +137,16 @@ impl WorkItem<SCAN> for Container {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        let result = this.rescan();
-        // Looked at every second, a container that does not answer says so once.
-        let was_failing = this.is_scan_failing.xchg(result.is_err(), Relaxed);
-        if let (Err(e), false) = (result, was_failing) {
-            dev_err!(
-                this.dev(),
-                "cannot look for objects that came or went: {e:?}\n"
-            );
+        let start = this.age_ms();
+        let left = this.pace.lock().left(start);
+        if left > 0 {
+            this.counters.delayed_scans.count();
+            return this.scan_within(left);
         }
+        let result = this.rescan();
+        let end = this.age_ms();
+        this.pace.lock().looked(start, end, result.is_err());
+        this.scanned(result);
     }
 }
 
@@ -150,9 +159,38 @@ impl WorkItem<SETTLE> for Container {
     }
 }
 
-impl Container {
+/// A container that is bound. Dropping it unbinds it.
+pub(crate) struct BoundContainer(Arc<Container>);
+
+impl BoundContainer {
     /// Opens a container and binds its objects.
-    pub(crate) fn bind(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Arc<Self>> {
+    pub(crate) fn new(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Self> {
+        let this = Self(Container::open(device)?);
+        registry::insert(this.0.clone())?;
+        this.0.bind_objects().inspect_err(|e| {
+            dev_err!(this.0.dev(), "its objects cannot be listed: {e:?}\n");
+        })?;
+        Ok(this)
+    }
+}
+
+impl Deref for BoundContainer {
+    type Target = Arc<Container>;
+
+    fn deref(&self) -> &Arc<Container> {
+        &self.0
+    }
+}
+
+impl Drop for BoundContainer {
+    fn drop(&mut self) {
+        self.0.unbind();
+    }
+}
+
+impl Container {
+    /// Opens a container.
+    fn open(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Arc<Self>> {
         let device: &fsl_mc::Device = device;
         let bus = OpenContainer::new(device).inspect_err(|e| {
             dev_err!(device.as_ref(), "cannot be opened in the MC: {e:?}\n");
@@ -163,7 +201,7 @@ impl Container {
             Some(folder) => Some(counters::show(&folder, name, &table)?),
             None => None,
         };
-        let this = Arc::pin_init(
+        Arc::pin_init(
             try_pin_init!(Self {
                 counters: table.add(name)?,
                 table,
@@ -181,18 +219,14 @@ impl Container {
                 known_objects: Atomic::new(0),
                 unbinding: Atomic::new(false),
                 is_scan_failing: Atomic::new(false),
+                bound_at: Instant::now(),
+                pace <- new_mutex!(Pace::default(), "Container::pace"),
                 must_scan: Atomic::new(false),
                 scan <- new_delayed_work!("Container::scan"),
                 settle <- new_delayed_work!("Container::settle"),
             }? Error),
             GFP_KERNEL,
-        )?;
-        registry::insert(this.clone())?;
-        this.bind_objects().inspect_err(|e| {
-            dev_err!(this.dev(), "its objects cannot be listed: {e:?}\n");
-            this.unbind();
-        })?;
-        Ok(this)
+        )
     }
 
     /// Lets the objects go, waits for who has them open, and closes the container.
@@ -206,12 +240,19 @@ impl Container {
         work::cancel_delayed_sync::<_, SETTLE>(self);
         work::cancel_delayed_sync::<_, SCAN>(self);
         registry::remove(self);
-        let bus = self.bus.lock().take();
+        let mut bus = self.bus.lock().take();
+        if bus.is_none() {
+            return;
+        }
         // The bus closes the container by a command.
         let _ = self.portal.lent_to_bus(|| {
-            drop(bus);
+            drop(bus.take());
             Ok(())
         });
+        if let Some(bus) = bus {
+            dev_warn!(self.dev(), "is not closed: its portal takes no commands\n");
+            bus.abandon();
+        }
     }
 
     pub(crate) fn device(&self) -> &fsl_mc::Device {
@@ -282,10 +323,12 @@ impl Container {
         has_address_space: bool,
     ) -> Result {
         if self.escaped_objects.load(Relaxed) > 0 {
-            dev_err!(
-                self.dev(),
-                "cannot be opened: one of its objects is with another driver\n"
-            );
+            if parameters::may_print() {
+                dev_err!(
+                    self.dev(),
+                    "cannot be opened: one of its objects is with another driver\n"
+                );
+            }
             return Err(EBUSY);
         }
         if has_address_space {
@@ -321,14 +364,12 @@ impl Container {
     /// Something happened to the container. Callable in interrupt context.
     ///
     /// With `is_acknowledged`, who acknowledges events is the holder, who may have done it
-    /// already: then only a scan tells what has changed. It waits a little for more to happen.
+    /// already: then only a scan tells what has changed.
     pub(crate) fn interrupted(self: &Arc<Self>, is_acknowledged: bool) {
         if is_acknowledged {
             self.must_scan.store(true, Relaxed);
-            self.scan_within(SCAN_LATER);
-        } else {
-            self.scan_within(0);
         }
+        self.scan_within(0);
     }
 
     /// Resets an object of the container, or the container.
@@ -398,7 +439,10 @@ impl Container {
     /// Opens the container that its user has closed. The token that stands for it now.
     #[cold]
     fn open_again(&self, portal: &mut Exclusive<'_>) -> Result<u16> {
-        dev_warn!(self.dev(), "was closed by its user: it is opened again\n");
+        self.counters.reopenings.count();
+        if parameters::may_print() {
+            dev_warn!(self.dev(), "was closed by its user: it is opened again\n");
+        }
         let id = self.id();
         let open = command::open(&id.kind, id.id).map_err(to_error)?;
         let token = token_of(portal.order(&open)?);
@@ -427,7 +471,31 @@ impl Container {
         Ok(result?)
     }
 
-    /// Binds the objects that came, and lets those go that went.
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.bound_at.elapsed().as_millis()).unwrap_or(0)
+    }
+
+    /// Sees to it that what a scan has missed is looked for again.
+    fn scanned(self: &Arc<Self>, result: Result) {
+        let error = result.err();
+        if error.is_some() {
+            // What told of a change is told once.
+            self.must_scan.store(true, Relaxed);
+            self.scan_within(0);
+        }
+        let failure = error.filter(|e| *e != EAGAIN);
+        // A container that does not answer says so once.
+        let was_failing = self.is_scan_failing.xchg(failure.is_some(), Relaxed);
+        if let (Some(e), false) = (failure, was_failing) {
+            dev_err!(
+                self.dev(),
+                "cannot look for objects that came or went: {e:?}\n"
+            );
+        }
+    }
+
+    /// Binds the objects that came, and lets those go that went. `EAGAIN` where that has to be
+    /// looked at again.
     fn rescan(self: &Arc<Self>) -> Result {
         let guard = self.bus.lock();
         let Some(bus) = guard.as_ref() else {
@@ -436,18 +504,8 @@ impl Container {
         if self.unbinding.load(Relaxed) {
             return Ok(());
         }
-        let result = self.follow(bus);
-        if result.is_err() {
-            // What told of a change is told once.
-            self.must_scan.store(true, Relaxed);
-        }
-        match result {
-            Err(e) if e == EAGAIN => {
-                self.scan_within(SCAN_LATER);
-                Ok(())
-            }
-            result => result,
-        }
+        self.counters.scans.count();
+        self.follow(bus)
     }
 
     /// Makes the bus's devices those that the MC says there are. `EAGAIN` while that changes.
@@ -467,7 +525,12 @@ impl Container {
             match self.portal.lent_to_bus(|| bus.add(object)) {
                 Ok(device) => registry::bind_pending(&device),
                 Err(e) if e == EEXIST => result = Err(EAGAIN),
-                Err(e) => dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n"),
+                Err(e) => {
+                    result = Err(EAGAIN);
+                    if parameters::may_print() {
+                        dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n");
+                    }
+                }
             }
         }
         bus.remove_all_but(&objects)?;
@@ -537,6 +600,29 @@ impl Container {
         })
     }
 
+    /// Leaves nothing of the driver's settings of the container's interrupt, nor of those of an
+    /// earlier holder, which a reset keeps: no event enabled, none pending.
+    fn quiet_own_irq(&self) -> Result {
+        if self.device.irq_count() == 0 {
+            return Ok(());
+        }
+        self.with_token(|portal, token| {
+            portal.order(&command::set_irq_enable(token, OWN_IRQ, false))?;
+            portal.order(&command::set_irq_mask(token, OWN_IRQ, 0))?;
+            portal.order(&command::clear_irq_status(token, OWN_IRQ, u32::MAX))?;
+            Ok(())
+        })
+    }
+
+    /// Says what went wrong that a user may have brought about, and not too often.
+    fn warn(&self, result: Result, what: &str) {
+        if let Err(e) = result {
+            if parameters::may_print() {
+                dev_warn!(self.dev(), "{what}: {e:?}\n");
+            }
+        }
+    }
+
     fn scan_within(self: &Arc<Self>, ms: u32) {
         if !self.unbinding.load(Relaxed) {
             let delay = msecs_to_jiffies(ms);
@@ -561,9 +647,7 @@ impl Container {
         }
         // A message that finds no doorbell is a fault of the IOMMU, which complains.
         let disabled = self.order(|token| command::set_irq_enable(token, OWN_IRQ, false));
-        if let Err(e) = disabled {
-            dev_warn!(self.dev(), "cannot disable its interrupt: {e:?}\n");
-        }
+        self.warn(disabled, "cannot disable its interrupt");
     }
 
     /// Interrupt messages go through the IOMMU, and reach the interrupt controller in the domain
@@ -580,16 +664,16 @@ impl Container {
         // The last closing waits for this lock before it lets the domain go.
         let mut vectors = self.vectors.lock();
         if self.open_objects.load(Relaxed) > 0 && self.has_address_space.load(Relaxed) {
-            let can_enable = !self.is_open.load(Relaxed);
+            let can_enable = !is_opening && !self.is_open.load(Relaxed);
             let must_enable = vectors.own_line(self, self.device.iommu_domain(), can_enable);
             // Before the lock is released: nothing may change the holder's settings.
             let enabled =
                 must_enable.and_then(|must| if must { self.enable_own_irq() } else { Ok(()) });
-            if let Err(e) = enabled {
-                dev_warn!(self.dev(), "its interrupt is not there: {e:?}\n");
-            }
+            self.warn(enabled, "its interrupt is not there");
         }
         if is_opening {
+            vectors.must_enable();
+            self.warn(self.quiet_own_irq(), "cannot disable its interrupt");
             self.portal
                 .between_commands(|| self.is_open.store(true, Relaxed));
         }

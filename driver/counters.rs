@@ -49,10 +49,20 @@ pub(crate) struct Counters {
     pub(crate) interrupts: Counter,
     /// Resets by user space and at closing.
     pub(crate) resets: Counter,
+    /// Times that the driver opened a container again which its user had closed.
+    pub(crate) reopenings: Counter,
+    /// Resets after the last use that failed, tried again at the next opening.
+    pub(crate) failed_resets: Counter,
+    /// Looks for objects that came or went.
+    pub(crate) scans: Counter,
+    /// Looks that had to wait because there was one just before.
+    pub(crate) delayed_scans: Counter,
 }
 
 impl Counters {
-    const NAMES: &'static str = "opens commands refused timeouts busy interrupts resets";
+    const NAMES: &'static str =
+        "opens commands refused timeouts busy interrupts resets reopenings failed-resets scans \
+         delayed-scans";
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for counter in [
@@ -63,6 +73,10 @@ impl Counters {
             &self.busy,
             &self.interrupts,
             &self.resets,
+            &self.reopenings,
+            &self.failed_resets,
+            &self.scans,
+            &self.delayed_scans,
         ] {
             f.write_fmt(fmt!(" {}", counter.0.load(Relaxed)))?;
         }

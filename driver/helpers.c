@@ -120,6 +120,17 @@ void vfm_mc_io_may_sleep(struct fsl_mc_io *mc_io)
 }
 
 /*
+ * What dprc_cleanup() does without its last command: in the portal there is another one in
+ * flight. Memory and mapping of mc_io are managed by the device, and go when its driver has let
+ * go of it. Not for the root container, whose mc_io is its maker's.
+ */
+void vfm_dprc_abandon(struct fsl_mc_device *mc_dev)
+{
+	dev_set_msi_domain(&mc_dev->dev, NULL);
+	mc_dev->mc_io = NULL;
+}
+
+/*
  * Called with interrupts off when a line is activated: the message is kept, and who
  * requested the line programs it where a command to the device may sleep.
  */
@@ -128,12 +139,15 @@ static void keep_msi_message(struct msi_desc *desc, struct msi_msg *msg)
 	desc->msg = *msg;
 }
 
+/*
+ * The interrupt domain of the device is made before the vectors, and stays when there are none
+ * for it. The device has no other block, so that all that it has now is of this call.
+ */
 int vfm_msi_alloc(struct device *dev, unsigned int count)
 {
 	int ret = platform_device_msi_init_and_alloc_irqs(dev, count, keep_msi_message);
 
-	/* The domain is made before the vectors; -ENODEV says there is none. */
-	if (ret && ret != -ENODEV && ret != -EINVAL)
+	if (ret && dev->msi.data)
 		platform_device_msi_free_irqs_all(dev);
 	return ret;
 }
@@ -377,11 +391,14 @@ const size_t vfm_layout[] = {
 	sizeof(struct vfio_region_info),
 	sizeof(struct fsl_mc_device),
 	offsetof(struct fsl_mc_device, mc_handle),
+	offsetof(struct fsl_mc_device, mc_io),
 	offsetof(struct fsl_mc_device, obj_desc),
 	offsetof(struct fsl_mc_device, regions),
 	sizeof(struct fsl_mc_obj_desc),
 	offsetof(struct fsl_mc_obj_desc, irq_count),
 	offsetof(struct fsl_mc_obj_desc, flags),
+	sizeof(struct fsl_mc_io),
+	offsetof(struct fsl_mc_io, portal_phys_addr),
 	sizeof(struct fsl_mc_driver),
 	offsetof(struct fsl_mc_driver, driver_managed_dma),
 	sizeof(struct device),

@@ -48,6 +48,7 @@ bool vfm_task_has_exited(struct task_struct *task);
 void vfm_sleep_killable(u64 min_us, u64 max_us);
 
 void vfm_mc_io_may_sleep(struct fsl_mc_io *mc_io);
+void vfm_dprc_abandon(struct fsl_mc_device *mc_dev);
 
 int vfm_msi_alloc(struct device *dev, unsigned int count);
 void vfm_msi_free(struct device *dev);

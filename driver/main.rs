@@ -16,8 +16,7 @@
 use kernel::{
     device,
     driver,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 mod abstractions;
@@ -39,7 +38,7 @@ use abstractions::{
     notifier::BusNotifier,
     vfio, //
 };
-use container::Container;
+use container::BoundContainer;
 use object::Object;
 
 /// The name of the driver on the bus, which is written to `driver_override`.
@@ -51,7 +50,6 @@ module! {
     authors: ["The vfio-fsl-mc developers"],
     description: "VFIO for containers of the DPAA2 Management Complex",
     license: "Dual BSD/GPL",
-    alias: ["fsl-mc:v00001957ddprc"],
 }
 
 /// What is there while the module is loaded. The driver goes first: its devices use the rest.
@@ -78,11 +76,12 @@ impl kernel::InPlaceModule for VfioFslMc {
 /// The driver of containers and of all that is in them.
 struct Driver;
 
-/// What the driver keeps for a device while it is bound.
+/// What the driver keeps for a device while it is bound. Dropping it undoes the binding, in the
+/// order of the fields: the holder's last commands go through the container.
 struct Bound {
     registration: vfio::Registration<Object>,
     /// For a container: itself.
-    container: Option<Arc<Container>>,
+    container: Option<BoundContainer>,
 }
 
 impl fsl_mc::Driver for Driver {
@@ -120,10 +119,8 @@ fn bind(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
 
 /// The objects are bound first: user space gets at the portal when the bus is done with it.
 fn bind_container(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
-    let container = Container::bind(device)?;
-    let registration = Object::register(device, container.clone()).inspect_err(|_| {
-        container.unbind();
-    })?;
+    let container = BoundContainer::new(device)?;
+    let registration = Object::register(device, container.clone())?;
     container.listen();
     Ok(Bound {
         registration,

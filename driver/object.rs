@@ -87,6 +87,8 @@ use kernel::{
 const DEVICE_FLAGS: u32 = 1 << 0 | 1 << 6;
 /// `VFIO_IRQ_INFO_EVENTFD`.
 const IRQ_FLAGS: u32 = 1 << 0;
+/// The interrupt beyond those of the object by which the host asks for it.
+const WANTED_IRQ: u32 = ext::VFIO_FSL_MC_REQ_IRQ_INDEX;
 
 /// An object.
 #[pin_data]
@@ -101,10 +103,15 @@ pub(crate) struct Object {
     /// sent it. Locked while the portal is being mapped.
     #[pin]
     last_command: Mutex<State>,
+    /// The reset after the last use has failed. Openings and closings come one at a time.
+    must_reset: Atomic<bool>,
     /// The lines that the holder has armed, by index. The container's own is with its
     /// [`vectors::Vectors`].
     #[pin]
     lines: Mutex<KVec<Option<Line<Trigger>>>>,
+    /// Tells the holder that the host waits for the object.
+    #[pin]
+    wanted: Mutex<Option<EventFd>>,
     share: Share,
 }
 
@@ -174,7 +181,11 @@ impl Object {
         // Devices of a container are opened, closed and given away together.
         let set = container.clone();
         vfio::Registration::new(bound.as_ref(), set.dev(), Self::new(device, container)?)
-            .inspect_err(|e| dev_err!(device.as_ref(), "cannot be a VFIO device: {e:?}\n"))
+            .inspect_err(|e| {
+                if parameters::may_print() {
+                    dev_err!(device.as_ref(), "cannot be a VFIO device: {e:?}\n");
+                }
+            })
     }
 
     fn new(
@@ -199,7 +210,9 @@ impl Object {
             regions,
             region_infos,
             last_command <- new_mutex!(State::Idle, "Object::last_command"),
+            must_reset: Atomic::new(false),
             lines <- new_mutex!(lines, "Object::lines"),
+            wanted <- new_mutex!(None, "Object::wanted"),
             share,
         }))
     }
@@ -249,7 +262,10 @@ impl Object {
         }
         match self.portal(opened) {
             Ok(portal) => *self.last_command.lock() = portal.wipe(),
-            Err(e) => dev_warn!(self.dev(), "keeps its last answer: {e:?}\n"),
+            Err(e) if parameters::may_print() => {
+                dev_warn!(self.dev(), "keeps its last answer: {e:?}\n");
+            }
+            Err(_) => {}
         }
     }
 
@@ -326,6 +342,73 @@ impl Object {
         if let Some(Some(line)) = lines.get(usize::from(index)) {
             line.signal();
         }
+    }
+
+    fn set_wanted(&self, eventfd: Option<EventFd>) {
+        let old = core::mem::replace(&mut *self.wanted.lock(), eventfd);
+        drop(old);
+    }
+
+    /// Whether the holder has asked to be told.
+    fn tell_wanted(&self) -> bool {
+        let wanted = self.wanted.lock();
+        if let Some(eventfd) = &*wanted {
+            eventfd.signal();
+        }
+        wanted.is_some()
+    }
+
+    /// The interrupt by which the host asks for the object: no message of the MC's stands behind
+    /// it.
+    fn set_wanted_irq(&self, set: &IrqSet, data: UserPtr) -> Result {
+        let set = IrqSet { index: 0, ..*set };
+        match irq_set::validate(&set, 1).map_err(to_error)? {
+            Plan::Disable => self.set_wanted(None),
+            Plan::ArmEventfd => match user::read_u32(data)? as i32 {
+                fd if fd < 0 => self.set_wanted(None),
+                fd => self.set_wanted(Some(EventFd::from_fd(fd)?)),
+            },
+            Plan::FireNone => {
+                self.tell_wanted();
+            }
+            Plan::FireBool => {
+                if user::read_u8(data)? != 0 {
+                    self.tell_wanted();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Resets the object after its last use. Where that fails, the next opening tries again.
+    fn reset_after_use(&self) {
+        let result = self.reset_and_count();
+        self.must_reset.store(result.is_err(), Relaxed);
+        if let Err(e) = result {
+            self.share.counters.failed_resets.count();
+            if parameters::may_print() {
+                dev_warn!(self.dev(), "cannot be reset after its last use: {e:?}\n");
+            }
+        }
+    }
+
+    /// Sees to it that a new holder finds nothing of the one before. `EIO` where that cannot be.
+    fn reset_before_use(&self) -> Result {
+        if !self.must_reset.load(Relaxed) {
+            return Ok(());
+        }
+        self.reset_and_count().map_err(|e| {
+            self.share.counters.failed_resets.count();
+            if parameters::may_print() {
+                dev_err!(
+                    self.dev(),
+                    "is not opened: it cannot be reset after its last use: {e:?}\n"
+                );
+            }
+            EIO
+        })?;
+        self.must_reset.store(false, Relaxed);
+        Ok(())
     }
 
     fn reset_and_count(&self) -> Result {
@@ -412,6 +495,7 @@ impl Operations for Object {
     type Opened = Opened;
 
     fn open(&self, has_address_space: bool) -> Result<Opened> {
+        self.reset_before_use()?;
         self.container
             .object_opens(&self.device, has_address_space)?;
         self.share.counters.opens.count();
@@ -423,10 +507,9 @@ impl Operations for Object {
 
     /// The reset comes first: it keeps the object from raising interrupts that are about to go.
     fn close(&self, opened: Opened) {
-        if let Err(e) = self.reset_and_count() {
-            dev_warn!(self.dev(), "cannot be reset after its last use: {e:?}\n");
-        }
+        self.reset_after_use();
         self.free_lines();
+        self.set_wanted(None);
         match self.kind {
             ObjectKind::Dprc => self.container.portal().forget_answers(),
             ObjectKind::Dpmcp => self.wipe_portal(&opened),
@@ -453,7 +536,7 @@ impl Operations for Object {
     }
 
     fn irq_info(&self, index: u32) -> Result<IrqInfo> {
-        if index >= self.device.irq_count().into() {
+        if index >= self.device.irq_count().into() && index != WANTED_IRQ {
             return Err(EINVAL);
         }
         Ok(IrqInfo {
@@ -463,6 +546,9 @@ impl Operations for Object {
     }
 
     fn set_irqs(&self, set: &IrqSet, data: UserPtr, space: &AddressSpace<'_>) -> Result {
+        if set.index == WANTED_IRQ {
+            return self.set_wanted_irq(set, data);
+        }
         let plan = irq_set::validate(set, self.device.irq_count().into()).map_err(to_error)?;
         // Below the number of interrupts, by the plan.
         let index = vfio::bound_index(set.index as usize, self.device.irq_count().into());
@@ -557,15 +643,18 @@ impl Operations for Object {
     }
 
     fn request(&self, count: u32) {
+        let is_told = self.tell_wanted();
         // The call comes every ten seconds.
         if count % 6 == 0 {
+            let holder = if is_told {
+                "its holder is told"
+            } else {
+                "its holder has not asked to be told"
+            };
             dev_notice!(
                 self.dev(),
-                "is to be unbound, which waits until it is closed: its interrupts tell the holder\n"
+                "is to be unbound, which waits until it is closed: {holder}\n"
             );
-        }
-        for index in 0..self.device.irq_count() {
-            self.fire(index);
         }
     }
 }

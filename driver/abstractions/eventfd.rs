@@ -43,6 +43,12 @@ impl EventFd {
         // INVARIANT: The call gave us a reference.
         NonNull::new(ctx).map(Self).ok_or(EBADF)
     }
+
+    /// Adds one to its counter. Callable in any context.
+    pub(crate) fn signal(&self) {
+        // SAFETY: Valid by the type invariant.
+        unsafe { ext::vfm_eventfd_signal(self.0.as_ptr()) }
+    }
 }
 
 impl Drop for EventFd {

@@ -14,7 +14,10 @@ use crate::logic::{
 };
 use core::{
     marker::PhantomData,
-    mem::offset_of,
+    mem::{
+        offset_of,
+        ManuallyDrop, //
+    },
     ptr::NonNull, //
 };
 use kernel::{
@@ -51,7 +54,9 @@ kernel::impl_device_context_deref!(unsafe { Device });
 
 // SAFETY: A device is reference counted and may be released from any thread.
 unsafe impl Send for Device {}
-// SAFETY: The methods on a shared reference only read what is set before the device is added.
+// SAFETY: The methods on a shared reference read what is set before the device is added, or call
+// functions of the kernel that take the locks they need; `set_token`, which writes, leaves it to
+// its caller that nobody else uses the field.
 unsafe impl Sync for Device {}
 
 // SAFETY: `dev` is embedded in the device and holds its reference count.
@@ -86,15 +91,17 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         unsafe { &raw mut (*self.as_raw()).dev }
     }
 
-    fn descriptor(&self) -> &ext::fsl_mc_obj_desc {
-        // SAFETY: Written before the device is added. `state`, the one field that changes
-        // later, is not read through this reference.
-        unsafe { &(*self.as_raw()).obj_desc }
+    /// What the MC said of the object when the device was made. Read field by field, by copies:
+    /// the bus changes `state` later, so that there must be no reference to the whole.
+    fn descriptor(&self) -> *const ext::fsl_mc_obj_desc {
+        // SAFETY: Only computes an address within the valid structure.
+        unsafe { &raw const (*self.as_raw()).obj_desc }
     }
 
     /// The type as the MC names it, padded with zeros.
     pub(crate) fn type_name(&self) -> [u8; 16] {
-        self.descriptor().type_
+        // SAFETY: Valid, and not changed since before the device was added.
+        unsafe { (*self.descriptor()).type_ }
     }
 
     pub(crate) fn kind(&self) -> ObjectKind {
@@ -103,21 +110,25 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
 
     /// The number of the object among those of its type.
     pub(crate) fn id(&self) -> i32 {
-        self.descriptor().id
+        // SAFETY: As in `type_name`.
+        unsafe { (*self.descriptor()).id }
     }
 
     /// Major and minor version of the object's command interface.
     pub(crate) fn version(&self) -> (u16, u16) {
         let desc = self.descriptor();
-        (desc.ver_major, desc.ver_minor)
+        // SAFETY: As in `type_name`.
+        unsafe { ((*desc).ver_major, (*desc).ver_minor) }
     }
 
     pub(crate) fn irq_count(&self) -> u8 {
-        self.descriptor().irq_count
+        // SAFETY: As in `type_name`.
+        unsafe { (*self.descriptor()).irq_count }
     }
 
     pub(crate) fn region_count(&self) -> u8 {
-        self.descriptor().region_count
+        // SAFETY: As in `type_name`.
+        unsafe { (*self.descriptor()).region_count }
     }
 
     /// A region of the object, as the MC and the device tree place it.
@@ -156,9 +167,11 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         self.as_raw() == other.as_raw()
     }
 
-    /// Replaces the token that the bus uses for this container when it uses its portal.
+    /// Replaces the token that the bus uses for this container when it uses its portal: the
+    /// portal is the caller's alone meanwhile.
     pub(crate) fn set_token(&self, token: u16) {
-        // SAFETY: The device is valid. The bus reads the field as a whole.
+        // SAFETY: The device is valid. The bus reads the field only where the driver has lent it
+        // the portal, which it has not now; and as a whole, should it read it elsewhere.
         unsafe { (&raw mut (*self.as_raw()).mc_handle).write_volatile(token) };
     }
 
@@ -234,8 +247,8 @@ impl OpenContainer {
 
     /// What commands to this container carry to say which one is meant.
     pub(crate) fn token(&self) -> u16 {
-        // SAFETY: Written by `dprc_setup`, and not after.
-        unsafe { (*self.0.as_raw()).mc_handle }
+        // SAFETY: Written by `dprc_setup`, and after it by `Device::set_token` only.
+        unsafe { (&raw const (*self.0.as_raw()).mc_handle).read_volatile() }
     }
 
     /// The physical address of the container's own portal.
@@ -322,6 +335,20 @@ impl OpenContainer {
         // SAFETY: The array has `count` entries; with none, all devices go.
         unsafe { ext::dprc_remove_devices(self.0.as_raw(), descriptors.as_mut_ptr(), count) };
         Ok(())
+    }
+
+    /// Forgets the container without a word to the Management Complex: its portal has a command
+    /// in flight.
+    pub(crate) fn abandon(self) {
+        if self.0.container().is_none() {
+            // The root container's portal is the bus's own, and can only be closed by it.
+            return drop(self);
+        }
+        let this = ManuallyDrop::new(self);
+        // SAFETY: Opened by the type invariant, and not used any more.
+        unsafe { ext::vfm_dprc_abandon(this.0.as_raw()) };
+        // SAFETY: Not used any more.
+        drop(unsafe { core::ptr::read(&this.0) });
     }
 
     /// Removes the devices of all objects, and waits for their drivers.

@@ -16,7 +16,7 @@ use kernel::{
     prelude::*, //
 };
 
-const OURS: [usize; 26] = [
+const OURS: [usize; 29] = [
     size_of::<ext::vfio_device>(),
     offset_of!(ext::vfio_device, dev),
     offset_of!(ext::vfio_device, kvm),
@@ -27,11 +27,14 @@ const OURS: [usize; 26] = [
     size_of::<ext::vfio_region_info>(),
     size_of::<ext::fsl_mc_device>(),
     offset_of!(ext::fsl_mc_device, mc_handle),
+    offset_of!(ext::fsl_mc_device, mc_io),
     offset_of!(ext::fsl_mc_device, obj_desc),
     offset_of!(ext::fsl_mc_device, regions),
     size_of::<ext::fsl_mc_obj_desc>(),
     offset_of!(ext::fsl_mc_obj_desc, irq_count),
     offset_of!(ext::fsl_mc_obj_desc, flags),
+    size_of::<ext::fsl_mc_io>(),
+    offset_of!(ext::fsl_mc_io, portal_phys_addr),
     size_of::<ext::fsl_mc_driver>(),
     offset_of!(ext::fsl_mc_driver, driver_managed_dma),
     size_of::<bindings::device>(),

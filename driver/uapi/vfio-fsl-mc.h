@@ -29,4 +29,15 @@ struct vfio_fsl_mc_command {
 
 #define VFIO_DEVICE_FSL_MC_COMMAND _IO(VFIO_TYPE, VFIO_BASE + 100)
 
+/*
+ * An interrupt beyond those of the object, with the meaning of VFIO_PCI_REQ_IRQ_INDEX: the host
+ * waits for the device to be closed. Its eventfd is set by VFIO_DEVICE_SET_IRQS and signalled
+ * every ten seconds while the host waits.
+ *
+ * VFIO_DEVICE_GET_INFO does not count it: programs that take each index below num_irqs for an
+ * interrupt of the object go on as before. VFIO_DEVICE_GET_IRQ_INFO says whether a driver has
+ * it: EINVAL where it has not. No object has as many interrupts.
+ */
+#define VFIO_FSL_MC_REQ_IRQ_INDEX 256
+
 #endif

@@ -24,7 +24,7 @@ const fn read(number: u8, text: &'static str) -> Defect {
 }
 
 /// All of them.
-pub const DEFECTS: [Defect; 21] = [
+pub const DEFECTS: [Defect; 23] = [
     seen(
         1,
         "SET_IRQS with DATA_NONE, ACTION_TRIGGER and count 0 dereferences a null pointer when no \
@@ -109,6 +109,16 @@ pub const DEFECTS: [Defect; 21] = [
     seen(
         21,
         "Who opens a command portal finds in it the answer to the last command of who had it before.",
+    ),
+    seen(
+        22,
+        "An object whose reset at the last close fails is handed to the next user as the last one \
+         left it.",
+    ),
+    seen(
+        23,
+        "Who opens a container finds the events of its interrupt enabled that the last holder has \
+         enabled: the reset at the last close keeps them.",
     ),
 ];
 

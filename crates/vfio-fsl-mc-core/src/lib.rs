@@ -11,6 +11,7 @@
 //! | [`policy`] | which commands user space may not send |
 //! | [`region`] | what may be read, written and mapped, and how |
 //! | [`irq_set`] | what an interrupt request asks for |
+//! | [`pace`] | how often the objects of a container are looked at |
 //! | [`portal`] | when a portal takes a command, and how long to wait for it |
 //! | [`vectors`] | how many interrupt vectors a container takes, and who has which |
 #![no_std]

@@ -10,7 +10,7 @@ use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
 use mc_abi::ObjectId;
 use mc_abi::dprc::event;
 use rustix::io::Errno;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const GROUP: Check = Check::group("hotplug")
     .source("restool and the MC's own events: a container's contents change at run time")
@@ -67,6 +67,13 @@ pub const CHECKS: &[Check] = &[
     .defect(17),
     check!(again_and_again, "Objects come and go many times, and nothing is left of them.")
         .defect(17),
+    check!(
+        storm,
+        "A user who makes and destroys objects as fast as that goes makes the kernel no work at \
+         that rate, and what there is in the end is there in the end.",
+        "kernel: work for a task is to be on that task's account, or rare"
+    )
+    .defect(17),
     check!(
         added_before_bind,
         "An object that was added while the container was unbound is there after the bind, and \
@@ -320,6 +327,47 @@ fn again_and_again(context: &Context) -> Outcome {
     }
     has_only(context, &before)?;
     log.is_calm()
+}
+
+/// How many uevents the kernel has sent.
+fn uevents() -> Result<u64, Stop> {
+    let path = "/sys/kernel/uevent_seqnum";
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let count = text.and_then(|text| text.trim().parse().map_err(|_| text));
+    count.or_else(|instead| fail(format!("a number in {path}"), instead))
+}
+
+fn storm(context: &Context) -> Outcome {
+    const SECONDS: u64 = 3;
+    /// A device comes or goes with about five.
+    const MOST: u64 = 40;
+    let before = context.objects()?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let mut portal = dprc.portal()?;
+    let container = object(&held.name)?;
+    let seen = uevents()?;
+    let end = Instant::now() + Duration::from_secs(SECONDS);
+    let mut made: u64 = 0;
+    while Instant::now() < end {
+        let pool = with_open(&mut portal, container, mc::make_pool)?;
+        // Some are there for long enough to be seen.
+        if made % 4 == 0 {
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        destroy(&mut portal, container, pool)?;
+        made += 1;
+    }
+    let sent = uevents()? - seen;
+    ensure(sent <= SECONDS * MOST, format!("at most {MOST} uevents a second"), || {
+        format!("{sent} in {SECONDS} seconds, for {made} objects")
+    })?;
+    let last = with_open(&mut portal, container, mc::make_pool)?;
+    let seen = appears(&last.to_string(), &held.name);
+    destroy(&mut portal, container, last)?;
+    seen?;
+    vanishes(&last.to_string())?;
+    has_only(context, &before)
 }
 
 fn added_before_bind(context: &Context) -> Outcome {

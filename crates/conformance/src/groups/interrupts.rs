@@ -6,16 +6,18 @@ use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
 use crate::context::Context;
 use crate::kernel::{self, Log};
 use crate::mc::{
-    EnabledInterrupt, EventSource, McIrq, QUIET, expect_count, object, settle, with_open,
+    EnabledInterrupt, EventSource, McIrq, QUIET, destroy, expect_count, make_pool, object, settle,
+    with_open,
 };
 use dprc::{AssignedContainer, Device, EventFd, Interrupt, IrqAction, IrqData};
 use fsl_mc_linux::bus::{self, SYSFS};
 use fsl_mc_linux::proc;
-use mc_abi::common::{Disable, Enable};
+use mc_abi::common::{Disable, Enable, GetIrqEnable, GetIrqMask, GetIrqStatus};
 use mc_abi::dprc::{GetConnection, event};
 use mc_abi::{ObjectId, ObjectType, Token, dpmng, dpni};
 use rustix::fd::AsFd;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const GROUP: Check = Check::group("interrupts").interrupts();
 
@@ -45,6 +47,13 @@ pub const CHECKS: &[Check] = &[
          later.",
         "MC commands SetIrqMask, SetIrqEnable"
     ),
+    check!(
+        quiet_when_opened,
+        "Who opens a container finds its interrupt disabled, without an event that is enabled or \
+         pending, whatever an earlier holder has set.",
+        "MC commands GetIrqEnable, GetIrqMask, GetIrqStatus"
+    )
+    .defect(23),
     check!(
         status_before_enable,
         "A user who has not enabled an interrupt can read and forget its events all the same.",
@@ -228,6 +237,37 @@ fn irq_mask_before_enable(context: &Context) -> Outcome {
         source.raise()?;
         // The destruction, which is an event too, was not asked for.
         expect_count(&events, 1, "an event")?;
+    }
+    Ok(())
+}
+
+fn quiet_when_opened(context: &Context) -> Outcome {
+    for others_first in [false, true] {
+        let held = context.hold()?;
+        drop(McIrq::enable(held.dprc()?.portal()?, object(&held.name)?, event::OBJ_ADDED)?);
+        drop(held);
+        let held = context.hold()?;
+        let name = context.first("dpbp").or_else(|_| context.first("dpmcp"))?;
+        let other = others_first.then(|| held.device(&name)).transpose()?;
+        // A driver that uses the interrupt itself has begun by then.
+        std::thread::sleep(Duration::from_millis(200));
+        let dprc = held.dprc()?;
+        let mut portal = dprc.portal()?;
+        let found = with_open(&mut portal, object(&held.name)?, |portal, open| {
+            let enabled = portal.call(open, &GetIrqEnable { index: 0 })?.enabled;
+            let mask = portal.call(open, &GetIrqMask { index: 0 })?.mask;
+            let events = portal.call(open, &GetIrqStatus { status: 0, index: 0 })?.status;
+            Ok((enabled, mask, events))
+        })?;
+        is("enable, mask and events of the container's interrupt", found, (false, 0, 0))?;
+        let interrupt = dprc.enable_interrupt(0)?;
+        settle(interrupt.events())?;
+        with_open(&mut portal, object(&held.name)?, |portal, open| {
+            let made = make_pool(portal, open)?;
+            destroy(portal, open, made)
+        })?;
+        expect_count(interrupt.events(), 0, "an object came and went that nobody asked about")?;
+        drop(other);
     }
     Ok(())
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Taking a container or an object from the driver, also while somebody has it.
 
-use crate::check::{Check, Outcome, Stop, check, ensure, fail, is, skip};
+use super::util::{arm, disarm, new_eventfd, signals, simulate};
+use crate::check::{Check, Outcome, Stop, check, done, ensure, fail, is, skip};
 use crate::context::{self, Context};
 use crate::helper::{Helper, IOVA, Job, is_clean};
 use crate::kernel::{self, Log};
-use crate::mc::{EnabledInterrupt, EventSource, PATIENCE, container_of, settle};
+use crate::mc::{EnabledInterrupt, EventSource, PATIENCE, QUIET, container_of, settle};
+use crate::sys::Block;
 use dprc::{Access, DmaBuffer, EventFd, IrqAction, IrqData};
 use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
+use fsl_mc_linux::ioctl::DEVICE_GET_IRQ_INFO;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::time::Duration;
@@ -45,17 +48,28 @@ pub const CHECKS: &[Check] = &[
     check!(no_new_holder, "While an unbind waits, the device cannot be opened once more.", CORE),
     check!(
         holder_is_notified,
-        "An unbind of a device that is open signals the eventfds of its interrupts.",
+        "An unbind of a device that is open signals the eventfd of its request interrupt.",
         REQUEST
     )
-    .interrupts()
     .defect(12),
     check!(
         holder_of_object_is_notified,
-        "An unbind of an object that is open signals the eventfds of its interrupts.",
+        "An unbind of an object that is open signals the eventfd of its request interrupt.",
         REQUEST
     )
-    .interrupts()
+    .defect(12),
+    check!(
+        notice_is_no_interrupt,
+        "An unbind of a device that is open does not signal the eventfds of its interrupts, which \
+         nothing has caused.",
+        REQUEST
+    )
+    .interrupts(),
+    check!(
+        notice_is_beyond_the_interrupts,
+        "The request interrupt is not among those that GET_INFO counts, and is lost with the close.",
+        REQUEST
+    )
     .defect(12),
     check!(
         log_says_who_waits,
@@ -245,18 +259,25 @@ fn no_new_holder(context: &Context) -> Outcome {
     works_again(context)
 }
 
+/// VFIO_FSL_MC_REQ_IRQ_INDEX of `driver/uapi/vfio-fsl-mc.h`.
+const REQUEST_INTERRUPT: u32 = 256;
+
 fn notified(context: &Context, name: &str) -> Outcome {
     let _restored = Restored(&context.container);
     let held = context.hold()?;
     let device = held.device(name)?;
-    let interrupt = device.enable_interrupt(0)?;
-    settle(interrupt.events())?;
+    let notice = new_eventfd()?;
+    done("SET_IRQS of the request interrupt", arm(&device, REQUEST_INTERRUPT, &notice))?;
     let helper = unbind(&context.container)?;
-    let signals = interrupt.events().wait(PATIENCE)?;
-    drop((interrupt, device, held));
+    let mut count = 0;
+    bus::wait_until(PATIENCE, || {
+        count += signals(&notice).unwrap_or(0);
+        count > 0
+    });
+    drop((device, held));
     ends(helper)?;
     works_again(context)?;
-    ensure(signals > 0, format!("the eventfd of {name}'s interrupt is signalled"), || {
+    ensure(count > 0, format!("the holder of {name} is notified"), || {
         format!("nothing in {PATIENCE:?}")
     })
 }
@@ -265,8 +286,55 @@ fn holder_is_notified(context: &Context) -> Outcome {
     notified(context, &context.container)
 }
 
+fn an_object(context: &Context) -> Result<String, Stop> {
+    context.first("dpbp").or_else(|_| context.first("dpmcp"))
+}
+
 fn holder_of_object_is_notified(context: &Context) -> Outcome {
-    notified(context, &context.first("dpbp").or_else(|_| context.first("dpmcp"))?)
+    notified(context, &an_object(context)?)
+}
+
+fn notice_is_no_interrupt(context: &Context) -> Outcome {
+    let _restored = Restored(&context.container);
+    let name = an_object(context)?;
+    let held = context.hold()?;
+    let device = held.device(&name)?;
+    let interrupt = device.enable_interrupt(0)?;
+    settle(interrupt.events())?;
+    let mut helper = unbind(&context.container)?;
+    still_waits(&mut helper)?;
+    let count = interrupt.events().wait(QUIET)?;
+    drop((interrupt, device, held));
+    ends(helper)?;
+    works_again(context)?;
+    is(&format!("signals of {name}'s interrupt"), count, 0)
+}
+
+fn notice_is_beyond_the_interrupts(context: &Context) -> Outcome {
+    let held = context.hold()?;
+    let name = an_object(context)?;
+    let device = held.device(&name)?;
+    let notice = new_eventfd()?;
+    let set =
+        || done("SET_IRQS of the request interrupt", arm(&device, REQUEST_INTERRUPT, &notice));
+    set()?;
+    done("a simulated request", simulate(&device, REQUEST_INTERRUPT))?;
+    is("signals of a simulated request", signals(&notice)?, 1)?;
+    done("SET_IRQS to switch it off", disarm(&device, REQUEST_INTERRUPT))?;
+    done("a simulated request to nobody", simulate(&device, REQUEST_INTERRUPT))?;
+    is("signals after it was switched off", signals(&notice)?, 0)?;
+    set()?;
+    let mut info = Block::new(&[16, 0, REQUEST_INTERRUPT, 0]);
+    done("GET_IRQ_INFO of the request interrupt", info.ioctl(&device, DEVICE_GET_IRQ_INFO))?;
+    is("vectors of the request interrupt", info.word(3), 1)?;
+    let counted = device.info().irqs;
+    ensure(counted < REQUEST_INTERRUPT, "GET_INFO counts the object's interrupts", || {
+        format!("it counts {counted}")
+    })?;
+    drop(device);
+    let again = held.device(&name)?;
+    done("a simulated request to a new holder", simulate(&again, REQUEST_INTERRUPT))?;
+    is("signals of the last holder's eventfd", signals(&notice)?, 0)
 }
 
 fn log_says_who_waits(context: &Context) -> Outcome {

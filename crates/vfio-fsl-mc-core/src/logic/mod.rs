@@ -8,6 +8,7 @@
 pub mod command;
 pub mod errno;
 pub mod irq_set;
+pub mod pace;
 pub mod policy;
 pub mod portal;
 pub mod region;

@@ -7,6 +7,7 @@ mod irq_set;
 // It runs the compiler, which Miri has no way to.
 #[cfg(not(miri))]
 mod no_panics;
+mod pace;
 mod policy;
 mod portal;
 mod region;

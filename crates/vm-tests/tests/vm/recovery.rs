@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use board::faults::{Action, Faults, Rule};
 use fslmc::artifacts;
 use libtest_mimic::Trial;
-use mc_abi::ObjectType;
+use mc_abi::{ObjectType, Status};
 use std::{
     thread,
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use vm_tests::{LineSession, TestVm, TestVmBuilder};
 
 pub fn trials() -> Vec<Trial> {
     type Test = fn(Driver) -> Result<()>;
-    let tests: [(&str, Test); 7] = [
+    let tests: [(&str, Test); 9] = [
         ("never_answered", never_answered),
         ("answered_late", answered_late),
         ("slow_is_not_late", slow_is_not_late),
@@ -27,6 +27,8 @@ pub fn trials() -> Vec<Trial> {
         ("kill", kill),
         ("waits_asleep", waits_asleep),
         ("after_the_users_end", after_the_users_end),
+        ("unbind_of_a_hung_container", unbind_of_a_hung_container),
+        ("reset_that_fails", reset_that_fails),
     ];
     let each = |driver: Driver, name: &'static str| {
         tests.map(|(test, run)| {
@@ -307,5 +309,65 @@ fn after_the_users_end(driver: Driver) -> Result<()> {
             session.request("open dprc.2")?;
             works(session)
         })
+    })
+}
+
+const CLOSE: u16 = 0x800;
+const RESET: u16 = 0x005;
+
+/// A container whose portal owes an answer is not closed at its unbind: that would take a
+/// command, written over the one in flight. The kernel tells of a close that is refused.
+fn unbind_of_a_hung_container(driver: Driver) -> Result<()> {
+    driver.test_vm()?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        next(vm, Action::Hang)?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            times_out(session).map(drop)
+        })?;
+        let mut faults = Faults::default();
+        let kind = Some(ObjectType::Dprc);
+        let action = Action::Status(Status::Busy);
+        faults.add(Rule { kind, number: Some(CLOSE), action, times: None });
+        vm.board()?.mc().set_faults(faults);
+        vm.sh("echo dprc.2 > /sys/bus/fsl-mc/drivers/vfio-fsl-mc/unbind")?;
+        let closed = vm.sh("dmesg")?.contains("dprc_close() failed");
+        ensure!(closed == (driver == Driver::Linux), "{driver:?}: closed: {closed}");
+        vm.board()?.mc().set_faults(Faults::default());
+        // The one who asked is gone, so the portal may be used afresh.
+        vm.bind(&["dprc.2"])?;
+        vm.session(&SESSION, |session| {
+            session.request("open dprc.2")?;
+            works(session)
+        })
+    })
+}
+
+/// An object whose reset at the last close has failed is reset before it is opened again, and
+/// not opened as long as that fails.
+fn reset_that_fails(driver: Driver) -> Result<()> {
+    driver.test_vm()?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        let mut faults = Faults::default();
+        let kind = Some(ObjectType::Dpbp);
+        let action = Action::Status(Status::Busy);
+        // At the close, and at the next opening.
+        faults.add(Rule { kind, number: Some(RESET), action, times: Some(2) });
+        vm.board()?.mc().set_faults(faults);
+        let open = |vm: &mut TestVm, refused: bool| {
+            vm.session(&SESSION, |session| {
+                session.request("open dprc.2")?;
+                if refused {
+                    session.request_refused("irq dpbp.5", &["errno 5"]).map(drop)
+                } else {
+                    session.request("irq dpbp.5").map(drop)
+                }
+            })
+        };
+        open(vm, false)?;
+        if driver == Driver::Own {
+            open(vm, true)?;
+        }
+        open(vm, false)
     })
 }
