@@ -25,12 +25,15 @@ use crate::{
             self,
             event,
             token_of,
-            Command,
-            Object, //
+            Command, //
         },
         pace::Pace,
         portal::State,
         vectors::ObjectId, //
+    },
+    members::{
+        Members,
+        Seen, //
     },
     parameters,
     portal::{
@@ -94,6 +97,8 @@ pub(crate) struct Container {
     /// which can take as long as a user holds on to one.
     #[pin]
     bus: Mutex<Option<OpenContainer>>,
+    #[pin]
+    members: Members,
     #[pin]
     vectors: Mutex<Vectors>,
     /// Objects that are open, the container itself included.
@@ -210,6 +215,7 @@ impl Container {
                 token: Atomic::new(bus.token().into()),
                 portal <- Portal::new(bus.portal_address(), State::Idle),
                 bus <- new_mutex!(Some(bus), "Container::bus"),
+                members <- Members::new(),
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
                 open_objects: Atomic::new(0),
                 is_open: Atomic::new(false),
@@ -232,13 +238,13 @@ impl Container {
     /// Lets the objects go, waits for who has them open, and closes the container.
     pub(crate) fn unbind(self: &Arc<Self>) {
         self.unbinding.store(true, Relaxed);
-        if let Some(bus) = &*self.bus.lock() {
-            bus.remove_all();
-        }
+        // No device is added from now on.
+        self.cancel_works();
+        self.members.remove_all();
         // Nobody has anything of the container open now, and no interrupt comes any more.
         let _ = self.vectors.lock().free();
-        work::cancel_delayed_sync::<_, SETTLE>(self);
-        work::cancel_delayed_sync::<_, SCAN>(self);
+        // Who has queued one has looked at `unbinding` before it was set.
+        self.cancel_works();
         registry::remove(self);
         let mut bus = self.bus.lock().take();
         if bus.is_none() {
@@ -253,6 +259,21 @@ impl Container {
             dev_warn!(self.dev(), "is not closed: its portal takes no commands\n");
             bus.abandon();
         }
+    }
+
+    fn cancel_works(self: &Arc<Self>) {
+        work::cancel_delayed_sync::<_, SETTLE>(self);
+        work::cancel_delayed_sync::<_, SCAN>(self);
+    }
+
+    /// The container is not what it was: takes all that is in it from who has it open.
+    pub(crate) fn revoke(&self) {
+        self.members.revoke_all();
+        self.portal.revoke();
+    }
+
+    pub(crate) fn members(&self) -> &Members {
+        &self.members
     }
 
     pub(crate) fn device(&self) -> &fsl_mc::Device {
@@ -356,6 +377,12 @@ impl Container {
         self.settle_within(SETTLE_SOON);
     }
 
+    /// Something was waited for that has come to pass.
+    pub(crate) fn changed(self: &Arc<Self>) {
+        self.must_scan.store(true, Relaxed);
+        self.scan_within(0);
+    }
+
     /// Starts looking for objects that come and go.
     pub(crate) fn listen(self: &Arc<Self>) {
         self.settle_within(0);
@@ -452,23 +479,30 @@ impl Container {
     }
 
     /// Binds the objects that the container has when it is bound itself.
-    fn bind_objects(&self) -> Result {
-        let guard = self.bus.lock();
-        let bus = guard.as_ref().ok_or(ENODEV)?;
-        self.portal.lent_to_bus(|| bus.scan())?;
-        let mut objects: KVec<ARef<fsl_mc::Device>> = KVec::new();
-        let mut result = Ok(());
-        bus.for_each(|device| {
-            if let Err(e) = objects.push(device.into(), GFP_KERNEL) {
-                result = Err(e);
+    fn bind_objects(self: &Arc<Self>) -> Result {
+        {
+            let guard = self.bus.lock();
+            let bus = guard.as_ref().ok_or(ENODEV)?;
+            // Before the bus looks: what is made again meanwhile differs then from what is
+            // listed later.
+            let mut seen = self.list()?;
+            let scanned = self.portal.lent_to_bus(|| bus.scan());
+            // What was added before a failure goes with this.
+            let devices = bus.added()?;
+            scanned?;
+            let count = i32::try_from(devices.len()).unwrap_or(i32::MAX);
+            self.known_objects.store(count, Relaxed);
+            for device in devices {
+                let its = take(&mut seen, |seen| device.is_of(&seen.object));
+                if its.is_none() {
+                    self.must_scan.store(true, Relaxed);
+                }
+                self.members.add(self, device, its)?;
             }
-        });
-        let count = i32::try_from(objects.len()).unwrap_or(i32::MAX);
-        self.known_objects.store(count, Relaxed);
-        for object in &objects {
-            registry::bind_pending(object);
         }
-        Ok(result?)
+        // With no lock held: one of them may be a container.
+        self.members.bind_pending();
+        Ok(())
     }
 
     fn age_ms(&self) -> u64 {
@@ -497,33 +531,48 @@ impl Container {
     /// Binds the objects that came, and lets those go that went. `EAGAIN` where that has to be
     /// looked at again.
     fn rescan(self: &Arc<Self>) -> Result {
-        let guard = self.bus.lock();
-        let Some(bus) = guard.as_ref() else {
-            return Ok(());
+        self.members.forget_removed();
+        let result = {
+            let guard = self.bus.lock();
+            let Some(bus) = guard.as_ref() else {
+                return Ok(());
+            };
+            if self.unbinding.load(Relaxed) {
+                return Ok(());
+            }
+            self.counters.scans.count();
+            self.follow(bus)
         };
-        if self.unbinding.load(Relaxed) {
-            return Ok(());
-        }
-        self.counters.scans.count();
-        self.follow(bus)
+        self.members.bind_pending();
+        result
     }
 
     /// Makes the bus's devices those that the MC says there are. `EAGAIN` while that changes.
-    fn follow(&self, bus: &OpenContainer) -> Result {
-        let must_scan = self.must_scan.xchg(false, Relaxed);
+    fn follow(self: &Arc<Self>, bus: &OpenContainer) -> Result {
+        // Whoever has the container itself open may have acknowledged what told of a change.
+        let must_scan = self.must_scan.xchg(false, Relaxed) || self.is_open.load(Relaxed);
         let (events, count) = self.pending_events()?;
         let is_known = count == self.known_objects.xchg(count, Relaxed);
         if !must_scan && is_known && events & event::OBJECTS == 0 {
             return Ok(());
         }
-        let objects = self.objects()?;
+        let mut seen = self.list()?;
+        if self.members.are(&seen) {
+            return Ok(());
+        }
+        // The host may change the container through another portal while its objects are listed
+        // one by one; then one that stays can be missing. Two lists that are equal are good.
+        if seen[..] != self.list()?[..] {
+            return Err(EAGAIN);
+        }
+        let came = self.members.follow(&seen)?;
         let mut result = Ok(());
-        for object in &objects {
-            if bus.find(object).is_some() {
-                continue;
-            }
+        for object in &came {
             match self.portal.lent_to_bus(|| bus.add(object)) {
-                Ok(device) => registry::bind_pending(&device),
+                Ok(device) => {
+                    let its = take(&mut seen, |seen| seen.object == *object);
+                    self.members.add(self, device, its)?;
+                }
                 Err(e) if e == EEXIST => result = Err(EAGAIN),
                 Err(e) => {
                     result = Err(EAGAIN);
@@ -533,41 +582,43 @@ impl Container {
                 }
             }
         }
-        bus.remove_all_but(&objects)?;
         result
     }
 
-    /// The objects that the MC says are in the container.
-    ///
-    /// The host may change the container through another portal while its objects are listed
-    /// one by one; then one that stays can be missing. Two lists that are equal are good.
-    fn objects(&self) -> Result<KVec<Object>> {
-        let first = self.list()?;
-        let second = self.list()?;
-        let is_same =
-            first.len() == second.len() && first.iter().zip(&second).all(|(a, b)| a.is_same(b));
-        if is_same {
-            Ok(second)
-        } else {
-            Err(EAGAIN)
+    /// What the MC says of the objects in the container. Users may send commands between one
+    /// object and the next.
+    fn list(&self) -> Result<KVec<Seen>> {
+        let count = self.with_token(|portal, token| {
+            let answer = portal.ask(&command::get_object_count(token))?;
+            Ok(command::object_count(&answer))
+        })?;
+        let mut objects = KVec::new();
+        for index in 0..count {
+            let seen = self.with_token(|portal, token| Self::see(portal, token, index))?;
+            objects.push(seen, GFP_KERNEL)?;
         }
+        Ok(objects)
     }
 
-    fn list(&self) -> Result<KVec<Object>> {
-        self.with_token(|portal, token| {
-            let answer = portal.ask(&command::get_object_count(token))?;
-            let count = command::object_count(&answer);
-            let mut objects = KVec::new();
-            for index in 0..count {
-                let answer = match portal.ask(&command::get_object(token, index)) {
-                    // There are less by now.
-                    Err(e) if e == ENXIO => return Err(EAGAIN),
-                    answer => answer?,
-                };
-                objects.push(command::object(&answer), GFP_KERNEL)?;
-            }
-            Ok(objects)
-        })
+    /// What the MC says of one object. `EAGAIN` where there are less by now.
+    fn see(portal: &mut Exclusive<'_>, token: u16, index: u32) -> Result<Seen> {
+        let object = match portal.ask(&command::get_object(token, index)) {
+            Err(e) if e == ENXIO => return Err(EAGAIN),
+            answer => command::object(&answer?),
+        };
+        let mut regions = KVec::new();
+        for index in 0..object.region_count {
+            let ask = command::get_object_region(token, &object.kind, object.id, index);
+            let region = match portal.ask(&ask) {
+                Ok(Command([_, region @ ..])) => region,
+                Err(e) if [EACCES, ETIMEDOUT, EBUSY].contains(&e) => return Err(e),
+                // Refused: it has gone, and is not in the next list, or is none that the bus could
+                // make a device for.
+                Err(_) => [0; 7],
+            };
+            regions.push(region, GFP_KERNEL)?;
+        }
+        Ok(Seen { object, regions })
     }
 
     /// The events that the container's interrupt tells, and how many objects there are. The
@@ -681,4 +732,9 @@ impl Container {
         // What happened while no interrupt could come.
         self.scan_within(0);
     }
+}
+
+fn take<T>(items: &mut KVec<T>, f: impl FnMut(&T) -> bool) -> Option<T> {
+    let at = items.iter().position(f)?;
+    items.remove(at).ok()
 }

@@ -53,6 +53,8 @@ pub(crate) struct Counters {
     pub(crate) reopenings: Counter,
     /// Resets after the last use that failed, tried again at the next opening.
     pub(crate) failed_resets: Counter,
+    /// Times that it was taken from a holder, because it has left the container.
+    pub(crate) revocations: Counter,
     /// Looks for objects that came or went.
     pub(crate) scans: Counter,
     /// Looks that had to wait because there was one just before.
@@ -61,8 +63,8 @@ pub(crate) struct Counters {
 
 impl Counters {
     const NAMES: &'static str =
-        "opens commands refused timeouts busy interrupts resets reopenings failed-resets scans \
-         delayed-scans";
+        "opens commands refused timeouts busy interrupts resets reopenings failed-resets \
+         revocations scans delayed-scans";
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for counter in [
@@ -75,6 +77,7 @@ impl Counters {
             &self.resets,
             &self.reopenings,
             &self.failed_resets,
+            &self.revocations,
             &self.scans,
             &self.delayed_scans,
         ] {

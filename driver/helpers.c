@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 #include <linux/cpufeature.h>
+#include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/io.h>
 #include <linux/irq.h>
@@ -121,8 +122,9 @@ void vfm_mc_io_may_sleep(struct fsl_mc_io *mc_io)
 
 /*
  * What dprc_cleanup() does without its last command: in the portal there is another one in
- * flight. Memory and mapping of mc_io are managed by the device, and go when its driver has let
- * go of it. Not for the root container, whose mc_io is its maker's.
+ * flight, or the portal is somebody else's. Memory and mapping of mc_io are managed by the
+ * device, and go when its driver has let go of it. Not for the root container, whose mc_io is
+ * its maker's.
  */
 void vfm_dprc_abandon(struct fsl_mc_device *mc_dev)
 {
@@ -256,9 +258,10 @@ void vfm_portal_parameters(const void __iomem *portal, u64 *words)
 		words[i] = readq_relaxed(portal + i * sizeof(u64));
 }
 
-int vfm_map_io(struct vm_area_struct *vma, phys_addr_t start, unsigned long size,
-	       enum vfm_memory memory)
+/* Prepares an area for pages of a device, none of which is mapped yet. */
+void vfm_vma_set_io(struct vm_area_struct *vma, enum vfm_memory memory)
 {
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
 	switch (memory) {
 	case VFM_MEMORY_DEVICE:
 		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
@@ -271,8 +274,45 @@ int vfm_map_io(struct vm_area_struct *vma, phys_addr_t start, unsigned long size
 		vm_flags_set(vma, VM_ALLOW_ANY_UNCACHED);
 		break;
 	}
-	return remap_pfn_range(vma, vma->vm_start, PHYS_PFN(start), size,
-			       vma->vm_page_prot);
+}
+
+struct vm_area_struct *vfm_fault_vma(struct vm_fault *vmf)
+{
+	return vmf->vma;
+}
+
+/*
+ * Maps all of an area, which begins at a physical address: who uses one page of a portal is
+ * about to use the others, and a fault in the middle of its work would be late.
+ */
+vm_fault_t vfm_fault_map_io(struct vm_fault *vmf, phys_addr_t start)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long at;
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+
+	for (at = vma->vm_start; at < vma->vm_end; at += PAGE_SIZE) {
+		ret = vmf_insert_pfn(vma, at, PHYS_PFN(start + (at - vma->vm_start)));
+		if (ret & VM_FAULT_ERROR)
+			break;
+	}
+	return ret;
+}
+
+/* As vfio-pci does it: each file of a device has the device's own inode. */
+void vfm_vfio_unmap(struct vfio_device *vdev)
+{
+	unmap_mapping_range(vdev->inode->i_mapping, 0, 0, true);
+}
+
+void vfm_vfio_lock_set(struct vfio_device *vdev)
+{
+	mutex_lock(&vdev->dev_set->lock);
+}
+
+void vfm_vfio_unlock_set(struct vfio_device *vdev)
+{
+	mutex_unlock(&vdev->dev_set->lock);
 }
 
 /* What KVM asks of a CPU before it takes a cacheable PFN mapping (arm64 mmu.c). */

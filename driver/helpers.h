@@ -28,11 +28,12 @@ enum vfm_policy {
 };
 
 /*
- * Exported by the bus for drivers that manage a container; its declaration is in a header
+ * Exported by the bus for drivers that manage a container; the declarations are in a header
  * beside the bus driver, out of reach of modules built outside the kernel's tree.
  */
 int fsl_mc_device_add(struct fsl_mc_obj_desc *obj_desc, struct fsl_mc_io *mc_io,
 		      struct device *parent_dev, struct fsl_mc_device **new_mc_dev);
+void fsl_mc_device_remove(struct fsl_mc_device *mc_dev);
 
 void vfm_vfio_put_device(struct vfio_device *vdev);
 bool vfm_vfio_has_address_space(struct vfio_device *vdev);
@@ -66,8 +67,12 @@ u64 vfm_portal_submit(void __iomem *portal, const u64 *words);
 u64 vfm_portal_header(const void __iomem *portal);
 void vfm_portal_parameters(const void __iomem *portal, u64 *words);
 
-int vfm_map_io(struct vm_area_struct *vma, phys_addr_t start, unsigned long size,
-	       enum vfm_memory memory);
+void vfm_vma_set_io(struct vm_area_struct *vma, enum vfm_memory memory);
+struct vm_area_struct *vfm_fault_vma(struct vm_fault *vmf);
+vm_fault_t vfm_fault_map_io(struct vm_fault *vmf, phys_addr_t start);
+void vfm_vfio_unmap(struct vfio_device *vdev);
+void vfm_vfio_lock_set(struct vfio_device *vdev);
+void vfm_vfio_unlock_set(struct vfio_device *vdev);
 bool vfm_kvm_maps_cacheable(void);
 
 enum vfm_policy vfm_command_policy(void);

@@ -16,7 +16,11 @@
 use kernel::{
     device,
     driver,
-    prelude::*, //
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
 };
 
 mod abstractions;
@@ -25,6 +29,7 @@ mod counters;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../crates/vfio-fsl-mc-core/src/logic/mod.rs"]
 mod logic;
+mod members;
 mod object;
 mod parameters;
 mod portal;
@@ -38,7 +43,10 @@ use abstractions::{
     notifier::BusNotifier,
     vfio, //
 };
-use container::BoundContainer;
+use container::{
+    BoundContainer,
+    Container, //
+};
 use object::Object;
 
 /// The name of the driver on the bus, which is written to `driver_override`.
@@ -79,9 +87,45 @@ struct Driver;
 /// What the driver keeps for a device while it is bound. Dropping it undoes the binding, in the
 /// order of the fields: the holder's last commands go through the container.
 struct Bound {
-    registration: vfio::Registration<Object>,
+    opening: Opening,
     /// For a container: itself.
     container: Option<BoundContainer>,
+}
+
+/// A device that user space can open.
+struct Opening {
+    device: ARef<fsl_mc::Device>,
+    container: Arc<Container>,
+    registration: Arc<vfio::Registration<Object>>,
+}
+
+impl Opening {
+    fn new(device: &fsl_mc::Device<device::Core<'_>>, container: Arc<Container>) -> Result<Self> {
+        let registration = Object::register(device, container.clone())?;
+        let device: &fsl_mc::Device = device;
+        let this = Self {
+            device: device.into(),
+            container,
+            registration: Arc::new(registration, GFP_KERNEL)?,
+        };
+        this.container.members().opens(device, &this.registration)?;
+        Ok(this)
+    }
+
+    /// Waits until nobody has the device open.
+    fn end(&self) {
+        if registry::is_going(&self.device) {
+            self.registration.revoke();
+        }
+        self.registration.unregister();
+        self.container.members().closes(&self.device);
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 impl fsl_mc::Driver for Driver {
@@ -99,8 +143,7 @@ impl fsl_mc::Driver for Driver {
         device: &'bound fsl_mc::Device<device::Core<'_>>,
         bound: Pin<&Self::Data<'bound>>,
     ) {
-        // The holder's last commands go through the container, which therefore goes last.
-        bound.registration.unregister();
+        bound.opening.end();
         if let Some(container) = &bound.container {
             container.unbind();
         }
@@ -120,10 +163,10 @@ fn bind(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
 /// The objects are bound first: user space gets at the portal when the bus is done with it.
 fn bind_container(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
     let container = BoundContainer::new(device)?;
-    let registration = Object::register(device, container.clone())?;
+    let opening = Opening::new(device, container.clone())?;
     container.listen();
     Ok(Bound {
-        registration,
+        opening,
         container: Some(container),
     })
 }
@@ -137,7 +180,7 @@ fn bind_object(device: &fsl_mc::Device<device::Core<'_>>) -> Result<Bound> {
         EINVAL
     })?;
     Ok(Bound {
-        registration: Object::register(device, container)?,
+        opening: Opening::new(device, container)?,
         container: None,
     })
 }

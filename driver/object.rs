@@ -506,13 +506,15 @@ impl Operations for Object {
     }
 
     /// The reset comes first: it keeps the object from raising interrupts that are about to go.
-    fn close(&self, opened: Opened) {
-        self.reset_after_use();
+    fn close(&self, opened: Opened, is_revoked: bool) {
+        if !is_revoked {
+            self.reset_after_use();
+        }
         self.free_lines();
         self.set_wanted(None);
         match self.kind {
             ObjectKind::Dprc => self.container.portal().forget_answers(),
-            ObjectKind::Dpmcp => self.wipe_portal(&opened),
+            ObjectKind::Dpmcp if !is_revoked => self.wipe_portal(&opened),
             _ => {}
         }
         self.container.object_closed(&self.device);
@@ -640,6 +642,18 @@ impl Operations for Object {
         };
         let page = PAGE_SIZE as u64;
         region::check_map(&self.regions, self.kind, request, page, cpu, for_guest).map_err(to_error)
+    }
+
+    fn revoked(&self, opened: &Opened) {
+        self.share.counters.revocations.count();
+        if self.kind == ObjectKind::Dprc {
+            return self.container.portal().revoke();
+        }
+        // A portal that is used first from now on is revoked from the start.
+        *self.last_command.lock() = State::Revoked;
+        if let Some(portal) = opened.portal.as_ref() {
+            portal.revoke();
+        }
     }
 
     fn request(&self, count: u32) {

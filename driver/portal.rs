@@ -155,7 +155,7 @@ impl Portal {
         let answers = Answers {
             saved: KVec::new(),
             shown: None,
-            is_revoked: false,
+            is_revoked: last == State::Revoked,
         };
         try_pin_init!(Self {
             io: McPortal::map(physical)?,
@@ -196,7 +196,6 @@ impl Portal {
 
     /// Ends what users have of the portal, which may be somebody else's by now. When it returns,
     /// no command is sent any more.
-    #[allow(dead_code)]
     pub(crate) fn revoke(&self) {
         let mut sender = self.sender.lock();
         sender.last = State::Revoked;

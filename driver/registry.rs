@@ -93,6 +93,22 @@ pub(crate) fn remove(container: &Arc<Container>) {
     drop(removed);
 }
 
+/// Takes what is not in its container any more from who has it open, and all that is in it if it
+/// is a container itself.
+pub(crate) fn revoke(device: &fsl_mc::Device) {
+    if let Some(container) = find(device) {
+        container.revoke();
+    } else if let Some(container) = device.container().and_then(find) {
+        container.members().revoke(device);
+    }
+}
+
+/// Whether a device is about to go because its object is not in the container any more.
+pub(crate) fn is_going(device: &fsl_mc::Device) -> bool {
+    let container = device.container().and_then(find);
+    container.is_some_and(|container| container.members().is_going(device))
+}
+
 /// Binds a device that the bus has added to a bound container.
 pub(crate) fn bind_pending(device: &fsl_mc::Device) {
     let bound = device
@@ -136,6 +152,18 @@ impl Listener for Children {
     fn unbinding(device: &fsl_mc::Device) {
         if let Some(container) = escaped_from(device) {
             container.object_returned();
+        }
+    }
+
+    /// A container that the bus removes has gone from the one around it. What is in a container
+    /// of this driver's goes with every unbind of that.
+    fn removing(device: &fsl_mc::Device) {
+        let Some(container) = find(device) else {
+            return;
+        };
+        let is_around_ours = device.container().and_then(find).is_some();
+        if !is_around_ours || is_going(device) {
+            container.revoke();
         }
     }
 }

@@ -18,6 +18,7 @@ use core::{
         offset_of,
         ManuallyDrop, //
     },
+    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
@@ -30,9 +31,15 @@ use kernel::{
     },
     prelude::*,
     str::CString,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        atomic::{
+            Atomic,
+            Relaxed, //
+        }, //
     },
     types::Opaque,
     ThisModule, //
@@ -167,6 +174,15 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         self.as_raw() == other.as_raw()
     }
 
+    /// Whether the device was made for an object as described.
+    pub(crate) fn is_of(&self, object: &Object) -> bool {
+        let is_same = self.id() == object.id && self.type_name() == object.kind;
+        is_same
+            && self.version() == (object.version_major, object.version_minor)
+            && self.irq_count() == object.irq_count
+            && self.region_count() == object.region_count
+    }
+
     /// Replaces the token that the bus uses for this container when it uses its portal: the
     /// portal is the caller's alone meanwhile.
     pub(crate) fn set_token(&self, token: u16) {
@@ -268,7 +284,7 @@ impl OpenContainer {
     ///
     /// `EEXIST` while the bus still has a device of that name: an object that was moved from
     /// another container is there until that one has been scanned.
-    pub(crate) fn add(&self, object: &Object) -> Result<ARef<Device>> {
+    pub(crate) fn add(&self, object: &Object) -> Result<Added> {
         let name = name_of(object)?;
         // The bus would refuse it, too, and print a backtrace.
         // SAFETY: Valid bus and string.
@@ -281,31 +297,28 @@ impl OpenContainer {
         to_result(unsafe {
             ext::fsl_mc_device_add(&mut desc, core::ptr::null_mut(), self.0.as_dev(), &mut new)
         })?;
-        // SAFETY: On success `new` is a device on the bus. It may only be removed by
-        // `remove_all_but`, which the caller does not run at the same time.
-        Ok(unsafe { &*new.cast::<Device>() }.into())
+        // SAFETY: On success `new` is a device on the bus, which this driver alone removes.
+        let device = unsafe { &*new.cast::<Device>() };
+        // INVARIANT: Just added.
+        Ok(Added::new(device.into()))
     }
 
-    /// The device of an object, if the bus has one.
-    pub(crate) fn find(&self, object: &Object) -> Option<ARef<Device>> {
-        struct Search<'a> {
-            object: &'a Object,
-            found: Option<ARef<Device>>,
-        }
-        let mut search = Search {
-            object,
-            found: None,
-        };
+    /// The devices that [`OpenContainer::scan`] has added. To be called once after it.
+    pub(crate) fn added(&self) -> Result<KVec<Added>> {
+        let mut all = KVec::new();
+        let mut result = Ok(());
         self.for_each(|device| {
-            if device.id() == search.object.id && device.type_name() == search.object.kind {
-                search.found = Some(device.into());
+            // INVARIANT: The scan has added it.
+            if let Err(e) = all.push(Added::new(device.into()), GFP_KERNEL) {
+                result = Err(e);
             }
         });
-        search.found
+        result?;
+        Ok(all)
     }
 
     /// Calls `f` for each object that has a device.
-    pub(crate) fn for_each<F: FnMut(&Device)>(&self, mut f: F) {
+    fn for_each<F: FnMut(&Device)>(&self, mut f: F) {
         extern "C" fn visit<F: FnMut(&Device)>(
             dev: *mut bindings::device,
             data: *mut c_void,
@@ -325,20 +338,8 @@ impl OpenContainer {
         };
     }
 
-    /// Removes the devices of all objects but these, and waits for their drivers.
-    pub(crate) fn remove_all_but(&self, objects: &[Object]) -> Result {
-        let mut descriptors = KVec::with_capacity(objects.len(), GFP_KERNEL)?;
-        for object in objects {
-            descriptors.push(descriptor_of(object), GFP_KERNEL)?;
-        }
-        let count = c_int::try_from(descriptors.len())?;
-        // SAFETY: The array has `count` entries; with none, all devices go.
-        unsafe { ext::dprc_remove_devices(self.0.as_raw(), descriptors.as_mut_ptr(), count) };
-        Ok(())
-    }
-
     /// Forgets the container without a word to the Management Complex: its portal has a command
-    /// in flight.
+    /// in flight, or is somebody else's.
     pub(crate) fn abandon(self) {
         if self.0.container().is_none() {
             // The root container's portal is the bus's own, and can only be closed by it.
@@ -350,11 +351,48 @@ impl OpenContainer {
         // SAFETY: Not used any more.
         drop(unsafe { core::ptr::read(&this.0) });
     }
+}
 
-    /// Removes the devices of all objects, and waits for their drivers.
-    pub(crate) fn remove_all(&self) {
-        // SAFETY: Without an array, all devices go.
-        unsafe { ext::dprc_remove_devices(self.0.as_raw(), core::ptr::null_mut(), 0) };
+/// A device that this driver has the bus make for an object. Dropping it removes it, and waits
+/// for its driver.
+///
+/// # Invariants
+///
+/// The device was added for this driver, which removes it by this value only; it is on the bus
+/// until `is_removed`.
+pub(crate) struct Added {
+    device: ARef<Device>,
+    is_removed: Atomic<bool>,
+}
+
+impl Added {
+    fn new(device: ARef<Device>) -> Self {
+        Self {
+            device,
+            is_removed: Atomic::new(false),
+        }
+    }
+
+    /// Removes the device, and waits for its driver.
+    pub(crate) fn remove(&self) {
+        if !self.is_removed.xchg(true, Relaxed) {
+            // SAFETY: On the bus by the type invariant; our reference outlives the bus's.
+            unsafe { ext::fsl_mc_device_remove(self.device.as_raw()) };
+        }
+    }
+}
+
+impl Deref for Added {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
+    }
+}
+
+impl Drop for Added {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) trait Listener: 'static {
     fn bound(device: &fsl_mc::Device);
     /// The driver is about to let go of the device.
     fn unbinding(device: &fsl_mc::Device);
+    /// The device is about to go, and its driver to let go of it.
+    fn removing(device: &fsl_mc::Device);
 }
 
 /// A listener on the fsl-mc bus. Dropping it waits for calls that run.
@@ -77,6 +79,7 @@ extern "C" fn callback<L: Listener>(
         Ok(bindings::bus_notifier_event_BUS_NOTIFY_ADD_DEVICE) => L::added(device),
         Ok(bindings::bus_notifier_event_BUS_NOTIFY_BOUND_DRIVER) => L::bound(device),
         Ok(bindings::bus_notifier_event_BUS_NOTIFY_UNBIND_DRIVER) => L::unbinding(device),
+        Ok(bindings::bus_notifier_event_BUS_NOTIFY_DEL_DEVICE) => L::removing(device),
         _ => {}
     }
     0

@@ -21,8 +21,7 @@ use core::{
     marker::PhantomData,
     mem::{
         offset_of,
-        size_of,
-        MaybeUninit, //
+        size_of, //
     },
     ptr::NonNull, //
 };
@@ -36,12 +35,17 @@ use kernel::{
     },
     mm::virt::{
         flags,
-        VmaNew, //
+        VmaNew,
+        VmaRef, //
     },
+    new_mutex,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Mutex, //
     },
     types::Opaque,
     uaccess::UserPtr, //
@@ -85,8 +89,9 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// may become the holder's later, and cease to be.
     fn open(&self, has_address_space: bool) -> Result<Self::Opened>;
 
-    /// The last file descriptor and the last mapping have gone.
-    fn close(&self, opened: Self::Opened);
+    /// The last file descriptor and the last mapping have gone. With `is_revoked` the device was
+    /// not the holder's to the end.
+    fn close(&self, opened: Self::Opened, is_revoked: bool);
 
     fn info(&self) -> DeviceInfo;
 
@@ -123,6 +128,10 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// Says what a mapping shows. `for_guest`: a virtual machine will see it, too.
     fn map(&self, opened: &Self::Opened, request: &MapRequest, for_guest: bool) -> Result<Mapping>;
 
+    /// The device is not the holder's any more, who may use it still: calls are refused from now
+    /// on, and mappings have ended. What the driver does for the holder of itself is to end, too.
+    fn revoked(&self, opened: &Self::Opened);
+
     /// Somebody waits for the device to be closed; called every few seconds, with how often it
     /// was called before.
     fn request(&self, count: u32);
@@ -132,19 +141,64 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// - `data` is initialised if `has_data`, which is written before registration only.
-/// - `opened` is initialised while the device is open; only its opening and its closing, which
-///   the core serialises and between which all other uses of it come, write it.
+/// `rest` is there from before the registration to the release.
 #[repr(C)]
 struct Device<T: Operations> {
     vdev: Opaque<ext::vfio_device>,
-    has_data: UnsafeCell<bool>,
-    data: UnsafeCell<MaybeUninit<T>>,
-    opened: UnsafeCell<MaybeUninit<T::Opened>>,
+    rest: Option<Pin<KBox<Rest<T>>>>,
+}
+
+/// What the driver keeps.
+#[pin_data]
+struct Rest<T: Operations> {
+    #[pin]
+    data: T,
+    /// # Invariants
+    ///
+    /// Written by the opening and the closing only, which the core serialises, and between
+    /// which all other uses of it come.
+    opened: UnsafeCell<Option<T::Opened>>,
+    is_revoked: Atomic<bool>,
+    /// Held while pages are mapped.
+    #[pin]
+    pages: Mutex<()>,
+}
+
+impl<T: Operations> Rest<T> {
+    fn new(data: impl PinInit<T, Error>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            data <- data,
+            opened: UnsafeCell::new(None),
+            is_revoked: Atomic::new(false),
+            pages <- new_mutex!((), "vfio::Rest::pages"),
+        })
+    }
+
+    /// Refuses what comes when the device is its holder's no longer.
+    #[inline]
+    fn check_live(&self) -> Result {
+        if self.is_revoked.load(Relaxed) {
+            Err(ENODEV)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What is kept while the device is open.
+    ///
+    /// # Safety
+    ///
+    /// The device is open, and stays so as long as the reference lives.
+    #[inline]
+    unsafe fn opened(&self) -> Result<&T::Opened> {
+        self.check_live()?;
+        // SAFETY: By the requirement and the invariant, nobody writes it meanwhile.
+        unsafe { (*self.opened.get()).as_ref() }.ok_or(ENODEV)
+    }
 }
 
 impl<T: Operations> Device<T> {
-    const OPERATIONS: ext::vfio_device_ops = ext::vfio_device_ops {
+    const OPERATIONS: &'static ext::vfio_device_ops = &ext::vfio_device_ops {
         name: T::NAME.to_bytes_with_nul().as_ptr().cast_mut(),
         release: Some(Self::release_callback),
         #[cfg(CONFIG_IOMMUFD)]
@@ -166,73 +220,66 @@ impl<T: Operations> Device<T> {
         ..pin_init::zeroed()
     };
 
+    const VM_OPERATIONS: &'static bindings::vm_operations_struct =
+        &bindings::vm_operations_struct {
+            fault: Some(Self::fault_callback),
+            ..pin_init::zeroed()
+        };
+
     /// The driver's part of a device.
     ///
     /// # Safety
     ///
-    /// `vdev` is a device of this driver whose data is initialised, and stays so for `'a`.
-    unsafe fn data<'a>(vdev: *mut ext::vfio_device) -> &'a T {
-        // CAST: `vdev` is the first field of `Device`.
-        let this = vdev.cast::<Self>();
-        // SAFETY: By the requirement; nobody has a mutable reference before `release`.
-        unsafe { (*(*this).data.get()).assume_init_ref() }
-    }
-
-    /// What is kept while the device is open.
-    ///
-    /// # Safety
-    ///
-    /// `vdev` is a device of this driver that is open, and stays so for `'a`.
-    unsafe fn opened<'a>(vdev: *mut ext::vfio_device) -> &'a T::Opened {
+    /// `vdev` is a device of this driver whose registration was begun, and stays valid for `'a`.
+    #[inline]
+    unsafe fn rest<'a>(vdev: *mut ext::vfio_device) -> &'a Rest<T> {
         // CAST: `vdev` is the first field of `Device`.
         let this = vdev.cast::<Self>();
         // SAFETY: By the requirement and the type invariant.
-        unsafe { (*(*this).opened.get()).assume_init_ref() }
+        unsafe { (*this).rest.as_deref().unwrap_unchecked() }
     }
 
     extern "C" fn release_callback(vdev: *mut ext::vfio_device) {
         let this = vdev.cast::<Self>();
         // SAFETY: The core calls this once, when the last reference has gone.
-        unsafe {
-            if *(*this).has_data.get() {
-                (*(*this).data.get()).assume_init_drop();
-            }
-        }
+        drop(unsafe { (*this).rest.take() });
     }
 
     extern "C" fn open_callback(vdev: *mut ext::vfio_device) -> c_int {
-        // SAFETY: The core calls this for a registered device, whose data is initialised.
-        let data = unsafe { Self::data(vdev) };
+        // SAFETY: The core calls this for a registered device.
+        let rest = unsafe { Self::rest(vdev) };
         // SAFETY: As above; the core holds the device set's lock.
         let has_address_space = unsafe { ext::vfm_vfio_has_address_space(vdev) };
         from_result(|| {
-            let opened = data.open(has_address_space)?;
-            // CAST: `vdev` is the first field of `Device`.
-            let this = vdev.cast::<Self>();
-            // SAFETY: The device is not open yet, so that nobody else looks. INVARIANT: It is
-            // open when this callback succeeds.
-            unsafe { (*(*this).opened.get()).write(opened) };
+            rest.check_live()?;
+            let opened = rest.data.open(has_address_space)?;
+            // SAFETY: The device is not open yet, so that nobody else looks. INVARIANT: This is
+            // its opening.
+            unsafe { *rest.opened.get() = Some(opened) };
             Ok(0)
         })
     }
 
     extern "C" fn close_callback(vdev: *mut ext::vfio_device) {
         // SAFETY: As in `open_callback`.
-        let data = unsafe { Self::data(vdev) };
-        // CAST: `vdev` is the first field of `Device`.
-        let this = vdev.cast::<Self>();
-        // SAFETY: Initialised since the device was opened. INVARIANT: The core calls this once
-        // for each opening, after all other uses; the device is not open afterwards.
-        let opened = unsafe { (*(*this).opened.get()).assume_init_read() };
-        data.close(opened);
+        let rest = unsafe { Self::rest(vdev) };
+        // SAFETY: The core calls this once for each opening, after all other uses. INVARIANT:
+        // This is the device's closing.
+        if let Some(opened) = unsafe { (*rest.opened.get()).take() } {
+            let is_revoked = rest.is_revoked.load(Relaxed);
+            rest.data.close(opened, is_revoked);
+        }
     }
 
     extern "C" fn ioctl_callback(vdev: *mut ext::vfio_device, cmd: c_uint, arg: c_ulong) -> c_long {
-        // SAFETY: As in `read_callback`.
-        let (data, opened) = unsafe { (Self::data(vdev), Self::opened(vdev)) };
-        // INVARIANT: The core calls this for a device that is open, and stays so meanwhile.
+        // SAFETY: As in `open_callback`.
+        let rest = unsafe { Self::rest(vdev) };
+        // SAFETY: The core calls this for a device that is open, and stays so meanwhile.
+        let opened = unsafe { rest.opened() };
+        // INVARIANT: As above.
         let space = AddressSpace(vdev, PhantomData);
-        match ioctl(data, opened, cmd, UserPtr::from_addr(arg), &space) {
+        let arg = UserPtr::from_addr(arg);
+        match opened.and_then(|opened| ioctl(&rest.data, opened, cmd, arg, &space)) {
             Ok(()) => 0,
             Err(e) => e.to_errno() as c_long,
         }
@@ -244,11 +291,12 @@ impl<T: Operations> Device<T> {
         _caps: *mut ext::vfio_info_cap,
     ) -> c_int {
         // SAFETY: As in `open_callback`.
-        let data = unsafe { Self::data(vdev) };
+        let rest = unsafe { Self::rest(vdev) };
         // SAFETY: The core passes a structure of its own, which it has read from the user.
         let info = unsafe { &mut *info };
         from_result(|| {
-            let region = data.region_info(info.index)?;
+            rest.check_live()?;
+            let region = rest.data.region_info(info.index)?;
             info.flags = region.flags;
             info.size = region.size;
             info.offset = region.offset;
@@ -262,13 +310,14 @@ impl<T: Operations> Device<T> {
         count: usize,
         ppos: *mut bindings::loff_t,
     ) -> isize {
-        // SAFETY: As in `open_callback`. The core calls this for a device that is open, and stays
-        // so meanwhile.
-        let (data, opened) = unsafe { (Self::data(vdev), Self::opened(vdev)) };
+        // SAFETY: As in `open_callback`.
+        let rest = unsafe { Self::rest(vdev) };
+        // SAFETY: As in `ioctl_callback`.
+        let opened = unsafe { rest.opened() };
         // SAFETY: The core passes a valid position.
         let position = unsafe { *ppos } as u64;
         let buffer = UserPtr::from_ptr(buf.cast());
-        to_size(data.read(opened, buffer, count, position))
+        to_size(opened.and_then(|opened| rest.data.read(opened, buffer, count, position)))
     }
 
     extern "C" fn write_callback(
@@ -277,54 +326,80 @@ impl<T: Operations> Device<T> {
         count: usize,
         ppos: *mut bindings::loff_t,
     ) -> isize {
-        // SAFETY: As in `read_callback`.
-        let (data, opened) = unsafe { (Self::data(vdev), Self::opened(vdev)) };
+        // SAFETY: As in `open_callback`.
+        let rest = unsafe { Self::rest(vdev) };
+        // SAFETY: As in `ioctl_callback`.
+        let opened = unsafe { rest.opened() };
         // SAFETY: The core passes a valid position.
         let position = unsafe { *ppos } as u64;
         let buffer = UserPtr::from_ptr(buf.cast_mut().cast());
-        to_size(data.write(opened, buffer, count, position))
+        to_size(opened.and_then(|opened| rest.data.write(opened, buffer, count, position)))
     }
 
+    /// Pages are mapped when they are used first: then the area is known to who takes all of them
+    /// away from it.
     extern "C" fn mmap_callback(
         vdev: *mut ext::vfio_device,
         vma: *mut bindings::vm_area_struct,
     ) -> c_int {
-        // SAFETY: As in `read_callback`.
-        let (data, opened) = unsafe { (Self::data(vdev), Self::opened(vdev)) };
+        // SAFETY: As in `open_callback`.
+        let rest = unsafe { Self::rest(vdev) };
+        // SAFETY: As in `ioctl_callback`.
+        let opened = unsafe { rest.opened() };
         // SAFETY: The core calls this from the file's mmap operation.
         let area = unsafe { VmaNew::from_raw(vma) };
         // SAFETY: Set before the device is opened, and kept until it is closed.
         let for_guest = unsafe { !(*vdev).kvm.is_null() };
-        // SAFETY: The area is being set up; nobody else looks at it.
-        let page_offset = unsafe { (*vma).vm_pgoff };
         from_result(|| {
-            let mapping = data.map(opened, &request_of(area, page_offset), for_guest)?;
+            let request = map_request(vma, area);
+            let mapping = rest.data.map(opened?, &request, for_guest)?;
             if mapping.forbid_write {
                 area.try_clear_maywrite()?;
             }
-            // SAFETY: As above. That the range may be shown is the driver's decision.
-            to_result(unsafe {
-                ext::vfm_map_io(
-                    vma,
-                    mapping.physical,
-                    mapping.length as usize,
-                    memory_type(mapping.memory),
-                )
-            })?;
+            // SAFETY: The area is being set up; nobody else looks at it. It keeps the file, and
+            // so the device, open.
+            unsafe {
+                ext::vfm_vma_set_io(vma, memory_type(mapping.memory));
+                (*vma).vm_ops = Self::VM_OPERATIONS;
+                (*vma).vm_private_data = vdev.cast();
+            }
             Ok(0)
         })
     }
 
+    extern "C" fn fault_callback(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: The kernel calls this for an area that `mmap_callback` has set up, and keeps it
+        // as it is meanwhile.
+        let vma = unsafe { ext::vfm_fault_vma(fault) };
+        // SAFETY: As above.
+        let area = unsafe { VmaRef::from_raw(vma) };
+        // SAFETY: As above.
+        let vdev = unsafe { (*vma).vm_private_data }.cast();
+        // SAFETY: The area keeps the device open.
+        let rest = unsafe { Self::rest(vdev) };
+        let _pages = rest.pages.lock();
+        // SAFETY: As above.
+        let opened = unsafe { rest.opened() };
+        match opened.and_then(|opened| rest.data.map(opened, &map_request(vma, area), false)) {
+            // SAFETY: The area is one for pages without a structure, and the range is one that
+            // the driver shows.
+            Ok(mapping) => unsafe { ext::vfm_fault_map_io(fault, mapping.physical) },
+            Err(_) => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
+        }
+    }
+
     extern "C" fn request_callback(vdev: *mut ext::vfio_device, count: c_uint) {
         // SAFETY: The core calls this while it unregisters the device.
-        unsafe { Self::data(vdev) }.request(count);
+        unsafe { Self::rest(vdev) }.data.request(count);
     }
 }
 
-fn request_of(area: &VmaNew, page_offset: usize) -> MapRequest {
+/// What an area of `vma` asks for.
+fn map_request(vma: *mut bindings::vm_area_struct, area: &VmaRef) -> MapRequest {
     let has = |flag| area.flags() & flag != 0;
     MapRequest {
-        page_offset: page_offset as u64,
+        // SAFETY: The reference says that the area is valid and does not change.
+        page_offset: unsafe { (*vma).vm_pgoff } as u64,
         start: area.start() as u64,
         end: area.end() as u64,
         shared: has(flags::SHARED),
@@ -459,7 +534,8 @@ pub(crate) struct Registration<T: Operations> {
 
 // SAFETY: A device may be unregistered and released from any thread.
 unsafe impl<T: Operations> Send for Registration<T> {}
-// SAFETY: `unregister` can be called by several threads: one of them does it.
+// SAFETY: `unregister` can be called by several threads: one of them does it. The rest can be
+// called in any number of threads.
 unsafe impl<T: Operations> Sync for Registration<T> {}
 
 impl<T: Operations> Registration<T> {
@@ -470,6 +546,7 @@ impl<T: Operations> Registration<T> {
         set: &device::Device,
         data: impl PinInit<T, Error>,
     ) -> Result<Self> {
+        let rest = KBox::pin_init(Rest::new(data), GFP_KERNEL)?;
         const_assert!(
             offset_of!(Device<T>, vdev) == 0,
             "struct vfio_device comes first"
@@ -477,23 +554,19 @@ impl<T: Operations> Registration<T> {
         // CAST: `device::Device` is a transparent wrapper of the C structure.
         let parent = core::ptr::from_ref(parent).cast_mut().cast();
         // SAFETY: The size covers `Device<T>`, which starts with the C structure; the memory
-        // comes zeroed; the operations are static.
+        // comes zeroed, which is an option without a box; the operations are static.
         let vdev = from_err_ptr(unsafe {
-            ext::_vfio_alloc_device(size_of::<Device<T>>(), parent, &Device::<T>::OPERATIONS)
+            ext::_vfio_alloc_device(size_of::<Device<T>>(), parent, Device::<T>::OPERATIONS)
         })?;
         let device = NonNull::new(vdev.cast::<Device<T>>()).ok_or(ENOMEM)?;
+        // SAFETY: Nobody else knows of the device yet. INVARIANT: `rest` is there from now on.
+        unsafe { (*device.as_ptr()).rest = Some(rest) };
         // INVARIANT: The allocation gave us a reference.
         let this = Self {
             device,
             registered: Atomic::new(false),
             _data: PhantomData,
         };
-        // SAFETY: Nobody else knows of the device yet, and it never moves. INVARIANT: `has_data`
-        // is set when the data is there.
-        unsafe {
-            pin_init::raw_try_init((*device.as_ref().data.get()).as_mut_ptr(), data)?;
-            *device.as_ref().has_data.get() = true;
-        }
         // SAFETY: Before registration; the pointer serves as a number.
         to_result(unsafe {
             ext::vfio_assign_device_set(vdev, core::ptr::from_ref(set).cast_mut().cast())
@@ -503,6 +576,29 @@ impl<T: Operations> Registration<T> {
         // INVARIANT: Just registered.
         this.registered.store(true, Relaxed);
         Ok(this)
+    }
+
+    /// Takes the device from its holder, if it has one, who keeps the file. Nobody can open it
+    /// any more. Waits for an opening or a closing that is under way.
+    pub(crate) fn revoke(&self) {
+        let vdev = self.device.as_ptr().cast();
+        // SAFETY: The device is valid by the type invariant.
+        let rest = unsafe { Device::<T>::rest(vdev) };
+        {
+            let _pages = rest.pages.lock();
+            rest.is_revoked.store(true, Relaxed);
+        }
+        // Pages that were mapped before are in areas that are found; none is mapped after.
+        // SAFETY: The device is valid by the type invariant.
+        unsafe { ext::vfm_vfio_unmap(vdev) };
+        // SAFETY: As above; the lock outlives the device.
+        unsafe { ext::vfm_vfio_lock_set(vdev) };
+        // SAFETY: With the lock held nobody opens the device or closes it.
+        if let Some(opened) = unsafe { (*rest.opened.get()).as_ref() } {
+            rest.data.revoked(opened);
+        }
+        // SAFETY: Locked above.
+        unsafe { ext::vfm_vfio_unlock_set(vdev) };
     }
 
     /// Waits until nobody has the device open, after which nobody can open it.

@@ -36,6 +36,16 @@ where
     forget_queued(owner, was_queued);
 }
 
+/// Takes the work item of `owner` out of its queue, or waits until it has run to its end.
+pub(crate) fn cancel_sync<T, const ID: u64>(owner: &Arc<T>)
+where
+    T: HasWork<T, ID> + WorkItem<ID, Pointer = Arc<T>>,
+{
+    // SAFETY: The item was initialised with its owner.
+    let was_queued = unsafe { bindings::cancel_work_sync(raw_work::<T, ID>(owner)) };
+    forget_queued(owner, was_queued);
+}
+
 fn raw_work<T, const ID: u64>(owner: &Arc<T>) -> *mut bindings::work_struct
 where
     T: HasWork<T, ID>,

@@ -13,7 +13,7 @@ use mc_abi::common::{
     SetIrqEnable, SetIrqMask,
 };
 use mc_abi::dprc::event;
-use mc_abi::{ObjectId, ObjectType, Status, Token, dpbp, dpmng};
+use mc_abi::{ObjectId, ObjectType, Status, Token, dpbp, dpmcp, dpmng};
 use std::time::Duration;
 
 /// How long an interrupt may take.
@@ -65,6 +65,13 @@ pub fn switch_on(portal: &mut McPortal, object: ObjectId) -> Result<bool, Stop> 
 pub fn make_pool(portal: &mut McPortal, container: OpenObject) -> Result<ObjectId, PortalError> {
     let id = portal.call(container, &dpbp::Create {})?.id;
     Ok(ObjectId::new(ObjectType::Dpbp, id))
+}
+
+/// Makes a command portal in an open container.
+pub fn make_portal(portal: &mut McPortal, container: OpenObject) -> Result<ObjectId, PortalError> {
+    let request = dpmcp::Create { portal: dpmcp::PORTAL_FROM_POOL, options: 0 };
+    let id = portal.call(container, &request)?.id;
+    Ok(ObjectId::new(ObjectType::Dpmcp, id))
 }
 
 /// The objects of a family that the MC says are in a container.
@@ -248,41 +255,108 @@ impl Manager {
 
     /// Makes a buffer pool and gives it to a child, plugged.
     pub fn add_pool(&mut self, to: &str) -> Result<ObjectId, Stop> {
-        let to = object(to)?;
-        let made = with_open(&mut self.portal, self.root, make_pool)?;
-        let name = made.to_string();
+        self.add(to, make_pool)
+    }
+
+    /// Makes a command portal and gives it to a child, plugged.
+    pub fn add_portal(&mut self, to: &str) -> Result<ObjectId, Stop> {
+        self.add(to, make_portal)
+    }
+
+    fn add(
+        &mut self,
+        to: &str,
+        make: impl FnOnce(&mut McPortal, OpenObject) -> Result<ObjectId, PortalError>,
+    ) -> Result<ObjectId, Stop> {
+        let made = with_open(&mut self.portal, self.root, make)?;
         // The bus driver of the container around may have listed the object for itself,
         // and would find it taken.
-        bus::wait_until(SEEN, || SYSFS.has(&name));
-        with_open(&mut self.portal, self.root, |portal, root| {
-            match assign(portal, root, made, to, true) {
-                Ok(()) => Ok(()),
-                Err(error) => {
-                    destroy(portal, root, made)?;
-                    Err(error)
-                }
-            }
+        bus::wait_until(SEEN, || SYSFS.has(&made.to_string()));
+        self.give(made, to).or_else(|error| {
+            self.destroy(made)?;
+            Err(error)
         })?;
         // While its device is still the container's around, no other of its name can be
         // made: a driver that is bound before that finds an object that it cannot have.
         let around = self.root.to_string();
-        bus::wait_until(SEEN, || SYSFS.container_of(&name).as_deref() != Some(&around));
+        bus::wait_until(SEEN, || SYSFS.container_of(&made.to_string()).as_deref() != Some(&around));
         Ok(made)
+    }
+
+    /// Gives an object of the container around to a child, plugged.
+    pub fn give(&mut self, made: ObjectId, to: &str) -> Result<(), Stop> {
+        let to = object(to)?;
+        Ok(with_open(&mut self.portal, self.root, |portal, root| {
+            assign(portal, root, made, to, true)
+        })?)
+    }
+
+    /// Plugs an object of a child in, or out.
+    pub fn plug(&mut self, made: ObjectId, child: &str, plugged: bool) -> Result<(), Stop> {
+        let id = object(child)?;
+        Ok(with_open(&mut self.portal, id, |portal, child| {
+            assign(portal, child, made, id, plugged)
+        })?)
+    }
+
+    /// Takes an object from a child: it is in the container around then.
+    pub fn take(&mut self, made: ObjectId, from: &str) -> Result<(), Stop> {
+        // The MC lets go of what is unplugged only.
+        self.plug(made, from, false)?;
+        let from = object(from)?;
+        Ok(with_open(&mut self.portal, self.root, |portal, root| {
+            unassign(portal, root, made, from, false)
+        })?)
+    }
+
+    /// Destroys an object of the container around.
+    pub fn destroy(&mut self, made: ObjectId) -> Result<(), Stop> {
+        Ok(with_open(&mut self.portal, self.root, |portal, root| destroy(portal, root, made))?)
     }
 
     /// Takes an object from a child and destroys it.
     pub fn remove(&mut self, made: ObjectId, from: &str) -> Result<(), Stop> {
-        let from = object(from)?;
-        // The MC lets go of what is unplugged only.
-        with_open(&mut self.portal, from, |portal, child| {
-            assign(portal, child, made, from, false)
-        })?;
-        Ok(with_open(&mut self.portal, self.root, |portal, root| {
-            unassign(portal, root, made, from, false)?;
-            destroy(portal, root, made)
+        self.take(made, from)?;
+        self.destroy(made)
+    }
+
+    /// Makes a command portal in a child, plugged.
+    pub fn make_portal_in(&mut self, child: &str) -> Result<ObjectId, Stop> {
+        let made = with_open(&mut self.portal, object(child)?, make_portal)?;
+        self.plug(made, child, true)?;
+        Ok(made)
+    }
+
+    /// Destroys what was made in a child.
+    pub fn destroy_in(&mut self, child: &str, made: ObjectId) -> Result<(), Stop> {
+        Ok(with_open(&mut self.portal, object(child)?, |portal, child| {
+            destroy(portal, child, made)
         })?)
     }
+
+    /// Destroys a command portal that was made in a child, and makes another one there, plugged,
+    /// which gets the same number and other registers.
+    ///
+    /// The check does not apply where the MC numbers otherwise.
+    pub fn replace_portal(&mut self, made: ObjectId, child: &str) -> Result<(), Stop> {
+        let again = with_open(&mut self.portal, object(child)?, |portal, child| {
+            destroy(portal, child, made)?;
+            // Registers are given out from the lowest on: the last ones were not the other's.
+            let mut numbers = (1..MOST_PORTALS).rev().chain([dpmcp::PORTAL_FROM_POOL]);
+            let made = numbers.find_map(|portal_number| {
+                let request = dpmcp::Create { portal: portal_number, options: 0 };
+                portal.call(child, &request).ok()
+            });
+            Ok(made.map(|made| ObjectId::new(ObjectType::Dpmcp, made.id)))
+        })?;
+        let Some(again) = again else { return skip("no other command portal is free") };
+        self.plug(again, child, true)?;
+        if again == made { Ok(()) } else { skip(format!("the MC calls it {again}, not {made}")) }
+    }
 }
+
+/// More numbers of command portals than an MC has.
+const MOST_PORTALS: u32 = 1024;
 
 /// How long the kernel may take to show an object that was made.
 const SEEN: Duration = Duration::from_secs(2);

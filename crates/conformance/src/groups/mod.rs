@@ -17,6 +17,7 @@ mod mmap;
 mod policy;
 mod portal;
 mod reset;
+mod revocation;
 mod unbind;
 mod util;
 
@@ -37,6 +38,7 @@ const GROUPS: &[&[Check]] = &[
     dma::CHECKS,
     containers::CHECKS,
     hotplug::CHECKS,
+    revocation::CHECKS,
     escape::CHECKS,
     unbind::CHECKS,
     cdev::CHECKS,

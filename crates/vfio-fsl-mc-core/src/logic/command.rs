@@ -36,6 +36,8 @@ pub mod number {
     pub const DPRC_GET_OBJECT_COUNT: u16 = 0x159;
     /// Asks for one of them.
     pub const DPRC_GET_OBJECT: u16 = 0x15a;
+    /// Asks for a region of an object in the container.
+    pub const DPRC_GET_OBJECT_REGION: u16 = 0x15e;
     /// Sets the address that the interrupt of an object in the container
     /// writes to.
     pub const DPRC_SET_OBJECT_IRQ: u16 = 0x15f;
@@ -221,6 +223,22 @@ impl Object {
     /// Whether both are about one object, in whatever state.
     pub fn is_same(&self, other: &Self) -> bool {
         self.id == other.id && self.kind == other.kind
+    }
+
+    /// Whether a driver that knows the one knows the other: all but the name and
+    /// the state, which change while an object is in use.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let rest = |object: &Self| Self {
+            state: 0,
+            label: [0; 16],
+            ..*object
+        };
+        rest(self) == rest(other)
+    }
+
+    /// Whether a driver may bind to it.
+    pub const fn is_plugged(&self) -> bool {
+        self.state & STATE_PLUGGED != 0
     }
 }
 
@@ -523,6 +541,15 @@ pub const fn object_count(answer: &Command) -> u32 {
 /// Asks for an object by its place in the container; see [`object`].
 pub const fn get_object(token: u16, index: u32) -> Command {
     Command::new(number::DPRC_GET_OBJECT, 1, token).with_word(word(index, 0))
+}
+
+/// Asks for a region of an object in the container. The answer's parameters tell one
+/// region from another; what they mean depends on the firmware.
+pub fn get_object_region(token: u16, kind: &TypeName, object_id: i32, index: u8) -> Command {
+    let header = Command::ready(number::DPRC_GET_OBJECT_REGION, 1, token);
+    let first = word(object_id as u32, u32::from(index) << 16);
+    let (low, high) = text_words(kind);
+    Command([header, first, 0, 0, low, high, 0, 0])
 }
 
 /// The object, out of the answer to [`get_object`].

@@ -147,6 +147,16 @@ proptest! {
     }
 
     #[test]
+    fn a_region_is_asked_for_as_on_the_wire(token: u16, kind in object_type(), id: i32, index: u8) {
+        let request = dprc::GetObjectRegion { id: id as u32, index, kind };
+        let mut params = Params::ZERO;
+        request.encode(&mut params, 1);
+        let message = Message::command(dprc::GetObjectRegion::NUMBER, 1, Token(token), params);
+        let asked = command::get_object_region(token, &type_name(kind.name()), id, index);
+        prop_assert_eq!(asked, wire(message));
+    }
+
+    #[test]
     fn object_lists_are_the_wires(token: u16, index: u32, count: u32) {
         let get = dprc::GetObject { index };
         prop_assert_eq!(command::get_object(token, index), wire(get.message(Token(token))));

@@ -55,7 +55,7 @@ const RUST: Driver = Driver {
 
 /// The groups of the suite, in parts that run in machines of their own; the longest first.
 const PARTS: [(&str, &[&str]); 3] = [
-    ("life", &["close", "lending", "hotplug", "escape", "unbind", "cdev"]),
+    ("life", &["close", "lending", "hotplug", "revocation", "escape", "unbind", "cdev"]),
     ("interrupts", &["interrupts", "reset", "dma", "containers"]),
     ("calls", &["info", "irqset", "mmap", "portal", "concurrency", "policy"]),
 ];

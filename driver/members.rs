@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+
+//! The objects of a container, as devices on the bus: which there are, what the Management
+//! Complex said of each when its device was made, and how one goes that somebody has open.
+
+use crate::{
+    abstractions::{
+        fsl_mc::{
+            self,
+            Added, //
+        },
+        vfio,
+        work, //
+    },
+    container::Container,
+    logic::command::Object as Description,
+    object::Object,
+    registry, //
+};
+use kernel::{
+    impl_has_work, new_mutex, new_work,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        Mutex, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+    workqueue::{
+        Work,
+        WorkItem, //
+    },
+};
+
+/// What the Management Complex says of an object, and of each of its regions.
+#[derive(PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) object: Description,
+    pub(crate) regions: KVec<[u64; 7]>,
+}
+
+impl Seen {
+    /// Whether a device that was made for the one serves the other: under the same number there
+    /// may be another object by now, whose registers are elsewhere.
+    fn is_like(&self, other: &Self) -> bool {
+        self.object.is_like(&other.object) && self.regions[..] == other.regions[..]
+    }
+}
+
+/// An object that has a device.
+#[pin_data]
+pub(crate) struct Member {
+    device: Added,
+    /// None where that is not known.
+    seen: Option<Seen>,
+    was_plugged: Atomic<bool>,
+    /// No driver was looked for.
+    is_new: Atomic<bool>,
+    container: Arc<Container>,
+    is_removed: Atomic<bool>,
+    #[pin]
+    removal: Work<Self>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Member { self.removal }
+}
+
+impl WorkItem for Member {
+    type Pointer = Arc<Self>;
+
+    /// Takes as long as a user holds on to the object.
+    fn run(this: Arc<Self>) {
+        registry::revoke(&this.device);
+        this.device.remove();
+        this.is_removed.store(true, Release);
+        this.container.changed();
+    }
+}
+
+impl Member {
+    fn is(&self, object: &Description) -> bool {
+        self.device.id() == object.id && self.device.type_name() == object.kind
+    }
+
+    /// Whether the device still serves what there is under its name.
+    fn serves(&self, now: &Seen) -> bool {
+        let is_plugged = now.object.is_plugged();
+        if !is_plugged && self.was_plugged.load(Relaxed) {
+            return false;
+        }
+        self.was_plugged.store(is_plugged, Relaxed);
+        self.seen.as_ref().is_some_and(|seen| seen.is_like(now))
+    }
+}
+
+/// An object that can be opened.
+struct Opening {
+    device: *const fsl_mc::Device,
+    registration: Arc<vfio::Registration<Object>>,
+}
+
+// SAFETY: The pointer is compared only.
+unsafe impl Send for Opening {}
+
+/// All objects of a container.
+#[pin_data]
+pub(crate) struct Members {
+    #[pin]
+    lists: Mutex<Lists>,
+}
+
+/// Held only to look at the lists and to change them.
+struct Lists {
+    members: KVec<Arc<Member>>,
+    /// Those that go, until they have.
+    going: KVec<Arc<Member>>,
+    /// Objects that were unplugged: they are let go, and come back when they are plugged again.
+    unplugged: KVec<Description>,
+    openings: KVec<Opening>,
+    /// The container itself has gone, and with it all that was in it.
+    all_gone: bool,
+}
+
+impl Members {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        let lists = Lists {
+            members: KVec::new(),
+            going: KVec::new(),
+            unplugged: KVec::new(),
+            openings: KVec::new(),
+            all_gone: false,
+        };
+        pin_init!(Self {
+            lists <- new_mutex!(lists, "Members::lists"),
+        })
+    }
+
+    /// Enters a device that the bus has made. Without memory for it, it goes again.
+    pub(crate) fn add(
+        &self,
+        container: &Arc<Container>,
+        device: Added,
+        seen: Option<Seen>,
+    ) -> Result {
+        let was_plugged = seen.as_ref().is_some_and(|seen| seen.object.is_plugged());
+        let member = Arc::pin_init(
+            pin_init!(Member {
+                device,
+                seen,
+                was_plugged: Atomic::new(was_plugged),
+                is_new: Atomic::new(true),
+                container: container.clone(),
+                is_removed: Atomic::new(false),
+                removal <- new_work!("Member::removal"),
+            }),
+            GFP_KERNEL,
+        )?;
+        let mut lists = self.lists.lock();
+        Ok(lists.members.push(member.clone(), GFP_KERNEL)?)
+    }
+
+    /// Whether all that there is has a device, and nothing else.
+    pub(crate) fn are(&self, now: &[Seen]) -> bool {
+        let lists = self.lists.lock();
+        let has = |seen: &Seen| lists.find(&seen.object).is_some_and(|m| m.serves(seen));
+        let count = now.iter().filter(|seen| !lists.stays_away(seen)).count();
+        count == lists.members.len()
+            && now.iter().all(|seen| lists.stays_away(seen) || has(seen))
+            && lists.unplugged.iter().all(|one| is_unplugged(one, now))
+    }
+
+    /// Begins to remove what is not there any more, and says what is there without a device.
+    ///
+    /// Nothing is waited for: who has an object open may keep it for as long as it likes.
+    pub(crate) fn follow(&self, now: &[Seen]) -> Result<KVec<Description>> {
+        let mut went = KVec::new();
+        let mut came = KVec::new();
+        let mut lists = self.lists.lock();
+        let count = lists.members.len();
+        lists.going.reserve(count, GFP_KERNEL)?;
+        lists.unplugged.reserve(count, GFP_KERNEL)?;
+        went.reserve(count, GFP_KERNEL)?;
+        came.reserve(now.len(), GFP_KERNEL)?;
+        let Lists {
+            members,
+            going,
+            unplugged,
+            ..
+        } = &mut *lists;
+        unplugged.retain(|one| is_unplugged(one, now));
+        // Within the capacities, no push can fail.
+        members.retain(|member| {
+            let object = now.iter().find(|seen| member.is(&seen.object));
+            if object.is_some_and(|seen| member.serves(seen)) {
+                return true;
+            }
+            if let Some(seen) = object.filter(|seen| !seen.object.is_plugged()) {
+                let _ = unplugged.push(seen.object, GFP_NOWAIT);
+            }
+            let _ = going.push(member.clone(), GFP_NOWAIT);
+            let _ = went.push(member.clone(), GFP_NOWAIT);
+            false
+        });
+        for seen in now {
+            if lists.find(&seen.object).is_none() && !lists.stays_away(seen) {
+                let _ = came.push(seen.object, GFP_NOWAIT);
+            }
+        }
+        drop(lists);
+        for member in went {
+            let _ = work::queue().enqueue(member);
+        }
+        Ok(came)
+    }
+
+    /// An object can be opened from now on. `ENODEV` if it is about to go.
+    pub(crate) fn opens(
+        &self,
+        device: &fsl_mc::Device,
+        registration: &Arc<vfio::Registration<Object>>,
+    ) -> Result {
+        let mut lists = self.lists.lock();
+        if lists.is_going(device) {
+            return Err(ENODEV);
+        }
+        let opening = Opening {
+            device,
+            registration: registration.clone(),
+        };
+        Ok(lists.openings.push(opening, GFP_KERNEL)?)
+    }
+
+    /// It cannot be opened any more.
+    pub(crate) fn closes(&self, device: &fsl_mc::Device) {
+        let mut lists = self.lists.lock();
+        let mut all = lists.openings.iter();
+        let found = all.position(|opening| core::ptr::eq(opening.device, device));
+        let closed = found.map(|at| lists.openings.remove(at));
+        drop(lists);
+        drop(closed);
+    }
+
+    /// Takes an object from its holder.
+    pub(crate) fn revoke(&self, device: &fsl_mc::Device) {
+        let lists = self.lists.lock();
+        let mut all = lists.openings.iter();
+        let found = all.find(|opening| core::ptr::eq(opening.device, device));
+        let registration = found.map(|opening| opening.registration.clone());
+        drop(lists);
+        if let Some(registration) = registration {
+            registration.revoke();
+        }
+    }
+
+    /// Takes all objects from their holders: the container is not this one any more.
+    pub(crate) fn revoke_all(&self) {
+        let mut at = 0;
+        loop {
+            let mut lists = self.lists.lock();
+            lists.all_gone = true;
+            let registration = lists.openings.get(at).map(|one| one.registration.clone());
+            drop(lists);
+            let Some(registration) = registration else {
+                return;
+            };
+            registration.revoke();
+            // One that goes meanwhile lets the next one be missed, which is revoked before it
+            // goes itself.
+            at = at.saturating_add(1);
+        }
+    }
+
+    /// Whether a device is about to go, because its object has gone.
+    pub(crate) fn is_going(&self, device: &fsl_mc::Device) -> bool {
+        self.lists.lock().is_going(device)
+    }
+
+    /// Binds what was added.
+    pub(crate) fn bind_pending(&self) {
+        let mut at = 0;
+        loop {
+            let lists = self.lists.lock();
+            let member = lists.members.get(at).cloned();
+            drop(lists);
+            let Some(member) = member else {
+                return;
+            };
+            if member.is_new.xchg(false, Relaxed) {
+                registry::bind_pending(&member.device);
+            }
+            at = at.saturating_add(1);
+        }
+    }
+
+    /// Removes all devices, and waits for who has them open. Nobody adds any meanwhile.
+    pub(crate) fn remove_all(&self) {
+        loop {
+            let mut lists = self.lists.lock();
+            let member = lists.members.pop();
+            drop(lists);
+            let Some(member) = member else {
+                break;
+            };
+            member.device.remove();
+        }
+        loop {
+            self.forget_removed();
+            if self.lists.lock().going.is_empty() {
+                return;
+            }
+            fsleep(Delta::from_millis(20));
+        }
+    }
+
+    /// Forgets those whose removal is over, whose names are free.
+    pub(crate) fn forget_removed(&self) {
+        loop {
+            let mut lists = self.lists.lock();
+            let mut all = lists.going.iter();
+            let found = all.position(|member| member.is_removed.load(Acquire));
+            let removed = found.map(|at| lists.going.remove(at));
+            drop(lists);
+            let Some(Ok(member)) = removed else {
+                return;
+            };
+            // It has said so in its last steps, of which none is to come.
+            work::cancel_sync(&member);
+        }
+    }
+}
+
+impl Lists {
+    fn find(&self, object: &Description) -> Option<&Arc<Member>> {
+        self.members.iter().find(|member| member.is(object))
+    }
+
+    /// Whether an object is not to have a device: it was unplugged, or its name is still that of
+    /// a device that goes, which says so when it has gone.
+    fn stays_away(&self, seen: &Seen) -> bool {
+        let mut unplugged = self.unplugged.iter();
+        let is_named = |member: &Arc<Member>| member.is(&seen.object);
+        !seen.object.is_plugged() && unplugged.any(|one| one.is_same(&seen.object))
+            || self.going.iter().any(is_named)
+    }
+
+    fn is_going(&self, device: &fsl_mc::Device) -> bool {
+        self.all_gone || self.going.iter().any(|member| device.is(&member.device))
+    }
+}
+
+fn is_unplugged(object: &Description, now: &[Seen]) -> bool {
+    let is_still = |seen: &Seen| seen.object.is_same(object) && !seen.object.is_plugged();
+    now.iter().any(is_still)
+}
