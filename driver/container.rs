@@ -266,10 +266,12 @@ impl Container {
         work::cancel_delayed_sync::<_, SCAN>(self);
     }
 
-    /// The container is not what it was: takes all that is in it from who has it open.
-    pub(crate) fn revoke(&self) {
+    /// The container is not what it was: takes all that is in it from who has it open. Whether
+    /// somebody has any of it open.
+    pub(crate) fn revoke(&self) -> bool {
         self.members.revoke_all();
         self.portal.revoke();
+        self.open_objects.load(Relaxed) > 0
     }
 
     pub(crate) fn members(&self) -> &Members {
@@ -370,9 +372,16 @@ impl Container {
             self.is_open.store(false, Relaxed);
             self.vectors.lock().must_enable();
         }
-        if self.open_objects.fetch_sub(1, Relaxed) == 1 {
+        let is_last = self.open_objects.fetch_sub(1, Relaxed) == 1;
+        if is_last {
             self.has_address_space.store(false, Relaxed);
             self.give_up_interrupt();
+        }
+        if !self.device.is(object) {
+            self.members.closed(object);
+        }
+        if is_last {
+            registry::closed(&self.device);
         }
         self.settle_within(SETTLE_SOON);
     }

@@ -30,10 +30,6 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
     workqueue::{
         Work,
         WorkItem, //
@@ -77,9 +73,13 @@ impl_has_work! {
 impl WorkItem for Member {
     type Pointer = Arc<Self>;
 
-    /// Takes as long as a user holds on to the object.
+    /// Waits for no user: who has the object open may keep it for as long as it likes.
     fn run(this: Arc<Self>) {
-        registry::revoke(&this.device);
+        let is_open = registry::revoke(&this.device);
+        if is_open {
+            // The last closing queues this again.
+            return;
+        }
         this.device.remove();
         this.is_removed.store(true, Release);
         this.container.changed();
@@ -179,8 +179,6 @@ impl Members {
     }
 
     /// Begins to remove what is not there any more, and says what is there without a device.
-    ///
-    /// Nothing is waited for: who has an object open may keep it for as long as it likes.
     pub(crate) fn follow(&self, now: &[Seen]) -> Result<KVec<Description>> {
         let mut went = KVec::new();
         let mut came = KVec::new();
@@ -249,15 +247,23 @@ impl Members {
         drop(closed);
     }
 
-    /// Takes an object from its holder.
-    pub(crate) fn revoke(&self, device: &fsl_mc::Device) {
+    /// Takes an object from its holder. Whether somebody has it open.
+    pub(crate) fn revoke(&self, device: &fsl_mc::Device) -> bool {
         let lists = self.lists.lock();
         let mut all = lists.openings.iter();
         let found = all.find(|opening| core::ptr::eq(opening.device, device));
         let registration = found.map(|opening| opening.registration.clone());
         drop(lists);
-        if let Some(registration) = registration {
-            registration.revoke();
+        registration.is_some_and(|registration| registration.revoke())
+    }
+
+    /// Nobody has an object open any more, nor what is in it.
+    pub(crate) fn closed(&self, device: &fsl_mc::Device) {
+        let lists = self.lists.lock();
+        let mut all = lists.going.iter();
+        if let Some(member) = all.find(|member| device.is(&member.device)) {
+            // With the lock held: who has taken it out of the list has it to itself.
+            let _ = work::queue().enqueue(member.clone());
         }
     }
 
@@ -313,11 +319,16 @@ impl Members {
             member.device.remove();
         }
         loop {
-            self.forget_removed();
-            if self.lists.lock().going.is_empty() {
+            let member = self.lists.lock().going.first().cloned();
+            let Some(member) = member else {
                 return;
-            }
-            fsleep(Delta::from_millis(20));
+            };
+            work::cancel_sync(&member);
+            member.device.remove();
+            let forgotten = self.lists.lock().going.remove(0);
+            // The last closing has queued it.
+            work::cancel_sync(&member);
+            drop(forgotten);
         }
     }
 

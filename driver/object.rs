@@ -646,6 +646,13 @@ impl Operations for Object {
 
     fn revoked(&self, opened: &Opened) {
         self.share.counters.revocations.count();
+        self.tell_wanted();
+        if parameters::may_print() {
+            dev_notice!(
+                self.dev(),
+                "is taken from its holder: it is not in the container any more\n"
+            );
+        }
         if self.kind == ObjectKind::Dprc {
             return self.container.portal().revoke();
         }

@@ -94,12 +94,19 @@ pub(crate) fn remove(container: &Arc<Container>) {
 }
 
 /// Takes what is not in its container any more from who has it open, and all that is in it if it
-/// is a container itself.
-pub(crate) fn revoke(device: &fsl_mc::Device) {
+/// is a container itself. Whether somebody has any of it open.
+pub(crate) fn revoke(device: &fsl_mc::Device) -> bool {
     if let Some(container) = find(device) {
-        container.revoke();
-    } else if let Some(container) = device.container().and_then(find) {
-        container.members().revoke(device);
+        return container.revoke();
+    }
+    let container = device.container().and_then(find);
+    container.is_some_and(|container| container.members().revoke(device))
+}
+
+/// Nobody has a device open any more, nor what is in it.
+pub(crate) fn closed(device: &fsl_mc::Device) {
+    if let Some(container) = device.container().and_then(find) {
+        container.members().closed(device);
     }
 }
 

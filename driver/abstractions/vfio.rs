@@ -579,26 +579,29 @@ impl<T: Operations> Registration<T> {
     }
 
     /// Takes the device from its holder, if it has one, who keeps the file. Nobody can open it
-    /// any more. Waits for an opening or a closing that is under way.
-    pub(crate) fn revoke(&self) {
+    /// any more. Waits for an opening or a closing that is under way. Whether somebody has it
+    /// open, whose closing is to come.
+    pub(crate) fn revoke(&self) -> bool {
         let vdev = self.device.as_ptr().cast();
         // SAFETY: The device is valid by the type invariant.
         let rest = unsafe { Device::<T>::rest(vdev) };
-        {
-            let _pages = rest.pages.lock();
-            rest.is_revoked.store(true, Relaxed);
-        }
+        let pages = rest.pages.lock();
+        let was_revoked = rest.is_revoked.xchg(true, Relaxed);
+        drop(pages);
         // Pages that were mapped before are in areas that are found; none is mapped after.
         // SAFETY: The device is valid by the type invariant.
         unsafe { ext::vfm_vfio_unmap(vdev) };
         // SAFETY: As above; the lock outlives the device.
         unsafe { ext::vfm_vfio_lock_set(vdev) };
         // SAFETY: With the lock held nobody opens the device or closes it.
-        if let Some(opened) = unsafe { (*rest.opened.get()).as_ref() } {
+        let opened = unsafe { (*rest.opened.get()).as_ref() };
+        if let (Some(opened), false) = (opened, was_revoked) {
             rest.data.revoked(opened);
         }
+        let is_open = opened.is_some();
         // SAFETY: Locked above.
         unsafe { ext::vfm_vfio_unlock_set(vdev) };
+        is_open
     }
 
     /// Waits until nobody has the device open, after which nobody can open it.

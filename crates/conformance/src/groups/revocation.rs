@@ -56,6 +56,11 @@ pub const CHECKS: &[Check] = &[
     )
     .interrupts(),
     check!(
+        holds_up_nobody,
+        "An object that was taken away and is held all the same is in nobody's way: others come \
+         to the container and go."
+    ),
+    check!(
         back_again,
         "An object that comes back when its old holder has closed it can be opened and used again."
     ),
@@ -315,6 +320,30 @@ fn portal_of_queues(context: &Context) -> Outcome {
     let back = || SYSFS.driver_of(&name).as_deref() == Some(VFIO_DRIVER);
     is("whether it is back", bus::wait_until(SECONDS, back), true)?;
     goes_on(context, &dprc)
+}
+
+fn holds_up_nobody(context: &Context) -> Outcome {
+    let mut lent = Lent::portal(context)?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let device = lent.open(&held)?;
+    lent.take()?;
+    is_dead(&device)?;
+    for _ in 0..3 {
+        let other = lent.manager.add_pool(&context.container)?;
+        let name = other.to_string();
+        let shown = || SYSFS.driver_of(&name).as_deref() == Some(VFIO_DRIVER);
+        let came = bus::wait_until(SECONDS, shown);
+        lent.manager.remove(other, &context.container)?;
+        is(&format!("whether {name} comes"), came, true)?;
+        is(&format!("whether {name} goes"), bus::wait_until(SECONDS, || !SYSFS.has(&name)), true)?;
+    }
+    goes_on(context, &dprc)?;
+    drop(device);
+    let gone = bus::wait_until(SECONDS, || {
+        SYSFS.container_of(&lent.name).as_deref() != Some(&*context.container)
+    });
+    is("whether what was held goes", gone, true)
 }
 
 fn back_again(context: &Context) -> Outcome {
