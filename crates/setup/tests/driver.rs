@@ -49,6 +49,9 @@ fn the_same_sources_give_the_same_module_wherever_they_are() {
     let built = build_driver(one.path(), &packages, &Terminal::new()).unwrap();
     assert_eq!(built.module.name, "vfio_fsl_mc");
     assert_eq!(built.module.dependencies().unwrap(), ["vfio"]);
+    // By an alias of the bus's, udev would load it on every board at boot.
+    let information = built.module.information().unwrap();
+    assert!(information.iter().all(|(key, _)| key != "alias"), "{information:?}");
     assert_eq!(built.release, packages.kernel().unwrap().release());
     let again = build_driver(one.path(), &packages, &Silent).unwrap();
     assert_eq!(again.module, built.module);
