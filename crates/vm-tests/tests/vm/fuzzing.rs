@@ -15,20 +15,22 @@ use vm_tests::{
 const MODULE: &str = "FSLMC_DRIVER_MODULE";
 
 pub fn trials() -> Vec<Trial> {
-    let holds_up = || {
-        let module = match std::env::var_os(MODULE) {
-            Some(module) => module.into(),
-            None => {
-                let artifacts = artifacts_with(artifacts::Driver::Rust)?;
-                artifacts.driver.as_ref().context("the driver was built")?.with_symbols.clone()
-            }
-        };
-        the_driver_holds_up(&Driver::Module(module))
-    };
     vec![
         trial("fuzzing::finds_what_is_wrong_with_the_stock_driver", finds_the_stock_defect),
-        trial("fuzzing::the_driver_holds_up", holds_up),
+        trial("fuzzing::the_driver_holds_up", || the_driver_holds_up(&tested()?)),
+        trial("fuzzing::the_driver_holds_up_while_objects_go", || objects_go(&tested()?)),
     ]
+}
+
+fn tested() -> Result<Driver> {
+    let module = match std::env::var_os(MODULE) {
+        Some(module) => module.into(),
+        None => {
+            let artifacts = artifacts_with(artifacts::Driver::Rust)?;
+            artifacts.driver.as_ref().context("the driver was built")?.with_symbols.clone()
+        }
+    };
+    Ok(Driver::Module(module))
 }
 
 /// The fuzzer can fail: the stock driver dereferences a null pointer when interrupts
@@ -89,6 +91,58 @@ fn the_driver_holds_up(driver: &Driver) -> Result<()> {
         if let [first, second] = reports.as_slice() {
             no_growth(first, second)?;
         }
+        still_works(vm, "dprc.2", "dpbp.4")
+    })
+}
+
+/// What the owner of the container does meanwhile, in the way that docs/driver.md tells:
+/// takes two objects away and gives them back, and makes another one again and again under one
+/// number. Ends with all of them there.
+const OWNER: &str = "
+cd /sys/bus/fsl-mc/devices
+over() { [ -e /tmp/over ]; }
+away() {
+  fslmc-guest mgmt unplug $1 --in dprc.2
+  while [ -e $1 ]; do usleep 5000; done
+  fslmc-guest mgmt unassign $1 dprc.2
+  until [ -e $1 ]; do usleep 5000; done
+  fslmc-guest mgmt assign $1 dprc.2 --plugged
+  until [ -e dprc.2/$1 ]; do usleep 5000; done
+}
+again() {
+  fslmc-guest mgmt destroy $made --in dprc.2
+  next=$(fslmc-guest mgmt create dpmcp --in dprc.2 --plugged)
+  [ $next = $made ] || echo $made is $next
+  until [ -e dprc.2/$made ]; do usleep 5000; done
+  usleep 100000
+}
+mkdir -p /tmp
+made=$(fslmc-guest mgmt create dpmcp --in dprc.2 --plugged)
+until [ -e dprc.2/$made ]; do usleep 5000; done
+(until over; do away dpmcp.17; away dpio.2; again; echo round; done; echo end) > /tmp/owner 2>&1 &
+";
+
+/// Objects go and come while they are open, mapped and in the middle of calls.
+fn objects_go(driver: &Driver) -> Result<()> {
+    let files = FuzzFiles::build(driver)?;
+    TestVm::with("default")?.share(files.folder()).limit(Duration::from_secs(240)).run(|vm| {
+        files.install(vm, "dprc.2")?;
+        vm.sh("mount -t debugfs none /sys/kernel/debug 2> /dev/null || true")?;
+        vm.sh(OWNER)?;
+        let slice = Slice { calls: 300_000, seconds: 60, seed: 3, options: Vec::new() };
+        let report = fuzz(vm, "dprc.2", &slice)?;
+        report.clean()?;
+        let said = vm.sh("touch /tmp/over
+            n=0; until grep -q end /tmp/owner || [ $n -gt 300 ]; do n=$((n + 1)); usleep 100000; done
+            cat /tmp/owner")?;
+        let rounds = said.lines().filter(|line| *line == "round").count();
+        ensure!(said.ends_with("end"), "the owner has not ended:\n{said}");
+        ensure!(rounds >= 3, "{rounds} rounds only:\n{said}");
+        ensure!(said.lines().all(|line| ["round", "end"].contains(&line)), "the owner: {said}");
+        // By the column's name: some were taken from who had them open.
+        let revoked = vm.sh("awk 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"revocations\") at = i }
+            NR > 1 { sum += $at } END { print sum }' /sys/kernel/debug/vfio-fsl-mc/dprc.2")?;
+        ensure!(revoked.trim().parse::<u64>()? > 0, "nothing was taken from a holder: {revoked}");
         still_works(vm, "dprc.2", "dpbp.4")
     })
 }

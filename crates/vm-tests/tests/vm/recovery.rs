@@ -358,7 +358,7 @@ fn reset_that_fails(driver: Driver) -> Result<()> {
             vm.session(&SESSION, |session| {
                 session.request("open dprc.2")?;
                 if refused {
-                    session.request_refused("irq dpbp.5", &["errno 5"]).map(drop)
+                    session.request_refused("irq dpbp.5", &["EIO"]).map(drop)
                 } else {
                     session.request("irq dpbp.5").map(drop)
                 }
