@@ -34,6 +34,11 @@ pub struct Cli {
     #[arg(long, value_name = "dprc.N", value_parser = container)]
     pub assign: Vec<String>,
 
+    /// Take the containers from the host's driver before the guest starts, and give them back
+    /// when it has ended. What the host lacks is told before anything is touched. Needs root
+    #[arg(long)]
+    pub bind: bool,
+
     /// Processors
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_CPUS)))]
     pub cpus: u8,

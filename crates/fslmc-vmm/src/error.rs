@@ -12,6 +12,12 @@ pub enum Error {
     #[error("{kernel} is for arm64 and this machine is not: run fslmc-vmm on the board")]
     #[cfg(not(target_arch = "aarch64"))]
     Machine { kernel: PathBuf },
+    /// What the host lacks; nothing was touched.
+    #[error("the host lacks\n  {}", .0.join("\n  "))]
+    Missing(Vec<String>),
+    /// The host's bus refuses.
+    #[error(transparent)]
+    Bus(#[from] fsl_mc_linux::bus::Error),
     /// Options do not go together.
     #[error("{0}")]
     Options(String),

@@ -7,6 +7,7 @@ mod device_tree;
 mod error;
 #[cfg(target_arch = "aarch64")]
 mod guest;
+mod host;
 mod layout;
 
 use clap::Parser;
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
 /// Starts the guest, where asked for again after each reset, until it ends.
 #[cfg(target_arch = "aarch64")]
 fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
+    cli.check().map_err(error::Error::Options)?;
+    // Goes back to the host when all else is gone.
+    let bus = &fsl_mc_linux::bus::SYSFS;
+    let _taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;
     let console = guest::Console::new();
     loop {
         match guest::run(cli, &console)? {

@@ -14,6 +14,7 @@ pub use console::Console;
 use crate::cli::Cli;
 use crate::device_tree::Machine;
 use crate::error::Error;
+use crate::host::Abilities;
 use crate::layout::{self, RAM};
 use bus::Bus;
 use dprc_assign::{Assignment, Identity};
@@ -37,13 +38,23 @@ pub enum End {
 /// A container that the guest has.
 pub type Container = Assignment<KvmGuest, GuestMemoryMmap>;
 
+/// What processor and process may do.
+///
+/// # Errors
+/// When there is no KVM.
+pub fn abilities() -> Result<Abilities, Error> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
+    // Who may lock memory anyway has no limit; root may, as a rule.
+    let lockable = limit.filter(|_| !rustix::process::geteuid().is_root());
+    Ok(Abilities { cacheable_slots: kvm::cacheable_slots()?, lockable })
+}
+
 /// Starts the guest and waits for its end. Nothing of it is left: what was assigned is
 /// closed, which resets it, and its memory is gone.
 ///
 /// # Errors
 /// [`Error`].
 pub fn run(cli: &Cli, console: &Console) -> Result<End, Error> {
-    cli.check().map_err(Error::Options)?;
     let memory = load::memory(cli.memory)?;
     let images = load::images(cli, &memory)?;
     let vm = kvm::Vm::new(&memory, cli.cpus)?;

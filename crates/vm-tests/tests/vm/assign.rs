@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("assign::guests_end_and_start_again", guests_end_and_start_again),
         trial("assign::two_guests_reach_each_other", two_guests_reach_each_other),
         trial("assign::objects_come_and_go", objects_come_and_go),
+        trial("assign::the_vmm_takes_and_gives_back", the_vmm_takes_and_gives_back),
         trial("assign::a_hostile_guest_reaches_nothing", a_hostile_guest_reaches_nothing),
     ]
 }
@@ -187,6 +188,31 @@ fn two_guests_reach_each_other() -> Result<()> {
             ensure!(last_words(vm, guest, "poweroff -f")? == 0, "the VMM of {guest} fails");
         }
         expect_nothing_left(vm)
+    })
+}
+
+/// The VMM binds the container itself. What is missing it tells before it touches anything.
+fn the_vmm_takes_and_gives_back() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    machine("neoverse-n2", Driver::Rust, folder.path())?.run(|vm| {
+        // Loads the modules; dprc.2 stays with the host.
+        vm.bind(&["dprc.3"])?;
+        let of_host = |driver: Option<&str>| driver == Some("fsl_mc_dprc");
+        let vmm = Path::new(fslmc::machine::SHARED_PATH).join(nested::VMM);
+        let wrong = format!(
+            "{} --kernel /no/such --memory 64G --assign dprc.2 --assign dprc.9 --bind",
+            vmm.display()
+        );
+        let output = vm.try_sh(&wrong)?;
+        for part in ["/no/such: No such file", "dprc.9"] {
+            ensure!(output.code == 1 && output.stderr.contains(part), "{part}: {output:?}");
+        }
+        vm.wait_for_device("dprc.2", |device| of_host(device.and_then(|d| d.driver.as_deref())))?;
+        start(vm, "one", "--assign dprc.2 --bind")?;
+        let bus = say(vm, "one", "ls /sys/bus/fsl-mc/devices")?;
+        ensure!(bus.contains("dprc.2") && bus.contains("dpni.1"), "{bus}");
+        ensure!(last_words(vm, "one", "poweroff -f")? == 0, "the VMM fails");
+        vm.wait_for_device("dprc.2", |device| of_host(device.and_then(|d| d.driver.as_deref())))
     })
 }
 

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the guest opens and closes.
+
+use super::{Call, Emulation, Outcome, Reply, close_message, open_message};
+use crate::host::Host;
+use crate::policy::Right;
+use mc_abi::{ObjectId, ObjectType, Params, Status, Token, Wire, common};
+
+impl<H: Host> Emulation<H> {
+    pub(super) fn open(&mut self, call: &Call<'_>, kind: ObjectType) -> Outcome {
+        let id = common::Open::decode(&call.message.params, call.version());
+        let id = id.map_err(|_| Status::ConfigurationError)?.id;
+        let object = ObjectId::new(kind, id);
+        if object != self.container() && !self.has(object) {
+            return Err(self.refuse_open(object));
+        }
+        let token = self.ask(&open_message(object))?.header.token();
+        match self.portals.get_mut(&call.slot) {
+            Some(portal) => {
+                portal.tokens.insert(token, object);
+                Ok(Reply { params: Params::ZERO, token: Some(token) })
+            }
+            None => {
+                let _ = self.ask(&close_message(token));
+                Err(Status::AuthenticationError)
+            }
+        }
+    }
+
+    /// The status for what is not the guest's: there is no such object, or it is
+    /// another's. Which, only the host's Management Complex knows.
+    pub(super) fn refuse_open(&mut self, object: ObjectId) -> Status {
+        match self.ask(&open_message(object)) {
+            // Something that the guest is not to see, such as a container below.
+            Ok(answer) => {
+                let _ = self.ask(&close_message(answer.header.token()));
+                Status::AuthenticationError
+            }
+            Err(status) => status,
+        }
+    }
+
+    pub(super) fn close(&mut self, slot: u64, token: Token) -> Outcome {
+        let answer = self.ask(&close_message(token));
+        if let Some(portal) = self.portals.get_mut(&slot) {
+            portal.tokens.remove(&token);
+        }
+        answer.map(|_| Reply::DONE)
+    }
+
+    pub(super) fn close_all(&mut self, slot: u64, which: impl Fn(ObjectId) -> bool) {
+        let Some(portal) = self.portals.get_mut(&slot) else { return };
+        let tokens: Vec<Token> = portal
+            .tokens
+            .iter()
+            .filter(|(_, object)| which(**object))
+            .map(|(token, _)| *token)
+            .collect();
+        portal.tokens.retain(|_, object| !which(*object));
+        for token in tokens {
+            // The object may be gone, and its token with it.
+            let _ = self.ask(&close_message(token));
+        }
+    }
+
+    pub(super) fn refuse_destroy(
+        &self,
+        object: ObjectId,
+        kind: ObjectType,
+        call: &Call<'_>,
+    ) -> Status {
+        if object.kind != ObjectType::Dprc || kind == ObjectType::Dprc {
+            return Status::UnsupportedOperation;
+        }
+        match common::Destroy::decode(&call.message.params, call.version()) {
+            Err(_) => Status::ConfigurationError,
+            Ok(destroy) if self.has(ObjectId::new(kind, destroy.id)) => Right::Objects.status(),
+            Ok(_) => Status::NoResource,
+        }
+    }
+}

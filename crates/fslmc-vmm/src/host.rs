@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What the host must have before a container is taken from it, and taking it.
+#![cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+
+use crate::cli::Cli;
+use crate::error::Error;
+use fsl_mc_linux::bus::{Bus, Device, HOST_DRIVER, VFIO_DRIVER, family};
+use std::fs::OpenOptions;
+use std::path::Path;
+
+/// The driver of objects that are handed out one by one: nobody uses those that are
+/// with it, but for what another driver has taken from it.
+const ALLOCATOR: &str = "fsl_mc_allocator";
+
+/// A parameter that only this project's driver has.
+const OWN_PARAMETER: &str = "/sys/module/vfio_fsl_mc/parameters/command_policy";
+
+/// What the host's processor and this process may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Abilities {
+    /// KVM shares a device's cacheable memory with a guest
+    /// (KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED).
+    pub cacheable_slots: bool,
+    /// Bytes of memory that this process may lock; `None` where nothing limits it.
+    pub lockable: Option<u64>,
+}
+
+/// Containers that were taken from the host; they go back when this is dropped.
+#[derive(Debug)]
+pub struct Taken {
+    bus: Bus,
+    /// Name, and whether the host's driver had it.
+    containers: Vec<(String, bool)>,
+}
+
+/// Looks whether all is there that the guest needs, before anything is touched, and takes
+/// the containers from the host.
+///
+/// # Errors
+/// [`Error::Missing`] with all that is missing; the bus's, after which the host has
+/// everything back.
+pub fn take(cli: &Cli, bus: &Bus, abilities: Abilities) -> Result<Taken, Error> {
+    let missing = missing(cli, bus, abilities);
+    if !missing.is_empty() {
+        return Err(Error::Missing(missing));
+    }
+    let mut taken = Taken { bus: bus.clone(), containers: Vec::new() };
+    for name in &cli.assign {
+        let driver = bus.driver_of(name);
+        if driver.as_deref() == Some(VFIO_DRIVER) {
+            continue;
+        }
+        taken.containers.push((name.clone(), driver.as_deref() == Some(HOST_DRIVER)));
+        bus.assign(name, VFIO_DRIVER)?;
+    }
+    Ok(taken)
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for (name, of_host) in self.containers.drain(..).rev() {
+            let back = if of_host {
+                self.bus.release(&name).map(drop)
+            } else {
+                self.bus.unbind(&name).and_then(|_| self.bus.set_override(&name, None))
+            };
+            if let Err(error) = back {
+                eprintln!("fslmc-vmm: {name} does not go back to the host: {error}");
+            }
+        }
+    }
+}
+
+/// What stands in the way, a sentence each.
+fn missing(cli: &Cli, bus: &Bus, abilities: Abilities) -> Vec<String> {
+    let mut missing = Vec::new();
+    for path in std::iter::once(&cli.kernel).chain(&cli.initramfs) {
+        missing.extend(unreadable(path));
+    }
+    for path in ["/dev/kvm", "/dev/vfio/vfio"] {
+        if let Err(error) = OpenOptions::new().read(true).write(true).open(path) {
+            missing.push(format!("{path}: {error}"));
+        }
+    }
+    if !bus.driver_path(VFIO_DRIVER).is_dir() {
+        missing.push(format!("the driver {VFIO_DRIVER}: modprobe {VFIO_DRIVER}"));
+    }
+    if !abilities.cacheable_slots && !Path::new(OWN_PARAMETER).exists() {
+        missing.push(
+            "a processor with FEAT_S2FWB and CTR_EL0.DIC, or this project's vfio-fsl-mc in place \
+             of the kernel's own"
+                .to_owned(),
+        );
+    }
+    // Each container maps all of the guest's memory for itself.
+    let locked = cli.memory.saturating_mul(cli.assign.len() as u64);
+    if let Some(limit) = abilities.lockable.filter(|limit| *limit < locked) {
+        missing.push(format!(
+            "{} MiB of memory that may be locked, where the limit is {} MiB: raise it with \
+             ulimit -l",
+            locked >> 20,
+            limit >> 20
+        ));
+    }
+    for name in &cli.assign {
+        missing.extend(missing_of(bus, name));
+    }
+    missing
+}
+
+fn unreadable(path: &Path) -> Option<String> {
+    let error = std::fs::File::open(path).err()?;
+    Some(format!("{}: {error}", path.display()))
+}
+
+fn missing_of(bus: &Bus, name: &str) -> Vec<String> {
+    let contents = match bus.contents(name) {
+        Ok(contents) => contents,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut missing: Vec<String> =
+        contents.iter().filter_map(|device| used(device, name)).collect();
+    let count = |kind: &str| contents.iter().filter(|device| family(&device.name) == kind).count();
+    let (interfaces, queues) = (count("dpni"), count("dpio"));
+    if interfaces > 0 && queues == 0 {
+        missing.push(format!("a dpio in {name}: no frame gets to its dpni without"));
+    }
+    // What Linux takes: a command portal for each driver, and for each interface a buffer
+    // pool and at least one channel.
+    for (kind, needed) in
+        [("dpmcp", interfaces + queues), ("dpbp", interfaces), ("dpcon", interfaces)]
+    {
+        let there = count(kind);
+        if there < needed {
+            missing.push(format!("{needed} {kind} in {name}, which has {there}"));
+        }
+    }
+    missing
+}
+
+/// An object that a driver of the host works with.
+fn used(device: &Device, container: &str) -> Option<String> {
+    let driver = device.driver.as_deref()?;
+    let free = driver == ALLOCATOR || driver == VFIO_DRIVER;
+    (!free).then(|| {
+        format!(
+            "{} of {container}, which the host uses with {driver}: echo {} > \
+             /sys/bus/fsl-mc/drivers/{driver}/unbind",
+            device.name, device.name
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// A bus with a container and objects in it, some with a driver.
+    fn bus(root: &Path, objects: &[(&str, &str)]) -> Bus {
+        let container = root.join("real/dprc.2");
+        fs::create_dir_all(root.join("devices")).unwrap();
+        let all = std::iter::once(&("", "")).chain(objects);
+        for (name, driver) in all {
+            let path = container.join(name);
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("modalias"), "fsl-mc:v00001957d\n").unwrap();
+            let link = if name.is_empty() { "dprc.2" } else { name };
+            symlink(&path, root.join("devices").join(link)).unwrap();
+            if !driver.is_empty() {
+                let driver = root.join("drivers").join(driver);
+                fs::create_dir_all(&driver).unwrap();
+                symlink(driver, path.join("driver")).unwrap();
+            }
+        }
+        Bus::at(root.to_str().unwrap())
+    }
+
+    fn cli(words: &[&str]) -> Cli {
+        let all = ["fslmc-vmm", "--kernel", "/dev/null", "--assign", "dprc.2"].iter().chain(words);
+        Cli::try_parse_from(all).unwrap()
+    }
+
+    const ABLE: Abilities = Abilities { cacheable_slots: true, lockable: None };
+
+    fn said(bus: &Bus, abilities: Abilities) -> String {
+        missing(&cli(&[]), bus, abilities).join("\n")
+    }
+
+    #[test]
+    fn objects_of_other_drivers_are_told_with_what_to_do() {
+        let root = tempfile::tempdir().unwrap();
+        let bus = bus(
+            root.path(),
+            &[("dpni.1", "fsl_dpaa2_eth"), ("dpbp.2", "fsl_mc_allocator"), ("dpcon.1", "")],
+        );
+        let text = missing_of(&bus, "dprc.2").join("\n");
+        assert!(text.contains("dpni.1 of dprc.2"), "{text}");
+        assert!(text.contains("echo dpni.1 > /sys/bus/fsl-mc/drivers/fsl_dpaa2_eth/unbind"));
+        assert!(text.contains("a dpio in dprc.2"), "{text}");
+        assert!(text.contains("1 dpmcp in dprc.2, which has 0"), "{text}");
+        assert!(!text.contains("dpbp") && !text.contains("dpcon"), "{text}");
+    }
+
+    #[test]
+    fn a_container_with_all_that_linux_takes_misses_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let names = ["dpni.1", "dpio.1", "dpmcp.1", "dpmcp.2", "dpbp.1", "dpcon.1"];
+        let bus = bus(root.path(), &names.map(|name| (name, "")));
+        assert_eq!(bus.contents("dprc.2").unwrap().len(), names.len());
+        assert_eq!(missing_of(&bus, "dprc.2"), [""; 0]);
+        assert!(missing_of(&bus, "dprc.7")[0].contains("dprc.7"));
+    }
+
+    #[test]
+    fn limits_and_the_driver_are_told() {
+        let root = tempfile::tempdir().unwrap();
+        let bus = bus(root.path(), &[]);
+        assert!(said(&bus, ABLE).contains("modprobe vfio-fsl-mc"));
+        let limited = Abilities { lockable: Some(64 << 20), ..ABLE };
+        assert!(said(&bus, limited).contains("the limit is 64 MiB"));
+        let weak = Abilities { cacheable_slots: false, ..ABLE };
+        assert!(said(&bus, weak).contains("FEAT_S2FWB"));
+        assert!(!said(&bus, ABLE).contains("FEAT_S2FWB"));
+        // Nothing was touched.
+        assert!(take(&cli(&[]), &bus, weak).is_err());
+        assert!(!root.path().join("real/dprc.2/driver_override").exists());
+    }
+}
