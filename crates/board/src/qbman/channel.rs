@@ -78,6 +78,8 @@ impl Channel {
             self.armed = false;
             self.context = 0;
         }
+        // Who takes the notification away does not wait for one any more.
+        self.armed &= before.is_none() || after.is_some();
         if after != before {
             self.on_the_way = false;
             self.context = after.map_or(self.context, |after| after.context);
@@ -146,14 +148,38 @@ impl Channel {
     }
 
     /// The notification, if it is armed and there is something to tell. It is
-    /// disarmed then.
-    pub fn due(&mut self) -> Option<NotificationConfig> {
+    /// disarmed then. `counts`: whether something in a work queue is still to be had,
+    /// for who has this isolation id. What is not is thrown away: a driver that has
+    /// just armed the channel is not to hear of what was its predecessor's.
+    pub fn due(
+        &mut self,
+        ready: &Ready,
+        counts: impl Fn(&Work, u16) -> bool,
+    ) -> Option<NotificationConfig> {
         let config = self.config.filter(|config| config.enabled)?;
         let notification = config.notification.filter(|_| self.armed && self.ready != 0)?;
+        if !self.has_any(ready, |work| counts(work, config.icid)) {
+            return None;
+        }
         self.armed = false;
         // One that has not arrived tells of this as well.
         let first = !std::mem::replace(&mut self.on_the_way, true);
         first.then_some(notification)
+    }
+
+    /// Whether something in a work queue counts; takes out what does not, up to the first
+    /// that does.
+    fn has_any(&mut self, ready: &Ready, counts: impl Fn(&Work) -> bool) -> bool {
+        for at in 0..WORK_QUEUES {
+            while let Some(work) = self.work[at].front() {
+                if counts(work) {
+                    return true;
+                }
+                self.work[at].pop_front();
+            }
+            self.set_ready(self.ready & !(1 << at), ready);
+        }
+        false
     }
 
     /// A notification arrives: what it carries, or nothing where it was called

@@ -83,11 +83,11 @@ impl Qbman {
     /// notifications; it needs one for software to dequeue from it or to set
     /// its data notification.
     pub fn configure_channel(&self, number: u32, config: Option<ChannelConfig>, pass: &mut Pass) {
-        let Some((channel, _)) = find(&self.channels, "channel", number) else { return };
+        let Some((channel, ready)) = find(&self.channels, "channel", number) else { return };
         let (due, mut kicks) = {
             let mut channel = channel.lock();
             channel.configure(config);
-            (channel.due(), channel.takers())
+            (channel.due(ready, |work, icid| self.counts(work, icid)), channel.takers())
         };
         kicks |= self.notify(number, due);
         self.settle(kicks, pass);

@@ -119,10 +119,22 @@ impl Qbman {
         let (due, mut kicks) = {
             let mut channel = channel.lock();
             channel.add(link.priority, link.work, front, ready);
-            (channel.due(), channel.takers())
+            (channel.due(ready, |work, icid| self.counts(work, icid)), channel.takers())
         };
         kicks |= self.notify(link.channel, due);
         kicks
+    }
+
+    /// Whether something in a work queue stands for anything. The channel may be locked.
+    pub(super) fn counts(&self, work: &Work, icid: u16) -> bool {
+        let queue = |ticket: Ticket| Some(self.queues.get(ticket.queue as usize)?.lock());
+        match work {
+            Work::Queue(ticket) => queue(*ticket).is_some_and(|queue| queue.honours(*ticket, icid)),
+            Work::Data(ticket) => {
+                queue(*ticket).is_some_and(|queue| queue.notified(*ticket).is_some())
+            }
+            Work::Available(_) | Work::Congestion(_) => true,
+        }
     }
 
     /// Sends a channel's data notification to a portal's own channel.

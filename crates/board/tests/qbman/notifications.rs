@@ -87,6 +87,43 @@ fn a_notification_that_is_disarmed_on_its_way_does_not_arrive() {
     assert_eq!(client.take().expect("again").notice(), (0, 2, CONTEXT + 1));
 }
 
+/// What a driver that was killed has left is reset. Linux, in the same place, arms its
+/// channels long before it can take a notification: one that tells of frames which are not
+/// there any more is a call through a null pointer (`__napi_poll`).
+#[test]
+fn a_channel_does_not_tell_of_queues_that_were_taken_away() {
+    let test = TestQbman::new(Version::V5);
+    test.give_channel(2, Some(1));
+    test.give_queue(7, in_channel(2));
+    let mut client = Client::new(&test, 1, Way::LinuxMemory).with_interrupts();
+    client.send(7, [1]);
+    test.pass(|qbman, pass| qbman.configure_queue(7, None, pass));
+    assert_eq!(client.notify(2, true, Some(CONTEXT)), 0xf0);
+    assert_eq!(test.interrupts(), NO_INTERRUPT);
+    test.give_queue(7, in_channel(2));
+    assert_eq!(test.interrupts(), NO_INTERRUPT);
+    client.send(7, [2]);
+    assert_eq!(test.interrupts(), [101]);
+    assert_eq!(handle(&mut client), 1);
+    assert_eq!(client.receive(From::Channel(2), 4), [2]);
+}
+
+#[test]
+fn a_channel_that_loses_its_destination_is_disarmed() {
+    let test = TestQbman::new(Version::V5);
+    test.give_channel(2, Some(1));
+    test.give_queue(7, in_channel(2));
+    let mut client = Client::new(&test, 1, Way::LinuxMemory).with_interrupts();
+    assert_eq!(client.notify(2, true, Some(CONTEXT)), 0xf0);
+    test.give_channel(2, None);
+    test.give_channel(2, Some(1));
+    client.send(7, [1]);
+    assert_eq!(test.interrupts(), NO_INTERRUPT);
+    assert_eq!(client.notify(2, true, Some(CONTEXT)), 0xf0);
+    assert_eq!(test.interrupts(), [101]);
+    assert_eq!(handle(&mut client), 1);
+}
+
 #[test]
 fn a_disabled_channel_gives_nothing_until_it_is_enabled() {
     let test = TestQbman::new(Version::V5);

@@ -90,7 +90,7 @@ impl Side<'_> {
         let command_fields = ChannelNotification::from_bytes(command);
         let number = u32::from(command_fields.channel);
         let place = self.qbman.channels.get(number as usize);
-        let (channel, _) = place.ok_or(results::BAD_CHANNEL)?;
+        let (channel, ready) = place.ok_or(results::BAD_CHANNEL)?;
         let due = {
             let mut channel = channel.lock();
             let owner = channel.config().map(|config| config.icid);
@@ -98,7 +98,7 @@ impl Side<'_> {
                 return Err(results::BAD_CHANNEL);
             }
             channel.set_notification(&command_fields);
-            channel.due()
+            channel.due(ready, |work, icid| self.qbman.counts(work, icid))
         };
         *kicks |= self.qbman.notify(number, due);
         let mut answer = management::answer(command[0], results::OK);
