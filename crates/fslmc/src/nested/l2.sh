@@ -34,7 +34,7 @@ now() {
 
 # Waits for a condition, which is a command.
 until_true() {
-    end=$(($(now) + 200))
+    end=$(($(now) + 300))
     until "$@"; do
         [ "$(now)" -lt "$end" ] || fail "waited too long for: $*"
         sleep 0.1

@@ -35,7 +35,7 @@ fn machine(cpu: &str, driver: Driver, folder: &Path) -> Result<TestVmBuilder> {
     let layout = crate::frames::layout("assign.dts");
     Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
         .driver(driver)
-        .limit(Duration::from_secs(500))
+        .limit(Duration::from_secs(900))
         .share(folder)
         .options(|options| {
             options.machine.cpu = cpu.into();
@@ -95,17 +95,29 @@ fn last_words(vm: &mut TestVm, guest: &str, line: &str) -> Result<i32> {
     code.trim().parse().with_context(|| format!("exit code {code:?}"))
 }
 
-/// Brings an interface of a guest's up and waits for its carrier.
-fn bring_up(vm: &mut TestVm, guest: &str, object: &str, address: &str) -> Result<()> {
+/// Brings an interface of a guest's up.
+fn set_up(vm: &mut TestVm, guest: &str, object: &str, address: &str) -> Result<()> {
+    let interface = format!("a=$(ls /sys/bus/fsl-mc/devices/{object}/net)");
+    let line = format!("{interface}; ip addr add {address}/24 dev $a; ip link set $a up");
+    say(vm, guest, &line).map(drop)
+}
+
+/// Waits for an interface's carrier, which comes when the other end is up as well.
+fn await_carrier(vm: &mut TestVm, guest: &str, object: &str) -> Result<()> {
     let line = format!(
-        "a=$(ls /sys/bus/fsl-mc/devices/{object}/net); ip addr add {address}/24 dev $a; \
-         ip link set $a up; for try in $(seq 100); do \
+        "a=$(ls /sys/bus/fsl-mc/devices/{object}/net); for try in $(seq 100); do \
          [ \"$(cat /sys/class/net/$a/carrier)\" = 1 ] && break; sleep 0.1; done; \
          cat /sys/class/net/$a/carrier"
     );
     let carrier = say(vm, guest, &line)?;
     ensure!(carrier.trim() == "1", "{object} of {guest}: no carrier: {carrier}");
     Ok(())
+}
+
+/// Both, for an interface whose other end is the host's.
+fn bring_up(vm: &mut TestVm, guest: &str, object: &str, address: &str) -> Result<()> {
+    set_up(vm, guest, object, address)?;
+    await_carrier(vm, guest, object)
 }
 
 fn ping(address: &str, count: u32) -> String {
@@ -180,8 +192,10 @@ fn two_guests_reach_each_other() -> Result<()> {
     run(|vm| {
         start(vm, "one", "--assign dprc.2")?;
         start(vm, "two", "--assign dprc.3")?;
-        bring_up(vm, "one", "dpni.2", "10.0.1.2")?;
-        bring_up(vm, "two", "dpni.3", "10.0.1.3")?;
+        set_up(vm, "one", "dpni.2", "10.0.1.2")?;
+        set_up(vm, "two", "dpni.3", "10.0.1.3")?;
+        await_carrier(vm, "one", "dpni.2")?;
+        await_carrier(vm, "two", "dpni.3")?;
         expect_no_loss(vm, "one", "10.0.1.3", 1000)?;
         expect_no_loss(vm, "two", "10.0.1.2", 100)?;
         for guest in ["one", "two"] {
@@ -255,7 +269,7 @@ fn a_hostile_guest_reaches_nothing() -> Result<()> {
     let patience = Duration::from_secs(60 + count / 10);
     let folder = tempfile::tempdir()?;
     let machine = machine("neoverse-n2", Driver::Rust, folder.path())?;
-    machine.limit(Duration::from_secs(300) + patience).run(|vm| {
+    machine.limit(Duration::from_secs(900) + patience).run(|vm| {
         prepare_host(vm)?;
         let before = view::of(vm)?;
         // No driver of the guest's has a `dpmcp`; the first places of the window are those
