@@ -5,8 +5,8 @@
 //! A program forwards bursts of 32, as DPDK does; what it does itself (copying descriptors
 //! from what it dequeued into its ring) is in the figures. Where one thing is varied, the
 //! frames under way stay as many, and so do the bytes that they lie in. Each figure is the
-//! best of several runs, which take turns with those that it is compared with: others use
-//! the machine too.
+//! best of many short runs, which take turns with those that it is compared with: others
+//! use the machine too.
 //!
 //! `--steps N` does the program's step N times for the first row and ends, for tools that
 //! count instructions; what to vary follows by name, such as `queues=4 length=1500`.
@@ -17,12 +17,8 @@ mod ram;
 #[path = "../tests/frames/world.rs"]
 mod world;
 
-use std::{
-    hint::black_box,
-    sync::Barrier,
-    thread,
-    time::{Duration, Instant},
-};
+use rustix::time::{ClockId, clock_gettime};
+use std::{hint::black_box, sync::Barrier, thread, time::Duration};
 use world::{Program, Shape, World};
 
 const SHAPE: Shape = Shape { queues: 1, buffers: 1000, length: 64, frames: 256 };
@@ -36,7 +32,7 @@ fn main() {
     }
     // Other benches' options are those of their framework.
     let quick = arguments.iter().any(|argument| argument == "--quick");
-    let effort = if quick { Effort { runs: 1, time: 1 } } else { Effort { runs: 9, time: 40 } };
+    let effort = if quick { Effort { runs: 1, time: 1 } } else { Effort { runs: 60, time: 5 } };
 
     println!("frames through the board, dpni to dpni, one core");
     let small_pages = Row { huge: false, ..Row::of(SHAPE) };
@@ -167,11 +163,10 @@ fn counted(programs: &mut [Program]) -> usize {
     programs.iter_mut().map(Program::step).sum()
 }
 
-/// Nanoseconds that this thread has had a processor.
-fn processor_time() -> u64 {
-    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let time = times.split_whitespace().next().and_then(|time| time.parse().ok());
-    time.expect("Linux tells the times of a thread")
+/// How long this thread has had a processor.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// What a frame costs at least: its bytes are copied from the sender's buffer and into the
@@ -212,14 +207,17 @@ impl Effort {
     /// Nanoseconds that a frame takes `step`, which says how many it moves.
     fn run(&self, mut step: impl FnMut() -> usize) -> f64 {
         let limit = Duration::from_millis(self.time);
-        let (start, before, mut frames) = (Instant::now(), processor_time(), 0);
-        while start.elapsed() < limit {
+        let (before, mut frames) = (processor_time(), 0);
+        loop {
             for _ in 0..32 {
                 frames += step();
             }
+            let time = processor_time() - before;
+            if time >= limit {
+                assert!(frames > 0, "no frame moves");
+                return time.as_nanos() as f64 / frames as f64;
+            }
         }
-        assert!(frames > 0, "no frame moves");
-        (processor_time() - before) as f64 / frames as f64
     }
 
     /// Nanoseconds of a frame of each row. The first run of each warms it up.

@@ -6,6 +6,11 @@ mod ram;
 #[allow(dead_code)]
 mod world;
 
+use std::{
+    hint,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
 use world::{Shape, World};
 
 const SHAPE: Shape = Shape { queues: 4, buffers: 1000, length: 64, frames: 256 };
@@ -33,6 +38,46 @@ fn frames_go_round_for_ever() {
             assert_eq!(program.free_buffers(), 2000 - 256);
         }
     }
+}
+
+/// One of the threads sends, for the others too: whatever they put into queues meanwhile.
+#[test]
+fn no_thread_leaves_a_frame_behind() {
+    const ROUNDS: u64 = 30_000;
+    const THREADS: u64 = 2;
+    /// Frames of a thread in each round.
+    const EACH: u64 = 8;
+    let mut world = World::new(1, true);
+    let program = &world.add(SHAPE);
+    let (arrived, left_behind) = (&AtomicU64::new(0), &AtomicU64::new(0));
+    // What a barrier does, without sleep: the threads are to meet.
+    let meet = |times: u64| {
+        arrived.fetch_add(1, Ordering::AcqRel);
+        let mut patience = 1000;
+        while arrived.load(Ordering::Acquire) < times * THREADS {
+            patience -= 1;
+            if patience > 0 { hint::spin_loop() } else { thread::yield_now() }
+        }
+    };
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    meet(2 * round + 1);
+                    // One is earlier than the other, each time by another time.
+                    let late = if thread == 0 { 64 } else { round % 128 };
+                    (0..late).for_each(|_| hint::spin_loop());
+                    (0..EACH).for_each(|_| program.send_nothing(0));
+                    meet(2 * round + 2);
+                    // Told at the end: the other thread would wait for this one.
+                    if thread == 0 && program.not_sent() != ((round + 1) * THREADS * EACH, 0) {
+                        left_behind.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(left_behind.load(Ordering::Relaxed), 0, "rounds with frames left behind");
 }
 
 #[test]

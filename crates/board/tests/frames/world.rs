@@ -241,6 +241,24 @@ impl Program {
         self.fabric.write(CI_OFFSET + self.place(register), &value.to_le_bytes());
     }
 
+    /// Has a queue of the first interface send a frame of no bytes, as a program on another
+    /// processor does.
+    pub fn send_nothing(&self, queue: u32) {
+        let mut pass = Pass::at(0);
+        let fd = Fd::default().with_pool(None);
+        let fqid = transmit_queue(2 * self.number, queue);
+        self.fabric.qbman().enqueue(fqid, &fd, &mut pass).expect("there is room");
+        self.fabric.run(&mut pass);
+    }
+
+    /// Frames that the first interface could not send, and those that wait in its first
+    /// queues.
+    pub fn not_sent(&self) -> (u64, u32) {
+        let discarded = self.fabric.wriop().counters(2 * self.number).egress_discarded;
+        let queues = (0..self.queues).map(|queue| transmit_queue(2 * self.number, queue));
+        (discarded, queues.map(|fqid| self.fabric.qbman().queue_state(fqid).0).sum())
+    }
+
     /// What the pair's interfaces have sent, and received.
     pub fn counted(&self) -> (u64, u64) {
         let of = |side| self.fabric.wriop().counters(2 * self.number + side);
