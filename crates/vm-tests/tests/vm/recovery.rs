@@ -349,7 +349,7 @@ fn reset_that_fails(driver: Driver) -> Result<()> {
     driver.test_vm()?.run(|vm| {
         vm.bind(&["dprc.2"])?;
         let mut faults = Faults::default();
-        let kind = Some(ObjectType::Dpbp);
+        let kind = Some(ObjectType::Dpmcp);
         let action = Action::Status(Status::Busy);
         // At the close, and at the next opening.
         faults.add(Rule { kind, number: Some(RESET), action, times: Some(2) });
@@ -358,9 +358,9 @@ fn reset_that_fails(driver: Driver) -> Result<()> {
             vm.session(&SESSION, |session| {
                 session.request("open dprc.2")?;
                 if refused {
-                    session.request_refused("irq dpbp.5", &["EIO"]).map(drop)
+                    session.request_refused("ask dpmcp.17", &["EIO"]).map(drop)
                 } else {
-                    session.request("irq dpbp.5").map(drop)
+                    session.request("ask dpmcp.17").map(drop)
                 }
             })
         };
