@@ -6,13 +6,16 @@
 //! its objects are devices on the bus, all of which this driver takes. What the host adds or
 //! removes later is told by the container's interrupt.
 
+mod commands;
+mod own_irq;
+mod scan;
+
 use crate::{
     abstractions::{
         fsl_mc::{
             self,
             OpenContainer, //
         },
-        msi::Message,
         work, //
     },
     counters::{
@@ -21,26 +24,13 @@ use crate::{
         Table, //
     },
     logic::{
-        command::{
-            self,
-            event,
-            token_of,
-            Command, //
-        },
         pace::Pace,
         portal::State,
         vectors::ObjectId, //
     },
-    members::{
-        Members,
-        Seen, //
-    },
+    members::Members,
     parameters,
-    portal::{
-        to_error,
-        Exclusive,
-        Portal, //
-    },
+    portal::Portal,
     registry,
     vectors::Vectors, //
 };
@@ -58,28 +48,21 @@ use kernel::{
         Mutex, //
     },
     time::{
-        msecs_to_jiffies,
         Instant,
         Monotonic, //
     },
     workqueue::{
         impl_has_delayed_work,
         new_delayed_work,
-        DelayedWork,
-        WorkItem, //
+        DelayedWork, //
     },
 };
+use own_irq::SETTLE_SOON;
 
 /// The work that looks for objects that came or went.
 const SCAN: u64 = 0;
 /// The work that sees to the container's interrupt, or looks for events where there is none.
 const SETTLE: u64 = 1;
-
-/// How soon after an object was opened the container's interrupt is there: milliseconds. Who
-/// opens an object often opens the others, too, and is not to wait for it.
-const SETTLE_SOON: u32 = 20;
-/// How often to look for events while there is no interrupt: milliseconds.
-const POLL: u32 = 1000;
 
 /// The index of the container's own interrupt that tells of objects.
 pub(crate) const OWN_IRQ: u8 = 0;
@@ -136,32 +119,6 @@ pub(crate) struct Container {
 impl_has_delayed_work! {
     impl HasDelayedWork<Self, 0> for Container { self.scan }
     impl HasDelayedWork<Self, 1> for Container { self.settle }
-}
-
-impl WorkItem<SCAN> for Container {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        let start = this.age_ms();
-        let left = this.pace.lock().left(start);
-        if left > 0 {
-            this.counters.delayed_scans.count();
-            return this.scan_within(left);
-        }
-        let result = this.rescan();
-        let end = this.age_ms();
-        this.pace.lock().looked(start, end, result.is_err());
-        this.scanned(result);
-    }
-}
-
-impl WorkItem<SETTLE> for Container {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        this.see_to_interrupt(false);
-        this.settle_within(POLL);
-    }
 }
 
 /// A container that is bound. Dropping it unbinds it.
@@ -407,343 +364,4 @@ impl Container {
         }
         self.scan_within(0);
     }
-
-    /// Resets an object of the container, or the container.
-    pub(crate) fn reset(self: &Arc<Self>, device: &fsl_mc::Device) -> Result {
-        if device.is(&self.device) {
-            return self.order(|token| {
-                let options = command::RESET_NON_RECURSIVE;
-                command::reset_container(token, device.id(), options, device.version())
-            });
-        }
-        self.reset_object(device)
-    }
-
-    fn reset_object(&self, device: &fsl_mc::Device) -> Result {
-        let open = command::open(&device.type_name(), device.id()).map_err(to_error)?;
-        self.portal.exclusively(|mut portal| {
-            let token = token_of(portal.order(&open)?);
-            let reset = portal.order(&command::reset(token));
-            let close = portal.order(&command::close(token));
-            reset.and(close).map(|_| ())
-        })
-    }
-
-    /// Tells the MC where an interrupt of the container or of an object of it goes.
-    pub(crate) fn program_irq(
-        &self,
-        device: &fsl_mc::Device,
-        index: u8,
-        message: Message,
-        virq: u32,
-    ) -> Result {
-        // The MC keeps the number and gives it back, no more.
-        let number = i32::try_from(virq).unwrap_or(0);
-        let Message { address, data } = message;
-        if device.is(&self.device) {
-            return self.order(|token| command::dprc_set_irq(token, index, address, data, number));
-        }
-        let (kind, id) = (device.type_name(), device.id());
-        self.order(|token| {
-            command::dprc_set_obj_irq(token, &kind, id, index, address, data, number)
-        })
-    }
-
-    /// Sends a command to the container whose answer has no parameters.
-    fn order(&self, command: impl Fn(u16) -> Command) -> Result {
-        self.with_token(|portal, token| portal.order(&command(token)).map(|_| ()))
-    }
-
-    /// Sends commands to the container. Where the MC does not know the driver's token, user
-    /// space has closed it past the policy, through a portal that it has mapped: then the
-    /// container is opened anew.
-    fn with_token<R>(&self, f: impl Fn(&mut Exclusive<'_>, u16) -> Result<R>) -> Result<R> {
-        self.portal.exclusively(|mut portal| {
-            let mut token = self.token();
-            let mut may_open_again = true;
-            loop {
-                match f(&mut portal, token) {
-                    Err(e) if e == EACCES && may_open_again => {}
-                    result => return result,
-                }
-                may_open_again = false;
-                token = self.open_again(&mut portal)?;
-            }
-        })
-    }
-
-    /// Opens the container that its user has closed. The token that stands for it now.
-    #[cold]
-    fn open_again(&self, portal: &mut Exclusive<'_>) -> Result<u16> {
-        self.counters.reopenings.count();
-        if parameters::may_print() {
-            dev_warn!(self.dev(), "was closed by its user: it is opened again\n");
-        }
-        let id = self.id();
-        let open = command::open(&id.kind, id.id).map_err(to_error)?;
-        let token = token_of(portal.order(&open)?);
-        self.token.store(token.into(), Relaxed);
-        self.device.set_token(token);
-        Ok(token)
-    }
-
-    /// Binds the objects that the container has when it is bound itself.
-    fn bind_objects(self: &Arc<Self>) -> Result {
-        {
-            let guard = self.bus.lock();
-            let bus = guard.as_ref().ok_or(ENODEV)?;
-            // Before the bus looks: what is made again meanwhile differs then from what is
-            // listed later.
-            let mut seen = self.list()?;
-            let scanned = self.portal.lent_to_bus(|| bus.scan());
-            // What was added before a failure goes with this.
-            let devices = bus.added()?;
-            scanned?;
-            let count = i32::try_from(devices.len()).unwrap_or(i32::MAX);
-            self.known_objects.store(count, Relaxed);
-            for device in devices {
-                let its = take(&mut seen, |seen| device.is_of(&seen.object));
-                if its.is_none() {
-                    self.must_scan.store(true, Relaxed);
-                }
-                self.members.add(self, device, its)?;
-            }
-        }
-        // With no lock held: one of them may be a container.
-        self.members.bind_pending();
-        Ok(())
-    }
-
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.bound_at.elapsed().as_millis()).unwrap_or(0)
-    }
-
-    /// Sees to it that what a scan has missed is looked for again.
-    fn scanned(self: &Arc<Self>, result: Result) {
-        let error = result.err();
-        if error.is_some() {
-            // What told of a change is told once.
-            self.must_scan.store(true, Relaxed);
-            self.scan_within(0);
-        }
-        let failure = error.filter(|e| *e != EAGAIN);
-        // A container that does not answer says so once.
-        let was_failing = self.is_scan_failing.xchg(failure.is_some(), Relaxed);
-        if let (Some(e), false) = (failure, was_failing) {
-            dev_err!(
-                self.dev(),
-                "cannot look for objects that came or went: {e:?}\n"
-            );
-        }
-    }
-
-    /// Binds the objects that came, and lets those go that went. `EAGAIN` where that has to be
-    /// looked at again.
-    fn rescan(self: &Arc<Self>) -> Result {
-        self.members.forget_removed();
-        let result = {
-            let guard = self.bus.lock();
-            let Some(bus) = guard.as_ref() else {
-                return Ok(());
-            };
-            if self.unbinding.load(Relaxed) {
-                return Ok(());
-            }
-            self.counters.scans.count();
-            self.follow(bus)
-        };
-        self.members.bind_pending();
-        result
-    }
-
-    /// Makes the bus's devices those that the MC says there are. `EAGAIN` while that changes.
-    fn follow(self: &Arc<Self>, bus: &OpenContainer) -> Result {
-        // Whoever has the container itself open may have acknowledged what told of a change.
-        let must_scan = self.must_scan.xchg(false, Relaxed) || self.is_open.load(Relaxed);
-        let (events, count) = self.pending_events()?;
-        let is_known = count == self.known_objects.xchg(count, Relaxed);
-        if !must_scan && is_known && events & event::OBJECTS == 0 {
-            return Ok(());
-        }
-        let mut seen = self.list()?;
-        if self.members.are(&seen) {
-            return Ok(());
-        }
-        // The host may change the container through another portal while its objects are listed
-        // one by one; then one that stays can be missing. Two lists that are equal are good.
-        if seen[..] != self.list()?[..] {
-            return Err(EAGAIN);
-        }
-        let came = self.members.follow(&seen)?;
-        let mut result = Ok(());
-        for object in &came {
-            match self.portal.lent_to_bus(|| bus.add(object)) {
-                Ok(device) => {
-                    let its = take(&mut seen, |seen| seen.object == *object);
-                    self.members.add(self, device, its)?;
-                }
-                Err(e) if e == EEXIST => result = Err(EAGAIN),
-                Err(e) => {
-                    result = Err(EAGAIN);
-                    if parameters::may_print() {
-                        dev_err!(self.dev(), "an object that came cannot be added: {e:?}\n");
-                    }
-                }
-            }
-        }
-        result
-    }
-
-    /// What the MC says of the objects in the container. Users may send commands between one
-    /// object and the next.
-    fn list(&self) -> Result<KVec<Seen>> {
-        let count = self.with_token(|portal, token| {
-            let answer = portal.ask(&command::get_object_count(token))?;
-            Ok(command::object_count(&answer))
-        })?;
-        let mut objects = KVec::new();
-        for index in 0..count {
-            let seen = self.with_token(|portal, token| Self::see(portal, token, index))?;
-            objects.push(seen, GFP_KERNEL)?;
-        }
-        Ok(objects)
-    }
-
-    /// What the MC says of one object. `EAGAIN` where there are less by now.
-    fn see(portal: &mut Exclusive<'_>, token: u16, index: u32) -> Result<Seen> {
-        let object = match portal.ask(&command::get_object(token, index)) {
-            Err(e) if e == ENXIO => return Err(EAGAIN),
-            answer => command::object(&answer?),
-        };
-        let mut regions = KVec::new();
-        for index in 0..object.region_count {
-            let ask = command::get_object_region(token, &object.kind, object.id, index);
-            let region = match portal.ask(&ask) {
-                Ok(Command([_, region @ ..])) => region,
-                Err(e) if [EACCES, ETIMEDOUT, EBUSY].contains(&e) => return Err(e),
-                // Refused: it has gone, and is not in the next list, or is none that the bus could
-                // make a device for.
-                Err(_) => [0; 7],
-            };
-            regions.push(region, GFP_KERNEL)?;
-        }
-        Ok(Seen { object, regions })
-    }
-
-    /// The events that the container's interrupt tells, and how many objects there are. The
-    /// events are acknowledged, unless somebody has the container itself open: then they are
-    /// that holder's.
-    fn pending_events(&self) -> Result<(u32, i32)> {
-        self.with_token(|portal, token| {
-            let answer = portal.ask(&command::get_object_count(token))?;
-            let count = i32::try_from(command::object_count(&answer)).unwrap_or(i32::MAX);
-            if self.device.irq_count() == 0 {
-                return Ok((0, count));
-            }
-            let answer = portal.ask(&command::get_irq_status(token, OWN_IRQ, 0))?;
-            let events = command::irq_status(&answer);
-            // Set with the portal held: who opens the container finds all its events.
-            if events != 0 && !self.is_open.load(Relaxed) {
-                portal.order(&command::clear_irq_status(token, OWN_IRQ, events))?;
-            }
-            Ok((events, count))
-        })
-    }
-
-    /// Has the MC raise the container's interrupt for every change of its objects.
-    fn enable_own_irq(&self) -> Result {
-        self.with_token(|portal, token| {
-            portal.order(&command::set_irq_mask(token, OWN_IRQ, event::OBJECTS))?;
-            portal.order(&command::clear_irq_status(token, OWN_IRQ, u32::MAX))?;
-            portal.order(&command::set_irq_enable(token, OWN_IRQ, true))?;
-            Ok(())
-        })
-    }
-
-    /// Leaves nothing of the driver's settings of the container's interrupt, nor of those of an
-    /// earlier holder, which a reset keeps: no event enabled, none pending.
-    fn quiet_own_irq(&self) -> Result {
-        if self.device.irq_count() == 0 {
-            return Ok(());
-        }
-        self.with_token(|portal, token| {
-            portal.order(&command::set_irq_enable(token, OWN_IRQ, false))?;
-            portal.order(&command::set_irq_mask(token, OWN_IRQ, 0))?;
-            portal.order(&command::clear_irq_status(token, OWN_IRQ, u32::MAX))?;
-            Ok(())
-        })
-    }
-
-    /// Says what went wrong that a user may have brought about, and not too often.
-    fn warn(&self, result: Result, what: &str) {
-        if let Err(e) = result {
-            if parameters::may_print() {
-                dev_warn!(self.dev(), "{what}: {e:?}\n");
-            }
-        }
-    }
-
-    fn scan_within(self: &Arc<Self>, ms: u32) {
-        if !self.unbinding.load(Relaxed) {
-            let delay = msecs_to_jiffies(ms);
-            // Queued already is as good: the work looks for everything.
-            let _ = work::queue().enqueue_delayed::<_, SCAN>(self.clone(), delay);
-        }
-    }
-
-    /// Looks after the IOMMU domain within some milliseconds.
-    fn settle_within(self: &Arc<Self>, ms: u32) {
-        if !self.unbinding.load(Relaxed) {
-            let delay = msecs_to_jiffies(ms);
-            let _ = work::queue().enqueue_delayed::<_, SETTLE>(self.clone(), delay);
-        }
-    }
-
-    /// Frees all vectors: the domain that their messages go to is about to go.
-    fn give_up_interrupt(&self) {
-        let mut vectors = self.vectors.lock();
-        if !vectors.free() {
-            return;
-        }
-        // A message that finds no doorbell is a fault of the IOMMU, which complains.
-        let disabled = self.order(|token| command::set_irq_enable(token, OWN_IRQ, false));
-        self.warn(disabled, "cannot disable its interrupt");
-    }
-
-    /// Interrupt messages go through the IOMMU, and reach the interrupt controller in the domain
-    /// only that they were made for. While the container is open the domain is the holder's, and
-    /// stays. While it is closed, VFIO may take the domain away at any moment, and vectors that
-    /// are reserved just then are lost for good: then there is no interrupt.
-    ///
-    /// The driver looks for events from time to time, too: there may be no interrupt, and a
-    /// holder may disable it. Nobody waits for them.
-    ///
-    /// With `is_opening` the container itself is about to be opened, after which the settings of
-    /// its interrupt are the holder's.
-    fn see_to_interrupt(self: &Arc<Self>, is_opening: bool) {
-        // The last closing waits for this lock before it lets the domain go.
-        let mut vectors = self.vectors.lock();
-        if self.open_objects.load(Relaxed) > 0 && self.has_address_space.load(Relaxed) {
-            let can_enable = !is_opening && !self.is_open.load(Relaxed);
-            let must_enable = vectors.own_line(self, self.device.iommu_domain(), can_enable);
-            // Before the lock is released: nothing may change the holder's settings.
-            let enabled =
-                must_enable.and_then(|must| if must { self.enable_own_irq() } else { Ok(()) });
-            self.warn(enabled, "its interrupt is not there");
-        }
-        if is_opening {
-            vectors.must_enable();
-            self.warn(self.quiet_own_irq(), "cannot disable its interrupt");
-            self.portal
-                .between_commands(|| self.is_open.store(true, Relaxed));
-        }
-        drop(vectors);
-        // What happened while no interrupt could come.
-        self.scan_within(0);
-    }
-}
-
-fn take<T>(items: &mut KVec<T>, f: impl FnMut(&T) -> bool) -> Option<T> {
-    let at = items.iter().position(f)?;
-    items.remove(at).ok()
 }
