@@ -53,7 +53,7 @@ pub(crate) struct Counters {
     pub(crate) reopenings: Counter,
     /// Resets after the last use that failed, tried again at the next opening.
     pub(crate) failed_resets: Counter,
-    /// Times that it was taken from a holder, because it has left the container.
+    /// Of a container: objects that were taken from a holder, because they have left it.
     pub(crate) revocations: Counter,
     /// Looks for objects that came or went.
     pub(crate) scans: Counter,

@@ -29,6 +29,7 @@ mod counters;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../crates/vfio-fsl-mc-core/src/logic/mod.rs"]
 mod logic;
+mod look;
 mod members;
 mod object;
 mod parameters;

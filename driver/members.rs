@@ -14,6 +14,10 @@ use crate::{
     },
     container::Container,
     logic::command::Object as Description,
+    look::{
+        Look,
+        Seen, //
+    },
     object::Object,
     registry, //
 };
@@ -36,20 +40,9 @@ use kernel::{
     },
 };
 
-/// What the Management Complex says of an object, and of each of its regions.
-#[derive(PartialEq)]
-pub(crate) struct Seen {
-    pub(crate) object: Description,
-    pub(crate) regions: KVec<[u64; 7]>,
-}
-
-impl Seen {
-    /// Whether a device that was made for the one serves the other: under the same number there
-    /// may be another object by now, whose registers are elsewhere.
-    fn is_like(&self, other: &Self) -> bool {
-        self.object.is_like(&other.object) && self.regions[..] == other.regions[..]
-    }
-}
+/// In how many looks in a row an object has to be missing that has gone, while others come and go
+/// so fast that no two lists are equal. A user can see to that, and is to gain nothing by it.
+const MISSES: u32 = 4;
 
 /// An object that has a device.
 #[pin_data]
@@ -58,6 +51,8 @@ pub(crate) struct Member {
     /// None where that is not known.
     seen: Option<Seen>,
     was_plugged: Atomic<bool>,
+    /// How many looks in a row it was missing in.
+    misses: Atomic<u32>,
     /// No driver was looked for.
     is_new: Atomic<bool>,
     container: Arc<Container>,
@@ -98,7 +93,17 @@ impl Member {
             return false;
         }
         self.was_plugged.store(is_plugged, Relaxed);
+        self.misses.store(0, Relaxed);
         self.seen.as_ref().is_some_and(|seen| seen.is_like(now))
+    }
+
+    /// Whether it has gone, though that is not sure of this look alone.
+    fn is_missing(&self, look: &Look) -> bool {
+        if look.names(|object| self.is(object)) {
+            self.misses.store(0, Relaxed);
+            return false;
+        }
+        self.misses.fetch_add(1, Relaxed) >= MISSES - 1
     }
 }
 
@@ -157,6 +162,7 @@ impl Members {
                 device,
                 seen,
                 was_plugged: Atomic::new(was_plugged),
+                misses: Atomic::new(0),
                 is_new: Atomic::new(true),
                 container: container.clone(),
                 is_removed: Atomic::new(false),
@@ -172,14 +178,14 @@ impl Members {
     pub(crate) fn are(&self, now: &[Seen]) -> bool {
         let lists = self.lists.lock();
         let has = |seen: &Seen| lists.find(&seen.object).is_some_and(|m| m.serves(seen));
-        let count = now.iter().filter(|seen| !lists.stays_away(seen)).count();
-        count == lists.members.len()
-            && now.iter().all(|seen| lists.stays_away(seen) || has(seen))
+        let is_listed = |member: &Arc<Member>| now.iter().any(|seen| member.is(&seen.object));
+        now.iter().all(|seen| lists.stays_away(seen) || has(seen))
+            && lists.members.iter().all(is_listed)
             && lists.unplugged.iter().all(|one| is_unplugged(one, now))
     }
 
     /// Begins to remove what is not there any more, and says what is there without a device.
-    pub(crate) fn follow(&self, now: &[Seen]) -> Result<KVec<Description>> {
+    pub(crate) fn follow(&self, look: &Look) -> Result<KVec<Description>> {
         let mut went = KVec::new();
         let mut came = KVec::new();
         let mut lists = self.lists.lock();
@@ -187,28 +193,35 @@ impl Members {
         lists.going.reserve(count, GFP_KERNEL)?;
         lists.unplugged.reserve(count, GFP_KERNEL)?;
         went.reserve(count, GFP_KERNEL)?;
-        came.reserve(now.len(), GFP_KERNEL)?;
+        came.reserve(look.last().len(), GFP_KERNEL)?;
         let Lists {
             members,
             going,
             unplugged,
             ..
         } = &mut *lists;
-        unplugged.retain(|one| is_unplugged(one, now));
+        if look.is_stable() {
+            unplugged.retain(|one| is_unplugged(one, look.last()));
+        }
         // Within the capacities, no push can fail.
         members.retain(|member| {
-            let object = now.iter().find(|seen| member.is(&seen.object));
-            if object.is_some_and(|seen| member.serves(seen)) {
-                return true;
+            let stays = match look.sure().find(|seen| member.is(&seen.object)) {
+                Some(seen) if member.serves(seen) => true,
+                Some(seen) => {
+                    if !seen.object.is_plugged() {
+                        let _ = unplugged.push(seen.object, GFP_NOWAIT);
+                    }
+                    false
+                }
+                None => !look.is_stable() && !member.is_missing(look),
+            };
+            if !stays {
+                let _ = going.push(member.clone(), GFP_NOWAIT);
+                let _ = went.push(member.clone(), GFP_NOWAIT);
             }
-            if let Some(seen) = object.filter(|seen| !seen.object.is_plugged()) {
-                let _ = unplugged.push(seen.object, GFP_NOWAIT);
-            }
-            let _ = going.push(member.clone(), GFP_NOWAIT);
-            let _ = went.push(member.clone(), GFP_NOWAIT);
-            false
+            stays
         });
-        for seen in now {
+        for seen in look.sure() {
             if lists.find(&seen.object).is_none() && !lists.stays_away(seen) {
                 let _ = came.push(seen.object, GFP_NOWAIT);
             }

@@ -645,7 +645,8 @@ impl Operations for Object {
     }
 
     fn revoked(&self, opened: &Opened) {
-        self.share.counters.revocations.count();
+        // The object's own line goes with it.
+        self.container.counters().revocations.count();
         self.tell_wanted();
         if parameters::may_print() {
             dev_notice!(

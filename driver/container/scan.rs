@@ -18,7 +18,10 @@ use crate::{
         event,
         Command, //
     },
-    members::Seen,
+    look::{
+        Look,
+        Seen, //
+    },
     parameters,
     portal::Exclusive, //
 };
@@ -65,7 +68,8 @@ impl Container {
             let count = i32::try_from(devices.len()).unwrap_or(i32::MAX);
             self.known_objects.store(count, Relaxed);
             for device in devices {
-                let its = take(&mut seen, |seen| device.is_of(&seen.object));
+                let at = seen.iter().position(|seen| device.is_of(&seen.object));
+                let its = at.and_then(|at| seen.remove(at).ok());
                 if its.is_none() {
                     self.must_scan.store(true, Relaxed);
                 }
@@ -128,21 +132,21 @@ impl Container {
         if !must_scan && is_known && events & event::OBJECTS == 0 {
             return Ok(());
         }
-        let mut seen = self.list()?;
-        if self.members.are(&seen) {
+        let first = self.list()?;
+        if self.members.are(&first) {
             return Ok(());
         }
-        // The host may change the container through another portal while its objects are listed
-        // one by one; then one that stays can be missing. Two lists that are equal are good.
-        if seen[..] != self.list()?[..] {
-            return Err(EAGAIN);
-        }
-        let came = self.members.follow(&seen)?;
-        let mut result = Ok(());
+        let mut look = Look::new(first, self.list()?);
+        let came = self.members.follow(&look)?;
+        let mut result = if look.is_stable() {
+            Ok(())
+        } else {
+            Err(EAGAIN)
+        };
         for object in &came {
             match self.portal.lent_to_bus(|| bus.add(object)) {
                 Ok(device) => {
-                    let its = take(&mut seen, |seen| seen.object == *object);
+                    let its = look.take(object);
                     self.members.add(self, device, its)?;
                 }
                 Err(e) if e == EEXIST => result = Err(EAGAIN),
@@ -166,18 +170,18 @@ impl Container {
         })?;
         let mut objects = KVec::new();
         for index in 0..count {
-            let seen = self.with_token(|portal, token| Self::see(portal, token, index))?;
-            objects.push(seen, GFP_KERNEL)?;
+            match self.with_token(|portal, token| Self::see(portal, token, index)) {
+                // There are less by now.
+                Err(e) if e == ENXIO => break,
+                seen => objects.push(seen?, GFP_KERNEL)?,
+            }
         }
         Ok(objects)
     }
 
-    /// What the MC says of one object. `EAGAIN` where there are less by now.
+    /// What the MC says of one object. `ENXIO` where there are not so many.
     fn see(portal: &mut Exclusive<'_>, token: u16, index: u32) -> Result<Seen> {
-        let object = match portal.ask(&command::get_object(token, index)) {
-            Err(e) if e == ENXIO => return Err(EAGAIN),
-            answer => command::object(&answer?),
-        };
+        let object = command::object(&portal.ask(&command::get_object(token, index))?);
         let mut regions = KVec::new();
         for index in 0..object.region_count {
             let ask = command::get_object_region(token, &object.kind, object.id, index);
@@ -220,9 +224,4 @@ impl Container {
             let _ = work::queue().enqueue_delayed::<_, SCAN>(self.clone(), delay);
         }
     }
-}
-
-fn take<T>(items: &mut KVec<T>, f: impl FnMut(&T) -> bool) -> Option<T> {
-    let at = items.iter().position(f)?;
-    items.remove(at).ok()
 }

@@ -6,9 +6,9 @@ use super::util::{arm, exchange, fetch, identity, new_eventfd, offset_of, send, 
 use crate::check::{Check, Outcome, Stop, check, done, fail, is, refused};
 use crate::context::{self, Context};
 use crate::kernel::Log;
-use crate::mc::{Manager, container_of};
+use crate::mc::{Manager, container_of, destroy, make_pool, with_open};
 use crate::sys::{Block, Map, in_a_fork, ioctl_number};
-use dprc::{AssignedContainer, Device};
+use dprc::{AssignedContainer, Device, PortalError};
 use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER};
 use fsl_mc_linux::ioctl::{
     DEVICE_GET_INFO, DEVICE_GET_IRQ_INFO, DEVICE_GET_REGION_INFO, DEVICE_RESET,
@@ -17,6 +17,7 @@ use mc_abi::{Message, ObjectId, dpmng};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const GROUP: Check = Check::group("revocation")
@@ -59,6 +60,10 @@ pub const CHECKS: &[Check] = &[
         holds_up_nobody,
         "An object that was taken away and is held all the same is in nobody's way: others come \
          to the container and go."
+    ),
+    check!(
+        in_a_storm,
+        "A holder who makes and destroys objects without a pause cannot keep what is taken away."
     ),
     check!(
         back_again,
@@ -344,6 +349,42 @@ fn holds_up_nobody(context: &Context) -> Outcome {
         SYSFS.container_of(&lent.name).as_deref() != Some(&*context.container)
     });
     is("whether what was held goes", gone, true)
+}
+
+fn in_a_storm(context: &Context) -> Outcome {
+    let mut lent = Lent::portal(context)?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let device = lent.open(&held)?;
+    let mapped = map_all(&device, 0)?;
+    let container = identity(&held.name)?;
+    let mut portal = dprc.portal()?;
+    let over = AtomicBool::new(false);
+    let ended = std::thread::scope(|scope| {
+        let storm = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                with_open(&mut portal, container, |portal, open| {
+                    let made = make_pool(portal, open)?;
+                    destroy(portal, open, made)
+                })?;
+            }
+            Ok::<(), PortalError>(())
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        let taken = lent.take();
+        let ended =
+            bus::wait_until(4 * SECONDS, || loads(&mapped).is_ok_and(|seen| seen == [SIGBUS; 2]));
+        over.store(true, Ordering::Relaxed);
+        taken?;
+        match storm.join() {
+            Ok(result) => result?,
+            Err(_) => return fail("a thread that ends", "it panicked"),
+        }
+        Ok(ended)
+    })?;
+    is("whether the mapping ends", ended, true)?;
+    is_dead(&device)?;
+    goes_on(context, &dprc)
 }
 
 fn back_again(context: &Context) -> Outcome {

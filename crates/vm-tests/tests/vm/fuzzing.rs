@@ -141,7 +141,7 @@ fn objects_go(driver: &Driver) -> Result<()> {
             n=0; until grep -q end /tmp/owner || [ $n -gt 300 ]; do n=$((n + 1)); usleep 100000; done
             cat /tmp/owner")?;
         let count = |what: &str| said.lines().filter(|line| *line == what).count();
-        ensure!(said.ends_with("end"), "the owner has not ended:\n{said}");
+        ensure!(said.trim_end().ends_with("end"), "the owner has not ended:\n{said}");
         ensure!(count("moved") >= 2 && count("made") >= 1, "the owner did little:\n{said}");
         // By the column's name: some were taken from who had them open.
         let revoked = vm.sh("awk 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"revocations\") at = i }
