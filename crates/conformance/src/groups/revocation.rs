@@ -8,12 +8,13 @@ use crate::context::{self, Context};
 use crate::kernel::Log;
 use crate::mc::{Manager, container_of, destroy, make_pool, with_open};
 use crate::sys::{Block, Map, in_a_fork, ioctl_number};
-use dprc::{AssignedContainer, Device, PortalError};
+use dprc::{AssignedContainer, Device};
 use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER};
 use fsl_mc_linux::ioctl::{
     DEVICE_GET_INFO, DEVICE_GET_IRQ_INFO, DEVICE_GET_REGION_INFO, DEVICE_RESET,
 };
-use mc_abi::{Message, ObjectId, dpmng};
+use mc_abi::dprc::SetObjectLabel;
+use mc_abi::{Label, Message, ObjectId, dpmng};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
@@ -63,7 +64,8 @@ pub const CHECKS: &[Check] = &[
     ),
     check!(
         in_a_storm,
-        "A holder who makes and destroys objects without a pause cannot keep what is taken away."
+        "A holder who makes, names and destroys objects without a pause cannot keep what is taken \
+         away."
     ),
     check!(
         back_again,
@@ -359,16 +361,23 @@ fn in_a_storm(context: &Context) -> Outcome {
     let mapped = map_all(&device, 0)?;
     let container = identity(&held.name)?;
     let mut portal = dprc.portal()?;
+    let stays = identity(&context.first("dpbp").or_else(|_| context.first("dpio"))?)?;
+    let label =
+        |text: &str| SetObjectLabel { id: stays.id, label: Label::new(text), kind: stays.kind };
     let over = AtomicBool::new(false);
     let ended = std::thread::scope(|scope| {
         let storm = scope.spawn(|| {
+            let mut count: u32 = 0;
             while !over.load(Ordering::Relaxed) {
                 with_open(&mut portal, container, |portal, open| {
                     let made = make_pool(portal, open)?;
+                    count += 1;
+                    // No two lists of the objects are equal.
+                    portal.call(open, &label(&count.to_string()))?;
                     destroy(portal, open, made)
                 })?;
             }
-            Ok::<(), PortalError>(())
+            with_open(&mut portal, container, |portal, open| portal.call(open, &label("")))
         });
         std::thread::sleep(Duration::from_millis(200));
         let taken = lent.take();
