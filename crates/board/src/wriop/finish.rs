@@ -24,48 +24,58 @@ impl<'a> Finisher<'a> {
 
     /// Confirms a frame or releases its buffers, as its queue (which names the queue of
     /// confirmations) or its own annotation asks for: at [`Finisher::flush`] at the latest.
+    #[inline]
     pub fn finish<Q: Queues>(
         &mut self,
-        mut confirmation: Option<u32>,
+        confirmation: Option<u32>,
         fd: &Fd,
-        mut errors: u32,
+        errors: u32,
         platform: &mut Platform<Q>,
         tally: &mut Tally,
     ) {
-        let side = self.side;
-        let mut deallocates = confirmation.is_none();
-        match egress_action(side, fd, platform) {
-            Ok(None) => {}
-            Ok(Some((action, annotation))) => {
-                match action.confirmation() {
-                    Some(0) => confirmation = None,
-                    // Only the interface's own: another queue is nobody's business.
-                    Some(fqid) if is_own(side, fqid) => confirmation = Some(fqid),
-                    Some(_) => errors |= control::ANNOTATION_ERROR,
-                    None => {}
-                }
-                deallocates = action.deallocates().unwrap_or(confirmation.is_none());
-                if action.updates_annotation() {
-                    let mut update = [0; 16];
-                    let (status, time) = update.split_at_mut(8);
-                    status.copy_from_slice(&status_bytes(0, 0, 0));
-                    time.copy_from_slice(&platform.pass.now().to_le_bytes());
-                    if platform.memory.write(side.icid, annotation, &update).is_err() {
-                        errors |= control::BUS_ERROR;
-                    }
-                }
-            }
-            Err(error) => errors |= error,
-        }
-        if let Some(fqid) = confirmation {
-            let ctrl = fd.ctrl & !control::ERRORS | errors;
+        let plan = Plan { confirmation, deallocates: confirmation.is_none(), errors };
+        let plan = match has_egress_action(fd) {
+            true => self.asked_for(plan, fd, platform),
+            false => plan,
+        };
+        if let Some(fqid) = plan.confirmation {
+            let ctrl = fd.ctrl & !control::ERRORS | plan.errors;
             if self.confirmations.is_full_for(fqid) {
                 self.confirm(platform, tally);
             }
             self.confirmations.add(fqid, Fd { ctrl, ..*fd });
-        } else if deallocates {
+        } else if plan.deallocates {
             self.buffers.add_frame(fd, platform);
         }
+    }
+
+    /// What a frame's annotation makes of a plan.
+    #[inline(never)]
+    fn asked_for<Q: Queues>(&self, plan: Plan, fd: &Fd, platform: &Platform<Q>) -> Plan {
+        let side = self.side;
+        let Plan { mut confirmation, mut errors, .. } = plan;
+        let (action, annotation) = match egress_action(side, fd, platform) {
+            Ok(found) => found,
+            Err(error) => return Plan { errors: errors | error, ..plan },
+        };
+        match action.confirmation() {
+            Some(0) => confirmation = None,
+            // Only the interface's own: another queue is nobody's business.
+            Some(fqid) if is_own(side, fqid) => confirmation = Some(fqid),
+            Some(_) => errors |= control::ANNOTATION_ERROR,
+            None => {}
+        }
+        let deallocates = action.deallocates().unwrap_or(confirmation.is_none());
+        if action.updates_annotation() {
+            let mut update = [0; 16];
+            let (status, time) = update.split_at_mut(8);
+            status.copy_from_slice(&status_bytes(0, 0, 0));
+            time.copy_from_slice(&platform.pass.now().to_le_bytes());
+            if platform.memory.write(side.icid, annotation, &update).is_err() {
+                errors |= control::BUS_ERROR;
+            }
+        }
+        Plan { confirmation, deallocates, errors }
     }
 
     /// Confirms and releases what waits for that.
@@ -89,6 +99,16 @@ impl<'a> Finisher<'a> {
             self.buffers.add_frame(fd, platform);
         }
     }
+}
+
+/// What is to become of a frame.
+struct Plan {
+    /// The queue that it is confirmed on.
+    confirmation: Option<u32>,
+    /// Otherwise its buffers are released.
+    deallocates: bool,
+    /// What its confirmation tells: bits of a descriptor's control word.
+    errors: u32,
 }
 
 /// Frames that are to be confirmed on a queue.
@@ -126,6 +146,15 @@ fn is_own(side: &TransmitSide, fqid: u32) -> bool {
     side.config.queues.iter().any(|queue| queue.confirmation == Some(fqid))
 }
 
+/// Whether the annotation of a frame has an egress action descriptor.
+#[inline]
+fn has_egress_action(fd: &Fd) -> bool {
+    /// The annotation ends behind the descriptor only where it is this long.
+    const LENGTH: u32 = 2;
+    let length = (fd.ctrl & Fd::CTRL_ASAL) >> control::ANNOTATION_LENGTH_SHIFT;
+    fd.frc & frc::EGRESS_ACTION_VALID != 0 && length >= LENGTH
+}
+
 /// The egress action descriptor of a frame, and where its annotation lies.
 ///
 /// # Errors
@@ -134,20 +163,14 @@ fn egress_action<Q: Queues>(
     side: &TransmitSide,
     fd: &Fd,
     platform: &Platform<Q>,
-) -> Result<Option<(EgressAction, u64)>, u32> {
-    /// The annotation ends behind the descriptor only where it is this long.
-    const LENGTH: u32 = 2;
+) -> Result<(EgressAction, u64), u32> {
     const PRIVATE: u64 = 64;
-    let length = (fd.ctrl & Fd::CTRL_ASAL) >> control::ANNOTATION_LENGTH_SHIFT;
-    if fd.frc & frc::EGRESS_ACTION_VALID == 0 || length < LENGTH {
-        return Ok(None);
-    }
     let private = if fd.ctrl & Fd::CTRL_PTA != 0 { PRIVATE } else { 0 };
     let annotation = fd.address.wrapping_add(private);
     let mut bytes = [0; EgressAction::SIZE];
     let at = annotation.wrapping_add(EgressAction::OFFSET);
     platform.memory.read(side.icid, at, &mut bytes).map_err(|_| control::BUS_ERROR)?;
-    Ok(Some((EgressAction::from_bytes(&bytes), annotation)))
+    Ok((EgressAction::from_bytes(&bytes), annotation))
 }
 
 /// Buffers of one pool that are to be released.
@@ -165,6 +188,7 @@ impl Buffers {
 
     /// The buffers of a frame go back to their pools: those of a table's entries, then
     /// the descriptor's own.
+    #[inline]
     fn add_frame<Q: Queues>(&mut self, fd: &Fd, platform: &mut Platform<Q>) {
         if fd.format() == Format::ScatterGather {
             self.add_table(fd.address.wrapping_add(u64::from(fd.offset())), platform);
@@ -174,6 +198,7 @@ impl Buffers {
         }
     }
 
+    #[inline(never)]
     fn add_table<Q: Queues>(&mut self, table: u64, platform: &mut Platform<Q>) {
         let (memory, icid) = (platform.memory, self.icid);
         let read = |at, bytes: &mut [u8]| memory.read(icid, at, bytes);
@@ -187,6 +212,7 @@ impl Buffers {
         });
     }
 
+    #[inline]
     fn add<Q: Queues>(&mut self, pool: u16, buffer: u64, platform: &mut Platform<Q>) {
         if self.count == TOGETHER || self.count > 0 && self.pool != pool {
             self.release(platform);
