@@ -10,10 +10,15 @@ use crate::{
     session::{self, Booted, Request, RootChoice},
     terminal::RawTerminal,
 };
+use board::mc::{ContainerInventory, Inventory};
 use board_qemu::{SharedDirectory, StopHandle};
 use guest_protocol::{Run, Status, Terminal};
+use mc_abi::ObjectType;
 use miette::{Context, IntoDiagnostic, Result, miette};
 use std::{io, path::Path};
+
+/// Linux's driver of network interfaces.
+const ETHERNET: &str = "fsl-dpaa2-eth";
 
 /// Boots, runs, and returns the exit code of the command.
 ///
@@ -49,6 +54,9 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     if wants_driver || !args.bind.is_empty() {
         machine.bind(&args.bind)?;
     }
+    if args.modules.iter().any(|module| module.replace('_', "-") == ETHERNET) {
+        takes_no_others(&machine.board().mc().inventory(), &args.bind)?;
+    }
     machine.load(&["fsl-mc-dpio"])?;
     for module in &args.modules {
         machine.load(&[module])?;
@@ -81,6 +89,27 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     }
     machine.power_off()?;
     Ok(exit.status.exit_code())
+}
+
+/// Linux's driver takes the interfaces of child containers, too, and has the root's queue
+/// portals ask for notifications of channels there. QBMan refuses that to another isolation
+/// id, and the kernel's way out of it ends in a panic (`dpaa2_io_service_register` leaves
+/// what it has freed in its list).
+fn takes_no_others(inventory: &Inventory, bound: &[String]) -> Result<()> {
+    let is_left = |container: &&ContainerInventory| {
+        let has = |kind| container.objects.iter().any(|o| o.id.kind == kind && o.plugged);
+        container.parent.is_some()
+            && !bound.contains(&container.id.to_string())
+            && has(ObjectType::Dpni)
+            && has(ObjectType::Dpcon)
+    };
+    let Some(container) = inventory.containers.iter().find(is_left) else { return Ok(()) };
+    let name = container.id;
+    Err(miette!(
+        help = "add --bind {name}, or take a layout without interfaces in child containers",
+        "--module {ETHERNET} takes the interfaces of {name}, too, and would panic the kernel: its \
+         queue portals may not use the channels of {name}"
+    ))
 }
 
 fn root(args: &cli::Run) -> Result<RootChoice<'_>> {

@@ -26,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
         trial("run::a_chosen_driver_is_loaded", a_chosen_driver_is_loaded),
         trial("run::what_is_no_module_is_refused", what_is_no_module),
         trial("run::commands_are_traced", commands_are_traced),
+        trial("run::interfaces_of_nobody_are_left_alone", interfaces_of_nobody_are_left_alone),
         trial("run::another_kernel_has_packages", another_kernel_has_packages),
         trial("demo::every_step_happens", every_step_happens),
     ]
@@ -170,7 +171,7 @@ fn commands_are_traced() -> Result<()> {
         format!("--share={}", folder.path().display()),
     ];
     let mut command = fslmc(&["run", "--read-only", "--append", "loglevel=7", "--cpus", "1"]);
-    command.args(words).args(["--module", "fsl-dpaa2-eth", "--delay", "1us"]);
+    command.args(words).args(["--bind", "dprc.2", "--module", "fsl-dpaa2-eth", "--delay", "1us"]);
     // A trace without what Linux's scans make of it.
     command.args(["--trace-filter", "command!=GetObject*,Open,Close"]);
     let ended = run(command.args(["--", "sh", "./script"]), b"")?;
@@ -189,6 +190,19 @@ fn commands_are_traced() -> Result<()> {
     let console = std::fs::read_to_string(console)?;
     ensure!(console.contains("fsl_dpaa2_eth"), "{console}");
     ensure!(!console.contains("Oops") && !console.contains("Call trace"), "{console}");
+    Ok(())
+}
+
+/// Without a container's owner Linux's driver would take its interfaces, and panic.
+fn interfaces_of_nobody_are_left_alone() -> Result<()> {
+    let words = ["run", "--driver", "none", "--module", "fsl-dpaa2-eth", "--", "true"];
+    let ended = run(&mut fslmc(&words), b"")?;
+    ensure!(ended.code() == Some(1), "{ended:?}");
+    let said = ended.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    ensure!(
+        said.contains("takes the interfaces of dprc.2") && said.contains("--bind dprc.2"),
+        "{said}"
+    );
     Ok(())
 }
 
