@@ -43,7 +43,9 @@ pub(crate) struct Container {
 /// number first (board: `containers` of `models/board/baselines/reference.json` in
 /// the ledger). Linux probes in this order, so the processors go to the root's own
 /// queuing portals before a child's. Where families stand that the board of the
-/// record has no object of is not known: behind the others.
+/// record has no object of is not known: behind the others. Containers, which it has
+/// none of either, stand behind the queuing portals but not at the end: Linux lists by
+/// index, and takes the last object for gone where one before it goes meanwhile.
 pub(crate) fn list_key(id: ObjectId) -> (u8, Reverse<u32>) {
     use ObjectType::{
         Dpaiop, Dpbp, Dpci, Dpcon, Dpdbg, Dpdcei, Dpdmai, Dpdmux, Dpio, Dpmac, Dpmcp, Dpni, Dprc,
@@ -57,15 +59,15 @@ pub(crate) fn list_key(id: ObjectId) -> (u8, Reverse<u32>) {
         Dpmcp => 4,
         Dprtc => 5,
         Dpio => 6,
-        Dpcon => 7,
-        Dpci => 8,
-        Dpdmai => 9,
-        Dpdcei => 10,
-        Dpsw => 11,
-        Dpdmux => 12,
-        Dpaiop => 13,
-        Dpdbg => 14,
-        Dprc => 15,
+        Dprc => 7,
+        Dpcon => 8,
+        Dpci => 9,
+        Dpdmai => 10,
+        Dpdcei => 11,
+        Dpsw => 12,
+        Dpdmux => 13,
+        Dpaiop => 14,
+        Dpdbg => 15,
     };
     (family, Reverse(id.id))
 }
