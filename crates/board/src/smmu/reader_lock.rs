@@ -6,6 +6,7 @@
 //! where a plain read-write lock costs two contended read-modify-writes, and a nested
 //! read costs nothing at all.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
@@ -167,10 +168,10 @@ impl Drop for ReadGuard<'_> {
 #[derive(Debug)]
 struct Numbers {
     next: usize,
-    free: Vec<usize>,
+    free: BTreeSet<usize>,
 }
 
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: 0, free: Vec::new() });
+static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: 0, free: BTreeSet::new() });
 
 /// The number of a thread until it ends.
 struct Number(usize);
@@ -178,7 +179,8 @@ struct Number(usize);
 impl Number {
     fn take() -> Self {
         let mut numbers = NUMBERS.lock();
-        Self(numbers.free.pop().unwrap_or_else(|| {
+        // The lowest: while there is a slot, its thread has one.
+        Self(numbers.free.pop_first().unwrap_or_else(|| {
             numbers.next += 1;
             numbers.next - 1
         }))
@@ -187,7 +189,7 @@ impl Number {
 
 impl Drop for Number {
     fn drop(&mut self) {
-        NUMBERS.lock().free.push(self.0);
+        NUMBERS.lock().free.insert(self.0);
     }
 }
 
