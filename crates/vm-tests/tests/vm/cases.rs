@@ -114,8 +114,8 @@ fn holders_and_lines(vm: &mut TestVm) -> Result<()> {
         vm,
         "give dprc.2; has dpio.2 vfio-fsl-mc
          { echo open dprc.2; echo irq dpio.2; sleep 4; } | fslmc-guest vfio session >/tmp/said &
+         pid=$!
          until_so \"grep -q 'dpio\\.2[^0-9]*$' /proc/interrupts\"
-         pid=$(pgrep -f 'vfio session' | tail -n 1)
          sed -n 's/^vfio-device-syspath:[[:space:]]*/holds /p' /proc/$pid/fdinfo/*
          line=$(grep 'dpio\\.2[^0-9]*$' /proc/interrupts | head -n 1 | cut -d: -f1 | tr -d ' ')
          for mask in 1 2; do

@@ -3,7 +3,11 @@
 
 use crate::trial;
 use anyhow::{Context, Result, ensure};
-use board::{dpl::Dpl, mc::Inventory};
+use board::{
+    dpl::{Dpc, Dpl, Loader},
+    mc::Inventory,
+};
+use fslmc::session;
 use guest_protocol::BusDevice;
 use libtest_mimic::Trial;
 use std::{
@@ -19,7 +23,10 @@ pub fn trials() -> Vec<Trial> {
     });
     let boards = board_files().into_iter().map(|path| {
         let name = path.strip_prefix(boards()).unwrap_or(&path).display().to_string();
-        trial(format!("layouts::boards::{name}"), move || boots(layout_of(&path)?))
+        trial(format!("layouts::boards::{name}"), move || {
+            let configuration = configuration_of(&path)?;
+            boots_as(layout_of(&path)?, |vm| vm.options(|options| options.ports = configuration))
+        })
     });
     own.chain(boards).chain(no_boards()).collect()
 }
@@ -56,6 +63,20 @@ fn board_files() -> Vec<PathBuf> {
     walk(&boards(), &mut found);
     found.sort();
     found
+}
+
+/// The configuration that belongs to a layout: `dpc.8.dts` to `dpl-eth.8.dts`. Some layouts
+/// have more channels than there are without it.
+fn configuration_of(layout: &Path) -> Result<Option<Dpc>> {
+    let name = layout.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let Some((_, number)) = name.split_once('.') else { return Ok(None) };
+    let file = layout.with_file_name(format!("dpc.{number}.dts"));
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let packages = &vm_tests::artifacts()?.packages;
+    let dtc = || session::dtc(packages);
+    Ok(Some(Loader::new(&dtc).file(&file)?.into_dpc()?))
 }
 
 fn boots(layout: Dpl) -> Result<()> {
