@@ -3,7 +3,6 @@
 //! `cargo xtask vm [NAME...]`.
 
 mod assign;
-mod cases;
 mod conformance;
 mod defects;
 mod faults;
@@ -51,7 +50,6 @@ fn main() {
         run::trials(),
         switches::trials(),
         management::trials(),
-        cases::trials(),
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),
