@@ -41,25 +41,24 @@ pub(crate) struct Container {
 
 /// Where an object stands in the list of its container: by family, then the highest
 /// number first (board: `containers` of `models/board/baselines/reference.json` in
-/// the ledger). Linux probes in this order, so the processors go to the root's own
-/// queuing portals before a child's. Where families stand that the board of the
-/// record has no object of is not known: behind the others. Containers, which it has
-/// none of either, stand behind the queuing portals but not at the end: Linux lists by
-/// index, and takes the last object for gone where one before it goes meanwhile.
+/// the ledger). Where families stand that the board of the record has no object of is
+/// not known: behind the others, but for containers, which are in front. Linux lists by
+/// index, takes for gone what it does not see because something before it goes
+/// meanwhile, and would take a container from its user so.
 pub(crate) fn list_key(id: ObjectId) -> (u8, Reverse<u32>) {
     use ObjectType::{
         Dpaiop, Dpbp, Dpci, Dpcon, Dpdbg, Dpdcei, Dpdmai, Dpdmux, Dpio, Dpmac, Dpmcp, Dpni, Dprc,
         Dprtc, Dpseci, Dpsw,
     };
     let family = match id.kind {
-        Dpni => 0,
-        Dpbp => 1,
-        Dpmac => 2,
-        Dpseci => 3,
-        Dpmcp => 4,
-        Dprtc => 5,
-        Dpio => 6,
-        Dprc => 7,
+        Dprc => 0,
+        Dpni => 1,
+        Dpbp => 2,
+        Dpmac => 3,
+        Dpseci => 4,
+        Dpmcp => 5,
+        Dprtc => 6,
+        Dpio => 7,
         Dpcon => 8,
         Dpci => 9,
         Dpdmai => 10,
