@@ -16,6 +16,7 @@ use crate::{
             self,
             OpenContainer, //
         },
+        power,
         work, //
     },
     counters::{
@@ -193,10 +194,18 @@ impl Container {
     }
 
     /// Lets the objects go, waits for who has them open, and closes the container.
+    ///
+    /// Where the machine goes down, it waits for nobody: all that is open is taken from its
+    /// holders, and stays with this, which nothing drops then: their files refer to it.
     pub(crate) fn unbind(self: &Arc<Self>) {
         self.unbinding.store(true, Relaxed);
         // No device is added from now on.
         self.cancel_works();
+        if power::goes_down() && registry::take_from_holders() {
+            // No line is left in it.
+            let _ = self.vectors.lock().free();
+            return;
+        }
         self.members.remove_all();
         // Nobody has anything of the container open now, and no interrupt comes any more.
         let _ = self.vectors.lock().free();
@@ -229,6 +238,17 @@ impl Container {
         self.members.revoke_all();
         self.portal.revoke();
         self.open_objects.load(Relaxed) > 0
+    }
+
+    /// Takes all that is in it from who has it open, and nobody can open it any more. Whether
+    /// somebody has any of it open. Where nobody has, the container is still the driver's.
+    pub(crate) fn take_from_holders(&self) -> bool {
+        self.members.revoke_all();
+        let is_held = self.open_objects.load(Relaxed) > 0;
+        if is_held {
+            self.portal.revoke();
+        }
+        is_held
     }
 
     pub(crate) fn members(&self) -> &Members {

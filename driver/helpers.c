@@ -4,6 +4,7 @@
 #include <linux/hrtimer.h>
 #include <linux/io.h>
 #include <linux/irq.h>
+#include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/msi.h>
@@ -324,6 +325,11 @@ bool vfm_kvm_maps_cacheable(void)
 #else
 	return true;
 #endif
+}
+
+bool vfm_machine_goes_down(void)
+{
+	return system_state >= SYSTEM_HALT && system_state <= SYSTEM_RESTART;
 }
 
 static const char * const policy_names[] = {

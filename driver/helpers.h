@@ -74,6 +74,7 @@ void vfm_vfio_unmap(struct vfio_device *vdev);
 void vfm_vfio_lock_set(struct vfio_device *vdev);
 void vfm_vfio_unlock_set(struct vfio_device *vdev);
 bool vfm_kvm_maps_cacheable(void);
+bool vfm_machine_goes_down(void);
 
 enum vfm_policy vfm_command_policy(void);
 u32 vfm_command_timeout_ms(void);

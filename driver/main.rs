@@ -42,6 +42,7 @@ use abstractions::{
     fsl_mc,
     layout,
     notifier::BusNotifier,
+    power,
     vfio, //
 };
 use container::{
@@ -113,10 +114,15 @@ impl Opening {
         Ok(this)
     }
 
-    /// Waits until nobody has the device open.
+    /// Waits until nobody has the device open; but not where the machine goes down. Then a holder
+    /// keeps a file with nothing behind it.
     fn end(&self) {
-        if registry::is_going(&self.device) {
-            self.registration.revoke();
+        let goes_down = power::goes_down();
+        if goes_down || registry::is_going(&self.device) {
+            let is_open = self.registration.revoke();
+            if goes_down && is_open {
+                return;
+            }
         }
         self.registration.unregister();
         self.container.members().closes(&self.device);

@@ -12,6 +12,7 @@ use crate::{
             Line, //
         },
         msi::Message,
+        power,
         user,
         vfio::{
             self,
@@ -648,11 +649,20 @@ impl Operations for Object {
         // The object's own line goes with it.
         self.container.counters().revocations.count();
         self.tell_wanted();
+        let goes_down = power::goes_down();
         if parameters::may_print() {
-            dev_notice!(
-                self.dev(),
-                "is taken from its holder: it is not in the container any more\n"
-            );
+            let reason = if goes_down {
+                "the machine goes down"
+            } else {
+                "it is not in the container any more"
+            };
+            dev_notice!(self.dev(), "is taken from its holder: {reason}\n");
+        }
+        if goes_down {
+            // The holder's closing comes too late, if it comes: the next kernel's memory is not
+            // to be written to. Where the container is revoked, it has been reset as a whole.
+            let _ = self.container.reset(&self.device);
+            self.free_lines();
         }
         if self.kind == ObjectKind::Dprc {
             return self.container.portal().revoke();

@@ -103,6 +103,23 @@ pub(crate) fn revoke(device: &fsl_mc::Device) -> bool {
     container.is_some_and(|container| container.members().revoke(device))
 }
 
+/// Takes all that is in bound containers from who has it open. Whether somebody has any of it
+/// open.
+pub(crate) fn take_from_holders() -> bool {
+    let mut any_is_held = false;
+    let mut at = 0;
+    loop {
+        let registry = REGISTRY.lock();
+        let container = registry.containers.get(at).cloned();
+        drop(registry);
+        let Some(container) = container else {
+            return any_is_held;
+        };
+        any_is_held |= container.take_from_holders();
+        at = at.saturating_add(1);
+    }
+}
+
 /// Nobody has a device open any more, nor what is in it.
 pub(crate) fn closed(device: &fsl_mc::Device) {
     if let Some(container) = device.container().and_then(find) {

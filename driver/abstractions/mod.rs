@@ -14,6 +14,7 @@ pub(crate) mod layout;
 pub(crate) mod mc_portal;
 pub(crate) mod msi;
 pub(crate) mod notifier;
+pub(crate) mod power;
 pub(crate) mod user;
 pub(crate) mod vfio;
 pub(crate) mod work;

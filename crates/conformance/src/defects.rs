@@ -24,7 +24,7 @@ const fn read(number: u8, text: &'static str) -> Defect {
 }
 
 /// All of them.
-pub const DEFECTS: [Defect; 23] = [
+pub const DEFECTS: [Defect; 24] = [
     seen(
         1,
         "SET_IRQS with DATA_NONE, ACTION_TRIGGER and count 0 dereferences a null pointer when no \
@@ -119,6 +119,11 @@ pub const DEFECTS: [Defect; 23] = [
         23,
         "Who opens a container finds the events of its interrupt enabled that the last holder has \
          enabled: the reset at the last close keeps them.",
+    ),
+    seen(
+        24,
+        "A machine that goes down without ending its programs first (`reboot -f`) waits for who \
+         has a device open: the bus removes all devices then.",
     ),
 ];
 

@@ -8,7 +8,7 @@ use crate::{
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use rustix::process::{Signal, kill_process};
-use std::process::Command;
+use std::{process::Command, thread, time::Duration};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -20,6 +20,8 @@ pub fn trials() -> Vec<Trial> {
         trial("failures::no_place_for_sockets", no_place_for_sockets),
         trial("failures::a_full_disk_under_the_trace", a_full_disk_under_the_trace),
         trial("failures::a_hanging_mc", a_hanging_mc),
+        trial("failures::a_restart_with_a_container_in_use", a_restart_with_a_container_in_use),
+        trial("failures::the_stock_driver_keeps_a_restart_waiting", a_restart_waits),
     ]
 }
 
@@ -120,4 +122,37 @@ fn a_hanging_mc() -> Result<()> {
     ensure!(ended.stdout.is_empty(), "{ended:?}");
     ensure!(ended.code() == Some(0), "{ended:?}");
     Ok(())
+}
+
+/// Linux's bus removes all of its devices when the machine goes down, whatever user space
+/// holds: the driver keeps nobody waiting, and the command says how the guest has ended.
+fn a_restart_with_a_container_in_use() -> Result<()> {
+    let ended = restart_in_use("rust")?.wait()?;
+    ensure!(ended.code() == Some(1), "{ended:?}");
+    let complaints = ["Oops", "BUG:", "WARNING:", "blocked for more"];
+    let is_calm = !complaints.iter().any(|complaint| ended.stderr.contains(complaint));
+    ensure!(is_calm && ended.stderr.contains("reboot"), "{ended:?}");
+    Ok(())
+}
+
+/// Defect 24 of the kernel's own driver.
+fn a_restart_waits() -> Result<()> {
+    let mut running = restart_in_use("stock")?;
+    // With the other driver the machine is gone after less than a second.
+    thread::sleep(Duration::from_secs(20));
+    ensure!(running.is_running()?, "the machine has gone down");
+    running.signal(Signal::TERM)?;
+    running.wait().map(drop)
+}
+
+/// A machine that restarts while a program holds a container.
+fn restart_in_use(driver: &str) -> Result<Running> {
+    const HOLD_AND_RESTART: &str = "mkfifo /tmp/said
+        sleep 1000 | fslmc-guest vfio hold dprc.2 >/tmp/said &
+        read said </tmp/said; echo \"$said\"
+        reboot -f; sleep 1000";
+    let options = ["run", "--driver", driver, "--bind", "dprc.2", "--", "sh", "-c"];
+    let mut running = Running::start(&mut fslmc(&[&options[..], &[HOLD_AND_RESTART]].concat()))?;
+    running.wait_for("holding dprc.2")?;
+    Ok(running)
 }

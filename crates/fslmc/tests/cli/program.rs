@@ -116,6 +116,11 @@ impl Running {
         bail!("it has no QEMU");
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
     /// Waits for its end.
     pub fn wait(mut self) -> Result<Ended> {
         let deadline = Instant::now() + LIMIT;
