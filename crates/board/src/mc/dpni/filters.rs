@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Filters: which frames the interface takes in.
 
-use super::{Answer, Call, Limits, State, addressed, link};
+use super::{Answer, Call, Limits, State, addressed};
 use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     MacAddr, Status,
@@ -49,12 +49,6 @@ impl Settings {
 }
 
 pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
-    if let Command::GetPrimaryMacAddr(get) = command {
-        let set = addressed(state, call)?.settings.filters.primary;
-        let address =
-            if set == MacAddr::ZERO { state.port_address(link::end(call.object.id)) } else { set };
-        return call.reply(get, dpni::GetPrimaryMacAddrReply { address });
-    }
     let interface = addressed(state, call)?;
     let limits = interface.limits;
     let filters = &mut interface.settings.filters;
@@ -73,7 +67,10 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             return Err(Status::ConfigurationError.because("a station has no multicast address"));
         }
         Command::SetPrimaryMacAddr(set) => filters.primary = set.address,
-        Command::GetPrimaryMacAddr(_) => {}
+        Command::GetPrimaryMacAddr(get) => {
+            let address = filters.primary;
+            return call.reply(get, dpni::GetPrimaryMacAddrReply { address });
+        }
         Command::AddMacAddr(add) => {
             let queue = queue(&limits, add.flags, add.tc, add.flow)?;
             put(&mut filters.macs, add.address, queue, limits.mac_filters)?;

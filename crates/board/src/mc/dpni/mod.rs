@@ -175,9 +175,16 @@ impl Family for Interface {
         if let Ok(limits) = state.body::<Self>(id).map(|interface| interface.limits) {
             resources::take_for_port(&mut state.pools, name(id), &limits, port);
         }
-        // A port's own settings are those of the port that was there.
+        let address = state.port_address(link::end(id));
         if let Ok(interface) = state.body_mut::<Self>(id) {
+            // A port's own settings are those of the port that was there.
             interface.settings.interface.forget_port();
+            // One without an address takes the port's (the ledger: at the connection). That it
+            // is the interface's own from then on is inferred.
+            let primary = &mut interface.settings.filters.primary;
+            if *primary == MacAddr::ZERO {
+                *primary = address;
+            }
         }
         state.raise(name(id), 0, events::ENDPOINT_CHANGED);
         link::refresh(state, id);

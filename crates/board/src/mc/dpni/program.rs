@@ -11,7 +11,7 @@ use crate::{
         ReceiveConfig, ReceiveQueue, Steered, TransmitConfig, TransmitQueue,
     },
 };
-use mc_abi::{MacAddr, ObjectId, ObjectType, dpni::queue_type};
+use mc_abi::{ObjectId, ObjectType, dpni::queue_type};
 use qbman_abi::annotation::status;
 
 /// Errors whose frames are dropped where software has not said what happens to
@@ -188,10 +188,7 @@ impl Interface {
             errors: self.error_actions(),
             max_length: frames.max_length,
             macs: MacFilter {
-                primary: match filters.primary {
-                    MacAddr::ZERO => state.port_address(link::end(id.id)),
-                    set => set,
-                },
+                primary: filters.primary,
                 others: filters
                     .macs
                     .iter()

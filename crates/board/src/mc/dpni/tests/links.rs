@@ -106,6 +106,10 @@ fn a_port_gives_its_address_and_its_link() {
     mc.connect((id, 0), (mac, 0)).unwrap();
     assert_eq!(primary(&mut mc), MAC, "inherited");
     assert_eq!(mc.call(dpni, &dpni::GetPortMacAddr {}).unwrap().address, MAC);
+    let end = crate::mc::Endpoint { object: id, interface: 0 };
+    mc.state.disconnect(end).unwrap();
+    assert_eq!(primary(&mut mc), MAC, "kept");
+    mc.connect((id, 0), (mac, 0)).unwrap();
     let own = MacAddr([2, 0, 0, 0, 0, 9]);
     mc.call(dpni, &dpni::SetPrimaryMacAddr { address: own }).unwrap();
     assert_eq!(primary(&mut mc), own);
