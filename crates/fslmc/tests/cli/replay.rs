@@ -13,6 +13,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("replay::the_board_answers_as_on_record", the_board_answers_as_on_record),
         trial("replay::a_difference_is_named_and_is_the_exit_code", a_difference_is_named),
+        trial("replay::the_layout_can_be_said", the_layout_can_be_said),
         trial("replay::a_recorded_board_is_this_one", a_recorded_board_is_this_one),
     ]
 }
@@ -57,6 +58,25 @@ fn a_difference_is_named() -> Result<()> {
     ensure!(ended.code() != Some(0), "{ended:?}");
     let place = format!("{name}:1: \"GetTea\" is no command of this object");
     ensure!(ended.stderr.contains(&place), "{}", ended.stderr);
+    Ok(())
+}
+
+/// A record that does not say what its board was made of.
+fn the_layout_can_be_said() -> Result<()> {
+    let records = Path::new(env!("CARGO_MANIFEST_DIR")).join("records");
+    let clean_boot = std::fs::read_to_string(records.join("clean-boot.jsonl"))?;
+    let is_heading = |line: &&str| !line.starts_with("{\"layout\"");
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("board.jsonl");
+    std::fs::write(&file, clean_boot.lines().filter(is_heading).collect::<Vec<_>>().join("\n"))?;
+    let name = file.to_str().context("file name")?;
+    let other = run(&mut fslmc(&["board", "replay", name]), b"")?;
+    ensure!(other.code() == Some(1), "{other:?}");
+    let [layout, ports] = ["clearfog.dts", "clearfog-dpc.dts"].map(|file| records.join(file));
+    let mut replay = fslmc(&["board", "replay", name]);
+    replay.arg("--dpl").arg(layout).arg("--dpc").arg(ports);
+    let ended = run(&mut replay, b"")?;
+    ensure!(ended.code() == Some(0), "{}{}", ended.stdout, ended.stderr);
     Ok(())
 }
 
