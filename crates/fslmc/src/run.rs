@@ -106,7 +106,8 @@ fn takes_no_others(inventory: &Inventory, bound: &[String]) -> Result<()> {
     let Some(container) = inventory.containers.iter().find(is_left) else { return Ok(()) };
     let name = container.id;
     Err(miette!(
-        help = "add --bind {name}, or take a layout without interfaces in child containers",
+        help =
+            format!("add --bind {name}, or take a layout without interfaces in child containers"),
         "--module {ETHERNET} takes the interfaces of {name}, too, and would panic the kernel: its \
          queue portals may not use the channels of {name}"
     ))
