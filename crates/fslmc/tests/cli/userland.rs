@@ -6,6 +6,7 @@ use crate::{
     trial,
 };
 use anyhow::{Context, Result, ensure};
+use board_qemu::Initramfs;
 use libtest_mimic::Trial;
 use setup::{Cache, PackageSet, Silent};
 use std::{
@@ -17,7 +18,7 @@ use std::{
 };
 
 /// What the tests run. One list, so that there is one image.
-pub const PACKAGES: &str = "dpdk,ethtool,iperf3,iproute2,tcpdump";
+pub const PACKAGES: &str = "dpdk,ethtool,iperf3,iproute2,kexec-tools,tcpdump";
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -29,6 +30,7 @@ pub fn trials() -> Vec<Trial> {
         trial("userland::a_directory_is_the_root", a_directory_is_the_root),
         trial("userland::an_image_is_the_root", an_image_is_the_root),
         trial("userland::what_is_no_root_is_refused", what_is_no_root),
+        trial("userland::a_second_kernel_finds_the_mc", a_second_kernel),
         trial("userland::huge_pages_are_reserved", huge_pages_are_reserved),
     ]
 }
@@ -123,7 +125,7 @@ fn the_second_start_asks_nobody() -> Result<()> {
         "run",
         "--no-share",
         "--packages",
-        "tcpdump,iproute2,iperf3,ethtool,dpdk",
+        "tcpdump,kexec-tools,iproute2,iperf3,ethtool,dpdk",
         "--",
         "true",
     ]);
@@ -251,5 +253,49 @@ fn huge_pages_are_reserved() -> Result<()> {
     let ended = run(&mut fslmc(&["run", "--hugepages", "500", "--", "true"]), b"")?;
     ensure!(ended.code().is_some_and(|code| code != 0), "{ended:?}");
     ensure!(ended.stderr.contains("--memory 1256M"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// A kernel that another one has started finds the Management Complex as that has left it,
+/// with a container that a program holds, and lists what the first one has.
+///
+/// It goes without message interrupts: without UEFI, Linux tells no second kernel where the
+/// tables of the interrupt controller are.
+fn a_second_kernel() -> Result<()> {
+    const INIT: &str = "#!/bin/busybox sh
+        echo the second kernel is up
+        /bin/busybox poweroff -f
+        ";
+    const SCRIPT: &str = r#"
+        mkfifo /tmp/said
+        sleep 1000 | fslmc-guest vfio hold dprc.2 >/tmp/said &
+        read said </tmp/said; echo "$said"
+        ls /sys/bus/fsl-mc/devices
+        kexec -c -l /host/Image --initrd=/host/initrd \
+            --command-line="console=ttyAMA0 irqchip.gicv3_nolpi=1"
+        kexec -e"#;
+    let folder = tempfile::tempdir()?;
+    let packages = Cache::from_env()?.ensure(&[PackageSet::Board], &Silent)?;
+    let mut initial = Initramfs::new();
+    initial.file("bin/busybox", 0o755, &fs::read(packages.busybox()?)?)?;
+    initial.file("init", 0o755, INIT.as_bytes())?;
+    fs::write(folder.path().join("initrd"), initial.finish())?;
+    fs::copy(packages.kernel()?.image(), folder.path().join("Image"))?;
+    let console = folder.path().join("console");
+    let mut command = fslmc(&["run", "--packages", PACKAGES, "--bind", "dprc.2"]);
+    command.arg("--share").arg(folder.path());
+    command.arg(format!("--console={}", console.display()));
+    command.args(["--", "bash", "-euc", SCRIPT]);
+    let ended = run(&mut command, b"")?;
+    let said = fs::read_to_string(&console)?;
+    ensure!(said.contains("the second kernel is up"), "{ended:?}{said}");
+    // What it starts with.
+    let (_, second) = said.rsplit_once("Booting Linux on physical CPU").context("two kernels")?;
+    let devices: Vec<_> = ended.stdout.lines().filter(|line| line.starts_with("dp")).collect();
+    ensure!(devices.len() > 40, "{ended:?}");
+    for device in devices {
+        let added = format!("fsl-mc {device}: Adding to iommu group");
+        ensure!(second.contains(&added), "no {device} in {second}");
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! `cargo xtask vm [NAME...]`.
 
 mod assign;
+mod cases;
 mod conformance;
 mod defects;
 mod faults;
@@ -50,6 +51,7 @@ fn main() {
         run::trials(),
         switches::trials(),
         management::trials(),
+        cases::trials(),
         vfio::trials(),
         interrupts::trials(),
         faults::trials(),
