@@ -105,13 +105,11 @@ pub struct CommandInfo {
     /// Decodes arbitrary parameters as this command's request and reply. Used
     /// to show that no input panics.
     pub decodes: fn(params: &Params, version: u8),
-    /// Writes what parameters say as this command's request: its type with all fields,
-    /// as `{:?}` does.
+    /// Writes what parameters say as the answer to this command: its type with all
+    /// fields, as `{:?}` does.
     ///
     /// # Errors
     /// [`fmt::Error`] where a field's bytes stand for no value, or `out` fails.
-    pub request_words: fn(params: &Params, version: u8, out: &mut dyn fmt::Write) -> fmt::Result,
-    /// The same of the answer.
     pub reply_words: fn(params: &Params, version: u8, out: &mut dyn fmt::Write) -> fmt::Result,
     /// Makes the parameters of a request out of words. `fields` is given a function
     /// that takes a field's name and value (`16`, `0x10`, `dpni`, `[1, 2]`) and says

@@ -399,11 +399,6 @@ macro_rules! commands {
                     crate::Wire::encode(&request, &mut params, version);
                     params
                 },
-                request_words: |params, version, out| {
-                    <$name as crate::Wire>::decode(params, version)
-                        .map_err(|_| core::fmt::Error)
-                        .and_then(|request| write!(out, "{request:?}"))
-                },
                 reply_words: |params, version, out| {
                     <<$name as crate::Request>::Reply as crate::Wire>::decode(params, version)
                         .map_err(|_| core::fmt::Error)
