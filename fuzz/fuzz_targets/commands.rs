@@ -191,9 +191,9 @@ impl Software<'_> {
         let mut answer = [0; Message::SIZE];
         self.board.read(Window::McPortals, portal * PORTAL_STRIDE, &mut answer);
         let answer = Message::from_bytes(&answer);
-        assert_ne!(status(&answer), Status::Ready, "no answer");
+        assert_ne!(answer.header.status(), Status::Ready, "no answer");
         let opens = (common::OPEN + 1..=common::OPEN + 0x10).contains(&number);
-        if opens && status(&answer) == Status::Ok {
+        if opens && answer.header.status() == Status::Ok {
             self.tokens.push(answer.header.token());
         }
     }
@@ -261,10 +261,6 @@ fn named(id: u32) -> Params {
     params
 }
 
-fn status(message: &Message) -> Status {
-    Status::from_byte(message.header.status_byte())
-}
-
 fuzz_target!(|data: &[u8]| {
     let mut input = Unstructured::new(data);
     let config = BoardConfig { layout: LAYOUT.clone(), ..BoardConfig::default() };
@@ -293,5 +289,5 @@ fuzz_target!(|data: &[u8]| {
     board.mc().check_invariants();
     let version =
         board.mc().execute(0, &mc_abi::Request::message(&dpmng::GetVersion {}, Token::NONE));
-    assert_eq!(status(&version), Status::Ok, "the root's portal is lost");
+    assert_eq!(version.header.status(), Status::Ok, "the root's portal is lost");
 });

@@ -18,9 +18,7 @@ use divan::{
     Bencher, black_box,
     counter::{BytesCount, ItemsCount},
 };
-use mc_abi::{
-    Message, ObjectType, Params, Request, Status, Token, Wire, common, dpbp, dpmng, dprc,
-};
+use mc_abi::{Message, ObjectId, ObjectType, Request, Status, Token, common, dpbp, dpmng, dprc};
 use ram::{Lines, RAM, Ram};
 use std::{
     io::Write,
@@ -122,16 +120,13 @@ const STATUS: &str = "dprc GetIrqStatus";
 const COMMANDS: [&str; 4] = [VERSION, POOL, COUNT, STATUS];
 
 fn open(board: &Board, kind: ObjectType, id: u32) -> Token {
-    let mut params = Params::ZERO;
-    common::Open { id }.encode(&mut params, 1);
-    let message = Message::command(common::OPEN + kind.code(), 1, Token::NONE, params);
-    let answer = board.mc().execute(0, &message);
+    let answer = board.mc().execute(0, &Message::open(ObjectId::new(kind, id)));
     expect_ok(&answer);
     answer.header.token()
 }
 
 fn expect_ok(answer: &Message) {
-    assert_eq!(Status::from_byte(answer.header.status_byte()), Status::Ok);
+    assert_eq!(answer.header.status(), Status::Ok);
 }
 
 mod command {

@@ -172,7 +172,7 @@ fn listen<V: Vm>(emulation: &mut Emulation<VfioHost<V>>) {
     let enable = common::SetIrqEnable { enable: true, index: 0 }.message(token);
     for command in [mask, enable] {
         let answer: Option<Message> = emulation.host().exchange(&command).ok();
-        let status = answer.map(|answer| Status::from_byte(answer.header.status_byte()));
+        let status = answer.map(|answer| answer.header.status());
         if status != Some(Status::Ok) {
             emulation.host().vm().log("the container's interrupt cannot be enabled");
         }

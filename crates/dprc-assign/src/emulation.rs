@@ -146,7 +146,7 @@ impl<H: Host> Emulation<H> {
         let container = identity.container;
         let host = |reason| StartError::Host { container, reason };
         let refused = |command| move |status| StartError::Refused { container, command, status };
-        let open = open_message(emulation.container());
+        let open = Message::open(emulation.container());
         let answer = emulation.host.exchange(&open).map_err(host)?;
         emulation.token = checked(&answer).map_err(refused("Open"))?.header.token();
         emulation.members = emulation.list().map_err(refused("GetObject"))?;
@@ -337,19 +337,9 @@ fn name(object: &ObjectDescription) -> ObjectId {
     ObjectId::new(object.kind, object.id)
 }
 
-fn open_message(object: ObjectId) -> Message {
-    let mut params = Params::ZERO;
-    common::Open { id: object.id }.encode(&mut params, 1);
-    Message::command(common::OPEN + object.kind.code(), 1, Token::NONE, params)
-}
-
-fn close_message(token: Token) -> Message {
-    Message::command(common::CLOSE, 1, token, Params::ZERO)
-}
-
 /// An answer that says yes.
 fn checked(answer: &Message) -> Result<Message, Status> {
-    match Status::from_byte(answer.header.status_byte()) {
+    match answer.header.status() {
         Status::Ok => Ok(*answer),
         status => Err(status),
     }

@@ -33,7 +33,7 @@ impl Portal {
             return None;
         }
         let message = Message::from_bytes(&self.memory);
-        (message.header.status_byte() == Status::Ready.byte()).then_some(message)
+        (message.header.status() == Status::Ready).then_some(message)
     }
 
     /// Puts an answer where the guest looks for it.

@@ -101,9 +101,9 @@ mod tests {
     fn an_errno_of_the_kernel_is_the_status_of_the_mc_again() {
         let command = Message::command(0x904, 1, Token(1), Params::ZERO);
         let answer = answer_of(Errno::NAVAIL, &command).unwrap();
-        assert_eq!(Status::from_byte(answer.header.status_byte()), Status::NoResource);
+        assert_eq!(answer.header.status(), Status::NoResource);
         let answer = answer_of(ENOTSUPP, &command).unwrap();
-        let status = Status::from_byte(answer.header.status_byte());
+        let status = answer.header.status();
         assert_eq!(status, Status::UnsupportedOperation);
         assert!(matches!(answer_of(Errno::ACCESS, &command), Err(TransportError::Kernel(..))));
     }

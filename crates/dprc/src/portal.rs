@@ -4,7 +4,6 @@
 
 use crate::error::{PortalError, token_name};
 use crate::memory::MappedRegion;
-use mc_abi::common::{CLOSE, OPEN, Open};
 use mc_abi::{Message, ObjectId, Params, Request, Status, Token, Wire};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -151,8 +150,7 @@ impl McPortal {
     /// # Errors
     /// [`PortalError`].
     pub fn open(&mut self, object: ObjectId) -> Result<OpenObject, PortalError> {
-        let command = command_of_family(OPEN, object.kind, Token::NONE, &Open { id: object.id });
-        let answer = self.send("Open", &object.to_string(), &command)?;
+        let answer = self.send("Open", &object.to_string(), &Message::open(object))?;
         Ok(OpenObject { object, token: answer.header.token() })
     }
 
@@ -161,8 +159,7 @@ impl McPortal {
     /// # Errors
     /// [`PortalError`].
     pub fn close(&mut self, open: OpenObject) -> Result<(), PortalError> {
-        let command = Message::command(CLOSE, 1, open.token, Params::ZERO);
-        self.send("Close", &open.object.to_string(), &command).map(drop)
+        self.send("Close", &open.object.to_string(), &Message::close(open.token)).map(drop)
     }
 
     /// Sends a command that is the same in every family but for the family's code in
@@ -199,7 +196,7 @@ impl McPortal {
         command: &Message,
     ) -> Result<Message, PortalError> {
         let answer = self.pass(name, command)?;
-        match Status::from_byte(answer.header.status_byte()) {
+        match answer.header.status() {
             Status::Ok => Ok(answer),
             status => Err(PortalError::Refused {
                 command: name,
@@ -299,7 +296,7 @@ impl Transport for MappedRegion {
         let mut looks = 0_u32;
         let answer = loop {
             let header: u64 = self.load(0).map_err(outside)?;
-            if mc_abi::Header(header).status_byte() != Status::Ready.byte() {
+            if mc_abi::Header(header).status() != Status::Ready {
                 break header;
             }
             let waited = start.elapsed();

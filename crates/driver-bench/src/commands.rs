@@ -147,7 +147,7 @@ fn ask_often(device: &Device, id: u32, token: Token, count: u32) -> rustix::io::
         let mut answer = [0; Message::SIZE];
         pread(device, &mut answer, 0)?;
         let answer = Message::from_bytes(&answer);
-        let right = Status::from_byte(answer.header.status_byte()) == Status::Ok
+        let right = answer.header.status() == Status::Ok
             && <dpbp::GetAttributes as Request>::Reply::decode(&answer.params, version)
                 .is_ok_and(|reply| reply.id == id);
         wrong += u32::from(!right);

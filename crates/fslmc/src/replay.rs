@@ -268,8 +268,8 @@ impl<'a> Session<'a> {
                 let open = common::Open::decode(&command.params, version);
                 let id = open.map_err(|error| error.to_string())?.id;
                 let object = ObjectId::new(kind, id);
-                let opened = status(&here) == Status::Ok;
-                if status(recorded) == Status::Ok {
+                let opened = here.header.status() == Status::Ok;
+                if recorded.header.status() == Status::Ok {
                     let token = opened.then(|| here.header.token());
                     self.tokens.insert(recorded.header.token().0, (object, token));
                 }
@@ -282,8 +282,8 @@ impl<'a> Session<'a> {
         }
         let info = find(number, target.map(|object| object.kind));
         let name = name(number, info);
-        self.compare_status(line, object, &name, status(recorded), status(&here));
-        if status(recorded) == Status::Ok && status(&here) == Status::Ok {
+        self.compare_status(line, object, &name, recorded.header.status(), here.header.status());
+        if recorded.header.status() == Status::Ok && here.header.status() == Status::Ok {
             let words = |answer: &Message| fields(&reply(info, number, answer, version));
             for ((field, recorded), (_, here)) in words(recorded).into_iter().zip(words(&here)) {
                 // Who has an object open is not the MC's to say.
@@ -323,13 +323,13 @@ impl<'a> Session<'a> {
         if let (Some(kind), Some(id)) = (named, request.get("id").and_then(Value::as_u64)) {
             // The MC does not destroy what is open.
             if let Some(token) = self.open.remove(&ObjectId::new(kind, id as u32)) {
-                self.send(&Message::command(CLOSE, 1, token, Params::ZERO));
+                self.send(&Message::close(token));
             }
         }
         if command == "DestroyContainer" {
             // What lies in it goes as well.
             for (object, token) in std::mem::take(&mut self.open) {
-                self.send(&Message::command(CLOSE, 1, token, Params::ZERO));
+                self.send(&Message::close(token));
                 tracing::debug!(%object, "closed");
             }
         }
@@ -352,8 +352,8 @@ impl<'a> Session<'a> {
                 Status::from_byte(byte.ok_or("\"status\" is no number such as \"0x8\"")?)
             }
         };
-        self.compare_status(line, object, command, recorded, status(&here));
-        if recorded == Status::Ok && status(&here) == Status::Ok {
+        self.compare_status(line, object, command, recorded, here.header.status());
+        if recorded == Status::Ok && here.header.status() == Status::Ok {
             let said: HashMap<String, String> =
                 fields(&reply(info, number, &here, version)).into_iter().collect();
             for (field, value) in map.get("answer").and_then(Value::as_object).unwrap_or(&empty) {
@@ -400,12 +400,9 @@ impl<'a> Session<'a> {
         if let Some(token) = self.open.get(&object) {
             return Ok(*token);
         }
-        let mut params = Params::ZERO;
-        common::Open { id: object.id }.encode(&mut params, 1);
-        let answer =
-            self.send(&Message::command(OPEN + object.kind.code(), 1, Token::NONE, params));
-        if status(&answer) != Status::Ok {
-            return Err(status(&answer));
+        let answer = self.send(&Message::open(object));
+        if answer.header.status() != Status::Ok {
+            return Err(answer.header.status());
         }
         self.open.insert(object, answer.header.token());
         Ok(answer.header.token())
@@ -446,10 +443,6 @@ impl<'a> Session<'a> {
             self.outcome.differences.push(difference);
         }
     }
-}
-
-fn status(message: &Message) -> Status {
-    Status::from_byte(message.header.status_byte())
 }
 
 /// The state of an object without the flag that says whether it is open.

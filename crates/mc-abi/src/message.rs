@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The 64 byte block and its header.
 
-use crate::Status;
+use crate::{ObjectId, Status, Wire, common};
 use core::fmt;
 
 /// Bytes of parameters in a message.
@@ -57,6 +57,11 @@ impl Header {
         (self.0 >> 16) as u8
     }
 
+    /// The status.
+    pub const fn status(self) -> Status {
+        Status::from_byte(self.status_byte())
+    }
+
     /// The hardware flags.
     pub const fn hardware_flags(self) -> u8 {
         (self.0 >> 8) as u8
@@ -101,7 +106,7 @@ impl fmt::Debug for Header {
             .field("number", &format_args!("{:#05x}", self.number()))
             .field("version", &self.version())
             .field("token", &self.token().0)
-            .field("status", &Status::from_byte(self.status_byte()))
+            .field("status", &self.status())
             .finish()
     }
 }
@@ -125,6 +130,18 @@ impl Message {
         let id = ((number & 0xfff) << 4) | (version & 0xf) as u16;
         let header = Header((id as u64) << 48 | (token.0 as u64) << 32);
         Self { header: header.with_status(Status::Ready), params }
+    }
+
+    /// The command that opens an object.
+    pub fn open(object: ObjectId) -> Self {
+        let mut params = Params::ZERO;
+        common::Open { id: object.id }.encode(&mut params, 1);
+        Self::command(common::OPEN + object.kind.code(), 1, Token::NONE, params)
+    }
+
+    /// The command that closes what a token stands for.
+    pub const fn close(token: Token) -> Self {
+        Self::command(common::CLOSE, 1, token, Params::ZERO)
     }
 
     /// Reads a message from its bytes. Every block of 64 bytes is one.

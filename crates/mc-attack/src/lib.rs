@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use mc_abi::{
-    CommandInfo, Message, ObjectId, ObjectType, Params, Status, Token, Wire, common, dpmng, dprc,
+    CommandInfo, Message, ObjectId, ObjectType, Params, Status, Token, common, dpmng, dprc,
 };
 
 /// Tokens that are remembered.
@@ -95,7 +95,7 @@ impl Attacker {
     }
 
     fn open(&mut self) -> Message {
-        open(self.random.pick(&self.objects))
+        Message::open(self.random.pick(&self.objects))
     }
 
     fn anything(&mut self) -> Message {
@@ -142,24 +142,12 @@ impl Attacker {
     }
 }
 
-/// A message that opens an object.
-pub fn open(object: ObjectId) -> Message {
-    let mut params = Params::ZERO;
-    common::Open { id: object.id }.encode(&mut params, 1);
-    Message::command(common::OPEN + object.kind.code(), 1, Token::NONE, params)
-}
-
-/// A message that closes what a token stands for.
-pub fn close(token: Token) -> Message {
-    Message::command(common::CLOSE, 1, token, Params::ZERO)
-}
-
 /// The status of an answer that a Management Complex could give.
 ///
 /// # Errors
 /// What is wrong with it, in words.
 pub fn check(message: &Message, answer: &Message) -> Result<Status, String> {
-    let status = Status::from_byte(answer.header.status_byte());
+    let status = answer.header.status();
     let wrong = |what: &str| Err(format!("{what}: {message:?} is answered with {answer:?}"));
     if matches!(status, Status::Ready | Status::Other(_)) {
         return wrong("a status that no Management Complex gives");

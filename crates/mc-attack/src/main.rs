@@ -7,7 +7,7 @@
 use clap::Parser;
 use fsl_mc_linux::Mapping;
 use mc_abi::{Message, ObjectId, Status};
-use mc_attack::{Attacker, check, close, open};
+use mc_attack::{Attacker, check};
 use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -104,12 +104,12 @@ fn begin_round(
     for token in attacker.forget() {
         for portal in portals {
             // All but one of them have not opened it.
-            portal.exchange(&close(token))?;
+            portal.exchange(&Message::close(token))?;
         }
     }
     for portal in portals {
-        let answer = portal.exchange(&open(container))?;
-        if answer.header.status_byte() == Status::Ok.byte() {
+        let answer = portal.exchange(&Message::open(container))?;
+        if answer.header.status() == Status::Ok {
             attacker.remember(answer.header.token());
         }
     }
@@ -140,7 +140,7 @@ impl Portal {
         let end = Instant::now() + PATIENCE;
         loop {
             let answer = self.answer().ok_or("outside of the portal")?;
-            if answer.header.status_byte() != Status::Ready.byte() {
+            if answer.header.status() != Status::Ready {
                 return Ok(answer);
             }
             if Instant::now() > end {

@@ -307,7 +307,7 @@ impl Drop for Mc {
 }
 
 fn is_ready(message: &Message) -> bool {
-    Status::from_byte(message.header.status_byte()) == Status::Ready
+    message.header.status() == Status::Ready
 }
 
 pub(super) fn record(

@@ -104,7 +104,7 @@ impl TestMc {
     /// [`Status::Ok`]. Traced, so that the words are made as well.
     pub fn send(&mut self, container: u32, message: &Message) -> Result<Message, Status> {
         let done = dispatch::execute(&mut self.state, Some(container), message, true);
-        assert_eq!(Status::from_byte(done.answer.header.status_byte()), done.status);
+        assert_eq!(done.answer.header.status(), done.status);
         match done.status {
             Status::Ok => Ok(done.answer),
             status => Err(status),
@@ -121,16 +121,12 @@ impl TestMc {
 
     /// Opens an object through a portal of a certain container.
     pub fn try_open(&mut self, container: u32, id: ObjectId) -> Result<Token, Status> {
-        let mut params = Params::ZERO;
-        common::Open { id: id.id }.encode(&mut params, 1);
-        let message = Message::command(common::OPEN + id.kind.code(), 1, Token::NONE, params);
-        self.send(container, &message).map(|answer| answer.header.token())
+        self.send(container, &Message::open(id)).map(|answer| answer.header.token())
     }
 
     /// Closes a token.
     pub fn close(&mut self, token: Token) -> Result<(), Status> {
-        let message = Message::command(common::CLOSE, 1, token, Params::ZERO);
-        self.send(containers::ROOT, &message).map(drop)
+        self.send(containers::ROOT, &Message::close(token)).map(drop)
     }
 
     /// Makes an object in the root container by its create command.

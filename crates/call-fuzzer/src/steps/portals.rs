@@ -6,7 +6,7 @@ use crate::abi::{self, Bytes};
 use crate::caller::{Caller, Commands, DeviceMap, layout};
 use crate::kind::Kind;
 use crate::memory::Touch;
-use mc_abi::{Message, ObjectType, Params, Status, Token, Wire, common, dpmng};
+use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Token, common, dpmng};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// How long a mapped portal is looked at before its answer is given up.
@@ -88,7 +88,7 @@ pub fn mapped(caller: &mut Caller<'_>) {
     }
     for _ in 0..LOOKS {
         let Ok(header) = Touch::Load64.at(map.start, 0) else { return };
-        if mc_abi::Header(header).status_byte() != Status::Ready.byte() {
+        if mc_abi::Header(header).status() != Status::Ready {
             let answer = Message { header: mc_abi::Header(header), params: Params::ZERO };
             return remember(caller, &command, &answer);
         }
@@ -108,7 +108,7 @@ fn mapped_portal(caller: &mut Caller<'_>) -> Option<DeviceMap> {
 fn remember(caller: &mut Caller<'_>, command: &Message, answer: &Message) {
     let number = command.header.number();
     let code = number.wrapping_sub(common::OPEN);
-    if answer.header.status_byte() == Status::Ok.byte() && (1..=0x10).contains(&code) {
+    if answer.header.status() == Status::Ok && (1..=0x10).contains(&code) {
         let tokens = &caller.process.tokens;
         let token = u32::from(code) << 16 | u32::from(answer.header.token().0);
         if let Some(place) = tokens.get(caller.random.usize(..tokens.len())) {
@@ -146,7 +146,7 @@ fn command(caller: &mut Caller<'_>, all: bool) -> Message {
     }
     let Some((kind, token)) = token(caller) else { return open(caller) };
     if choice == 6 {
-        return Message::command(common::CLOSE, 1, token, Params::ZERO);
+        return Message::close(token);
     }
     let table = if caller.once_in(3) { common::COMMANDS } else { mc_abi::commands(kind) };
     for _ in 0..8 {
@@ -178,15 +178,8 @@ fn dpmng_version() -> u16 {
 /// Opens an object of the container.
 fn open(caller: &mut Caller<'_>) -> Message {
     let which = caller.random.usize(..caller.setup.objects.len());
-    let mut params = Params::ZERO;
-    let kind = match caller.setup.objects.get(which) {
-        Some((_, object)) => {
-            common::Open { id: object.id }.encode(&mut params, 1);
-            object.kind
-        }
-        None => ObjectType::Dprc,
-    };
-    Message::command(common::OPEN + kind.code(), 1, Token::NONE, params)
+    let object = caller.setup.objects.get(which);
+    Message::open(object.map_or(ObjectId::new(ObjectType::Dprc, 0), |(_, object)| *object))
 }
 
 /// Whether a command leaves alone what is in the container, who may use it, and where

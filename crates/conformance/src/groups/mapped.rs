@@ -18,7 +18,7 @@ pub fn try_command(portal: &Map, command: &Message) -> Option<Message> {
         portal.store(8 * index, u64::from_le_bytes(chunk.try_into().ok()?))?;
     }
     let end = Instant::now() + Duration::from_secs(5);
-    while Header(portal.load(0)?).status_byte() == Status::Ready.byte() {
+    while Header(portal.load(0)?).status() == Status::Ready {
         if Instant::now() > end {
             return None;
         }

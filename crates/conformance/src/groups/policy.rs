@@ -111,10 +111,6 @@ pub const CHECKS: &[Check] = &[
     ),
 ];
 
-fn close(token: u16) -> Message {
-    Message::command(common::CLOSE, 1, Token(token), Params::ZERO)
-}
-
 /// What became of the token by which the kernel has the container open, when user space
 /// closed all that there are.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,7 +130,7 @@ fn close_all(held: &AssignedContainer, device: &Device) -> Result<KernelsToken, 
     portal.close(own)?;
     for distance in 1..u16::MAX {
         let token = own.token.0.wrapping_sub(distance);
-        match status(&exchange(device, &close(token))?) {
+        match status(&exchange(device, &Message::close(Token(token)))?) {
             Status::NoPrivilege => return Ok(KernelsToken::Kept(token)),
             // It was somebody's.
             Status::Ok => {
@@ -336,7 +332,7 @@ fn own_tokens(context: &Context) -> Outcome {
     let tokens = [open_container(&held, &mut portal)?, open_container(&held, &mut portal)?];
     for open in tokens {
         portal.close(open)?;
-        let got = exchange(&device, &close(open.token.0))?;
+        let got = exchange(&device, &Message::close(open.token))?;
         is("status of a second close", status(&got), Status::AuthenticationError)?;
     }
     done("a reset of the container", ioctl_number(&device, DEVICE_RESET, 0))?;

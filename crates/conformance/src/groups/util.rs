@@ -65,7 +65,7 @@ pub fn exchange(file: impl AsFd, command: &Message) -> Result<Message, Stop> {
 
 /// What an answer says.
 pub fn status(answer: &Message) -> Status {
-    Status::from_byte(answer.header.status_byte())
+    answer.header.status()
 }
 
 /// A command that needs no object.

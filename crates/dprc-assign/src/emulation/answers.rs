@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Commands that the emulation answers, with or without asking the Management Complex.
 
-use super::{Call, Emulation, OPTIONS, Outcome, Reply, close_message, open_message};
+use super::{Call, Emulation, OPTIONS, Outcome, Reply};
 use crate::host::{Host, HostRegion};
 use crate::portal::Portal;
 use crate::windows::PORTAL_STRIDE;
@@ -201,10 +201,10 @@ impl<H: Host> Emulation<H> {
             return Err(Status::NoPrivilege);
         }
         for object in self.objects() {
-            let token = self.ask(&open_message(object))?.header.token();
+            let token = self.ask(&Message::open(object))?.header.token();
             let number = common::Reset::NUMBER;
             let outcome = self.ask(&Message::command(number, 1, token, Params::ZERO));
-            let _ = self.ask(&close_message(token));
+            let _ = self.ask(&Message::close(token));
             match outcome {
                 // Some families have no reset.
                 Ok(_) | Err(Status::UnsupportedOperation) => self.was_reset(object, None),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What the guest opens and closes.
 
-use super::{Call, Emulation, Outcome, Reply, close_message, open_message};
+use super::{Call, Emulation, Outcome, Reply};
 use crate::host::Host;
 use crate::policy::Right;
-use mc_abi::{ObjectId, ObjectType, Params, Status, Token, Wire, common};
+use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Token, Wire, common};
 
 impl<H: Host> Emulation<H> {
     pub(super) fn open(&mut self, call: &Call<'_>, kind: ObjectType) -> Outcome {
@@ -14,14 +14,14 @@ impl<H: Host> Emulation<H> {
         if object != self.container() && !self.has(object) {
             return Err(self.refuse_open(object));
         }
-        let token = self.ask(&open_message(object))?.header.token();
+        let token = self.ask(&Message::open(object))?.header.token();
         match self.portals.get_mut(&call.slot) {
             Some(portal) => {
                 portal.tokens.insert(token, object);
                 Ok(Reply { params: Params::ZERO, token: Some(token) })
             }
             None => {
-                let _ = self.ask(&close_message(token));
+                let _ = self.ask(&Message::close(token));
                 Err(Status::AuthenticationError)
             }
         }
@@ -30,10 +30,10 @@ impl<H: Host> Emulation<H> {
     /// The status for what is not the guest's: there is no such object, or it is
     /// another's. Which, only the host's Management Complex knows.
     pub(super) fn refuse_open(&mut self, object: ObjectId) -> Status {
-        match self.ask(&open_message(object)) {
+        match self.ask(&Message::open(object)) {
             // Something that the guest is not to see, such as a container below.
             Ok(answer) => {
-                let _ = self.ask(&close_message(answer.header.token()));
+                let _ = self.ask(&Message::close(answer.header.token()));
                 Status::AuthenticationError
             }
             Err(status) => status,
@@ -41,7 +41,7 @@ impl<H: Host> Emulation<H> {
     }
 
     pub(super) fn close(&mut self, slot: u64, token: Token) -> Outcome {
-        let answer = self.ask(&close_message(token));
+        let answer = self.ask(&Message::close(token));
         if let Some(portal) = self.portals.get_mut(&slot) {
             portal.tokens.remove(&token);
         }
@@ -59,7 +59,7 @@ impl<H: Host> Emulation<H> {
         portal.tokens.retain(|_, object| !which(*object));
         for token in tokens {
             // The object may be gone, and its token with it.
-            let _ = self.ask(&close_message(token));
+            let _ = self.ask(&Message::close(token));
         }
     }
 

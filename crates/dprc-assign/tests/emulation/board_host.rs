@@ -219,7 +219,7 @@ pub fn call<R: Request>(
     request: &R,
 ) -> Result<R::Reply, Status> {
     let answer = send(guest, slot, &request.message(token));
-    match Status::from_byte(answer.header.status_byte()) {
+    match answer.header.status() {
         Status::Ok => Ok(R::Reply::decode(&answer.params, R::MAX_VERSION).expect("it decodes")),
         status => Err(status),
     }
@@ -230,11 +230,8 @@ pub fn open(
     slot: u64,
     object: ObjectId,
 ) -> Result<Token, Status> {
-    let mut params = mc_abi::Params::ZERO;
-    mc_abi::common::Open { id: object.id }.encode(&mut params, 1);
-    let number = mc_abi::common::OPEN + object.kind.code();
-    let answer = send(guest, slot, &Message::command(number, 1, Token::NONE, params));
-    match Status::from_byte(answer.header.status_byte()) {
+    let answer = send(guest, slot, &Message::open(object));
+    match answer.header.status() {
         Status::Ok => Ok(answer.header.token()),
         status => Err(status),
     }

@@ -4,8 +4,8 @@
 use crate::board_host::{GUEST_ICID, PORTALS, QUEUES, Scene, call, open, send};
 use dprc_assign::PORTAL_STRIDE;
 use mc_abi::{
-    Label, Message, ObjectId, ObjectType, Params, Request, ResourceType, Status, Token, common,
-    dpcon, dpio, dpmng, dprc,
+    Label, Message, ObjectId, ObjectType, Request, ResourceType, Status, Token, common, dpcon,
+    dpio, dpmng, dprc,
 };
 
 #[test]
@@ -112,13 +112,9 @@ fn what_is_another_containers_is_not_there() {
         ObjectId::new(ObjectType::Dpni, 999),
     ] {
         // The status is that of a Management Complex whose container cannot reach it.
-        let mut through = Params::ZERO;
-        mc_abi::Wire::encode(&common::Open { id: object.id }, &mut through, 1);
-        let number = common::OPEN + object.kind.code();
-        let message = Message::command(number, 1, Token::NONE, through);
-        let real = scene.board.mc().execute(scene.portal, &message).header.status_byte();
+        let real = scene.board.mc().execute(scene.portal, &Message::open(object)).header.status();
         let answer = open(&mut guest, 0, object);
-        assert_eq!(answer, Err(Status::from_byte(real)), "{object}");
+        assert_eq!(answer, Err(real), "{object}");
         let ask = dprc::GetObjectRegion { id: object.id, index: 0, kind: object.kind };
         assert_eq!(call(&mut guest, 0, root, &ask).map(drop), Err(Status::NoResource));
         let set = dprc::SetObjectIrq {
@@ -160,9 +156,7 @@ fn what_needs_a_right_is_refused_as_a_container_without_it() {
     let label = dprc::SetObjectLabel { id: dpbp.id, label: Label::new("x"), kind: dpbp.kind };
     assert_eq!(call(&mut guest, 0, token, &label), Err(Status::NoPrivilege));
     // Held against a board whose container has none.
-    let mut params = Params::ZERO;
-    mc_abi::Wire::encode(&common::Open { id: own }, &mut params, 1);
-    let open_it = Message::command(common::OPEN + 5, 1, Token::NONE, params);
+    let open_it = Message::open(ObjectId::new(ObjectType::Dprc, own));
     let bare_token = bare.board.mc().execute(bare.portal, &open_it).header.token();
     let child = dprc::CreateContainer {
         icid: dprc::ICID_FROM_POOL,
@@ -177,20 +171,16 @@ fn what_needs_a_right_is_refused_as_a_container_without_it() {
         dprc::SetLocked { locked: true, child: 99 }.message(token),
     ];
     for command in commands {
-        let here = send(&mut guest, 0, &command).header.status_byte();
+        let here = send(&mut guest, 0, &command).header.status();
         let header = command.header.with_token(bare_token);
         let there = bare.board.mc().execute(bare.portal, &Message { header, ..command });
         let number = command.header.number();
         if number == dprc::DestroyContainer::NUMBER {
             // A container that is not below is not there, or is no child.
-            assert_ne!(Status::from_byte(here), Status::Ok);
+            assert_ne!(here, Status::Ok);
             continue;
         }
-        assert_eq!(
-            Status::from_byte(here),
-            Status::from_byte(there.header.status_byte()),
-            "{number:#x}"
-        );
+        assert_eq!(here, there.header.status(), "{number:#x}");
     }
     assert_eq!(scene.fingerprint(), before);
 }

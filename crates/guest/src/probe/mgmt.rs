@@ -236,7 +236,7 @@ fn raw(portal: &mut McPortal, words: &[u64]) -> Result<(), Failure> {
     }
     let header = Header(*header).with_status(Status::Ready);
     let answer = portal.exchange(&Message { header, params })?;
-    println!("{}", Status::from_byte(answer.header.status_byte()));
+    println!("{}", answer.header.status());
     println!("{:016x} {:?}", answer.header.0, answer.params);
     Ok(())
 }

@@ -2,7 +2,9 @@
 //! Commands, against the project's own description of the wire.
 
 use super::type_name;
-use mc_abi::{common, dpmng, dprc, Label, Message, ObjectType, Params, Request, Token, Wire};
+use mc_abi::{
+    common, dpmng, dprc, Label, Message, ObjectId, ObjectType, Params, Request, Token, Wire,
+};
 use proptest::prelude::*;
 use vfio_fsl_mc_core::command::{self, Command, Status};
 use vfio_fsl_mc_core::Errno;
@@ -54,12 +56,7 @@ proptest! {
 
     #[test]
     fn every_open_is_the_wires(kind in object_type(), id: i32) {
-        let params = {
-            let mut params = Params::ZERO;
-            common::Open { id: id as u32 }.encode(&mut params, 1);
-            params
-        };
-        let message = Message::command(common::OPEN + kind.code(), 1, Token::NONE, params);
+        let message = Message::open(ObjectId::new(kind, id as u32));
         prop_assert_eq!(command::open(&type_name(kind.name()), id), Ok(wire(message)));
     }
 
@@ -74,8 +71,7 @@ proptest! {
 
     #[test]
     fn bare_commands_are_the_wires(token: u16) {
-        let close = Message::command(common::CLOSE, 1, Token(token), Params::ZERO);
-        prop_assert_eq!(command::close(token), wire(close));
+        prop_assert_eq!(command::close(token), wire(Message::close(Token(token))));
         let reset = common::Reset {}.message(Token(token));
         prop_assert_eq!(command::reset(token), wire(reset));
         let count = dprc::GetObjectCount {}.message(Token(token));

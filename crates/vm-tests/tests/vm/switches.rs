@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use board::{Board, mc};
 use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
-use mc_abi::{Message, ObjectType, Params, Request, Status, Token, Wire, common, dpdmux, dpsw};
+use mc_abi::{Message, ObjectId, ObjectType, Request, Status, Token, Wire, common, dpdmux, dpsw};
 use vm_tests::TestVm;
 
 pub fn trials() -> Vec<Trial> {
@@ -125,10 +125,7 @@ impl Object {
     fn open(board: &std::sync::Arc<Board>, kind: ObjectType) -> Result<Self> {
         let inventory: mc::Inventory = board.mc().inventory();
         let root = inventory.containers.first().context("there is a root container")?;
-        let mut params = Params::ZERO;
-        common::Open { id: 0 }.encode(&mut params, 1);
-        let open = Message::command(common::OPEN + kind.code(), 1, Token::NONE, params);
-        let answer = send(board, root.portal, &open)?;
+        let answer = send(board, root.portal, &Message::open(ObjectId::new(kind, 0)))?;
         Ok(Self { board: board.clone(), portal: root.portal, token: answer.header.token() })
     }
 
@@ -140,7 +137,7 @@ impl Object {
 
 fn send(board: &Board, portal: u32, message: &Message) -> Result<Message> {
     let answer = board.mc().execute(portal, message);
-    let status = Status::from_byte(answer.header.status_byte());
+    let status = answer.header.status();
     ensure!(status == Status::Ok, "the MC says {status}");
     Ok(answer)
 }

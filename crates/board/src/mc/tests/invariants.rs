@@ -306,7 +306,7 @@ impl Tree {
             }
             Step::Reset { child, options } => dprc::Reset { child, options }.message(token),
             Step::Open { kind, id } => named(common::OPEN, object(kind), id),
-            Step::Close { token } => Message::command(common::CLOSE, 1, Token(token), Params::ZERO),
+            Step::Close { token } => Message::close(Token(token)),
             Step::Raw { number, version, params: bytes } => {
                 let mut params = Params::ZERO;
                 params.0[..24].copy_from_slice(&bytes);

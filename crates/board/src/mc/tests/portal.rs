@@ -7,7 +7,7 @@ use crate::{
     mc::{Mc, PORTAL_STRIDE, Performer, Record, Tracer, testing::TestMc},
 };
 use mc_abi::{
-    Message, ObjectType, Params, Request, Status, Token, Wire, common, dpmcp, dpmng, dprc,
+    Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, common, dpmcp, dpmng, dprc,
 };
 use parking_lot::Mutex;
 use std::{
@@ -65,9 +65,7 @@ fn get_soc_version() -> Message {
 }
 
 fn open_root() -> Message {
-    let mut params = Params::ZERO;
-    common::Open { id: 1 }.encode(&mut params, 1);
-    Message::command(common::OPEN + ObjectType::Dprc.code(), 1, Token::NONE, params)
+    Message::open(ObjectId::new(ObjectType::Dprc, 1))
 }
 
 fn write(mc: &Arc<Mc>, portal: u64, message: &Message) {
@@ -81,7 +79,7 @@ fn read(mc: &Mc, portal: u64) -> Message {
 }
 
 fn status(mc: &Mc, portal: u64) -> Status {
-    Status::from_byte(read(mc, portal).header.status_byte())
+    read(mc, portal).header.status()
 }
 
 /// The answer, when it is there.
@@ -97,7 +95,7 @@ fn answer(mc: &Mc, portal: u64) -> Message {
 fn call(mc: &Arc<Mc>, portal: u64, message: &Message) -> Message {
     write(mc, portal, message);
     let answer = read(mc, portal);
-    assert_eq!(Status::from_byte(answer.header.status_byte()), Status::Ok);
+    assert_eq!(answer.header.status(), Status::Ok);
     answer
 }
 
@@ -106,10 +104,8 @@ fn second_portal(mc: &Arc<Mc>) -> (u64, Token) {
     let root = call(mc, ROOT, &open_root()).header.token();
     let create = dpmcp::Create { portal: dpmcp::PORTAL_FROM_POOL, options: 0 };
     let created = call(mc, ROOT, &create.message(root));
-    let mut params = Params::ZERO;
-    common::Open { id: common::Created::decode(&created.params, 1).expect("it decodes").id }
-        .encode(&mut params, 1);
-    let open = Message::command(common::OPEN + ObjectType::Dpmcp.code(), 1, Token::NONE, params);
+    let created = common::Created::decode(&created.params, 1).expect("it decodes");
+    let open = Message::open(ObjectId::new(ObjectType::Dpmcp, created.id));
     let dpmcp = call(mc, ROOT, &open).header.token();
     let answer = call(mc, ROOT, &dpmcp::GetAttributes {}.message(dpmcp));
     let id = dpmcp::GetAttributesReply::decode(&answer.params, 1).expect("it decodes").id;

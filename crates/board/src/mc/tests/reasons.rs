@@ -4,7 +4,7 @@
 
 use crate::mc::{Record, containers, dispatch, portal::record, testing::TestMc};
 use mc_abi::{
-    Header, Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, common, dpbp,
+    Header, Message, ObjectId, ObjectType, Params, Request, Status, Token, common, dpbp,
     dprc::{self, option},
 };
 
@@ -93,10 +93,7 @@ fn tokens_and_portals_without_authority_say_why() {
     let (id, token) = mc.make(&dpbp::Create {});
     let theirs = line(&mut mc, Some(child), &common::Enable {}.message(token));
     assert!(theirs.ends_with("(0x3): dpbp.0 is not in dprc.2 or below"), "{theirs}");
-    let mut params = Params::ZERO;
-    common::Open { id: id.id }.encode(&mut params, 1);
-    let open = Message::command(common::OPEN + id.kind.code(), 1, Token::NONE, params);
-    let opened = line(&mut mc, Some(child), &open);
+    let opened = line(&mut mc, Some(child), &Message::open(id));
     assert!(opened.ends_with("(0x3): dpbp.0 is not in dprc.2 or below"), "{opened}");
 }
 
