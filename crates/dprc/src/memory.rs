@@ -41,6 +41,11 @@ impl MappedRegion {
         Ok(Self { mapping, device: device.to_owned(), index, writable })
     }
 
+    /// The mapping, where it can be written.
+    pub(crate) fn writable(&self) -> Option<&Mapping> {
+        self.writable.then_some(&self.mapping)
+    }
+
     /// Size in bytes.
     pub fn size(&self) -> usize {
         self.mapping.length()

@@ -4,6 +4,7 @@
 
 use crate::error::{PortalError, token_name};
 use crate::memory::MappedRegion;
+use fsl_mc_linux::Mapping;
 use mc_abi::{Message, ObjectId, Params, Request, Status, Token, Wire};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -277,45 +278,57 @@ pub(crate) fn message_of(words: &[u64; 8]) -> Message {
     Message::from_bytes(&bytes)
 }
 
-/// A mapped portal: parameters first, header last, then look until the status
-/// changes.
+/// The command portal of a device of VFIO.
 impl Transport for MappedRegion {
     fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
-        // A portal is at least a page, and the offsets are those of its first words.
-        let outside =
-            |_| TransportError::Kernel(Errno::FAULT, "The region is not a command portal");
-        let [header, params @ ..] = words_of(command);
-        for (index, word) in params.into_iter().enumerate() {
-            self.store(8 * (index + 1), word).map_err(outside)?;
-        }
-        // Device memory keeps the order of stores; this keeps the compiler and the
-        // processor from moving the header before the parameters elsewhere.
-        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        self.store(0, header).map_err(outside)?;
-        let start = Instant::now();
-        let mut looks = 0_u32;
-        let answer = loop {
-            let header: u64 = self.load(0).map_err(outside)?;
-            if mc_abi::Header(header).status() != Status::Ready {
-                break header;
-            }
-            let waited = start.elapsed();
-            if waited > PATIENCE {
-                return Err(TransportError::Silent(waited));
-            }
-            looks = looks.saturating_add(1);
-            // Most commands are done at once.
-            if looks > 100 {
-                std::thread::sleep(Duration::from_micros(100));
-            }
-        };
-        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        let mut words = [answer; 8];
-        for (index, word) in words.iter_mut().enumerate().skip(1) {
-            *word = self.load(8 * index).map_err(outside)?;
-        }
-        Ok(message_of(&words))
+        exchange_mapped(self.writable().ok_or(NO_PORTAL)?, command)
     }
+}
+
+/// A command portal that is mapped by other ways than VFIO's, such as `/dev/mem`.
+impl Transport for Mapping {
+    fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
+        exchange_mapped(self, command)
+    }
+}
+
+/// A portal is at least a page, and the offsets are those of its first words.
+const NO_PORTAL: TransportError =
+    TransportError::Kernel(Errno::FAULT, "The region is not a command portal");
+
+/// Parameters first, header last, then look until the status changes.
+fn exchange_mapped(portal: &Mapping, command: &Message) -> Result<Message, TransportError> {
+    let [header, params @ ..] = words_of(command);
+    for (index, word) in params.into_iter().enumerate() {
+        portal.store(8 * (index + 1), word).ok_or(NO_PORTAL)?;
+    }
+    // Device memory keeps the order of stores; this keeps the compiler and the
+    // processor from moving the header before the parameters elsewhere.
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    portal.store(0, header).ok_or(NO_PORTAL)?;
+    let start = Instant::now();
+    let mut looks = 0_u32;
+    let answer = loop {
+        let header: u64 = portal.load(0).ok_or(NO_PORTAL)?;
+        if mc_abi::Header(header).status() != Status::Ready {
+            break header;
+        }
+        let waited = start.elapsed();
+        if waited > PATIENCE {
+            return Err(TransportError::Silent(waited));
+        }
+        looks = looks.saturating_add(1);
+        // Most commands are done at once.
+        if looks > 100 {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    };
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    let mut words = [answer; 8];
+    for (index, word) in words.iter_mut().enumerate().skip(1) {
+        *word = portal.load(8 * index).ok_or(NO_PORTAL)?;
+    }
+    Ok(message_of(&words))
 }
 
 /// A portal in a device file: a write of 64 bytes sends a command and comes back
@@ -435,6 +448,31 @@ mod tests {
             error.contains("token 0x3") && error.ends_with("(errno 13). Not on the list"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_mapped_portal_gets_the_header_last_and_is_read_when_it_has_answered() {
+        let memory = Mapping::anonymous(4096).unwrap();
+        let command = Message::command(0x123, 1, Token(5), Params([7; 56]));
+        let firmware = || {
+            let header = loop {
+                let header = mc_abi::Header(memory.load(0).unwrap());
+                if header.status() == Status::Ready {
+                    break header;
+                }
+                std::thread::yield_now();
+            };
+            assert_eq!(memory.load(56), Some(u64::from_le_bytes([7; 8])));
+            memory.store(8, 9_u64).unwrap();
+            memory.store(0, header.with_status(Status::Ok).0).unwrap();
+        };
+        let answer = std::thread::scope(|scope| {
+            scope.spawn(firmware);
+            exchange_mapped(&memory, &command)
+        });
+        let answer = answer.unwrap();
+        assert_eq!(answer.header, command.header.with_status(Status::Ok));
+        assert_eq!(answer.params.0[..9], [9, 0, 0, 0, 0, 0, 0, 0, 7]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use dprc::McPortal;
 use fsl_mc_linux::Mapping;
 use mc_abi::{Message, ObjectId, Status};
 use mc_attack::{Attacker, check};
@@ -17,9 +18,6 @@ use std::time::{Duration, Instant};
 
 /// Commands after which all tokens are given back: the Management Complex has so many.
 const ROUND: u64 = 1024;
-
-/// How long a Management Complex may take.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Random and mutated Management Complex commands.
 #[derive(Debug, Parser)]
@@ -63,16 +61,19 @@ fn run(options: &Options) -> Result<String, String> {
     let flags = OFlags::RDWR | OFlags::SYNC | OFlags::CLOEXEC;
     let memory = rustix::fs::open("/dev/mem", flags, Mode::empty())
         .map_err(|errno| format!("/dev/mem: {errno}"))?;
-    let portals: Result<Vec<Portal>, String> = options
+    let portals: Result<Vec<McPortal>, String> = options
         .portal
         .iter()
         .map(|at| {
             let page = rustix::param::page_size();
-            let mapping = Mapping::of_device(memory.as_fd(), *at, page, true);
-            mapping.map(Portal).map_err(|errno| format!("/dev/mem at {at:#x}: {errno}"))
+            let name = format!("/dev/mem at {at:#x}");
+            match Mapping::of_device(memory.as_fd(), *at, page, true) {
+                Ok(mapping) => Ok(McPortal::new(name, mapping)),
+                Err(errno) => Err(format!("{name}: {errno}")),
+            }
         })
         .collect();
-    let portals = portals?;
+    let mut portals = portals?;
     let mut objects = options.object.clone();
     objects.push(options.container);
     let mut attacker = Attacker::new(options.seed, objects);
@@ -80,11 +81,11 @@ fn run(options: &Options) -> Result<String, String> {
     let start = Instant::now();
     for number in 0..options.commands {
         if number % ROUND == 0 {
-            begin_round(&mut attacker, &portals, options.container)?;
+            begin_round(&mut attacker, &mut portals, options.container)?;
         }
         let at = attacker.random.below(portals.len());
         let message = attacker.message();
-        let answer = portals[at].exchange(&message)?;
+        let answer = exchange(&mut portals[at], &message)?;
         let status = check(&message, &answer).map_err(|error| format!("{number}: {error}"))?;
         *statuses.entry(format!("{status:?}")).or_default() += 1;
         let token = answer.header.token();
@@ -98,22 +99,26 @@ fn run(options: &Options) -> Result<String, String> {
 /// Closes all through each portal, and opens the container again.
 fn begin_round(
     attacker: &mut Attacker,
-    portals: &[Portal],
+    portals: &mut [McPortal],
     container: ObjectId,
 ) -> Result<(), String> {
     for token in attacker.forget() {
-        for portal in portals {
+        for portal in &mut *portals {
             // All but one of them have not opened it.
-            portal.exchange(&Message::close(token))?;
+            exchange(portal, &Message::close(token))?;
         }
     }
     for portal in portals {
-        let answer = portal.exchange(&Message::open(container))?;
+        let answer = exchange(portal, &Message::open(container))?;
         if answer.header.status() == Status::Ok {
             attacker.remember(answer.header.token());
         }
     }
     Ok(())
+}
+
+fn exchange(portal: &mut McPortal, message: &Message) -> Result<Message, String> {
+    portal.exchange(message).map_err(|error| error.to_string())
 }
 
 fn report(commands: u64, took: Duration, statuses: &BTreeMap<String, u64>) -> String {
@@ -124,38 +129,6 @@ fn report(commands: u64, took: Duration, statuses: &BTreeMap<String, u64>) -> St
     }
     text.push('}');
     text
-}
-
-struct Portal(Mapping);
-
-impl Portal {
-    /// As Linux does: words of 64 bits, the header last.
-    fn exchange(&self, message: &Message) -> Result<Message, String> {
-        let bytes = message.to_bytes();
-        for (word, part) in bytes.chunks_exact(8).enumerate().rev() {
-            let mut value = [0; 8];
-            value.copy_from_slice(part);
-            self.0.store(8 * word, u64::from_le_bytes(value)).ok_or("outside of the portal")?;
-        }
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let answer = self.answer().ok_or("outside of the portal")?;
-            if answer.header.status() != Status::Ready {
-                return Ok(answer);
-            }
-            if Instant::now() > end {
-                return Err(format!("no answer to {message:?}"));
-            }
-        }
-    }
-
-    fn answer(&self) -> Option<Message> {
-        let mut bytes = [0; Message::SIZE];
-        for (word, part) in bytes.chunks_exact_mut(8).enumerate() {
-            part.copy_from_slice(&self.0.load::<u64>(8 * word)?.to_le_bytes());
-        }
-        Some(Message::from_bytes(&bytes))
-    }
 }
 
 fn hexadecimal(text: &str) -> Result<u64, String> {
