@@ -23,6 +23,10 @@ pub const HOST_DRIVER: &str = "fsl_mc_dprc";
 /// The driver of containers that user space has.
 pub const VFIO_DRIVER: &str = "vfio-fsl-mc";
 
+/// The driver of objects that are handed out one by one: nobody uses those that are
+/// with it, but for what another driver has taken from it.
+pub const ALLOCATOR_DRIVER: &str = "fsl_mc_allocator";
+
 /// How long a device may take to appear, vanish or get its driver after the write
 /// that causes it. The kernel scans a container within that write; only what an
 /// interrupt starts comes later.

@@ -4,13 +4,9 @@
 
 use crate::cli::Cli;
 use crate::error::Error;
-use fsl_mc_linux::bus::{Bus, Device, HOST_DRIVER, VFIO_DRIVER, family};
+use fsl_mc_linux::bus::{ALLOCATOR_DRIVER, Bus, Device, HOST_DRIVER, ROOT, VFIO_DRIVER, family};
 use std::fs::OpenOptions;
 use std::path::Path;
-
-/// The driver of objects that are handed out one by one: nobody uses those that are
-/// with it, but for what another driver has taken from it.
-const ALLOCATOR: &str = "fsl_mc_allocator";
 
 /// A parameter that only this project's driver has.
 const OWN_PARAMETER: &str = "/sys/module/vfio_fsl_mc/parameters/command_policy";
@@ -141,11 +137,11 @@ fn missing_of(bus: &Bus, name: &str) -> Vec<String> {
 /// An object that a driver of the host works with.
 fn used(device: &Device, container: &str) -> Option<String> {
     let driver = device.driver.as_deref()?;
-    let free = driver == ALLOCATOR || driver == VFIO_DRIVER;
+    let free = driver == ALLOCATOR_DRIVER || driver == VFIO_DRIVER;
     (!free).then(|| {
         format!(
             "{} of {container}, which the host uses with {driver}: echo {} > \
-             /sys/bus/fsl-mc/drivers/{driver}/unbind",
+             {ROOT}/drivers/{driver}/unbind",
             device.name, device.name
         )
     })
@@ -194,7 +190,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let bus = bus(
             root.path(),
-            &[("dpni.1", "fsl_dpaa2_eth"), ("dpbp.2", "fsl_mc_allocator"), ("dpcon.1", "")],
+            &[("dpni.1", "fsl_dpaa2_eth"), ("dpbp.2", ALLOCATOR_DRIVER), ("dpcon.1", "")],
         );
         let text = missing_of(&bus, "dprc.2").join("\n");
         assert!(text.contains("dpni.1 of dprc.2"), "{text}");

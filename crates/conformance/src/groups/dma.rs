@@ -207,7 +207,8 @@ fn memory_of_a_device(context: &Context) -> Outcome {
             map_for_dma(&held, map.address(), iova, region.size, &what)?;
             unmap_for_dma(&held, iova, region.size, &what)?;
             map_for_dma(&held, map.address(), iova, region.size, &what)?;
-            bus::write_attribute(Path::new("/sys/bus/fsl-mc/rescan"), "1", |_| String::new())?;
+            let rescan = Path::new(bus::ROOT).join("rescan");
+            bus::write_attribute(&rescan, "1", |_| String::new())?;
             drop(map);
             unmap_for_dma(&held, iova, region.size, &format!("{what} and unmapped again"))?;
             iova += region.size;

@@ -7,7 +7,7 @@ use crate::context::{self, Context, hold};
 use crate::helper::is_clean;
 use crate::kernel::Log;
 use crate::mc::{EnabledInterrupt, Manager, container_of};
-use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
+use fsl_mc_linux::bus::{self, ALLOCATOR_DRIVER as ALLOCATOR, SYSFS, VFIO_DRIVER as DRIVER};
 use std::time::Duration;
 
 const GROUP: Check = Check::group("escape").seconds(30);
@@ -46,8 +46,6 @@ pub const CHECKS: &[Check] = &[
         NOTIFIER
     ),
 ];
-
-const ALLOCATOR: &str = "fsl_mc_allocator";
 
 /// An object of the container that the host's allocator would take; back in the hands
 /// of the driver when dropped.

@@ -9,7 +9,7 @@ use crate::kernel::{self, Log};
 use crate::mc::{EnabledInterrupt, EventSource, PATIENCE, QUIET, container_of, settle};
 use crate::sys::Block;
 use dprc::{Access, DmaBuffer, EventFd, IrqAction, IrqData};
-use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
+use fsl_mc_linux::bus::{self, ALLOCATOR_DRIVER as ALLOCATOR, SYSFS, VFIO_DRIVER as DRIVER};
 use fsl_mc_linux::ioctl::DEVICE_GET_IRQ_INFO;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
@@ -447,7 +447,6 @@ fn object_alone(context: &Context) -> Outcome {
     log.is_calm()
 }
 
-const ALLOCATOR: &str = "fsl_mc_allocator";
 const DPIO_DRIVER: &str = "fsl_mc_dpio";
 
 /// Takes an object from whoever has it and gives it to a driver.
