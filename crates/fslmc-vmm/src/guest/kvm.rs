@@ -89,7 +89,7 @@ impl Vm {
         let processors: Result<Vec<VcpuFd>, _> =
             (0..cpus).map(|number| vm.create_vcpu(number.into())).collect();
         let processors = processors.map_err(refused("KVM_CREATE_VCPU", "Give fewer --cpus"))?;
-        let gic = gic(&vm, cpus).map_err(refused(
+        let gic = gic(&vm).map_err(refused(
             "making the guest's GICv3 and ITS",
             "The machine's own interrupt controller must be a GICv3",
         ))?;
@@ -149,7 +149,7 @@ fn initialise(device: &DeviceFd) -> Result<(), kvm_ioctls::Error> {
     })
 }
 
-fn gic(vm: &VmFd, _cpus: u8) -> Result<[DeviceFd; 2], kvm_ioctls::Error> {
+fn gic(vm: &VmFd) -> Result<[DeviceFd; 2], kvm_ioctls::Error> {
     let create = |type_| vm.create_device(&mut kvm_create_device { type_, fd: 0, flags: 0 });
     let gic = create(kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3)?;
     let address = |device: &DeviceFd, kind: u32, at: u64| {
