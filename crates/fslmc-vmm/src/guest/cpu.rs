@@ -148,8 +148,7 @@ fn execute(mut cpu: VcpuFd, number: u8, running: &Running) -> Result<End, Error>
             }
             Ok(VcpuExit::Intr) => {}
             Ok(other) => return Err(stopped(format!("it leaves by {other:?}"))),
-            // EINTR, EAGAIN
-            Err(error) if matches!(error.errno(), 4 | 11) => {}
+            Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {}
             Err(error) => {
                 let reason = std::io::Error::from_raw_os_error(error.errno());
                 return Err(stopped(format!("KVM_RUN: {reason}")));

@@ -99,8 +99,8 @@ impl Routes {
         });
         match sent {
             Ok(_) => Ok(()),
-            // EBUSY: the guest's ITS is off. Hardware loses the message as well.
-            Err(error) if error.errno() == 16 => Ok(()),
+            // The guest's ITS is off. Hardware loses the message as well.
+            Err(error) if error.errno() == libc::EBUSY => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -109,7 +109,7 @@ impl Routes {
         let mut entries = vec![console_entry()];
         entries.extend(self.messages.iter().map(|(line, message)| entry(*line, *message)));
         let table = KvmIrqRouting::from_entries(&entries);
-        let table = table.map_err(|_| kvm_ioctls::Error::new(12))?;
+        let table = table.map_err(|_| kvm_ioctls::Error::new(libc::ENOMEM))?;
         self.vm.set_gsi_routing(&table)
     }
 }

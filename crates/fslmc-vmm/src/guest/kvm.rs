@@ -210,7 +210,7 @@ impl AssignVm for KvmGuest {
 
     fn map(&mut self, at: u64, region: Arc<MappedRegion>) -> Result<(), VmError> {
         lock(&self.shared.slots).map(at, region).map_err(|error| {
-            let hint = if error.errno() == 22 {
+            let hint = if error.errno() == libc::EINVAL {
                 " (the processor cannot share a device's cacheable memory with a guest, and the \
                  driver maps it as such: use this project's vfio-fsl-mc)"
             } else {
