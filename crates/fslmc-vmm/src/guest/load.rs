@@ -47,21 +47,13 @@ pub fn memory(bytes: u64) -> Result<GuestMemoryMmap, Error> {
 /// # Errors
 /// [`Error::File`] with the file's name, [`Error::Memory`].
 pub fn images(cli: &Cli, memory: &GuestMemoryMmap) -> Result<Images, Error> {
-    let kernel_error =
-        |reason: String| Error::File { what: "the kernel", path: cli.kernel.clone(), reason };
-    let mut kernel = open("the kernel", &cli.kernel)?;
-    let header = ImageHeader::read(&mut kernel).map_err(kernel_error)?;
+    let mut kernel = Source::open("the kernel", &cli.kernel)?;
+    let header = ImageHeader::read(&mut kernel.file).map_err(|reason| kernel.error(reason))?;
     let kernel_size = header.text_offset.saturating_add(header.size);
-    let initramfs = cli.initramfs.as_deref().map(|path| open("the initial file system", path));
-    let mut initramfs = initramfs.transpose()?;
-    let initramfs_size = match &initramfs {
-        Some(file) => file.metadata().map(|data| data.len()).map_err(|error| Error::File {
-            what: "the initial file system",
-            path: cli.initramfs.clone().unwrap_or_default(),
-            reason: error.to_string(),
-        })?,
-        None => 0,
-    };
+    let initramfs = cli.initramfs.as_deref();
+    let initramfs = initramfs.map(|path| Source::open("the initial file system", path));
+    let initramfs = initramfs.transpose()?;
+    let initramfs_size = initramfs.as_ref().map_or(Ok(0), Source::size)?;
     let needed = kernel_size
         .saturating_add(initramfs_size.next_multiple_of(4096))
         .saturating_add(DEVICE_TREE_ROOM);
@@ -74,23 +66,13 @@ pub fn images(cli: &Cli, memory: &GuestMemoryMmap) -> Result<Images, Error> {
         });
     }
     let entry = header.text_offset;
-    kernel.rewind().map_err(|error| kernel_error(error.to_string()))?;
-    let size = usize::try_from(header.file).unwrap_or(usize::MAX);
-    memory
-        .read_exact_volatile_from(GuestAddress(RAM + entry), &mut kernel, size)
-        .map_err(|error| kernel_error(error.to_string()))?;
+    kernel.file.rewind().map_err(|error| kernel.error(error))?;
+    kernel.copy(memory, RAM + entry, header.file)?;
     let device_tree = (RAM + cli.memory - DEVICE_TREE_ROOM) & !(DEVICE_TREE_ROOM - 1);
     let place = (device_tree - initramfs_size) & !4095;
-    let initramfs = match &mut initramfs {
-        Some(file) => {
-            let size = usize::try_from(initramfs_size).unwrap_or(usize::MAX);
-            memory.read_exact_volatile_from(GuestAddress(place), file, size).map_err(|error| {
-                Error::File {
-                    what: "the initial file system",
-                    path: cli.initramfs.clone().unwrap_or_default(),
-                    reason: error.to_string(),
-                }
-            })?;
+    let initramfs = match initramfs {
+        Some(mut source) => {
+            source.copy(memory, place, initramfs_size)?;
             Some((place, place + initramfs_size))
         }
         None => None,
@@ -120,12 +102,41 @@ pub fn seed() -> Result<[u8; 32], Error> {
     Ok(seed)
 }
 
-fn open(what: &'static str, path: &Path) -> Result<File, Error> {
-    File::open(path).map_err(|error| Error::File {
-        what,
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
+/// A file that goes into the guest's memory, and what messages call it.
+struct Source<'a> {
+    what: &'static str,
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Source<'a> {
+    fn open(what: &'static str, path: &'a Path) -> Result<Self, Error> {
+        match File::open(path) {
+            Ok(file) => Ok(Self { what, path, file }),
+            Err(error) => Err(file_error(what, path, error)),
+        }
+    }
+
+    fn error(&self, reason: impl ToString) -> Error {
+        file_error(self.what, self.path, reason)
+    }
+
+    /// Bytes of the file.
+    fn size(&self) -> Result<u64, Error> {
+        self.file.metadata().map(|data| data.len()).map_err(|error| self.error(error))
+    }
+
+    /// Copies so many bytes from where the file is to an address.
+    fn copy(&mut self, memory: &GuestMemoryMmap, at: u64, bytes: u64) -> Result<(), Error> {
+        let size = usize::try_from(bytes).unwrap_or(usize::MAX);
+        memory
+            .read_exact_volatile_from(GuestAddress(at), &mut self.file, size)
+            .map_err(|error| self.error(error))
+    }
+}
+
+fn file_error(what: &'static str, path: &Path, reason: impl ToString) -> Error {
+    Error::File { what, path: path.to_owned(), reason: reason.to_string() }
 }
 
 /// What the header of a kernel says.
