@@ -210,14 +210,6 @@ fn source() -> Result<PathBuf, ArtifactsError> {
     }
 }
 
-/// Builds programs of the checkout for the guest; gives the folder that holds them.
-///
-/// # Errors
-/// [`ArtifactsError`].
-pub fn build_for_guest(artifacts: &Artifacts, crates: &[&str]) -> Result<PathBuf, ArtifactsError> {
-    Ok(setup::build_guest_programs(&source()?, &artifacts.packages, crates)?)
-}
-
 /// The guest's program, built where a source is newer than it.
 fn guest_program(packages: &Packages, cache: &Path) -> Result<PathBuf, ArtifactsError> {
     let root = source()?;

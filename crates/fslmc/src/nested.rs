@@ -2,7 +2,7 @@
 //! What a guest inside the guest starts with: the VMM, the board's own kernel, and a
 //! small file system whose first process runs lines from the console.
 
-use crate::artifacts::{self, Artifacts, ArtifactsError};
+use crate::artifacts::{Artifacts, ArtifactsError};
 use board_qemu::{EntryError, Initramfs};
 use miette::Diagnostic;
 use std::{
@@ -44,21 +44,12 @@ pub enum NestedError {
 }
 
 /// Puts all of it into a folder, which the outer guest is to see: the VMM, `Image`,
-/// `initramfs` and [`SCRIPT`].
+/// `initramfs` and [`SCRIPT`]. The VMM lies in `programs`, beside others, some of which
+/// the inner guest is to have in `/bin`.
 ///
 /// # Errors
 /// [`NestedError`].
-pub fn prepare(artifacts: &Artifacts, folder: &Path) -> Result<(), NestedError> {
-    let programs = artifacts::build_for_guest(artifacts, &[VMM])?;
-    prepare_with(artifacts, &programs, &[], folder)
-}
-
-/// As [`prepare`], with a VMM that is built already and lies in a folder beside other
-/// programs, some of which the inner guest is to have in `/bin`.
-///
-/// # Errors
-/// [`NestedError`].
-pub fn prepare_with(
+pub fn prepare(
     artifacts: &Artifacts,
     programs: &Path,
     inner: &[&str],

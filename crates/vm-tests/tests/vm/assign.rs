@@ -20,7 +20,7 @@ pub fn trials() -> Vec<Trial> {
 /// with the host's interface.
 fn machine(cpu: &str, driver: Driver, folder: &Path) -> Result<TestVmBuilder> {
     let artifacts = vm_tests::artifacts_with(driver)?;
-    nested::prepare_with(artifacts, vm_tests::guest_programs()?, &[], folder)?;
+    nested::prepare(artifacts, vm_tests::guest_programs()?, &[], folder)?;
     let layout = crate::frames::layout("assign.dts");
     Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
         .driver(driver)
