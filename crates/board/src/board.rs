@@ -59,10 +59,7 @@ impl Board {
     pub fn new(config: BoardConfig, host: Host) -> Result<Self, LoadError> {
         let smmu = Arc::new(Smmu::new(host.memory, host.lines));
         let clock = host.clock.clone();
-        let mc = match &config.ports {
-            Some(configuration) => config.mc.within(configuration),
-            None => config.mc,
-        };
+        let mc = config.mc.within(config.ports.as_ref());
         let queues = (&mc.soc).into();
         let wriop = Wriop::new(host.wires, host.capture);
         let fabric = Fabric::new(queues, smmu.clone(), host.portals, clock, wriop);

@@ -120,7 +120,7 @@ fn describe_configuration(file: &Path, dpc: &Dpc) -> String {
     if !dpc.icid_pools.is_empty() {
         let config = mc::Config::default();
         let asked = config.icids;
-        let config = config.within(dpc);
+        let config = config.within(Some(dpc));
         let last = u32::from(config.first_icid) + u32::from(config.icids).saturating_sub(1);
         let _ = write!(text, "  isolation ids {} to {last}", config.first_icid);
         text.push_str(if config.icids < asked {

@@ -218,11 +218,9 @@ impl Machine {
         let captures = Closed(Captures::start(&options.captures)?);
         let without = without_wire(&options.soc, &network.0);
         let (soc, icids, quirks) = (options.soc, options.containers, options.quirks);
-        let mut mc = mc::Config { soc, icids, quirks, ..Default::default() };
+        let mc = mc::Config { soc, icids, quirks, ..Default::default() };
         // The machine has as many functions as there are isolation ids.
-        if let Some(configuration) = &options.ports {
-            mc = mc.within(configuration);
-        }
+        let mc = mc.within(options.ports.as_ref());
         let config = BoardConfig {
             mc,
             layout,

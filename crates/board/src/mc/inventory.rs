@@ -81,10 +81,7 @@ impl Inventory {
     /// [`LoadError`] where the MC cannot make what the layout asks for.
     pub fn of_layout(config: Config, layout: &Dpl, ports: Option<&Dpc>) -> Result<Self, LoadError> {
         let clock = Arc::new(SystemClock::default());
-        let config = match ports {
-            Some(configuration) => config.within(configuration),
-            None => config,
-        };
+        let config = config.within(ports);
         let mut state = {
             let fabric = Fabric::detached(&config.soc);
             State::new(config, fabric, clock)

@@ -52,7 +52,9 @@ impl Config {
     /// The same as far as a configuration of the board lets it be: isolation ids out
     /// of its (first) pool, and channels as it converts them. Where the ids that this
     /// would take are among those of the pool, it keeps them.
-    pub fn within(mut self, configuration: &Dpc) -> Self {
+    #[must_use]
+    pub fn within(mut self, configuration: Option<&Dpc>) -> Self {
+        let Some(configuration) = configuration else { return self };
         if let Some(pool) = configuration.icid_pools.first() {
             let end = pool.base.saturating_add(pool.count);
             if !(pool.base..end).contains(&self.first_icid.into()) {

@@ -460,7 +460,7 @@ fn each_end_of_a_connection_tells_its_own_priorities() {
 fn a_configuration_bounds_isolation_ids_and_converts_channels() {
     let ids = |base, count| Dpc { icid_pools: vec![IcidPool { base, count }], ..configuration() };
     let of = |configuration: &Dpc| {
-        let config = Config::default().within(configuration);
+        let config = Config::default().within(Some(configuration));
         (config.first_icid, config.icids)
     };
     assert_eq!(of(&ids(0, 100)), (23, 16), "as before");
@@ -471,7 +471,7 @@ fn a_configuration_bounds_isolation_ids_and_converts_channels() {
 
     let channels = |converted| {
         let configuration = Dpc { wq_ch_conversion: converted, ..configuration() };
-        let pools = Config::default().within(&configuration).soc.pools;
+        let pools = Config::default().within(Some(&configuration)).soc.pools;
         (pools.channel2.count, pools.channel8.count)
     };
     assert_eq!(channels(Some(32)), (128, 96));
