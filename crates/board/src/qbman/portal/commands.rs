@@ -32,24 +32,15 @@ impl Side<'_> {
         let mut run = Run::default();
         for entry in entries.chunks_exact(size_of::<Entry>()).filter_map(<[u8]>::first_chunk) {
             let command = EnqueueCommand::from_bytes(entry);
-            match self.icid {
-                Some(icid) if command.is_plain() => {
-                    if !run.add(&command) {
-                        kicks |= self.enqueue_run(icid, &mut run);
-                        run.add(&command);
-                    }
-                }
-                icid => {
-                    if let Some(icid) = icid {
-                        kicks |= self.enqueue_run(icid, &mut run);
-                    }
-                    kicks |= self.execute(&command);
-                }
+            if self.icid.is_none() || !command.is_plain() {
+                kicks |= self.enqueue_run(&mut run);
+                kicks |= self.execute(&command);
+            } else if !run.add(&command) {
+                kicks |= self.enqueue_run(&mut run);
+                run.add(&command);
             }
         }
-        if let Some(icid) = self.icid {
-            kicks |= self.enqueue_run(icid, &mut run);
-        }
+        kicks |= self.enqueue_run(&mut run);
         kicks
     }
 
@@ -58,12 +49,10 @@ impl Side<'_> {
         self.execute(&EnqueueCommand::from_bytes(entry))
     }
 
-    fn enqueue_run(&mut self, icid: u16, run: &mut Run) -> Kicks {
+    fn enqueue_run(&mut self, run: &mut Run) -> Kicks {
         let fds = run.fds.get(..run.count).unwrap_or_default();
         run.count = 0;
-        if fds.is_empty() {
-            return Kicks::NONE;
-        }
+        let Some(icid) = self.icid.filter(|_| !fds.is_empty()) else { return Kicks::NONE };
         let mut refused = 0u64;
         let note = &mut |place: usize, _| refused |= 1 << place;
         let (queue, mut kicks) = self.qbman.enqueue_for(icid, run.target, fds, self.pass, note);
