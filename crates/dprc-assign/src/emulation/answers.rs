@@ -84,7 +84,7 @@ impl<H: Host> Emulation<H> {
         }
     }
 
-    pub(super) fn of_interrupt(&mut self, call: &Call<'_>, object: ObjectId) -> Outcome {
+    fn of_interrupt(&mut self, call: &Call<'_>, object: ObjectId) -> Outcome {
         let header = call.message.header;
         let command =
             common::Command::decode(header.number(), header.version(), &call.message.params)
@@ -111,7 +111,7 @@ impl<H: Host> Emulation<H> {
     }
 
     /// An object that a command of the container's names must be in it, or be it.
-    pub(super) fn expect_below(&self, object: ObjectId) -> Result<(), Status> {
+    fn expect_below(&self, object: ObjectId) -> Result<(), Status> {
         if object == self.container() || self.has(object) {
             Ok(())
         } else {
@@ -119,17 +119,17 @@ impl<H: Host> Emulation<H> {
         }
     }
 
-    pub(super) fn is_own(&self, object: ObjectId) -> bool {
+    fn is_own(&self, object: ObjectId) -> bool {
         object == self.container() || object.kind == ObjectType::Dpmcp
     }
 
-    pub(super) fn expect_interrupt(&self, object: ObjectId, index: u8) -> Result<(), Status> {
+    fn expect_interrupt(&self, object: ObjectId, index: u8) -> Result<(), Status> {
         // A container has one.
         let count = self.member(object).map_or(1, |member| member.irqs);
         if index < count { Ok(()) } else { Err(Status::ConfigurationError) }
     }
 
-    pub(super) fn set_interrupt(
+    fn set_interrupt(
         &mut self,
         object: ObjectId,
         index: u8,
@@ -147,12 +147,12 @@ impl<H: Host> Emulation<H> {
         Ok(Reply::DONE)
     }
 
-    pub(super) fn interrupt(&self, object: ObjectId, index: u8) -> Result<(u32, u64, u32), Status> {
+    fn interrupt(&self, object: ObjectId, index: u8) -> Result<(u32, u64, u32), Status> {
         self.expect_interrupt(object, index)?;
         Ok(self.interrupts.get(object, index))
     }
 
-    pub(super) fn region(
+    fn region(
         &mut self,
         ask: &dprc::GetObjectRegion,
         version: u8,
@@ -176,7 +176,7 @@ impl<H: Host> Emulation<H> {
 
     /// The place of a region in the window of queue portals; maps it when it is asked
     /// for the first time.
-    pub(super) fn mapped(&mut self, ask: &dprc::GetObjectRegion) -> Result<u64, Status> {
+    fn mapped(&mut self, ask: &dprc::GetObjectRegion) -> Result<u64, Status> {
         let object = ObjectId::new(ask.kind, ask.id);
         if let Some(offset) = self.windows.region_of(object, ask.index) {
             return Ok(offset);
@@ -196,7 +196,7 @@ impl<H: Host> Emulation<H> {
 
     /// A container resets itself: all that is in it. The host's own token, interrupts
     /// and isolation id are not touched, which a reset of the container might.
-    pub(super) fn reset_container(&mut self, reset: dprc::Reset) -> Outcome {
+    fn reset_container(&mut self, reset: dprc::Reset) -> Outcome {
         if reset.child != self.identity.container {
             return Err(Status::NoPrivilege);
         }
@@ -219,7 +219,7 @@ impl<H: Host> Emulation<H> {
     }
 
     /// `by` is the portal and token of the command that did it, which stays open.
-    pub(super) fn was_reset(&mut self, object: ObjectId, by: Option<(u64, Token)>) {
+    fn was_reset(&mut self, object: ObjectId, by: Option<(u64, Token)>) {
         if object.kind != ObjectType::Dpmcp {
             self.host.reset(object);
             return;

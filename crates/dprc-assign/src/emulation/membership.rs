@@ -61,7 +61,7 @@ impl<H: Host> Emulation<H> {
         Ok(())
     }
 
-    pub(super) fn leave(&mut self, object: ObjectId) {
+    fn leave(&mut self, object: ObjectId) {
         for slot in self.portals.keys().copied().collect::<Vec<_>>() {
             self.close_all(slot, |open| open == object);
         }

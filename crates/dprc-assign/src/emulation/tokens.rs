@@ -29,7 +29,7 @@ impl<H: Host> Emulation<H> {
 
     /// The status for what is not the guest's: there is no such object, or it is
     /// another's. Which, only the host's Management Complex knows.
-    pub(super) fn refuse_open(&mut self, object: ObjectId) -> Status {
+    fn refuse_open(&mut self, object: ObjectId) -> Status {
         match self.ask(&Message::open(object)) {
             // Something that the guest is not to see, such as a container below.
             Ok(answer) => {
