@@ -108,8 +108,8 @@ fn takes_no_others(inventory: &Inventory, bound: &[String]) -> Result<()> {
     Err(miette!(
         help =
             format!("add --bind {name}, or take a layout without interfaces in child containers"),
-        "--module {ETHERNET} takes the interfaces of {name}, too, and would panic the kernel: its \
-         queue portals may not use the channels of {name}"
+        "--module {ETHERNET} takes the interfaces of {name}, too, and would panic the kernel: \
+         queue portals of one container may not use the channels of another"
     ))
 }
 
