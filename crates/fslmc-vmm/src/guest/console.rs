@@ -7,6 +7,17 @@ use vm_superio::serial::NoEvents;
 use vm_superio::{Serial as Uart, Trigger};
 use vmm_sys_util::eventfd::EventFd;
 
+/// Bytes of input that the serial port holds.
+const PORT: usize = 64;
+
+/// Bytes of input that go into it at once.
+const BURST: usize = 16;
+
+/// Waits of [`PAUSE`] after which a port that is not read has stalled.
+const PATIENCE: u32 = 20;
+
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// Signals the console's interrupt.
 struct Line(EventFd);
 
@@ -31,10 +42,15 @@ impl Serial {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands bytes of the input to the guest; says how many it had room for.
-    fn enqueue(&self, bytes: &[u8]) -> usize {
+    /// Hands bytes of the input to the guest; says how many it took. Into a port that is
+    /// empty go a few, so that Linux reads them in one go. It stops at 256 and is not
+    /// interrupted for what it has left in the port, which only the next byte does: where
+    /// the port has `stalled`, one goes in although there are others.
+    fn enqueue(&self, bytes: &[u8], stalled: bool) -> usize {
         let mut device = self.lock();
-        let room = device.fifo_capacity().min(bytes.len());
+        let free = device.fifo_capacity();
+        let most = if free >= PORT { BURST } else { usize::from(stalled) };
+        let room = most.min(free).min(bytes.len());
         match device.enqueue_raw_bytes(bytes.get(..room).unwrap_or_default()) {
             Ok(taken) => taken,
             // It has them, but was not told: it finds them with the next ones.
@@ -99,13 +115,16 @@ fn listen(present: &Mutex<Option<Serial>>) {
             Ok(count) => count,
         };
         let mut rest = &bytes[..count];
+        let mut waits = 0;
         while !rest.is_empty() {
             let serial = present.lock().unwrap_or_else(PoisonError::into_inner).clone();
             // A guest that is not there does not hear it.
             let Some(serial) = serial else { break };
-            rest = rest.get(serial.enqueue(rest)..).unwrap_or_default();
+            let taken = serial.enqueue(rest, waits >= PATIENCE);
+            waits = if taken > 0 { 0 } else { waits + 1 };
+            rest = rest.get(taken..).unwrap_or_default();
             if !rest.is_empty() {
-                std::thread::sleep(std::time::Duration::from_millis(5));
+                std::thread::sleep(PAUSE);
             }
         }
     }

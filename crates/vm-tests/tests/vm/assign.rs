@@ -2,25 +2,35 @@
 //! A container in the hands of a guest inside the guest: the VMM assigns it, an
 //! unmodified Linux finds a Management Complex of its own and moves frames.
 
-use crate::trial;
+use crate::{guest::mgmt, trial};
 use anyhow::{Context, Result, ensure};
 use fslmc::{artifacts::Driver, nested};
 use libtest_mimic::Trial;
-use std::{path::Path, thread, time::Duration};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 use vm_tests::{TestVm, TestVmBuilder};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("assign::a_guest_reaches_the_host", a_guest_reaches_the_host),
         trial("assign::guests_end_and_start_again", guests_end_and_start_again),
+        trial("assign::two_guests_reach_each_other", two_guests_reach_each_other),
+        trial("assign::the_vmm_binds_and_objects_come_and_go", binds_and_hot_plugs),
+        trial("assign::a_hostile_guest_reaches_nothing", a_hostile_guest_reaches_nothing),
     ]
 }
+
+/// What a hostile guest runs.
+const ATTACK: &str = "mc-attack";
 
 /// A machine with KVM and two containers for guests, the first of which is connected
 /// with the host's interface.
 fn machine(cpu: &str, driver: Driver, folder: &Path) -> Result<TestVmBuilder> {
     let artifacts = vm_tests::artifacts_with(driver)?;
-    nested::prepare(artifacts, vm_tests::guest_programs()?, &[], folder)?;
+    nested::prepare(artifacts, vm_tests::guest_programs()?, &[ATTACK], folder)?;
     let layout = crate::frames::layout("assign.dts");
     Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
         .driver(driver)
@@ -84,17 +94,29 @@ fn last_words(vm: &mut TestVm, guest: &str, line: &str) -> Result<i32> {
     code.trim().parse().with_context(|| format!("exit code {code:?}"))
 }
 
-/// Brings an interface of a guest's up and waits for its carrier.
-fn bring_up(vm: &mut TestVm, guest: &str, object: &str, address: &str) -> Result<()> {
+/// Brings an interface of a guest's up.
+fn set_up(vm: &mut TestVm, guest: &str, object: &str, address: &str) -> Result<()> {
+    let interface = format!("a=$(ls /sys/bus/fsl-mc/devices/{object}/net)");
+    let line = format!("{interface}; ip addr add {address}/24 dev $a; ip link set $a up");
+    say(vm, guest, &line).map(drop)
+}
+
+/// Waits for an interface's carrier, which comes when the other end is up as well.
+fn await_carrier(vm: &mut TestVm, guest: &str, object: &str) -> Result<()> {
     let line = format!(
-        "a=$(ls /sys/bus/fsl-mc/devices/{object}/net); ip addr add {address}/24 dev $a; \
-         ip link set $a up; for try in $(seq 100); do \
+        "a=$(ls /sys/bus/fsl-mc/devices/{object}/net); for try in $(seq 100); do \
          [ \"$(cat /sys/class/net/$a/carrier)\" = 1 ] && break; sleep 0.1; done; \
          cat /sys/class/net/$a/carrier"
     );
     let carrier = say(vm, guest, &line)?;
     ensure!(carrier.trim() == "1", "{object} of {guest}: no carrier: {carrier}");
     Ok(())
+}
+
+/// Both, for an interface whose other end is the host's.
+fn bring_up(vm: &mut TestVm, guest: &str, object: &str, address: &str) -> Result<()> {
+    set_up(vm, guest, object, address)?;
+    await_carrier(vm, guest, object)
 }
 
 fn ping(address: &str, count: u32) -> String {
@@ -163,4 +185,186 @@ fn guests_end_and_start_again() -> Result<()> {
         ensure!(after == before, "{before:?}\n{after:?}");
         Ok(())
     })
+}
+
+fn two_guests_reach_each_other() -> Result<()> {
+    run(|vm| {
+        start(vm, "one", "--assign dprc.2")?;
+        start(vm, "two", "--assign dprc.3")?;
+        set_up(vm, "one", "dpni.2", "10.0.1.2")?;
+        set_up(vm, "two", "dpni.3", "10.0.1.3")?;
+        await_carrier(vm, "one", "dpni.2")?;
+        await_carrier(vm, "two", "dpni.3")?;
+        expect_no_loss(vm, "one", "10.0.1.3", 1000)?;
+        expect_no_loss(vm, "two", "10.0.1.2", 100)?;
+        for guest in ["one", "two"] {
+            ensure!(last_words(vm, guest, "poweroff -f")? == 0, "the VMM of {guest} fails");
+        }
+        expect_nothing_left(vm)
+    })
+}
+
+/// How often an object comes and goes.
+const CYCLES: u32 = 10;
+
+/// The VMM binds the container itself, and gives it back. What is missing it tells before it
+/// touches anything. What the host makes and destroys meanwhile comes and goes in the guest.
+fn binds_and_hot_plugs() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    machine("neoverse-n2", Driver::Rust, folder.path())?.run(|vm| {
+        // Loads the modules; dprc.2 stays with the host.
+        vm.bind(&["dprc.3"])?;
+        let of_host = |driver: Option<&str>| driver == Some("fsl_mc_dprc");
+        let vmm = Path::new(fslmc::machine::SHARED_PATH).join(nested::VMM);
+        let wrong = format!(
+            "{} --kernel /no/such --memory 64G --assign dprc.2 --assign dprc.9 --bind",
+            vmm.display()
+        );
+        let output = vm.try_sh(&wrong)?;
+        for part in ["/no/such: No such file", "dprc.9"] {
+            ensure!(output.code == 1 && output.stderr.contains(part), "{part}: {output:?}");
+        }
+        vm.wait_for_device("dprc.2", |device| of_host(device.and_then(|d| d.driver.as_deref())))?;
+        start(vm, "one", "--assign dprc.2 --bind")?;
+        let bus = say(vm, "one", "ls /sys/bus/fsl-mc/devices")?;
+        ensure!(bus.contains("dprc.2") && bus.contains("dpni.1"), "{bus}");
+        for _ in 0..CYCLES {
+            comes_and_goes(vm, "one")?;
+        }
+        let after = say(vm, "one", "ls /sys/bus/fsl-mc/devices")?;
+        ensure!(bus == after, "{bus}\n{after}");
+        ensure!(last_words(vm, "one", "poweroff -f")? == 0, "the VMM fails");
+        vm.wait_for_device("dprc.2", |device| of_host(device.and_then(|d| d.driver.as_deref())))
+    })
+}
+
+fn comes_and_goes(vm: &mut TestVm, guest: &str) -> Result<()> {
+    let object = mgmt(vm, "create dpbp --in dprc.2 --plugged")?;
+    let object = object.trim();
+    let wait = |wanted: &str| {
+        let is_so = format!("{wanted} [ -e /sys/bus/fsl-mc/devices/{object} ]");
+        format!("for t in $(seq 200); do {is_so} && break; sleep 0.05; done; {is_so}")
+    };
+    say(vm, guest, &wait("")).with_context(|| format!("{object} does not come"))?;
+    mgmt(vm, &format!("destroy {object} --in dprc.2"))?;
+    say(vm, guest, &wait("!")).with_context(|| format!("{object} does not go")).map(drop)
+}
+
+/// Commands of the short run of an attack; `FSLMC_ATTACK` names another number.
+const COMMANDS: u64 = 1000;
+
+/// Random and mutated commands from inside a guest, through the container's own portal
+/// and through one of a `dpmcp`.
+fn a_hostile_guest_reaches_nothing() -> Result<()> {
+    let count = std::env::var("FSLMC_ATTACK").ok().and_then(|text| text.parse().ok());
+    let count = count.unwrap_or(COMMANDS);
+    // Each takes sixteen exits of the inner guest, and those are slow.
+    let patience = Duration::from_secs(60 + count / 10);
+    let folder = tempfile::tempdir()?;
+    let machine = machine("neoverse-n2", Driver::Rust, folder.path())?;
+    machine.limit(Duration::from_secs(900) + patience).run(|vm| {
+        prepare_host(vm)?;
+        let before = view::of(vm)?;
+        // No driver of the guest's has a `dpmcp`; the first places of the window are those
+        // of the container and the six that it has.
+        let options = "--append 'nomodules iomem=relaxed' --assign dprc.2";
+        start(vm, "one", options)?;
+        let objects = "dprc.1 dprc.3 dpni.0 dpni.1 dpni.3 dpio.0 dpio.2 dpmcp.1 dpmcp.9 dpbp.2 \
+                       dpcon.4 dpcon.8";
+        let objects: String =
+            objects.split_whitespace().map(|name| format!(" --object {name}")).collect();
+        let portals = "--portal 10000000 --portal 10060000";
+        let line = format!(
+            "({ATTACK} {portals} --container dprc.2{objects} --commands {count}; echo code $?) \
+             >/tmp/attack 2>&1 &"
+        );
+        say(vm, "one", &line)?;
+        let end = Instant::now() + patience;
+        let report = loop {
+            let report = say(vm, "one", "cat /tmp/attack")?;
+            if report.contains("code ") {
+                break report;
+            }
+            ensure!(Instant::now() < end, "the attack does not end: {report}");
+            thread::sleep(Duration::from_secs(3));
+        };
+        ensure!(report.contains("code 0"), "{report}");
+        eprintln!("{}", report.lines().next().unwrap_or_default());
+        before.expect_unharmed(&view::of(vm)?)?;
+        // The kernel's portal answers, and the guest that follows has a container that works.
+        mgmt(vm, "version")?;
+        ensure!(last_words(vm, "one", "poweroff -f")? == 0, "the VMM fails");
+        start(vm, "two", "--assign dprc.2")?;
+        bring_up(vm, "two", "dpni.1", "10.0.0.2")?;
+        expect_no_loss(vm, "two", "10.0.0.1", 100)
+    })
+}
+
+/// What no guest may change, as the board itself has it.
+mod view {
+    use anyhow::{Result, anyhow, ensure};
+    use board::{Board, mc::Inventory};
+    use mc_abi::{Message, ObjectId, Request, Status, Token, Wire, dprc};
+    use std::collections::BTreeMap;
+    use vm_tests::TestVm;
+
+    pub struct View {
+        inventory: Inventory,
+        /// Address and value of each interrupt.
+        interrupts: BTreeMap<(ObjectId, u8), (u64, u32)>,
+    }
+
+    pub fn of(vm: &mut TestVm) -> Result<View> {
+        let board = vm.board()?;
+        let inventory = board.mc().inventory();
+        let mut interrupts = BTreeMap::new();
+        for container in &inventory.containers {
+            let token = open(&board, container.id)?;
+            for object in &container.objects {
+                let (id, kind) = (object.id.id, object.id.kind);
+                let described = ask(&board, token, &dprc::GetObjectDescription { id, kind })?;
+                for index in 0..described.object.irqs {
+                    let get = dprc::GetObjectIrq { id, index, kind };
+                    let set = ask(&board, token, &get)?;
+                    interrupts.insert((object.id, index), (set.address, set.value));
+                }
+            }
+            exchange(&board, &Message::close(token))?;
+        }
+        Ok(View { inventory, interrupts })
+    }
+
+    impl View {
+        /// Everything is as before, but that the host's kernel may have set interrupts of
+        /// bound objects, to where it sets all.
+        pub fn expect_unharmed(&self, now: &Self) -> Result<()> {
+            ensure!(self.inventory == now.inventory, "{:?}\n{:?}", self.inventory, now.inventory);
+            let doorbell = self.interrupts.values().map(|(address, _)| *address).max();
+            for (key, set) in &now.interrupts {
+                let before = self.interrupts.get(key);
+                let host = set.0 == 0 || Some(set.0) == doorbell;
+                ensure!(before == Some(set) || host, "{key:?}: {before:x?} is now {set:x?}");
+            }
+            Ok(())
+        }
+    }
+
+    /// Through the root's portal, past its registers, which are the kernel's.
+    fn exchange(board: &Board, message: &Message) -> Result<Message> {
+        let answer = board.mc().execute(0, message);
+        match answer.header.status() {
+            Status::Ok => Ok(answer),
+            status => Err(anyhow!("{message:?}: {status}")),
+        }
+    }
+
+    fn open(board: &Board, object: ObjectId) -> Result<Token> {
+        let message = Message::open(object);
+        Ok(exchange(board, &message)?.header.token())
+    }
+
+    fn ask<R: Request>(board: &Board, token: Token, request: &R) -> Result<R::Reply> {
+        let answer = exchange(board, &request.message(token))?;
+        R::Reply::decode(&answer.params, R::MAX_VERSION).map_err(|error| anyhow!("{error:?}"))
+    }
 }
