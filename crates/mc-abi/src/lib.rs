@@ -37,7 +37,7 @@ pub mod dpsw;
 
 pub use field::FieldError;
 pub use message::{Header, Message, PARAMS_SIZE, Params, Token};
-pub use names::{Label, MacAddr, ObjectId, ObjectType, ResourceType};
+pub use names::{Label, MacAddr, ObjectId, ObjectType, ResourceType, commands};
 pub use status::Status;
 pub use words::{InWords, Words};
 
@@ -119,28 +119,6 @@ pub struct CommandInfo {
     /// Holds the request or the reply against bytes from elsewhere.
     #[cfg(test)]
     pub(crate) vector: fn(&tests::vectors::Vector) -> Result<(), std::string::String>,
-}
-
-/// The commands of a family, without those of [`common`].
-pub fn commands(kind: ObjectType) -> &'static [CommandInfo] {
-    match kind {
-        ObjectType::Dprc => dprc::COMMANDS,
-        ObjectType::Dpni => dpni::COMMANDS,
-        ObjectType::Dpio => dpio::COMMANDS,
-        ObjectType::Dpbp => dpbp::COMMANDS,
-        ObjectType::Dpmcp => dpmcp::COMMANDS,
-        ObjectType::Dpcon => dpcon::COMMANDS,
-        ObjectType::Dpci => dpci::COMMANDS,
-        ObjectType::Dpmac => dpmac::COMMANDS,
-        ObjectType::Dpsw => dpsw::COMMANDS,
-        ObjectType::Dpdmux => dpdmux::COMMANDS,
-        ObjectType::Dpseci => dpseci::COMMANDS,
-        ObjectType::Dpdmai => dpdmai::COMMANDS,
-        ObjectType::Dpdcei => dpdcei::COMMANDS,
-        ObjectType::Dprtc => dprtc::COMMANDS,
-        ObjectType::Dpaiop => dpaiop::COMMANDS,
-        ObjectType::Dpdbg => dpdbg::COMMANDS,
-    }
 }
 
 /// Why a message is no command of a family.

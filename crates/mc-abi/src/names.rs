@@ -5,110 +5,88 @@
 use crate::field::{FieldError, Layout, Say};
 use core::{fmt, str::FromStr};
 
-/// A family of objects. On the wire a string of at most 16 bytes, zero padded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum ObjectType {
+/// The families: a line is `Variant(module) = code`. The module's name is the family's on
+/// the wire.
+macro_rules! families {
+    ($( $(#[$doc:meta])* $variant:ident($module:ident) = $code:literal ),* $(,)?) => {
+        /// A family of objects. On the wire a string of at most 16 bytes, zero padded.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ObjectType {
+            $( $(#[$doc])* $variant, )*
+        }
+
+        impl ObjectType {
+            /// Every type, in the order of the enum.
+            pub const ALL: [Self; [$( $code ),*].len()] = [$( Self::$variant ),*];
+
+            /// The name on the wire and in device names.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $( Self::$variant => stringify!($module), )*
+                }
+            }
+
+            /// The low four bits (from 1 to 16) that tell the family's open (`0x80n`),
+            /// create (`0x90n`), destroy (`0x98n`) and version (`0xa0n`) commands apart.
+            pub const fn code(self) -> u16 {
+                match self {
+                    $( Self::$variant => $code, )*
+                }
+            }
+        }
+
+        /// The commands of a family, without those of [`common`](crate::common).
+        pub fn commands(kind: ObjectType) -> &'static [crate::CommandInfo] {
+            match kind {
+                $( ObjectType::$variant => crate::$module::COMMANDS, )*
+            }
+        }
+    };
+}
+
+families! {
     /// Resource container.
-    #[default]
-    Dprc,
+    Dprc(dprc) = 0x5,
     /// Network interface.
-    Dpni,
+    Dpni(dpni) = 0x1,
     /// Queuing portal.
-    Dpio,
+    Dpio(dpio) = 0x3,
     /// Buffer pool.
-    Dpbp,
+    Dpbp(dpbp) = 0x4,
     /// MC command portal.
-    Dpmcp,
+    Dpmcp(dpmcp) = 0xb,
     /// Concentrator: a channel of queues.
-    Dpcon,
+    Dpcon(dpcon) = 0x8,
     /// Communication interface between two contexts.
-    Dpci,
+    Dpci(dpci) = 0x7,
     /// Ethernet MAC.
-    Dpmac,
+    Dpmac(dpmac) = 0xc,
     /// Switch.
-    Dpsw,
+    Dpsw(dpsw) = 0x2,
     /// Demultiplexer.
-    Dpdmux,
+    Dpdmux(dpdmux) = 0x6,
     /// Crypto accelerator interface.
-    Dpseci,
+    Dpseci(dpseci) = 0x9,
     /// DMA engine interface.
-    Dpdmai,
+    Dpdmai(dpdmai) = 0xe,
     /// Compression engine interface.
-    Dpdcei,
+    Dpdcei(dpdcei) = 0xd,
     /// Real-time clock.
-    Dprtc,
+    Dprtc(dprtc) = 0x10,
     /// Programmable I/O processor tile.
-    Dpaiop,
+    Dpaiop(dpaiop) = 0xa,
     /// Debug interface.
-    Dpdbg,
+    Dpdbg(dpdbg) = 0xf,
+}
+
+impl Default for ObjectType {
+    /// The first of the table.
+    fn default() -> Self {
+        Self::ALL[0]
+    }
 }
 
 impl ObjectType {
-    /// Every type, in the order of the enum.
-    pub const ALL: [Self; 16] = [
-        Self::Dprc,
-        Self::Dpni,
-        Self::Dpio,
-        Self::Dpbp,
-        Self::Dpmcp,
-        Self::Dpcon,
-        Self::Dpci,
-        Self::Dpmac,
-        Self::Dpsw,
-        Self::Dpdmux,
-        Self::Dpseci,
-        Self::Dpdmai,
-        Self::Dpdcei,
-        Self::Dprtc,
-        Self::Dpaiop,
-        Self::Dpdbg,
-    ];
-
-    /// The name on the wire and in device names.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dprc => "dprc",
-            Self::Dpni => "dpni",
-            Self::Dpio => "dpio",
-            Self::Dpbp => "dpbp",
-            Self::Dpmcp => "dpmcp",
-            Self::Dpcon => "dpcon",
-            Self::Dpci => "dpci",
-            Self::Dpmac => "dpmac",
-            Self::Dpsw => "dpsw",
-            Self::Dpdmux => "dpdmux",
-            Self::Dpseci => "dpseci",
-            Self::Dpdmai => "dpdmai",
-            Self::Dpdcei => "dpdcei",
-            Self::Dprtc => "dprtc",
-            Self::Dpaiop => "dpaiop",
-            Self::Dpdbg => "dpdbg",
-        }
-    }
-
-    /// The low four bits (from 1 to 16) that tell the family's open (`0x80n`),
-    /// create (`0x90n`), destroy (`0x98n`) and version (`0xa0n`) commands apart.
-    pub const fn code(self) -> u16 {
-        match self {
-            Self::Dpni => 0x1,
-            Self::Dpsw => 0x2,
-            Self::Dpio => 0x3,
-            Self::Dpbp => 0x4,
-            Self::Dprc => 0x5,
-            Self::Dpdmux => 0x6,
-            Self::Dpci => 0x7,
-            Self::Dpcon => 0x8,
-            Self::Dpseci => 0x9,
-            Self::Dpaiop => 0xa,
-            Self::Dpmcp => 0xb,
-            Self::Dpmac => 0xc,
-            Self::Dpdcei => 0xd,
-            Self::Dpdmai => 0xe,
-            Self::Dpdbg => 0xf,
-            Self::Dprtc => 0x10,
-        }
-    }
-
     /// The type of a [code](Self::code).
     pub fn from_code(code: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|t| t.code() == code)
