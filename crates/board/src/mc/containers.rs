@@ -45,29 +45,16 @@ pub(crate) struct Container {
 /// not known: behind the others, but for containers, which are in front. Linux lists by
 /// index, takes for gone what it does not see because something before it goes
 /// meanwhile, and would take a container from its user so.
-pub(crate) fn list_key(id: ObjectId) -> (u8, Reverse<u32>) {
+pub(crate) fn list_key(id: ObjectId) -> (usize, Reverse<u32>) {
     use ObjectType::{
         Dpaiop, Dpbp, Dpci, Dpcon, Dpdbg, Dpdcei, Dpdmai, Dpdmux, Dpio, Dpmac, Dpmcp, Dpni, Dprc,
         Dprtc, Dpseci, Dpsw,
     };
-    let family = match id.kind {
-        Dprc => 0,
-        Dpni => 1,
-        Dpbp => 2,
-        Dpmac => 3,
-        Dpseci => 4,
-        Dpmcp => 5,
-        Dprtc => 6,
-        Dpio => 7,
-        Dpcon => 8,
-        Dpci => 9,
-        Dpdmai => 10,
-        Dpdcei => 11,
-        Dpsw => 12,
-        Dpdmux => 13,
-        Dpaiop => 14,
-        Dpdbg => 15,
-    };
+    const ORDER: [ObjectType; 16] = [
+        Dprc, Dpni, Dpbp, Dpmac, Dpseci, Dpmcp, Dprtc, Dpio, Dpcon, Dpci, Dpdmai, Dpdcei, Dpsw,
+        Dpdmux, Dpaiop, Dpdbg,
+    ];
+    let family = ORDER.iter().position(|kind| *kind == id.kind).unwrap_or(ORDER.len());
     (family, Reverse(id.id))
 }
 
