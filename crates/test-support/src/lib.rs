@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Tests that cannot run where they are.
 //!
-//! A test that returns early looks like one that passed. One that calls [`skip`] or
-//! [`unavailable`] is counted: `cargo xtask test` ends with their number and reasons.
+//! A test that returns early looks like one that passed. One that calls [`skip`] is
+//! counted: `cargo xtask test` ends with their number and reasons.
 //! Where `CI=true` says that everything is to run, a test that could have been made to
 //! run fails instead.
 #![forbid(unsafe_code)]
@@ -21,23 +21,12 @@ pub const MARK: &str = "skipped: ";
 /// With the reason, where the environment has `CI=true`: the test fails.
 pub fn skip(test: &str, reason: &str) {
     assert!(!everything_must_run(), "{test} cannot run, and with CI=true it must: {reason}");
-    report(test, reason);
-}
-
-/// A test does not run for want of something that not each machine can have, such as files
-/// that are no part of the project. It is counted and fails nowhere.
-pub fn unavailable(test: &str, reason: &str) {
-    report(test, reason);
+    // The test runner captures what tests print by the macros, not what is written so.
+    // Without standard error there is nobody to tell.
+    let _ = std::io::stderr().write_all(format!("{MARK}{test}: {reason}\n").as_bytes());
 }
 
 /// Whether the environment has `CI=true`.
 pub fn everything_must_run() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
-}
-
-/// The test runner captures what tests print by the macros, not what is written so.
-fn report(test: &str, reason: &str) {
-    let line = format!("{MARK}{test}: {reason}\n");
-    // Without standard error there is nobody to tell.
-    let _ = std::io::stderr().write_all(line.as_bytes());
 }

@@ -7,12 +7,12 @@ mod boards;
 mod messages;
 mod round_trip;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use board::dpl::fdt::Node;
 use board::dpl::{Dpl, Loader};
+use test_support::skip;
 use vm_fdt::FdtWriter;
 
 /// A compiler for sources: `$DTC`, or `dtc` of the path.
@@ -37,21 +37,6 @@ fn directory(test: &str, relative: &str) -> Option<PathBuf> {
     }
     skip(test, &format!("there is no {}", path.display()));
     None
-}
-
-/// Says that a test has nothing to run on, past the capture of test output and,
-/// where `SKIPPED_TESTS` names a file, in that: `cargo xtask test` counts its lines.
-///
-/// # Panics
-/// In continuous integration (`CI=true`), which has all that tests need.
-fn skip(test: &str, reason: &str) {
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test} cannot run: {reason}");
-    let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
-    let Some(file) = std::env::var_os("SKIPPED_TESTS") else { return };
-    let file = std::fs::File::options().append(true).create(true).open(file);
-    let line = format!("{test}: {reason}\n");
-    let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
-    written.expect("SKIPPED_TESTS is a file that can be written");
 }
 
 /// The layout of a source that has no warnings.
