@@ -88,12 +88,12 @@ fn board(layout: Dpl) -> Board {
 }
 
 /// A board with the default layout, and cheap commands to it.
-struct Bench {
+struct Fixture {
     board: Board,
     commands: [(&'static str, Message); 4],
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         let board = board(load(blob("default")));
         let dpbp = open(&board, ObjectType::Dpbp, 0);
@@ -135,23 +135,23 @@ mod command {
     /// Without a portal's memory.
     #[divan::bench(args = COMMANDS)]
     fn alone(bencher: Bencher<'_, '_>, name: &str) {
-        let bench = Bench::new();
-        let message = bench.command(name);
-        expect_ok(&bench.board.mc().execute(0, &message));
+        let fixture = Fixture::new();
+        let message = fixture.command(name);
+        expect_ok(&fixture.board.mc().execute(0, &message));
         bencher
             .counter(ItemsCount::new(1u32))
-            .bench_local(|| bench.board.mc().execute(0, black_box(&message)));
+            .bench_local(|| fixture.board.mc().execute(0, black_box(&message)));
     }
 
     /// Written to a portal and read back, 64 bytes each.
     #[divan::bench(args = COMMANDS)]
     fn through_a_portal(bencher: Bencher<'_, '_>, name: &str) {
-        let bench = Bench::new();
-        let message = bench.command(name).to_bytes();
+        let fixture = Fixture::new();
+        let message = fixture.command(name).to_bytes();
         let exchange = || {
             let mut answer = [0; Message::SIZE];
-            bench.board.write(Window::McPortals, 0, black_box(&message));
-            bench.board.read(Window::McPortals, 0, &mut answer);
+            fixture.board.write(Window::McPortals, 0, black_box(&message));
+            fixture.board.read(Window::McPortals, 0, &mut answer);
             answer
         };
         expect_ok(&Message::from_bytes(&exchange()));
@@ -161,16 +161,16 @@ mod command {
     /// As Linux stores it, word by word, the header last.
     #[divan::bench]
     fn through_a_portal_by_words(bencher: Bencher<'_, '_>) {
-        let bench = Bench::new();
-        let message = bench.command(VERSION).to_bytes();
+        let fixture = Fixture::new();
+        let message = fixture.command(VERSION).to_bytes();
         let words: Vec<_> = message.chunks(8).zip((0u64..).step_by(8)).collect();
         let exchange = || {
             let mut answer = [0; Message::SIZE];
             for (word, at) in words.iter().rev() {
-                bench.board.write(Window::McPortals, *at, black_box(word));
+                fixture.board.write(Window::McPortals, *at, black_box(word));
             }
             for (word, at) in answer.chunks_mut(8).zip((0u64..).step_by(8)) {
-                bench.board.read(Window::McPortals, at, word);
+                fixture.board.read(Window::McPortals, at, word);
             }
             answer
         };
@@ -181,11 +181,11 @@ mod command {
     /// Two threads, each with a portal of its own.
     #[divan::bench(threads = [1, 2])]
     fn from_threads(bencher: Bencher<'_, '_>) {
-        static BENCH: LazyLock<Bench> = LazyLock::new(Bench::new);
-        let message = BENCH.command(VERSION);
+        static FIXTURE: LazyLock<Fixture> = LazyLock::new(Fixture::new);
+        let message = FIXTURE.command(VERSION);
         bencher
             .counter(ItemsCount::new(1u32))
-            .bench(|| BENCH.board.mc().execute(0, black_box(&message)));
+            .bench(|| FIXTURE.board.mc().execute(0, black_box(&message)));
     }
 }
 

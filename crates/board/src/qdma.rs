@@ -21,7 +21,7 @@ use qbman_abi::{Fd, Format, SgEntry, annotation::control};
 use std::{collections::HashMap, sync::Arc};
 
 /// Requests that a thread executes before it looks after the rest of its pass.
-const TURN: usize = 32;
+const BUDGET: usize = 32;
 /// Entries of a list.
 const ENTRIES: usize = 3;
 /// Bytes of a source or destination descriptor.
@@ -65,7 +65,7 @@ pub struct Qdma {
 struct Interface {
     config: RwLock<DmaConfig>,
     /// Held while requests are executed: those of a queue stay in order.
-    turn: Mutex<()>,
+    executing: Mutex<()>,
 }
 
 impl Qdma {
@@ -90,12 +90,12 @@ impl Qdma {
     pub fn run<Q: Queues>(&self, id: u32, queues: &Q, memory: &Dma, pass: &mut Pass) {
         let interface = self.interfaces.read().get(&id).cloned();
         let Some(interface) = interface else { return };
-        let _turn = interface.turn.lock();
+        let _executing = interface.executing.lock();
         let config = interface.config.read();
         if !config.enabled {
             return;
         }
-        let mut left = TURN;
+        let mut left = BUDGET;
         for pair in &config.pairs {
             while left > 0
                 && let Some(request) = queues.dequeue(pair.requests)
@@ -342,7 +342,7 @@ mod tests {
     fn a_long_queue_is_worked_on_in_parts() {
         let mut engine = TestQdma::new();
         let request = engine.request(RAM, single(RAM + 0x1000, 8), single(RAM + 0x2000, 8));
-        for _ in 0..TURN + 1 {
+        for _ in 0..BUDGET + 1 {
             assert!(engine.queues.enqueue(REQUESTS, &request, &mut engine.pass));
         }
         engine.qdma.run(0, &engine.queues, &engine.memory, &mut engine.pass);

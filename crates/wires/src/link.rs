@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Whether a wire is there, which its ports are told.
+//! Whether a wire is there, and what its ports hear of it.
 
 use crate::{Receiver, line::Line};
 use parking_lot::{Condvar, Mutex};
@@ -20,14 +20,14 @@ struct State {
     /// There is something at the other end.
     connected: bool,
     /// What the ports know.
-    told: bool,
+    reported: bool,
 }
 
 impl Link {
     /// A wire of these ports, whose directions are `lines`. Ports take a wire for
-    /// there until they are told otherwise.
+    /// there until they hear otherwise.
     pub fn new(ports: Vec<u32>, lines: Vec<Arc<Line>>, plugged: bool, connected: bool) -> Self {
-        let state = Mutex::new(State { plugged, connected, told: true });
+        let state = Mutex::new(State { plugged, connected, reported: true });
         let link = Self { ports, lines, board: OnceLock::new(), state };
         link.change(|_| ());
         link
@@ -62,16 +62,16 @@ impl Link {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        // Held while the board is told, so that it hears of changes in order.
+        // Held while the board is notified, so that it hears of changes in order.
         let mut state = self.state.lock();
         change(&mut state);
         let up = state.plugged && state.connected;
         self.lines.iter().for_each(|line| line.set_up(up));
         let board = self.board.get().and_then(Weak::upgrade);
         if let Some(board) = board
-            && state.told != up
+            && state.reported != up
         {
-            state.told = up;
+            state.reported = up;
             self.ports.iter().for_each(|port| board.set_wire(*port, up));
         }
     }

@@ -24,7 +24,7 @@ impl Stop {
 
     /// It is over.
     pub fn set(&self) {
-        // Fails where the count is full: then it was told before.
+        // Fails where the count is full: then it was stopped before.
         let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Wires between boards that are not there: what arrives, and what they are told.
+//! Wires between boards that are not there: what arrives, and what they hear of the link.
 
 use crate::{Network, Problem, Receiver, WireError, WireSpec};
 use board::host::Wires;
@@ -20,7 +20,7 @@ use std::{
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Tells what it is told.
+/// Passes on what it gets.
 struct TestBoard {
     frames: Mutex<Sender<(u32, Vec<u8>)>>,
     wires: Mutex<Sender<(u32, bool)>>,
@@ -52,18 +52,18 @@ impl Side {
     fn new(wires: &[&str]) -> Self {
         let network = plug(wires).unwrap();
         let (frames, received) = channel();
-        let (wires, told) = channel();
+        let (wires, changes) = channel();
         let board = Arc::new(TestBoard { frames: Mutex::new(frames), wires: Mutex::new(wires) });
         let weak: Weak<TestBoard> = Arc::downgrade(&board);
         network.attach(weak).unwrap();
-        Self { network, _board: board, frames: received, wires: told }
+        Self { network, _board: board, frames: received, wires: changes }
     }
 
     fn next(&self) -> (u32, Vec<u8>) {
         self.frames.recv_timeout(LIMIT).unwrap()
     }
 
-    fn told(&self) -> (u32, bool) {
+    fn link_change(&self) -> (u32, bool) {
         self.wires.recv_timeout(LIMIT).unwrap()
     }
 
@@ -105,14 +105,17 @@ fn a_loop_brings_back_what_is_sent_and_a_cable_takes_it_over() {
 #[test]
 fn a_plug_can_be_pulled() {
     let side = Side::new(&["dpmac.7=dpmac.9", "dpmac.3=loop,down"]);
-    assert_eq!(side.told(), (3, false));
+    assert_eq!(side.link_change(), (3, false));
     side.network.send(3, &frame(1));
     assert!(side.network.set_link(9, false));
-    assert_eq!((side.told(), side.told()), ((7, false), (9, false)));
+    assert_eq!((side.link_change(), side.link_change()), ((7, false), (9, false)));
     side.network.send(7, &frame(1));
     side.nothing_comes();
     assert!(side.network.set_link(9, true) && side.network.set_link(3, true));
-    assert_eq!((side.told(), side.told(), side.told()), ((7, true), (9, true), (3, true)));
+    assert_eq!(
+        (side.link_change(), side.link_change(), side.link_change()),
+        ((7, true), (9, true), (3, true))
+    );
     side.network.send(7, &frame(2));
     assert_eq!(side.next(), (9, frame(2)));
     side.network.send(3, &frame(3));
@@ -121,7 +124,7 @@ fn a_plug_can_be_pulled() {
     let wires = side.network.wires();
     assert_eq!(wires[0].ports, [(7, 0), (9, 0)]);
     assert_eq!((wires[1].ports.as_slice(), wires[1].plugged), (&[(3, 0)][..], true));
-    assert!(side.wires.try_recv().is_err(), "nothing is told twice");
+    assert!(side.wires.try_recv().is_err(), "no change is reported twice");
 }
 
 #[test]
@@ -165,11 +168,11 @@ fn a_socket_has_the_framing_of_qemu() {
     assert_eq!(side.next(), (3, vec![7; 60]));
     // No frame is that long: the connection ends, and is made again.
     qemu.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    assert_eq!(side.told(), (3, false));
+    assert_eq!(side.link_change(), (3, false));
     let (qemu, _) = listener.accept().unwrap();
-    assert_eq!(side.told(), (3, true));
+    assert_eq!(side.link_change(), (3, true));
     drop((qemu, listener));
-    assert_eq!(side.told(), (3, false));
+    assert_eq!(side.link_change(), (3, false));
 }
 
 #[test]
@@ -183,25 +186,25 @@ fn two_boards_meet_over_a_socket() {
         let early = refused(&[&format!("dpmac.4={place}")]);
         assert!(early.contains("started first"), "{early}");
         let first = Side::new(&[&format!("dpmac.3={place},listen")]);
-        assert_eq!(first.told(), (3, false), "nobody is there yet");
+        assert_eq!(first.link_change(), (3, false), "nobody is there yet");
         let second = Side::new(&[&format!("dpmac.4={place}")]);
-        assert_eq!(first.told(), (3, true));
+        assert_eq!(first.link_change(), (3, true));
         first.network.send(3, &frame(1));
         assert_eq!(second.next(), (4, frame(1)));
         second.network.send(4, &frame(2));
         assert_eq!(first.next(), (3, frame(2)));
         drop(second);
-        assert_eq!(first.told(), (3, false));
+        assert_eq!(first.link_change(), (3, false));
         let third = Side::new(&[&format!("dpmac.5={place}")]);
-        assert_eq!(first.told(), (3, true));
+        assert_eq!(first.link_change(), (3, true));
         first.network.send(3, &frame(3));
         assert_eq!(third.next(), (5, frame(3)));
         // Who connects does so again.
         drop(first);
-        assert_eq!(third.told(), (5, false));
+        assert_eq!(third.link_change(), (5, false));
         let fourth = Side::new(&[&format!("dpmac.6={place},listen")]);
-        assert_eq!((fourth.told(), fourth.told()), ((6, false), (6, true)));
-        assert_eq!(third.told(), (5, true));
+        assert_eq!((fourth.link_change(), fourth.link_change()), ((6, false), (6, true)));
+        assert_eq!(third.link_change(), (5, true));
         fourth.network.send(6, &frame(4));
         assert_eq!(third.next(), (5, frame(4)));
     }

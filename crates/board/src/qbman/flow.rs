@@ -13,15 +13,15 @@ use std::sync::atomic::Ordering;
 /// Something that a dequeue from a channel gives.
 #[derive(Debug)]
 pub(super) enum Served {
-    /// A turn of one queue.
-    Turn,
+    /// Frames of one queue.
+    Frames,
     /// A notification.
     Notice(Notice),
 }
 
-/// How a channel is served.
+/// What a dequeue from a channel takes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Turn {
+pub(super) struct Dequeue {
     /// Whose queues count.
     pub icid: u16,
     /// Frames of the queue at most.
@@ -50,7 +50,7 @@ impl Qbman {
         let queue = number.and_then(|number| self.queues.get(number as usize));
         let queue = queue.map(|queue| queue.lock());
         let queue = queue.filter(|queue| queue.config().is_some_and(allows));
-        // A target without a queue is told as queue 0.
+        // A target without a queue is reported as queue 0.
         let number = number.unwrap_or(0);
         let Some(mut queue) = queue else {
             (0..fds.len()).for_each(|place| refused(place, Rejection::Error));
@@ -151,13 +151,12 @@ impl Qbman {
         channel.takers()
     }
 
-    /// Takes something out of a channel: the entries of one queue's turn go to
-    /// `out`. `None`: there is nothing.
+    /// Takes something out of a channel: the entries of one queue go to `out`. `None`: there is nothing.
     pub(super) fn serve(
         &self,
         number: u32,
         mask: u8,
-        turn: Turn,
+        dequeue: Dequeue,
         out: &mut impl FnMut(DequeueEntry, Option<Ticket>),
         kicks: &mut Kicks,
         pass: &mut Pass,
@@ -173,17 +172,17 @@ impl Qbman {
             let (priority, work) = channel.lock().take(mask, ready)?;
             match work {
                 Work::Queue(ticket) => {
-                    let link = self.take_turn(ticket, turn, out);
+                    let link = self.dequeue_scheduled(ticket, dequeue, out);
                     let Some((taken, wake)) = link else { continue };
                     *kicks |= match wake {
-                        Wake::Channel(link) => self.link(link, turn.keep_place),
+                        Wake::Channel(link) => self.link(link, dequeue.keep_place),
                         wake => self.wake(wake, pass),
                     };
                     if taken {
-                        return Some(Served::Turn);
+                        return Some(Served::Frames);
                     }
                 }
-                Work::Data(_) | Work::Available(_) | Work::Congestion(_) if !turn.pushed => {
+                Work::Data(_) | Work::Available(_) | Work::Congestion(_) if !dequeue.pushed => {
                     channel.lock().add(priority, work, false, ready);
                 }
                 Work::Data(ticket) => {
@@ -211,22 +210,22 @@ impl Qbman {
         None
     }
 
-    /// A queue's turn: whether it gave something, and who is to be notified that
+    /// Dequeues from a queue: whether it gave something, and who is to be notified that
     /// there is more. `None` where the ticket is void.
-    fn take_turn(
+    fn dequeue_scheduled(
         &self,
         ticket: Ticket,
-        turn: Turn,
+        dequeue: Dequeue,
         out: &mut impl FnMut(DequeueEntry, Option<Ticket>),
     ) -> Option<(bool, Wake)> {
         let number = ticket.queue;
         let mut queue = self.queues.get(number as usize)?.lock();
-        if !queue.honours(ticket, turn.icid) {
+        if !queue.honours(ticket, dequeue.icid) {
             return None;
         }
-        let holds = turn.pushed && queue.config().is_some_and(|config| config.hold_active);
+        let holds = dequeue.pushed && queue.config().is_some_and(|config| config.hold_active);
         let hold = holds.then(|| queue.ticket(number));
-        let most = if queue.eligible() { turn.most } else { 0 };
+        let most = if queue.eligible() { dequeue.most } else { 0 };
         let mut out = |entry: DequeueEntry| {
             let held = if holds { Status::HELD_ACTIVE } else { Status::default() };
             out(DequeueEntry { status: entry.status.with(held), ..entry }, hold);

@@ -238,7 +238,7 @@ impl Queue {
         !self.xoff && self.held == 0 && (self.forced || !self.frames.is_empty())
     }
 
-    /// The ticket that came with a turn is used up: there is a new one if there
+    /// The ticket that came with a dequeue is used up: there is a new one if there
     /// is more to serve.
     pub fn served(&mut self, number: u32) -> Wake {
         self.linked = false;

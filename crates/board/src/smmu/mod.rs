@@ -427,7 +427,7 @@ impl Smmu {
         }
         loop {
             // Read under the line's lock: a change that comes later finds the
-            // line not busy any more, or is seen by the next turn.
+            // line not busy any more, or is seen by the next round.
             let wanted = self.state.read().interrupt();
             if wanted == line.asserted {
                 line.busy = false;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! What who looks at an interface's frames is told.
+//! What a capture of an interface's frames gets.
 
 use super::{Platform, interface::TransmitSide};
 use crate::host::Passing;
 use mc_abi::{ObjectId, ObjectType};
 use qbman_abi::{Fd, annotation::control};
 
-/// Most of an annotation that is told, bytes: as far as the hardware's ones go.
+/// Most of an annotation that is passed on, bytes: as far as the hardware's ones go.
 const ANNOTATION: usize = 128;
 
 /// A frame is in a receive queue.
@@ -29,7 +29,7 @@ pub(super) fn sent<Q>(id: u32, frame: &[u8], fd: &Fd, side: &TransmitSide, platf
     let mut annotation = [0; ANNOTATION];
     let there = annotation.get_mut(..(units as usize * 64).min(ANNOTATION)).unwrap_or_default();
     let at = fd.address.wrapping_add(private);
-    // What cannot be read costs the frame nothing, and is not told.
+    // What cannot be read costs the frame nothing, and is left out.
     let is_read = !there.is_empty() && platform.memory.read(side.icid, at, there).is_ok();
     let annotation = if is_read { &*there } else { &[] };
     platform.capture.passes(&Passing { object, received: false, frame, fd: Some(fd), annotation });

@@ -25,7 +25,7 @@ pub(super) struct Interface {
     pub transmit: RwLock<TransmitSide>,
     pub receive: RwLock<ReceiveSide>,
     pub counters: Counters,
-    turn: AtomicU8,
+    sending: AtomicU8,
 }
 
 /// What sending reads.
@@ -75,7 +75,7 @@ impl Interface {
             transmit: RwLock::default(),
             receive: RwLock::default(),
             counters: Counters::default(),
-            turn: AtomicU8::new(IDLE),
+            sending: AtomicU8::new(IDLE),
         }
     }
 
@@ -108,25 +108,25 @@ impl Interface {
 
     /// Asks for the right to send: at most one thread has it. Who has it
     /// already looks again before it lets go.
-    pub fn take_turn(&self) -> bool {
-        self.turn.swap(AGAIN, Ordering::AcqRel) == IDLE
+    pub fn claim_sending(&self) -> bool {
+        self.sending.swap(AGAIN, Ordering::AcqRel) == IDLE
     }
 
     /// Who has the right starts to look for frames: for all of those, too, of whoever
     /// asked for it before. Who asks later finds it busy, and is seen by
-    /// [`Interface::end_turn`].
-    pub fn start_turn(&self) {
-        self.turn.swap(BUSY, Ordering::AcqRel);
+    /// [`Interface::end_sending`].
+    pub fn start_sending(&self) {
+        self.sending.swap(BUSY, Ordering::AcqRel);
     }
 
     /// Lets go of the right, unless somebody asked for it meanwhile.
-    pub fn end_turn(&self) -> bool {
-        self.turn.compare_exchange(BUSY, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    pub fn end_sending(&self) -> bool {
+        self.sending.compare_exchange(BUSY, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Lets go of the right although there may be frames left.
-    pub fn abandon_turn(&self) {
-        self.turn.store(IDLE, Ordering::Release);
+    pub fn abandon_sending(&self) {
+        self.sending.store(IDLE, Ordering::Release);
     }
 }
 

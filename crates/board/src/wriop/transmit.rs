@@ -20,7 +20,7 @@ use std::ops::Range;
 /// Frames that are sent before the interface's configuration may change.
 const BATCH: usize = 64;
 /// Frames that a thread sends before it looks after the rest of its pass.
-const TURN: usize = 256;
+const BUDGET: usize = 256;
 /// Frames that are worked on together, at most 64.
 const BURST: usize = 32;
 /// Bytes of memory for frames that are worked on together: the longest fits.
@@ -35,12 +35,12 @@ pub(super) fn transmit<Q: Queues>(
     platform: &mut Platform<Q>,
     bytes: &mut Vec<u8>,
 ) {
-    if !interface.take_turn() {
+    if !interface.claim_sending() {
         return;
     }
-    let mut left = TURN;
+    let mut left = BUDGET;
     loop {
-        interface.start_turn();
+        interface.start_sending();
         loop {
             let sent = batch(wriop, interface, platform, bytes);
             wriop.forward(platform);
@@ -49,12 +49,12 @@ pub(super) fn transmit<Q: Queues>(
                 break;
             }
             if left == 0 {
-                interface.abandon_turn();
+                interface.abandon_sending();
                 platform.pass.wake(interface.engine);
                 return;
             }
         }
-        if interface.end_turn() {
+        if interface.end_sending() {
             return;
         }
     }

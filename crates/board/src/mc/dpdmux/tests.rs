@@ -57,7 +57,7 @@ fn defaults_are_those_of_the_headers() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn malformed_requests_are_refused() {
     let mut mc = TestMc::new();
     let bad = |change: fn(&mut dpdmux::Create)| {
         let mut request = request(method::MAC);

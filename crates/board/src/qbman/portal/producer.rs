@@ -13,7 +13,7 @@ use crate::{
     qbman::{
         Qbman,
         config::PortalConfig,
-        flow::{Served, Turn},
+        flow::{Dequeue, Served},
         kicks::Kicks,
         queue::Ticket,
     },
@@ -184,7 +184,7 @@ impl Producer {
         true
     }
 
-    /// A turn of some channel.
+    /// Dequeues from some channel.
     fn push(&mut self, side: &mut Side<'_>, memory: Memory<'_>, kicks: &mut Kicks) -> bool {
         let Some(icid) = self.config.map(|config| config.icid) else { return false };
         let channels = self.sdqcr & registers::SDQCR_CHANNELS;
@@ -193,7 +193,7 @@ impl Producer {
         }
         let three = self.sdqcr & registers::SDQCR_UP_TO_THREE != 0;
         let most = if three { 3 } else { 1 }.min(self.room());
-        let turn = Turn { icid, most, keep_place: false, pushed: true };
+        let dequeue = Dequeue { icid, most, keep_place: false, pushed: true };
         let token = (self.sdqcr >> registers::SDQCR_TOKEN_SHIFT) as u8;
         for step in 0..16 {
             let bit = (self.cursor + step) % 16;
@@ -203,8 +203,8 @@ impl Producer {
             let mut put = |entry, hold| {
                 self.put(&DequeueEntry { token, ..entry }.to_bytes(), hold, memory);
             };
-            match side.qbman.serve(channel, ALL_WORK, turn, &mut put, kicks, side.pass) {
-                Some(Served::Turn) => {}
+            match side.qbman.serve(channel, ALL_WORK, dequeue, &mut put, kicks, side.pass) {
+                Some(Served::Frames) => {}
                 Some(Served::Notice(notice)) => self.put(&notice.to_bytes(), None, memory),
                 None => continue,
             }

@@ -8,7 +8,7 @@
 use super::{Portal, commands, count, producer};
 use crate::{
     fabric::Pass,
-    qbman::{Qbman, flow::Turn, kicks::Kicks},
+    qbman::{Qbman, flow::Dequeue, kicks::Kicks},
 };
 use qbman_abi::{DequeueEntry, Entry, Rings, Source, Status, VolatileDequeue, interrupts};
 
@@ -167,9 +167,9 @@ impl Taker<'_> {
             return;
         }
         let keep_place = command.prefers_active();
-        let turn = Turn { icid, most, keep_place, pushed: false };
+        let dequeue = Dequeue { icid, most, keep_place, pushed: false };
         let mut out = |entry, _| out(entry);
-        self.qbman.serve(channel, mask, turn, &mut out, self.kicks, self.pass);
+        self.qbman.serve(channel, mask, dequeue, &mut out, self.kicks, self.pass);
     }
 
     fn take_of_queue(

@@ -10,12 +10,12 @@ const DEMUX: u32 = 3;
 const ALL: [u8; 6] = [0xff; 6];
 
 /// Interface `n` leads to port `n + 1`.
-struct Bench {
+struct TestDemux {
     test: TestWriop,
     config: DemuxConfig,
 }
 
-impl Bench {
+impl TestDemux {
     fn new(method: DemuxMethod) -> Self {
         let test = TestWriop::new();
         let port = |at: u16| {
@@ -26,9 +26,9 @@ impl Bench {
         };
         let ports = (0..4).map(port).collect();
         let config = DemuxConfig { ports, method, max_length: 1536, ..DemuxConfig::default() };
-        let bench = Self { test, config };
-        bench.apply();
-        bench
+        let demux = Self { test, config };
+        demux.apply();
+        demux
     }
 
     fn apply(&self) {
@@ -70,56 +70,57 @@ fn tagged(tpid: u16, to: [u8; 6], tag: u16) -> Vec<u8> {
 #[test]
 fn the_uplink_is_shared_by_address() {
     let group = [1, 0, 0x5e, 0, 0, 1];
-    let mut bench = Bench::new(stations(&[(mac(1), 0b0010), (mac(2), 0b0100), (group, 0b1100)]));
+    let mut demux =
+        TestDemux::new(stations(&[(mac(1), 0b0010), (mac(2), 0b0100), (group, 0b1100)]));
     let frame = |to| ethernet(to, mac(9), 60);
-    assert_eq!(bench.out(0, &frame(mac(1))), [1]);
-    assert_eq!(bench.out(0, &frame(mac(2))), [2]);
-    assert_eq!(bench.out(0, &frame(group)), [2, 3]);
-    assert!(bench.out(0, &frame(mac(3))).is_empty());
-    assert_eq!((bench.count(0, 0), bench.count(0, 2), bench.count(2, 8)), (3, 1, 2));
-    bench.change(|config| config.default = Some(3));
-    assert_eq!(bench.out(0, &frame(mac(3))), [3]);
+    assert_eq!(demux.out(0, &frame(mac(1))), [1]);
+    assert_eq!(demux.out(0, &frame(mac(2))), [2]);
+    assert_eq!(demux.out(0, &frame(group)), [2, 3]);
+    assert!(demux.out(0, &frame(mac(3))).is_empty());
+    assert_eq!((demux.count(0, 0), demux.count(0, 2), demux.count(2, 8)), (3, 1, 2));
+    demux.change(|config| config.default = Some(3));
+    assert_eq!(demux.out(0, &frame(mac(3))), [3]);
     // Back up, whoever it is for.
-    assert_eq!(bench.out(1, &frame(mac(2))), [0]);
-    assert_eq!(bench.out(1, &frame(ALL)), [0]);
-    bench.change(|config| config.bridges = true);
-    assert_eq!(bench.out(1, &frame(mac(2))), [2]);
-    assert_eq!(bench.out(1, &frame(mac(3))), [0]);
-    assert_eq!(bench.out(2, &frame(group)), [0, 3]);
-    bench.test.wriop.reset_uplink_counters(DEMUX);
-    assert_eq!((bench.count(0, 0), bench.count(0, 8), bench.count(2, 8)), (0, 0, 3));
+    assert_eq!(demux.out(1, &frame(mac(2))), [0]);
+    assert_eq!(demux.out(1, &frame(ALL)), [0]);
+    demux.change(|config| config.bridges = true);
+    assert_eq!(demux.out(1, &frame(mac(2))), [2]);
+    assert_eq!(demux.out(1, &frame(mac(3))), [0]);
+    assert_eq!(demux.out(2, &frame(group)), [0, 3]);
+    demux.test.wriop.reset_uplink_counters(DEMUX);
+    assert_eq!((demux.count(0, 0), demux.count(0, 8), demux.count(2, 8)), (0, 0, 3));
 }
 
 #[test]
 fn vlans_tell_frames_apart() {
     let rules = HashMap::from([(5, 0b0010), (6, 0b1100)]);
-    let mut bench = Bench::new(DemuxMethod::Vlans { service: false, rules: rules.clone() });
-    assert_eq!(bench.out(0, &tagged(0x8100, mac(1), 5)), [1]);
-    assert_eq!(bench.out(0, &tagged(0x8100, mac(1), 7 << 13 | 6)), [2, 3]);
-    assert!(bench.out(0, &tagged(0x88a8, mac(1), 5)).is_empty());
-    assert!(bench.out(0, &ethernet(mac(1), mac(9), 60)).is_empty());
-    bench.change(|config| config.ports[0].admit = DemuxAdmit::Untagged);
-    assert!(bench.out(0, &tagged(0x8100, mac(1), 5)).is_empty());
+    let mut demux = TestDemux::new(DemuxMethod::Vlans { service: false, rules: rules.clone() });
+    assert_eq!(demux.out(0, &tagged(0x8100, mac(1), 5)), [1]);
+    assert_eq!(demux.out(0, &tagged(0x8100, mac(1), 7 << 13 | 6)), [2, 3]);
+    assert!(demux.out(0, &tagged(0x88a8, mac(1), 5)).is_empty());
+    assert!(demux.out(0, &ethernet(mac(1), mac(9), 60)).is_empty());
+    demux.change(|config| config.ports[0].admit = DemuxAdmit::Untagged);
+    assert!(demux.out(0, &tagged(0x8100, mac(1), 5)).is_empty());
     let both = HashMap::from([((MacAddr(mac(1)), 5), 0b0010), ((MacAddr(mac(1)), 6), 0b0100)]);
-    let mut bench = Bench::new(DemuxMethod::StationsInVlans(both));
-    assert_eq!(bench.out(0, &tagged(0x8100, mac(1), 5)), [1]);
-    assert_eq!(bench.out(0, &tagged(0x8100, mac(1), 6)), [2]);
-    assert!(bench.out(0, &tagged(0x8100, mac(2), 6)).is_empty());
-    bench.change(|config| config.max_length = 63);
-    assert!(bench.out(0, &tagged(0x8100, mac(1), 6)).is_empty());
+    let mut demux = TestDemux::new(DemuxMethod::StationsInVlans(both));
+    assert_eq!(demux.out(0, &tagged(0x8100, mac(1), 5)), [1]);
+    assert_eq!(demux.out(0, &tagged(0x8100, mac(1), 6)), [2]);
+    assert!(demux.out(0, &tagged(0x8100, mac(2), 6)).is_empty());
+    demux.change(|config| config.max_length = 63);
+    assert!(demux.out(0, &tagged(0x8100, mac(1), 6)).is_empty());
 }
 
 #[test]
 fn service_tags_come_off_and_go_on_again() {
     let rules = HashMap::from([(5, 0b0010)]);
-    let mut bench = Bench::new(DemuxMethod::Vlans { service: true, rules });
+    let mut demux = TestDemux::new(DemuxMethod::Vlans { service: true, rules });
     let frame = tagged(0x88a8, mac(1), 5);
-    assert_eq!(bench.enter(0, &frame), [(1, frame.clone())]);
-    bench.change(|config| config.service_tags = true);
+    assert_eq!(demux.enter(0, &frame), [(1, frame.clone())]);
+    demux.change(|config| config.service_tags = true);
     let plain = ethernet(mac(1), mac(9), 60);
-    assert_eq!(bench.enter(0, &frame), [(1, plain.clone())]);
-    assert_eq!(bench.enter(1, &plain), [(0, frame)]);
-    assert_eq!(bench.enter(2, &plain), [(0, plain)]);
+    assert_eq!(demux.enter(0, &frame), [(1, plain.clone())]);
+    assert_eq!(demux.enter(1, &plain), [(0, frame)]);
+    assert_eq!(demux.enter(2, &plain), [(0, plain)]);
 }
 
 /// `rte_pmd_dpaa2_mux_flow_create` of DPDK: a key of the Ethernet type.
@@ -132,34 +133,34 @@ fn keys_of_software_tell_frames_apart() {
     let mut bytes = [0; MAX_KEY_SIZE];
     bytes[..2].copy_from_slice(&[0x88, 0xb5]);
     let rules = vec![Rule { key: bytes, mask: None, size: 2, index: 0, action: 2 }];
-    let mut bench = Bench::new(DemuxMethod::Custom { key, rules });
-    assert_eq!(bench.out(0, &ethernet(mac(1), mac(9), 60)), [2]);
+    let mut demux = TestDemux::new(DemuxMethod::Custom { key, rules });
+    assert_eq!(demux.out(0, &ethernet(mac(1), mac(9), 60)), [2]);
     let mut other = ethernet(mac(1), mac(9), 60);
     other[13] = 0xb6;
-    assert!(bench.out(0, &other).is_empty());
-    bench.change(|config| config.default = Some(1));
-    assert_eq!(bench.out(0, &other), [1]);
-    assert_eq!(bench.out(3, &other), [0]);
+    assert!(demux.out(0, &other).is_empty());
+    demux.change(|config| config.default = Some(1));
+    assert_eq!(demux.out(0, &other), [1]);
+    assert_eq!(demux.out(3, &other), [0]);
 }
 
 /// Nobody adds rules for what hangs on a demultiplexer.
 #[test]
 fn interfaces_are_found_by_their_own_addresses() {
-    let mut bench = Bench::new(stations(&[]));
-    bench.change(|config| {
+    let mut demux = TestDemux::new(stations(&[]));
+    demux.change(|config| {
         config.ports[1].peer = Some(Endpoint::Interface(1));
         config.ports[2].peer = Some(Endpoint::Interface(2));
         config.default = Some(3);
     });
     for id in [1, 2] {
-        bench.test.change(id, |config| {
+        demux.test.change(id, |config| {
             config.peer = Some(Endpoint::Demux { id: DEMUX, port: id as u16 });
             config.receive.macs.others = vec![(MacAddr([2, 2, 2, 2, 2, id as u8]), None)];
         });
     }
     let mut reach = |to: [u8; 6]| {
-        let wire = bench.out(0, &ethernet(to, mac(9), 60));
-        let count = |id| bench.test.take(rx(id)).len();
+        let wire = demux.out(0, &ethernet(to, mac(9), 60));
+        let count = |id| demux.test.take(rx(id)).len();
         (count(1), count(2), wire)
     };
     assert_eq!(reach(mac(1)), (1, 0, vec![]));

@@ -63,7 +63,7 @@ fn frames_are_seen_in_passing() {
     test.receive(7, &ethernet(mac(1), mac(9), 300));
     let received = test.take(rx(1))[0];
     let seen = std::mem::take(&mut *test.capture.0.lock());
-    let told: Vec<_> =
+    let records: Vec<_> =
         seen.iter().map(|s| (s.0.as_str(), s.1, s.2.len(), s.3, s.4.len())).collect();
     let expected = [
         ("dpni.1", false, 100, Some(fd), 64),
@@ -71,7 +71,7 @@ fn frames_are_seen_in_passing() {
         ("dpmac.7", true, 300, None, 0),
         ("dpni.1", true, 300, Some(received), 64),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(records, expected);
     assert_eq!((&seen[0].2, &seen[0].4), (&frame, &vec![0x5a; 64]));
     // What is in the buffer, as the receiver's layout has it.
     assert_eq!(seen[3].4, test.read(received.address, 64));

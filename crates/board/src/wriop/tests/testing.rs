@@ -112,7 +112,7 @@ pub struct TestWriop {
 #[derive(Default)]
 pub struct TestCapture(pub Mutex<Vec<Captured>>);
 
-/// What it was told: the object, whether it received, the frame, the descriptor, bytes
+/// What it got: the object, whether it received, the frame, the descriptor, bytes
 /// of the annotation.
 pub type Captured = (String, bool, Vec<u8>, Option<Fd>, Vec<u8>);
 
