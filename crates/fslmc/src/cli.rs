@@ -41,7 +41,7 @@ pub enum Command {
 /// Shows the wires of running boards, or takes a link up or down.
 #[derive(Debug, Args)]
 pub struct Wire {
-    /// The board, by its process id; needed when several are running.
+    /// Process id of the board's fslmc; required if several are running.
     #[arg(long, value_name = "PID")]
     pub board: Option<u32>,
 
@@ -75,25 +75,25 @@ pub enum Board {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Ask the board what a Management Complex was asked and print where it answers
-    /// otherwise. Exits with 1 where it does.
+    /// Replay recorded Management Complex commands on the board and print the replies that
+    /// differ. Exits with 1 if any do.
     Replay {
-        /// The chip, where it is not the record's: lx2160a, ls2088a or ls1088a.
+        /// The chip: lx2160a, ls2088a or ls1088a (default: the record's).
         #[arg(long, value_name = "CHIP", value_parser = soc)]
         soc: Option<Soc>,
-        /// Layout of containers and objects, where it is not the record's.
+        /// Layout of containers and objects (default: the record's).
         #[arg(long, value_name = "FILE")]
         dpl: Option<PathBuf>,
-        /// Ports and other facts of the board, where they are not the record's.
+        /// Ports and other board settings (default: the record's).
         #[arg(long, value_name = "FILE")]
         dpc: Option<PathBuf>,
-        /// Maximum number of containers: 64 on a chip, 16 where `run` is not told otherwise.
+        /// Maximum number of containers: 64 on a chip, 16 by default in `run`.
         #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=64))]
         containers: u16,
-        /// As in `run`.
+        /// Do not emulate certain firmware defects; see `run`.
         #[arg(long)]
         no_quirks: bool,
-        /// Records, as `fslmc-guest record` writes them on a board.
+        /// Records written by `fslmc-guest record` on a board.
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
@@ -187,7 +187,7 @@ pub struct Run {
 /// The guest's root file system, made of Debian packages.
 #[derive(Debug, Args)]
 pub struct UserlandArgs {
-    /// Debian packages (arm64) that the guest has, with all that they depend on, such as
+    /// Debian packages (arm64) to install in the guest with their dependencies, such as
     /// dpdk,iperf3. Each is NAME, NAME=VERSION or NAME/SUITE. May be repeated.
     #[arg(long, value_name = "PACKAGE,...", value_delimiter = ',')]
     pub packages: Vec<String>,
@@ -215,13 +215,14 @@ impl UserlandArgs {
 /// The kernel.
 #[derive(Debug, Args)]
 pub struct KernelArgs {
-    /// Kernel to boot: debian:VERSION, as debian:6.12; debian:SUITE, as debian:testing; the
-    /// folder that one was built in; or a file Image. Default: the board's own.
+    /// Kernel to boot: debian:VERSION, such as debian:6.12; debian:SUITE, such as
+    /// debian:testing; a kernel build directory; or an Image file (default: the board's
+    /// own).
     #[arg(long, value_name = "KERNEL", env = kernel::VARIABLE)]
     pub kernel: Option<String>,
 
-    /// Modules of --kernel Image: its /lib/modules/RELEASE, or the folder that `make
-    /// modules_install INSTALL_MOD_PATH=` was given.
+    /// Modules for --kernel Image: its /lib/modules/RELEASE, or the INSTALL_MOD_PATH of
+    /// `make modules_install`.
     #[arg(long, value_name = "DIR", requires = "kernel")]
     pub kernel_modules: Option<PathBuf>,
 }
@@ -287,16 +288,17 @@ pub struct MachineArgs {
     ///   user                    a network with address translation, as QEMU's: gateway
     ///                           and DHCP at 10.0.2.2; no rights needed
     ///
-    /// Behind KIND, after commas: down (not plugged in at first; see `fslmc wire`), and
-    /// faults, of each direction: drop=, duplicate=, corrupt=, reorder= (percent of the
-    /// frames, as 0.1%), delay= (as 2ms), rate= (as 100Mbit), seed=N (which frames).
+    /// Options after KIND, separated by commas: down (unplugged at start; see `fslmc wire`)
+    /// and faults, per direction: drop=, duplicate=, corrupt=, reorder= (percentage of
+    /// frames, such as 0.1%), delay= (such as 2ms), rate= (such as 100Mbit), seed=N (PRNG
+    /// seed).
     #[arg(long, value_name = "dpmac.N=KIND", verbatim_doc_comment)]
     pub wire: Vec<WireSpec>,
 
-    /// Write the frames that an interface or port (dpni.N or dpmac.N) receives and sends
-    /// to FILE, in pcapng: those of interfaces with descriptor and annotation in each
-    /// packet's comment. FILE may be shared by several, and be a named pipe that Wireshark
-    /// reads. May be repeated.
+    /// Capture the frames that an interface or port (dpni.N or dpmac.N) receives and sends
+    /// to FILE, in pcapng format. Packets of an interface have descriptor and annotation in
+    /// a comment. FILE may be shared by several captures, and may be a named pipe that
+    /// Wireshark reads. May be repeated.
     #[arg(long, value_name = "OBJECT=FILE")]
     pub capture: Vec<CaptureSpec>,
 
@@ -308,9 +310,9 @@ pub struct MachineArgs {
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub containers: u16,
 
-    /// Leave out faults of the firmware that stand in the way of making and destroying
-    /// objects for long: portals of destroyed objects that are not listed as free, and
-    /// no more than 18 network interfaces.
+    /// Do not emulate firmware defects that limit how many objects can be created and
+    /// destroyed: portals of destroyed objects are listed as free, and there may be more
+    /// than 18 network interfaces.
     #[arg(long)]
     pub no_quirks: bool,
 
@@ -318,8 +320,8 @@ pub struct MachineArgs {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub trace: Option<PathBuf>,
 
-    /// Leave out of the trace what does not fit: command, object, status or container. May be
-    /// repeated; all must fit.
+    /// Trace only commands that match: by command, object, status or container. May be
+    /// repeated; all must match.
     #[arg(long, value_name = "KEY[!]=VALUE,...", value_parser = trace::filter, requires = "trace")]
     pub trace_filter: Vec<Filter>,
 

@@ -240,8 +240,8 @@ pub enum Vfio {
     /// wait OBJECT MILLISECONDS, seen OBJECT, reset OBJECT, ask DPMCP, show DPBP.
     /// Numbers are hexadecimal, times decimal.
     Session,
-    /// Put the groups of several containers into one of VFIO's, use each, take the last one
-    /// out, and use the others again
+    /// Attach the groups of several containers to one VFIO container, use each, detach the
+    /// last one, and use the others again
     Together {
         /// Containers, such as dprc.2
         #[arg(required = true, num_args = 2..)]

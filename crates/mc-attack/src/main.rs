@@ -39,7 +39,7 @@ struct Options {
     #[arg(long, default_value_t = 10_000)]
     commands: u64,
 
-    /// Seed of all choices
+    /// PRNG seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -81,7 +81,7 @@ fn run(options: &Options) -> Result<String, String> {
     let start = Instant::now();
     for number in 0..options.commands {
         if number % ROUND == 0 {
-            begin_round(&mut attacker, &mut portals, options.container)?;
+            start_round(&mut attacker, &mut portals, options.container)?;
         }
         let at = attacker.random.below(portals.len());
         let message = attacker.message();
@@ -97,7 +97,7 @@ fn run(options: &Options) -> Result<String, String> {
 }
 
 /// Closes all through each portal, and opens the container again.
-fn begin_round(
+fn start_round(
     attacker: &mut Attacker,
     portals: &mut [McPortal],
     container: ObjectId,

@@ -403,13 +403,13 @@ impl Apt {
         progress: &dyn Progress,
         meanwhile: impl Fn(),
     ) -> Result<()> {
-        let begun = Instant::now();
+        let start = Instant::now();
         loop {
             let (status, said) = self.run_once(&mut command, &meanwhile)?;
             if status.success() {
                 return Ok(());
             }
-            if !said.contains("Could not get lock") || begun.elapsed() > LOCK_PATIENCE {
+            if !said.contains("Could not get lock") || start.elapsed() > LOCK_PATIENCE {
                 return Err(failure(action, status, &said));
             }
             progress.message("waiting for the apt-get of an earlier run");

@@ -57,7 +57,7 @@ enum Style {
 struct Line {
     step: String,
     total: u64,
-    begun: Instant,
+    started: Instant,
     last_said: Instant,
 }
 
@@ -89,7 +89,8 @@ impl Progress for Terminal {
             Style::Lines(slot) => {
                 eprintln!("{step}: {}", HumanBytes(total));
                 let now = Instant::now();
-                *locked(slot) = Some(Line { step: step.into(), total, begun: now, last_said: now });
+                *locked(slot) =
+                    Some(Line { step: step.into(), total, started: now, last_said: now });
             }
         }
     }
@@ -100,7 +101,7 @@ impl Progress for Terminal {
             Style::Lines(slot) => {
                 eprintln!("{step}");
                 let now = Instant::now();
-                let line = Line { step: step.into(), total: 0, begun: now, last_said: now };
+                let line = Line { step: step.into(), total: 0, started: now, last_said: now };
                 *locked(slot) = Some(line);
             }
         }
@@ -152,7 +153,11 @@ impl Progress for Terminal {
             }
             Style::Lines(slot) => {
                 if let Some(line) = locked(slot).take() {
-                    eprintln!("{}: done in {:.1} s", line.step, line.begun.elapsed().as_secs_f64());
+                    eprintln!(
+                        "{}: done in {:.1} s",
+                        line.step,
+                        line.started.elapsed().as_secs_f64()
+                    );
                 }
             }
         }

@@ -95,9 +95,9 @@ fn built(scratch: &Path, packages: &Packages) -> std::path::PathBuf {
 }
 
 fn wait(mut child: Child, limit: Duration) {
-    let begun = Instant::now();
+    let start = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if begun.elapsed() > limit {
+        if start.elapsed() > limit {
             child.kill().unwrap();
             child.wait().unwrap();
             return;

@@ -255,7 +255,7 @@ fn a_download_is_tried_twice() {
 }
 
 #[test]
-fn a_set_that_does_not_fit_is_not_begun() {
+fn a_set_that_does_not_fit_is_not_started() {
     let (_folder, cache) = new_cache();
     let shelf = Shelf { installed: u64::MAX, ..Shelf::new() };
     let error = shelf.install(&cache, Why::Missing).unwrap_err();
