@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use vm_memory::GuestMemoryBackend;
 
-/// Events of a container that its guest is told of.
+/// Events of a container that its guest is notified of.
 const EVENTS: u32 = container::event::OBJ_ADDED
     | container::event::OBJ_REMOVED
     | container::event::OBJ_CREATED

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 pub struct Identity {
     /// Number of the container: the same as on the host, so that names agree.
     pub container: u32,
-    /// Isolation id that the guest is told: the key of its device tree's `msi-map`. The
+    /// Isolation id that the guest sees: the key of its device tree's `msi-map`. The
     /// real one is the host's.
     pub icid: u16,
 }
@@ -214,7 +214,7 @@ impl<H: Host> Emulation<H> {
         }
     }
 
-    /// Objects may have come or gone: the guest is told of those that have.
+    /// Objects may have come or gone: the guest is notified of those that have.
     pub fn objects_changed(&mut self) {
         // The host cannot be asked: there will be another time.
         let _ = self.look();

@@ -26,7 +26,7 @@ pub struct HostRegion {
     pub flags: u32,
 }
 
-/// Something that the host does not do. It is told to the guest as a status of the
+/// Something that the host does not do. The guest gets it as a status of the
 /// Management Complex; the words are for the VMM's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostError(pub String);

@@ -99,7 +99,7 @@ fn interfaces_connect_to_ports_to_each_other_and_to_themselves() {
 #[test]
 fn a_container_needs_the_option_and_both_ends() {
     let mut mc = TestMc::new();
-    let (child, token) = mc.make_container();
+    let (_, token) = mc.make_container();
     let create = dpci::Create { num_of_priorities: 1, options: 0 };
     let one = mc.create_in(token, &create).unwrap();
     let two = mc.create_in(token, &create).unwrap();
@@ -123,5 +123,4 @@ fn a_container_needs_the_option_and_both_ends() {
     mc.call(mc.root, &connect(one, inner)).unwrap();
     assert_eq!(mc.call(token, &ask(inner)).unwrap().id, one.id);
     assert_eq!(mc.call(token, &ask(one)), Err(Status::NoResource));
-    let _ = child;
 }

@@ -107,7 +107,7 @@ fn flows_are_spread_by_their_hash() {
 
 /// DPDK: the hash comes in the upper half of the flow context.
 #[test]
-fn the_hash_is_told() {
+fn the_hash_comes_with_the_frame() {
     let (mut mc, one, two) = pair();
     write_layout(&mut mc, FIVE_TUPLE);
     let hash = dpni::SetRxHashDist { size: 1, enable: true, tc: 0, key_iova: LAYOUT };
@@ -183,23 +183,28 @@ fn the_qos_table_chooses_class_and_queue() {
     assert_eq!(queues(&mut mc, &two), [[0; 4]; 2]);
 }
 
+/// Has frames for port 80 that `nic` receives go to the interface of a token.
+fn redirect_port_80(mc: &mut TestMc, nic: &Nic, token: Token, options: u16) {
+    write_layout(mc, DESTINATION_PORT);
+    let on = dpni::SetRxFsDist { size: 4, enable: true, tc: 0, miss_flow: 0, key_iova: LAYOUT };
+    mc.call(nic.dpni, &on).expect("steering");
+    write(mc, KEY, &[0, 80]);
+    write(mc, MASK, &[0xff, 0xff]);
+    let rule = dpni::AddFsEntry {
+        redirect_tokens: [token.0, 0, 0, 0, 0, 0, 0, 0],
+        redirect_count: 1,
+        ..steer(1, options)
+    };
+    mc.call(nic.dpni, &rule).expect("a rule");
+}
+
 /// A redirection ends with the token that named its target.
 #[test]
 fn rules_send_frames_to_other_interfaces() {
     let (mut mc, one, two) = pair();
     let three = Nic::new(&mut mc, dpni::Create::default());
     let token = mc.open(three.id);
-    write_layout(&mut mc, DESTINATION_PORT);
-    let on = dpni::SetRxFsDist { size: 4, enable: true, tc: 0, miss_flow: 0, key_iova: LAYOUT };
-    mc.call(two.dpni, &on).expect("steering");
-    write(&mut mc, KEY, &[0, 80]);
-    write(&mut mc, MASK, &[0xff, 0xff]);
-    let rule = dpni::AddFsEntry {
-        redirect_tokens: [token.0, 0, 0, 0, 0, 0, 0, 0],
-        redirect_count: 1,
-        ..steer(1, 0x08)
-    };
-    mc.call(two.dpni, &rule).expect("a rule");
+    redirect_port_80(&mut mc, &two, token, 0x08);
     send_bytes(&mut mc, &one, &udp(1, 80));
     assert_eq!(take(&mut mc, three.rx).len(), 1);
     assert_eq!(queues(&mut mc, &two)[0], [0; 4]);
@@ -214,17 +219,7 @@ fn a_rule_may_have_another_interface_send() {
     let (mut mc, one, two) = pair();
     let three = Nic::new(&mut mc, dpni::Create::default());
     mc.connect((three.id, 0), (three.id, 0)).expect("a loop");
-    write_layout(&mut mc, DESTINATION_PORT);
-    let on = dpni::SetRxFsDist { size: 4, enable: true, tc: 0, miss_flow: 0, key_iova: LAYOUT };
-    mc.call(two.dpni, &on).expect("steering");
-    write(&mut mc, KEY, &[0, 80]);
-    write(&mut mc, MASK, &[0xff, 0xff]);
-    let rule = dpni::AddFsEntry {
-        redirect_tokens: [three.dpni.0, 0, 0, 0, 0, 0, 0, 0],
-        redirect_count: 1,
-        ..steer(1, 0x10)
-    };
-    mc.call(two.dpni, &rule).expect("a rule");
+    redirect_port_80(&mut mc, &two, three.dpni, 0x10);
     send_bytes(&mut mc, &one, &udp(1, 80));
     assert_eq!(take(&mut mc, three.rx).len(), 1);
     assert_eq!(three.statistics(&mut mc, 1)[0], 1);
@@ -234,18 +229,8 @@ fn a_rule_may_have_another_interface_send() {
 #[test]
 fn frames_do_not_go_round_forever() {
     let (mut mc, one, two) = pair();
-    write_layout(&mut mc, DESTINATION_PORT);
-    let on = dpni::SetRxFsDist { size: 4, enable: true, tc: 0, miss_flow: 0, key_iova: LAYOUT };
-    mc.call(two.dpni, &on).expect("steering");
-    write(&mut mc, KEY, &[0, 80]);
-    write(&mut mc, MASK, &[0xff, 0xff]);
     // To itself.
-    let rule = dpni::AddFsEntry {
-        redirect_tokens: [two.dpni.0, 0, 0, 0, 0, 0, 0, 0],
-        redirect_count: 1,
-        ..steer(1, 0x08)
-    };
-    mc.call(two.dpni, &rule).expect("a rule");
+    redirect_port_80(&mut mc, &two, two.dpni, 0x08);
     send_bytes(&mut mc, &one, &udp(1, 80));
     assert_eq!(two.statistics(&mut mc, 2)[1], 1, "it is dropped at last");
 }
