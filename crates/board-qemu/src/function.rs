@@ -37,7 +37,7 @@ pub struct Function {
     pub slot: u8,
     /// Function number in the slot.
     pub number: u8,
-    /// Whether its slot has more functions (told by function 0).
+    /// Whether its slot has more functions (function 0 says so).
     pub multifunction: bool,
     kind: Kind,
 }

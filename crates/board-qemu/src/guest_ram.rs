@@ -15,7 +15,7 @@ use vm_memory::{
 use crate::error::RamError;
 use crate::shared_memory::map_shared;
 
-/// The RAM that QEMU has told the board about. Empty until QEMU connects.
+/// The RAM that QEMU has handed to the board. Empty until QEMU connects.
 pub struct GuestRam {
     memory: GuestMemoryAtomic<GuestMemoryMmap<()>>,
 }

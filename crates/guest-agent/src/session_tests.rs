@@ -9,6 +9,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
 /// The host's side of a session that runs in a thread.
 struct Host {
     control: UnixStream,
@@ -37,7 +40,7 @@ impl Host {
             stdout: guest_stdout,
             stderr: guest_stderr,
         };
-        control.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        control.set_read_timeout(Some(LIMIT)).unwrap();
         let agent =
             std::thread::spawn(move || Session::new(ports, Orders::default(), false).serve());
         Self { control, stdin, stdout, stderr, lines: Lines::default(), next_id: 1, agent }
@@ -117,8 +120,12 @@ fn a_flood_arrives_whole_before_the_end_is_told() {
     let run = host.run("head -c 5000000 /dev/zero | tr '\\0' x", None);
     let mut stdout = host.stdout.try_clone().unwrap();
     let reader = std::thread::spawn(move || {
-        // Slowly at first, so that everything in between fills.
-        std::thread::sleep(Duration::from_millis(200));
+        // Not before there is much to read, so that everything in between fills.
+        let start = Instant::now();
+        while rustix::io::ioctl_fionread(&stdout).unwrap() < 0x8000 {
+            assert!(start.elapsed() < LIMIT, "nothing comes");
+            std::thread::yield_now();
+        }
         read_exactly(&mut stdout, 5_000_000)
     });
     match host.hear() {

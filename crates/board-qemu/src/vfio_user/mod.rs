@@ -22,9 +22,9 @@ use std::path::Path;
 use connection::Connection;
 use patience::Patience;
 
-/// Bytes of the largest region access, which the client is told.
+/// Bytes of the largest region access, announced to the client.
 pub const LARGEST_ACCESS: usize = 0x1_0000;
-/// File descriptors that may come with a message, which the client is told.
+/// File descriptors that may come with a message, announced to the client.
 pub const MOST_DESCRIPTORS: usize = 16;
 
 /// What a client finds: the device's regions and interrupts, by index.
