@@ -102,36 +102,11 @@ impl Fd {
     #[inline]
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
-        bytes[..8].copy_from_slice(&self.address.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.length_word.to_le_bytes());
-        bytes[12..14].copy_from_slice(&self.pool_word.to_le_bytes());
-        bytes[14..16].copy_from_slice(&self.format_word.to_le_bytes());
+        bytes[..16].copy_from_slice(&self.place_bytes());
         bytes[16..20].copy_from_slice(&self.frc.to_le_bytes());
         bytes[20..24].copy_from_slice(&self.ctrl.to_le_bytes());
         bytes[24..].copy_from_slice(&self.flc.to_le_bytes());
         bytes
-    }
-
-    /// Bytes of the frame: the length word, or its lower 18 bits where the
-    /// descriptor says that the length is short.
-    #[inline]
-    pub fn length(&self) -> u32 {
-        match self.format_word & SHORT_LENGTH {
-            0 => self.length_word,
-            _ => self.length_word & SHORT_LENGTH_MASK,
-        }
-    }
-
-    /// Where the data starts in the buffer, or the table in its buffer, bytes.
-    #[inline]
-    pub fn offset(&self) -> u16 {
-        self.format_word & OFFSET
-    }
-
-    /// What the address refers to.
-    #[inline]
-    pub fn format(&self) -> Format {
-        Format::from_bits(self.format_word >> FORMAT_SHIFT)
     }
 
     /// The same descriptor with this offset (its lower 12 bits) and format.
@@ -140,13 +115,6 @@ impl Fd {
         let rest = self.format_word & !(OFFSET | 0b11 << FORMAT_SHIFT);
         self.format_word = rest | offset & OFFSET | format.bits() << FORMAT_SHIFT;
         self
-    }
-
-    /// The buffer pool that the buffer belongs to; `None` where the descriptor
-    /// says that it belongs to none (`IVP`).
-    #[inline]
-    pub fn pool(&self) -> Option<u16> {
-        (self.pool_word & IVP == 0).then_some(self.pool_word & BPID)
     }
 
     /// The same descriptor with a buffer of this pool (its lower 14 bits), or of
@@ -158,6 +126,57 @@ impl Fd {
         self
     }
 }
+
+/// What a frame descriptor and an entry of a scatter/gather table start with: where data
+/// lies, and how much of it.
+macro_rules! placed {
+    ($($name:ident),*) => {
+        $( impl $name {
+            /// Bytes of data: the length word, or its lower 18 bits where the format word
+            /// says that the length is short.
+            #[inline]
+            pub fn length(&self) -> u32 {
+                match self.format_word & SHORT_LENGTH {
+                    0 => self.length_word,
+                    _ => self.length_word & SHORT_LENGTH_MASK,
+                }
+            }
+
+            /// Where the data starts in the buffer, or the table in its buffer, bytes.
+            #[inline]
+            pub fn offset(&self) -> u16 {
+                self.format_word & OFFSET
+            }
+
+            /// What the address refers to. In an entry of a table: a buffer; a part of the
+            /// buffer that holds the table (list); or a further table, whose entries follow
+            /// (scatter/gather).
+            #[inline]
+            pub fn format(&self) -> Format {
+                Format::from_bits(self.format_word >> FORMAT_SHIFT)
+            }
+
+            /// The buffer pool that the buffer belongs to; `None` where the pool word says
+            /// that it belongs to none (`IVP`).
+            #[inline]
+            pub fn pool(&self) -> Option<u16> {
+                (self.pool_word & IVP == 0).then_some(self.pool_word & BPID)
+            }
+
+            #[inline]
+            fn place_bytes(&self) -> [u8; 16] {
+                let mut bytes = [0; 16];
+                bytes[..8].copy_from_slice(&self.address.to_le_bytes());
+                bytes[8..12].copy_from_slice(&self.length_word.to_le_bytes());
+                bytes[12..14].copy_from_slice(&self.pool_word.to_le_bytes());
+                bytes[14..].copy_from_slice(&self.format_word.to_le_bytes());
+                bytes
+            }
+        } )*
+    };
+}
+
+placed!(Fd, SgEntry);
 
 /// An entry of a scatter/gather table, 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -191,40 +210,7 @@ impl SgEntry {
     /// The entry's bytes.
     #[inline]
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
-        let mut bytes = [0; Self::SIZE];
-        bytes[..8].copy_from_slice(&self.address.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.length_word.to_le_bytes());
-        bytes[12..14].copy_from_slice(&self.pool_word.to_le_bytes());
-        bytes[14..].copy_from_slice(&self.format_word.to_le_bytes());
-        bytes
-    }
-
-    /// Bytes of data in this buffer; short lengths as in [`Fd::length`].
-    #[inline]
-    pub fn length(&self) -> u32 {
-        match self.format_word & SHORT_LENGTH {
-            0 => self.length_word,
-            _ => self.length_word & SHORT_LENGTH_MASK,
-        }
-    }
-
-    /// Where the data starts in the buffer, bytes.
-    #[inline]
-    pub fn offset(&self) -> u16 {
-        self.format_word & OFFSET
-    }
-
-    /// What the address refers to: a buffer; a part of the buffer that holds the
-    /// table (list); or a further table, whose entries follow (scatter/gather).
-    #[inline]
-    pub fn format(&self) -> Format {
-        Format::from_bits(self.format_word >> FORMAT_SHIFT)
-    }
-
-    /// The buffer pool of the buffer, as in [`Fd::pool`].
-    #[inline]
-    pub fn pool(&self) -> Option<u16> {
-        (self.pool_word & IVP == 0).then_some(self.pool_word & BPID)
+        self.place_bytes()
     }
 
     /// Whether no entry follows.

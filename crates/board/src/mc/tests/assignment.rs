@@ -7,7 +7,8 @@ use mc_abi::{
     dprc::{self, request},
 };
 
-fn assign(container: u32, id: ObjectId, options: u32) -> dprc::Assign {
+/// Moves one object to a container, as the parent does.
+pub(super) fn assign(container: u32, id: ObjectId, options: u32) -> dprc::Assign {
     dprc::Assign {
         container,
         options: options | request::EXPLICIT,

@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Making, locking, resetting and destroying containers.
 
+use super::assignment::assign;
 use crate::mc::{Config, testing::TestMc};
 use mc_abi::{
     Label, ObjectId, ObjectType, ResourceType, Status, common, dpbp, dpmcp,
     dprc::{self, option, request},
 };
-
-fn assign(container: u32, id: ObjectId, options: u32) -> dprc::Assign {
-    dprc::Assign {
-        container,
-        options: options | request::EXPLICIT,
-        count: 1,
-        base_or_align: id.id,
-        kind: ResourceType::new(id.kind.name()),
-    }
-}
 
 const TOOL: u32 = option::SPAWN | option::ALLOC | option::OBJ_CREATE | option::IRQ_CFG;
 
