@@ -58,9 +58,6 @@ pub struct Cli {
 
 impl Cli {
     /// What the options say together.
-    ///
-    /// # Errors
-    /// What does not go together, in words.
     #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
     pub fn check(&self) -> Result<(), String> {
         if self.assign.len() > MOST_CONTAINERS {

@@ -38,9 +38,6 @@ pub struct Machine<'a> {
 
 impl Machine<'_> {
     /// The blob.
-    ///
-    /// # Errors
-    /// Those of the writer.
     pub fn to_blob(&self) -> FdtWriterResult<Vec<u8>> {
         let mut fdt = FdtWriter::new()?;
         let root = fdt.begin_node("")?;

@@ -47,9 +47,6 @@ impl Running {
 
 /// Runs all processors from `entry`, with the device tree's address in the register that
 /// Linux looks for it, until one of them ends the guest.
-///
-/// # Errors
-/// KVM's, and what a guest does that KVM cannot go on from.
 pub fn run(vm: &Vm, cpus: u8, entry: u64, tree: u64, bus: &Arc<Bus>) -> Result<End, Error> {
     register_signal_handler(SIGRTMIN() + KICK, kicked)
         .map_err(|error| Error::System { what: "sigaction", reason: error.into() })?;

@@ -32,9 +32,6 @@ pub struct Routes {
 
 impl Routes {
     /// A table with the console's interrupt.
-    ///
-    /// # Errors
-    /// KVM's.
     pub fn new(vm: Arc<VmFd>) -> Result<Self, kvm_ioctls::Error> {
         let routes = Self { vm, messages: BTreeMap::new() };
         routes.write()?;
@@ -42,9 +39,6 @@ impl Routes {
     }
 
     /// A line that the console signals.
-    ///
-    /// # Errors
-    /// KVM's.
     pub fn console(&self) -> Result<EventFd, kvm_ioctls::Error> {
         let line = EventFd::new(0)?;
         self.vm.register_irqfd(&line, UART_SPI)?;
@@ -53,9 +47,6 @@ impl Routes {
 
     /// Connects an eventfd with a message; again, with another one. Gives the line's
     /// number.
-    ///
-    /// # Errors
-    /// KVM's.
     pub fn connect(
         &mut self,
         known: Option<u32>,
@@ -84,9 +75,6 @@ impl Routes {
     }
 
     /// Sends a message.
-    ///
-    /// # Errors
-    /// KVM's.
     pub fn send(&self, message: Message) -> Result<(), kvm_ioctls::Error> {
         let (low, high) = halves(message.msi.address);
         let sent = self.vm.signal_msi(kvm_msi {

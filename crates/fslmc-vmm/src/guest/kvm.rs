@@ -67,18 +67,12 @@ fn open() -> Result<Kvm, Error> {
 }
 
 /// Whether a device's cacheable memory can be a memory slot whoever maps it.
-///
-/// # Errors
-/// When there is no KVM.
 pub fn cacheable_slots() -> Result<bool, Error> {
     Ok(open()?.check_extension_raw(CACHEABLE_SLOTS) > 0)
 }
 
 impl Vm {
     /// A machine with memory, processors that are off, and an interrupt controller.
-    ///
-    /// # Errors
-    /// KVM's.
     pub fn new(memory: &GuestMemoryMmap, cpus: u8) -> Result<Self, Error> {
         let vm = open()?.create_vm().map_err(refused("KVM_CREATE_VM", ""))?;
         let vm = Arc::new(vm);
@@ -116,9 +110,6 @@ impl Vm {
     }
 
     /// The line that the console signals.
-    ///
-    /// # Errors
-    /// KVM's.
     pub fn console_interrupt(&self) -> Result<EventFd, Error> {
         lock(&self.shared.routes).console().map_err(refused("KVM_IRQFD of the console", ""))
     }

@@ -28,9 +28,6 @@ pub struct Images {
 }
 
 /// Memory of a guest.
-///
-/// # Errors
-/// When there is none.
 pub fn memory(bytes: u64) -> Result<GuestMemoryMmap, Error> {
     let failed = |reason: String| Error::System {
         what: "allocating the guest's memory",
@@ -81,9 +78,6 @@ pub fn images(cli: &Cli, memory: &GuestMemoryMmap) -> Result<Images, Error> {
 }
 
 /// Puts the device tree into memory.
-///
-/// # Errors
-/// When it is too large.
 pub fn device_tree(memory: &GuestMemoryMmap, at: u64, blob: &[u8]) -> Result<(), Error> {
     memory.write_slice(blob, GuestAddress(at)).map_err(|error| Error::System {
         what: "putting the device tree into memory",

@@ -39,9 +39,6 @@ pub enum End {
 pub type Container = Assignment<KvmGuest, GuestMemoryMmap>;
 
 /// What processor and process may do.
-///
-/// # Errors
-/// When there is no KVM.
 pub fn abilities() -> Result<Abilities, Error> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
     // Who may lock memory anyway has no limit; root may, as a rule.
@@ -51,9 +48,6 @@ pub fn abilities() -> Result<Abilities, Error> {
 
 /// Starts the guest and waits for its end. Nothing of it is left: what was assigned is
 /// closed, which resets it, and its memory is gone.
-///
-/// # Errors
-/// [`Error`].
 pub fn run(cli: &Cli, console: &Console) -> Result<End, Error> {
     let memory = load::memory(cli.memory)?;
     let images = load::images(cli, &memory)?;

@@ -26,9 +26,6 @@ struct Slot {
 
 impl Slots {
     /// Gives a guest its memory.
-    ///
-    /// # Errors
-    /// KVM's.
     pub fn new(vm: Arc<VmFd>, memory: &GuestMemoryMmap) -> Result<Self, kvm_ioctls::Error> {
         let mut slots = Self { vm, taken: BTreeMap::new(), _memory: memory.clone() };
         for region in memory.iter() {
