@@ -3,6 +3,7 @@
 //! coverage pass, no sanitizer (the targets have no unsafe code). The Linux driver by
 //! random calls in a guest.
 
+use crate::host_tools;
 use anyhow::Result;
 use xshell::{Shell, cmd};
 
@@ -114,6 +115,8 @@ fn library(shell: &Shell, args: &Args) -> Result<()> {
     let limits = ["-rss_limit_mb=4096", "-timeout=20"];
     cmd!(shell, "cargo run --release --locked {target...} -- {what...} -artifact_prefix={artifacts}/ {limits...}")
         .env("RUSTFLAGS", FLAGS)
+        // The board's layouts are compiled as they are started.
+        .envs(host_tools::variables(shell)?)
         .run()?;
     Ok(())
 }
