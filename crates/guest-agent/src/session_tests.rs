@@ -204,17 +204,19 @@ fn a_process_left_behind_does_not_hold_up_the_end() {
 #[test]
 fn signals_reach_the_whole_group() {
     let mut host = Host::new();
-    // The child answers once it is no shell any more. A shell handles SIGINT itself, and
-    // one that notes it just before it executes a program starts the program all the same.
+    // Not SIGINT: a test that was started in the background inherits that it is ignored, and
+    // so do its children.
+    const TERM: i32 = 15;
     let run = host.run("cat; true", None);
     host.stdin.write_all(b"ready\n").unwrap();
     assert_eq!(read_exactly(&mut host.stdout, 6), b"ready\n");
-    host.send(Ask::Signal { number: 2 });
+    host.send(Ask::Signal { number: TERM });
     loop {
         match host.hear() {
+            // With the child alive, its output would not have ended.
             Report::Exited { id, status, stdout_bytes, .. } => {
                 assert_eq!((id, stdout_bytes), (run, 6));
-                assert_eq!(status, Status::Signal(2));
+                assert_eq!(status, Status::Signal(TERM));
                 break;
             }
             Report::Done { .. } => {}

@@ -5,12 +5,13 @@
 
 use crate::{
     guest::{SESSION, driver},
-    trial,
+    interrupts, trial,
 };
 use anyhow::{Context, Result, ensure};
+use board::Board;
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
-use vm_tests::{Driver, TestVm};
+use vm_tests::{Driver, LineSession, TestVm};
 
 /// A name, what is done in the guest, and the drivers that can do it.
 type Case = (&'static str, fn(&mut TestVm) -> Result<()>, &'static [Driver]);
@@ -111,7 +112,7 @@ fn group_node(vm: &mut TestVm) -> Result<()> {
 }
 
 /// `/proc/PID/fdinfo` names the object; the interrupt's line has its name, and goes to the
-/// processor that it is told.
+/// processor that it is told. A rescan of the bus meanwhile does no harm.
 fn holders_and_lines(vm: &mut TestVm) -> Result<()> {
     let printed = sh(
         vm,
@@ -119,6 +120,7 @@ fn holders_and_lines(vm: &mut TestVm) -> Result<()> {
          { echo open dprc.2; echo irq dpio.2; sleep 4; } | fslmc-guest vfio session >/tmp/said &
          pid=$!
          until_so \"grep -q 'dpio\\.2[^0-9]*$' /proc/interrupts\"
+         echo 1 >$B/rescan
          sed -n 's/^vfio-device-syspath:[[:space:]]*/holds /p' /proc/$pid/fdinfo/*
          line=$(grep 'dpio\\.2[^0-9]*$' /proc/interrupts | head -n 1 | cut -d: -f1 | tr -d ' ')
          for mask in 1 2; do
@@ -171,24 +173,43 @@ fn clock(vm: &mut TestVm) -> Result<()> {
     .map(drop)
 }
 
-/// What is made in a container that is bound follows it; the groups of both go into one VFIO
-/// container, and one leaves it while the other works.
+/// What is made in a container that is bound follows it, interrupts of objects inside
+/// arrive; the groups of both go into one VFIO container, and one leaves it while the other
+/// works.
 fn nested(vm: &mut TestVm) -> Result<()> {
-    let printed = sh(
+    let made = sh(
         vm,
         "inner=$(m create dprc --in dprc.2 --plugged)
          pool=$(m create dpbp --in $inner --plugged); m create dpmcp --in $inner --plugged >&2
          give dprc.2
          has $inner vfio-fsl-mc; has $pool vfio-fsl-mc
-         echo inner $inner
-         fslmc-guest vfio together dprc.2 $inner
-         take dprc.2; has dprc.2 fsl_mc_dprc
-         m destroy $inner --in dprc.2; gone $inner",
+         echo $inner $pool",
     )?;
-    let inner = printed.lines().find_map(|line| line.strip_prefix("inner ")).context("inner")?;
+    let (inner, pool) = made.trim().split_once(' ').with_context(|| format!("names: {made}"))?;
+    let board = vm.board()?;
+    vm.session(&SESSION, |session| {
+        session.request(&format!("open {inner}"))?;
+        raises(session, &board, pool)
+    })?;
+    let printed = sh(vm, &format!("fslmc-guest vfio together dprc.2 {inner}"))?;
     let says = |name: &str| printed.matches(&format!("of {name} says {name}")).count();
     ensure!((says("dprc.2"), says(inner)) == (2, 1), "{printed}");
-    Ok(())
+    sh(
+        vm,
+        &format!(
+            "take dprc.2; has dprc.2 fsl_mc_dprc
+             m destroy {inner} --in dprc.2; gone {inner}"
+        ),
+    )
+    .map(drop)
+}
+
+/// An interrupt of an object that is open arrives.
+fn raises(session: &mut LineSession, board: &Board, object: &str) -> Result<()> {
+    session.request(&format!("irq {object}"))?;
+    session.request(&format!("irq-mask {object} ffffffff enabled"))?;
+    interrupts::raise(board, object)?;
+    interrupts::expect_count(session, object, 1)
 }
 
 /// A demultiplexer below a port, shared by an interface of Linux and one of user space, is
@@ -302,10 +323,7 @@ fn command_lines() -> Result<()> {
                 vm.session(&SESSION, |session| {
                     session.request("open dprc.2")?;
                     session.request("map dprc.2 100000000 10000 both 5a")?;
-                    session.request("irq dpbp.4")?;
-                    session.request("irq-mask dpbp.4 ffffffff enabled")?;
-                    crate::interrupts::raise(&board, "dpbp.4")?;
-                    crate::interrupts::expect_count(session, "dpbp.4", 1)
+                    raises(session, &board, "dpbp.4")
                 })
             })
             .with_context(|| line.to_owned())?;
