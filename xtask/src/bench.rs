@@ -32,29 +32,34 @@ enum Of {
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
+    // What the tests have built does where nobody looks at figures.
+    let profile = ["--profile", if args.quick { "dev" } else { "release" }];
+    let benches = ["--profile", if args.quick { "dev" } else { "bench" }];
     if let Some(Of::Driver { arguments }) = &args.of {
         let bench = ["--package", "vm-tests", "--bin", "bench-driver"];
         let quick: &[&str] =
             if args.quick { &["--only", "commands", "--passes", "1"] } else { &[] };
-        cmd!(shell, "cargo run --release --locked {bench...} -- {quick...} {arguments...}")
+        cmd!(shell, "cargo run {profile...} --locked {bench...} -- {quick...} {arguments...}")
             .run()?;
         return Ok(());
     }
     if let Some(Of::Frames) = &args.of {
         let quick: &[&str] = if args.quick { &["--", "--quick"] } else { &[] };
-        cmd!(shell, "cargo bench --locked --package board --bench frames {quick...}").run()?;
+        cmd!(shell, "cargo bench {benches...} --locked --package board --bench frames {quick...}")
+            .run()?;
         return Ok(());
     }
     let quick: &[&str] =
         if args.quick { &["--", "--sample-count", "1", "--sample-size", "1"] } else { &[] };
-    cmd!(shell, "cargo bench --locked --package board --bench board --bench qbman {quick...}")
+    let both = ["--bench", "board", "--bench", "qbman"];
+    cmd!(shell, "cargo bench {benches...} --locked --package board {both...} {quick...}")
         .envs(host_tools::variables(shell)?)
         .run()?;
     if !args.no_vm {
         // The bench starts the program that lies beside it.
-        cmd!(shell, "cargo build --release --locked --package fslmc").run()?;
+        cmd!(shell, "cargo build {profile...} --locked --package fslmc").run()?;
         let quick: &[&str] = if args.quick { &["--", "--boots", "1"] } else { &[] };
-        cmd!(shell, "cargo run --release --locked --package vm-tests --bin bench {quick...}")
+        cmd!(shell, "cargo run {profile...} --locked --package vm-tests --bin bench {quick...}")
             .run()?;
     }
     Ok(())

@@ -79,6 +79,10 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
     }
 }
 
+/// Calls for which the emulation is built to be fast. A short run takes what the tests have
+/// built.
+const WORTH_A_RELEASE_BUILD: u64 = 1_000_000;
+
 /// Random calls in a guest, over several boots.
 fn driver(shell: &Shell, args: &Args) -> Result<()> {
     let (calls, seed) = (args.calls.to_string(), args.seed.to_string());
@@ -86,9 +90,11 @@ fn driver(shell: &Shell, args: &Args) -> Result<()> {
     let stock = args.stock.then_some("--stock");
     let more = &args.more;
     let package = ["--package", "vm-tests", "--bin", "fuzz-driver"];
+    let is_long = args.calls >= WORTH_A_RELEASE_BUILD;
+    let profile = ["--profile", if is_long { "release" } else { "dev" }];
     cmd!(
         shell,
-        "cargo run --release --locked {package...} -- --calls {calls} --seed {seed} {module...} {stock...} -- {more...}"
+        "cargo run {profile...} --locked {package...} -- --calls {calls} --seed {seed} {module...} {stock...} -- {more...}"
     )
     .run()?;
     Ok(())

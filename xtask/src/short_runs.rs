@@ -28,9 +28,7 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     start(&["fuzz", "driver", "--calls", CALLS])?;
     start(&["driver", "--lint"])?;
     installs(shell, root)?;
-    step("fslmc setup --verify", || {
-        Ok(cmd!(shell, "cargo run --release --locked -- setup --verify").run()?)
-    })
+    step("fslmc setup --verify", || Ok(cmd!(shell, "cargo run --locked -- setup --verify").run()?))
 }
 
 /// `cargo xtask driver --install DIR` leaves the module there.
