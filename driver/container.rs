@@ -235,20 +235,17 @@ impl Container {
     /// The container is not what it was: takes all that is in it from who has it open. Whether
     /// somebody has any of it open.
     pub(crate) fn revoke(&self) -> bool {
-        self.members.revoke_all();
+        let is_held = self.take_from_holders();
         self.portal.revoke();
-        self.open_objects.load(Relaxed) > 0
+        is_held
     }
 
     /// Takes all that is in it from who has it open, and nobody can open it any more. Whether
-    /// somebody has any of it open. Where nobody has, the container is still the driver's.
+    /// somebody has any of it open. The container is still the driver's, whose portal is revoked
+    /// only where it was open itself.
     pub(crate) fn take_from_holders(&self) -> bool {
         self.members.revoke_all();
-        let is_held = self.open_objects.load(Relaxed) > 0;
-        if is_held {
-            self.portal.revoke();
-        }
-        is_held
+        self.open_objects.load(Relaxed) > 0
     }
 
     pub(crate) fn members(&self) -> &Members {
