@@ -151,7 +151,8 @@ impl Qbman {
         channel.takers()
     }
 
-    /// Takes something out of a channel: the entries of one queue go to `out`. `None`: there is nothing.
+    /// Takes something out of a channel: the entries of one queue go to `out`. `None`:
+    /// there is nothing.
     pub(super) fn serve(
         &self,
         number: u32,
