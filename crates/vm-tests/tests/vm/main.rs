@@ -23,6 +23,7 @@ mod vfio;
 mod watching;
 mod wires;
 
+use anyhow::Context;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
     sync::{Mutex, PoisonError},
@@ -81,23 +82,42 @@ static REASONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Characters of a failure in the final summary.
 const FEW: usize = 400;
 
-/// A test that boots a guest, and reports how long it took.
-fn trial(
-    name: impl Into<String>,
-    test: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-) -> Trial {
+/// A test that boots a guest, and reports how long it took. One that fails has a second try,
+/// which counts among the few flakes that a run may have.
+fn trial(name: impl Into<String>, test: impl Fn() -> anyhow::Result<()> + Send + 'static) -> Trial {
     let name = name.into();
     let title = name.clone();
     let run = move || {
         let start = Instant::now();
-        let outcome = test().map_err(|error| format!("{error:#}"));
+        let outcome = twice(&title, &test).map_err(|error| format!("{error:#}"));
         eprintln!("{:6.1} s  {title}", start.elapsed().as_secs_f64());
         if let Err(error) = &outcome {
-            let few: String = error.chars().take(FEW).collect();
-            let reason = format!("{title} fails: {few}");
+            let reason = format!("{title} fails: {}", beginning(error));
             REASONS.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
         }
         outcome.map_err(Failed::from)
     };
     Trial::test(name, run).with_ignored_flag(true)
+}
+
+fn twice(title: &str, test: &dyn Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let first = test();
+    let flaky: &[String] = match &first {
+        Ok(()) => &[],
+        Err(error) => {
+            let error = format!("{error:#}");
+            eprintln!("{title} fails, and runs again:\n{error}");
+            test().with_context(|| format!("before, it failed so: {}", beginning(&error)))?;
+            let reason = format!("{title} failed once: {}", beginning(&error));
+            REASONS.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
+            &[title.to_owned()]
+        }
+    };
+    let again = conformance::FLAKES.record("test", &[title.to_owned()], flaky)?;
+    anyhow::ensure!(again.is_empty(), "passed at the second try only, as in the run before");
+    Ok(())
+}
+
+fn beginning(text: &str) -> String {
+    text.chars().take(FEW).collect()
 }
