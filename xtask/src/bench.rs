@@ -29,6 +29,12 @@ enum Of {
     },
     /// Benchmark frames that move between interfaces, in process.
     Frames,
+    /// Benchmark Linux's traffic over the board against virtio-net, in a guest.
+    Traffic {
+        /// Options; --help lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
@@ -39,6 +45,13 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
         let bench = ["--package", "vm-tests", "--bin", "bench-driver"];
         let quick: &[&str] =
             if args.quick { &["--only", "commands", "--passes", "1"] } else { &[] };
+        cmd!(shell, "cargo run {profile...} --locked {bench...} -- {quick...} {arguments...}")
+            .run()?;
+        return Ok(());
+    }
+    if let Some(Of::Traffic { arguments }) = &args.of {
+        let bench = ["--package", "vm-tests", "--bin", "bench-traffic"];
+        let quick: &[&str] = if args.quick { &["--seconds", "1", "--rounds", "1"] } else { &[] };
         cmd!(shell, "cargo run {profile...} --locked {bench...} -- {quick...} {arguments...}")
             .run()?;
         return Ok(());

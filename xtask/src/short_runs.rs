@@ -21,6 +21,7 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     start(&["bench", "--quick"])?;
     start(&["bench", "--quick", "driver"])?;
     start(&["bench", "--quick", "frames"])?;
+    start(&["bench", "--quick", "traffic"])?;
     for target in ["commands", "layout", "portals"] {
         start(&["fuzz", target, "--runs", RUNS])?;
     }

@@ -50,7 +50,14 @@ pub struct Machine {
     /// exact: PMU event 8 (INST_RETIRED) and the cycle counter count instructions,
     /// none for the time that a device takes.
     pub icount: bool,
+    /// Whether there are two virtio network interfaces that reach each other, to be measured
+    /// beside the board's. QEMU's hub is between them; their addresses are
+    /// [`VIRTIO_PAIR`].
+    pub virtio_pair: bool,
 }
+
+/// The Ethernet addresses of [`Machine::virtio_pair`].
+pub const VIRTIO_PAIR: [&str; 2] = ["52:54:00:00:00:01", "52:54:00:00:00:02"];
 
 impl Default for Machine {
     fn default() -> Self {
@@ -60,6 +67,7 @@ impl Default for Machine {
             cpu: "cortex-a72".into(),
             virtualization: false,
             icount: false,
+            virtio_pair: false,
         }
     }
 }
@@ -189,6 +197,9 @@ impl Arguments<'_> {
             add_directory(command, tag, directory);
         }
         self.add_disks(command);
+        if self.machine.virtio_pair {
+            add_virtio_pair(command);
+        }
         if !self.functions.is_empty() {
             socket(command, "qtest", &self.paths.qtest());
             command.args(["-qtest", "chardev:qtest", "-qtest-log", "none"]);
@@ -230,6 +241,14 @@ impl Arguments<'_> {
             "x-msg-timeout": 30_000,
         })
         .to_string()
+    }
+}
+
+fn add_virtio_pair(command: &mut Command) {
+    for (number, address) in VIRTIO_PAIR.iter().enumerate() {
+        command
+            .args(["-netdev", &format!("hubport,id=pair{number},hubid=0")])
+            .args(["-device", &format!("virtio-net-device,netdev=pair{number},mac={address}")]);
     }
 }
 

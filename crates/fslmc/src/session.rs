@@ -97,7 +97,7 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
             memory: args.memory,
             cpu: args.cpu.clone(),
             virtualization: args.virtualization,
-            icount: false,
+            ..board_qemu::Machine::default()
         },
         ports,
         containers: args.containers,

@@ -6,6 +6,7 @@
 mod console;
 pub mod flakes;
 pub mod fuzz;
+pub mod hosts;
 mod line_session;
 pub mod skips;
 mod test_vm;

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Linux's own traffic over two interfaces of the board that reach each other, beside the
+//! same over two virtio interfaces, in one boot: `cargo xtask bench traffic`.
+#![forbid(unsafe_code)]
+
+use anyhow::{Context, Result};
+use board_qemu::VIRTIO_PAIR;
+use clap::Parser;
+use serde_json::Value;
+use std::{path::Path, time::Duration};
+use vm_tests::{TestVm, hosts::hosts, layout_of};
+
+/// Benchmarks iperf3 over two connected dpnis against a pair of virtio-net.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench traffic")]
+struct Args {
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// Rounds, in which the two take turns; medians are printed
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
+}
+
+/// What is measured: a name, iperf3's options, which of its figures, its unit, and what makes
+/// a number of the unit.
+type Run = (&'static str, &'static str, fn(&Value) -> Option<f64>, &'static str, f64);
+
+/// Datagrams that fill a frame of 64 bytes, its checksum counted: 18 bytes behind 42 of headers.
+const SMALL: &str = "-u -b 0 -l 18";
+
+const RUNS: [Run; 4] = [
+    ("TCP", "", received_bits, "Mbit/s", 1e6),
+    ("TCP, four streams", "-P 4", received_bits, "Mbit/s", 1e6),
+    ("TCP, the other way", "-R", received_bits, "Mbit/s", 1e6),
+    ("UDP, frames of 64 bytes", SMALL, datagrams, "thousand/s", 1e3),
+];
+
+fn received_bits(report: &Value) -> Option<f64> {
+    report.pointer("/end/sum_received/bits_per_second")?.as_f64()
+}
+
+/// Datagrams that arrived, a second.
+fn datagrams(report: &Value) -> Option<f64> {
+    let sum = report.pointer("/end/sum")?;
+    let number = |name: &str| sum.get(name)?.as_f64();
+    Some((number("packets")? - number("lost_packets")?) / number("seconds")?)
+}
+
+/// Whether the two interfaces segment, join and check for Linux.
+const OFFLOADS: [(&str, &str); 2] = [
+    ("default offloads", "tso on gso on gro on"),
+    ("tso, gso and gro off", "tso off gso off gro off"),
+];
+
+/// The pairs: a name, and the names of its two hosts.
+const PAIRS: [(&str, [&str; 2]); 2] = [("dpni", ["0", "1"]), ("virtio-net", ["a", "b"])];
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/frames.dts");
+    let modules = ["fsl-dpaa2-eth", "virtio-net"];
+    TestVm::with_layout(layout_of(&layout)?)
+        .with_packages()?
+        .limit(Duration::from_secs(3600))
+        .options(|options| {
+            options.machine.memory = 2 << 30;
+            options.machine.virtio_pair = true;
+            options.modules.extend(modules.map(Into::into));
+        })
+        .run(|vm| {
+            vm.bind(&["dprc.2"])?;
+            vm.load(&["fsl-mc-dpio"])?;
+            vm.load(&modules)?;
+            set_up(vm)?;
+            for (name, settings) in OFFLOADS {
+                println!("\n{name}");
+                println!("{:<28} {:>12} {:>12} {:>8}", "", PAIRS[0].0, PAIRS[1].0, "ratio");
+                for (_, ends) in PAIRS {
+                    for end in ends {
+                        // What an interface has not got, it cannot switch.
+                        let script = format!("host {end} ethtool -K $(dev {end}) {settings}");
+                        hosts(vm, &format!("{script} >/dev/null 2>&1 || true"))?;
+                    }
+                }
+                for run in &RUNS {
+                    measure(vm, &args, run)?;
+                }
+            }
+            Ok(())
+        })
+}
+
+fn set_up(vm: &mut TestVm) -> Result<()> {
+    let [a, b] = VIRTIO_PAIR;
+    hosts(
+        vm,
+        &format!(
+            "make_pair 0 1
+             virtio() {{ grep -l $1 /sys/class/net/*/address | cut -d/ -f5; }}
+             make_host a $(virtio {a}) 10.1.0.1/24; make_host b $(virtio {b}) 10.1.0.2/24
+             serve 1; serve b"
+        ),
+    )?;
+    Ok(())
+}
+
+fn measure(vm: &mut TestVm, args: &Args, run: &Run) -> Result<()> {
+    let (name, options, figure, unit, scale) = run;
+    let mut found = [Vec::new(), Vec::new()];
+    for _ in 0..args.rounds {
+        for (figures, (_, [near, _])) in found.iter_mut().zip(PAIRS) {
+            let peer = if near == "0" { "10.0.0.2" } else { "10.1.0.2" };
+            let seconds = args.seconds;
+            let script = format!("host {near} iperf3 -J -c {peer} -t {seconds} {options}");
+            let report: Value = serde_json::from_str(&hosts(vm, &script)?)?;
+            figures.push(figure(&report).with_context(|| format!("{script}: {report}"))?);
+        }
+    }
+    let [ours, theirs] = found.map(|figures| median(figures) / scale);
+    let what = format!("{name}, {unit}");
+    println!("{what:<28} {ours:>12.1} {theirs:>12.1} {:>8.2}", ours / theirs);
+    Ok(())
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
