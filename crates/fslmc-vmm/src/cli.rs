@@ -2,21 +2,61 @@
 //! The command line.
 
 use crate::layout::{LEAST_MEMORY, MOST_CONTAINERS, MOST_CPUS, MOST_MEMORY};
-use clap::Parser;
+use clap::{Args, Parser};
 use mc_abi::{ObjectId, ObjectType};
 use std::path::PathBuf;
 
 /// Exit code for a guest that asks to be started again, without `--restart`.
-#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 pub const RESET: u8 = 3;
 
 /// Boots Linux as a guest of KVM and hands containers of the Management Complex to it.
 ///
 /// Exit code: 0 when the guest switches itself off, 3 when it asks for a reset, as Linux
-/// does when it reboots or panics, 1 for failures, 2 for a wrong command line.
+/// does when it reboots or panics, 1 for failures, 2 for a wrong command line, 128 and the
+/// signal's number when a signal ends it. On a terminal, Ctrl-A X ends it.
 #[derive(Debug, Parser)]
 #[command(name = "fslmc-vmm", version)]
 pub struct Cli {
+    /// What the guest is like.
+    #[command(flatten)]
+    pub guest: Guest,
+
+    /// Container that is bound to vfio-fsl-mc; may be repeated
+    #[arg(long, value_name = "dprc.N", value_parser = container)]
+    pub assign: Vec<String>,
+
+    /// Take the containers from the host's driver before the guest starts, and give them back
+    /// when it has ended. What the host lacks is told before anything is touched. Needs root
+    #[arg(long)]
+    pub bind: bool,
+}
+
+/// Takes containers from the host, boots Linux as a guest of KVM with them, and gives them back.
+///
+/// What the host lacks is told before anything is touched. Needs root, on an arm64 machine.
+/// Exit code: 0 when the guest switches itself off, 3 when it asks for a reset, as Linux
+/// does when it reboots or panics, 1 for failures, 2 for a wrong command line, 128 and the
+/// signal's number when a signal ends it. On a terminal, Ctrl-A X ends it.
+#[derive(Debug, Args)]
+pub struct Assign {
+    /// Containers
+    #[arg(value_name = "dprc.N", required = true, value_parser = container)]
+    pub containers: Vec<String>,
+
+    /// What the guest is like.
+    #[command(flatten)]
+    pub guest: Guest,
+}
+
+impl From<Assign> for Cli {
+    fn from(Assign { containers, guest }: Assign) -> Self {
+        Self { guest, assign: containers, bind: true }
+    }
+}
+
+/// What the guest is like.
+#[derive(Debug, Args)]
+pub struct Guest {
     /// Kernel: an arm64 Image, not compressed
     #[arg(long, value_name = "IMAGE")]
     pub kernel: PathBuf,
@@ -29,15 +69,6 @@ pub struct Cli {
     /// that panics asks for a reset. May be repeated
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub append: Vec<String>,
-
-    /// Container that is bound to vfio-fsl-mc; may be repeated
-    #[arg(long, value_name = "dprc.N", value_parser = container)]
-    pub assign: Vec<String>,
-
-    /// Take the containers from the host's driver before the guest starts, and give them back
-    /// when it has ended. What the host lacks is told before anything is touched. Needs root
-    #[arg(long)]
-    pub bind: bool,
 
     /// Processors
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_CPUS)))]
@@ -58,7 +89,9 @@ pub struct Cli {
 
 impl Cli {
     /// What the options say together.
-    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+    ///
+    /// # Errors
+    /// A sentence that says what does not go together.
     pub fn check(&self) -> Result<(), String> {
         if self.assign.len() > MOST_CONTAINERS {
             return Err(format!("a guest takes {MOST_CONTAINERS} containers, not more"));
@@ -116,6 +149,21 @@ mod tests {
         assert!(memory("1M").unwrap_err().contains("too little"));
         assert!(memory("99999999999999G").unwrap_err().contains("too much"));
         assert!(memory("xM").unwrap_err().contains("no size"));
+    }
+
+    #[test]
+    fn assigning_binds() {
+        #[derive(Parser)]
+        struct Program {
+            #[command(flatten)]
+            assign: Assign,
+        }
+        let words = ["fslmc", "dprc.2", "dprc.3", "--kernel", "Image", "--memory", "512M"];
+        let cli = Cli::from(Program::try_parse_from(words).unwrap().assign);
+        assert!(cli.bind);
+        assert_eq!(cli.assign, ["dprc.2", "dprc.3"]);
+        assert_eq!(cli.guest.memory, 512 << 20);
+        assert!(Program::try_parse_from(["fslmc", "--kernel", "Image"]).is_err());
     }
 
     #[test]

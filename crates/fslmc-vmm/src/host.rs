@@ -61,7 +61,7 @@ impl Drop for Taken {
                 self.bus.unbind(&name).and_then(|_| self.bus.set_override(&name, None))
             };
             if let Err(error) = back {
-                eprintln!("fslmc-vmm: {name} does not go back to the host: {error}");
+                eprintln!("{name} does not go back to the host: {error}");
             }
         }
     }
@@ -70,7 +70,7 @@ impl Drop for Taken {
 /// What stands in the way, a sentence each.
 fn missing(cli: &Cli, bus: &Bus, abilities: Abilities) -> Vec<String> {
     let mut missing = Vec::new();
-    for path in std::iter::once(&cli.kernel).chain(&cli.initramfs) {
+    for path in std::iter::once(&cli.guest.kernel).chain(&cli.guest.initramfs) {
         missing.extend(unreadable(path));
     }
     for path in ["/dev/kvm", "/dev/vfio/vfio"] {
@@ -89,7 +89,7 @@ fn missing(cli: &Cli, bus: &Bus, abilities: Abilities) -> Vec<String> {
         );
     }
     // Each container maps all of the guest's memory for itself.
-    let locked = cli.memory.saturating_mul(cli.assign.len() as u64);
+    let locked = cli.guest.memory.saturating_mul(cli.assign.len() as u64);
     if let Some(limit) = abilities.lockable.filter(|limit| *limit < locked) {
         missing.push(format!(
             "{} MiB of memory that may be locked, where the limit is {} MiB: raise it with \

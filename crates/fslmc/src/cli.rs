@@ -31,6 +31,9 @@ pub enum Command {
     Run(Run),
     /// Show the wires of running boards, and take links up or down.
     Wire(Wire),
+    /// On a board: take containers from Linux, boot a guest of KVM with them, and give them
+    /// back.
+    Assign(fslmc_vmm::cli::Assign),
     /// Inspect board layouts.
     #[command(subcommand)]
     Board(Board),

@@ -62,6 +62,8 @@ pub fn build(
     image.file("/init", 0o755, &Artifacts::read(&artifacts.program)?)?;
     image.file("/bin/busybox", 0o755, &Artifacts::read(&artifacts.busybox)?)?;
     image.symlink("/bin/fslmc-guest", "/init")?;
+    // As the command is called on a board; of its subcommands, those that make sense there.
+    image.symlink("/bin/fslmc", "/init")?;
     let mut modules = Modules::default();
     let over_9p = shared || root.is_some_and(|root| root.directory().is_some());
     for name in EARLY.iter().chain(if over_9p { &SHARED[..] } else { &[] }) {

@@ -23,6 +23,7 @@ fn main() -> Result<ExitCode> {
     let code = match cli.command {
         Command::Demo(args) => demo::demo(&args)?,
         Command::Run(args) => run::run(&args)?,
+        Command::Assign(args) => return Ok(fslmc_vmm::main("fslmc assign", &args.into())),
         Command::Board(cli::Board::Check { soc, files }) => {
             let packages = artifacts::board_packages(&*progress())?;
             let dtc = || session::dtc(&packages);

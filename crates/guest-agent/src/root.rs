@@ -33,7 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MODULES: &str = "/newroot/modules";
 
 /// Names of the guest's own programs in the new root.
-const PROGRAMS: [(&str, &str); 2] = [("fslmc-guest", "init"), ("busybox", "bin/busybox")];
+const PROGRAMS: [(&str, &str); 3] =
+    [("fslmc-guest", "init"), ("fslmc", "init"), ("busybox", "bin/busybox")];
 
 /// Makes `source` the root of this process and of all that it starts.
 ///

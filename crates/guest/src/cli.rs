@@ -55,6 +55,8 @@ pub enum Program {
         #[command(subcommand)]
         action: Vfio,
     },
+    /// Take containers from Linux, boot a guest of KVM with them, and give them back
+    Assign(fslmc_vmm::cli::Assign),
     /// Use a region of an object as memory of a small KVM guest; print the result as JSON
     Kvm(Kvm),
 }

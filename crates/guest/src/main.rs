@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     }
     let outcome = match Cli::parse().program {
         Program::Demo(options) => return demo::run(&options),
+        Program::Assign(options) => return fslmc_vmm::main("fslmc assign", &options.into()),
         Program::Devices { json } => probe::bus::devices(json),
         Program::Bind { container, driver } => probe::bus::bind(&container, &driver),
         Program::Release { container } => probe::bus::release(&container),

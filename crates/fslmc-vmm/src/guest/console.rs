@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The guest's console: a serial port on this program's standard streams.
 
+use super::signals;
+use crate::keys::Keys;
 use std::io::{self, IsTerminal, Read, Stdout};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vm_superio::serial::NoEvents;
@@ -88,8 +90,9 @@ impl Console {
         let present: Arc<Mutex<Option<Serial>>> = Arc::default();
         let listener = Arc::clone(&present);
         let raw = io::stdin().is_terminal().then(RawTerminal::new).flatten();
+        let keys = raw.is_some().then(Keys::default);
         // Nothing waits for it: it ends with the program.
-        std::thread::spawn(move || listen(&listener));
+        std::thread::spawn(move || listen(&listener, keys));
         Self { present, _raw: raw }
     }
 
@@ -107,14 +110,21 @@ impl Console {
     }
 }
 
-fn listen(present: &Mutex<Option<Serial>>) {
+fn listen(present: &Mutex<Option<Serial>>, mut keys: Option<Keys>) {
     let mut bytes = [0; 64];
     loop {
         let count = match io::stdin().read(&mut bytes) {
             Ok(0) | Err(_) => return,
             Ok(count) => count,
         };
-        let mut rest = &bytes[..count];
+        let typed = match &mut keys {
+            Some(keys) => keys.typed(&bytes[..count]),
+            None => (bytes[..count].to_vec(), false),
+        };
+        if typed.1 {
+            signals::end();
+        }
+        let mut rest = &typed.0[..];
         let mut waits = 0;
         while !rest.is_empty() {
             let serial = present.lock().unwrap_or_else(PoisonError::into_inner).clone();

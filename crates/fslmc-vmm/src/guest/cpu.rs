@@ -4,6 +4,7 @@
 use super::End;
 use super::bus::Bus;
 use super::kvm::{Vm, refused};
+use super::signals;
 use crate::error::Error;
 use kvm_bindings::{
     KVM_ARM_VCPU_POWER_OFF, KVM_ARM_VCPU_PSCI_0_2, KVM_REG_ARM_CORE, KVM_REG_ARM64,
@@ -79,6 +80,9 @@ pub fn run(vm: &Vm, cpus: u8, entry: u64, tree: u64, bus: &Arc<Bus>) -> Result<E
 /// Waits for the end, then brings all threads out of KVM.
 fn wait(running: &Running, mut threads: Vec<JoinHandle<()>>) {
     while !threads.is_empty() {
+        if let Some(signal) = signals::came() {
+            running.stop(Ok(End::Signal(signal)));
+        }
         let (ended, going): (Vec<_>, Vec<_>) =
             threads.into_iter().partition(JoinHandle::is_finished);
         for thread in ended {

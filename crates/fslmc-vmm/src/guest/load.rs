@@ -5,7 +5,7 @@
 //! Not by `linux-loader`: its 0.14 needs a newer compiler than the board's 1.85, and those
 //! before it another `vm-memory`.
 
-use crate::cli::Cli;
+use crate::cli::Guest;
 use crate::error::Error;
 use crate::layout::RAM;
 use std::fs::File;
@@ -43,29 +43,29 @@ pub fn memory(bytes: u64) -> Result<GuestMemoryMmap, Error> {
 ///
 /// # Errors
 /// [`Error::File`] with the file's name, [`Error::Memory`].
-pub fn images(cli: &Cli, memory: &GuestMemoryMmap) -> Result<Images, Error> {
-    let mut kernel = Source::open("the kernel", &cli.kernel)?;
+pub fn images(guest: &Guest, memory: &GuestMemoryMmap) -> Result<Images, Error> {
+    let mut kernel = Source::open("the kernel", &guest.kernel)?;
     let header = ImageHeader::read(&mut kernel.file).map_err(|reason| kernel.error(reason))?;
     let kernel_size = header.text_offset.saturating_add(header.size);
-    let initramfs = cli.initramfs.as_deref();
+    let initramfs = guest.initramfs.as_deref();
     let initramfs = initramfs.map(|path| Source::open("the initial file system", path));
     let initramfs = initramfs.transpose()?;
     let initramfs_size = initramfs.as_ref().map_or(Ok(0), Source::size)?;
     let needed = kernel_size
         .saturating_add(initramfs_size.next_multiple_of(4096))
         .saturating_add(DEVICE_TREE_ROOM);
-    if needed > cli.memory {
+    if needed > guest.memory {
         return Err(Error::Memory {
-            kernel: cli.kernel.clone(),
+            kernel: guest.kernel.clone(),
             needed: needed.div_ceil(1 << 20),
-            memory: cli.memory >> 20,
+            memory: guest.memory >> 20,
             advice: needed.saturating_mul(2).div_ceil(1 << 20),
         });
     }
     let entry = header.text_offset;
     kernel.file.rewind().map_err(|error| kernel.error(error))?;
     kernel.copy(memory, RAM + entry, header.file)?;
-    let device_tree = (RAM + cli.memory - DEVICE_TREE_ROOM) & !(DEVICE_TREE_ROOM - 1);
+    let device_tree = (RAM + guest.memory - DEVICE_TREE_ROOM) & !(DEVICE_TREE_ROOM - 1);
     let place = (device_tree - initramfs_size) & !4095;
     let initramfs = match initramfs {
         Some(mut source) => {

@@ -7,9 +7,11 @@ mod cpu;
 mod interrupts;
 mod kvm;
 mod load;
+mod signals;
 mod slots;
 
 pub use console::Console;
+pub use signals::catch as catch_signals;
 
 use crate::cli::Cli;
 use crate::device_tree::Machine;
@@ -33,6 +35,8 @@ pub enum End {
     Off,
     /// It asked to be started again.
     Reset,
+    /// A signal, or the console's user, ended it.
+    Signal(u8),
 }
 
 /// A container that the guest has.
@@ -49,21 +53,22 @@ pub fn abilities() -> Result<Abilities, Error> {
 /// Starts the guest and waits for its end. Nothing of it is left: what was assigned is
 /// closed, which resets it, and its memory is gone.
 pub fn run(cli: &Cli, console: &Console) -> Result<End, Error> {
-    let memory = load::memory(cli.memory)?;
-    let images = load::images(cli, &memory)?;
-    let vm = kvm::Vm::new(&memory, cli.cpus)?;
+    let options = &cli.guest;
+    let memory = load::memory(options.memory)?;
+    let images = load::images(options, &memory)?;
+    let vm = kvm::Vm::new(&memory, options.cpus)?;
     let mut containers = Vec::new();
     for (index, name) in cli.assign.iter().enumerate() {
         let windows = layout::windows(index)
             .ok_or_else(|| Error::Options(format!("there is no room for {name}")))?;
         let icid = layout::isolation_id(index);
-        let guest = vm.for_container(name, icid.into(), !cli.no_irqfd);
+        let guest = vm.for_container(name, icid.into(), !options.no_irqfd);
         containers.push(Assignment::open(name, icid, windows, &memory, guest)?);
     }
     let machine = Machine {
-        cpus: cli.cpus,
-        memory: cli.memory,
-        command_line: &format!("{COMMAND_LINE} {}", cli.append.join(" ")),
+        cpus: options.cpus,
+        memory: options.memory,
+        command_line: &format!("{COMMAND_LINE} {}", options.append.join(" ")),
         initramfs: images.initramfs,
         seed: load::seed()?,
         containers: containers.iter().map(of_container).collect(),
@@ -71,7 +76,7 @@ pub fn run(cli: &Cli, console: &Console) -> Result<End, Error> {
     load::device_tree(&memory, images.device_tree, &machine.to_blob()?)?;
     let serial = console.connect(vm.console_interrupt()?);
     let bus = Arc::new(Bus { serial, containers });
-    let end = cpu::run(&vm, cli.cpus, RAM + images.entry, images.device_tree, &bus);
+    let end = cpu::run(&vm, options.cpus, RAM + images.entry, images.device_tree, &bus);
     console.disconnect();
     end
 }

@@ -6,6 +6,9 @@
 #   l2.sh reboot NAME            lets it reboot, and waits until it listens again
 #   l2.sh wait NAME              waits for its end, prints the exit code of the VMM
 #   l2.sh kill NAME              ends the VMM at once
+#   l2.sh term NAME              asks the VMM to end, prints its exit code
+#
+# VMM is the command that starts it, before its options; fslmc-vmm if it is not set.
 #
 # A guest has a folder /tmp/l2/NAME: console, err, in, pid, said. What guests are made of
 # is copied to /tmp/l2 once, since the shared folder is slow.
@@ -62,7 +65,9 @@ start)
     mkfifo "$folder/in"
     : >"$folder/console"
     (
-        /tmp/l2/fslmc-vmm --kernel /tmp/l2/Image --initramfs /tmp/l2/initramfs \
+        # Words of a command.
+        # shellcheck disable=SC2086
+        ${VMM:-/tmp/l2/fslmc-vmm} --kernel /tmp/l2/Image --initramfs /tmp/l2/initramfs \
             --append "loglevel=4 earlycon" "$@" \
             <>"$folder/in" >>"$folder/console" 2>"$folder/err" &
         echo $! >"$folder/pid"
@@ -89,6 +94,11 @@ reboot)
     until_true said =l2=ready
     ;;
 wait)
+    until_true ended
+    cat "$folder/code"
+    ;;
+term)
+    kill "$(cat "$folder/pid")"
     until_true ended
     cat "$folder/code"
     ;;

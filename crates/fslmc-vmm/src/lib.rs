@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! A small VMM: boots Linux on KVM with containers of the Management Complex assigned. Its
+//! own program and other commands run it by [`main`].
+#![deny(unsafe_code)]
+
+pub mod cli;
+mod device_tree;
+mod error;
+#[cfg(target_arch = "aarch64")]
+mod guest;
+mod host;
+mod keys;
+mod layout;
+
+use cli::Cli;
+use std::process::ExitCode;
+
+/// Runs a guest to its end and gives the exit code; what goes wrong is told on standard
+/// error, by a line that begins with `name`.
+#[must_use]
+pub fn main(name: &str, cli: &Cli) -> ExitCode {
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Starts the guest, where asked for again after each reset, until it ends.
+#[cfg(target_arch = "aarch64")]
+fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
+    cli.check().map_err(error::Error::Options)?;
+    guest::catch_signals()?;
+    // Goes back to the host when all else is gone.
+    let bus = &fsl_mc_linux::bus::SYSFS;
+    let _taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;
+    let console = guest::Console::new();
+    loop {
+        match guest::run(cli, &console)? {
+            guest::End::Off => return Ok(ExitCode::SUCCESS),
+            guest::End::Signal(number) => return Ok(ExitCode::from(0x80 | number)),
+            guest::End::Reset if cli.guest.restart => {}
+            guest::End::Reset => return Ok(ExitCode::from(cli::RESET)),
+        }
+    }
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
+    Err(error::Error::Machine { kernel: cli.guest.kernel.clone() })
+}
