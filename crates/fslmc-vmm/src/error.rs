@@ -9,7 +9,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another processor.
-    #[error("{kernel} is for arm64 and this machine is not: containers are handed to a guest where they are, on the board")]
+    #[error(
+        "{kernel} is for arm64 and this machine is not: containers are handed to a guest where they are, on the board"
+    )]
     #[cfg(not(target_arch = "aarch64"))]
     Machine { kernel: PathBuf },
     /// What the host lacks; nothing was touched.

@@ -36,6 +36,7 @@ fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
     // Goes back to the host when all else is gone.
     let bus = &fsl_mc_linux::bus::SYSFS;
     let _taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;
+    guest::confine(cli)?;
     let console = guest::Console::new();
     loop {
         match guest::run(cli, &console)? {

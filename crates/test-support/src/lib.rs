@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod documented;
+pub mod flakes;
 
 use std::io::Write;
 

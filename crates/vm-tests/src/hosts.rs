@@ -8,6 +8,9 @@ use anyhow::Result;
 /// Functions for bash; the file says what each does.
 const HOSTS: &str = include_str!("hosts.sh");
 
+/// Further ones, to talk to DPDK's testpmd.
+pub const TESTPMD: &str = include_str!("testpmd.sh");
+
 /// Runs a script of bash that has these functions; gives what it prints. It must succeed.
 ///
 /// # Errors

@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 mod console;
-pub mod flakes;
 pub mod fuzz;
 pub mod hosts;
 mod line_session;

@@ -68,7 +68,9 @@ fn open() -> Result<Kvm, Error> {
 
 /// Whether a device's cacheable memory can be a memory slot whoever maps it.
 pub fn cacheable_slots() -> Result<bool, Error> {
-    Ok(open()?.check_extension_raw(CACHEABLE_SLOTS) > 0)
+    // Linux answers it of a virtual machine only (arch/arm64/kvm/arm.c).
+    let vm = open()?.create_vm().map_err(refused("KVM_CREATE_VM", ""))?;
+    Ok(vm.check_extension_raw(CACHEABLE_SLOTS) > 0)
 }
 
 impl Vm {

@@ -2,6 +2,7 @@
 //! The guest: from memory to its end.
 
 mod bus;
+mod confine;
 mod console;
 mod cpu;
 mod interrupts;
@@ -10,6 +11,7 @@ mod load;
 mod signals;
 mod slots;
 
+pub use confine::confine;
 pub use console::Console;
 pub use signals::catch as catch_signals;
 

@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         trial("check::mistakes_have_file_line_and_property", mistakes_have_a_place),
         trial("check::what_is_no_layout_is_named", what_is_no_layout_is_named),
         trial("check::what_a_chip_lacks_is_named_with_its_place", what_a_chip_lacks),
+        trial("check::assign_is_for_boards", assign_is_for_boards),
     ]
 }
 
@@ -70,6 +71,18 @@ fn what_a_chip_lacks() -> Result<()> {
         ensure!(made.code() == Some(0), "{soc}: {}", made.stderr);
         ensure!(made.stdout.contains("dpaiop    1: 0"), "{soc}: {}", made.stdout);
     }
+    Ok(())
+}
+
+fn assign_is_for_boards() -> Result<()> {
+    let without = run(&mut fslmc(&["assign", "--kernel", "Image"]), b"")?;
+    ensure!(without.code() == Some(2) && without.stderr.contains("dprc.N"), "{}", without.stderr);
+    if cfg!(target_arch = "aarch64") {
+        return Ok(());
+    }
+    let elsewhere = run(&mut fslmc(&["assign", "dprc.2", "--kernel", "Image"]), b"")?;
+    ensure!(elsewhere.code() == Some(1), "{}", elsewhere.stderr);
+    ensure!(elsewhere.stderr.contains("Image is for arm64"), "{}", elsewhere.stderr);
     Ok(())
 }
 

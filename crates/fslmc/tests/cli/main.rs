@@ -11,7 +11,8 @@ mod userland;
 mod wires;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use std::time::Instant;
+use std::{path::Path, sync::LazyLock, time::Instant};
+use test_support::flakes::Flakes;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -28,16 +29,28 @@ fn main() {
         // Tests that need them fail and say so again.
         eprintln!("{error:#}");
     }
-    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
+    for line in FLAKES.summary() {
+        eprintln!("{line}");
+    }
+    if FLAKES.too_many() {
+        std::process::exit(101);
+    }
+    conclusion.exit();
 }
 
+/// Tests that needed a second try in this run, and in the one before.
+static FLAKES: LazyLock<Flakes> =
+    LazyLock::new(|| Flakes::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("flaky-commands")));
+
 /// A test that needs the artifacts of a machine, or boots one, and tells how long that took.
+/// One that fails has a second try.
 fn trial(name: &'static str, test: fn() -> anyhow::Result<()>) -> Trial {
     let run = move || {
         let start = Instant::now();
-        let outcome = test().map_err(|error| Failed::from(format!("{error:#}")));
+        let outcome = FLAKES.try_twice(name, &test);
         eprintln!("{:6.1} s  {name}", start.elapsed().as_secs_f64());
-        outcome
+        outcome.map_err(|error| Failed::from(format!("{error:#}")))
     };
     Trial::test(name, run).with_ignored_flag(true)
 }

@@ -4,14 +4,17 @@
 
 use crate::{guest::mgmt, trial};
 use anyhow::{Context, Result, ensure};
-use fslmc::{artifacts::Driver, nested};
+use fslmc::{
+    artifacts::{Artifacts, Driver},
+    nested,
+};
 use libtest_mimic::Trial;
 use std::{
     path::Path,
     thread,
     time::{Duration, Instant},
 };
-use vm_tests::{TestVm, TestVmBuilder};
+use vm_tests::{KernelChoice, TestVm, TestVmBuilder};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -20,6 +23,8 @@ pub fn trials() -> Vec<Trial> {
         trial("assign::two_guests_reach_each_other", two_guests_reach_each_other),
         trial("assign::the_vmm_binds_and_objects_come_and_go", binds_and_hot_plugs),
         trial("assign::a_hostile_guest_reaches_nothing", a_hostile_guest_reaches_nothing),
+        trial("assign::stables_kernel_on_an_lx2160as_processor", older_kernel_and_processor),
+        trial("assign::what_the_stock_driver_cannot_is_told", stock_driver),
     ]
 }
 
@@ -29,8 +34,17 @@ const ATTACK: &str = "mc-attack";
 /// A machine with KVM and two containers for guests, the first of which is connected
 /// with the host's interface.
 fn machine(cpu: &str, driver: Driver, folder: &Path) -> Result<TestVmBuilder> {
-    let artifacts = vm_tests::artifacts_with(driver)?;
-    nested::prepare(artifacts, vm_tests::guest_programs()?, &[ATTACK], folder)?;
+    machine_for(vm_tests::artifacts_with(driver)?, cpu, driver, folder)
+}
+
+/// The same, whose guests have the kernel of these artifacts.
+fn machine_for(
+    inner: &Artifacts,
+    cpu: &str,
+    driver: Driver,
+    folder: &Path,
+) -> Result<TestVmBuilder> {
+    nested::prepare(inner, vm_tests::guest_programs()?, &[ATTACK], folder)?;
     let layout = crate::frames::layout("assign.dts");
     Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
         .driver(driver)
@@ -144,6 +158,11 @@ fn a_guest_reaches_the_host() -> Result<()> {
             ensure!(bus.split_whitespace().any(|name| name == object), "no {object}: {bus}");
         }
         ensure!(!bus.contains("dprc.1") && !bus.contains("dpni.0"), "the host's objects: {bus}");
+        // The VMM has given up what it does not need (proc_pid_status(5): 2 is a filter).
+        let status = vm.sh("cat /proc/$(cat /tmp/l2/one/pid)/status")?;
+        for line in ["NoNewPrivs:\t1", "Seccomp:\t2"] {
+            ensure!(status.contains(line), "{line}: {status}");
+        }
         bring_up(vm, "one", "dpni.1", "10.0.0.2")?;
         expect_no_loss(vm, "one", "10.0.0.1", 1000)?;
         let printed = vm.sh(&ping("10.0.0.2", 1000))?;
@@ -154,6 +173,39 @@ fn a_guest_reaches_the_host() -> Result<()> {
         // those of the portals that they have.
         vm.sh("echo dprc.2 >/sys/bus/fsl-mc/drivers/vfio-fsl-mc/unbind").map(drop)
     })
+}
+
+/// Debian stable's kernel, in a guest on a processor without FEAT_S2FWB.
+fn older_kernel_and_processor() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let stable = vm_tests::artifacts_of(&KernelChoice::parse("debian:6.12", None)?, Driver::Stock)?;
+    machine_for(stable, "cortex-a72", Driver::Rust, folder.path())?.run(|vm| {
+        prepare_host(vm)?;
+        start(vm, "one", "--assign dprc.2")?;
+        let release = say(vm, "one", "uname -r")?;
+        ensure!(release.trim() == stable.kernel.release(), "{release}");
+        bring_up(vm, "one", "dpni.1", "10.0.0.2")?;
+        expect_no_loss(vm, "one", "10.0.0.1", 200)?;
+        ensure!(last_words(vm, "one", "poweroff -f")? == 0, "the VMM fails");
+        expect_nothing_left(vm)
+    })
+}
+
+/// With the stock driver, such a processor cannot share queue portals with a guest.
+fn stock_driver() -> Result<()> {
+    for (cpu, told) in [("cortex-a72", true), ("neoverse-n2", false)] {
+        let folder = tempfile::tempdir()?;
+        machine(cpu, Driver::Stock, folder.path())?.run(|vm| {
+            vm.bind(&["dprc.3"])?;
+            // The kernel that is not there is told in any case, so that nothing starts.
+            let output = vm.try_sh("fslmc assign dprc.2 --kernel /no/such")?;
+            let sentence = "a processor with FEAT_S2FWB";
+            ensure!(output.code == 1, "{output:?}");
+            ensure!(output.stderr.contains(sentence) == told, "{cpu}: {output:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// However a guest ends, the next one starts at once, in the same container, and the

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use fslmc::artifacts;
 use libtest_mimic::Trial;
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock, time::Duration};
-use vm_tests::{Output, TestVm, TestVmBuilder, flakes::Flakes, guest_programs, layout_of, skips};
+use test_support::flakes::Flakes;
+use vm_tests::{Output, TestVm, TestVmBuilder, guest_programs, layout_of, skips};
 
 /// The program.
 const PROGRAM: &str = "vfio-fsl-mc-conformance";
@@ -141,7 +142,7 @@ fn judge(driver: Driver, groups: &[&str]) -> Result<()> {
     })
 }
 
-/// Checks that needed a second try in this run of the tests, and in the one before.
+/// Tests and checks that needed a second try in this run, and in the one before.
 pub static FLAKES: LazyLock<Flakes> =
     LazyLock::new(|| Flakes::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("flaky-checks")));
 

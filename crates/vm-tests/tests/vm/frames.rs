@@ -33,7 +33,7 @@ pub fn trials() -> Vec<Trial> {
 const PACKAGES: [&str; 5] = ["dpdk", "ethtool", "iperf3", "iproute2", "tcpdump"];
 
 /// A machine whose interfaces reach each other, with the programs of [`PACKAGES`].
-fn machine(driver: Driver) -> Result<TestVmBuilder> {
+pub fn machine(driver: Driver) -> Result<TestVmBuilder> {
     machine_of("frames.dts", vm_tests::artifacts_with(driver)?, driver)
 }
 

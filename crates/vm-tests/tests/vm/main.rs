@@ -6,6 +6,7 @@ mod assign;
 mod cases;
 mod conformance;
 mod defects;
+mod dpdk;
 mod faults;
 mod frames;
 mod fuzzing;
@@ -15,6 +16,7 @@ mod interrupts;
 mod kernels;
 mod kvm;
 mod layouts;
+mod linux;
 mod management;
 mod recovery;
 mod run;
@@ -23,12 +25,8 @@ mod vfio;
 mod watching;
 mod wires;
 
-use anyhow::Context;
 use libtest_mimic::{Arguments, Failed, Trial};
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::time::Instant;
 use vm_tests::skips;
 
 fn main() {
@@ -44,6 +42,8 @@ fn main() {
         assign::trials(),
         recovery::trials(),
         frames::trials(),
+        dpdk::trials(),
+        linux::trials(),
         wires::trials(),
         kvm::trials(),
         kernels::trials(),
@@ -66,8 +66,7 @@ fn main() {
     }
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
     // Consoles fill the report; who sees only its end is to know as well.
-    let reasons = REASONS.lock().unwrap_or_else(PoisonError::into_inner);
-    for line in skips::summary().iter().chain(&conformance::FLAKES.summary()).chain(&*reasons) {
+    for line in skips::summary().iter().chain(&conformance::FLAKES.summary()) {
         eprintln!("{line}");
     }
     if conformance::FLAKES.too_many() {
@@ -76,12 +75,6 @@ fn main() {
     conclusion.exit();
 }
 
-/// Why tests failed, in a few words each.
-static REASONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-/// Characters of a failure in the final summary.
-const FEW: usize = 400;
-
 /// A test that boots a guest, and reports how long it took. One that fails has a second try,
 /// which counts among the few flakes that a run may have.
 fn trial(name: impl Into<String>, test: impl Fn() -> anyhow::Result<()> + Send + 'static) -> Trial {
@@ -89,35 +82,9 @@ fn trial(name: impl Into<String>, test: impl Fn() -> anyhow::Result<()> + Send +
     let title = name.clone();
     let run = move || {
         let start = Instant::now();
-        let outcome = twice(&title, &test).map_err(|error| format!("{error:#}"));
+        let outcome = conformance::FLAKES.try_twice(&title, &test);
         eprintln!("{:6.1} s  {title}", start.elapsed().as_secs_f64());
-        if let Err(error) = &outcome {
-            let reason = format!("{title} fails: {}", beginning(error));
-            REASONS.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
-        }
-        outcome.map_err(Failed::from)
+        outcome.map_err(|error| Failed::from(format!("{error:#}")))
     };
     Trial::test(name, run).with_ignored_flag(true)
-}
-
-fn twice(title: &str, test: &dyn Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let first = test();
-    let flaky: &[String] = match &first {
-        Ok(()) => &[],
-        Err(error) => {
-            let error = format!("{error:#}");
-            eprintln!("{title} fails, and runs again:\n{error}");
-            test().with_context(|| format!("before, it failed so: {}", beginning(&error)))?;
-            let reason = format!("{title} failed once: {}", beginning(&error));
-            REASONS.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
-            &[title.to_owned()]
-        }
-    };
-    let again = conformance::FLAKES.record("test", &[title.to_owned()], flaky)?;
-    anyhow::ensure!(again.is_empty(), "passed at the second try only, as in the run before");
-    Ok(())
-}
-
-fn beginning(text: &str) -> String {
-    text.chars().take(FEW).collect()
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Checks that fail among the others and pass when they run again alone: those of the
-//! conformance suite, and tests that show what is wrong with Linux's own driver.
+//! Tests that boot a guest, and checks of the conformance suite, that fail among the others
+//! and pass when they run again.
 //!
 //! On a host with more to do than it can, an event may come later than a check waits. But
 //! a flake may also be a race that is worth looking into: each is listed by name at the end
-//! of the run, there may not be many, and a driver that is to pass every check may need a
-//! second try for one only once in a row.
+//! of the run with what it said, there may not be many, and one that needed a second try in
+//! the run before, too, fails.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -23,13 +23,49 @@ const MOST: usize = 3;
 pub struct Flakes {
     history: PathBuf,
     found: Mutex<Vec<String>>,
+    reasons: Mutex<Vec<String>>,
 }
+
+/// Characters of a failure in the summary.
+const FEW: usize = 400;
 
 impl Flakes {
     /// No flakes so far. `history` is the file that has those of the run before: one check
     /// a line.
     pub fn new(history: impl Into<PathBuf>) -> Self {
-        Self { history: history.into(), found: Mutex::default() }
+        Self { history: history.into(), found: Mutex::default(), reasons: Mutex::default() }
+    }
+
+    /// Runs a test, and once more if it fails. What it says is kept for the run's end.
+    ///
+    /// # Errors
+    /// The second failure; or that it passed only then in the run before, too.
+    pub fn try_twice(&self, title: &str, test: &dyn Fn() -> Result<()>) -> Result<()> {
+        let outcome = self.tried(title, test);
+        if let Err(error) = &outcome {
+            self.keep_reason(format!("{title} fails: {}", beginning(&format!("{error:#}"))));
+        }
+        outcome
+    }
+
+    fn tried(&self, title: &str, test: &dyn Fn() -> Result<()>) -> Result<()> {
+        let flaky: &[String] = match test() {
+            Ok(()) => &[],
+            Err(error) => {
+                let error = format!("{error:#}");
+                eprintln!("{title} fails, and runs again:\n{error}");
+                test().with_context(|| format!("before, it failed so: {}", beginning(&error)))?;
+                self.keep_reason(format!("{title} failed once: {}", beginning(&error)));
+                &[title.to_owned()]
+            }
+        };
+        let again = self.record("test", &[title.to_owned()], flaky)?;
+        ensure!(again.is_empty(), "passed at the second try only, as in the run before");
+        Ok(())
+    }
+
+    fn keep_reason(&self, reason: String) {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
     }
 
     /// Takes the checks of a suite that `ran`, and those among them that needed a second
@@ -53,13 +89,15 @@ impl Flakes {
         Ok(twice)
     }
 
-    /// The flakes of this run, in lines for its end; nothing where there were none.
+    /// The flakes of this run, in lines for its end, and why tests have failed; nothing where
+    /// all was well.
     pub fn summary(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines: Vec<String> = found.iter().map(|flake| format!("flaky: {flake}")).collect();
         if !found.is_empty() {
             lines.push(format!("{} flaky, of at most {MOST}", found.len()));
         }
+        lines.extend(self.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         lines
     }
 
@@ -67,6 +105,10 @@ impl Flakes {
     pub fn too_many(&self) -> bool {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).len() > MOST
     }
+}
+
+fn beginning(text: &str) -> String {
+    text.chars().take(FEW).collect()
 }
 
 fn read(history: &Path) -> Result<BTreeSet<String>> {
@@ -101,6 +143,34 @@ mod tests {
         // What passed at once in between is forgotten.
         assert_eq!(run("a/1", "a/1"), [""; 0]);
         assert_eq!(run("a/1 a/2 a/3", "a/2"), ["a/2"]);
+    }
+
+    #[test]
+    fn a_test_that_passes_the_second_time_is_a_flake_and_one_that_does_not_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = || Flakes::new(folder.path().join("flakes"));
+        let tries = std::cell::Cell::new(0);
+        let fails_until = |last: u32| {
+            tries.set(0);
+            let tries = &tries;
+            move || {
+                tries.set(tries.get() + 1);
+                ensure!(tries.get() > last, "try {}", tries.get());
+                Ok(())
+            }
+        };
+        let flakes = new();
+        flakes.try_twice("well", &fails_until(0)).unwrap();
+        assert!(flakes.summary().is_empty());
+        flakes.try_twice("flaky", &fails_until(1)).unwrap();
+        let error = flakes.try_twice("broken", &fails_until(2)).unwrap_err();
+        assert_eq!(format!("{error:#}"), "before, it failed so: try 1: try 2");
+        let summary = flakes.summary().join("\n");
+        assert!(summary.contains("flaky failed once: try 1"), "{summary}");
+        assert!(summary.contains("broken fails: before, it failed so: try 1"), "{summary}");
+        // In the run after, a second try is no excuse.
+        let error = new().try_twice("flaky", &fails_until(1)).unwrap_err();
+        assert!(format!("{error}").contains("as in the run before"), "{error}");
     }
 
     #[test]

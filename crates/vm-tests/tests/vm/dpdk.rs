@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! DPDK between two hosts of Linux's: what its ports do is judged by Linux's own driver and
+//! network stack at the other ends. One boot; each step finds testpmd as it starts.
+
+use crate::{frames, guest::mgmt, trial};
+use anyhow::{Context, Result, ensure};
+use fslmc::artifacts::Driver;
+use libtest_mimic::Trial;
+use vm_tests::{
+    TestVm,
+    hosts::{TESTPMD, hosts},
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![trial("dpdk::in_one_boot", in_one_boot)]
+}
+
+type Step = (&'static str, fn(&mut TestVm) -> Result<()>);
+
+const STEPS: [Step; 7] = [
+    ("answers pings, on several queues", several_queues),
+    ("a rule chooses the queue", flow_rules),
+    ("frames in several buffers", scattered),
+    ("checksums by the hardware", checksums),
+    ("a link's state is noticed", link_states),
+    ("ports stop and start", stop_and_start),
+    ("a second process looks on", second_process),
+];
+
+fn in_one_boot() -> Result<()> {
+    frames::machine(Driver::Rust)?.run(|vm| {
+        frames::give_to_linux(vm)?;
+        // Each of Linux's two hosts at a port of DPDK's.
+        for end in ["dpni.0", "dpni.2"] {
+            mgmt(vm, &format!("disconnect {end}"))?;
+        }
+        mgmt(vm, "connect dpni.0 dpni.2")?;
+        mgmt(vm, "connect dpni.1 dpni.3")?;
+        hosts(
+            vm,
+            "for n in 0 1; do
+                 make_host $n $(ls /sys/bus/fsl-mc/devices/dpni.$n/net) 10.0.0.$((n + 1))/24
+             done",
+        )?;
+        for (name, step) in STEPS {
+            step(vm).with_context(|| name)?;
+        }
+        Ok(())
+    })
+}
+
+/// A script with testpmd running; it must end well.
+fn with_testpmd(vm: &mut TestVm, options: &str, script: &str) -> Result<String> {
+    hosts(
+        vm,
+        &format!(
+            "{TESTPMD}
+             start_testpmd --rxq=2 --txq=2 {options}
+             tell start
+             wait_carrier 0 1; wait_carrier 1 1
+             {script}
+             quit"
+        ),
+    )
+}
+
+/// Runs of `ping -q` that lost nothing.
+fn without_loss(printed: &str) -> usize {
+    printed.matches(" 0% packet loss").count()
+}
+
+/// testpmd answers ARP and echo requests itself. Senders are spread over its queues by a
+/// hash of their addresses.
+fn several_queues(vm: &mut TestVm) -> Result<()> {
+    let printed = with_testpmd(
+        vm,
+        "--forward-mode=icmpecho",
+        "for n in $(seq 11 26); do host 0 ip addr add 10.0.0.$n/24 dev $(dev 0); done
+         for n in $(seq 11 26); do host 0 ping -q -c 5 -i 0.02 -W 5 -I 10.0.0.$n 10.0.0.99; done
+         for size in 36 1472; do host 0 ping -q -c 100 -i 0.01 -W 5 -s $size 10.0.0.99; done
+         for n in $(seq 11 26); do host 0 ip addr del 10.0.0.$n/24 dev $(dev 0); done
+         for queue in 0 1; do echo queue $(xstat 0 rx_q${queue}_packets); done",
+    )?;
+    ensure!(without_loss(&printed) == 18, "{printed}");
+    let queues: Vec<u64> = printed
+        .lines()
+        .filter_map(|line| line.strip_prefix("queue "))
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    // 280 echo requests; one sender's go to one queue.
+    ensure!(queues.len() == 2 && queues.iter().all(|count| *count >= 5), "{printed}");
+    ensure!(queues.iter().sum::<u64>() >= 280, "{printed}");
+    Ok(())
+}
+
+fn flow_rules(vm: &mut TestVm) -> Result<()> {
+    for queue in [0, 1] {
+        let printed = with_testpmd(
+            vm,
+            "--forward-mode=rxonly",
+            &format!(
+                "tell stop
+                 tell flow create 0 ingress group 0 priority 0 pattern ipv4 / udp dst is 5005 / \
+                     end actions queue index {queue} / end
+                 tell start
+                 host 0 ip neigh replace 10.0.0.98 lladdr 02:00:00:00:00:03 nud permanent \
+                     dev $(dev 0)
+                 host 0 bash -c 'for n in $(seq 60); do echo x >/dev/udp/10.0.0.98/5005; done'
+                 for queue in 0 1; do echo $(xstat 0 rx_q${{queue}}_packets); done"
+            ),
+        )?;
+        let counts: Vec<u64> =
+            printed.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        // Source ports differ: without the rule, both queues would have some.
+        ensure!(counts.len() == 2 && counts[queue] >= 60 && counts[1 - queue] <= 3, "{printed}");
+    }
+    Ok(())
+}
+
+/// Large frames take several of DPDK's buffers, on their way in and out.
+fn scattered(vm: &mut TestVm) -> Result<()> {
+    let printed = with_testpmd(
+        vm,
+        "--forward-mode=io --max-pkt-len=9200 --enable-scatter --mbuf-size=2176",
+        "for n in 0 1; do host $n ip link set $(dev $n) mtu 9000; done
+         tell set promisc all on
+         wait_carrier 0 1; wait_carrier 1 1
+         for size in 56 4000 8972; do host 0 ping -q -c 50 -i 0.02 -W 5 -s $size 10.0.0.2; done
+         for n in 0 1; do host $n ip link set $(dev $n) mtu 1500; done",
+    )?;
+    ensure!(without_loss(&printed) == 3, "{printed}");
+    Ok(())
+}
+
+/// testpmd leaves the checksums of what it forwards to the hardware, and Linux checks each
+/// itself.
+fn checksums(vm: &mut TestVm) -> Result<()> {
+    let printed = with_testpmd(
+        vm,
+        "--forward-mode=csum",
+        "mac() { host $1 cat /sys/class/net/$(dev $1)/address; }
+         tell stop; tell port stop all
+         for port in 0 1; do
+             for what in ip udp tcp; do tell csum set $what hw $port; done
+             tell set eth-peer $port $(mac $port)
+             host $port ip neigh replace 10.0.0.$((2 - port)) lladdr $(mac $((1 - port))) \
+                 nud permanent dev $(dev $port)
+             host $port ethtool -K $(dev $port) rx off >/dev/null
+         done
+         tell set promisc all on; tell port start all; tell start
+         wait_carrier 0 1; wait_carrier 1 1
+         serve 1
+         host 0 iperf3 -c 10.0.0.2 -n 500K
+         host 0 iperf3 -c 10.0.0.2 -u -b 2M -n 200K
+         host 1 pkill iperf3
+         for n in 0 1; do
+             host $n awk '/^Tcp:/ && $2 != \"RtoAlgorithm\" { print \"wrong\", $16 }
+                          /^Udp:/ && $2 != \"InDatagrams\" { print \"wrong\", $8 }' /proc/net/snmp
+             host $n ip neigh del 10.0.0.$((2 - n)) dev $(dev $n)
+             host $n ethtool -K $(dev $n) rx on >/dev/null
+         done",
+    )?;
+    ensure!(printed.matches("receiver").count() == 2, "{printed}");
+    ensure!(printed.matches("wrong 0").count() == 4, "{printed}");
+    Ok(())
+}
+
+fn link_states(vm: &mut TestVm) -> Result<()> {
+    let printed = with_testpmd(
+        vm,
+        "--forward-mode=io",
+        "is() { say show port info 0 | grep -q \"Link status: $1\"; }
+         is up
+         host 0 ip link set $(dev 0) down; until_so 'is down'
+         host 0 ip link set $(dev 0) up; until_so 'is up'
+         grep -c 'Port 0: link state change event' /tmp/testpmd",
+    )?;
+    // Once at its start as well.
+    ensure!(printed.trim().parse::<u32>()? >= 2, "{printed}");
+    Ok(())
+}
+
+/// How often; a hundred with `FSLMC_SOAK` in the environment.
+fn rounds() -> u32 {
+    if std::env::var_os("FSLMC_SOAK").is_some() { 100 } else { 8 }
+}
+
+fn stop_and_start(vm: &mut TestVm) -> Result<()> {
+    let rounds = rounds();
+    let printed = with_testpmd(
+        vm,
+        "--forward-mode=io",
+        &format!(
+            "tell set promisc all on
+             for round in $(seq {rounds}); do
+                 tell stop; tell port stop all; tell port start all; tell start
+             done
+             wait_carrier 0 1; wait_carrier 1 1
+             host 0 ping -q -c 100 -i 0.01 -W 5 10.0.0.2"
+        ),
+    )?;
+    ensure!(without_loss(&printed) == 1, "{printed}");
+    Ok(())
+}
+
+/// A secondary process of DPDK's has the ports of the first, and reads their counters; the
+/// first goes on. DPDK 24.11's secondary processes die in their end, when the driver closes
+/// ports that it has opened in the other process only.
+fn second_process(vm: &mut TestVm) -> Result<()> {
+    let printed = with_testpmd(
+        vm,
+        "--forward-mode=io",
+        "tell set promisc all on
+         host 0 ping -q -c 50 -i 0.01 -W 5 10.0.0.2
+         dpdk-proc-info -- --stats 2>&1 || [ $? = 139 ]
+         host 0 ping -q -c 50 -i 0.01 -W 5 10.0.0.2",
+    )?;
+    ensure!(without_loss(&printed) == 2, "{printed}");
+    let received =
+        printed.split("RX-packets:").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let received: u64 = received.with_context(|| printed.clone())?.parse()?;
+    ensure!(received >= 50, "{printed}");
+    Ok(())
+}
