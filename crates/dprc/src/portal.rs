@@ -56,13 +56,61 @@ pub struct McPortal {
 
 /// An open object: what a token stands for.
 ///
-/// Nothing closes it by itself, since that takes the portal: see [`McPortal::close`].
+/// Nothing closes it by itself, since that takes the portal: see [`McPortal::close`], and
+/// [`McPortal::session`] for what does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenObject {
     /// The object.
     pub object: ObjectId,
     /// What stands for it in commands.
     pub token: Token,
+}
+
+/// An open object with the portal that it was opened through. It is closed when this goes, on
+/// the way of an error too.
+#[derive(Debug)]
+pub struct Session<'p> {
+    portal: &'p mut McPortal,
+    open: OpenObject,
+    closed: bool,
+}
+
+impl Session<'_> {
+    /// The object and its token.
+    pub fn open(&self) -> OpenObject {
+        self.open
+    }
+
+    /// The portal, for commands that are not for this object.
+    pub fn portal(&mut self) -> &mut McPortal {
+        self.portal
+    }
+
+    /// Sends a command for the object in its newest version.
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn call<R: Request>(&mut self, request: &R) -> Result<R::Reply, PortalError> {
+        self.portal.call(self.open, request)
+    }
+
+    /// Closes the object, and says where that fails.
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn close(mut self) -> Result<(), PortalError> {
+        self.closed = true;
+        self.portal.close(self.open)
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if !self.closed {
+            // Nobody is left to report to.
+            let _ = self.portal.close(self.open);
+        }
+    }
 }
 
 /// Whom a command is for: an [`OpenObject`], or a bare [`Token`].
@@ -161,6 +209,15 @@ impl McPortal {
     /// [`PortalError`].
     pub fn close(&mut self, open: OpenObject) -> Result<(), PortalError> {
         self.send("Close", &open.object.to_string(), &Message::close(open.token)).map(drop)
+    }
+
+    /// Opens an object until the result is closed or dropped.
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn session(&mut self, object: ObjectId) -> Result<Session<'_>, PortalError> {
+        let open = self.open(object)?;
+        Ok(Session { portal: self, open, closed: false })
     }
 
     /// Sends a command that is the same in every family but for the family's code in

@@ -14,13 +14,14 @@ use std::{
 const GUEST_PACKAGE: &str = "fslmc-guest";
 
 /// What the guest's programs are made of, below the checkout.
-const GUEST_SOURCES: [&str; 8] = [
+const GUEST_SOURCES: [&str; 9] = [
     "crates/guest",
     "crates/guest-agent",
     "crates/guest-protocol",
     "crates/dprc",
     "crates/fsl-mc-linux",
     "crates/mc-abi",
+    "crates/qbman-abi",
     "Cargo.toml",
     "Cargo.lock",
 ];
