@@ -55,8 +55,26 @@ pub enum Program {
         #[command(subcommand)]
         action: Vfio,
     },
+    /// Forward frames between the first two interfaces of a container that is bound to
+    /// vfio-fsl-mc; print what happened
+    Forward(Forward),
     /// Use a region of an object as memory of a small KVM guest; print the result as JSON
     Kvm(Kvm),
+}
+
+#[derive(Debug, Args)]
+pub struct Forward {
+    /// Container, bound to vfio-fsl-mc
+    pub container: String,
+    /// Frames to forward
+    #[arg(long, default_value_t = 10_000)]
+    pub frames: u64,
+    /// Seconds after which to end in any case
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+    /// Frames to send at the start, for interfaces that are connected with each other
+    #[arg(long, default_value_t = 0)]
+    pub first: usize,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,9 @@
 
 mod cli;
 mod demo;
+// The example of the library, so that it runs on the board.
+#[path = "../../dprc/examples/forward.rs"]
+mod forward;
 mod manage;
 mod probe;
 mod record;
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         Program::Record { root } => record::run(root),
         Program::Mgmt(mgmt) => probe::mgmt::run(&mgmt),
         Program::Vfio { action } => probe::vfio::run(&action),
+        Program::Forward(options) => probe::forward::run(&options),
         Program::Kvm(options) => probe::kvm::run(&options),
     };
     match outcome {
