@@ -26,30 +26,49 @@ impl Registers {
     }
 }
 
-impl Transport for Registers {
-    fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
-        let bytes = command.to_bytes();
-        // The first word last: it hands the command over.
-        for (word, bytes) in (0..).zip(bytes.chunks(8)).collect::<Vec<_>>().into_iter().rev() {
-            self.board.write(Window::McPortals, self.at(word), bytes);
-        }
+impl Registers {
+    fn wait_for_answer(&self, patience: Duration) -> Result<(), TransportError> {
         let start = Instant::now();
         loop {
             let mut header = [0; 8];
             self.board.read(Window::McPortals, self.at(0), &mut header);
             if Header(u64::from_le_bytes(header)).status() != Status::Ready {
-                break;
+                return Ok(());
             }
             let waited = start.elapsed();
-            if waited > PATIENCE {
+            if waited > patience {
                 return Err(TransportError::Silent(waited));
             }
             std::thread::sleep(Duration::from_micros(50));
         }
+    }
+}
+
+impl Transport for Registers {
+    fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
+        self.exchange_within(command, PATIENCE)
+    }
+
+    fn exchange_within(
+        &mut self,
+        command: &Message,
+        patience: Duration,
+    ) -> Result<Message, TransportError> {
+        let bytes = command.to_bytes();
+        // The first word last: it hands the command over.
+        for word in (0..8).rev() {
+            let place = 8 * word as usize;
+            self.board.write(Window::McPortals, self.at(word), &bytes[place..place + 8]);
+        }
+        self.wait_for_answer(patience)?;
         let mut answer = [0; Message::SIZE];
         for (word, bytes) in (0..).zip(answer.chunks_mut(8)) {
             self.board.read(Window::McPortals, self.at(word), bytes);
         }
         Ok(Message::from_bytes(&answer))
+    }
+
+    fn settle(&mut self, patience: Duration) -> Result<(), TransportError> {
+        self.wait_for_answer(patience)
     }
 }

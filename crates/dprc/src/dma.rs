@@ -338,6 +338,45 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_read_and_written_or_not_at_all() {
+        let page = rustix::param::page_size();
+        let buffer = DmaBuffer::allocate(page).unwrap();
+        buffer.write(3, b"some bytes").unwrap();
+        let mut found = [0; 10];
+        buffer.read(3, &mut found).unwrap();
+        assert_eq!(&found, b"some bytes");
+        assert_eq!(buffer.write(page - 9, b"some bytes"), None);
+        assert_eq!(buffer.load::<u8>(page - 9), Some(0));
+    }
+
+    #[test]
+    fn memory_of_a_memfd_is_shared_with_who_has_it() {
+        let page = rustix::param::page_size();
+        let file = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&file, 2 * page as u64).unwrap();
+        let buffer = DmaBuffer::of_file(&file, page as u64, page).unwrap();
+        buffer.store(8, 0x1234_u32).unwrap();
+        let mut found = [0; 4];
+        rustix::io::pread(&file, &mut found, page as u64 + 8).unwrap();
+        assert_eq!(u32::from_le_bytes(found), 0x1234);
+        let error = DmaBuffer::of_file(&file, 1, page).unwrap_err().to_string();
+        assert!(error.contains("the offset in a file 0x1"), "{error}");
+        let error = DmaBuffer::of_file(&file, 0, 0).unwrap_err().to_string();
+        assert!(error.contains("mmap of 0x0 bytes"), "{error}");
+        let odd = Mapping::anonymous(page + 1).unwrap();
+        assert!(matches!(DmaBuffer::of_mapping(odd).unwrap_err(), Error::NotPages { .. }));
+    }
+
+    /// Machines have none reserved as a rule: then the error is to name them.
+    #[test]
+    fn huge_pages_are_had_or_named() {
+        match DmaBuffer::huge_pages(2 << 20) {
+            Ok(buffer) => assert_eq!(buffer.size(), 2 << 20),
+            Err(error) => assert!(error.to_string().contains("huge pages"), "{error}"),
+        }
+    }
+
+    #[test]
     fn a_refused_mapping_gives_the_buffer_back() {
         let null = Arc::new(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
         let buffer = DmaBuffer::allocate(rustix::param::page_size()).unwrap();

@@ -204,7 +204,7 @@ pub enum PortalError {
     /// No answer came.
     #[error(
         "the MC has not answered {command} (command {number:#05x}, token {token:#x}) through \
-         {portal} within {seconds} s; the portal is stuck until the MC answers or is reset"
+         {portal} within {waited:?}; the portal is stuck until the MC answers or is reset"
     )]
     Silent {
         /// Name of the command.
@@ -216,7 +216,7 @@ pub enum PortalError {
         /// The portal.
         portal: String,
         /// How long was waited.
-        seconds: u64,
+        waited: Duration,
     },
     /// The kernel, between us and the portal, refuses.
     #[error(
