@@ -5,10 +5,10 @@
 mod world;
 
 use board::Soc;
-use dprc::qbman::{DequeueEntry, Fd, NoticeKind, Pushed, Schedule, Source, Target};
+use dprc::qbman::{DequeueEntry, Fd, Format, NoticeKind, Pushed, Schedule, Source, Target};
 use dprc::{Access, Backend, Dataplane, DmaBuffer, Error, InterfaceConfig, RxDestination};
 use dprc_board::{Contents, InProcessBoard, Options};
-use mc_abi::{ObjectId, dpcon};
+use mc_abi::{ObjectId, dpcon, dpio};
 use std::time::Duration;
 use world::{Pair, addresses, container, frame};
 
@@ -61,6 +61,20 @@ fn frames_keep_their_order_over_many_laps_of_the_ring() {
         next = next.wrapping_add(burst);
     }
     assert_eq!(pair.free(), Pair::BUFFERS);
+}
+
+#[test]
+fn what_is_stopped_receives_nothing() {
+    let (board, held) = container();
+    let mut pair = Pair::new(&held);
+    let (one, dpbp) = (pair.one.clone(), pair.pool.object);
+    pair.plane.stop().unwrap();
+    for object in [one.object, dpbp] {
+        let mut open = pair.plane.mc().session(object).unwrap();
+        assert!(!open.call(&mc_abi::common::IsEnabled {}).unwrap().enabled, "{object}");
+    }
+    pair.plane.stop().unwrap();
+    assert_eq!(board.faults(), 0);
 }
 
 #[test]
@@ -183,6 +197,116 @@ fn a_channel_tells_a_portal_and_its_interrupt_that_frames_wait() {
         portal.arm_interrupt().unwrap();
         assert_eq!(portal.take().unwrap(), None);
     }
+}
+
+#[test]
+fn a_channel_pushes_frames_into_the_portal() {
+    let (_board, held) = container();
+    let mut plane = Dataplane::open(&held).unwrap();
+    let mut portal = plane.portal().unwrap();
+    let (dpcon, _) = plane.channel().unwrap();
+    let frames = plane.frames(Pair::BUFFERS, 2048).unwrap();
+    let pool = plane.pool(&mut portal, &frames).unwrap();
+    let one = plane.interface(&InterfaceConfig::new(pool)).unwrap();
+    let destination = RxDestination::Channel(dpcon);
+    let config = InterfaceConfig { destination, context: 7, ..InterfaceConfig::new(pool) };
+    plane.interface(&config).unwrap();
+    let dpio: ObjectId = portal.name().parse().unwrap();
+    let mut open = plane.mc().session(dpio).unwrap();
+    let add = dpio::AddStaticDequeueChannel { dpcon_id: dpcon.id };
+    let index = open.call(&add).unwrap().channel_index;
+    open.close().unwrap();
+    portal.push_from(1 << index).unwrap();
+    let mut next = 0u8;
+    let mut buffers = [0; 30];
+    assert_eq!(portal.acquire(pool.number, &mut buffers).unwrap(), 30);
+    let put = |(mark, buffer): (u8, &u64)| {
+        frames.put(*buffer, one.transmit_offset, &frame(60, mark), pool.number).unwrap()
+    };
+    let sent: Vec<Fd> = (0..).zip(&buffers).map(put).collect();
+    assert_eq!(portal.enqueue(one.transmit, &sent).unwrap(), 30);
+    // More than the ring holds: what is taken makes room.
+    while let Some(pushed) = portal.take().unwrap() {
+        let Pushed::Frame(entry) = pushed else { panic!("{pushed:?}") };
+        let mut bytes = Vec::new();
+        frames.get(&entry.fd, &mut bytes).unwrap();
+        assert_eq!((bytes[59], entry.context), (next, 7));
+        next += 1;
+    }
+    assert_eq!(next, 30);
+    portal.push_from(0).unwrap();
+    let fd = frames.put(buffers[0], one.transmit_offset, &frame(60, 0), pool.number).unwrap();
+    assert_eq!(portal.enqueue(one.transmit, &[fd]).unwrap(), 1);
+    assert_eq!(portal.take().unwrap(), None);
+}
+
+#[test]
+fn a_frame_larger_than_a_buffer_is_read_and_given_back_whole() {
+    let (_board, held) = container();
+    let mut plane = Dataplane::open(&held).unwrap();
+    let mut portal = plane.portal().unwrap();
+    let (large, small) = (plane.frames(4, 2048).unwrap(), plane.frames(40, 512).unwrap());
+    let from = plane.pool(&mut portal, &large).unwrap();
+    let to = plane.pool(&mut portal, &small).unwrap();
+    let one = plane.interface(&InterfaceConfig::new(from)).unwrap();
+    let other = plane.interface(&InterfaceConfig::new(to)).unwrap();
+    let mut buffer = [0];
+    portal.acquire(from.number, &mut buffer).unwrap();
+    let sent: Vec<u8> = (0..1514).map(|n| if n < 6 { 0xff } else { n as u8 }).collect();
+    let fd = large.put(buffer[0], one.transmit_offset, &sent, from.number).unwrap();
+    assert_eq!(portal.enqueue(one.transmit, &[fd]).unwrap(), 1);
+    let (mut entries, mut bytes) = (Vec::new(), Vec::new());
+    let source = Source::Queue(other.receive_queue());
+    assert_eq!(portal.dequeue(source, 32, &mut entries).unwrap(), 1);
+    let received = entries[0].fd;
+    assert_eq!(received.format(), Format::ScatterGather);
+    small.get(&received, &mut bytes).unwrap();
+    assert_eq!(bytes, sent);
+    assert!(large.get(&received, &mut bytes).is_err(), "it lies in other memory");
+    assert!(small.patch(&received, 0, &[1]).is_err());
+    for (pool, buffer) in small.buffers_of(&received).unwrap() {
+        assert_eq!((pool, portal.release(pool, &[buffer]).unwrap()), (to.number, 1));
+    }
+    assert_eq!(portal.acquire(to.number, &mut [0; 41]).unwrap(), 40, "every buffer is back");
+}
+
+#[test]
+fn memory_for_frames_is_checked() {
+    let (_board, held) = container();
+    let mut pair = Pair::new(&held);
+    let [buffer, ..] = addresses(&mut pair);
+    let put = |buffer, offset, length: usize| {
+        pair.frames.put(buffer, offset, &vec![0; length], 1).map_err(|error| error.to_string())
+    };
+    assert!(put(buffer, 48, 2000).is_ok());
+    assert!(put(buffer, 49, 2000).unwrap_err().contains("too long for the buffer"));
+    for stranger in [buffer + 1, 0, u64::MAX, buffer + 2048 * 200] {
+        assert!(
+            put(stranger, 0, 60).unwrap_err().contains("outside of the memory"),
+            "{stranger:#x}"
+        );
+    }
+    let fd = put(buffer, 64, 60).unwrap();
+    pair.frames.patch(&fd, 58, &[1, 2]).unwrap();
+    assert_eq!(pair.bytes(&fd)[57..], [0, 1, 2]);
+    assert!(pair.frames.patch(&fd, 59, &[1, 2]).is_err());
+    assert!(pair.frames.patch(&fd, usize::MAX, &[1]).is_err());
+    // Descriptors as hardware that is broken could write them.
+    for address in [0, buffer + (1 << 40), u64::MAX] {
+        let fd = Fd { address, ..fd };
+        let formats = [Format::Single, Format::List, Format::ScatterGather, Format::Reserved];
+        for format in formats {
+            let fd = fd.with_layout(64, format);
+            assert!(pair.frames.get(&fd, &mut Vec::new()).is_err(), "{fd:?}");
+        }
+    }
+    let endless = fd.with_layout(0, Format::ScatterGather);
+    assert!(pair.frames.get(&endless, &mut Vec::new()).is_err());
+    for (count, size) in [(0, 2048), (4, 0), (4, 100), (4, 65536), (usize::MAX, 2048)] {
+        assert!(pair.plane.frames(count, size).is_err(), "{count} of {size}");
+    }
+    let own = DmaBuffer::allocate(8192).unwrap();
+    assert_eq!(pair.plane.frames_in(own, 2048).unwrap().buffers().count(), 4);
 }
 
 #[test]

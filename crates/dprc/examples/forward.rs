@@ -72,6 +72,7 @@ pub fn forward(container: &dyn Backend, limits: &Limits) -> dprc::Result<Figures
     let lost = BUFFERS - take_all(&mut portal, &frames, pool, &pair)?;
     let [one, other] = pair;
     let counted = [plane.counters(&one)?, plane.counters(&other)?];
+    plane.stop()?;
     let interfaces = [(one, counted[0]), (other, counted[1])];
     Ok(Figures { frames: sent, bytes, time, interfaces, lost })
 }

@@ -34,8 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A container in the hands of a program that moves frames. It gives the container's objects
 /// out, each once, in the order of their numbers.
 ///
-/// Dropped, it switches off what it has switched on. What comes out of it lives on: drop
-/// portals and frame memory after it, or the hardware meets faults in the meantime.
+/// Dropped, it switches off what it has switched on. What comes out of it lives on: where
+/// frame memory goes earlier ([`Dataplane::stop`] was not called), what arrives in the meantime
+/// finds no buffer any more, and the IOMMU reports faults.
 #[derive(Debug)]
 pub struct Dataplane<'b> {
     backend: &'b dyn Backend,
@@ -146,6 +147,24 @@ impl<'b> Dataplane<'b> {
         Ok(Frames::new(self.map(memory)?, size))
     }
 
+    /// Switches off all that was switched on, interfaces first. Before memory for frames is
+    /// given up, so that nothing is on its way to it.
+    ///
+    /// # Errors
+    /// The first refusal of the MC's; the rest is switched off all the same.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        // Last first: interfaces before the pools that they take buffers from.
+        for object in self.enabled.drain(..).rev() {
+            let off = self.mc.session(object).and_then(|mut open| {
+                open.call(&Disable {})?;
+                open.close()
+            });
+            outcome = outcome.and(off);
+        }
+        Ok(outcome?)
+    }
+
     /// Maps memory at the next free I/O virtual address.
     ///
     /// # Errors
@@ -180,10 +199,7 @@ impl<'b> Dataplane<'b> {
 
 impl Drop for Dataplane<'_> {
     fn drop(&mut self) {
-        // Last first: interfaces before the pools that they take buffers from. Nobody is left
-        // to report to; the container's last user resets it as well.
-        for object in self.enabled.drain(..).rev() {
-            let _ = self.mc.session(object).and_then(|mut open| open.call(&Disable {}));
-        }
+        // Nobody is left to report to; the container's last user resets it as well.
+        let _ = self.stop();
     }
 }
