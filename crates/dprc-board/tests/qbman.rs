@@ -5,10 +5,9 @@
 mod world;
 
 use board::Soc;
-use dprc::qbman::{DequeueEntry, Fd, Format, NoticeKind, Pushed, Schedule, Source, Target};
+use dprc::qbman::{DequeueEntry, Fd, Format, NoticeKind, Portal, Pushed, Schedule, Source, Target};
 use dprc::{Access, Backend, Dataplane, DmaBuffer, Error, InterfaceConfig, RxDestination};
 use dprc_board::{Contents, InProcessBoard, Options};
-use mc_abi::{ObjectId, dpcon, dpio};
 use std::time::Duration;
 use world::{Pair, addresses, container, frame};
 
@@ -161,21 +160,15 @@ fn a_channel_tells_a_portal_and_its_interrupt_that_frames_wait() {
     let (_board, held) = container();
     let mut plane = Dataplane::open(&held).unwrap();
     let mut portal = plane.portal().unwrap();
-    let (dpcon, channel) = plane.channel().unwrap();
+    let channel = plane.channel().unwrap();
     let frames = plane.frames(Pair::BUFFERS, 2048).unwrap();
     let pool = plane.pool(&mut portal, &frames).unwrap();
     let one = plane.interface(&InterfaceConfig::new(pool)).unwrap();
-    let destination = RxDestination::Channel(dpcon);
+    let destination = RxDestination::Channel(channel);
     let config = InterfaceConfig { destination, context: 0x1234, ..InterfaceConfig::new(pool) };
     plane.interface(&config).unwrap();
-    let dpio: ObjectId = portal.name().parse().unwrap();
-    let set = dpcon::SetNotification { dpio_id: dpio.id, priority: 0, user_ctx: 0xabcd };
-    let mut open = plane.mc().session(dpcon).unwrap();
-    open.call(&set).unwrap();
-    open.close().unwrap();
-    let interrupt = held.enable_interrupt(dpio, 0).unwrap();
-    portal.notify(channel, true, Some(0xabcd)).unwrap();
-    portal.push_from(1).unwrap();
+    let interrupt = held.enable_interrupt(portal.object(), 0).unwrap();
+    plane.notify(channel, &mut portal, 0xabcd).unwrap();
     portal.arm_interrupt().unwrap();
     assert_eq!((portal.take().unwrap(), interrupt.events().take().unwrap()), (None, 0));
 
@@ -188,12 +181,12 @@ fn a_channel_tells_a_portal_and_its_interrupt_that_frames_wait() {
         let Some(Pushed::Notice(notice)) = portal.take().unwrap() else { panic!("no notice") };
         assert_eq!((notice.kind, notice.context), (NoticeKind::ChannelData, 0xabcd));
         let mut entries = Vec::new();
-        portal.dequeue(Source::Channel(channel.into()), 32, &mut entries).unwrap();
+        portal.dequeue(Source::Channel(channel.number.into()), 32, &mut entries).unwrap();
         assert_eq!((entries.len(), entries[0].context), (1, 0x1234), "lap {lap}");
         frames.buffers_of(&entries[0].fd).unwrap().iter().for_each(|(pool, buffer)| {
             assert_eq!(portal.release(*pool, &[*buffer]).unwrap(), 1);
         });
-        portal.notify(channel, true, None).unwrap();
+        portal.notify(channel.number, true, None).unwrap();
         portal.arm_interrupt().unwrap();
         assert_eq!(portal.take().unwrap(), None);
     }
@@ -204,19 +197,16 @@ fn a_channel_pushes_frames_into_the_portal() {
     let (_board, held) = container();
     let mut plane = Dataplane::open(&held).unwrap();
     let mut portal = plane.portal().unwrap();
-    let (dpcon, _) = plane.channel().unwrap();
+    let channel = plane.channel().unwrap();
     let frames = plane.frames(Pair::BUFFERS, 2048).unwrap();
     let pool = plane.pool(&mut portal, &frames).unwrap();
     let one = plane.interface(&InterfaceConfig::new(pool)).unwrap();
-    let destination = RxDestination::Channel(dpcon);
+    let destination = RxDestination::Channel(channel);
     let config = InterfaceConfig { destination, context: 7, ..InterfaceConfig::new(pool) };
     plane.interface(&config).unwrap();
-    let dpio: ObjectId = portal.name().parse().unwrap();
-    let mut open = plane.mc().session(dpio).unwrap();
-    let add = dpio::AddStaticDequeueChannel { dpcon_id: dpcon.id };
-    let index = open.call(&add).unwrap().channel_index;
-    open.close().unwrap();
-    portal.push_from(1 << index).unwrap();
+    let bit = plane.allow_push(channel, &portal).unwrap();
+    assert_ne!(bit, 1, "the portal's own");
+    portal.push_from(bit).unwrap();
     let mut next = 0u8;
     let mut buffers = [0; 30];
     assert_eq!(portal.acquire(pool.number, &mut buffers).unwrap(), 30);
@@ -307,6 +297,47 @@ fn memory_for_frames_is_checked() {
     }
     let own = DmaBuffer::allocate(8192).unwrap();
     assert_eq!(pair.plane.frames_in(own, 2048).unwrap().buffers().count(), 4);
+}
+
+/// What one thread sends another receives: entries, frames and buffers are complete when they
+/// are seen.
+#[test]
+fn threads_have_a_portal_each() {
+    const FRAMES: u32 = 5000;
+    let (_board, held) = container();
+    let mut pair = Pair::new(&held);
+    let mut receiver = pair.plane.portal().unwrap();
+    let Pair { portal: sender, frames, pool, one, other, .. } = &mut pair;
+    let (frames, pool, other) = (&*frames, *pool, &*other);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let (mut next, mut entries, mut bytes) = (0u32, Vec::new(), Vec::new());
+            while next < FRAMES {
+                entries.clear();
+                let source = Source::Queue(other.receive_queue());
+                receiver.dequeue(source, Portal::MOST, &mut entries).unwrap();
+                for entry in &entries {
+                    bytes.clear();
+                    frames.get(&entry.fd, &mut bytes).unwrap();
+                    assert_eq!(bytes[14..18], next.to_le_bytes());
+                    while receiver.release(pool.number, &[entry.fd.address]).unwrap() == 0 {}
+                    next += 1;
+                }
+                std::thread::yield_now();
+            }
+        });
+        for number in 0..FRAMES {
+            let mut buffer = [0];
+            while sender.acquire(pool.number, &mut buffer).unwrap() == 0 {
+                std::thread::yield_now();
+            }
+            let mut bytes = frame(60, 0);
+            bytes[14..18].copy_from_slice(&number.to_le_bytes());
+            let fd = frames.put(buffer[0], one.transmit_offset, &bytes, pool.number).unwrap();
+            while sender.enqueue(one.transmit, &[fd]).unwrap() == 0 {}
+        }
+    });
+    assert_eq!(pair.free(), Pair::BUFFERS);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! `fslmc demo`: hand a container to user space, step by step.
 
-// The example of the library.
+// The examples of the library.
 #[path = "../../dprc/examples/forward.rs"]
 mod forward;
 mod in_process;
 mod report;
+#[path = "../../dprc/examples/wait.rs"]
+mod wait;
 
 use crate::{
     agent::Streams,

@@ -6,12 +6,14 @@
 
 mod cli;
 mod demo;
-// The example of the library, so that it runs on the board.
+// The examples of the library, so that they run on the board.
 #[path = "../../dprc/examples/forward.rs"]
 mod forward;
 mod manage;
 mod probe;
 mod record;
+#[path = "../../dprc/examples/wait.rs"]
+mod wait;
 
 use clap::Parser;
 use cli::{Cli, Program};

@@ -2,7 +2,7 @@
 //! Network interfaces: what a `dpni` has to be told before frames pass, in the order of
 //! Linux's and DPDK's drivers.
 
-use super::{Dataplane, Pool};
+use super::{Channel, Dataplane, Pool};
 use crate::error::{Error, Result};
 use crate::portal::Session;
 use crate::qbman::Target;
@@ -19,6 +19,8 @@ use mc_abi::{MacAddr, ObjectId, ObjectType};
 const MOST_POOLS: usize = 8;
 /// Mode of transmit confirmation: none, sent buffers go back to their pools.
 const NO_CONFIRMATION: u8 = 2;
+/// Kind of destination: the channel of a `dpcon`.
+const TO_DPCON: u8 = 2;
 /// All traffic classes of a pool.
 const ALL_CLASSES: u8 = 0;
 
@@ -28,8 +30,8 @@ pub enum RxDestination {
     /// In each queue, until a dequeue from the queue.
     #[default]
     Queue,
-    /// In the channel of this concentrator (`dpcon`), at the priority 0.
-    Channel(ObjectId),
+    /// In this channel, at the priority 0.
+    Channel(Channel),
 }
 
 /// How an interface is set up.
@@ -251,7 +253,9 @@ fn set_layouts(open: &mut Session<'_>, head_room: u16) -> Result<()> {
 fn set_receive_queue(open: &mut Session<'_>, index: u8, config: &InterfaceConfig) -> Result<u32> {
     let destination = match config.destination {
         RxDestination::Queue => Destination::default(),
-        RxDestination::Channel(dpcon) => Destination { id: dpcon.id, priority: 0, kind: 2 },
+        RxDestination::Channel(channel) => {
+            Destination { id: channel.object.id, priority: 0, kind: TO_DPCON }
+        }
     };
     open.call(&SetQueue {
         queue_type: queue_type::RX,

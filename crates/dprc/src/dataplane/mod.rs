@@ -2,10 +2,12 @@
 //! From a container to frames: its portals, pools and interfaces, set up in the order that
 //! they need each other.
 
+mod channel;
 mod frames;
 mod interface;
 mod pool;
 
+pub use channel::Channel;
 pub use frames::Frames;
 pub use interface::{Counters, Interface, InterfaceConfig, RxDestination};
 pub use pool::Pool;
@@ -17,7 +19,7 @@ use crate::manage;
 use crate::portal::McPortal;
 use crate::qbman::{Portal, PortalConfig};
 use mc_abi::common::{Disable, Enable, Reset};
-use mc_abi::{ObjectId, ObjectType, dpcon, dpio};
+use mc_abi::{ObjectId, ObjectType, dpio};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -102,22 +104,6 @@ impl<'b> Dataplane<'b> {
         let storage = self.iova_for(PortalConfig::STORAGE_SIZE as u64);
         let config = PortalConfig { storage, patience: self.patience };
         Portal::open(self.backend, &attributes, &config)
-    }
-
-    /// Takes the next channel (a concentrator), resets and enables it; its object and its
-    /// number in hardware, as dequeues name it.
-    ///
-    /// # Errors
-    /// [`Error::NoObject`], or the MC's refusal.
-    pub fn channel(&mut self) -> Result<(ObjectId, u16)> {
-        let object = self.take(ObjectType::Dpcon)?;
-        let mut open = self.mc.session(object)?;
-        open.call(&Reset {})?;
-        open.call(&Enable {})?;
-        let number = open.call(&dpcon::GetAttributes {})?.qbman_ch_id;
-        open.close()?;
-        self.enabled.push(object);
-        Ok((object, number))
     }
 
     /// Allocates memory for `count` frames, in buffers of `size` bytes each, a multiple of

@@ -45,6 +45,7 @@ impl PortalConfig {
 /// A software portal.
 #[derive(Debug)]
 pub struct Portal {
+    object: ObjectId,
     pub(super) areas: Areas,
     pub(super) name: String,
     pub(super) patience: Duration,
@@ -93,6 +94,7 @@ impl Portal {
         let storage = DmaBuffer::allocate(PortalConfig::STORAGE_SIZE.next_multiple_of(page))?;
         let storage = backend.map(storage, config.storage, Access::ReadWrite)?;
         let mut portal = Self {
+            object,
             areas,
             name: object.to_string(),
             patience: config.patience,
@@ -108,6 +110,11 @@ impl Portal {
         };
         portal.set_up()?;
         Ok(portal)
+    }
+
+    /// The queuing portal (`dpio`).
+    pub fn object(&self) -> ObjectId {
+        self.object
     }
 
     /// Name of the queuing portal, such as `dpio.2`.

@@ -3,6 +3,7 @@
 
 use super::forward::{Limits, forward};
 use super::report::{Report, expect};
+use super::wait::wait;
 use super::what_was_captured;
 use dprc::qbman::{DequeueEntry, Source};
 use dprc::{Access, Backend, Dataplane, DmaBuffer, InterfaceConfig};
@@ -23,6 +24,8 @@ const IOVA: u64 = 0x7000_0000;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// So many frames go round, until so many have been forwarded.
 const LIMITS: Limits = Limits { frames: 1000, time: Duration::from_secs(60), first: 16 };
+/// Frames that wake the program up, one after the other.
+const ROUNDS: u64 = 5;
 /// The interfaces of the first container.
 const INTERFACES: [ObjectId; 2] =
     [ObjectId::new(ObjectType::Dpni, 0), ObjectId::new(ObjectType::Dpni, 1)];
@@ -53,6 +56,7 @@ pub fn demo(file: &Path) -> Result<i32> {
     map_dma(report, &held)?;
     interrupt(report, &held, id)?;
     forward_frames(report, &held)?;
+    wake_up(report, &held)?;
     stay_inside(report, &board, &held)?;
     report.step("All is given back", |report| {
         drop(held);
@@ -123,9 +127,8 @@ fn interrupt(report: &mut Report, held: &InProcessContainer, id: ObjectId) -> Re
         let status = open.call(&status).into_diagnostic()?.status;
         expect("whether an interrupt came", &(count > 0), &true)?;
         expect("whether it says why", &(status & mask != 0), &true)?;
-        let name = object.to_string();
         report.detail(format!(
-            "{name} is made: the eventfd counts {count}, the status is {status:#x}"
+            "{object} is made: the eventfd counts {count}, the status is {status:#x}"
         ));
         let container = open.open();
         dprc::manage::destroy(open.portal(), container, object).into_diagnostic()?;
@@ -149,6 +152,15 @@ fn forward_frames(report: &mut Report, held: &InProcessContainer) -> Result<()> 
         expect("frames that arrived at the first", &by_one.received, &by_other.sent)?;
         report.detail("what one interface sent the other has received, and every buffer is back");
         Ok(())
+    })
+}
+
+fn wake_up(report: &mut Report, held: &InProcessContainer) -> Result<()> {
+    report.step("A frame wakes it up, by an interrupt of its portal", |report| {
+        let woken = wait(held, ROUNDS, PATIENCE).into_diagnostic()?;
+        report.detail(&woken);
+        let counts = (woken.frames, woken.notifications, woken.interrupts);
+        expect("frames, notifications and interrupts", &counts, &(ROUNDS, ROUNDS, ROUNDS))
     })
 }
 

@@ -226,7 +226,7 @@ fn every_step_happens() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let ended = run(fslmc(&["demo"]).current_dir(folder.path()), b"")?;
     ensure!(ended.code() == Some(0), "{}{}", ended.stdout, ended.stderr);
-    ensure!(ended.stdout.contains("All 19 steps happened as they should."), "{}", ended.stdout);
+    ensure!(ended.stdout.contains("All 20 steps happened as they should."), "{}", ended.stdout);
     let (sent, file) = (numbered_frames(&folder.path().join("fslmc-demo.pcapng"))?, "fslmc-demo");
     ensure!(sent == 16, "{sent} frames began");
     ensure!(ended.stdout.contains(&format!("are in {file}.pcapng.")), "{}", ended.stdout);
@@ -239,7 +239,7 @@ fn older_chips() -> Result<()> {
     let ended = run(fslmc(&["demo", "--soc", "ls1088a"]).current_dir(folder.path()), b"")?;
     ensure!(ended.code() == Some(0), "{}{}", ended.stdout, ended.stderr);
     ensure!(ended.stdout.contains("left out on this chip: dpio."), "{}", ended.stdout);
-    ensure!(ended.stdout.contains("All 19 steps happened as they should."), "{}", ended.stdout);
+    ensure!(ended.stdout.contains("All 20 steps happened as they should."), "{}", ended.stdout);
     ensure!(!ended.stdout.contains("pcapng"), "{}", ended.stdout);
     ensure!(std::fs::read_dir(folder.path())?.next().is_none(), "a file without frames is left");
     Ok(())
@@ -254,7 +254,7 @@ fn user_space_alone() -> Result<()> {
     let ended = run(fslmc(&words).env("HOME", folder.path()).env_remove("XDG_CACHE_HOME"), b"")?;
     let took = start.elapsed();
     ensure!(ended.code() == Some(0), "{}{}", ended.stdout, ended.stderr);
-    ensure!(ended.stdout.contains("All 8 steps happened as they should."), "{}", ended.stdout);
+    ensure!(ended.stdout.contains("All 9 steps happened as they should."), "{}", ended.stdout);
     // Less than a second when nothing else keeps the machine busy.
     ensure!(took < Duration::from_secs(20), "it took {took:?}");
     ensure!(numbered_frames(&file)? == 16, "{}", ended.stdout);
@@ -271,11 +271,15 @@ fn user_space_alone() -> Result<()> {
     Ok(())
 }
 
-/// How many different frames are in a file, each of which is one of the example's.
+/// How many different frames are in a file that are numbered by the example that forwards;
+/// those of the other one are all ones.
 fn numbered_frames(file: &Path) -> Result<usize> {
     let mut texts = BTreeSet::new();
     for frame in wires::recorded_frames(file)? {
         ensure!(frame.len() == 60 && frame[..6] == [0xff; 6], "{frame:02x?}");
+        if frame.iter().all(|byte| *byte == 0xff) {
+            continue;
+        }
         let text = String::from_utf8_lossy(&frame[14..]).trim_end_matches('\0').to_owned();
         ensure!(text.starts_with("frame ") && text.ends_with("`forward`"), "{text:?}");
         texts.insert(text);

@@ -3,6 +3,7 @@
 
 use super::report::{Report, expect};
 use crate::forward::{Limits, forward};
+use crate::wait::wait;
 use dprc::{AssignedContainer, Error};
 use guest_agent::Failure;
 use std::time::Duration;
@@ -10,14 +11,22 @@ use std::time::Duration;
 /// So many frames go round, until so many have been forwarded; emulation is slow at times.
 const LIMITS: Limits = Limits { frames: 1000, time: Duration::from_secs(60), first: 16 };
 
-/// Forwards frames, and holds the figures of both interfaces against each other.
+/// Frames that wake the program up, one after the other.
+const ROUNDS: u64 = 5;
+/// How long an interrupt may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Forwards frames, and waits for some.
 pub fn show(report: &mut Report, held: &AssignedContainer) -> Result<(), Failure> {
+    show_forwarding(report, held)?;
+    show_waking(report, held)
+}
+
+/// Forwards frames, and holds the figures of both interfaces against each other.
+fn show_forwarding(report: &mut Report, held: &AssignedContainer) -> Result<(), Failure> {
     report.step("A program in user space forwards frames between its two interfaces", |report| {
         let figures = match forward(held, &LIMITS) {
-            Err(error @ Error::PortalVersion { .. }) => {
-                report.detail(format!("left out on this chip: {error}"));
-                return Ok(());
-            }
+            Err(error @ Error::PortalVersion { .. }) => return left_out(report, &error),
             outcome => outcome?,
         };
         for line in figures.to_string().lines() {
@@ -44,4 +53,23 @@ pub fn show(report: &mut Report, held: &AssignedContainer) -> Result<(), Failure
         report.detail("what one interface sent the other has received, and every buffer is back");
         Ok(())
     })
+}
+
+/// Waits for frames by a channel's notifications and a portal's interrupt.
+fn show_waking(report: &mut Report, held: &AssignedContainer) -> Result<(), Failure> {
+    report.step("A frame wakes it up, by an interrupt of its portal", |report| {
+        let woken = match wait(held, ROUNDS, PATIENCE) {
+            Err(error @ Error::PortalVersion { .. }) => return left_out(report, &error),
+            outcome => outcome?,
+        };
+        report.detail(woken.to_string());
+        expect("frames", &held.name, &woken.frames, &ROUNDS)?;
+        expect("notifications", &held.name, &woken.notifications, &ROUNDS)?;
+        expect("interrupts", &held.name, &woken.interrupts, &ROUNDS)
+    })
+}
+
+fn left_out(report: &mut Report, error: &Error) -> Result<(), Failure> {
+    report.detail(format!("left out on this chip: {error}"));
+    Ok(())
 }
