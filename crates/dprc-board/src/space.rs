@@ -196,7 +196,9 @@ impl AddressSpace for Space {
             Access::Write | Access::ReadWrite => READ_WRITE,
         };
         if self.set(iova, size, |offset| (physical + offset) | attributes | VALID).is_none() {
-            // What is there is reached by nobody: the buffer is gone.
+            // As far as there are tables.
+            let _ = self.set(iova, size, |_| 0);
+            self.invalidate();
             self.physical.remove(physical);
             return refuse(Errno::NOMEM, "The tables have no memory left: map less at a time");
         }
