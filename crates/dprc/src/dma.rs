@@ -6,15 +6,41 @@ use crate::error::{Error, Result, refused};
 use crate::ioctl;
 use fsl_mc_linux::{Mapping, Word};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::Errno;
+use std::fmt::Debug;
 use std::sync::Arc;
 use vfio_bindings::bindings::vfio as abi;
 
 /// Pages of memory, zeroed at first.
 #[derive(Debug)]
 pub struct DmaBuffer {
-    memory: Mapping,
+    memory: Arc<Mapping>,
 }
+
+/// What I/O virtual addresses of a container mean, for a [`Backend`](crate::Backend) other
+/// than VFIO.
+pub trait AddressSpace: Debug + Send + Sync {
+    /// Lets the container's objects reach the whole of `memory` from `iova` on, a page's
+    /// border. Until [`AddressSpace::unmap`] has succeeded the caller keeps the memory
+    /// as well.
+    ///
+    /// # Errors
+    /// When something is mapped there already, or nothing can be.
+    fn map(&self, memory: &Arc<Mapping>, iova: u64, access: Access) -> Result<()>;
+
+    /// Takes the memory away that [`AddressSpace::map`] has put at `iova`, of that size in
+    /// bytes.
+    ///
+    /// # Errors
+    /// When it is not taken away: the memory is then never reused.
+    fn unmap(&self, iova: u64, size: u64) -> Result<()>;
+}
+
+/// The address space of a VFIO container. Only [`Mapped`] calls it, which keeps the memory
+/// while it is mapped.
+#[derive(Debug)]
+struct VfioSpace(Arc<OwnedFd>);
 
 /// What devices may do with a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +75,57 @@ impl DmaBuffer {
         }
         let memory =
             Mapping::anonymous(size).map_err(refused("mmap", "anonymous memory", |_| ""))?;
-        Ok(Self { memory })
+        Self::of_mapping(memory)
+    }
+
+    /// Memory that the caller has mapped, such as huge pages or a part of a memfd that
+    /// another process shares.
+    ///
+    /// # Errors
+    /// [`Error::NotPages`].
+    pub fn of_mapping(memory: Mapping) -> Result<Self> {
+        check_pages("the size of a buffer", memory.length() as u64)?;
+        Ok(Self { memory: Arc::new(memory) })
+    }
+
+    /// Maps a part of a file that is memory, such as a memfd or a file in a hugetlbfs, and
+    /// shares it with whoever else has the file.
+    ///
+    /// # Errors
+    /// [`Error::NotPages`], or that of the kernel.
+    pub fn of_file(file: impl AsFd, offset: u64, size: usize) -> Result<Self> {
+        check_pages("the offset in a file", offset)?;
+        check_pages("the size of a buffer", size as u64)?;
+        let memory = Mapping::of_device(file.as_fd(), offset, size, true).map_err(refused(
+            "mmap",
+            format!("{size:#x} bytes at {offset:#x} of a file"),
+            |errno| match errno {
+                Errno::INVAL => {
+                    "A file of huge pages is mapped by whole ones, and no file by nothing"
+                }
+                Errno::ACCESS => "Open the file for reading and writing",
+                Errno::NOMEM => "There are not as many huge pages: see nr_hugepages",
+                _ => "",
+            },
+        ))?;
+        Self::of_mapping(memory)
+    }
+
+    /// Allocates huge pages of 2 MiB: `size` bytes, a multiple of that. An IOMMU maps each
+    /// with one entry.
+    ///
+    /// # Errors
+    /// That of the kernel: there may be too few huge pages.
+    pub fn huge_pages(size: usize) -> Result<Self> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB;
+        let asked = "memfd_create of huge pages";
+        let file = memfd_create("dprc", flags).map_err(refused(asked, "the kernel", |_| ""))?;
+        ftruncate(&file, size as u64).map_err(refused(
+            "ftruncate",
+            "huge pages",
+            |_| "The size is to be a multiple of 2 MiB",
+        ))?;
+        Self::of_file(&file, 0, size)
     }
 
     /// Size in bytes.
@@ -71,6 +147,16 @@ impl DmaBuffer {
     pub fn store<W: Word>(&self, offset: usize, value: W) -> Option<()> {
         self.memory.store(offset, value)
     }
+
+    /// Copies bytes out; `None`, and nothing is copied, where a part is outside.
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Option<()> {
+        self.memory.read(offset, bytes)
+    }
+
+    /// Copies bytes in; `None`, and nothing is copied, where a part is outside.
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> Option<()> {
+        self.memory.write(offset, bytes)
+    }
 }
 
 /// A buffer that could not be mapped, with the reason.
@@ -87,7 +173,7 @@ pub struct MapError {
 /// A buffer that devices reach. Keeps the container alive; unmapped when dropped.
 #[derive(Debug)]
 pub struct Mapped {
-    container: Arc<OwnedFd>,
+    space: Arc<dyn AddressSpace>,
     /// `None` only after unmapping.
     buffer: Option<DmaBuffer>,
     iova: u64,
@@ -101,10 +187,25 @@ impl Mapped {
         iova: u64,
         access: Access,
     ) -> std::result::Result<Self, Box<MapError>> {
-        match share(&container, &buffer, iova, access) {
+        Self::within(Arc::new(VfioSpace(container)), buffer, iova, access)
+    }
+
+    /// Maps a buffer in an address space, for a [`Backend`](crate::Backend) other than VFIO.
+    ///
+    /// # Errors
+    /// [`MapError`], which gives the buffer back.
+    pub fn within(
+        space: Arc<dyn AddressSpace>,
+        buffer: DmaBuffer,
+        iova: u64,
+        access: Access,
+    ) -> std::result::Result<Self, Box<MapError>> {
+        let mapped = check_pages("the I/O virtual address", iova)
+            .and_then(|()| space.map(&buffer.memory, iova, access));
+        match mapped {
             Ok(()) => {
                 let size = buffer.size() as u64;
-                Ok(Self { container, buffer: Some(buffer), iova, size })
+                Ok(Self { space, buffer: Some(buffer), iova, size })
             }
             Err(error) => Err(Box::new(MapError { buffer, error })),
         }
@@ -131,6 +232,17 @@ impl Mapped {
         self.buffer.as_ref()?.store(offset, value)
     }
 
+    /// Copies bytes out as they are at this moment; `None`, and nothing is copied, where a
+    /// part is outside.
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Option<()> {
+        self.buffer.as_ref()?.read(offset, bytes)
+    }
+
+    /// Copies bytes in; `None`, and nothing is copied, where a part is outside.
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> Option<()> {
+        self.buffer.as_ref()?.write(offset, bytes)
+    }
+
     /// Takes the buffer back from the devices.
     ///
     /// # Errors
@@ -139,29 +251,21 @@ impl Mapped {
     pub fn unmap(mut self) -> Result<DmaBuffer> {
         self.take_back()?;
         // `take_back` leaves the buffer in its place.
-        self.buffer.take().ok_or_else(|| self.lost(Errno::BADF))
+        self.buffer.take().ok_or_else(|| lost(self.iova, self.size)(Errno::BADF))
     }
 
     fn take_back(&mut self) -> Result<()> {
-        let unmapped = ioctl::unmap_dma(self.container.as_fd(), self.iova, self.size);
-        let failed = match unmapped {
-            Ok(size) if size == self.size => return Ok(()),
-            // A part only, or nothing: the kernel does not know this mapping as such.
-            Ok(_) => Errno::INVAL,
-            Err(errno) => errno,
-        };
-        std::mem::forget(self.buffer.take());
-        Err(self.lost(failed))
+        self.space.unmap(self.iova, self.size).inspect_err(|_| {
+            std::mem::forget(self.buffer.take());
+        })
     }
+}
 
-    fn lost(&self, errno: Errno) -> Error {
-        let of = format!("IOVA {:#x}, {:#x} bytes", self.iova, self.size);
-        refused(
-            "VFIO_IOMMU_UNMAP_DMA",
-            of,
-            |_| "The memory stays reserved, as devices may still reach it",
-        )(errno)
-    }
+/// Why a buffer is not given back.
+fn lost(iova: u64, size: u64) -> impl FnOnce(Errno) -> Error {
+    let of = format!("IOVA {iova:#x}, {size:#x} bytes");
+    let advice = "The memory stays reserved, as devices may still reach it";
+    refused("VFIO_IOMMU_UNMAP_DMA", of, move |_| advice)
 }
 
 impl Drop for Mapped {
@@ -173,17 +277,25 @@ impl Drop for Mapped {
     }
 }
 
-#[allow(unsafe_code)]
-fn share(container: &OwnedFd, buffer: &DmaBuffer, iova: u64, access: Access) -> Result<()> {
-    check_pages("the I/O virtual address", iova)?;
-    let size = buffer.size() as u64;
-    // SAFETY: the memory belongs to `buffer`, which `Mapped` owns until it is unmapped;
-    // when unmapping fails the memory is leaked rather than reused. It is never borrowed
-    // as a reference: all access is volatile.
-    unsafe {
-        ioctl::map_dma(container.as_fd(), access.flags(), buffer.memory.address(), iova, size)
+impl AddressSpace for VfioSpace {
+    #[allow(unsafe_code)]
+    fn map(&self, memory: &Arc<Mapping>, iova: u64, access: Access) -> Result<()> {
+        let (address, size) = (memory.address(), memory.length() as u64);
+        // SAFETY: `Mapped`, the only caller, keeps the memory until it is unmapped; when
+        // unmapping fails the memory is leaked rather than reused. It is never borrowed as
+        // a reference: all access is volatile.
+        unsafe { ioctl::map_dma(self.0.as_fd(), access.flags(), address, iova, size) }
+            .map_err(not_mapped(iova, size))
     }
-    .map_err(not_mapped(iova, size))
+
+    fn unmap(&self, iova: u64, size: u64) -> Result<()> {
+        match ioctl::unmap_dma(self.0.as_fd(), iova, size) {
+            Ok(unmapped) if unmapped == size => Ok(()),
+            // A part only, or nothing: the kernel does not know this mapping as such.
+            Ok(_) => Err(lost(iova, size)(Errno::INVAL)),
+            Err(errno) => Err(lost(iova, size)(errno)),
+        }
+    }
 }
 
 /// Why a mapping was refused.
@@ -223,6 +335,45 @@ mod tests {
         buffer.store(page, 7_u32).unwrap();
         assert_eq!((buffer.load::<u32>(page), buffer.load::<u32>(0)), (Some(7), Some(0)));
         assert_eq!(buffer.load::<u8>(2 * page), None);
+    }
+
+    #[test]
+    fn bytes_are_read_and_written_or_not_at_all() {
+        let page = rustix::param::page_size();
+        let buffer = DmaBuffer::allocate(page).unwrap();
+        buffer.write(3, b"some bytes").unwrap();
+        let mut found = [0; 10];
+        buffer.read(3, &mut found).unwrap();
+        assert_eq!(&found, b"some bytes");
+        assert_eq!(buffer.write(page - 9, b"some bytes"), None);
+        assert_eq!(buffer.load::<u8>(page - 9), Some(0));
+    }
+
+    #[test]
+    fn memory_of_a_memfd_is_shared_with_who_has_it() {
+        let page = rustix::param::page_size();
+        let file = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&file, 2 * page as u64).unwrap();
+        let buffer = DmaBuffer::of_file(&file, page as u64, page).unwrap();
+        buffer.store(8, 0x1234_u32).unwrap();
+        let mut found = [0; 4];
+        rustix::io::pread(&file, &mut found, page as u64 + 8).unwrap();
+        assert_eq!(u32::from_le_bytes(found), 0x1234);
+        let error = DmaBuffer::of_file(&file, 1, page).unwrap_err().to_string();
+        assert!(error.contains("the offset in a file 0x1"), "{error}");
+        let error = DmaBuffer::of_file(&file, 0, 0).unwrap_err().to_string();
+        assert!(error.contains("mmap of 0x0 bytes"), "{error}");
+        let odd = Mapping::anonymous(page + 1).unwrap();
+        assert!(matches!(DmaBuffer::of_mapping(odd).unwrap_err(), Error::NotPages { .. }));
+    }
+
+    /// Machines have none reserved as a rule: then the error is to name them.
+    #[test]
+    fn huge_pages_are_had_or_named() {
+        match DmaBuffer::huge_pages(2 << 20) {
+            Ok(buffer) => assert_eq!(buffer.size(), 2 << 20),
+            Err(error) => assert!(error.to_string().contains("huge pages"), "{error}"),
+        }
     }
 
     #[test]

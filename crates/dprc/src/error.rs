@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What can go wrong: what was asked, of whom, what came back, what to do.
 
-use mc_abi::{FieldError, Status, Token};
+use mc_abi::{FieldError, ObjectType, Status, Token};
+use qbman_abi::management::results;
 use rustix::io::Errno;
+use std::time::Duration;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -90,6 +92,81 @@ pub enum Error {
     /// A command to the Management Complex failed.
     #[error(transparent)]
     Portal(#[from] PortalError),
+    /// Memory could not be mapped for devices.
+    #[error(transparent)]
+    Map(#[from] Box<crate::MapError>),
+    /// A name that is no container's.
+    #[error("{name:?} is not a container: write dprc.N")]
+    NoContainer {
+        /// The name.
+        name: String,
+    },
+    /// A container lacks an object.
+    #[error(
+        "{container} has no {kind} left that this program could take ({taken} in use): add one \
+         to the container"
+    )]
+    NoObject {
+        /// Name of the container.
+        container: String,
+        /// Family of the object.
+        kind: ObjectType,
+        /// How many of them it has.
+        taken: usize,
+    },
+    /// A queuing portal of a kind that this crate does not drive.
+    #[error(
+        "{portal} belongs to a queue manager of version {major}.{minor}: portals that are not \
+         memory-backed (before 5.0: LS1088A, LS2088A) are not there yet"
+    )]
+    PortalVersion {
+        /// Name of the queuing portal.
+        portal: String,
+        /// Major version.
+        major: u8,
+        /// Minor version.
+        minor: u8,
+    },
+    /// A queuing portal that is not as it is after a reset.
+    #[error("{portal} is not ready: {what}. Reset it, and let nobody else use it")]
+    PortalState {
+        /// Name of the queuing portal.
+        portal: String,
+        /// What was found.
+        what: String,
+    },
+    /// A queuing portal did not answer.
+    #[error("{portal} has not answered {command} within {waited:?}; it cannot be used any more")]
+    PortalSilent {
+        /// Name of the queuing portal.
+        portal: String,
+        /// What it was to do.
+        command: &'static str,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// A queuing portal refused a management command.
+    #[error("{portal} refuses {command} of {of}: result {result:#04x}{}", result_words(*.result))]
+    PortalRefused {
+        /// Name of the queuing portal.
+        portal: String,
+        /// What it was to do.
+        command: &'static str,
+        /// What the command was about: a queue, a pool, a channel.
+        of: String,
+        /// The result.
+        result: u8,
+    },
+    /// What a program asks for cannot be.
+    #[error("{what} {value} {problem}")]
+    Argument {
+        /// What is wrong.
+        what: &'static str,
+        /// Its value.
+        value: u64,
+        /// Why, and what would be right.
+        problem: &'static str,
+    },
 }
 
 /// A command that the Management Complex did not carry out.
@@ -127,7 +204,7 @@ pub enum PortalError {
     /// No answer came.
     #[error(
         "the MC has not answered {command} (command {number:#05x}, token {token:#x}) through \
-         {portal} within {seconds} s; the portal is stuck until the MC answers or is reset"
+         {portal} within {waited:?}; the portal is stuck until the MC answers or is reset"
     )]
     Silent {
         /// Name of the command.
@@ -139,7 +216,7 @@ pub enum PortalError {
         /// The portal.
         portal: String,
         /// How long was waited.
-        seconds: u64,
+        waited: Duration,
     },
     /// The kernel, between us and the portal, refuses.
     #[error(
@@ -186,6 +263,16 @@ pub(crate) fn errno_words(errno: Errno) -> String {
 
 fn advice_words(advice: &str) -> String {
     if advice.is_empty() { String::new() } else { format!(". {advice}") }
+}
+
+fn result_words(result: u8) -> &'static str {
+    match result {
+        results::BAD_ID => " (there is none of this number for this container)",
+        results::BAD_STATE => " (it is not in a state for that)",
+        results::BAD_CHANNEL => " (there is no such channel for this container)",
+        results::BAD_COMMAND => " (a field is out of range)",
+        _ => "",
+    }
 }
 
 /// Turns a refused system call into an [`Error::Kernel`].

@@ -6,6 +6,8 @@ use crate::error::{Result, refused};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vfio_bindings::bindings::vfio as abi;
 
@@ -66,6 +68,20 @@ impl EventFd {
     }
 }
 
+impl EventFd {
+    /// Adds one to the count, as an interrupt does.
+    ///
+    /// # Errors
+    /// When the kernel does not take it.
+    pub fn signal(&self) -> Result<()> {
+        match rustix::io::write(&self.file, &1_u64.to_ne_bytes()) {
+            // The count is at its end already: whoever waits is woken.
+            Ok(_) | Err(Errno::AGAIN) => Ok(()),
+            Err(errno) => Err(refused("write", "an eventfd", |_| "")(errno)),
+        }
+    }
+}
+
 impl AsFd for EventFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
@@ -95,19 +111,68 @@ pub enum IrqData<'a> {
     EventFds(&'a [Option<BorrowedFd<'a>>]),
 }
 
+/// What can be done with an interrupt once it signals an eventfd, for a
+/// [`Backend`](crate::Backend) other than VFIO.
+pub trait IrqControl: Debug + Send + Sync {
+    /// Acts as if the device had fired.
+    ///
+    /// # Errors
+    /// When it is refused.
+    fn simulate(&self) -> Result<()>;
+
+    /// Holds the interrupt back, or lets it through again.
+    ///
+    /// # Errors
+    /// Where the device cannot.
+    fn mask(&self, masked: bool) -> Result<()>;
+
+    /// Switches it off.
+    ///
+    /// # Errors
+    /// When it is refused.
+    fn switch_off(&self) -> Result<()>;
+}
+
+/// An interrupt of a device of VFIO's.
+#[derive(Debug)]
+struct VfioIrq {
+    device: Device,
+    index: u32,
+}
+
+impl IrqControl for VfioIrq {
+    fn simulate(&self) -> Result<()> {
+        self.device.set_irqs(self.index, 0, IrqAction::Trigger, &IrqData::Bools(&[true]))
+    }
+
+    fn mask(&self, masked: bool) -> Result<()> {
+        let action = if masked { IrqAction::Mask } else { IrqAction::Unmask };
+        self.device.set_irqs(self.index, 0, action, &IrqData::None(1))
+    }
+
+    fn switch_off(&self) -> Result<()> {
+        self.device.set_irqs(self.index, 0, IrqAction::Trigger, &IrqData::None(0))
+    }
+}
+
 /// An interrupt that signals an eventfd; switched off when dropped.
 #[derive(Debug)]
 pub struct Interrupt {
-    device: Device,
-    index: u32,
-    events: EventFd,
+    control: Box<dyn IrqControl>,
+    events: Arc<EventFd>,
 }
 
 impl Interrupt {
     pub(crate) fn enable(device: Device, index: u32, events: EventFd) -> Result<Self> {
         let data = [Some(events.as_fd())];
         device.set_irqs(index, 0, IrqAction::Trigger, &IrqData::EventFds(&data))?;
-        Ok(Self { device, index, events })
+        Ok(Self::of(VfioIrq { device, index }, Arc::new(events)))
+    }
+
+    /// An interrupt that signals `events` already, for a [`Backend`](crate::Backend) other
+    /// than VFIO.
+    pub fn of(control: impl IrqControl + 'static, events: Arc<EventFd>) -> Self {
+        Self { control: Box::new(control), events }
     }
 
     /// Its eventfd.
@@ -121,7 +186,7 @@ impl Interrupt {
     /// # Errors
     /// When the kernel refuses.
     pub fn simulate(&self) -> Result<()> {
-        self.device.set_irqs(self.index, 0, IrqAction::Trigger, &IrqData::Bools(&[true]))
+        self.control.simulate()
     }
 
     /// Holds the interrupt back.
@@ -129,7 +194,7 @@ impl Interrupt {
     /// # Errors
     /// Where the device cannot: see [`IrqInfo::maskable`](crate::IrqInfo).
     pub fn mask(&self) -> Result<()> {
-        self.device.set_irqs(self.index, 0, IrqAction::Mask, &IrqData::None(1))
+        self.control.mask(true)
     }
 
     /// Lets it through again.
@@ -137,7 +202,7 @@ impl Interrupt {
     /// # Errors
     /// Where the device cannot.
     pub fn unmask(&self) -> Result<()> {
-        self.device.set_irqs(self.index, 0, IrqAction::Unmask, &IrqData::None(1))
+        self.control.mask(false)
     }
 
     /// Switches it off.
@@ -146,18 +211,14 @@ impl Interrupt {
     /// When the kernel refuses.
     pub fn disable(self) -> Result<()> {
         // Dropping does it again, which changes nothing.
-        self.switch_off()
-    }
-
-    fn switch_off(&self) -> Result<()> {
-        self.device.set_irqs(self.index, 0, IrqAction::Trigger, &IrqData::None(0))
+        self.control.switch_off()
     }
 }
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
         // Nobody is left to report to; closing the device switches it off as well.
-        let _ = self.switch_off();
+        let _ = self.control.switch_off();
     }
 }
 

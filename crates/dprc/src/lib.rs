@@ -3,7 +3,9 @@
 #![deny(unsafe_code)]
 
 mod assigned;
+mod backend;
 mod container;
+mod dataplane;
 mod device;
 mod dma;
 mod error;
@@ -16,17 +18,20 @@ pub mod manage;
 mod management;
 mod memory;
 mod portal;
+pub mod qbman;
 
 pub use assigned::AssignedContainer;
+pub use backend::Backend;
 pub use container::{Container, Extension, Iommu, IommuInfo, IommuType};
+pub use dataplane::{Counters, Dataplane, Frames, Interface, InterfaceConfig, Pool, RxDestination};
 pub use device::{Device, DeviceInfo, IrqInfo, RegionInfo};
-pub use dma::{Access, DmaBuffer, MapError, Mapped};
+pub use dma::{Access, AddressSpace, DmaBuffer, MapError, Mapped};
 pub use error::{Error, PortalError, Result};
-pub use fsl_mc_linux::Word;
+pub use fsl_mc_linux::{Mapping, Word};
 pub use group::{AttachedGroup, Group, GroupStatus, group_number};
 #[cfg(feature = "vm-memory")]
 pub use guest_memory::MappedMemory;
-pub use interrupt::{EventFd, Interrupt, IrqAction, IrqData};
+pub use interrupt::{EventFd, Interrupt, IrqAction, IrqControl, IrqData};
 pub use management::Management;
-pub use memory::MappedRegion;
-pub use portal::{McPortal, OpenObject, Target, Transport, TransportError};
+pub use memory::{MappedRegion, RegionAccess};
+pub use portal::{McPortal, OpenObject, Session, Target, Transport, TransportError};

@@ -5,12 +5,32 @@ use crate::error::{Error, Result, refused};
 use fsl_mc_linux::{Mapping, Word};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A region that is no memory of this process: each access is a call. The caller checks
+/// that accesses are of 1, 2, 4 or 8 bytes, aligned, and inside.
+pub trait RegionAccess: Debug + Send + Sync {
+    /// Fills `bytes` with what is at a byte offset, little-endian, in one access.
+    fn load(&self, offset: u64, bytes: &mut [u8]);
+
+    /// Writes `bytes` to a byte offset, little-endian, in one access.
+    fn store(&self, offset: u64, bytes: &[u8]);
+}
+
+/// Where the bytes of a region are.
+#[derive(Debug)]
+enum Place {
+    Mapping(Mapping),
+    /// Size in bytes, and what answers.
+    Calls(usize, Arc<dyn RegionAccess>),
+}
 
 /// A region of a device, mapped into this process. The mapping keeps the device open
 /// on the kernel's side, even when the [`Device`](crate::Device) is gone.
 #[derive(Debug)]
 pub struct MappedRegion {
-    mapping: Mapping,
+    place: Place,
     device: String,
     index: u32,
     writable: bool,
@@ -38,22 +58,40 @@ impl MappedRegion {
                 _ => "",
             },
         ))?;
-        Ok(Self { mapping, device: device.to_owned(), index, writable })
+        let place = Place::Mapping(mapping);
+        Ok(Self { place, device: device.to_owned(), index, writable })
+    }
+
+    /// A writable region of `size` bytes whose accesses are calls, for a
+    /// [`Backend`](crate::Backend) other than VFIO.
+    pub fn of_calls(device: &str, index: u32, size: usize, access: Arc<dyn RegionAccess>) -> Self {
+        let place = Place::Calls(size, access);
+        Self { place, device: device.to_owned(), index, writable: true }
     }
 
     /// The mapping, where it can be written.
     pub(crate) fn writable(&self) -> Option<&Mapping> {
-        self.writable.then_some(&self.mapping)
+        match &self.place {
+            Place::Mapping(mapping) if self.writable => Some(mapping),
+            _ => None,
+        }
     }
 
     /// Size in bytes.
     pub fn size(&self) -> usize {
-        self.mapping.length()
+        match &self.place {
+            Place::Mapping(mapping) => mapping.length(),
+            Place::Calls(size, _) => *size,
+        }
     }
 
-    /// Where it is in this process, for a memory slot of a guest.
+    /// Where it is in this process, for a memory slot of a guest; 0 where it is no memory
+    /// of this process ([`MappedRegion::of_calls`]).
     pub fn address(&self) -> u64 {
-        self.mapping.address()
+        match &self.place {
+            Place::Mapping(mapping) => mapping.address(),
+            Place::Calls(..) => 0,
+        }
     }
 
     /// Reads the word at a byte offset, in one access.
@@ -61,7 +99,16 @@ impl MappedRegion {
     /// # Errors
     /// [`Error::Region`] outside the region or when misaligned.
     pub fn load<W: Word>(&self, offset: usize) -> Result<W> {
-        self.mapping.load(offset).ok_or_else(|| self.no_word(offset, size_of::<W>()))
+        let word = match &self.place {
+            Place::Mapping(mapping) => mapping.load(offset),
+            Place::Calls(size, access) if is_word::<W>(offset, *size) => {
+                let mut bytes = [0; 8];
+                access.load(offset as u64, &mut bytes[..size_of::<W>()]);
+                Some(W::from_bits(u64::from_le_bytes(bytes)))
+            }
+            Place::Calls(..) => None,
+        };
+        word.ok_or_else(|| self.no_word(offset, size_of::<W>()))
     }
 
     /// Writes the word at a byte offset, in one access.
@@ -72,7 +119,16 @@ impl MappedRegion {
         if !self.writable {
             return Err(self.error("is read-only".to_owned()));
         }
-        self.mapping.store(offset, value).ok_or_else(|| self.no_word(offset, size_of::<W>()))
+        let stored = match &self.place {
+            Place::Mapping(mapping) => mapping.store(offset, value),
+            Place::Calls(size, access) if is_word::<W>(offset, *size) => {
+                let bytes = value.to_bits().to_le_bytes();
+                access.store(offset as u64, &bytes[..size_of::<W>()]);
+                Some(())
+            }
+            Place::Calls(..) => None,
+        };
+        stored.ok_or_else(|| self.no_word(offset, size_of::<W>()))
     }
 
     fn no_word(&self, offset: usize, size: usize) -> Error {
@@ -84,5 +140,43 @@ impl MappedRegion {
 
     fn error(&self, what: String) -> Error {
         Error::Region { device: self.device.clone(), index: self.index, what }
+    }
+}
+
+fn is_word<W>(offset: usize, region: usize) -> bool {
+    let size = size_of::<W>();
+    offset % size == 0 && offset.checked_add(size).is_some_and(|end| end <= region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Debug, Default)]
+    struct Bytes(Mutex<[u8; 16]>);
+
+    impl RegionAccess for Bytes {
+        fn load(&self, offset: u64, bytes: &mut [u8]) {
+            let offset = offset as usize;
+            bytes.copy_from_slice(&self.0.lock().unwrap()[offset..offset + bytes.len()]);
+        }
+
+        fn store(&self, offset: u64, bytes: &[u8]) {
+            let offset = offset as usize;
+            self.0.lock().unwrap()[offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+
+    #[test]
+    fn a_region_of_calls_has_aligned_words_inside_only() {
+        let region = MappedRegion::of_calls("dpio.1", 1, 16, Arc::new(Bytes::default()));
+        region.store(8, 0x1122_3344_5566_7788_u64).unwrap();
+        assert_eq!(region.load::<u8>(9).unwrap(), 0x77);
+        assert_eq!(region.load::<u32>(12).unwrap(), 0x1122_3344);
+        assert_eq!(region.load::<u64>(0).unwrap(), 0);
+        let error = region.store(2, 1_u32).unwrap_err().to_string();
+        assert!(error.contains("region 1 of dpio.1") && error.contains("at 0x2"), "{error}");
+        assert!(region.load::<u64>(16).is_err() && region.load::<u64>(usize::MAX - 7).is_err());
     }
 }

@@ -23,6 +23,31 @@ pub trait Transport: Send {
     /// # Errors
     /// [`TransportError`].
     fn exchange(&mut self, command: &Message) -> Result<Message, TransportError>;
+
+    /// The same, but waits no longer than `patience`.
+    ///
+    /// # Errors
+    /// [`TransportError`]; where the kernel does the waiting, that it cannot be told.
+    fn exchange_within(
+        &mut self,
+        _command: &Message,
+        _patience: Duration,
+    ) -> Result<Message, TransportError> {
+        Err(TransportError::Kernel(
+            Errno::NOTSUP,
+            "The kernel waits for this portal's answers, as long as its driver sees fit: a \
+             deadline takes a mapped dpmcp",
+        ))
+    }
+
+    /// Waits until a command that got no answer in time has been answered, no longer than
+    /// `patience`: the portal has one command at a time.
+    ///
+    /// # Errors
+    /// [`TransportError::Silent`].
+    fn settle(&mut self, _patience: Duration) -> Result<(), TransportError> {
+        Ok(())
+    }
 }
 
 /// Why a command got no answer.
@@ -46,23 +71,89 @@ impl<F: FnMut(&Message, &Message) + Send> Transport for Watched<F> {
         (self.see)(command, &answer);
         Ok(answer)
     }
+
+    fn exchange_within(
+        &mut self,
+        command: &Message,
+        patience: Duration,
+    ) -> Result<Message, TransportError> {
+        let answer = self.transport.exchange_within(command, patience)?;
+        (self.see)(command, &answer);
+        Ok(answer)
+    }
+
+    fn settle(&mut self, patience: Duration) -> Result<(), TransportError> {
+        self.transport.settle(patience)
+    }
 }
 
 /// A command portal. It carries one command at a time, therefore `&mut`.
 pub struct McPortal {
     name: String,
     transport: Box<dyn Transport>,
+    /// How long commands may take, where that is not the transport's business.
+    patience: Option<Duration>,
+    /// The last command was not answered in time.
+    pending: bool,
 }
 
 /// An open object: what a token stands for.
 ///
-/// Nothing closes it by itself, since that takes the portal: see [`McPortal::close`].
+/// Nothing closes it by itself, since that takes the portal: see [`McPortal::close`], and
+/// [`McPortal::session`] for what does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenObject {
     /// The object.
     pub object: ObjectId,
     /// What stands for it in commands.
     pub token: Token,
+}
+
+/// An open object with the portal that it was opened through. It is closed when this goes, on
+/// the way of an error too.
+#[derive(Debug)]
+pub struct Session<'p> {
+    portal: &'p mut McPortal,
+    open: OpenObject,
+    closed: bool,
+}
+
+impl Session<'_> {
+    /// The object and its token.
+    pub fn open(&self) -> OpenObject {
+        self.open
+    }
+
+    /// The portal, for commands that are not for this object.
+    pub fn portal(&mut self) -> &mut McPortal {
+        self.portal
+    }
+
+    /// Sends a command for the object in its newest version.
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn call<R: Request>(&mut self, request: &R) -> Result<R::Reply, PortalError> {
+        self.portal.call(self.open, request)
+    }
+
+    /// Closes the object, and says where that fails.
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn close(mut self) -> Result<(), PortalError> {
+        self.closed = true;
+        self.portal.close(self.open)
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if !self.closed {
+            // Nobody is left to report to.
+            let _ = self.portal.close(self.open);
+        }
+    }
 }
 
 /// Whom a command is for: an [`OpenObject`], or a bare [`Token`].
@@ -102,15 +193,25 @@ impl std::fmt::Debug for McPortal {
 impl McPortal {
     /// A portal over a transport; `name` is for messages.
     pub fn new(name: impl Into<String>, transport: impl Transport + 'static) -> Self {
-        Self { name: name.into(), transport: Box::new(transport) }
+        Self { name: name.into(), transport: Box::new(transport), patience: None, pending: false }
+    }
+
+    /// How long each command may take from now on; `None`: as long as Linux grants its own
+    /// drivers (15 s), or as the kernel waits. Where the kernel does the waiting (portals that
+    /// are read and written, the management interface) commands with a deadline are refused.
+    ///
+    /// A command that is late is not taken back: the MC still carries it out, and the next one
+    /// waits for its answer first.
+    pub fn set_patience(&mut self, patience: Option<Duration>) {
+        self.patience = patience;
     }
 
     /// The same portal, which shows each command and its answer to `see`, for records of
     /// what an MC says.
     #[must_use]
     pub fn watched(self, see: impl FnMut(&Message, &Message) + Send + 'static) -> Self {
-        let Self { name, transport } = self;
-        Self { name, transport: Box::new(Watched { transport, see }) }
+        let Self { name, transport, patience, pending } = self;
+        Self { name, transport: Box::new(Watched { transport, see }), patience, pending }
     }
 
     /// How the portal calls itself in messages.
@@ -163,6 +264,15 @@ impl McPortal {
         self.send("Close", &open.object.to_string(), &Message::close(open.token)).map(drop)
     }
 
+    /// Opens an object until the result is closed or dropped.
+    ///
+    /// # Errors
+    /// [`PortalError`].
+    pub fn session(&mut self, object: ObjectId) -> Result<Session<'_>, PortalError> {
+        let open = self.open(object)?;
+        Ok(Session { portal: self, open, closed: false })
+    }
+
     /// Sends a command that is the same in every family but for the family's code in
     /// its number, such as [`mc_abi::common::DESTROY`].
     ///
@@ -210,15 +320,27 @@ impl McPortal {
         }
     }
 
+    fn exchange_in_turn(&mut self, command: &Message) -> Result<Message, TransportError> {
+        if self.pending {
+            self.transport.settle(self.patience.unwrap_or(PATIENCE))?;
+        }
+        match self.patience {
+            None => self.transport.exchange(command),
+            Some(patience) => self.transport.exchange_within(command, patience),
+        }
+    }
+
     fn pass(&mut self, name: &'static str, command: &Message) -> Result<Message, PortalError> {
         let header = command.header;
-        self.transport.exchange(command).map_err(|error| match error {
+        let outcome = self.exchange_in_turn(command);
+        self.pending = matches!(outcome, Err(TransportError::Silent(_)));
+        outcome.map_err(|error| match error {
             TransportError::Silent(waited) => PortalError::Silent {
                 command: name,
                 number: header.number(),
                 token: header.token().0,
                 portal: self.name.clone(),
-                seconds: waited.as_secs(),
+                waited,
             },
             TransportError::Kernel(errno, advice) => PortalError::Kernel {
                 command: name,
@@ -281,14 +403,38 @@ pub(crate) fn message_of(words: &[u64; 8]) -> Message {
 /// The command portal of a device of VFIO.
 impl Transport for MappedRegion {
     fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
-        exchange_mapped(self.writable().ok_or(NO_PORTAL)?, command)
+        self.exchange_within(command, PATIENCE)
+    }
+
+    fn exchange_within(
+        &mut self,
+        command: &Message,
+        patience: Duration,
+    ) -> Result<Message, TransportError> {
+        exchange_mapped(self.writable().ok_or(NO_PORTAL)?, command, patience)
+    }
+
+    fn settle(&mut self, patience: Duration) -> Result<(), TransportError> {
+        wait_for_answer(self.writable().ok_or(NO_PORTAL)?, patience).map(drop)
     }
 }
 
 /// A command portal that is mapped by other ways than VFIO's, such as `/dev/mem`.
 impl Transport for Mapping {
     fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
-        exchange_mapped(self, command)
+        self.exchange_within(command, PATIENCE)
+    }
+
+    fn exchange_within(
+        &mut self,
+        command: &Message,
+        patience: Duration,
+    ) -> Result<Message, TransportError> {
+        exchange_mapped(self, command, patience)
+    }
+
+    fn settle(&mut self, patience: Duration) -> Result<(), TransportError> {
+        wait_for_answer(self, patience).map(drop)
     }
 }
 
@@ -297,7 +443,11 @@ const NO_PORTAL: TransportError =
     TransportError::Kernel(Errno::FAULT, "The region is not a command portal");
 
 /// Parameters first, header last, then look until the status changes.
-fn exchange_mapped(portal: &Mapping, command: &Message) -> Result<Message, TransportError> {
+fn exchange_mapped(
+    portal: &Mapping,
+    command: &Message,
+    patience: Duration,
+) -> Result<Message, TransportError> {
     let [header, params @ ..] = words_of(command);
     for (index, word) in params.into_iter().enumerate() {
         portal.store(8 * (index + 1), word).ok_or(NO_PORTAL)?;
@@ -306,15 +456,26 @@ fn exchange_mapped(portal: &Mapping, command: &Message) -> Result<Message, Trans
     // processor from moving the header before the parameters elsewhere.
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
     portal.store(0, header).ok_or(NO_PORTAL)?;
+    let answer = wait_for_answer(portal, patience)?;
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    let mut words = [answer; 8];
+    for (index, word) in words.iter_mut().enumerate().skip(1) {
+        *word = portal.load(8 * index).ok_or(NO_PORTAL)?;
+    }
+    Ok(message_of(&words))
+}
+
+/// The header, once its status says that the command is done.
+fn wait_for_answer(portal: &Mapping, patience: Duration) -> Result<u64, TransportError> {
     let start = Instant::now();
     let mut looks = 0_u32;
-    let answer = loop {
+    loop {
         let header: u64 = portal.load(0).ok_or(NO_PORTAL)?;
         if mc_abi::Header(header).status() != Status::Ready {
-            break header;
+            return Ok(header);
         }
         let waited = start.elapsed();
-        if waited > PATIENCE {
+        if waited > patience {
             return Err(TransportError::Silent(waited));
         }
         looks = looks.saturating_add(1);
@@ -322,13 +483,7 @@ fn exchange_mapped(portal: &Mapping, command: &Message) -> Result<Message, Trans
         if looks > 100 {
             std::thread::sleep(Duration::from_micros(100));
         }
-    };
-    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-    let mut words = [answer; 8];
-    for (index, word) in words.iter_mut().enumerate().skip(1) {
-        *word = portal.load(8 * index).ok_or(NO_PORTAL)?;
     }
-    Ok(message_of(&words))
 }
 
 /// A portal in a device file: a write of 64 bytes sends a command and comes back
@@ -441,7 +596,7 @@ mod tests {
     fn silence_and_refusals_of_the_kernel_are_told_apart() {
         let mut silent = portal(|_| Err(TransportError::Silent(Duration::from_secs(15))));
         let error = silent.call(Token::NONE, &dpmng::GetVersion {}).unwrap_err().to_string();
-        assert!(error.contains("has not answered GetVersion") && error.contains("15 s"), "{error}");
+        assert!(error.contains("has not answered GetVersion") && error.contains("15s"), "{error}");
         let mut closed = portal(|_| Err(TransportError::Kernel(Errno::ACCESS, "Not on the list")));
         let error = closed.call(Token(3), &dpmng::GetVersion {}).unwrap_err().to_string();
         assert!(
@@ -468,11 +623,65 @@ mod tests {
         };
         let answer = std::thread::scope(|scope| {
             scope.spawn(firmware);
-            exchange_mapped(&memory, &command)
+            exchange_mapped(&memory, &command, PATIENCE)
         });
         let answer = answer.unwrap();
         assert_eq!(answer.header, command.header.with_status(Status::Ok));
         assert_eq!(answer.params.0[..9], [9, 0, 0, 0, 0, 0, 0, 0, 7]);
+    }
+
+    #[test]
+    fn a_session_closes_itself_on_the_way_of_an_error() {
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = log.clone();
+        let mut portal = portal(move |command| {
+            let number = command.header.number();
+            seen.lock().unwrap().push(number);
+            let mut answer = *command;
+            let status = if number == 2 { Status::InvalidState } else { Status::Ok };
+            answer.header = answer.header.with_status(status).with_token(Token(3));
+            Ok(answer)
+        });
+        let mut enable = || -> Result<(), PortalError> {
+            let mut open = portal.session(ObjectId::new(ObjectType::Dpbp, 2))?;
+            open.call(&mc_abi::common::Enable {})?;
+            open.close()
+        };
+        assert_eq!(enable().unwrap_err().status(), Some(Status::InvalidState));
+        assert_eq!(*log.lock().unwrap(), [0x804, 2, 0x800]);
+        portal.session(ObjectId::new(ObjectType::Dpbp, 2)).unwrap().close().unwrap();
+        assert_eq!(log.lock().unwrap()[3..], [0x804, 0x800], "closed once");
+    }
+
+    #[test]
+    fn a_deadline_ends_a_wait_and_the_next_command_waits_for_the_late_answer() {
+        let flags = rustix::fs::MemfdFlags::CLOEXEC;
+        let file = rustix::fs::memfd_create("portal", flags).unwrap();
+        rustix::fs::ftruncate(&file, 4096).unwrap();
+        let [memory, firmware] =
+            [(); 2].map(|()| Mapping::of_device(file.as_fd(), 0, 4096, true).unwrap());
+        let mut portal = McPortal::new("a test", memory);
+        portal.set_patience(Some(Duration::from_millis(5)));
+        let error = portal.call(Token::NONE, &dpmng::GetVersion {}).unwrap_err();
+        assert!(matches!(error, PortalError::Silent { waited, .. } if waited.as_secs() < 5));
+        let first: u64 = firmware.load(0).unwrap();
+        // Nobody has answered the first one: the second is not put on top of it.
+        portal.call(Token(7), &mc_abi::common::Enable {}).unwrap_err();
+        assert_eq!(firmware.load(0), Some(first));
+        let late = mc_abi::Header(first).with_status(Status::Ok);
+        firmware.store(0, late.0).unwrap();
+        portal.call(Token(7), &mc_abi::common::Enable {}).unwrap_err();
+        assert_eq!(mc_abi::Header(firmware.load(0).unwrap()).token(), Token(7), "it is sent now");
+    }
+
+    #[test]
+    fn a_deadline_is_refused_where_the_kernel_waits() {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let transport = BlockPortal::new(Arc::new(null.into()), 0);
+        let mut portal = McPortal::new("a test", transport);
+        portal.set_patience(Some(Duration::from_secs(1)));
+        let error = portal.call(Token::NONE, &dpmng::GetVersion {}).unwrap_err().to_string();
+        assert!(error.contains("a deadline takes a mapped dpmcp"), "{error}");
     }
 
     #[test]

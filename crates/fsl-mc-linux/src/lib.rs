@@ -9,4 +9,4 @@ pub mod kmsg;
 pub mod mapping;
 pub mod proc;
 
-pub use mapping::{Mapping, Word};
+pub use mapping::{Mapping, Word, dma_fence};

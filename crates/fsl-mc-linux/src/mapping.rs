@@ -134,6 +134,56 @@ impl Mapping {
         Some(())
     }
 
+    /// Copies `bytes.len()` bytes from a byte offset, by whole words where they are
+    /// aligned; `None` where a part is outside, and nothing is copied then.
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Option<()> {
+        self.check(offset, bytes.len())?;
+        let (head, rest) = bytes.split_at_mut(to_word(offset).min(bytes.len()));
+        let mut at = offset;
+        for byte in head {
+            *byte = self.load(at)?;
+            at += 1;
+        }
+        let mut words = rest.chunks_exact_mut(WORD);
+        for word in &mut words {
+            word.copy_from_slice(&self.load::<u64>(at)?.to_le_bytes());
+            at += WORD;
+        }
+        for byte in words.into_remainder() {
+            *byte = self.load(at)?;
+            at += 1;
+        }
+        Some(())
+    }
+
+    /// Copies `bytes` to a byte offset, by whole words where they are aligned; `None`
+    /// where a part is outside, and nothing is copied then.
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> Option<()> {
+        self.check(offset, bytes.len())?;
+        let (head, rest) = bytes.split_at(to_word(offset).min(bytes.len()));
+        let mut at = offset;
+        for &byte in head {
+            self.store(at, byte)?;
+            at += 1;
+        }
+        let mut words = rest.chunks_exact(WORD);
+        for word in &mut words {
+            let mut value = [0; WORD];
+            value.copy_from_slice(word);
+            self.store(at, u64::from_le_bytes(value))?;
+            at += WORD;
+        }
+        for &byte in words.remainder() {
+            self.store(at, byte)?;
+            at += 1;
+        }
+        Some(())
+    }
+
+    fn check(&self, offset: usize, length: usize) -> Option<()> {
+        (offset.checked_add(length)? <= self.length).then_some(())
+    }
+
     fn pointer<W: Word>(&self, offset: usize) -> Option<*mut W> {
         let size = size_of::<W>();
         let inside = offset.checked_add(size).is_some_and(|end| end <= self.length);
@@ -143,6 +193,27 @@ impl Mapping {
         }
         // SAFETY: `offset` is inside the mapping.
         Some(unsafe { self.start.as_ptr().add(offset) }.cast())
+    }
+}
+
+/// Bytes of the largest word.
+const WORD: usize = 8;
+
+/// Bytes up to the next word.
+const fn to_word(offset: usize) -> usize {
+    offset.next_multiple_of(WORD) - offset
+}
+
+/// Keeps all loads and stores before it before all after it, as devices see them too: a
+/// device that is told by a store to a register of what lies in memory finds it there,
+/// and what it wrote before it said so is read after.
+pub fn dma_fence() {
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a barrier changes neither registers nor memory. The fence above reaches the
+    // processors alone (inner shareable); masters on the bus are in the outer domain.
+    unsafe {
+        std::arch::asm!("dmb osh", options(nostack, preserves_flags));
     }
 }
 
@@ -160,6 +231,10 @@ pub trait Word: Copy + sealed::Sealed {
     fn of_little_endian(raw: Self) -> Self;
     /// To memory's order.
     fn little_endian(self) -> Self;
+    /// The lowest bits of a number.
+    fn from_bits(bits: u64) -> Self;
+    /// The number, filled up with zeros.
+    fn to_bits(self) -> u64;
 }
 
 mod sealed {
@@ -175,6 +250,12 @@ macro_rules! words {
             }
             fn little_endian(self) -> Self {
                 <$number>::to_le(self)
+            }
+            fn from_bits(bits: u64) -> Self {
+                bits as $number
+            }
+            fn to_bits(self) -> u64 {
+                self as u64
             }
         }
     )* };
@@ -197,6 +278,22 @@ mod tests {
         assert_eq!(memory.load::<u32>(2), None);
         assert_eq!(memory.store(usize::MAX - 3, 0_u64), None);
         assert_eq!(memory.load::<u64>(4088), Some(0));
+    }
+
+    #[test]
+    fn bytes_are_copied_at_any_offset_or_not_at_all() {
+        let memory = Mapping::anonymous(4096).unwrap();
+        let bytes: Vec<u8> = (1..=29).collect();
+        for offset in [0, 1, 7, 8, 4096 - 29] {
+            memory.write(offset, &bytes).unwrap();
+            let mut found = [0; 29];
+            memory.read(offset, &mut found).unwrap();
+            assert_eq!(found, *bytes);
+            assert_eq!(memory.load::<u8>(offset + 28), Some(29));
+        }
+        assert_eq!(memory.write(4096 - 28, &[0; 29]), None);
+        assert_eq!(memory.read(usize::MAX, &mut [0; 2]), None);
+        assert_eq!(memory.load::<u8>(4095), Some(29));
     }
 
     #[test]

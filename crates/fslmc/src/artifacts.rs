@@ -14,7 +14,7 @@ use std::{
 const GUEST_PACKAGE: &str = "fslmc-guest";
 
 /// What the guest's programs are made of, below the checkout.
-const GUEST_SOURCES: [&str; 10] = [
+const GUEST_SOURCES: [&str; 11] = [
     "crates/guest",
     "crates/guest-agent",
     "crates/guest-protocol",
@@ -23,6 +23,7 @@ const GUEST_SOURCES: [&str; 10] = [
     "crates/fsl-mc-linux",
     "crates/fslmc-vmm",
     "crates/mc-abi",
+    "crates/qbman-abi",
     "Cargo.toml",
     "Cargo.lock",
 ];

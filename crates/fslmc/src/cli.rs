@@ -136,7 +136,37 @@ pub struct Demo {
     /// --kernel).
     #[arg(long, value_enum, env = "FSLMC_DRIVER")]
     pub driver: Option<Driver>,
+
+    /// File for the frames that the demonstration forwards, in pcapng format. It is
+    /// overwritten.
+    #[arg(long, value_name = "FILE", default_value = "fslmc-demo.pcapng")]
+    pub frames: PathBuf,
+
+    /// Show user space alone, on a board in this process: no guest is booted, nothing is
+    /// fetched, and it takes less than a second. --driver and --kernel mean nothing then.
+    #[arg(long, conflicts_with_all = OF_A_GUEST)]
+    pub in_process: bool,
 }
+
+/// What only a machine with a guest has.
+const OF_A_GUEST: [&str; 16] = [
+    "soc",
+    "dpl",
+    "dpc",
+    "cpus",
+    "memory",
+    "cpu",
+    "virtualization",
+    "wire",
+    "capture",
+    "append",
+    "containers",
+    "no_quirks",
+    "trace",
+    "delay",
+    "inject",
+    "console",
+];
 
 /// Boots the board and runs a command in it.
 #[derive(Debug, Args)]

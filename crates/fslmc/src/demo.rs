@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! `fslmc demo`: hand a container to user space, step by step.
 
+// The examples of the library.
+#[path = "../../dprc/examples/forward.rs"]
+mod forward;
+mod in_process;
+mod report;
+#[path = "../../dprc/examples/wait.rs"]
+mod wait;
+
 use crate::{
     agent::Streams,
     artifacts::Driver,
@@ -12,9 +20,12 @@ use board_qemu::StopHandle;
 use guest_protocol::Run;
 use miette::{IntoDiagnostic, Result, miette};
 use std::{
+    fs::File,
     io,
+    path::Path,
     time::{Duration, Instant},
 };
+use wires::recorded_frames;
 
 /// A set-up that takes longer is reported: it has fetched or built something.
 const NOTABLE: Duration = Duration::from_secs(2);
@@ -25,6 +36,15 @@ const NOTABLE: Duration = Duration::from_secs(2);
 /// # Errors
 /// What kept it from running.
 pub fn demo(args: &cli::Demo) -> Result<i32> {
+    // The library drives no others: the guest's part says so, and goes on.
+    let frames = args.machine.soc.has_memory_backed_portals().then_some(&*args.frames);
+    if let Some(file) = frames {
+        // Before anything is fetched or booted.
+        check_writable(file)?;
+    }
+    if args.in_process {
+        return in_process::demo(&args.frames);
+    }
     if args.driver == Some(Driver::None) {
         return Err(miette!(
             help = "leave out --driver none",
@@ -42,6 +62,7 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
         root: RootChoice::Initial,
         hugepages: 0,
         modules: Vec::new(),
+        new_interfaces: frames,
         stop,
         watch: Box::new(|step| {
             tracing::debug!(what = step.what, ok = step.ok, step.detail, "guest")
@@ -71,7 +92,41 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
     };
     let exit = machine.agent().run(command, streams, None).map_err(|e| machine.explain(e))?;
     machine.power_off()?;
+    let code = exit.status.exit_code();
+    if let Some(file) = frames.filter(|_| code == 0) {
+        println!("{}", what_was_captured(file)?);
+    }
     let since_setup = start.elapsed().saturating_sub(set_up);
     println!("\nThe board is switched off; all of it took {:.1} s.", since_setup.as_secs_f32());
-    Ok(exit.status.exit_code())
+    Ok(code)
+}
+
+/// Makes the file, unless it is a pipe or the like, which opens when it is written to.
+fn check_writable(file: &Path) -> Result<()> {
+    if file.exists() && !file.is_file() {
+        return Ok(());
+    }
+    File::options().create(true).append(true).open(file).map(drop).map_err(|error| {
+        miette!(
+            help = "name another file for the frames: --frames FILE",
+            "cannot write {}: {error}",
+            file.display()
+        )
+    })
+}
+
+/// Where the frames are, in words. A file without any is no demonstration.
+fn what_was_captured(file: &Path) -> Result<String> {
+    let frames = recorded_frames(file).map_err(|error| miette!("{error}"))?;
+    if frames.is_empty() {
+        return Err(miette!(
+            help = "with --dpl or --capture, the interfaces that it makes may be other ones than \
+                    those that are captured",
+            "frames were forwarded, but none is in {}",
+            file.display()
+        ));
+    }
+    let bytes: usize = frames.iter().map(Vec::len).sum();
+    let (count, file) = (frames.len(), file.display());
+    Ok(format!("{count} packets ({bytes} bytes), each sent and received, are in {file}."))
 }

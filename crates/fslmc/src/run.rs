@@ -42,6 +42,7 @@ pub fn run(args: &cli::Run) -> Result<i32> {
         root: root(args)?,
         hugepages: args.hugepages,
         modules: args.modules.clone(),
+        new_interfaces: None,
         stop,
         watch: Box::new(|step| {
             tracing::debug!(what = step.what, ok = step.ok, step.detail, "guest")

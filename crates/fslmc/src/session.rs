@@ -15,6 +15,7 @@ use board::{
     faults::Faults,
 };
 use board_qemu::{LineHook, SharedDirectory, StopHandle};
+use mc_abi::{ObjectId, ObjectType};
 use miette::{Result, miette};
 use setup::{Packages, Userland};
 use std::{
@@ -23,6 +24,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use wires::CaptureSpec;
 
 /// What a machine is started for.
 pub struct Request<'a> {
@@ -38,6 +40,8 @@ pub struct Request<'a> {
     pub hugepages: u64,
     /// Modules for the image beyond the usual ones.
     pub modules: Vec<String>,
+    /// File for the frames of the first two interfaces that the guest makes.
+    pub new_interfaces: Option<&'a Path>,
     /// Stops the machine from elsewhere.
     pub stop: StopHandle,
     /// Told each step of the agent.
@@ -90,6 +94,10 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
         faults.add(rule.clone());
     }
     captures_without_object(args, &layout);
+    let mut captures = args.capture.clone();
+    if let Some(file) = request.new_interfaces {
+        captures.extend(new_interfaces(file, &layout, &args.capture));
+    }
     let (console_file, console_hook) = console(args.console.as_deref());
     let options = Options {
         machine: board_qemu::Machine {
@@ -110,7 +118,7 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
             .transpose()?,
         soc: args.soc.clone(),
         wires: args.wire.clone(),
-        captures: args.capture.clone(),
+        captures,
         append: args.append.join(" "),
         shared: request.shared,
         root: root.map(Arc::new),
@@ -162,6 +170,15 @@ fn layouts(packages: &Packages, args: &MachineArgs) -> Result<(Dpl, Option<Dpc>)
         }
     };
     Ok((layout, ports))
+}
+
+/// Captures of the two interfaces that are made first after boot: the MC gives the lowest
+/// numbers that are free. Those that a user captures elsewhere stay there.
+fn new_interfaces(file: &Path, layout: &Dpl, own: &[CaptureSpec]) -> Vec<CaptureSpec> {
+    let interfaces = (0..).map(|number| ObjectId::new(ObjectType::Dpni, number));
+    let free = interfaces.filter(|id| layout.objects.iter().all(|other| other.name() != *id));
+    let free = free.take(2).filter(|id| own.iter().all(|capture| capture.object != *id));
+    free.map(|object| CaptureSpec { object, path: file.into() }).collect()
 }
 
 /// An object can be made later, but a number that was meant otherwise is more likely.

@@ -57,8 +57,26 @@ pub enum Program {
     },
     /// Take containers from Linux, boot a guest of KVM with them, and give them back
     Assign(fslmc_vmm::cli::Assign),
+    /// Forward frames between the first two interfaces of a container that is bound to
+    /// vfio-fsl-mc; print what happened
+    Forward(Forward),
     /// Use a region of an object as memory of a small KVM guest; print the result as JSON
     Kvm(Kvm),
+}
+
+#[derive(Debug, Args)]
+pub struct Forward {
+    /// Container, bound to vfio-fsl-mc
+    pub container: String,
+    /// Frames to forward
+    #[arg(long, default_value_t = 10_000)]
+    pub frames: u64,
+    /// Seconds after which to end in any case
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+    /// Frames to send at the start, for interfaces that are connected with each other
+    #[arg(long, default_value_t = 0)]
+    pub first: usize,
 }
 
 #[derive(Debug, Args)]

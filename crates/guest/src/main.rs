@@ -6,9 +6,14 @@
 
 mod cli;
 mod demo;
+// The examples of the library, so that they run on the board.
+#[path = "../../dprc/examples/forward.rs"]
+mod forward;
 mod manage;
 mod probe;
 mod record;
+#[path = "../../dprc/examples/wait.rs"]
+mod wait;
 
 use clap::Parser;
 use cli::{Cli, Program};
@@ -28,6 +33,7 @@ fn main() -> ExitCode {
         Program::Record { root } => record::run(root),
         Program::Mgmt(mgmt) => probe::mgmt::run(&mgmt),
         Program::Vfio { action } => probe::vfio::run(&action),
+        Program::Forward(options) => probe::forward::run(&options),
         Program::Kvm(options) => probe::kvm::run(&options),
     };
     match outcome {

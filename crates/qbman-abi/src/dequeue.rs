@@ -70,6 +70,25 @@ impl VolatileDequeue {
         entry
     }
 
+    /// Up to `count` frames, 1 to 32, from `source` to memory at `response`, where each
+    /// entry has the token in it. `None` for [`Source::Reserved`].
+    #[inline]
+    pub fn new(source: Source, count: u8, token: u8, response: u64) -> Option<Self> {
+        let (kind, source_word) = match source {
+            Source::Channel(channel) => (0, channel & 0xffff),
+            Source::WorkQueue { channel, queue } => {
+                (1, (channel & 0x1fff) << 3 | u32::from(queue & 0x7))
+            }
+            Source::Queue(queue) => (2, queue & 0x00ff_ffff),
+            Source::Reserved => return None,
+        };
+        // The kind of dequeue as Linux and DPDK ask for it: by priority, from what is
+        // there.
+        let verb = 1 | kind << 2 | RESPONSE_TO_MEMORY;
+        let count_word = count.clamp(1, 32) - 1;
+        Some(Self { verb, count_word, token, source_word, response })
+    }
+
     /// Where the frames come from.
     #[inline]
     pub fn source(&self) -> Source {
@@ -344,5 +363,20 @@ mod tests {
         assert_eq!((bytes[0], bytes[4], bytes[8], bytes[9]), (0x26, 5, 0xcd, 0xab));
         assert_eq!(Notice::from_bytes(&bytes), Some(notice));
         assert_eq!(Notice::from_bytes(&DequeueEntry::default().to_bytes()), None);
+    }
+
+    #[test]
+    fn a_new_command_says_what_it_was_made_of() {
+        for source in [
+            Source::Channel(9),
+            Source::WorkQueue { channel: 9, queue: 3 },
+            Source::Queue(0x01_0203),
+        ] {
+            let command = VolatileDequeue::new(source, 32, 5, 0x2000).unwrap();
+            assert_eq!((command.source(), command.count()), (source, 32));
+            assert_eq!((command.token, command.response, command.to_memory()), (5, 0x2000, true));
+        }
+        assert_eq!(VolatileDequeue::new(Source::Queue(1), 0, 5, 0).unwrap().count(), 1);
+        assert_eq!(VolatileDequeue::new(Source::Reserved, 1, 5, 0), None);
     }
 }

@@ -121,6 +121,24 @@ impl EnqueueCommand {
         entry
     }
 
+    /// A frame for its target and nothing else: no response, no order, no interrupt. A
+    /// frame that is rejected goes to the queue that the target names for it.
+    #[inline]
+    pub fn plain(target: Target, fd: Fd) -> Self {
+        let mut command = Self { fd, ..Self::from_bytes(&[0; 64]) };
+        command.verb = 2;
+        match target {
+            Target::Queue(id) => command.target_word = id & ID,
+            Target::Destination { id, bin, priority } => {
+                command.verb |= TO_DESTINATION;
+                command.target_word = id & ID;
+                command.bin = bin;
+                command.priority = priority;
+            }
+        }
+        command
+    }
+
     /// How the command's end is answered.
     #[inline]
     pub fn completion(&self) -> Completion {
@@ -300,6 +318,23 @@ mod tests {
         let bytes = response.to_bytes();
         assert_eq!((bytes[7], bytes[20], bytes[21], bytes[22], bytes[23]), (0xe, 2, 1, 0, 0x55));
         assert_eq!(bytes[40], 64);
+    }
+
+    #[test]
+    fn a_plain_command_is_a_frame_for_its_target() {
+        let fd = Fd { address: 0x1000, length_word: 60, ..Fd::default() };
+        let target = Target::Destination { id: 0x0102, bin: 3, priority: 4 };
+        let command = EnqueueCommand::plain(target, fd);
+        assert!(command.is_plain());
+        assert_eq!((command.target(), command.fd), (target, fd));
+        let bytes = command.to_bytes();
+        assert_eq!((bytes[0], &bytes[8..12]), (0x12, &[2, 1, 0, 0][..]));
+        assert_eq!((bytes[16], bytes[18]), (3, 4));
+        let command = EnqueueCommand::plain(Target::Queue(7), fd);
+        assert_eq!(
+            (command.verb, command.target(), command.is_plain()),
+            (2, Target::Queue(7), true)
+        );
     }
 
     proptest! {

@@ -109,6 +109,16 @@ impl Fd {
         bytes
     }
 
+    /// The descriptor that sends a received frame on as it is: what the hardware said of it
+    /// is cleared, since for a frame to be sent the same fields ask for something. The
+    /// buffer goes back to its pool when the frame has been sent.
+    #[inline]
+    #[must_use]
+    pub fn to_send_on(mut self) -> Self {
+        (self.frc, self.ctrl, self.flc) = (0, 0, 0);
+        self
+    }
+
     /// The same descriptor with this offset (its lower 12 bits) and format.
     #[inline]
     pub fn with_layout(mut self, offset: u16, format: Format) -> Self {
@@ -259,6 +269,15 @@ mod tests {
         assert_eq!(fd.length(), 0xfffc_0040);
         let fd = Fd { format_word: 1 << 14, ..fd };
         assert_eq!(fd.length(), 0x40);
+    }
+
+    #[test]
+    fn a_frame_is_sent_on_without_what_was_said_of_it() {
+        let fd = Fd { address: 0x1000, length_word: 60, frc: 1, ctrl: 2, flc: 3, ..Fd::default() };
+        let fd = fd.with_layout(192, Format::Single).with_pool(Some(7));
+        let sent = fd.to_send_on();
+        assert_eq!((sent.frc, sent.ctrl, sent.flc), (0, 0, 0));
+        assert_eq!(sent.to_bytes()[..16], fd.to_bytes()[..16]);
     }
 
     #[test]

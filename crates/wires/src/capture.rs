@@ -99,6 +99,25 @@ impl Input {
     }
 }
 
+/// The frames in a file, pcap or pcapng: those that are whole, and of Ethernet.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn recorded_frames(path: &Path) -> Result<Vec<Vec<u8>>, Problem> {
+    let mut input = Input::open(path)?;
+    let mut frames = Vec::new();
+    loop {
+        match input.next() {
+            Ok(Some(recorded)) => frames.push(recorded.frame),
+            Ok(None) => return Ok(frames),
+            Err(error) => {
+                let reason = format!("it is damaged ({error})");
+                return Err(Problem::Read { path: path.into(), reason });
+            }
+        }
+    }
+}
+
 /// Time, length on the wire, and bytes of the frame in a block, if it has one.
 fn of_block(
     block: Block<'_>,

@@ -32,6 +32,7 @@ mod stop;
 mod tap;
 mod user;
 
+pub use capture::recorded_frames;
 pub use captures::{CaptureError, CaptureSpec, CaptureSpecError, Captures};
 pub use error::{Problem, WireError};
 pub use faults::Faults;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{Read, Write},
     path::Path,
@@ -29,6 +30,9 @@ pub fn trials() -> Vec<Trial> {
         trial("run::interfaces_of_nobody_are_left_alone", interfaces_of_nobody_are_left_alone),
         trial("run::another_kernel_has_packages", another_kernel_has_packages),
         trial("demo::every_step_happens", every_step_happens),
+        trial("demo::older_chips_are_told_what_they_lack", older_chips),
+        // Boots nothing: it is not ignored.
+        Trial::test("demo::user_space_alone", || Ok(user_space_alone()?)),
     ]
 }
 
@@ -219,8 +223,66 @@ fn another_kernel_has_packages() -> Result<()> {
 }
 
 fn every_step_happens() -> Result<()> {
-    let ended = run(&mut fslmc(&["demo"]), b"")?;
+    let folder = tempfile::tempdir()?;
+    let ended = run(fslmc(&["demo"]).current_dir(folder.path()), b"")?;
     ensure!(ended.code() == Some(0), "{}{}", ended.stdout, ended.stderr);
-    ensure!(ended.stdout.contains("All 18 steps happened as they should."), "{}", ended.stdout);
+    ensure!(ended.stdout.contains("All 20 steps happened as they should."), "{}", ended.stdout);
+    let (sent, file) = (numbered_frames(&folder.path().join("fslmc-demo.pcapng"))?, "fslmc-demo");
+    ensure!(sent == 16, "{sent} frames began");
+    ensure!(ended.stdout.contains(&format!("are in {file}.pcapng.")), "{}", ended.stdout);
     Ok(())
+}
+
+/// Frames take portals that are memory-backed.
+fn older_chips() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let ended = run(fslmc(&["demo", "--soc", "ls1088a"]).current_dir(folder.path()), b"")?;
+    ensure!(ended.code() == Some(0), "{}{}", ended.stdout, ended.stderr);
+    ensure!(ended.stdout.contains("left out on this chip: dpio."), "{}", ended.stdout);
+    ensure!(ended.stdout.contains("All 20 steps happened as they should."), "{}", ended.stdout);
+    ensure!(!ended.stdout.contains("pcapng"), "{}", ended.stdout);
+    ensure!(std::fs::read_dir(folder.path())?.next().is_none(), "a file without frames is left");
+    Ok(())
+}
+
+/// The same without a guest: nothing is fetched or booted.
+fn user_space_alone() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("here.pcapng");
+    let words = ["demo", "--in-process", "--frames", file.to_str().context("a path")?];
+    let start = Instant::now();
+    let ended = run(fslmc(&words).env("HOME", folder.path()).env_remove("XDG_CACHE_HOME"), b"")?;
+    let took = start.elapsed();
+    ensure!(ended.code() == Some(0), "{}{}", ended.stdout, ended.stderr);
+    ensure!(ended.stdout.contains("All 9 steps happened as they should."), "{}", ended.stdout);
+    // Less than a second when nothing else keeps the machine busy.
+    ensure!(took < Duration::from_secs(20), "it took {took:?}");
+    ensure!(numbered_frames(&file)? == 16, "{}", ended.stdout);
+    let made = std::fs::read_dir(folder.path())?.count();
+    ensure!(made == 1, "it has made {made} files where only frames were asked for");
+
+    let ended =
+        run(&mut fslmc(&["demo", "--in-process", "--frames", "/no/such/folder/file"]), b"")?;
+    ensure!(ended.code() == Some(1), "{ended:?}");
+    let said = ["cannot write /no/such/folder/file", "--frames FILE"];
+    ensure!(said.iter().all(|text| ended.stderr.contains(text)), "{ended:?}");
+    let ended = run(&mut fslmc(&["demo", "--in-process", "--cpus", "1"]), b"")?;
+    ensure!(ended.code() == Some(2) && ended.stderr.contains("cannot be used with"), "{ended:?}");
+    Ok(())
+}
+
+/// How many different frames are in a file that are numbered by the example that forwards;
+/// those of the other one are all ones.
+fn numbered_frames(file: &Path) -> Result<usize> {
+    let mut texts = BTreeSet::new();
+    for frame in wires::recorded_frames(file)? {
+        ensure!(frame.len() == 60 && frame[..6] == [0xff; 6], "{frame:02x?}");
+        if frame.iter().all(|byte| *byte == 0xff) {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&frame[14..]).trim_end_matches('\0').to_owned();
+        ensure!(text.starts_with("frame ") && text.ends_with("`forward`"), "{text:?}");
+        texts.insert(text);
+    }
+    Ok(texts.len())
 }

@@ -4,18 +4,19 @@
 use super::Context;
 use super::report::Report;
 use crate::manage::{self, Answered, with_open};
-use dprc::{Management, McPortal};
+use dprc::{Management, McPortal, OpenObject};
 use fsl_mc_linux::bus::{self, HOST_DRIVER, SYSFS};
 use guest_agent::Failure;
+use mc_abi::dprc::Connect;
 use mc_abi::{ObjectId, ObjectType, Token, dpmng};
 
-/// What the container gets: enough for one network interface in user space.
+/// What the container gets: enough for two network interfaces in user space.
 const CONTENTS: [(ObjectType, u32); 5] = [
     (ObjectType::Dpmcp, 2),
     (ObjectType::Dpbp, 1),
     (ObjectType::Dpio, 1),
     (ObjectType::Dpcon, 1),
-    (ObjectType::Dpni, 1),
+    (ObjectType::Dpni, 2),
 ];
 
 /// Makes a container with objects, and waits for Linux to see it.
@@ -43,6 +44,9 @@ pub fn make(report: &mut Report, root: ObjectId) -> Result<ObjectId, Failure> {
         let names: Vec<String> = objects.iter().map(ObjectId::to_string).collect();
         report.detail(names.join(", "));
         with_open(portal, root, |portal, open| {
+            if let Some((one, other)) = connect_interfaces(portal, open, &objects)? {
+                report.detail(format!("{one} and {other} are connected with each other"));
+            }
             manage::assign(portal, open, container, root, true)
         })?;
         report.detail(format!("{container} is plugged in at last, so that Linux takes notice"));
@@ -80,6 +84,27 @@ pub fn make(report: &mut Report, root: ObjectId) -> Result<ObjectId, Failure> {
         Ok(())
     })?;
     Ok(container)
+}
+
+/// Connects the two interfaces.
+fn connect_interfaces(
+    portal: &mut McPortal,
+    root: OpenObject,
+    objects: &[ObjectId],
+) -> Answered<Option<(ObjectId, ObjectId)>> {
+    let mut interfaces = objects.iter().filter(|object| object.kind == ObjectType::Dpni);
+    let (Some(one), Some(other)) = (interfaces.next(), interfaces.next()) else {
+        return Ok(None);
+    };
+    let connect = Connect {
+        id1: one.id,
+        kind1: one.kind,
+        id2: other.id,
+        kind2: other.kind,
+        ..Connect::default()
+    };
+    portal.call(root, &connect)?;
+    Ok(Some((*one, *other)))
 }
 
 fn fill(portal: &mut McPortal, container: ObjectId) -> Answered<Vec<ObjectId>> {

@@ -5,6 +5,7 @@
 
 mod binding;
 mod container;
+mod frames;
 mod report;
 mod usage;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The container in the hands of this process.
 
-use super::Context;
 use super::report::{Report, expect};
+use super::{Context, frames};
 use crate::manage::{self, with_open};
 use crate::probe::vfio::{describe, names, tables};
 use dprc::{Access, AssignedContainer, Container, Device, DmaBuffer, Extension, McPortal};
@@ -18,7 +18,7 @@ const IOVA: u64 = 0x1_0000_0000;
 /// How long an interrupt may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Opens, asks, commands, maps, interrupts, resets, closes.
+/// Opens, asks, commands, maps, interrupts, resets, forwards, closes.
 pub fn all(report: &mut Report, context: &Context) -> Result<(), Failure> {
     let name = context.container.to_string();
     let held = open_group(report, &name)?;
@@ -29,6 +29,7 @@ pub fn all(report: &mut Report, context: &Context) -> Result<(), Failure> {
     map_dma(report, &held)?;
     interrupt(report, context, &container)?;
     reset(report, &container, &devices)?;
+    frames::show(report, &held)?;
     report.step("Everything is closed", |report| {
         drop((devices, container, held));
         report.detail("the last close resets the container and frees its IOMMU domain");

@@ -2,6 +2,7 @@
 //! Small clients for people and for tests, one thing each.
 
 pub mod bus;
+pub mod forward;
 #[cfg(target_arch = "aarch64")]
 pub mod kvm;
 pub mod mgmt;

@@ -18,7 +18,7 @@ pub use pool::PoolState;
 pub use queue::{QueueFields, QueueState, Schedule};
 pub use threshold::{GroupThreshold, PoolThreshold};
 
-use crate::fields::{Entry, get_u16, get_u32, put_u64};
+use crate::fields::{Entry, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
 
 /// Verbs, without the valid bit.
 pub mod verbs {
@@ -106,6 +106,35 @@ pub fn acquired(verb: u8, buffers: &[u64]) -> Entry {
     entry
 }
 
+/// Most buffers that one command acquires.
+pub const MOST_ACQUIRED: usize = 7;
+
+/// The command that acquires `count` buffers, 1 to 7, from a pool, without a valid bit.
+pub fn acquire(pool: u16, count: u8) -> Entry {
+    let mut entry = [0; 64];
+    entry[0] = verbs::ACQUIRE;
+    put_u16(&mut entry, 2, pool);
+    entry[4] = count;
+    entry
+}
+
+/// The buffers in the answer to an acquire command, of which the first so many count.
+pub fn acquired_buffers(answer: &Entry) -> ([u64; MOST_ACQUIRED], usize) {
+    let mut buffers = [0; MOST_ACQUIRED];
+    for (n, buffer) in buffers.iter_mut().enumerate() {
+        *buffer = get_u64(answer, 8 + 8 * n);
+    }
+    (buffers, usize::from(answer[4]).min(MOST_ACQUIRED))
+}
+
+/// A command on a frame queue, such as [`verbs::QUEUE_STATE_QUERY`], without a valid bit.
+pub fn on_queue(verb: u8, queue: u32) -> Entry {
+    let mut entry = [0; 64];
+    entry[0] = verb & 0x7f;
+    put_u32(&mut entry, 4, queue & 0x00ff_ffff);
+    entry
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +145,19 @@ mod tests {
         let bytes = acquired(verbs::ACQUIRE, &[0x1000, 0x2000]);
         assert_eq!((bytes[0], bytes[1], bytes[4]), (0x30, 0xf0, 2));
         assert_eq!((bytes[9], bytes[17]), (0x10, 0x20));
+        assert_eq!(acquired_buffers(&bytes), ([0x1000, 0x2000, 0, 0, 0, 0, 0], 2));
         assert_eq!(acquired(verbs::ACQUIRE, &[1; 9])[4], 7);
+    }
+
+    /// `struct qbman_acquire_desc`: bpid at 2, count at 4; `struct qbman_fq_query_desc`:
+    /// fqid at 4.
+    #[test]
+    fn commands_are_written_as_the_portal_reads_them() {
+        let bytes = acquire(0x0102, 7);
+        assert_eq!(bytes[..5], [0x30, 0, 2, 1, 7]);
+        assert_eq!((id(&bytes), acquire_count(&bytes)), (0x0102, 7));
+        let bytes = on_queue(verbs::QUEUE_STATE_QUERY, 0x01_0203);
+        assert_eq!(bytes[..8], [0x45, 0, 0, 0, 3, 2, 1, 0]);
+        assert_eq!(queue(&bytes), 0x01_0203);
     }
 }

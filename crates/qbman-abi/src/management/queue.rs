@@ -2,7 +2,7 @@
 //! Queries of frame queues.
 
 use super::{GroupThreshold, answer, results, verbs};
-use crate::fields::{Entry, put_u16, put_u32, put_u64};
+use crate::fields::{Entry, get_u32, put_u16, put_u32, put_u64};
 
 /// Scheduling state of a frame queue. The codes are those of DPAA
 /// (`QM_MCR_NP_STATE_*`).
@@ -30,6 +30,17 @@ impl Schedule {
             Self::Active => 5,
         }
     }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        Some(match code & 0x7 {
+            0 => Self::OutOfService,
+            2 => Self::Tentative,
+            3 => Self::Scheduled,
+            4 => Self::Parked,
+            5 => Self::Active,
+            _ => return None,
+        })
+    }
 }
 
 /// Fields of a frame queue that are not programmable.
@@ -48,6 +59,17 @@ pub struct QueueState {
 }
 
 impl QueueState {
+    /// Reads an answer; `None` where its scheduling state is none that is known.
+    pub fn from_bytes(answer: &Entry) -> Option<Self> {
+        Schedule::from_code(answer[2]).map(|schedule| Self {
+            schedule,
+            forced: answer[2] & 1 << 3 != 0,
+            xoff: answer[2] & 1 << 4 != 0,
+            frames: get_u32(answer, 24) & 0x00ff_ffff,
+            bytes: get_u32(answer, 28),
+        })
+    }
+
     /// The answer's bytes, without a valid bit.
     pub fn to_bytes(&self) -> Entry {
         let mut entry = answer(verbs::QUEUE_STATE_QUERY, results::OK);
@@ -130,6 +152,10 @@ mod tests {
         let bytes = state.to_bytes();
         assert_eq!((bytes[0], bytes[1], bytes[2]), (0x45, 0xf0, 0x14));
         assert_eq!((bytes[24], bytes[25], bytes[28], bytes[29]), (1, 2, 3, 4));
+        assert_eq!(QueueState::from_bytes(&bytes), Some(state));
+        let unknown = answer(verbs::QUEUE_STATE_QUERY, results::OK);
+        let unknown = unknown.map(|byte| if byte == verbs::QUEUE_STATE_QUERY { 1 } else { 7 });
+        assert_eq!(QueueState::from_bytes(&unknown), None);
     }
 
     /// `struct qbman_fq_query_rslt`: cgid at 10, dest_wq 12, fq_ctrl 15,

@@ -32,6 +32,7 @@ pub fn trials() -> Vec<Trial> {
         trial("vfio::unmap_under_traffic", unmap_under_traffic),
         trial("vfio::isolation", isolation),
         trial("vfio::reset", reset),
+        trial("vfio::frames_are_forwarded", frames_are_forwarded),
     ]
 }
 
@@ -373,4 +374,47 @@ fn reset() -> Result<()> {
             Ok(())
         })
     })
+}
+
+/// The example of the library `dprc` on the default layout's `dprc.2`, twice: the second finds
+/// what the first has left behind.
+fn frames_are_forwarded() -> Result<()> {
+    TestVm::with("default")?.run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        for first in [1, 100] {
+            let command = format!("fslmc-guest forward dprc.2 --frames 2000 --first {first}");
+            let said = vm.sh(&command)?;
+            let figures = Figures::of(&said).with_context(|| format!("figures in {said:?}"))?;
+            ensure!((2000..2000 + 64).contains(&figures.forwarded), "{said}");
+            ensure!(figures.lost == 0, "{said}");
+            let [one, other] = figures.interfaces;
+            ensure!(one.1 + other.1 == figures.forwarded + first, "{said}");
+            ensure!(one.1 == other.0 && other.1 == one.0, "{said}");
+        }
+        Ok(())
+    })
+}
+
+/// What the example prints.
+struct Figures {
+    forwarded: u64,
+    /// Frames received and sent.
+    interfaces: [(u64, u64); 2],
+    lost: u64,
+}
+
+impl Figures {
+    fn of(said: &str) -> Option<Self> {
+        let numbers = |line: &str| -> Vec<u64> {
+            line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+        };
+        let lines: Vec<Vec<u64>> = said.lines().map(numbers).collect();
+        let [total, one, other, lost] = lines.as_slice() else { return None };
+        let interface = |numbers: &[u64]| Some((*numbers.first()?, *numbers.get(1)?));
+        Some(Self {
+            forwarded: *total.first()?,
+            interfaces: [interface(one)?, interface(other)?],
+            lost: *lost.first()?,
+        })
+    }
 }

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Management commands, which are answered in memory: buffers out of pools, queries,
+//! notifications of channels.
+
+use super::QueueState;
+use super::portal::Portal;
+use crate::error::{Error, Result};
+use fsl_mc_linux::dma_fence;
+use qbman_abi::management::{
+    ChannelNotification, MOST_ACQUIRED, acquire, acquired_buffers, on_queue, results, verbs,
+};
+use qbman_abi::{Entry, Rings, VALID, registers};
+use std::time::Instant;
+
+impl Portal {
+    /// Takes buffers out of a pool (by its number in hardware) until `buffers` is full or
+    /// the pool is empty; how many. Each is an I/O virtual address that was released
+    /// to the pool before.
+    ///
+    /// # Errors
+    /// [`Error::PortalRefused`] where the container has no such pool.
+    pub fn acquire(&mut self, pool: u16, buffers: &mut [u64]) -> Result<usize> {
+        let mut taken = 0;
+        // A command is answered with all that it asks for, or with nothing: what is less than
+        // a command's worth comes one by one.
+        let mut most = MOST_ACQUIRED;
+        while taken < buffers.len() {
+            let places = &mut buffers[taken..];
+            let wanted = places.len().min(most);
+            let command = acquire(pool, wanted as u8);
+            let answer = self.command("Acquire", command, || format!("buffer pool {pool}"))?;
+            let (found, count) = acquired_buffers(&answer);
+            for (place, buffer) in places.iter_mut().zip(&found[..count]) {
+                *place = *buffer;
+            }
+            taken += count.min(wanted);
+            match (count, wanted) {
+                (0, 1) => break,
+                (0, _) => most = 1,
+                _ => {}
+            }
+        }
+        Ok(taken)
+    }
+
+    /// What a frame queue holds, and how it is scheduled.
+    ///
+    /// # Errors
+    /// [`Error::PortalRefused`] where the container has no such queue.
+    pub fn queue_state(&mut self, queue: u32) -> Result<QueueState> {
+        let of = || format!("frame queue {queue}");
+        let command = on_queue(verbs::QUEUE_STATE_QUERY, queue);
+        let answer = self.command("QueryQueue", command, of)?;
+        QueueState::from_bytes(&answer).ok_or_else(|| Error::PortalState {
+            portal: self.name.clone(),
+            what: format!("frame queue {queue} is in the unknown state {:#04x}", answer[2]),
+        })
+    }
+
+    /// Arms the data notification of a channel (by its number in hardware), or disarms it.
+    /// Armed, one notification comes when frames wait in the channel, and disarms it. The
+    /// context comes with each; without one, that which was set stays.
+    ///
+    /// Where it comes, `dpcon::SetNotification` says.
+    ///
+    /// # Errors
+    /// [`Error::PortalRefused`] where the container has no such channel.
+    pub fn notify(&mut self, channel: u16, armed: bool, context: Option<u64>) -> Result<()> {
+        let command = ChannelNotification { channel, enable: Some(armed), context };
+        let of = || format!("channel {channel}");
+        self.command("ConfigureChannel", command.to_bytes(), of).map(drop)
+    }
+
+    /// Sends a command and waits for its answer.
+    pub(super) fn command(
+        &mut self,
+        name: &'static str,
+        mut command: Entry,
+        of: impl Fn() -> String,
+    ) -> Result<Entry> {
+        let rings = Rings::MEMORY_BACKED;
+        let verb = command[0] & !VALID;
+        command[0] = verb | self.answer_valid;
+        self.areas.fill(rings.cr, &command)?;
+        dma_fence();
+        self.areas.hand_over(rings.cr, &command)?;
+        dma_fence();
+        self.areas.set_register(registers::CR_RT, registers::READ_TRIGGER)?;
+        let answer = self.answer(name, verb)?;
+        if answer[1] != results::OK {
+            let (portal, result) = (self.name.clone(), answer[1]);
+            return Err(Error::PortalRefused { portal, command: name, of: of(), result });
+        }
+        Ok(answer)
+    }
+
+    /// The answer to the command of this verb, once its valid bit is the expected one.
+    fn answer(&mut self, name: &'static str, verb: u8) -> Result<Entry> {
+        let [at, _] = Rings::MEMORY_BACKED.rr;
+        let mut start = None;
+        loop {
+            let first = self.areas.first_word(at)?.to_le_bytes()[0];
+            if first == verb | self.answer_valid {
+                dma_fence();
+                self.answer_valid ^= VALID;
+                return self.areas.entry(at);
+            }
+            let since = *start.get_or_insert_with(Instant::now);
+            if since.elapsed() > self.patience {
+                return Err(self.silent(name));
+            }
+            std::hint::spin_loop();
+        }
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! A software portal: opening it, and what it keeps.
+//!
+//! Registers and their order: `qbman_swp_init` of Linux (`drivers/soc/fsl/dpio`) and DPDK
+//! (`drivers/bus/fslmc/qbman`), for memory-backed portals.
+
+use super::rings::Areas;
+use crate::backend::Backend;
+use crate::dma::{Access, DmaBuffer, Mapped};
+use crate::error::{Error, Result};
+use mc_abi::dpio::GetAttributesReply;
+use mc_abi::{ObjectId, ObjectType};
+use qbman_abi::{Rings, VALID, registers};
+use std::time::Duration;
+
+/// Region of a dpio with its registers.
+const REGISTERS: u32 = 1;
+/// Region of a dpio with its memory-backed rings.
+const MEMORY: u32 = 2;
+/// First version of the queue manager whose portals are memory-backed.
+const MEMORY_BACKED_SINCE: u8 = 5;
+
+/// Entries that may wait in the dequeue ring.
+const DEQUEUE_FILL: u32 = 8;
+/// Configuration besides [`registers`]' names, as Linux sets it: writes of entries are
+/// told apart by the valid bit (14), entries are consumed by the register DCAP (11..10),
+/// data and annotations are stashed (5..3), and commands are in memory (7, 6).
+const CFG_AS_LINUX: u32 = 1 << 14 | 2 << 10 | 0x38 | 1 << 7 | 1 << 6;
+
+/// How a portal is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortalConfig {
+    /// I/O virtual address of the page that dequeued entries are written to; nothing else
+    /// may be mapped there.
+    pub storage: u64,
+    /// How long the portal may take to answer. Silicon takes microseconds.
+    pub patience: Duration,
+}
+
+impl PortalConfig {
+    /// Bytes that are mapped at [`PortalConfig::storage`]; at least a page.
+    pub const STORAGE_SIZE: usize = 64 * super::Portal::MOST as usize;
+}
+
+/// A software portal.
+#[derive(Debug)]
+pub struct Portal {
+    object: ObjectId,
+    pub(super) areas: Areas,
+    pub(super) name: String,
+    pub(super) patience: Duration,
+    /// Where entries of volatile dequeues go.
+    pub(super) storage: Mapped,
+    /// The next entry of the enqueue ring, modulo twice its entries.
+    pub(super) produced: u32,
+    pub(super) produced_valid: u8,
+    /// What the portal has consumed of it, as far as that was looked up.
+    pub(super) consumed: u32,
+    /// Entries that are known to be free.
+    pub(super) room: u32,
+    pub(super) answer_valid: u8,
+    pub(super) pull_valid: u8,
+    /// The next entry of the dequeue ring.
+    pub(super) next: u32,
+    pub(super) next_valid: u8,
+}
+
+impl Portal {
+    /// Most frames of one dequeue.
+    pub const MOST: u8 = 32;
+
+    /// Opens a queuing portal that has just been reset and enabled.
+    ///
+    /// [`Dataplane::portal`](crate::Dataplane::portal) does what comes before.
+    ///
+    /// # Errors
+    /// [`Error::PortalVersion`], [`Error::PortalState`], or when a region or the storage
+    /// cannot be mapped.
+    pub fn open(
+        backend: &dyn Backend,
+        attributes: &GetAttributesReply,
+        config: &PortalConfig,
+    ) -> Result<Self> {
+        let object = ObjectId::new(ObjectType::Dpio, attributes.id);
+        let [_, _, minor, major] = attributes.qbman_version.to_le_bytes();
+        if major < MEMORY_BACKED_SINCE {
+            return Err(Error::PortalVersion { portal: object.to_string(), major, minor });
+        }
+        let areas = Areas {
+            memory: backend.map_region(object, MEMORY)?,
+            registers: backend.map_region(object, REGISTERS)?,
+        };
+        let page = rustix::param::page_size();
+        let storage = DmaBuffer::allocate(PortalConfig::STORAGE_SIZE.next_multiple_of(page))?;
+        let storage = backend.map(storage, config.storage, Access::ReadWrite)?;
+        let mut portal = Self {
+            object,
+            areas,
+            name: object.to_string(),
+            patience: config.patience,
+            storage,
+            produced: 0,
+            produced_valid: VALID,
+            consumed: 0,
+            room: Rings::MEMORY_BACKED.eqcr_entries,
+            answer_valid: VALID,
+            pull_valid: VALID,
+            next: 0,
+            next_valid: VALID,
+        };
+        portal.set_up()?;
+        Ok(portal)
+    }
+
+    /// The queuing portal (`dpio`).
+    pub fn object(&self) -> ObjectId {
+        self.object
+    }
+
+    /// Name of the queuing portal, such as `dpio.2`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn set_up(&mut self) -> Result<()> {
+        let Areas { memory, .. } = &self.areas;
+        for at in (0..memory.size()).step_by(8) {
+            memory.store(at, 0_u64)?;
+        }
+        fsl_mc_linux::dma_fence();
+        let areas = &self.areas;
+        let cfg = DEQUEUE_FILL << registers::CFG_DQRR_FILL_SHIFT
+            | registers::CFG_ARRAY_MODE << registers::CFG_RPM_SHIFT
+            | registers::CFG_MEMORY_BACKED
+            | CFG_AS_LINUX;
+        areas.set_register(registers::CFG, cfg)?;
+        if areas.register(registers::CFG)? == 0 {
+            return Err(self.not_ready("it takes no configuration: it is not enabled".to_owned()));
+        }
+        areas.set_register(registers::EQCR_PI, registers::READ_TRIGGER)?;
+        areas.set_register(registers::RCR_PI, registers::READ_TRIGGER)?;
+        let waiting = areas.register(registers::DQPI)? & 0xf;
+        if waiting != 0 {
+            return Err(self.not_ready(format!("its dequeue ring stands at {waiting}, not at 0")));
+        }
+        areas.set_register(registers::SDQCR, 0)?;
+        let mask = full_mask();
+        let producer = areas.register(registers::EQCR_PI)?;
+        let consumer = areas.register(registers::EQCR_CI)? & mask;
+        if producer & mask != consumer {
+            let producer = producer & mask;
+            return Err(self.not_ready(format!(
+                "its enqueue ring holds entries ({producer} written, {consumer} read)"
+            )));
+        }
+        areas.set_register(registers::DQRR_ITR, 0)?;
+        areas.set_register(registers::ITPR, 0)?;
+        self.produced = producer & mask;
+        self.produced_valid = producer as u8 & VALID;
+        self.consumed = consumer;
+        Ok(())
+    }
+
+    fn not_ready(&self, what: String) -> Error {
+        Error::PortalState { portal: self.name.clone(), what }
+    }
+
+    pub(super) fn silent(&self, command: &'static str) -> Error {
+        Error::PortalSilent { portal: self.name.clone(), command, waited: self.patience }
+    }
+}
+
+/// Indices of the enqueue ring count modulo this plus one, which is twice its entries.
+pub(super) const fn full_mask() -> u32 {
+    2 * Rings::MEMORY_BACKED.eqcr_entries - 1
+}
