@@ -34,7 +34,7 @@ mod shared_memory;
 mod vfio_user;
 mod vm;
 
-pub use arguments::{Disk, Machine, PORTS, ROOT_TAG, SHARED_TAG, SharedDirectory};
+pub use arguments::{Disk, Machine, PORTS, ROOT_TAG, SHARED_TAG, SharedDirectory, Time};
 pub use console::{Console, LineHook};
 pub use error::{DeviceTreeError, QmpError, QtestError, RamError, Report, VmError};
 pub use hardware::{Hardware, Window};

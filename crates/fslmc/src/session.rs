@@ -97,7 +97,7 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
             memory: args.memory,
             cpu: args.cpu.clone(),
             virtualization: args.virtualization,
-            icount: false,
+            time: board_qemu::Time::Host,
         },
         ports,
         containers: args.containers,
