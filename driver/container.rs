@@ -25,13 +25,16 @@ use crate::{
         Table, //
     },
     logic::{
-        pace::Pace,
         portal::State,
+        usage::Usage,
         vectors::ObjectId, //
     },
     members::Members,
     parameters,
-    portal::Portal,
+    portal::{
+        to_error,
+        Portal, //
+    },
     registry,
     vectors::Vectors, //
 };
@@ -48,22 +51,20 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    time::{
-        Instant,
-        Monotonic, //
-    },
     workqueue::{
         impl_has_delayed_work,
         new_delayed_work,
         DelayedWork, //
     },
 };
-use own_irq::SETTLE_SOON;
+use own_irq::TICK_SOON;
+use scan::Scanned;
 
 /// The work that looks for objects that came or went.
 const SCAN: u64 = 0;
-/// The work that sees to the container's interrupt, or looks for events where there is none.
-const SETTLE: u64 = 1;
+/// The work that sees to the container's interrupt, and has the other one look where there is
+/// none.
+const TICK: u64 = 1;
 
 /// The index of the container's own interrupt that tells of objects.
 pub(crate) const OWN_IRQ: u8 = 0;
@@ -73,39 +74,21 @@ pub(crate) const OWN_IRQ: u8 = 0;
 pub(crate) struct Container {
     device: ARef<fsl_mc::Device>,
     /// The driver's token: it stands for the container in commands. Written with the portal's
-    /// lock held.
+    /// lock held, and read without it where a user's command is looked at, which is not to wait
+    /// for one that is under way.
     token: Atomic<u32>,
     #[pin]
     portal: Portal,
-    /// The container on the bus, until it is unbound. Held while devices are added or removed,
-    /// which can take as long as a user holds on to one.
+    /// The container on the bus, and what the last scan came to. Held while devices are added.
     #[pin]
-    bus: Mutex<Option<OpenContainer>>,
+    bus: Mutex<Scanned>,
     #[pin]
     members: Members,
     #[pin]
     vectors: Mutex<Vectors>,
-    /// Objects that are open, the container itself included.
-    open_objects: Atomic<i32>,
-    /// Whether the container itself is open: its interrupt's settings are the holder's then.
-    is_open: Atomic<bool>,
-    /// Interrupts of the container and its objects.
-    irqs: Atomic<i32>,
-    /// Whether the IOMMU domain is the holder's until the last object is closed.
-    has_address_space: Atomic<bool>,
-    /// Objects that another driver has.
-    escaped_objects: Atomic<i32>,
-    /// How many objects the MC said that there are, last time.
-    known_objects: Atomic<i32>,
-    /// Set once, when the container is unbound.
-    unbinding: Atomic<bool>,
-    is_scan_failing: Atomic<bool>,
-    bound_at: Instant<Monotonic>,
-    /// How soon the next scan may be. Locked by the scan alone.
+    /// Who has what open. Held for a look or a change only.
     #[pin]
-    pace: Mutex<Pace>,
-    /// The next scan is for objects, whatever the MC says of events.
-    must_scan: Atomic<bool>,
+    usage: Mutex<Usage>,
     /// Of the container itself.
     counters: Arc<Counters>,
     /// Of all objects.
@@ -114,12 +97,12 @@ pub(crate) struct Container {
     #[pin]
     scan: DelayedWork<Self, SCAN>,
     #[pin]
-    settle: DelayedWork<Self, SETTLE>,
+    tick: DelayedWork<Self, TICK>,
 }
 
 impl_has_delayed_work! {
     impl HasDelayedWork<Self, 0> for Container { self.scan }
-    impl HasDelayedWork<Self, 1> for Container { self.settle }
+    impl HasDelayedWork<Self, 1> for Container { self.tick }
 }
 
 /// A container that is bound. Dropping it unbinds it.
@@ -172,22 +155,12 @@ impl Container {
                 device: device.into(),
                 token: Atomic::new(bus.token().into()),
                 portal <- Portal::new(bus.portal_address(), State::Idle),
-                bus <- new_mutex!(Some(bus), "Container::bus"),
+                bus <- new_mutex!(Scanned::new(bus), "Container::bus"),
                 members <- Members::new(),
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
-                open_objects: Atomic::new(0),
-                is_open: Atomic::new(false),
-                irqs: Atomic::new(0),
-                has_address_space: Atomic::new(false),
-                escaped_objects: Atomic::new(0),
-                known_objects: Atomic::new(0),
-                unbinding: Atomic::new(false),
-                is_scan_failing: Atomic::new(false),
-                bound_at: Instant::now(),
-                pace <- new_mutex!(Pace::default(), "Container::pace"),
-                must_scan: Atomic::new(false),
+                usage <- new_mutex!(Usage::default(), "Container::usage"),
                 scan <- new_delayed_work!("Container::scan"),
-                settle <- new_delayed_work!("Container::settle"),
+                tick <- new_delayed_work!("Container::tick"),
             }? Error),
             GFP_KERNEL,
         )
@@ -198,9 +171,9 @@ impl Container {
     /// Where the machine goes down, it waits for nobody: all that is open is taken from its
     /// holders, and stays with this, which nothing drops then: their files refer to it.
     pub(crate) fn unbind(self: &Arc<Self>) {
-        self.unbinding.store(true, Relaxed);
-        // No device is added from now on.
-        self.cancel_works();
+        // No device is added from now on, whoever still asks for it.
+        work::disable_delayed_sync::<_, TICK>(self);
+        work::disable_delayed_sync::<_, SCAN>(self);
         if power::goes_down() && registry::take_from_holders() {
             // No line is left in it.
             let _ = self.vectors.lock().free();
@@ -209,10 +182,8 @@ impl Container {
         self.members.remove_all();
         // Nobody has anything of the container open now, and no interrupt comes any more.
         let _ = self.vectors.lock().free();
-        // Who has queued one has looked at `unbinding` before it was set.
-        self.cancel_works();
         registry::remove(self);
-        let mut bus = self.bus.lock().take();
+        let mut bus = self.bus.lock().close();
         if bus.is_none() {
             return;
         }
@@ -225,11 +196,6 @@ impl Container {
             dev_warn!(self.dev(), "is not closed: its portal takes no commands\n");
             bus.abandon();
         }
-    }
-
-    fn cancel_works(self: &Arc<Self>) {
-        work::cancel_delayed_sync::<_, SETTLE>(self);
-        work::cancel_delayed_sync::<_, SCAN>(self);
     }
 
     /// The container is not what it was: takes all that is in it from who has it open. Whether
@@ -245,7 +211,7 @@ impl Container {
     /// only where it was open itself.
     pub(crate) fn take_from_holders(&self) -> bool {
         self.members.revoke_all();
-        self.open_objects.load(Relaxed) > 0
+        self.usage.lock().is_used()
     }
 
     pub(crate) fn members(&self) -> &Members {
@@ -292,22 +258,12 @@ impl Container {
 
     /// An object of the container was bound by another driver.
     pub(crate) fn object_escaped(&self) {
-        self.escaped_objects.add(1, Relaxed);
+        self.usage.lock().escapes();
     }
 
     /// The other driver lets go of it.
     pub(crate) fn object_returned(&self) {
-        self.escaped_objects.add(-1, Relaxed);
-    }
-
-    /// Counts the interrupts of an object that is bound, or negative of one that is not any more.
-    pub(crate) fn add_irqs(&self, count: i32) {
-        self.irqs.add(count, Relaxed);
-    }
-
-    /// How many interrupts the container and its bound objects have.
-    pub(crate) fn irqs(&self) -> u32 {
-        u32::try_from(self.irqs.load(Relaxed)).unwrap_or(0)
+        self.usage.lock().returns();
     }
 
     /// An object is about to be opened. `EBUSY` while another driver has one of the others: all
@@ -319,66 +275,58 @@ impl Container {
         object: &fsl_mc::Device,
         has_address_space: bool,
     ) -> Result {
-        if self.escaped_objects.load(Relaxed) > 0 {
+        let mut usage = self.usage.lock();
+        let opens = usage.opens(object.kind(), has_address_space);
+        let starts_tick = opens.is_ok() && usage.starts_tick();
+        drop(usage);
+        opens.map_err(to_error).inspect_err(|_| {
             if parameters::may_print() {
                 dev_err!(
                     self.dev(),
                     "cannot be opened: one of its objects is with another driver\n"
                 );
             }
-            return Err(EBUSY);
+        })?;
+        if starts_tick {
+            self.tick_within(TICK_SOON);
         }
-        if has_address_space {
-            self.has_address_space.store(true, Relaxed);
-        }
-        self.open_objects.add(1, Relaxed);
         if self.device.is(object) {
-            self.see_to_interrupt(true);
-        } else {
-            self.settle_within(SETTLE_SOON);
+            self.hand_over_interrupt();
         }
         Ok(())
     }
 
     /// An object was closed, and has freed its vectors.
     pub(crate) fn object_closed(self: &Arc<Self>, object: &fsl_mc::Device) {
-        if self.device.is(object) {
-            self.is_open.store(false, Relaxed);
-            self.vectors.lock().must_enable();
-        }
-        let is_last = self.open_objects.fetch_sub(1, Relaxed) == 1;
+        let is_itself = self.device.is(object);
+        let is_last = self.usage.lock().closes(object.kind());
         if is_last {
-            self.has_address_space.store(false, Relaxed);
             self.give_up_interrupt();
+        } else if is_itself {
+            self.take_back_interrupt();
         }
-        if !self.device.is(object) {
+        if !is_itself {
             self.members.closed(object);
         }
         if is_last {
             registry::closed(&self.device);
         }
-        self.settle_within(SETTLE_SOON);
+        self.start_tick();
     }
 
     /// Something was waited for that has come to pass.
     pub(crate) fn changed(self: &Arc<Self>) {
-        self.must_scan.store(true, Relaxed);
+        self.usage.lock().ask();
         self.scan_within(0);
     }
 
     /// Starts looking for objects that come and go.
     pub(crate) fn listen(self: &Arc<Self>) {
-        self.settle_within(0);
+        self.start_tick();
     }
 
-    /// Something happened to the container. Callable in interrupt context.
-    ///
-    /// With `is_acknowledged`, who acknowledges events is the holder, who may have done it
-    /// already: then only a scan tells what has changed.
-    pub(crate) fn interrupted(self: &Arc<Self>, is_acknowledged: bool) {
-        if is_acknowledged {
-            self.must_scan.store(true, Relaxed);
-        }
+    /// Something happened to the container. Called in interrupt context, too.
+    pub(crate) fn interrupted(self: &Arc<Self>) {
         self.scan_within(0);
     }
 }

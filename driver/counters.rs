@@ -30,6 +30,10 @@ impl Counter {
     pub(crate) fn count(&self) {
         self.0.add(1, Relaxed);
     }
+
+    pub(crate) fn count_so_far(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
 }
 
 /// The counters of an object.
@@ -81,7 +85,7 @@ impl Counters {
             &self.scans,
             &self.delayed_scans,
         ] {
-            f.write_fmt(fmt!(" {}", counter.0.load(Relaxed)))?;
+            f.write_fmt(fmt!(" {}", counter.count_so_far()))?;
         }
         Ok(())
     }

@@ -336,11 +336,10 @@ impl Members {
             let Some(member) = member else {
                 return;
             };
-            work::cancel_sync(&member);
+            // The last closing would queue it.
+            work::disable_sync(&member);
             member.device.remove();
             let forgotten = self.lists.lock().going.remove(0);
-            // The last closing has queued it.
-            work::cancel_sync(&member);
             drop(forgotten);
         }
     }
@@ -357,7 +356,7 @@ impl Members {
                 return;
             };
             // It has said so in its last steps, of which none is to come.
-            work::cancel_sync(&member);
+            work::disable_sync(&member);
         }
     }
 }

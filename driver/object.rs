@@ -127,7 +127,7 @@ pub(crate) struct Opened {
 /// An object's part in its container.
 struct Share {
     container: Arc<Container>,
-    irqs: i32,
+    irqs: u8,
     counters: Arc<Counters>,
 }
 
@@ -137,8 +137,8 @@ impl Share {
             ObjectKind::Dprc => container.counters().clone(),
             _ => container.table().add(device.as_ref().name())?,
         };
-        let irqs = device.irq_count().into();
-        container.add_irqs(irqs);
+        let irqs = device.irq_count();
+        container.vectors().lock().add(irqs);
         Ok(Self {
             container: container.clone(),
             irqs,
@@ -149,7 +149,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.container.add_irqs(-self.irqs);
+        self.container.vectors().lock().remove(self.irqs);
         self.container.table().remove(&self.counters);
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Vectors {
     set: Option<Set>,
     /// The container's interrupt has to be enabled in the MC, again.
     must_enable: bool,
+    /// How many interrupts the container and its bound objects have.
+    irqs: u32,
 }
 
 /// Vectors that were made for one IOMMU domain. Lines go before the block that they are in.
@@ -66,7 +68,7 @@ impl Handler for OwnHandler {
         if signalled {
             container.counters().interrupts.count();
         }
-        container.interrupted(signalled);
+        container.interrupted();
     }
 }
 
@@ -75,7 +77,18 @@ impl Vectors {
         Self {
             set: None,
             must_enable: true,
+            irqs: 0,
         }
+    }
+
+    /// An object was bound that has so many interrupts.
+    pub(crate) fn add(&mut self, irqs: u8) {
+        self.irqs = self.irqs.saturating_add(irqs.into());
+    }
+
+    /// An object is not bound any more that has so many interrupts.
+    pub(crate) fn remove(&mut self, irqs: u8) {
+        self.irqs = self.irqs.saturating_sub(irqs.into());
     }
 
     /// Frees everything. Whether there was anything. No line of an object may be left.
@@ -88,25 +101,32 @@ impl Vectors {
         self.must_enable = true;
     }
 
-    /// Sees to it that the container's own line works in `domain`. Whether it has to be
-    /// enabled in the MC, which the caller does now if it `can_enable`.
-    pub(crate) fn own_line(
-        &mut self,
-        container: &Arc<Container>,
-        domain: Option<usize>,
-        can_enable: bool,
-    ) -> Result<bool> {
+    /// Whether the container's own interrupt is there and enabled in the MC.
+    pub(crate) fn hears(&self) -> bool {
+        self.own().is_some() && !self.must_enable
+    }
+
+    /// Sees to it that the container's own line works in `domain`, if it has an interrupt.
+    pub(crate) fn own_line(&mut self, container: &Arc<Container>, domain: Option<usize>) -> Result {
         if container.device().irq_count() == 0 {
-            return Ok(false);
+            return Ok(());
         }
         // A user's lines are made where the user's domain is: they stay.
         let is_good = |set: &Set| set.is_for_all() || set.domain == domain;
         if !self.set.as_ref().is_some_and(is_good) {
             self.make(container, 1, domain)?;
         }
-        let must_enable = self.must_enable && can_enable;
-        self.must_enable &= !must_enable;
-        Ok(must_enable)
+        Ok(())
+    }
+
+    /// Has `enable` enable the container's own interrupt in the MC, if there is one and that has
+    /// to be done.
+    pub(crate) fn enable(&mut self, enable: impl FnOnce() -> Result) -> Result {
+        if self.must_enable && self.own().is_some() {
+            enable()?;
+            self.must_enable = false;
+        }
+        Ok(())
     }
 
     /// Gives the container's own interrupt to a user.
@@ -173,7 +193,7 @@ impl Vectors {
             |set: &Set| set.is_for_all() && (set.domain == domain || set.is_used(container.id()));
         let is_new = !self.set.as_ref().is_some_and(is_good);
         if is_new {
-            let count = vectors::pool_size([container.irqs()]);
+            let count = vectors::pool_size([self.irqs]);
             // The vector more makes a set for all differ from one for the container alone.
             self.make(container, count.max(2), domain)?;
         }
@@ -185,11 +205,12 @@ impl Vectors {
         // The device has one block at a time.
         self.set = None;
         self.must_enable = true;
+        container.lost_line();
         let set = Set::new(container, count, domain)?;
         if set.own.is_some() {
             set.program_own(container)?;
             // Messages that came while no line was requested are lost.
-            container.interrupted(false);
+            container.interrupted();
         }
         self.set = Some(set);
         Ok(())

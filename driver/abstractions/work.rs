@@ -23,26 +23,27 @@ pub(crate) fn queue() -> &'static Queue {
     unsafe { Queue::from_raw(bindings::system_dfl_wq) }
 }
 
-/// Takes the work item of `owner` out of its queue, or waits until it has run. Unless it is
-/// queued again meanwhile, it neither runs nor is queued afterwards.
-pub(crate) fn cancel_delayed_sync<T, const ID: u64>(owner: &Arc<T>)
+/// Takes the work item of `owner` out of its queue, or waits until it has run. Whoever queues it
+/// from now on is refused.
+pub(crate) fn disable_delayed_sync<T, const ID: u64>(owner: &Arc<T>)
 where
     T: HasDelayedWork<T, ID> + WorkItem<ID, Pointer = Arc<T>>,
 {
     // `HasDelayedWork` promises that the item is the first field of a `delayed_work`.
     let raw = raw_work::<T, ID>(owner).cast();
     // SAFETY: The item was initialised with its owner.
-    let was_queued = unsafe { bindings::cancel_delayed_work_sync(raw) };
+    let was_queued = unsafe { bindings::disable_delayed_work_sync(raw) };
     forget_queued(owner, was_queued);
 }
 
-/// Takes the work item of `owner` out of its queue, or waits until it has run to its end.
-pub(crate) fn cancel_sync<T, const ID: u64>(owner: &Arc<T>)
+/// Takes the work item of `owner` out of its queue, or waits until it has run to its end. Whoever
+/// queues it from now on is refused.
+pub(crate) fn disable_sync<T, const ID: u64>(owner: &Arc<T>)
 where
     T: HasWork<T, ID> + WorkItem<ID, Pointer = Arc<T>>,
 {
     // SAFETY: The item was initialised with its owner.
-    let was_queued = unsafe { bindings::cancel_work_sync(raw_work::<T, ID>(owner)) };
+    let was_queued = unsafe { bindings::disable_work_sync(raw_work::<T, ID>(owner)) };
     forget_queued(owner, was_queued);
 }
 

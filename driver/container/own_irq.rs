@@ -6,37 +6,44 @@
 use super::{
     Container,
     OWN_IRQ,
-    SETTLE, //
+    TICK, //
 };
 use crate::{
     abstractions::work,
     logic::command::{
         self,
         event, //
-    }, //
+    },
+    vectors::Vectors, //
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
-    },
+    sync::Arc,
     time::msecs_to_jiffies,
     workqueue::WorkItem, //
 };
 
-/// How soon after an object was opened the container's interrupt is there: milliseconds. Who
-/// opens an object often opens the others, too, and is not to wait for it.
-pub(super) const SETTLE_SOON: u32 = 20;
-/// How often to look for events while there is no interrupt: milliseconds.
-const POLL: u32 = 1000;
+/// How soon after an object was opened the container's interrupt is there, where no tick was to
+/// come anyway: milliseconds. Who opens an object often opens the others, too, and is not to
+/// wait for it.
+pub(super) const TICK_SOON: u32 = 20;
+/// How often to look for events while nothing tells of them: milliseconds.
+const TICK_AGAIN: u32 = 1000;
 
-impl WorkItem<SETTLE> for Container {
+impl WorkItem<TICK> for Container {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.see_to_interrupt(false);
-        this.settle_within(POLL);
+        let mut vectors = this.vectors.lock();
+        let can_enable = !this.usage.lock().is_open();
+        this.see_to_interrupt(&mut vectors, can_enable);
+        drop(vectors);
+        // What happened while no interrupt could come.
+        this.scan_within(0);
+        let again = this.usage.lock().ticked();
+        if again {
+            this.tick_within(TICK_AGAIN);
+        }
     }
 }
 
@@ -45,7 +52,9 @@ impl Container {
     fn enable_own_irq(&self) -> Result {
         self.with_token(|portal, token| {
             portal.order(&command::set_irq_mask(token, OWN_IRQ, event::OBJECTS))?;
-            portal.order(&command::clear_irq_status(token, OWN_IRQ, u32::MAX))?;
+            if self.take_events(portal, token)? & event::OBJECTS != 0 {
+                self.usage.lock().ask();
+            }
             portal.order(&command::set_irq_enable(token, OWN_IRQ, true))?;
             Ok(())
         })
@@ -65,17 +74,30 @@ impl Container {
         })
     }
 
-    /// Looks after the IOMMU domain within some milliseconds.
-    pub(super) fn settle_within(self: &Arc<Self>, ms: u32) {
-        if !self.unbinding.load(Relaxed) {
-            let delay = msecs_to_jiffies(ms);
-            let _ = work::queue().enqueue_delayed::<_, SETTLE>(self.clone(), delay);
+    pub(super) fn tick_within(self: &Arc<Self>, ms: u32) {
+        // Refused once the container is unbound.
+        let _ = work::queue().enqueue_delayed::<_, TICK>(self.clone(), msecs_to_jiffies(ms));
+    }
+
+    /// Starts the tick where there has to be one and none is to come.
+    pub(super) fn start_tick(self: &Arc<Self>) {
+        let starts = self.usage.lock().starts_tick();
+        if starts {
+            self.tick_within(TICK_SOON);
         }
+    }
+
+    /// The container's own line has gone, perhaps to be replaced. The lock of its vectors is held.
+    pub(crate) fn lost_line(self: &Arc<Self>) {
+        self.usage.lock().hears(false);
+        self.start_tick();
     }
 
     /// Frees all vectors: the domain that their messages go to is about to go.
     pub(super) fn give_up_interrupt(&self) {
         let mut vectors = self.vectors.lock();
+        vectors.must_enable();
+        self.usage.lock().hears(false);
         if !vectors.free() {
             return;
         }
@@ -84,35 +106,46 @@ impl Container {
         self.warn(disabled, "cannot disable its interrupt");
     }
 
+    /// The container itself was closed: its interrupt is the driver's again.
+    pub(super) fn take_back_interrupt(&self) {
+        let mut vectors = self.vectors.lock();
+        vectors.must_enable();
+        self.usage.lock().hears(false);
+    }
+
+    /// The container itself is about to be opened: its interrupt is there, quiet, and its
+    /// settings are the holder's from now on.
+    pub(super) fn hand_over_interrupt(self: &Arc<Self>) {
+        let mut vectors = self.vectors.lock();
+        self.see_to_interrupt(&mut vectors, false);
+        vectors.must_enable();
+        self.warn(self.quiet_own_irq(), "cannot disable its interrupt");
+        // Between commands: whoever acknowledges events has looked whose they are before.
+        self.portal.between_commands(|| {
+            let mut usage = self.usage.lock();
+            usage.is_handed_over();
+            usage.hears(false);
+        });
+        drop(vectors);
+        // What happened while no interrupt could come.
+        self.scan_within(0);
+    }
+
     /// Interrupt messages go through the IOMMU, and reach the interrupt controller in the domain
     /// only that they were made for. While the container is open the domain is the holder's, and
     /// stays. While it is closed, VFIO may take the domain away at any moment, and vectors that
     /// are reserved just then are lost for good: then there is no interrupt.
-    ///
-    /// The driver looks for events from time to time, too: there may be no interrupt, and a
-    /// holder may disable it. Nobody waits for them.
-    ///
-    /// With `is_opening` the container itself is about to be opened, after which the settings of
-    /// its interrupt are the holder's.
-    pub(super) fn see_to_interrupt(self: &Arc<Self>, is_opening: bool) {
-        // The last closing waits for this lock before it lets the domain go.
-        let mut vectors = self.vectors.lock();
-        if self.open_objects.load(Relaxed) > 0 && self.has_address_space.load(Relaxed) {
-            let can_enable = !is_opening && !self.is_open.load(Relaxed);
-            let must_enable = vectors.own_line(self, self.device.iommu_domain(), can_enable);
-            // Before the lock is released: nothing may change the holder's settings.
-            let enabled =
-                must_enable.and_then(|must| if must { self.enable_own_irq() } else { Ok(()) });
-            self.warn(enabled, "its interrupt is not there");
+    fn see_to_interrupt(self: &Arc<Self>, vectors: &mut Vectors, can_enable: bool) {
+        // The last closing waits for the vectors' lock before it lets the domain go.
+        let can_interrupt = self.usage.lock().can_interrupt();
+        if can_interrupt {
+            let mut there = vectors.own_line(self, self.device.iommu_domain());
+            if can_enable {
+                // With the lock held: nothing may change the holder's settings.
+                there = there.and_then(|()| vectors.enable(|| self.enable_own_irq()));
+            }
+            self.warn(there, "its interrupt is not there");
         }
-        if is_opening {
-            vectors.must_enable();
-            self.warn(self.quiet_own_irq(), "cannot disable its interrupt");
-            self.portal
-                .between_commands(|| self.is_open.store(true, Relaxed));
-        }
-        drop(vectors);
-        // What happened while no interrupt could come.
-        self.scan_within(0);
+        self.usage.lock().hears(vectors.hears());
     }
 }

@@ -13,10 +13,13 @@ use crate::{
         fsl_mc::OpenContainer,
         work, //
     },
-    logic::command::{
-        self,
-        event,
-        Command, //
+    logic::{
+        command::{
+            self,
+            event,
+            Command, //
+        },
+        pace::Pace, //
     },
     look::{
         Look,
@@ -27,28 +30,68 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
+    sync::Arc,
+    time::{
+        msecs_to_jiffies,
+        Instant,
+        Monotonic, //
     },
-    time::msecs_to_jiffies,
     workqueue::WorkItem, //
 };
+
+/// The container on the bus, and what the last scan came to.
+pub(super) struct Scanned {
+    /// Until the container is unbound.
+    bus: Option<OpenContainer>,
+    bound_at: Instant<Monotonic>,
+    /// How soon the next scan may be.
+    pace: Pace,
+    /// How many objects the MC said that there are.
+    known_objects: u32,
+    /// How many interrupts of the container a holder had been told of.
+    told: u64,
+    is_failing: bool,
+}
+
+impl Scanned {
+    pub(super) fn new(bus: OpenContainer) -> Self {
+        Self {
+            bus: Some(bus),
+            bound_at: Instant::now(),
+            pace: Pace::default(),
+            known_objects: 0,
+            told: 0,
+            is_failing: false,
+        }
+    }
+
+    /// Takes the container away: it is not scanned any more.
+    pub(super) fn close(&mut self) -> Option<OpenContainer> {
+        self.bus.take()
+    }
+
+    /// For how long the container has been bound.
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.bound_at.elapsed().as_millis()).unwrap_or(0)
+    }
+}
 
 impl WorkItem<SCAN> for Container {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        let start = this.age_ms();
-        let left = this.pace.lock().left(start);
+        this.members.forget_removed();
+        let mut scanned = this.bus.lock();
+        let start = scanned.age_ms();
+        let left = scanned.pace.left(start);
         if left > 0 {
             this.counters.delayed_scans.count();
             return this.scan_within(left);
         }
-        let result = this.rescan();
-        let end = this.age_ms();
-        this.pace.lock().looked(start, end, result.is_err());
-        this.scanned(result);
+        let result = this.rescan(&mut scanned);
+        drop(scanned);
+        this.members.bind_pending();
+        this.scanned(start, result);
     }
 }
 
@@ -56,22 +99,21 @@ impl Container {
     /// Binds the objects that the container has when it is bound itself.
     pub(super) fn bind_objects(self: &Arc<Self>) -> Result {
         {
-            let guard = self.bus.lock();
-            let bus = guard.as_ref().ok_or(ENODEV)?;
+            let mut scanned = self.bus.lock();
+            let bus = scanned.bus.as_ref().ok_or(ENODEV)?;
             // Before the bus looks: what is made again meanwhile differs then from what is
             // listed later.
             let mut seen = self.list()?;
-            let scanned = self.portal.lent_to_bus(|| bus.scan());
+            let result = self.portal.lent_to_bus(|| bus.scan());
             // What was added before a failure goes with this.
             let devices = bus.added()?;
-            scanned?;
-            let count = i32::try_from(devices.len()).unwrap_or(i32::MAX);
-            self.known_objects.store(count, Relaxed);
+            result?;
+            scanned.known_objects = u32::try_from(devices.len()).unwrap_or(u32::MAX);
             for device in devices {
                 let at = seen.iter().position(|seen| device.is_of(&seen.object));
                 let its = at.and_then(|at| seen.remove(at).ok());
                 if its.is_none() {
-                    self.must_scan.store(true, Relaxed);
+                    self.usage.lock().ask();
                 }
                 self.members.add(self, device, its)?;
             }
@@ -81,57 +123,49 @@ impl Container {
         Ok(())
     }
 
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.bound_at.elapsed().as_millis()).unwrap_or(0)
-    }
-
     /// Sees to it that what a scan has missed is looked for again.
-    fn scanned(self: &Arc<Self>, result: Result) {
+    fn scanned(self: &Arc<Self>, start: u64, result: Result) {
+        let mut scanned = self.bus.lock();
+        let end = scanned.age_ms();
+        scanned.pace.looked(start, end, result.is_err());
         let error = result.err();
-        if error.is_some() {
-            // What told of a change is told once.
-            self.must_scan.store(true, Relaxed);
-            self.scan_within(0);
-        }
         let failure = error.filter(|e| *e != EAGAIN);
         // A container that does not answer says so once.
-        let was_failing = self.is_scan_failing.xchg(failure.is_some(), Relaxed);
+        let was_failing = core::mem::replace(&mut scanned.is_failing, failure.is_some());
+        drop(scanned);
         if let (Some(e), false) = (failure, was_failing) {
             dev_err!(
                 self.dev(),
                 "cannot look for objects that came or went: {e:?}\n"
             );
         }
+        if error.is_some() {
+            // What told of a change is told once.
+            self.changed();
+        }
     }
 
-    /// Binds the objects that came, and lets those go that went. `EAGAIN` where that has to be
-    /// looked at again.
-    fn rescan(self: &Arc<Self>) -> Result {
-        self.members.forget_removed();
-        let result = {
-            let guard = self.bus.lock();
-            let Some(bus) = guard.as_ref() else {
-                return Ok(());
-            };
-            if self.unbinding.load(Relaxed) {
-                return Ok(());
-            }
-            self.counters.scans.count();
-            self.follow(bus)
+    /// Makes the bus's devices those that the MC says there are, and lets those go that went.
+    /// What was added is bound later. `EAGAIN` where that has to be looked at again.
+    fn rescan(self: &Arc<Self>, scanned: &mut Scanned) -> Result {
+        let Some(bus) = &scanned.bus else {
+            return Ok(());
         };
-        self.members.bind_pending();
-        result
-    }
-
-    /// Makes the bus's devices those that the MC says there are. `EAGAIN` while that changes.
-    fn follow(self: &Arc<Self>, bus: &OpenContainer) -> Result {
-        // Whoever has the container itself open may have acknowledged what told of a change.
-        let must_scan = self.must_scan.xchg(false, Relaxed) || self.is_open.load(Relaxed);
+        self.counters.scans.count();
+        let asked = self.usage.lock().takes_question();
+        // A holder who was told may have acknowledged what told of a change.
+        let told = self.counters.interrupts.count_so_far();
+        let was_told = told != core::mem::replace(&mut scanned.told, told);
         let (events, count) = self.pending_events()?;
-        let is_known = count == self.known_objects.xchg(count, Relaxed);
-        if !must_scan && is_known && events & event::OBJECTS == 0 {
+        let is_known = count == core::mem::replace(&mut scanned.known_objects, count);
+        if !asked && !was_told && is_known && events & event::OBJECTS == 0 {
             return Ok(());
         }
+        self.follow(bus)
+    }
+
+    /// Makes the bus's devices those that the MC lists. `EAGAIN` while that changes.
+    fn follow(self: &Arc<Self>, bus: &OpenContainer) -> Result {
         let first = self.list()?;
         if self.members.are(&first) {
             return Ok(());
@@ -197,31 +231,32 @@ impl Container {
         Ok(Seen { object, regions })
     }
 
-    /// The events that the container's interrupt tells, and how many objects there are. The
-    /// events are acknowledged, unless somebody has the container itself open: then they are
-    /// that holder's.
-    fn pending_events(&self) -> Result<(u32, i32)> {
+    /// The events that the container's interrupt tells, and how many objects there are.
+    fn pending_events(&self) -> Result<(u32, u32)> {
         self.with_token(|portal, token| {
             let answer = portal.ask(&command::get_object_count(token))?;
-            let count = i32::try_from(command::object_count(&answer)).unwrap_or(i32::MAX);
-            if self.device.irq_count() == 0 {
-                return Ok((0, count));
-            }
-            let answer = portal.ask(&command::get_irq_status(token, OWN_IRQ, 0))?;
-            let events = command::irq_status(&answer);
-            // Set with the portal held: who opens the container finds all its events.
-            if events != 0 && !self.is_open.load(Relaxed) {
-                portal.order(&command::clear_irq_status(token, OWN_IRQ, events))?;
-            }
-            Ok((events, count))
+            let count = command::object_count(&answer);
+            let has_irq = self.device.irq_count() > 0;
+            let events = has_irq.then(|| self.take_events(portal, token));
+            Ok((events.unwrap_or(Ok(0))?, count))
         })
     }
 
-    pub(super) fn scan_within(self: &Arc<Self>, ms: u32) {
-        if !self.unbinding.load(Relaxed) {
-            let delay = msecs_to_jiffies(ms);
-            // Queued already is as good: the work looks for everything.
-            let _ = work::queue().enqueue_delayed::<_, SCAN>(self.clone(), delay);
+    /// The events that the container's interrupt tells. They are acknowledged, unless somebody
+    /// has the container itself open: then they are that holder's.
+    pub(super) fn take_events(&self, portal: &mut Exclusive<'_>, token: u16) -> Result<u32> {
+        let answer = portal.ask(&command::get_irq_status(token, OWN_IRQ, 0))?;
+        let events = command::irq_status(&answer);
+        // Set with the portal held: who opens the container finds all its events.
+        if events != 0 && !self.usage.lock().is_open() {
+            portal.order(&command::clear_irq_status(token, OWN_IRQ, events))?;
         }
+        Ok(events)
+    }
+
+    pub(super) fn scan_within(self: &Arc<Self>, ms: u32) {
+        // Queued already is as good: the work looks for everything. Refused once the container
+        // is unbound.
+        let _ = work::queue().enqueue_delayed::<_, SCAN>(self.clone(), msecs_to_jiffies(ms));
     }
 }

@@ -44,16 +44,41 @@ pub struct Machine {
     /// Whether the processors have the hypervisor's exception level (for KVM in
     /// the guest).
     pub virtualization: bool,
-    /// Whether the guest's clocks count its instructions, one a nanosecond, instead
-    /// of following the host's. All processors then take turns on one thread. While
-    /// all are idle, the clocks go on with the host's. What the guest measures is
-    /// exact: PMU event 8 (INST_RETIRED) and the cycle counter count instructions,
-    /// none for the time that a device takes.
-    pub icount: bool,
+    /// What the guest's clocks follow.
+    pub time: Time,
     /// Whether there are two virtio network interfaces that reach each other, to be measured
     /// beside the board's. QEMU's hub is between them; their addresses are
     /// [`VIRTIO_PAIR`].
     pub virtio_pair: bool,
+}
+
+/// What the guest's clocks follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Time {
+    /// The host's.
+    #[default]
+    Host,
+    /// The guest's instructions, one a nanosecond. All processors then take turns on
+    /// one thread. While all are idle, the clocks go on with the host's. What the guest
+    /// measures is exact: PMU event 8 (INST_RETIRED) and the cycle counter count
+    /// instructions, none for the time that a device takes.
+    Instructions,
+    /// As [`Time::Instructions`], but while all processors are idle, the clocks jump to
+    /// the next timer of the guest's: nothing that the guest measures depends on the
+    /// host. What it waits for outside of the machine seems to take very long.
+    InstructionsAndTimers,
+}
+
+impl Time {
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Host => &["-accel", "tcg,thread=multi"],
+            Self::Instructions => &["-accel", "tcg,thread=single", "-icount", "shift=0"],
+            Self::InstructionsAndTimers => {
+                &["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
+            }
+        }
+    }
 }
 
 /// The Ethernet addresses of [`Machine::virtio_pair`].
@@ -66,7 +91,7 @@ impl Default for Machine {
             memory: 1 << 30,
             cpu: "cortex-a72".into(),
             virtualization: false,
-            icount: false,
+            time: Time::Host,
             virtio_pair: false,
         }
     }
@@ -174,11 +199,7 @@ impl Arguments<'_> {
                 "-object",
                 &format!("memory-backend-memfd,id=ram,size={},share=on", self.machine.memory),
             ])
-            .args(if self.machine.icount {
-                &["-accel", "tcg,thread=single", "-icount", "shift=0"][..]
-            } else {
-                &["-accel", "tcg,thread=multi"]
-            })
+            .args(self.machine.time.arguments())
             .args(["-no-reboot", "-S"])
             .args(["-run-with", "exit-with-parent=on"])
             .arg("-kernel")
@@ -317,7 +338,7 @@ mod tests {
 
     #[test]
     fn instructions_are_counted_on_one_thread() {
-        let machine = Machine { icount: true, ..Machine::default() };
+        let machine = Machine { time: Time::Instructions, ..Machine::default() };
         let paths = Paths::new("/run/x".into());
         let mut command = Command::new("qemu");
         Arguments {
@@ -333,5 +354,6 @@ mod tests {
         .add_to(&mut command);
         let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy()).collect();
         assert!(arguments.join(" ").contains("-accel tcg,thread=single -icount shift=0 "));
+        assert_eq!(Time::InstructionsAndTimers.arguments()[3], "shift=0,sleep=off");
     }
 }

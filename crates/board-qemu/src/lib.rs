@@ -34,7 +34,9 @@ mod shared_memory;
 mod vfio_user;
 mod vm;
 
-pub use arguments::{Disk, Machine, PORTS, ROOT_TAG, SHARED_TAG, SharedDirectory, VIRTIO_PAIR};
+pub use arguments::{
+    Disk, Machine, PORTS, ROOT_TAG, SHARED_TAG, SharedDirectory, Time, VIRTIO_PAIR,
+};
 pub use console::{Console, LineHook};
 pub use error::{DeviceTreeError, QmpError, QtestError, RamError, Report, VmError};
 pub use hardware::{Hardware, Window};

@@ -13,6 +13,9 @@ pub enum Action {
     Status(Status),
     /// It is never answered.
     Hang,
+    /// It is executed when the next command has been that no rule concerns, through whatever
+    /// portal: software says by that when the answer comes, on its own clock.
+    Hold,
 }
 
 /// Which commands are meant, and what happens to them.

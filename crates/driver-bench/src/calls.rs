@@ -187,7 +187,7 @@ impl Bench<'_> {
             _ if self.kind.only.is_some() => {}
             Unit::Instructions => self.interrupt_instructions(&mut portal, interrupt.events())?,
             Unit::Nanoseconds => self.interrupt_latency(&mut portal, interrupt.events())?,
-            Unit::Commands => {}
+            Unit::GuestNanoseconds | Unit::Commands => {}
         }
         manager.call(open, &SetIrqEnable { enable: false, index: 0 })?;
         manager.call(open, &ClearIrqStatus { status, index: 0 })?;

@@ -13,6 +13,8 @@ pub enum Unit {
     Instructions,
     /// Nanoseconds of CLOCK_MONOTONIC.
     Nanoseconds,
+    /// The same, of a machine whose clocks count its instructions.
+    GuestNanoseconds,
     /// Commands that the MC executes, whoever sends them.
     Commands,
 }

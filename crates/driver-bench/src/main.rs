@@ -7,6 +7,7 @@ mod bind;
 mod bound;
 mod calls;
 mod commands;
+mod latency;
 mod memory;
 mod meter;
 mod spin;
@@ -44,6 +45,7 @@ struct Cli {
 enum CliUnit {
     Instructions,
     Nanoseconds,
+    GuestNanoseconds,
     Commands,
 }
 
@@ -56,6 +58,13 @@ enum What {
         /// Label of the MC's configuration, used in row names
         #[arg(long)]
         label: String,
+    },
+    /// What the driver adds to delays of an MC that holds dpmng.GetSocVersion until the next
+    /// command
+    Latency {
+        /// Delays in microseconds
+        #[arg(long, value_delimiter = ',', required = true)]
+        delays: Vec<u64>,
     },
     /// Binding and unbinding
     Bind,
@@ -84,6 +93,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     let unit = match cli.unit {
         CliUnit::Instructions => Unit::Instructions,
         CliUnit::Nanoseconds => Unit::Nanoseconds,
+        CliUnit::GuestNanoseconds => Unit::GuestNanoseconds,
         CliUnit::Commands => Unit::Commands,
     };
     let kind = Kind { unit, commands: cli.commands.clone(), only: cli.only.clone() };
@@ -96,6 +106,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         let rows = match &cli.what {
             What::Calls => calls::run(container, &kind, rounds),
             What::Commands { label } => commands::run(container, &kind, rounds, label),
+            What::Latency { delays } => latency::run(container, rounds, delays),
             What::Memory { cycles, another } => memory::run(container, *cycles, *another),
             What::Bind => Ok(Vec::new()),
         };

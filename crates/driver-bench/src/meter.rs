@@ -51,7 +51,7 @@ impl Meter {
     pub fn new(kind: &Kind, scope: Scope) -> io::Result<Self> {
         let source = match (kind.unit, &kind.commands) {
             (Unit::Instructions, _) => Source::Instructions(kernel_instructions(scope)?),
-            (Unit::Nanoseconds, _) => Source::Clock,
+            (Unit::Nanoseconds | Unit::GuestNanoseconds, _) => Source::Clock,
             (Unit::Commands, Some(path)) => Source::Commands(File::open(path)?),
             (Unit::Commands, None) => {
                 return Err(io::Error::other("commands are counted in a file: --commands FILE"));

@@ -362,8 +362,9 @@ pub struct MachineArgs {
     #[arg(long, value_name = "[COMMAND=]TIME", value_parser = faults::delay)]
     pub delay: Vec<Rule>,
 
-    /// Fail a command with a status, or never answer it. May be repeated.
-    #[arg(long, value_name = "COMMAND=STATUS|hang[*TIMES]", value_parser = faults::fault)]
+    /// Fail a command with a status, never answer it, or hold it until another one comes. May
+    /// be repeated.
+    #[arg(long, value_name = "COMMAND=STATUS|hang|hold[*TIMES]", value_parser = faults::fault)]
     pub inject: Vec<Rule>,
 
     /// Write the guest's console to FILE (default: standard error).

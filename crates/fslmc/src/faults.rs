@@ -14,7 +14,7 @@ pub enum RuleError {
     )]
     Command(String),
     /// No such action.
-    #[error("{0:?} is not a status: use hang, a number, or one of {STATUS_NAMES}")]
+    #[error("{0:?} is not a status: use hang, hold, a number, or one of {STATUS_NAMES}")]
     Action(String),
     /// No duration.
     #[error("{text:?} is not a duration: {cause} (use a form such as 20us or 1ms)")]
@@ -47,7 +47,7 @@ pub fn delay(text: &str) -> Result<Rule, RuleError> {
     Ok(Rule { kind, number, action: Action::Delay(delay), times: None })
 }
 
-/// Reads `COMMAND=STATUS`, `COMMAND=hang`, either with `*TIMES`.
+/// Reads `COMMAND=STATUS`, `COMMAND=hang`, `COMMAND=hold`, each with `*TIMES`.
 ///
 /// # Errors
 /// [`RuleError`].
@@ -96,6 +96,7 @@ pub(crate) fn number(text: &str) -> Option<u16> {
 fn action(text: &str) -> Result<Action, RuleError> {
     match text {
         "hang" => Ok(Action::Hang),
+        "hold" => Ok(Action::Hold),
         text => status(text).map(Action::Status).ok_or_else(|| RuleError::Action(text.into())),
     }
 }
@@ -141,6 +142,7 @@ mod tests {
         assert_eq!((rule.kind, rule.number), (Some(ObjectType::Dpbp), Some(0x005)));
         assert_eq!((rule.action, rule.times), (Action::Status(Status::Busy), Some(3)));
         assert_eq!(fault("0x831=hang").unwrap().action, Action::Hang);
+        assert_eq!(fault("0x832=hold*2").unwrap().action, Action::Hold);
         assert_eq!(fault("*=0xc").unwrap().action, Action::Status(Status::InvalidState));
     }
 

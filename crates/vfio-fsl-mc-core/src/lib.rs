@@ -13,6 +13,7 @@
 //! | [`irq_set`] | what an interrupt request asks for |
 //! | [`pace`] | how often the objects of a container are looked at |
 //! | [`portal`] | when a portal takes a command, and how long to wait for it |
+//! | [`usage`] | who has a container open, and who tells the driver of changes in it |
 //! | [`vectors`] | how many interrupt vectors a container takes, and who has which |
 #![no_std]
 #![forbid(unsafe_code)]

@@ -44,6 +44,9 @@ pub struct Mc {
     perform: Performer,
     clock: Arc<dyn Clock>,
     pub(super) delayed: Arc<Delayed<Submission>>,
+    /// What waits for another command, in the order of submission.
+    held: Mutex<Vec<Submission>>,
+    has_held: AtomicBool,
     /// Whether a thread executes what is delayed; unset until there is any.
     worker: OnceLock<bool>,
 }
@@ -81,6 +84,8 @@ impl Mc {
             perform,
             delayed: Arc::new(Delayed::new(clock.clone())),
             clock,
+            held: Mutex::default(),
+            has_held: AtomicBool::new(false),
             worker: OnceLock::new(),
         })
     }
@@ -177,7 +182,18 @@ impl Mc {
             None
         };
         match action {
-            None => self.finish(&submission),
+            None => {
+                self.finish(&submission);
+                // Those that were held when the rules were changed, too.
+                if self.has_held.load(Ordering::Acquire) {
+                    self.release();
+                }
+            }
+            Some(Action::Hold) => {
+                let mut held = self.held.lock();
+                held.push(submission);
+                self.has_held.store(true, Ordering::Release);
+            }
             Some(Action::Delay(delay)) => self.put_off(submission, delay),
             Some(Action::Status(status)) => self.refuse(&submission, status),
             // The portal goes on showing the message as submitted.
@@ -185,6 +201,18 @@ impl Mc {
                 let hang = Status::Ready.because("a rule of --inject: no answer comes");
                 self.trace_fault(&submission, &hang);
             }
+        }
+    }
+
+    /// Executes what is held.
+    fn release(&self) {
+        let held = {
+            let mut held = self.held.lock();
+            self.has_held.store(false, Ordering::Release);
+            std::mem::take(&mut *held)
+        };
+        for submission in &held {
+            self.finish(submission);
         }
     }
 

@@ -12,6 +12,7 @@ pub mod pace;
 pub mod policy;
 pub mod portal;
 pub mod region;
+pub mod usage;
 pub mod vectors;
 
 pub use errno::Errno;

@@ -11,6 +11,7 @@ mod pace;
 mod policy;
 mod portal;
 mod region;
+mod usage;
 mod vectors;
 
 use vfio_fsl_mc_core::command::TypeName;

@@ -209,6 +209,27 @@ fn a_hanging_command_is_never_answered() {
 }
 
 #[test]
+fn a_held_command_waits_for_one_that_no_rule_concerns() {
+    let (tracer, order) = portals_traced();
+    let faults = rules(&[(dpmng::GetVersion::NUMBER, Action::Hold)]);
+    let (mc, clock) = timed(faults, Some(tracer));
+    for portal in [3, 1] {
+        write(&mc, portal, &get_version());
+    }
+    clock.advance(LONG);
+    assert_eq!(read(&mc, 3), get_version(), "handed over, and unchanged");
+    write(&mc, 2, &get_soc_version());
+    assert_eq!(*order.lock(), [2, 3, 1]);
+    assert!((1..4).all(|portal| status(&mc, portal) != Status::Ready));
+    // Once. And what is held comes out although the rule has gone.
+    write(&mc, 1, &get_version());
+    mc.set_faults(Faults::default());
+    assert_eq!(status(&mc, 1), Status::Ready);
+    write(&mc, 2, &get_soc_version());
+    assert_eq!(*order.lock(), [2, 3, 1, 2, 1]);
+}
+
+#[test]
 fn a_delay_past_all_time_hangs() {
     let faults = rules(&[(dpmng::GetVersion::NUMBER, Action::Delay(Duration::MAX))]);
     let (mc, clock) = timed(faults, None);

@@ -30,7 +30,7 @@ struct Args {
     /// Cycles of open, interrupt and close between two readings of the kernel's memory
     #[arg(long, default_value_t = 10_000)]
     cycles: u32,
-    /// Run only one of the three boots
+    /// Run only one of the four boots
     #[arg(long, value_enum)]
     only: Option<Only>,
 }
@@ -40,6 +40,7 @@ enum Only {
     Instructions,
     Commands,
     Times,
+    Latency,
 }
 
 fn main() -> Result<()> {
@@ -55,6 +56,9 @@ fn main() -> Result<()> {
     }
     if wanted(Only::Times) {
         results.push(plan.times()?);
+    }
+    if wanted(Only::Latency) {
+        results.push(plan.latency()?);
     }
     table::print(&results);
     if let Some(path) = &args.json {

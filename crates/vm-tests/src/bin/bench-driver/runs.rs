@@ -7,8 +7,10 @@ use board::{
     faults::{Action, Faults, Rule},
     mc::Tracer,
 };
+use board_qemu::Time;
 use driver_bench::{Check, Report, Row, Unit};
 use fslmc::artifacts::{Artifacts, Driver};
+use mc_abi::{Request, dpmng};
 use serde::Serialize;
 use setup::{Cache, PackageSet, Terminal};
 use std::{
@@ -32,6 +34,9 @@ const COMMANDS: &str = "commands";
 const LIMIT: Duration = Duration::from_secs(3600);
 /// How long the MC takes for a command, in microseconds of the host's clock.
 const DELAYS: [u64; 4] = [0, 20, 100, 1000];
+/// And of the guest's, where that counts instructions. A driver that looks every half a
+/// millisecond is in luck at the whole ones.
+const GUEST_DELAYS: &str = "20,100,750,1000,1250";
 
 /// Which of the drivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -161,6 +166,13 @@ impl Plan {
         })
     }
 
+    /// The boot that measures what is added to the MC's delays, by a clock of the guest's that
+    /// knows nothing of the host.
+    pub fn latency(&self) -> Result<Boot> {
+        // The second processor is for who says when the answer comes.
+        self.boot(Unit::GuestNanoseconds, 2, |guest, _| guest.latency(20))
+    }
+
     /// Counts commands in a file that the guest sees.
     fn counter(&self) -> Result<Tracer> {
         let path = self.shared.path().join(COMMANDS);
@@ -187,7 +199,11 @@ impl Plan {
         let change = |options: &mut fslmc::machine::Options| {
             options.tracer = (unit == Unit::Commands).then_some(tracer);
             options.machine.cpus = cpus;
-            options.machine.icount = unit == Unit::Instructions;
+            options.machine.time = match unit {
+                Unit::Instructions => Time::Instructions,
+                Unit::GuestNanoseconds => Time::InstructionsAndTimers,
+                Unit::Nanoseconds | Unit::Commands => Time::Host,
+            };
         };
         let vm = TestVm::with_layout(layout::layout()?).options(change).limit(LIMIT);
         // The stock driver's interrupts work once per bind, which memory.rs of the
@@ -238,6 +254,17 @@ impl Guest<'_> {
         done
     }
 
+    fn latency(&mut self, rounds: u32) -> Result<()> {
+        let mut faults = Faults::default();
+        let number = Some(dpmng::GetSocVersion::NUMBER);
+        faults.add(Rule { kind: None, number, action: Action::Hold, times: None });
+        let board = self.vm.board()?;
+        board.mc().set_faults(faults);
+        let done = self.run(&format!("latency --rounds {rounds} --delays {GUEST_DELAYS}"));
+        board.mc().set_faults(Faults::default());
+        done
+    }
+
     fn bind(&mut self, rounds: u32) -> Result<()> {
         // Whatever driver has it, the program starts with it unbound.
         let many = format!("dprc.{}", layout::MANY);
@@ -253,6 +280,7 @@ impl Guest<'_> {
         let unit = match self.unit {
             Unit::Instructions => "instructions",
             Unit::Nanoseconds => "nanoseconds",
+            Unit::GuestNanoseconds => "guest-nanoseconds",
             Unit::Commands => "commands",
         };
         let options = format!("--unit {unit} --commands {SHARED}/{COMMANDS}");

@@ -10,12 +10,17 @@ const INSTRUCTIONS_WANTED: f64 = 0.8;
 const LATENCY_WANTED: f64 = 0.1;
 /// ... when the MC takes this long.
 const LATENCY_AT: &str = "delay 20 us";
+/// The same, by the guest's clock.
+const DELAY_AT: &str = "MC takes 20 us";
 
 /// What the guest's program calls a measurement that the driver has little part in.
 const FLOOR: &str = "(floor)";
 /// The command that the driver has a part in, and the one that it has none in.
 const COMMAND: &str = "command by the dprc, ";
 const MAPPED: &str = "command by a mapped dpmcp (floor), ";
+/// The same by the guest's clock.
+const DRIVER: &str = "the driver, ";
+const LOOKING: &str = "mapped portal (floor), ";
 
 /// Prints all boots.
 pub fn print(boots: &[Boot]) {
@@ -27,6 +32,9 @@ pub fn print(boots: &[Boot]) {
                 continue;
             }
             println!("{}", table.line(name));
+        }
+        if boot.unit == Unit::GuestNanoseconds {
+            table.added_by_guest_clock();
         }
         if boot.unit == Unit::Nanoseconds {
             table.above_floor();
@@ -60,6 +68,10 @@ fn head(boot: &Boot) {
         Unit::Commands => println!(
             "\nCommands to the MC, whoever sends them, up to 60 ms after the call. On a board \
              each takes tens of microseconds or more."
+        ),
+        Unit::GuestNanoseconds => println!(
+            "\nFrom the answer's being there to its being read, microseconds of a guest whose clocks \
+             count its instructions\n(-icount shift=0,sleep=off), the middle of many."
         ),
         Unit::Nanoseconds => println!(
             "\nTimes in microseconds, the least of many, two processors, by the host's clock. \
@@ -174,8 +186,22 @@ impl Table<'_> {
                 let best = self.best(seat, name).unwrap_or_default();
                 match self.boot.unit {
                     Unit::Instructions | Unit::Commands => format!("{best:.0}"),
-                    Unit::Nanoseconds => format!("{:.1}", best / 1000.0),
+                    Unit::Nanoseconds | Unit::GuestNanoseconds => {
+                        format!("{:.1}", best / 1000.0)
+                    }
                 }
+            }
+        }
+    }
+
+    /// What the driver adds to the MC's delay, above who does nothing but look.
+    fn added_by_guest_clock(&self) {
+        println!("\nWhat the driver adds to the MC's delay, microseconds");
+        for name in self.names() {
+            let Some(label) = name.strip_prefix(DRIVER) else { continue };
+            let floor = format!("{LOOKING}{label}");
+            if let Some(line) = self.added(name, &floor, label, label == DELAY_AT) {
+                println!("{line}");
             }
         }
     }
@@ -186,20 +212,27 @@ impl Table<'_> {
         for name in self.names() {
             let Some(label) = name.strip_prefix(COMMAND) else { continue };
             let floor = format!("{MAPPED}{label}");
-            // Each driver's own floor: measured side by side with its command.
-            let added = |seat| Some(self.best(seat, name)? - self.best(seat, &floor)?);
-            let (Some(old), Some(new)) = (added(Seat::Old), added(Seat::New)) else { continue };
-            let mut line = format!("{label:<58}{:>11.1}{:>11.1}", old / 1000.0, new / 1000.0);
-            if old > 0.0 {
-                // Less than the floor is possible within the noise.
-                let ratio = new.max(0.0) / old;
-                line += &format!("{ratio:>8.2}{:>8}", "");
-                if label == LATENCY_AT {
-                    line += mark(ratio, LATENCY_WANTED);
-                }
+            if let Some(line) = self.added(name, &floor, label, label == LATENCY_AT) {
+                println!("{line}");
             }
-            println!("{line}");
         }
+    }
+
+    /// A line about what a row has above its floor; with a mark where a target `is_wanted`.
+    fn added(&self, name: &str, floor: &str, label: &str, is_wanted: bool) -> Option<String> {
+        // Each driver's own floor: measured side by side with its command.
+        let added = |seat| Some(self.best(seat, name)? - self.best(seat, floor)?);
+        let (old, new) = (added(Seat::Old)?, added(Seat::New)?);
+        let mut line = format!("{label:<58}{:>11.1}{:>11.1}", old / 1000.0, new / 1000.0);
+        if old > 0.0 {
+            // Less than the floor is possible within the noise.
+            let ratio = new.max(0.0) / old;
+            line += &format!("{ratio:>8.2}{:>8}", "");
+            if is_wanted {
+                line += mark(ratio, LATENCY_WANTED);
+            }
+        }
+        Some(line)
     }
 }
 
@@ -249,6 +282,21 @@ mod tests {
         assert_eq!(line(&boot, "GET_IRQ_INFO")[3..], ["1.00", "0.0%", "800", "miss"]);
         assert_eq!(line(&boot, "RESET")[3..], ["0.80", "0.0%", "900", "ok"]);
         assert_eq!(line(&boot, "unknown ioctl (floor)").last().unwrap(), "0.0%");
+    }
+
+    #[test]
+    fn what_a_driver_adds_is_above_its_own_floor() {
+        let rows = [
+            ("mapped portal (floor), MC takes 20 us", [5000, 6000, 0]),
+            ("the driver, MC takes 20 us", [25_000, 8000, 0]),
+        ];
+        let boot = boot(Unit::GuestNanoseconds, &rows);
+        let table = Table { boot: &boot };
+        let added = |floor| table.added(rows[1].0, floor, "20 us", true);
+        let line = added(rows[0].0).unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(words, ["20", "us", "20.0", "2.0", "0.10", "ok"]);
+        assert_eq!(added("no such row"), None);
     }
 
     #[test]
