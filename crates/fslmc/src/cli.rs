@@ -146,6 +146,11 @@ pub struct Demo {
     /// fetched, and it takes less than a second. --driver and --kernel mean nothing then.
     #[arg(long, conflicts_with_all = OF_A_GUEST)]
     pub in_process: bool,
+
+    /// Show a guest with a container of its own: Linux in KVM in Linux on the board. Two
+    /// emulations lie on each other: it takes a minute.
+    #[arg(long, conflicts_with_all = ["in_process", "frames"])]
+    pub guest: bool,
 }
 
 /// What only a machine with a guest has.
@@ -246,7 +251,7 @@ impl UserlandArgs {
 }
 
 /// The kernel.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct KernelArgs {
     /// Kernel to boot: debian:VERSION, such as debian:6.12; debian:SUITE, such as
     /// debian:testing; a kernel build directory; or an Image file (default: the board's
@@ -274,7 +279,7 @@ impl KernelArgs {
 }
 
 /// The machine to boot.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct MachineArgs {
     /// The kernel.
     #[command(flatten)]

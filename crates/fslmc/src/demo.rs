@@ -4,6 +4,7 @@
 // The examples of the library.
 #[path = "../../dprc/examples/forward.rs"]
 mod forward;
+mod guest;
 mod in_process;
 mod report;
 #[path = "../../dprc/examples/wait.rs"]
@@ -36,6 +37,9 @@ const NOTABLE: Duration = Duration::from_secs(2);
 /// # Errors
 /// What kept it from running.
 pub fn demo(args: &cli::Demo) -> Result<i32> {
+    if args.guest {
+        return guest::demo(args);
+    }
     // The library drives no others: the guest's part says so, and goes on.
     let frames = args.machine.soc.has_memory_backed_portals().then_some(&*args.frames);
     if let Some(file) = frames {

@@ -43,9 +43,18 @@ pub enum NestedError {
     },
 }
 
-/// Puts all of it into a folder, which the outer guest is to see: the VMM, `Image`,
-/// `initramfs` and [`SCRIPT`]. The VMM lies in `programs`, beside others, some of which
-/// the inner guest is to have in `/bin`.
+/// Puts into a folder, which the outer guest is to see, what a guest of `fslmc assign`
+/// starts with: `Image`, `initramfs` and [`SCRIPT`].
+///
+/// # Errors
+/// [`NestedError`].
+pub fn prepare_plain(artifacts: &Artifacts, folder: &Path) -> Result<(), NestedError> {
+    put_image(artifacts, folder)?;
+    put(folder, "initramfs", 0o644, &initramfs(artifacts)?.finish())
+}
+
+/// The same, and the VMM as a program of its own. It lies in `programs`, beside others, some
+/// of which the inner guest is to have in `/bin`.
 ///
 /// # Errors
 /// [`NestedError`].
@@ -56,13 +65,17 @@ pub fn prepare(
     folder: &Path,
 ) -> Result<(), NestedError> {
     put(folder, VMM, 0o755, &Artifacts::read(&programs.join(VMM))?)?;
-    put(folder, SCRIPT, 0o755, include_bytes!("nested/l2.sh"))?;
-    put(folder, "Image", 0o644, &Artifacts::read(artifacts.kernel.image())?)?;
+    put_image(artifacts, folder)?;
     let mut image = initramfs(artifacts)?;
     for name in inner {
         image.file(&format!("/bin/{name}"), 0o755, &Artifacts::read(&programs.join(name))?)?;
     }
     put(folder, "initramfs", 0o644, &image.finish())
+}
+
+fn put_image(artifacts: &Artifacts, folder: &Path) -> Result<(), NestedError> {
+    put(folder, SCRIPT, 0o755, include_bytes!("nested/l2.sh"))?;
+    put(folder, "Image", 0o644, &Artifacts::read(artifacts.kernel.image())?)
 }
 
 fn initramfs(artifacts: &Artifacts) -> Result<Initramfs, NestedError> {

@@ -30,6 +30,11 @@ pub const ALL: &[BuiltIn] = &[
         source: include_str!("../../../../boards/eight-containers.dts"),
     },
     BuiltIn {
+        name: "guests",
+        purpose: "two containers for guests of KVM, connected with the host and each other",
+        source: include_str!("../../../../boards/guests.dts"),
+    },
+    BuiltIn {
         name: "everything",
         purpose: "an object of each family that an LX2160A has",
         source: include_str!("../../../../boards/everything.dts"),

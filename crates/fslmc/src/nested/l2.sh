@@ -60,7 +60,8 @@ start)
     rm -rf "$folder"
     mkdir -p "$folder"
     [ -e /tmp/l2/made ] || {
-        cp "$here/fslmc-vmm" "$here/Image" "$here/initramfs" /tmp/l2 && : >/tmp/l2/made
+        cp "$here/Image" "$here/initramfs" /tmp/l2 &&
+            { [ ! -e "$here/fslmc-vmm" ] || cp "$here/fslmc-vmm" /tmp/l2; } && : >/tmp/l2/made
     } || exit 1
     mkfifo "$folder/in"
     : >"$folder/console"

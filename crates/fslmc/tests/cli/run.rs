@@ -31,6 +31,7 @@ pub fn trials() -> Vec<Trial> {
         trial("run::another_kernel_has_packages", another_kernel_has_packages),
         trial("demo::every_step_happens", every_step_happens),
         trial("demo::older_chips_are_told_what_they_lack", older_chips),
+        trial("demo::a_guest_with_its_container", a_guest_with_its_container),
         // Boots nothing: it is not ignored.
         Trial::test("demo::user_space_alone", || Ok(user_space_alone()?)),
     ]
@@ -219,6 +220,16 @@ fn another_kernel_has_packages() -> Result<()> {
     let ended = run(&mut fslmc(&words), b"")?;
     let said = &ended.stdout;
     ensure!(said.starts_with("6.12.") && said.contains("loaded\niperf 3"), "{ended:?}");
+    Ok(())
+}
+
+/// Linux in Linux, on the board's usual processor: with this project's driver.
+fn a_guest_with_its_container() -> Result<()> {
+    let ended = run(&mut fslmc(&["demo", "--guest", "--driver", "rust"]), b"")?;
+    ensure!(ended.code() == Some(0), "{}{}", ended.stdout, ended.stderr);
+    for part in ["dpni.1 fsl_dpaa2_eth", " 0% packet loss", "All 8 steps happened"] {
+        ensure!(ended.stdout.contains(part), "{part}: {}{}", ended.stdout, ended.stderr);
+    }
     Ok(())
 }
 

@@ -45,8 +45,7 @@ fn machine_for(
     folder: &Path,
 ) -> Result<TestVmBuilder> {
     nested::prepare(inner, vm_tests::guest_programs()?, &[ATTACK], folder)?;
-    let layout = crate::frames::layout("assign.dts");
-    Ok(TestVm::with_layout(vm_tests::layout_of(&layout)?)
+    Ok(TestVm::with("guests")?
         .driver(driver)
         .limit(Duration::from_secs(900))
         .share(folder)
