@@ -149,7 +149,7 @@ pub struct Demo {
 
     /// Show a guest with a container of its own: Linux in KVM in Linux on the board. Two
     /// emulations lie on each other: it takes a minute.
-    #[arg(long, conflicts_with_all = ["in_process", "frames"])]
+    #[arg(long, conflicts_with_all = ["in_process", "frames", "dpl"])]
     pub guest: bool,
 }
 

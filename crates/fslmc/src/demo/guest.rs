@@ -35,10 +35,7 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
     nested::prepare_plain(&artifacts, folder.path())?;
     fs::write(folder.path().join(SCRIPT), include_bytes!("guest.sh")).into_diagnostic()?;
     let machine = cli::MachineArgs {
-        dpl: Some(match &args.machine.dpl {
-            Some(file) => file.clone(),
-            None => layout(folder.path())?,
-        }),
+        dpl: Some(layout(folder.path())?),
         virtualization: true,
         memory: args.machine.memory.max(MEMORY),
         ..args.machine.clone()
@@ -61,8 +58,8 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
         }),
     })?;
     println!("Linux {} is up after {:.1} s.\n", board.hello().kernel, boot.as_secs_f32());
-    // Its portals are out of the way before Linux spreads those it finds over processors.
-    board.bind(&["dprc.2".to_owned()])?;
+    // Their portals are out of the way before Linux spreads those it finds over processors.
+    board.bind(&["dprc.2".to_owned(), "dprc.3".to_owned()])?;
     board.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
     let command = Run {
         argv: vec!["sh".into(), format!("{}/{SCRIPT}", crate::machine::SHARED_PATH)],
