@@ -52,8 +52,9 @@ case " $devices " in
 esac
 step "It finds a Management Complex of its own, with these objects and no others" "$devices"
 
-drivers=$(l2 say guest 'for d in dpio.2 dpni.1; do echo $d $(basename $(readlink /sys/bus/fsl-mc/devices/$d/driver)); done')
-step "Its own drivers have the portals and the interface" "$(echo "$drivers" | xargs)"
+drivers=$(l2 say guest 'cd /sys/bus/fsl-mc/drivers; for d in fsl_mc_dpio fsl_dpaa2_eth; do echo $d has $(ls $d | grep ^dp),; done')
+drivers=$(echo "$drivers" | xargs)
+step "Its own drivers have a portal for its processor, and the interfaces" "${drivers%,}"
 
 l2 say guest "$(echo "$find_interface" | sed s/dpni.N/dpni.1/); ip addr add 10.0.0.2/24 dev \$a; \
 ip link set \$a up; for try in \$(seq 200); do $carrier && break; sleep 0.1; done; $carrier"
