@@ -50,6 +50,7 @@ pub(crate) struct Member {
     device: Added,
     /// None where that is not known.
     seen: Option<Seen>,
+    /// As the MC said last. This and the next are changed with [`Members::lists`] locked.
     was_plugged: Atomic<bool>,
     /// How many looks in a row it was missing in.
     misses: Atomic<u32>,

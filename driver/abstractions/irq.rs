@@ -12,6 +12,7 @@ use super::eventfd::{
 use kernel::{
     bindings,
     error::to_result,
+    irq::IrqReturn,
     prelude::*,
     str::CString, //
 };
@@ -116,5 +117,7 @@ extern "C" fn callback<H: Handler>(_irq: c_int, cookie: *mut c_void) -> bindings
     // line's end waits in `free_irq`.
     let signalled = unsafe { inner.eventfd.signal() };
     inner.handler.handle(inner.virq, signalled);
-    bindings::irqreturn::IRQ_HANDLED
+    let handled = IrqReturn::Handled as c_uint;
+    // SAFETY: `irqreturn_t` is a number in Linux 7.2, and a transparent wrapper of it since.
+    unsafe { core::mem::transmute::<c_uint, bindings::irqreturn_t>(handled) }
 }

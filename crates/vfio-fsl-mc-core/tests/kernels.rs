@@ -138,6 +138,7 @@ fn has_make(test: &str) -> bool {
 fn kbuild_takes_a_kernel_that_has_all() {
     if has_make("kbuild_takes_a_kernel_that_has_all") {
         accepted(&Kernel::good().kbuild());
+        accepted(&Kernel::good().with("PATCHLEVEL", "2").kbuild());
         accepted(&Kernel::good().with("PATCHLEVEL", "4").kbuild());
         accepted(
             &Kernel::good()
@@ -161,9 +162,9 @@ fn kbuild_says_why_a_kernel_will_not_do() {
         return;
     }
     let old = Kernel::good()
-        .with("PATCHLEVEL", "2")
-        .with("KERNELRELEASE", "7.2.9-test");
-    refused(&old.kbuild(), &["7.2.9-test is too old", "7.3"]);
+        .with("PATCHLEVEL", "1")
+        .with("KERNELRELEASE", "7.1.9-test");
+    refused(&old.kbuild(), &["7.1.9-test is too old", "7.2"]);
     let old = Kernel::good().with("VERSION", "6").with("PATCHLEVEL", "12");
     refused(&old.kbuild(), &["too old"]);
     let no_rust = Kernel::good().without("CONFIG_RUST");
