@@ -15,6 +15,7 @@ use crate::{
     artifacts::Driver,
     cli,
     interrupt::Interrupts,
+    machine::Machine,
     session::{self, Booted, Request, RootChoice},
 };
 use board_qemu::StopHandle;
@@ -83,8 +84,20 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
         boot.as_secs_f32()
     );
     machine.load(&["fsl-mc-dpio"])?;
+    let code = tell(&mut machine, &["fslmc-guest", "demo"])?;
+    machine.power_off()?;
+    if let Some(file) = frames.filter(|_| code == 0) {
+        println!("{}", what_was_captured(file)?);
+    }
+    let since_setup = start.elapsed().saturating_sub(set_up);
+    println!("\nThe board is switched off; all of it took {:.1} s.", since_setup.as_secs_f32());
+    Ok(code)
+}
+
+/// Lets a program in the board tell its story; gives its exit code.
+fn tell(machine: &mut Machine, words: &[&str]) -> Result<i32> {
     let command = Run {
-        argv: vec!["fslmc-guest".into(), "demo".into()],
+        argv: words.iter().map(ToString::to_string).collect(),
         cwd: None,
         env: Vec::new(),
         terminal: None,
@@ -95,14 +108,7 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
         stderr: Box::new(io::stderr()),
     };
     let exit = machine.agent().run(command, streams, None).map_err(|e| machine.explain(e))?;
-    machine.power_off()?;
-    let code = exit.status.exit_code();
-    if let Some(file) = frames.filter(|_| code == 0) {
-        println!("{}", what_was_captured(file)?);
-    }
-    let since_setup = start.elapsed().saturating_sub(set_up);
-    println!("\nThe board is switched off; all of it took {:.1} s.", since_setup.as_secs_f32());
-    Ok(code)
+    Ok(exit.status.exit_code())
 }
 
 /// Makes the file, unless it is a pipe or the like, which opens when it is written to.

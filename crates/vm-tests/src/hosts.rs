@@ -9,20 +9,20 @@ use anyhow::Result;
 const HOSTS: &str = include_str!("hosts.sh");
 
 /// Further ones, to talk to DPDK's testpmd.
-pub const TESTPMD: &str = include_str!("testpmd.sh");
+const TESTPMD: &str = include_str!("testpmd.sh");
 
 /// Runs a script of bash that has these functions; gives what it prints. It must succeed.
 ///
 /// # Errors
 /// Its exit code is not 0, or the guest is gone.
 pub fn hosts(vm: &mut TestVm, script: &str) -> Result<String> {
-    let output = vm.command(&["bash", "-c", &format!("{HOSTS}\n{script}")], b"")?;
-    anyhow::ensure!(
-        output.code == 0,
-        "`{script}` exits with {}\nstdout: {}\nstderr: {}",
-        output.code,
-        output.stdout,
-        output.stderr
-    );
-    Ok(output.stdout)
+    vm.succeed("bash", HOSTS, script)
+}
+
+/// The same, with those for testpmd.
+///
+/// # Errors
+/// Those of [`hosts`].
+pub fn with_testpmd(vm: &mut TestVm, script: &str) -> Result<String> {
+    vm.succeed("bash", &format!("{HOSTS}{TESTPMD}"), script)
 }

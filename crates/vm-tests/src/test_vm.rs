@@ -270,7 +270,12 @@ impl TestVm {
 
     /// Runs a shell command that must succeed; returns its output.
     pub fn sh(&mut self, script: &str) -> Result<String> {
-        let output = self.try_sh(script)?;
+        self.succeed("sh", "", script)
+    }
+
+    /// Runs a script by a shell, behind functions that it uses; it must succeed.
+    pub(crate) fn succeed(&mut self, shell: &str, words: &str, script: &str) -> Result<String> {
+        let output = self.command(&[shell, "-c", &format!("{words}{script}")], &[])?;
         ensure!(
             output.code == 0,
             "`{script}` exits with {}\nstdout: {}\nstderr: {}",

@@ -2,7 +2,6 @@
 //! `fslmc demo --guest`: a container in the hands of a guest of the board's Linux.
 
 use crate::{
-    agent::Streams,
     artifacts::{Artifacts, Driver},
     cli,
     interrupt::Interrupts,
@@ -12,9 +11,12 @@ use crate::{
 };
 use board::dpl::layouts;
 use board_qemu::{SharedDirectory, StopHandle};
-use guest_protocol::Run;
 use miette::{IntoDiagnostic, Result, miette};
-use std::{fs, io, path::Path, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 /// What tells the story, in the board.
 const SCRIPT: &str = "guest.sh";
@@ -61,26 +63,16 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
     // Their portals are out of the way before Linux spreads those it finds over processors.
     board.bind(&["dprc.2".to_owned(), "dprc.3".to_owned()])?;
     board.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
-    let command = Run {
-        argv: vec!["sh".into(), format!("{}/{SCRIPT}", crate::machine::SHARED_PATH)],
-        cwd: None,
-        env: Vec::new(),
-        terminal: None,
-    };
-    let streams = Streams {
-        stdin: Box::new(io::empty()),
-        stdout: Box::new(io::stdout()),
-        stderr: Box::new(io::stderr()),
-    };
-    let exit = board.agent().run(command, streams, None).map_err(|e| board.explain(e))?;
+    let script = format!("{}/{SCRIPT}", crate::machine::SHARED_PATH);
+    let code = super::tell(&mut board, &["sh", &script])?;
     board.power_off()?;
     let since_setup = start.elapsed().saturating_sub(set_up);
     println!("\nThe board is switched off; all of it took {:.1} s.", since_setup.as_secs_f32());
-    Ok(exit.status.exit_code())
+    Ok(code)
 }
 
 /// The layout with containers for guests, as a file.
-fn layout(folder: &Path) -> Result<std::path::PathBuf> {
+fn layout(folder: &Path) -> Result<PathBuf> {
     let layout = layouts::find("guests").ok_or_else(|| miette!("there is no layout for guests"))?;
     let path = folder.join("guests.dts");
     fs::write(&path, layout.source).into_diagnostic()?;

@@ -80,7 +80,10 @@ fn assign_is_for_boards() -> Result<()> {
     if cfg!(target_arch = "aarch64") {
         return Ok(());
     }
-    let elsewhere = run(&mut fslmc(&["assign", "dprc.2", "--kernel", "Image"]), b"")?;
+    let guest =
+        ["--kernel", "Image", "--initramfs", "initramfs", "--cpus", "2", "--memory", "512M"];
+    let words: Vec<&str> = ["assign", "dprc.2"].into_iter().chain(guest).collect();
+    let elsewhere = run(&mut fslmc(&words), b"")?;
     ensure!(elsewhere.code() == Some(1), "{}", elsewhere.stderr);
     ensure!(elsewhere.stderr.contains("Image is for arm64"), "{}", elsewhere.stderr);
     Ok(())

@@ -32,6 +32,7 @@ pub fn trials() -> Vec<Trial> {
         trial("demo::every_step_happens", every_step_happens),
         trial("demo::older_chips_are_told_what_they_lack", older_chips),
         trial("demo::a_guest_with_its_container", a_guest_with_its_container),
+        trial("run::assign_tells_what_is_missing", assign_tells_what_is_missing),
         // Boots nothing: it is not ignored.
         Trial::test("demo::user_space_alone", || Ok(user_space_alone()?)),
     ]
@@ -220,6 +221,21 @@ fn another_kernel_has_packages() -> Result<()> {
     let ended = run(&mut fslmc(&words), b"")?;
     let said = &ended.stdout;
     ensure!(said.starts_with("6.12.") && said.contains("loaded\niperf 3"), "{ended:?}");
+    Ok(())
+}
+
+/// The board's own `fslmc assign`, with nothing ready for it but the processor.
+fn assign_tells_what_is_missing() -> Result<()> {
+    let board = ["run", "--cpu", "neoverse-n2", "--virtualization", "--memory", "1536M", "--"];
+    let command = ["fslmc", "assign", "dprc.2", "--kernel", "/host/none"];
+    let words: Vec<&str> =
+        board.into_iter().chain(command).chain(["--initramfs", "/host/none-either"]).collect();
+    let ended = run(&mut fslmc(&words), b"")?;
+    ensure!(ended.code() == Some(1), "{:?}: {}", ended.code(), ended.stderr);
+    for part in ["/host/none: No such file", "/host/none-either: No such", "dprc.2, which has"] {
+        ensure!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
+    ensure!(!ended.stderr.contains("FEAT_S2FWB"), "{}", ended.stderr);
     Ok(())
 }
 

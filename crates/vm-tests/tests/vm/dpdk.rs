@@ -8,7 +8,7 @@ use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
 use vm_tests::{
     TestVm,
-    hosts::{TESTPMD, hosts},
+    hosts::{self, hosts},
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -51,11 +51,10 @@ fn in_one_boot() -> Result<()> {
 
 /// A script with testpmd running; it must end well.
 fn with_testpmd(vm: &mut TestVm, options: &str, script: &str) -> Result<String> {
-    hosts(
+    hosts::with_testpmd(
         vm,
         &format!(
-            "{TESTPMD}
-             start_testpmd --rxq=2 --txq=2 {options}
+            "start_testpmd --rxq=2 --txq=2 {options}
              tell start
              wait_carrier 0 1; wait_carrier 1 1
              {script}
