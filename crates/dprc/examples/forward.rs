@@ -2,7 +2,9 @@
 //! Forwards frames between the first two interfaces of a container that is bound to
 //! `vfio-fsl-mc`: what one receives, the other sends.
 //!
-//!     forward dprc.2 [FRAMES [SECONDS [FIRST]]]
+//! ```text
+//! forward dprc.2 [FRAMES [SECONDS [FIRST]]]
+//! ```
 //!
 //! It ends after FRAMES (10000), or after SECONDS (10). FIRST frames (0) are sent by itself at
 //! the start: where the two interfaces are connected with each other, they go round and round.

@@ -3,7 +3,9 @@
 //! there are some. The container is bound to `vfio-fsl-mc`, and its first two interfaces are
 //! connected with each other: one sends a frame, the other wakes the program up.
 //!
-//!     wait dprc.2 [ROUNDS]
+//! ```text
+//! wait dprc.2 [ROUNDS]
+//! ```
 
 use dprc::qbman::{Portal, Pushed, Source};
 use dprc::{AssignedContainer, Backend, Dataplane, InterfaceConfig, RxDestination};
