@@ -9,6 +9,10 @@ use crate::{frames, trial};
 use anyhow::{Context, Result, ensure};
 use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
+use object::{
+    Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
+    write::{Object, Symbol, SymbolSection},
+};
 use std::collections::BTreeMap;
 use vm_tests::{TestVm, hosts::hosts};
 
@@ -18,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
 
 type Step = (&'static str, fn(&mut TestVm) -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("what ethtool tells", what_ethtool_tells),
     ("settings are kept", settings_are_kept),
     ("offloads go off and on", offloads),
@@ -28,6 +32,7 @@ const STEPS: [Step; 9] = [
     ("the MTU changes under load", mtu_under_load),
     ("a processor goes and comes", processors),
     ("all interfaces at once", all_at_once),
+    ("programs decide of frames", xdp),
 ];
 
 fn in_one_boot() -> Result<()> {
@@ -272,4 +277,82 @@ fn all_at_once(vm: &mut TestVm) -> Result<()> {
     )?;
     ensure!(printed.matches(" 0% packet loss").count() == 6, "{printed}");
     Ok(())
+}
+
+/// XDP programs of two to four instructions (Linux Documentation/bpf/standardization):
+/// frames that are let through, dropped, sent back, and sent out by another interface.
+fn xdp(vm: &mut TestVm) -> Result<()> {
+    let index = hosts(
+        vm,
+        "ip -n h4 link set $(dev 4) netns h1
+         host 1 ip link set $(dev 4) up
+         wait_up() { until_so \"[ \\\"\\$(host $1 cat /sys/class/net/$2/carrier)\\\" = 1 ]\"; }
+         wait_up 1 $(dev 4); wait_up 5 $(dev 5)
+         host 1 cat /sys/class/net/$(dev 4)/ifindex",
+    )?;
+    let index: u64 = index.trim().parse()?;
+    let set = |register: u64, value: u64| 0xb7 | register << 8 | value << 32;
+    let call = |helper: u64| 0x85 | helper << 32;
+    const EXIT: u64 = 0x95;
+    // enum xdp_action and BPF_FUNC_redirect (Linux include/uapi/linux/bpf.h).
+    let (drop, pass, send_back, redirect) = (1, 2, 3, 23);
+    for (name, code, counter) in [
+        ("pass", vec![set(0, pass), EXIT], "[hw] rx frames"),
+        ("drop", vec![set(0, drop), EXIT], "[drv] xdp drop"),
+        ("back", vec![set(0, send_back), EXIT], "[drv] xdp tx"),
+        ("on", vec![set(1, index), set(2, 0), call(redirect), EXIT], "[drv] xdp redirect"),
+    ] {
+        let file = format!("/tmp/{name}.o");
+        let written = vm.command(&["sh", "-c", &format!("cat >{file}")], &program(&code)?)?;
+        ensure!(written.code == 0, "{written:?}");
+        let printed = hosts(
+            vm,
+            &format!(
+                "host 1 ip link set dev $(dev 1) xdp obj {file} sec xdp
+                 wait_carrier 0 1; wait_carrier 1 1
+                 # One that is for another address is filtered.
+                 all() {{ counter $1 '[hw] rx frames'; counter $1 '[hw] rx filtered frames'; }}
+                 counts() {{ counter 1 '{counter}'; all 0; all 5; }}
+                 counts
+                 host 0 ping -q -c 20 -i 0.02 -W 1 10.0.0.2 || true
+                 counts
+                 host 1 ip link set dev $(dev 1) xdp off
+                 wait_carrier 0 1; wait_carrier 1 1"
+            ),
+        )?;
+        let answered = printed.contains(" 0% packet loss");
+        ensure!(answered == (name == "pass"), "{name}: {printed}");
+        let counts: Vec<u64> = printed.lines().filter_map(|line| line.parse().ok()).collect();
+        ensure!(counts.len() == 10, "{name}: ten counters: {printed}");
+        let (before, after) = counts.split_at(5);
+        let more = |of: std::ops::Range<usize>| -> u64 {
+            of.map(|place| after[place] - before[place]).sum()
+        };
+        ensure!(more(0..1) >= 20, "{name}: {printed}");
+        // What was sent back comes to who sent it, what was sent on to who is there.
+        ensure!((more(1..3) >= 20) == (name == "pass" || name == "back"), "{name}: {printed}");
+        ensure!((more(3..5) >= 20) == (name == "on"), "{name}: {printed}");
+    }
+    Ok(())
+}
+
+/// A program as `ip` takes it: an ELF file for BPF.
+fn program(instructions: &[u64]) -> Result<Vec<u8>> {
+    let mut file = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
+    let code: Vec<u8> = instructions.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let section = file.add_section(Vec::new(), b"xdp".to_vec(), SectionKind::Text);
+    file.append_section_data(section, &code, 8);
+    file.add_symbol(Symbol {
+        name: b"program".to_vec(),
+        value: 0,
+        size: code.len() as u64,
+        kind: SymbolKind::Text,
+        scope: SymbolScope::Linkage,
+        weak: false,
+        section: SymbolSection::Section(section),
+        flags: SymbolFlags::None,
+    });
+    let license = file.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
+    file.append_section_data(license, b"GPL\0", 1);
+    Ok(file.write()?)
 }
