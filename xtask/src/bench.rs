@@ -29,6 +29,12 @@ enum Of {
     },
     /// Benchmark frames that move between interfaces, in process.
     Frames,
+    /// Benchmark a guest with a container of its own against its host.
+    Guest {
+        /// Options; --help lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Benchmark Linux's traffic over the board against virtio-net, in a guest.
     Traffic {
         /// Options; --help lists them.
@@ -38,30 +44,61 @@ enum Of {
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
-    // What the tests have built does where nobody looks at figures.
-    let profile = ["--profile", if args.quick { "dev" } else { "release" }];
-    let benches = ["--profile", if args.quick { "dev" } else { "bench" }];
-    if let Some(Of::Driver { arguments }) = &args.of {
-        let bench = ["--package", "vm-tests", "--bin", "bench-driver"];
-        let quick: &[&str] =
-            if args.quick { &["--only", "commands", "--passes", "1"] } else { &[] };
-        cmd!(shell, "cargo run {profile...} --locked {bench...} -- {quick...} {arguments...}")
-            .run()?;
-        return Ok(());
+    match &args.of {
+        Some(Of::Driver { arguments }) => {
+            let quick = ["--only", "commands", "--passes", "1"];
+            in_a_guest(shell, args.quick, "bench-driver", &quick, arguments)
+        }
+        Some(Of::Traffic { arguments }) => {
+            let quick = ["--seconds", "1", "--rounds", "1"];
+            in_a_guest(shell, args.quick, "bench-traffic", &quick, arguments)
+        }
+        Some(Of::Guest { arguments }) => {
+            let quick = ["--commands", "20", "--pings", "20"];
+            in_a_guest(shell, args.quick, "bench-guest", &quick, arguments)
+        }
+        Some(Of::Frames) => frames(shell, args.quick),
+        None => board(shell, args),
     }
-    if let Some(Of::Traffic { arguments }) = &args.of {
-        let bench = ["--package", "vm-tests", "--bin", "bench-traffic"];
-        let quick: &[&str] = if args.quick { &["--seconds", "1", "--rounds", "1"] } else { &[] };
-        cmd!(shell, "cargo run {profile...} --locked {bench...} -- {quick...} {arguments...}")
-            .run()?;
-        return Ok(());
-    }
-    if let Some(Of::Frames) = &args.of {
-        let quick: &[&str] = if args.quick { &["--", "--quick"] } else { &[] };
-        cmd!(shell, "cargo bench {benches...} --locked --package board --bench frames {quick...}")
-            .run()?;
-        return Ok(());
-    }
+}
+
+/// What the tests have built does where nobody looks at figures.
+fn profile(quick: bool) -> [&'static str; 2] {
+    ["--profile", if quick { "dev" } else { "release" }]
+}
+
+/// The same for what cargo calls a bench.
+fn bench_profile(quick: bool) -> [&'static str; 2] {
+    ["--profile", if quick { "dev" } else { "bench" }]
+}
+
+/// Runs a program that boots a guest; in its shortest form, with the options for that.
+fn in_a_guest(
+    shell: &Shell,
+    quick: bool,
+    program: &str,
+    shortest: &[&str],
+    arguments: &[String],
+) -> Result<()> {
+    let profile = profile(quick);
+    let shortest = if quick { shortest } else { &[] };
+    let bench = ["--package", "vm-tests", "--bin", program];
+    cmd!(shell, "cargo run {profile...} --locked {bench...} -- {shortest...} {arguments...}")
+        .run()?;
+    Ok(())
+}
+
+fn frames(shell: &Shell, quick: bool) -> Result<()> {
+    let benches = bench_profile(quick);
+    let quick: &[&str] = if quick { &["--", "--quick"] } else { &[] };
+    cmd!(shell, "cargo bench {benches...} --locked --package board --bench frames {quick...}")
+        .run()?;
+    Ok(())
+}
+
+/// The board in process, and boots.
+fn board(shell: &Shell, args: &Args) -> Result<()> {
+    let (profile, benches) = (profile(args.quick), bench_profile(args.quick));
     let quick: &[&str] =
         if args.quick { &["--", "--sample-count", "1", "--sample-size", "1"] } else { &[] };
     let both = ["--bench", "board", "--bench", "qbman"];

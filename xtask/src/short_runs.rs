@@ -22,6 +22,7 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     start(&["bench", "--quick", "driver"])?;
     start(&["bench", "--quick", "frames"])?;
     start(&["bench", "--quick", "traffic"])?;
+    start(&["bench", "--quick", "guest"])?;
     for target in ["commands", "layout", "portals"] {
         start(&["fuzz", target, "--runs", RUNS])?;
     }
