@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod assignment;
+#[cfg(feature = "vm-device")]
+mod bus;
 mod emulation;
 mod events;
 mod fdt;

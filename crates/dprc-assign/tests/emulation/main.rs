@@ -4,6 +4,7 @@
 //! not change.
 
 mod board_host;
+mod buses;
 mod commands;
 mod hostile;
 mod interrupts;
