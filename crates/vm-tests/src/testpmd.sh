@@ -18,11 +18,16 @@ start_testpmd() {
     await_prompt
 }
 
+# Prompts so far. Another thread's message may be in the middle of one.
+prompts() {
+    sed '/link state change event/d' /tmp/testpmd | tr -d '\n' | grep -o 'testpmd>' | wc -l
+}
+
 # Waits for the next prompt.
 await_prompt() {
     local try
     for try in $(seq 1200); do
-        [ $(grep -o 'testpmd>' /tmp/testpmd | wc -l) -gt $answers ] && {
+        [ $(prompts) -gt $answers ] && {
             answers=$((answers + 1))
             return
         }
