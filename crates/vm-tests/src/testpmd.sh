@@ -5,46 +5,43 @@
 rm -f /dev/mem
 export DPRC=dprc.2
 
+# What it says is also in /tmp/testpmd, as far as it was read.
+
 # start_testpmd [OPTION OF TESTPMD]...
 start_testpmd() {
-    rm -f /tmp/testpmd.in
-    mkfifo /tmp/testpmd.in
+    rm -f /tmp/testpmd.in /tmp/testpmd.out
+    mkfifo /tmp/testpmd.in /tmp/testpmd.out
     : >/tmp/testpmd
     stdbuf -oL dpdk-testpmd -l 0-1 -n 1 --log-level=lib.eal:warning -- -i \
-        --total-num-mbufs=4096 --nb-cores=1 "$@" </tmp/testpmd.in >/tmp/testpmd 2>&1 &
-    echo $! >/tmp/testpmd.pid
-    exec 9>/tmp/testpmd.in
-    answers=0
+        --total-num-mbufs=4096 --nb-cores=1 "$@" </tmp/testpmd.in >/tmp/testpmd.out 2>&1 &
+    testpmd=$!
+    exec 9>/tmp/testpmd.in 8</tmp/testpmd.out
     await_prompt
 }
 
-# Prompts so far. Another thread's message may be in the middle of one.
-prompts() {
-    sed '/link state change event/d' /tmp/testpmd | tr -d '\n' | grep -o 'testpmd>' | wc -l
-}
-
-# Waits for the next prompt.
+# Reads up to the next prompt, which another thread's message may be in the middle of. No
+# program is started for that: testpmd takes the guest's processors.
 await_prompt() {
-    local try
-    for try in $(seq 1200); do
-        [ $(prompts) -gt $answers ] && {
-            answers=$((answers + 1))
-            return
-        }
-        kill -0 $(cat /tmp/testpmd.pid) 2>/dev/null || break
-        sleep 0.05
+    local part flat
+    said=
+    while IFS= read -r -d '>' -t 120 -u 8 part; do
+        part+='>'
+        said+=$part
+        printf %s "$part" >>/tmp/testpmd
+        flat=${part//$'\n'/}
+        flat=${flat//Port [0-9]: link state change event/}
+        [[ $flat == *'testpmd>' ]] && return
     done
-    tail -n 100 /tmp/testpmd >&2
+    printf '%s\n' "$said$part" | tail -n 100 >&2
     echo "testpmd does not answer" >&2
     return 1
 }
 
 # Has it do something, and prints what it says to that.
 say() {
-    local before=$(wc -l </tmp/testpmd)
     echo "$*" >&9
     await_prompt
-    tail -n +$((before + 1)) /tmp/testpmd
+    printf '%s\n' "$said"
 }
 
 # The same, in silence.
@@ -57,5 +54,7 @@ xstat() { say "show port xstats $1" | sed -n "s/^$2: //p"; }
 quit() {
     echo quit >&9
     exec 9>&-
-    wait $(cat /tmp/testpmd.pid)
+    cat <&8 >>/tmp/testpmd
+    exec 8<&-
+    wait $testpmd
 }
