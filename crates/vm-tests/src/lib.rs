@@ -6,6 +6,7 @@
 mod console;
 pub mod fuzz;
 pub mod hosts;
+pub mod inner;
 mod line_session;
 pub mod skips;
 mod test_vm;

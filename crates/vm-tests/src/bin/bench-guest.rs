@@ -6,7 +6,11 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use fslmc::{artifacts::Driver, nested};
 use std::time::Duration;
-use vm_tests::{TestVm, artifacts_with, guest_programs, hosts::hosts};
+use vm_tests::{
+    TestVm, artifacts_with, guest_programs,
+    hosts::hosts,
+    inner::{l2, say, start},
+};
 
 /// Benchmarks commands and frames of a guest of KVM against those of its host.
 #[derive(Debug, Parser)]
@@ -67,13 +71,13 @@ fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
     vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
     let near = hosts(vm, HOST)?;
     let near = near.trim();
-    l2(vm, "start one --assign dprc.2")?;
-    say(vm, GUEST)?;
+    start(vm, "one", "--assign dprc.2")?;
+    say(vm, "one", GUEST)?;
     println!("{:<44} {:>10} {:>10} {:>8}", "", "host", "guest", "ratio");
 
     let time = format!("{PROGRAM} mgmt time --count {}", args.commands);
     let host = vm.sh(&time)?;
-    let guest = say(vm, &format!("{time} --root dprc.2"))?;
+    let guest = say(vm, "one", &format!("{time} --root dprc.2"))?;
     for (at, name) in ["least", "median"].into_iter().enumerate() {
         let micros = |text: &str| -> Result<f64> {
             let word = text.split_whitespace().nth(at).with_context(|| text.to_owned())?;
@@ -84,7 +88,7 @@ fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
 
     let ping = format!("ping -q -c {} -i 0.01 -W 5", args.pings);
     let host = hosts(vm, &format!("host {near} {ping} 10.0.{near}.2"))?;
-    let guest = say(vm, &format!("{ping} 10.1.0.1"))?;
+    let guest = say(vm, "one", &format!("{ping} 10.1.0.1"))?;
     for (at, name) in ["least", "mean"].into_iter().enumerate() {
         let what = format!("echo over two connected interfaces, ms, {name}");
         line(&what, round_trip(&host, at)?, round_trip(&guest, at)?);
@@ -93,7 +97,7 @@ fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
         "\nhost    from one interface of the host's to another\n\
          guest   from the guest's interface to one of the host's"
     );
-    l2(vm, "term one").map(drop)
+    vm.sh(&l2("term one")).map(drop)
 }
 
 fn line(what: &str, host: f64, guest: f64) {
@@ -107,17 +111,4 @@ fn round_trip(printed: &str, at: usize) -> Result<f64> {
         figures.and_then(|(_, rest)| rest.split_once("= ")).with_context(|| printed.to_owned())?;
     let figure = figures.split(['/', ' ']).nth(at).with_context(|| printed.to_owned())?;
     Ok(figure.parse()?)
-}
-
-/// What handles guests, with an action of its.
-fn l2(vm: &mut TestVm, action: &str) -> Result<String> {
-    vm.sh(&format!("sh {}/{} {action}", fslmc::machine::SHARED_PATH, nested::SCRIPT))
-}
-
-/// Lets the guest run a line.
-fn say(vm: &mut TestVm, line: &str) -> Result<String> {
-    let script = format!("{}/{}", fslmc::machine::SHARED_PATH, nested::SCRIPT);
-    let output = vm.command(&["sh", &script, "say", "one", line], b"")?;
-    anyhow::ensure!(output.code == 0, "`{line}`: {}{}", output.stdout, output.stderr);
-    Ok(output.stdout)
 }

@@ -14,7 +14,10 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm_tests::{KernelChoice, TestVm, TestVmBuilder};
+use vm_tests::{
+    KernelChoice, TestVm, TestVmBuilder,
+    inner::{l2, say, start},
+};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -79,23 +82,6 @@ fn prepare_host(vm: &mut TestVm) -> Result<()> {
          a=$(ls /sys/bus/fsl-mc/devices/dpni.0/net)
          ip addr add 10.0.0.1/24 dev $a; ip link set $a up")?;
     Ok(())
-}
-
-/// What handles guests, with an action of its.
-fn l2(action: &str) -> String {
-    let script = Path::new(fslmc::machine::SHARED_PATH).join(nested::SCRIPT);
-    format!("sh {} {action}", script.display())
-}
-
-fn start(vm: &mut TestVm, guest: &str, options: &str) -> Result<()> {
-    vm.sh(&l2(&format!("start {guest} {options}"))).map(drop)
-}
-
-fn say(vm: &mut TestVm, guest: &str, line: &str) -> Result<String> {
-    let script = Path::new(fslmc::machine::SHARED_PATH).join(nested::SCRIPT);
-    let output = vm.command(&["sh", &script.display().to_string(), "say", guest, line], b"")?;
-    ensure!(output.code == 0, "{guest}: `{line}`: {}{}", output.stdout, output.stderr);
-    Ok(output.stdout)
 }
 
 /// Lets a guest run a line that it does not survive; gives the VMM's exit code.

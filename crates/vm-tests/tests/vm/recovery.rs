@@ -5,7 +5,7 @@
 //! The rules are those of the project's driver; Linux's own breaks them, and the tests
 //! say in which way, so that they run with either.
 
-use crate::{conformance::FLAKES, guest::SESSION, trial};
+use crate::{guest::SESSION, trial};
 use anyhow::{Context, Result, ensure};
 use board::faults::{Action, Faults, Rule};
 use fslmc::artifacts;
@@ -31,31 +31,9 @@ pub fn trials() -> Vec<Trial> {
         ("reset_that_fails", reset_that_fails),
     ];
     let each = |driver: Driver, name: &'static str| {
-        tests.map(|(test, run)| {
-            trial(format!("recovery::{name}::{test}"), move || attempt(driver, test, run))
-        })
+        tests.map(|(test, run)| trial(format!("recovery::{name}::{test}"), move || run(driver)))
     };
     each(Driver::Own, "rust").into_iter().chain(each(Driver::Linux, "stock")).collect()
-}
-
-/// Linux's driver shows its defects where the right things happen at the same time, which a
-/// busy host can keep from happening: it has a second chance, which counts among the few
-/// flakes that a run may have. The project's has none.
-fn attempt(driver: Driver, name: &str, test: fn(Driver) -> Result<()>) -> Result<()> {
-    if driver == Driver::Own {
-        return test(driver);
-    }
-    let first = test(driver);
-    let flaky = match &first {
-        Ok(()) => Vec::new(),
-        Err(error) => {
-            let text = error.to_string();
-            eprintln!("not shown: {}", text.lines().next().unwrap_or_default());
-            vec![name.to_owned()]
-        }
-    };
-    FLAKES.record("recovery::stock", &[name.to_owned()], &flaky)?;
-    first.or_else(|_| test(driver))
 }
 
 /// How long a driver waits for an answer.

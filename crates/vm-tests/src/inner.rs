@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Guests inside the guest, which the script of [`nested`] handles.
+
+use crate::TestVm;
+use anyhow::{Result, ensure};
+use fslmc::{machine::SHARED_PATH, nested};
+
+/// The command line of an action of the script's.
+pub fn l2(action: &str) -> String {
+    format!("sh {SHARED_PATH}/{} {action}", nested::SCRIPT)
+}
+
+/// Starts a guest with options of the VMM's, and waits until it listens.
+///
+/// # Errors
+/// It does not start; the console is in the error.
+pub fn start(vm: &mut TestVm, guest: &str, options: &str) -> Result<()> {
+    vm.sh(&l2(&format!("start {guest} {options}"))).map(drop)
+}
+
+/// Lets a guest run a line, and gives what it prints.
+///
+/// # Errors
+/// The line fails, or the guest is gone.
+pub fn say(vm: &mut TestVm, guest: &str, line: &str) -> Result<String> {
+    let script = format!("{SHARED_PATH}/{}", nested::SCRIPT);
+    let output = vm.command(&["sh", &script, "say", guest, line], b"")?;
+    ensure!(output.code == 0, "{guest}: `{line}`: {}{}", output.stdout, output.stderr);
+    Ok(output.stdout)
+}
