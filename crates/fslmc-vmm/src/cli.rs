@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The command line.
 
-use crate::layout::{LEAST_MEMORY, MOST_CONTAINERS, MOST_CPUS, MOST_MEMORY};
+use crate::layout::{LEAST_MEMORY, MOST_CONTAINERS, MOST_CPUS, MOST_DISKS, MOST_MEMORY};
+use crate::virtio::block::Source;
 use clap::{Args, Parser};
 use mc_abi::{ObjectId, ObjectType};
 use std::path::PathBuf;
@@ -65,6 +66,12 @@ pub struct Guest {
     #[arg(long, value_name = "CPIO")]
     pub initramfs: Option<PathBuf>,
 
+    /// Disk: a file or block device, of which the guest sees whole sectors of 512 bytes as
+    /// /dev/vda, the next one as /dev/vdb and so on; with ":ro" behind it, the guest may only
+    /// read. May be repeated
+    #[arg(long = "disk", value_name = "FILE[:ro]")]
+    pub disks: Vec<Source>,
+
     /// Add to the kernel's command line, which begins with "console=ttyS0 panic=-1": a guest
     /// that panics asks for a reset. May be repeated
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
@@ -95,6 +102,9 @@ impl Cli {
     pub fn check(&self) -> Result<(), String> {
         if self.assign.len() > MOST_CONTAINERS {
             return Err(format!("a guest takes {MOST_CONTAINERS} containers, not more"));
+        }
+        if self.guest.disks.len() > MOST_DISKS {
+            return Err(format!("a guest takes {MOST_DISKS} disks, not more"));
         }
         let mut names = self.assign.clone();
         names.sort();
@@ -178,5 +188,20 @@ mod tests {
         let many: Vec<String> = (0..9).map(|n| format!("--assign=dprc.{n}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert!(cli(&many).unwrap().check().unwrap_err().contains("not more"));
+    }
+
+    #[test]
+    fn disks_are_files_to_write_or_only_to_read() {
+        let cli = |words: &[&str]| {
+            let all = ["fslmc-vmm", "--kernel", "Image"].iter().chain(words);
+            Cli::try_parse_from(all)
+        };
+        let disks = cli(&["--disk", "a.img", "--disk", "/dev/vda:ro"]).unwrap().guest.disks;
+        let read_only: Vec<bool> = disks.iter().map(|disk| disk.read_only).collect();
+        assert_eq!(read_only, [false, true]);
+        assert_eq!(disks[1].path, PathBuf::from("/dev/vda"));
+        assert!(cli(&["--disk", ":ro"]).unwrap_err().to_string().contains("path"));
+        let many = vec!["--disk=a"; MOST_DISKS + 1];
+        assert!(cli(&many).unwrap().check().unwrap_err().contains("disks, not more"));
     }
 }

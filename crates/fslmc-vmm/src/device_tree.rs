@@ -3,8 +3,8 @@
 #![cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 
 use crate::layout::{
-    GIC_DISTRIBUTOR, GIC_DISTRIBUTOR_SIZE, GIC_REDISTRIBUTOR_SIZE, GIC_REDISTRIBUTORS, ITS,
-    ITS_SIZE, RAM, UART, UART_SIZE, UART_SPI,
+    DISK_SIZE, GIC_DISTRIBUTOR, GIC_DISTRIBUTOR_SIZE, GIC_REDISTRIBUTOR_SIZE, GIC_REDISTRIBUTORS,
+    ITS, ITS_SIZE, RAM, UART, UART_SIZE, UART_SPI, disk, disk_interrupt,
 };
 use dprc_assign::{DeviceTree, Identity, MsiController, Windows};
 use vm_fdt::{FdtWriter, FdtWriterResult};
@@ -32,6 +32,8 @@ pub struct Machine<'a> {
     pub initramfs: Option<(u64, u64)>,
     /// For the guest's random numbers.
     pub seed: [u8; 32],
+    /// Disks.
+    pub disks: usize,
     /// Assigned containers.
     pub containers: Vec<(Identity, Windows)>,
 }
@@ -52,6 +54,7 @@ impl Machine<'_> {
         timer(&mut fdt)?;
         self.interrupt_controller(&mut fdt)?;
         console(&mut fdt)?;
+        (0..self.disks).try_for_each(|index| disk_node(&mut fdt, index))?;
         self.soc(&mut fdt)?;
         fdt.end_node(root)?;
         fdt.finish()
@@ -151,6 +154,16 @@ fn timer(fdt: &mut FdtWriter) -> FdtWriterResult<()> {
     fdt.property_array_u32("interrupts", &interrupts)?;
     fdt.property_null("always-on")?;
     fdt.end_node(timer)
+}
+
+fn disk_node(fdt: &mut FdtWriter, index: usize) -> FdtWriterResult<()> {
+    let at = disk(index);
+    let node = fdt.begin_node(&format!("virtio@{at:x}"))?;
+    fdt.property_string("compatible", "virtio,mmio")?;
+    fdt.property_array_u64("reg", &[at, DISK_SIZE])?;
+    fdt.property_array_u32("interrupts", &[SHARED, disk_interrupt(index), EDGE])?;
+    fdt.property_null("dma-coherent")?;
+    fdt.end_node(node)
 }
 
 fn console(fdt: &mut FdtWriter) -> FdtWriterResult<()> {

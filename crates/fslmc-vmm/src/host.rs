@@ -4,6 +4,7 @@
 
 use crate::cli::Cli;
 use crate::error::Error;
+use crate::virtio::block::Disk;
 use fsl_mc_linux::bus::{ALLOCATOR_DRIVER, Bus, Device, HOST_DRIVER, ROOT, VFIO_DRIVER, family};
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -73,6 +74,11 @@ fn missing(cli: &Cli, bus: &Bus, abilities: Abilities) -> Vec<String> {
     for path in std::iter::once(&cli.guest.kernel).chain(&cli.guest.initramfs) {
         missing.extend(unreadable(path));
     }
+    missing.extend(
+        cli.guest.disks.iter().filter_map(|disk| {
+            Some(format!("{}: {}", disk.path.display(), Disk::open(disk).err()?))
+        }),
+    );
     for path in ["/dev/kvm", "/dev/vfio/vfio"] {
         if let Err(error) = OpenOptions::new().read(true).write(true).open(path) {
             missing.push(format!("{path}: {error}"));

@@ -17,6 +17,11 @@ pub const UART: u64 = 0x0900_0000;
 pub const UART_SIZE: u64 = 0x1000;
 pub const UART_SPI: u32 = 0;
 
+/// Registers of the first disk, and its shared peripheral interrupt; the next ones follow.
+const DISKS: u64 = 0x0a00_0000;
+const DISK_SPI: u32 = 1;
+pub const DISK_SIZE: u64 = 0x1000;
+
 /// The windows of the first assigned container; the next ones follow.
 const WINDOWS: u64 = 0x1000_0000;
 
@@ -29,6 +34,8 @@ pub const MOST_MEMORY: u64 = 64 << 30;
 pub const MOST_CPUS: u8 = 32;
 /// As many as there is room for before the memory.
 pub const MOST_CONTAINERS: usize = 6;
+/// As many as the shared interrupts below would allow, several times over.
+pub const MOST_DISKS: usize = 8;
 
 /// Interrupts of the distributor: private ones, and 64 shared ones.
 pub const INTERRUPTS: u32 = 96;
@@ -37,6 +44,16 @@ pub const INTERRUPTS: u32 = 96;
 pub fn windows(index: usize) -> Option<Windows> {
     let base = WINDOWS + 2 * WINDOW_SIZE * index as u64;
     Windows::new(base, base + WINDOW_SIZE)
+}
+
+/// Where a disk's registers are.
+pub fn disk(index: usize) -> u64 {
+    DISKS + DISK_SIZE * index as u64
+}
+
+/// A disk's shared peripheral interrupt.
+pub fn disk_interrupt(index: usize) -> u32 {
+    DISK_SPI + index as u32
 }
 
 /// The isolation id that a container's guest is told, and the device id of its
@@ -48,6 +65,8 @@ pub fn isolation_id(index: usize) -> u16 {
 const _: () = {
     let redistributors = GIC_REDISTRIBUTOR_SIZE * MOST_CPUS as u64;
     assert!(GIC_REDISTRIBUTORS + redistributors <= UART);
+    assert!(UART + UART_SIZE <= DISKS && DISKS + DISK_SIZE * MOST_DISKS as u64 <= WINDOWS);
+    assert!(DISK_SPI > UART_SPI && DISK_SPI + MOST_DISKS as u32 <= INTERRUPTS - 32);
     assert!(WINDOWS + 2 * WINDOW_SIZE * MOST_CONTAINERS as u64 <= RAM);
 };
 

@@ -11,6 +11,7 @@ mod guest;
 mod host;
 mod keys;
 mod layout;
+mod virtio;
 
 use cli::Cli;
 use std::process::ExitCode;

@@ -3,7 +3,8 @@
 
 use super::Container;
 use super::console::Serial;
-use crate::layout::{UART, UART_SIZE};
+use super::disks::DiskPort;
+use crate::layout::{DISK_SIZE, UART, UART_SIZE, disk};
 use dprc_assign::WINDOW_SIZE;
 
 /// Devices by address.
@@ -12,6 +13,8 @@ pub struct Bus {
     pub serial: Serial,
     /// Assigned containers.
     pub containers: Vec<Container>,
+    /// Disks.
+    pub disks: Vec<DiskPort>,
 }
 
 impl Bus {
@@ -21,6 +24,8 @@ impl Bus {
             self.serial.load(offset, bytes);
         } else if let Some((container, offset)) = self.container(address) {
             container.load(offset, bytes);
+        } else if let Some((disk, offset)) = self.disk(address) {
+            disk.load(offset, bytes);
         } else {
             bytes.fill(0xff);
         }
@@ -32,12 +37,20 @@ impl Bus {
             self.serial.store(offset, bytes);
         } else if let Some((container, offset)) = self.container(address) {
             container.store(offset, bytes);
+        } else if let Some((disk, offset)) = self.disk(address) {
+            disk.store(offset, bytes);
         }
     }
 
     fn container(&self, address: u64) -> Option<(&Container, u64)> {
         self.containers.iter().find_map(|container| {
             inside(address, container.portals(), WINDOW_SIZE).map(|offset| (container, offset))
+        })
+    }
+
+    fn disk(&self, address: u64) -> Option<(&DiskPort, u64)> {
+        self.disks.iter().enumerate().find_map(|(index, port)| {
+            inside(address, disk(index), DISK_SIZE).map(|offset| (port, offset))
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::cli::Cli;
 use crate::error::Error;
+use crate::virtio::block::Source;
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
@@ -34,6 +35,8 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_ppoll,
     libc::SYS_eventfd2,
     libc::SYS_fcntl,
+    libc::SYS_flock,
+    libc::SYS_fdatasync,
     libc::SYS_dup,
     libc::SYS_dup3,
     libc::SYS_close,
@@ -105,11 +108,15 @@ fn files(cli: &Cli) -> Result<RulesetStatus, landlock::RulesetError> {
     let write = read | AccessFs::WriteFile | AccessFs::Truncate;
     let devices = write | AccessFs::IoctlDev;
     let own = std::iter::once(&cli.guest.kernel).chain(&cli.guest.initramfs);
+    let (closed, open): (Vec<_>, Vec<_>) = cli.guest.disks.iter().partition(|disk| disk.read_only);
+    let paths = |disks: Vec<&Source>| disks.into_iter().map(|disk| disk.path.clone());
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(RULES))?
         .create()?
         .add_rules(path_beneath_rules(own, read))?
+        .add_rules(path_beneath_rules(paths(closed), read))?
+        .add_rules(path_beneath_rules(paths(open), write))?
         .add_rules(path_beneath_rules(DEVICES, devices))?
         .add_rules(path_beneath_rules([SYSFS], if cli.bind { write } else { read }))?
         .restrict_self()?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Where interrupts go: KVM's table of routes, of which this is the only writer.
 
-use crate::layout::UART_SPI;
+use crate::layout::{MOST_DISKS, UART_SPI, disk_interrupt};
 use dprc_assign::Msi;
 use kvm_bindings::{
     KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_MSI_VALID_DEVID, KvmIrqRouting,
@@ -31,17 +31,17 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// A table with the console's interrupt.
+    /// A table with the interrupts of the console and of disks.
     pub fn new(vm: Arc<VmFd>) -> Result<Self, kvm_ioctls::Error> {
         let routes = Self { vm, messages: BTreeMap::new() };
         routes.write()?;
         Ok(routes)
     }
 
-    /// A line that the console signals.
-    pub fn console(&self) -> Result<EventFd, kvm_ioctls::Error> {
+    /// A line of a device of the VMM's own, by its shared peripheral interrupt.
+    pub fn shared(&self, interrupt: u32) -> Result<EventFd, kvm_ioctls::Error> {
         let line = EventFd::new(0)?;
-        self.vm.register_irqfd(&line, UART_SPI)?;
+        self.vm.register_irqfd(&line, interrupt)?;
         Ok(line)
     }
 
@@ -94,7 +94,8 @@ impl Routes {
     }
 
     fn write(&self) -> Result<(), kvm_ioctls::Error> {
-        let mut entries = vec![console_entry()];
+        let disks = (0..MOST_DISKS).map(disk_interrupt);
+        let mut entries: Vec<_> = std::iter::once(UART_SPI).chain(disks).map(shared).collect();
         entries.extend(self.messages.iter().map(|(line, message)| entry(*line, *message)));
         let table = KvmIrqRouting::from_entries(&entries);
         let table = table.map_err(|_| kvm_ioctls::Error::new(libc::ENOMEM))?;
@@ -102,13 +103,10 @@ impl Routes {
     }
 }
 
-fn console_entry() -> kvm_irq_routing_entry {
-    let mut entry = kvm_irq_routing_entry {
-        gsi: UART_SPI,
-        type_: KVM_IRQ_ROUTING_IRQCHIP,
-        ..Default::default()
-    };
-    entry.u.irqchip = kvm_irq_routing_irqchip { irqchip: 0, pin: UART_SPI };
+fn shared(gsi: u32) -> kvm_irq_routing_entry {
+    let mut entry =
+        kvm_irq_routing_entry { gsi, type_: KVM_IRQ_ROUTING_IRQCHIP, ..Default::default() };
+    entry.u.irqchip = kvm_irq_routing_irqchip { irqchip: 0, pin: gsi };
     entry
 }
 

@@ -16,7 +16,7 @@ use kvm_bindings::{
     kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS, kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3,
     kvm_device_type_KVM_DEV_TYPE_VFIO, kvm_vcpu_init,
 };
-use kvm_ioctls::{DeviceFd, Kvm, VcpuFd, VmFd};
+use kvm_ioctls::{DeviceFd, IoEventAddress, Kvm, NoDatamatch, VcpuFd, VmFd};
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -111,9 +111,17 @@ impl Vm {
         KvmGuest { shared, name: name.to_owned(), device, irqfd, lines: BTreeMap::new() }
     }
 
-    /// The line that the console signals.
-    pub fn console_interrupt(&self) -> Result<EventFd, Error> {
-        lock(&self.shared.routes).console().map_err(refused("KVM_IRQFD of the console", ""))
+    /// The line that a device of the VMM's own signals, by its shared peripheral interrupt.
+    pub fn interrupt(&self, number: u32) -> Result<EventFd, Error> {
+        let line = lock(&self.shared.routes).shared(number);
+        line.map_err(refused("KVM_IRQFD of a console or disk", ""))
+    }
+
+    /// Lets stores to an address signal an event, without an exit.
+    pub fn ring_at(&self, address: u64, bell: &EventFd) -> Result<(), Error> {
+        let address = IoEventAddress::Mmio(address);
+        let made = self.shared.vm.register_ioevent(bell, &address, NoDatamatch);
+        made.map_err(refused("KVM_IOEVENTFD of a disk", ""))
     }
 
     /// The next processor, and what it is to be initialised as.

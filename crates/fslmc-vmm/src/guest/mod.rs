@@ -5,6 +5,7 @@ mod bus;
 mod confine;
 mod console;
 mod cpu;
+mod disks;
 mod interrupts;
 mod kvm;
 mod load;
@@ -21,6 +22,7 @@ use crate::error::Error;
 use crate::host::Abilities;
 use crate::layout::{self, RAM};
 use bus::Bus;
+use disks::Disks;
 use dprc_assign::{Assignment, Identity};
 use kvm::KvmGuest;
 use std::sync::Arc;
@@ -67,17 +69,19 @@ pub fn run(cli: &Cli, console: &Console) -> Result<End, Error> {
         let guest = vm.for_container(name, icid.into(), !options.no_irqfd);
         containers.push(Assignment::open(name, icid, windows, &memory, guest)?);
     }
+    let disks = Disks::start(&vm, &options.disks, &memory)?;
     let machine = Machine {
         cpus: options.cpus,
         memory: options.memory,
         command_line: &format!("{COMMAND_LINE} {}", options.append.join(" ")),
         initramfs: images.initramfs,
         seed: load::seed()?,
+        disks: options.disks.len(),
         containers: containers.iter().map(of_container).collect(),
     };
     load::device_tree(&memory, images.device_tree, &machine.to_blob()?)?;
-    let serial = console.connect(vm.console_interrupt()?);
-    let bus = Arc::new(Bus { serial, containers });
+    let serial = console.connect(vm.interrupt(layout::UART_SPI)?);
+    let bus = Arc::new(Bus { serial, containers, disks: disks.ports() });
     let end = cpu::run(&vm, options.cpus, RAM + images.entry, images.device_tree, &bus);
     console.disconnect();
     end

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! A disk whose sectors are those of a file or of a block device (VIRTIO 1.2, 5.2 "Block
+//! Device").
+
+use super::mmio::{Broken, Device};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use virtio_bindings::virtio_blk::{
+    VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_ID_BYTES,
+    VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_FLUSH,
+    VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
+};
+use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
+use virtio_queue::DescriptorChain;
+use vm_memory::GuestMemoryMmap;
+
+/// Bytes of a sector, whatever the disk's blocks are.
+const SECTOR: u64 = 512;
+
+/// Buffers of a request, at most: what is left of a queue's descriptors.
+const MOST_BUFFERS: u32 = 126;
+
+/// Bytes that go through this process's memory at once.
+const CHUNK: usize = 64 << 10;
+
+/// A disk as the command line names it: a path, and ":ro" behind it for one that the guest
+/// may only read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// File or block device.
+    pub path: PathBuf,
+    /// The guest may not write to it.
+    pub read_only: bool,
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (path, read_only) = match text.strip_suffix(":ro") {
+            Some(path) => (path, true),
+            None => (text, false),
+        };
+        if path.is_empty() {
+            return Err("write the path of a file or block device".to_owned());
+        }
+        Ok(Self { path: path.into(), read_only })
+    }
+}
+
+/// An open disk.
+#[derive(Debug)]
+pub struct Disk {
+    file: File,
+    bytes: u64,
+    read_only: bool,
+    id: [u8; VIRTIO_BLK_ID_BYTES as usize],
+    configuration: [u8; 16],
+}
+
+impl Disk {
+    /// Opens a disk; one that is written to belongs to nobody else meanwhile.
+    ///
+    /// # Errors
+    /// A sentence without the file's name.
+    pub fn open(source: &Source) -> Result<Self, String> {
+        let said = |error: io::Error| error.to_string();
+        let write = !source.read_only;
+        let file = OpenOptions::new().read(true).write(write).open(&source.path);
+        let mut file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem if write => {
+                format!(
+                    "{error}: give it as {}:ro if the guest is only to read",
+                    source.path.display()
+                )
+            }
+            _ => error.to_string(),
+        })?;
+        let kind = file.metadata().map_err(said)?.file_type();
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err("neither a file nor a block device".to_owned());
+        }
+        let lock = match write {
+            true => FlockOperation::NonBlockingLockExclusive,
+            false => FlockOperation::NonBlockingLockShared,
+        };
+        flock(&file, lock).map_err(|error| match error {
+            Errno::WOULDBLOCK => "in use by another guest, and one of both writes to it".to_owned(),
+            _ => format!("locking it: {error}"),
+        })?;
+        // Of a block device, the metadata tells no size.
+        let bytes = file.seek(SeekFrom::End(0)).map_err(said)?;
+        if bytes == 0 || bytes % SECTOR != 0 {
+            return Err(format!("{bytes} bytes, which are no whole number of sectors of {SECTOR}"));
+        }
+        let mut configuration = [0; 16];
+        configuration[..8].copy_from_slice(&(bytes / SECTOR).to_le_bytes());
+        configuration[12..].copy_from_slice(&MOST_BUFFERS.to_le_bytes());
+        Ok(Self { file, bytes, read_only: source.read_only, id: id(&source.path), configuration })
+    }
+
+    /// Where bytes of a request are, if the disk has them all and they are whole sectors.
+    fn place(&self, sector: u64, bytes: usize) -> Option<u64> {
+        let start = sector.checked_mul(SECTOR)?;
+        let end = start.checked_add(bytes as u64)?;
+        (end <= self.bytes && bytes as u64 % SECTOR == 0).then_some(start)
+    }
+
+    fn read(&self, sector: u64, bytes: usize, to: &mut impl Write) -> io::Result<()> {
+        let at = self.place(sector, bytes).ok_or(io::ErrorKind::InvalidInput)?;
+        self.chunks(at, bytes, |at, chunk| {
+            self.file.read_exact_at(chunk, at)?;
+            to.write_all(chunk)
+        })
+    }
+
+    fn write(&self, sector: u64, bytes: usize, from: &mut impl Read) -> io::Result<()> {
+        if self.read_only {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let at = self.place(sector, bytes).ok_or(io::ErrorKind::InvalidInput)?;
+        self.chunks(at, bytes, |at, chunk| {
+            from.read_exact(chunk)?;
+            self.file.write_all_at(chunk, at)
+        })
+    }
+
+    fn chunks(
+        &self,
+        mut at: u64,
+        mut bytes: usize,
+        mut step: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; bytes.min(CHUNK)];
+        while bytes > 0 {
+            let count = bytes.min(CHUNK);
+            step(at, &mut buffer[..count])?;
+            at += count as u64;
+            bytes -= count;
+        }
+        Ok(())
+    }
+}
+
+/// The end of the file's name, by which the guest can tell disks apart
+/// (`/sys/block/vda/serial`).
+fn id(path: &Path) -> [u8; VIRTIO_BLK_ID_BYTES as usize] {
+    let mut id = [0; VIRTIO_BLK_ID_BYTES as usize];
+    let name = path.file_name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+    let tail = &name[name.len().saturating_sub(id.len())..];
+    id[..tail.len()].copy_from_slice(tail);
+    id
+}
+
+impl Device for Disk {
+    const ID: u32 = VIRTIO_ID_BLOCK;
+
+    fn features(&self) -> u64 {
+        let read_only = if self.read_only { 1 << VIRTIO_BLK_F_RO } else { 0 };
+        1 << VIRTIO_BLK_F_SEG_MAX | 1 << VIRTIO_BLK_F_FLUSH | read_only
+    }
+
+    fn configuration(&self) -> &[u8] {
+        &self.configuration
+    }
+
+    fn execute(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        chain: DescriptorChain<&GuestMemoryMmap>,
+    ) -> Result<u32, Broken> {
+        let mut request = chain.clone().reader(memory)?;
+        let mut answer = chain.writer(memory)?;
+        let header: [u8; 16] = request.read_obj()?;
+        let room = answer.available_bytes().checked_sub(1);
+        let room = room.ok_or_else(|| io::Error::other("it has no room for the status"))?;
+        let mut status = answer.split_at(room).map_err(io::Error::other)?;
+        let (kind, sector) = fields(&header);
+        let done = match kind {
+            VIRTIO_BLK_T_IN => self.read(sector, room, &mut answer),
+            VIRTIO_BLK_T_OUT => self.write(sector, request.available_bytes(), &mut request),
+            VIRTIO_BLK_T_FLUSH => self.file.sync_data(),
+            VIRTIO_BLK_T_GET_ID => answer.write_all(&self.id[..room.min(self.id.len())]),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        };
+        let code = match done {
+            Ok(()) => VIRTIO_BLK_S_OK,
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => VIRTIO_BLK_S_UNSUPP,
+            Err(_) => VIRTIO_BLK_S_IOERR,
+        };
+        status.write_obj(code as u8)?;
+        // The status is written behind what was not: a driver that looks at the number sees
+        // less than there is, which it must be ready for.
+        Ok(u32::try_from(answer.bytes_written() + 1).unwrap_or(u32::MAX))
+    }
+}
+
+/// Kind and first sector of a request (5.2.6: type, reserved, sector).
+fn fields(header: &[u8; 16]) -> (u32, u64) {
+    let [kind @ .., _, _, _, _, _, _, _, _, _, _, _, _] = header;
+    let [_, _, _, _, _, _, _, _, sector @ ..] = header;
+    (u32::from_le_bytes(*kind), u64::from_le_bytes(*sector))
+}
