@@ -116,8 +116,8 @@ pub enum Error {
     },
     /// A queuing portal of a kind that this crate does not drive.
     #[error(
-        "{portal} belongs to a queue manager of version {major}.{minor}: portals that are not \
-         memory-backed (before 5.0: LS1088A, LS2088A) are not there yet"
+        "{portal} belongs to a queue manager of version {major}.{minor}: those before 4.1 \
+         (LS2080A) are not driven"
     )]
     PortalVersion {
         /// Name of the queuing portal.

@@ -37,10 +37,11 @@ fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
     // Goes back to the host when all else is gone.
     let bus = &fsl_mc_linux::bus::SYSFS;
     let _taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;
+    let mut files = guest::Files::open(&cli.guest)?;
     guest::confine(cli)?;
     let console = guest::Console::new();
     loop {
-        match guest::run(cli, &console)? {
+        match guest::run(cli, &mut files, &console)? {
             guest::End::Off => return Ok(ExitCode::SUCCESS),
             guest::End::Signal(number) => return Ok(ExitCode::from(0x80 | number)),
             guest::End::Reset if cli.guest.restart => {}

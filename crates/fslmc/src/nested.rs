@@ -6,6 +6,7 @@ use crate::artifacts::{Artifacts, ArtifactsError};
 use board_qemu::{EntryError, Initramfs};
 use miette::Diagnostic;
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -19,6 +20,9 @@ pub const SCRIPT: &str = "l2.sh";
 
 /// Modules of Linux's own drivers for network interfaces of the board.
 const MODULES: [&str; 2] = ["fsl-mc-dpio", "fsl-dpaa2-eth"];
+
+/// Those of disks of the VMM's, and of images with packages on them.
+const DISK_MODULES: [&str; 3] = ["virtio_mmio", "virtio_blk", "erofs"];
 
 /// Why a guest inside the guest cannot be prepared.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -82,13 +86,18 @@ fn initramfs(artifacts: &Artifacts) -> Result<Initramfs, NestedError> {
     let mut image = Initramfs::new();
     image.file("/init", 0o755, include_bytes!("nested/init.sh"))?;
     image.file("/bin/busybox", 0o755, &Artifacts::read(&artifacts.busybox)?)?;
-    let mut order = String::new();
-    for module in artifacts.kernel.modules(&MODULES)? {
-        image.file(&format!("/modules/{}.ko", module.name), 0o644, &module.bytes)?;
-        order.push_str(&module.name);
-        order.push('\n');
+    let mut there = BTreeSet::new();
+    for (list, names) in [("order", &MODULES[..]), ("disks", &DISK_MODULES)] {
+        let mut order = String::new();
+        for module in artifacts.kernel.modules(names)? {
+            order.push_str(&module.name);
+            order.push('\n');
+            if there.insert(module.name.clone()) {
+                image.file(&format!("/modules/{}.ko", module.name), 0o644, &module.bytes)?;
+            }
+        }
+        image.file(&format!("/modules/{list}"), 0o644, order.as_bytes())?;
     }
-    image.file("/modules/order", 0o644, order.as_bytes())?;
     Ok(image)
 }
 

@@ -4,11 +4,18 @@
 
 use dprc::qbman::{DequeueEntry, Fd, Portal, Source};
 use dprc::{Backend, Dataplane, Frames, Interface, InterfaceConfig, Pool};
-use dprc_board::{Contents, InProcessBoard, InProcessContainer};
+use dprc_board::{Contents, InProcessBoard, InProcessContainer, Options};
 
-/// A board, and its only container.
+/// An LX2160A, and its only container.
 pub fn container() -> (InProcessBoard, InProcessContainer) {
-    let board = InProcessBoard::new().expect("a board");
+    container_on("lx2160a")
+}
+
+/// A board with a chip of this name, and its only container.
+pub fn container_on(chip: &str) -> (InProcessBoard, InProcessContainer) {
+    let mc = board::mc::Config { soc: board::Soc::find(chip).expect(chip), ..Default::default() };
+    let config = board::BoardConfig { mc, ..Default::default() };
+    let board = InProcessBoard::with(Options { config, ..Options::default() }).expect("a board");
     let id = board.make_container(&Contents::pair_of_interfaces()).expect("a container");
     let held = board.open(id).expect("it is free");
     (board, held)

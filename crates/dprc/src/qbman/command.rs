@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Management commands, which are answered in memory: buffers out of pools, queries,
+//! Management commands, which are answered in the portal: buffers out of pools, queries,
 //! notifications of channels.
 
 use super::QueueState;
 use super::portal::Portal;
+use super::rings::Mode;
 use crate::error::{Error, Result};
 use fsl_mc_linux::dma_fence;
 use qbman_abi::management::{
     ChannelNotification, MOST_ACQUIRED, acquire, acquired_buffers, on_queue, results, verbs,
 };
-use qbman_abi::{Entry, Rings, VALID, registers};
+use qbman_abi::{Entry, VALID, registers};
 use std::time::Instant;
 
 impl Portal {
@@ -78,14 +79,13 @@ impl Portal {
         mut command: Entry,
         of: impl Fn() -> String,
     ) -> Result<Entry> {
-        let rings = Rings::MEMORY_BACKED;
+        let at = self.areas.rings().cr;
         let verb = command[0] & !VALID;
         command[0] = verb | self.answer_valid;
-        self.areas.fill(rings.cr, &command)?;
+        self.areas.fill(at, &command)?;
         dma_fence();
-        self.areas.hand_over(rings.cr, &command)?;
-        dma_fence();
-        self.areas.set_register(registers::CR_RT, registers::READ_TRIGGER)?;
+        self.areas.hand_over(at, &command)?;
+        self.areas.ring(registers::CR_RT, 0)?;
         let answer = self.answer(name, verb)?;
         if answer[1] != results::OK {
             let (portal, result) = (self.name.clone(), answer[1]);
@@ -94,13 +94,20 @@ impl Portal {
         Ok(answer)
     }
 
-    /// The answer to the command of this verb, once its valid bit is the expected one.
+    /// The answer to the command of this verb, once it is there: in memory, its valid bit is
+    /// the expected one; in the portal, its verb is no longer zero.
     fn answer(&mut self, name: &'static str, verb: u8) -> Result<Entry> {
-        let [at, _] = Rings::MEMORY_BACKED.rr;
+        let at = self.areas.answer(self.answer_valid);
+        let valid = self.answer_valid;
+        let mode = self.areas.mode;
+        let is_there = |first: u8| match mode {
+            Mode::MemoryBacked => first == verb | valid,
+            Mode::Direct => first & !VALID == verb,
+        };
         let mut start = None;
         loop {
             let first = self.areas.first_word(at)?.to_le_bytes()[0];
-            if first == verb | self.answer_valid {
+            if is_there(first) {
                 dma_fence();
                 self.answer_valid ^= VALID;
                 return self.areas.entry(at);

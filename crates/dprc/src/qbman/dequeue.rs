@@ -5,7 +5,7 @@ use super::portal::Portal;
 use super::{DequeueEntry, Source, Status};
 use crate::error::{Error, Result};
 use fsl_mc_linux::dma_fence;
-use qbman_abi::{Entry, Rings, VALID, VolatileDequeue, registers};
+use qbman_abi::{Entry, VALID, VolatileDequeue, registers};
 use std::time::Instant;
 
 /// Comes back in each entry; not 0, which is what the storage is cleared to.
@@ -57,12 +57,11 @@ impl Portal {
         let mut entry = command.to_bytes();
         entry[0] |= self.pull_valid;
         self.pull_valid ^= VALID;
-        let at = Rings::MEMORY_BACKED.vdqcr;
+        let at = self.areas.rings().vdqcr;
         self.areas.fill(at, &entry)?;
         dma_fence();
         self.areas.hand_over(at, &entry)?;
-        dma_fence();
-        self.areas.set_register(registers::VDQCR_RT, registers::READ_TRIGGER)
+        self.areas.ring(registers::VDQCR_RT, 0)
     }
 
     /// The entry with this number, once it is there: its token is written last.

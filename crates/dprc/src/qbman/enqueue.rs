@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Frames to queues and queuing destinations.
 
-use super::portal::{Portal, full_mask};
+use super::portal::Portal;
 use super::{Fd, Target};
 use crate::error::Result;
 use fsl_mc_linux::dma_fence;
 use qbman_abi::{EnqueueCommand, Rings, registers};
-
-const RINGS: Rings = Rings::MEMORY_BACKED;
 
 impl Portal {
     /// Hands frames over to a queue or a queuing destination, in their order; how many.
@@ -21,8 +19,9 @@ impl Portal {
     /// When the regions are not as large as a portal's are.
     pub fn enqueue(&mut self, target: Target, frames: &[Fd]) -> Result<usize> {
         let count = self.look_for_room(frames.len())?;
-        let (entries, mask) = (RINGS.eqcr_entries, full_mask());
-        let place = |n: usize| Rings::entry(RINGS.eqcr, (self.produced + n as u32) % entries);
+        let (rings, mask) = (self.areas.rings(), self.areas.full_mask());
+        let entries = rings.eqcr_entries;
+        let place = |n: usize| Rings::entry(rings.eqcr, (self.produced + n as u32) % entries);
         let commands = || frames.iter().take(count).map(|fd| EnqueueCommand::plain(target, *fd));
         for (n, command) in commands().enumerate() {
             self.areas.fill(place(n), &command.to_bytes())?;
@@ -42,9 +41,7 @@ impl Portal {
             self.produced_valid = valid;
             self.produced = (self.produced + count as u32) & mask;
             self.room -= count as u32;
-            dma_fence();
-            let value = registers::READ_TRIGGER | self.produced | u32::from(valid);
-            self.areas.set_register(registers::EQCR_PI, value)?;
+            self.areas.ring(registers::EQCR_PI, self.produced | u32::from(valid))?;
         }
         Ok(count)
     }
@@ -53,10 +50,9 @@ impl Portal {
     /// those that are known to be free do not suffice.
     fn look_for_room(&mut self, wanted: usize) -> Result<usize> {
         if (self.room as usize) < wanted {
-            let ci: u32 = self.areas.memory.load(RINGS.eqcr_ci as usize)?;
-            self.consumed = ci & full_mask();
-            let in_use = self.produced.wrapping_sub(self.consumed) & full_mask();
-            self.room = RINGS.eqcr_entries.saturating_sub(in_use);
+            self.consumed = self.areas.consumed()?;
+            let in_use = self.produced.wrapping_sub(self.consumed) & self.areas.full_mask();
+            self.room = self.areas.rings().eqcr_entries.saturating_sub(in_use);
         }
         Ok(wanted.min(self.room as usize))
     }

@@ -2,30 +2,37 @@
 //! A software portal: opening it, and what it keeps.
 //!
 //! Registers and their order: `qbman_swp_init` of Linux (`drivers/soc/fsl/dpio`) and DPDK
-//! (`drivers/bus/fslmc/qbman`), for memory-backed portals.
+//! (`drivers/bus/fslmc/qbman`).
 
-use super::rings::Areas;
+use super::rings::{Areas, Mode};
 use crate::backend::Backend;
 use crate::dma::{Access, DmaBuffer, Mapped};
 use crate::error::{Error, Result};
 use mc_abi::dpio::GetAttributesReply;
 use mc_abi::{ObjectId, ObjectType};
-use qbman_abi::{Rings, VALID, registers};
+use qbman_abi::{VALID, registers};
 use std::time::Duration;
 
+/// Region of a dpio with the rings that are in the portal.
+const INNER: u32 = 0;
 /// Region of a dpio with its registers.
 const REGISTERS: u32 = 1;
 /// Region of a dpio with its memory-backed rings.
 const MEMORY: u32 = 2;
 /// First version of the queue manager whose portals are memory-backed.
 const MEMORY_BACKED_SINCE: u8 = 5;
+/// The first one that is driven: those before it have a dequeue ring of four entries, and
+/// forget its index at a reset.
+const OLDEST: (u8, u8) = (4, 1);
 
 /// Entries that may wait in the dequeue ring.
 const DEQUEUE_FILL: u32 = 8;
 /// Configuration besides [`registers`]' names, as Linux sets it: writes of entries are
 /// told apart by the valid bit (14), entries are consumed by the register DCAP (11..10),
-/// data and annotations are stashed (5..3), and commands are in memory (7, 6).
-const CFG_AS_LINUX: u32 = 1 << 14 | 2 << 10 | 0x38 | 1 << 7 | 1 << 6;
+/// data and annotations are stashed (5..3).
+const CFG_AS_LINUX: u32 = 1 << 14 | 2 << 10 | 0x38;
+/// Besides, where rings are in memory: commands are, too (7, 6).
+const CFG_COMMANDS_IN_MEMORY: u32 = 1 << 7 | 1 << 6;
 
 /// How a portal is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +90,16 @@ impl Portal {
     ) -> Result<Self> {
         let object = ObjectId::new(ObjectType::Dpio, attributes.id);
         let [_, _, minor, major] = attributes.qbman_version.to_le_bytes();
-        if major < MEMORY_BACKED_SINCE {
+        if (major, minor) < OLDEST {
             return Err(Error::PortalVersion { portal: object.to_string(), major, minor });
         }
+        let (mode, region) = match major {
+            MEMORY_BACKED_SINCE.. => (Mode::MemoryBacked, MEMORY),
+            _ => (Mode::Direct, INNER),
+        };
         let areas = Areas {
-            memory: backend.map_region(object, MEMORY)?,
+            mode,
+            memory: backend.map_region(object, region)?,
             registers: backend.map_region(object, REGISTERS)?,
         };
         let page = rustix::param::page_size();
@@ -102,7 +114,7 @@ impl Portal {
             produced: 0,
             produced_valid: VALID,
             consumed: 0,
-            room: Rings::MEMORY_BACKED.eqcr_entries,
+            room: 0,
             answer_valid: VALID,
             pull_valid: VALID,
             next: 0,
@@ -123,28 +135,34 @@ impl Portal {
     }
 
     fn set_up(&mut self) -> Result<()> {
-        let Areas { memory, .. } = &self.areas;
-        for at in (0..memory.size()).step_by(8) {
-            memory.store(at, 0_u64)?;
-        }
-        fsl_mc_linux::dma_fence();
+        let Areas { memory, mode, .. } = &self.areas;
+        let in_memory = match mode {
+            Mode::MemoryBacked => {
+                for at in (0..memory.size()).step_by(8) {
+                    memory.store(at, 0_u64)?;
+                }
+                fsl_mc_linux::dma_fence();
+                registers::CFG_MEMORY_BACKED | CFG_COMMANDS_IN_MEMORY
+            }
+            Mode::Direct => 0,
+        };
         let areas = &self.areas;
         let cfg = DEQUEUE_FILL << registers::CFG_DQRR_FILL_SHIFT
             | registers::CFG_ARRAY_MODE << registers::CFG_RPM_SHIFT
-            | registers::CFG_MEMORY_BACKED
+            | in_memory
             | CFG_AS_LINUX;
         areas.set_register(registers::CFG, cfg)?;
         if areas.register(registers::CFG)? == 0 {
             return Err(self.not_ready("it takes no configuration: it is not enabled".to_owned()));
         }
-        areas.set_register(registers::EQCR_PI, registers::READ_TRIGGER)?;
-        areas.set_register(registers::RCR_PI, registers::READ_TRIGGER)?;
+        areas.ring(registers::EQCR_PI, 0)?;
+        areas.ring(registers::RCR_PI, 0)?;
         let waiting = areas.register(registers::DQPI)? & 0xf;
         if waiting != 0 {
             return Err(self.not_ready(format!("its dequeue ring stands at {waiting}, not at 0")));
         }
         areas.set_register(registers::SDQCR, 0)?;
-        let mask = full_mask();
+        let mask = areas.full_mask();
         let producer = areas.register(registers::EQCR_PI)?;
         let consumer = areas.register(registers::EQCR_CI)? & mask;
         if producer & mask != consumer {
@@ -168,9 +186,4 @@ impl Portal {
     pub(super) fn silent(&self, command: &'static str) -> Error {
         Error::PortalSilent { portal: self.name.clone(), command, waited: self.patience }
     }
-}
-
-/// Indices of the enqueue ring count modulo this plus one, which is twice its entries.
-pub(super) const fn full_mask() -> u32 {
-    2 * Rings::MEMORY_BACKED.eqcr_entries - 1
 }

@@ -46,7 +46,7 @@ impl Portal {
     /// # Errors
     /// [`Error::PortalState`] for an entry that is neither a frame nor a notification.
     pub fn take(&mut self) -> Result<Option<Pushed>> {
-        let at = Rings::entry(Rings::MEMORY_BACKED.dqrr, self.next);
+        let at = Rings::entry(self.areas.rings().dqrr, self.next);
         let verb = self.areas.first_word(at)?.to_le_bytes()[0];
         if verb & VALID != self.next_valid {
             return Ok(None);

@@ -31,13 +31,11 @@ impl Portal {
             let count = some.len() as u8;
             let command = ReleaseCommand { pool, buffers: places, count, interrupt: false };
             let entry = command.to_bytes(allocated as u8 & VALID);
-            let at = Rings::entry(Rings::MEMORY_BACKED.rcr, index);
+            let at = Rings::entry(self.areas.rings().rcr, index);
             self.areas.fill(at, &entry)?;
             dma_fence();
             self.areas.hand_over(at, &entry)?;
-            dma_fence();
-            let doorbell = registers::RCR_AM_RT + u64::from(index) * 4;
-            self.areas.set_register(doorbell, registers::READ_TRIGGER)?;
+            self.areas.ring(registers::RCR_AM_RT + u64::from(index) * 4, 0)?;
             released += some.len();
         }
         Ok(released)

@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! The two areas of a portal: its rings and commands in memory, and its registers.
+//! The two areas of a portal: its rings and commands, and its registers.
 
 use crate::error::Result;
 use crate::memory::MappedRegion;
-use qbman_abi::Entry;
+use qbman_abi::{Entry, Rings, VALID, registers};
 
-/// The areas of a memory-backed portal.
+/// Where a portal has its rings and commands, and how it learns of what is new in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// In memory; a doorbell makes the portal read it. Since QMan 5.0.
+    MemoryBacked,
+    /// In the portal, which sees the verb come. Before QMan 5.0.
+    Direct,
+}
+
+/// The areas of a portal.
 #[derive(Debug)]
 pub(super) struct Areas {
-    /// Rings, commands and answers: plain memory that the portal shares.
+    pub mode: Mode,
+    /// Rings, commands and answers: plain memory that the portal shares, or the portal's own.
     pub memory: MappedRegion,
     /// Registers, 32 bits each.
     pub registers: MappedRegion,
@@ -18,6 +28,45 @@ pub(super) struct Areas {
 const WORD: usize = 8;
 
 impl Areas {
+    /// Where rings and commands are in the first area.
+    pub const fn rings(&self) -> &'static Rings {
+        match self.mode {
+            Mode::MemoryBacked => &Rings::MEMORY_BACKED,
+            Mode::Direct => &Rings::DIRECT,
+        }
+    }
+
+    /// Indices of the enqueue ring count modulo this plus one, which is twice its entries.
+    pub const fn full_mask(&self) -> u32 {
+        2 * self.rings().eqcr_entries - 1
+    }
+
+    /// How many entries of the enqueue ring the portal has consumed, modulo twice their
+    /// number.
+    pub fn consumed(&self) -> Result<u32> {
+        let index: u32 = match self.mode {
+            Mode::MemoryBacked => self.memory.load(self.rings().eqcr_ci as usize)?,
+            Mode::Direct => self.register(registers::EQCR_CI)?,
+        };
+        Ok(index & self.full_mask())
+    }
+
+    /// Where the answer to a command with this valid bit comes.
+    pub const fn answer(&self, valid: u8) -> u64 {
+        self.rings().rr[(valid & VALID != 0) as usize]
+    }
+
+    /// Lets the portal know of what was handed over; where it sees that, nothing happens.
+    pub fn ring(&self, doorbell: u64, value: u32) -> Result<()> {
+        match self.mode {
+            Mode::MemoryBacked => {
+                fsl_mc_linux::dma_fence();
+                self.set_register(doorbell, registers::READ_TRIGGER | value)
+            }
+            Mode::Direct => Ok(()),
+        }
+    }
+
     /// The first word of an entry: verb, and what else decides whether it is valid.
     pub fn first_word(&self, at: u64) -> Result<u64> {
         self.memory.load(at as usize)

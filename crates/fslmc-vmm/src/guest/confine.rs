@@ -4,7 +4,6 @@
 
 use crate::cli::Cli;
 use crate::error::Error;
-use crate::virtio::block::Source;
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
@@ -35,7 +34,6 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_ppoll,
     libc::SYS_eventfd2,
     libc::SYS_fcntl,
-    libc::SYS_flock,
     libc::SYS_fdatasync,
     libc::SYS_dup,
     libc::SYS_dup3,
@@ -84,8 +82,8 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_exit_group,
 ];
 
-/// From now on: no file but the guest's own, the devices and, to give containers back, the
-/// bus; and no system call but [`CALLS`], all others fail with EPERM. For this thread and
+/// From now on: no file but those that are open, the devices and, to give containers back,
+/// the bus; and no system call but [`CALLS`], all others fail with EPERM. For this thread and
 /// those that it starts.
 ///
 /// # Errors
@@ -107,16 +105,10 @@ fn files(cli: &Cli) -> Result<RulesetStatus, landlock::RulesetError> {
     let read = AccessFs::from_read(RULES) & !BitFlags::from(AccessFs::Execute);
     let write = read | AccessFs::WriteFile | AccessFs::Truncate;
     let devices = write | AccessFs::IoctlDev;
-    let own = std::iter::once(&cli.guest.kernel).chain(&cli.guest.initramfs);
-    let (closed, open): (Vec<_>, Vec<_>) = cli.guest.disks.iter().partition(|disk| disk.read_only);
-    let paths = |disks: Vec<&Source>| disks.into_iter().map(|disk| disk.path.clone());
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(RULES))?
         .create()?
-        .add_rules(path_beneath_rules(own, read))?
-        .add_rules(path_beneath_rules(paths(closed), read))?
-        .add_rules(path_beneath_rules(paths(open), write))?
         .add_rules(path_beneath_rules(DEVICES, devices))?
         .add_rules(path_beneath_rules([SYSFS], if cli.bind { write } else { read }))?
         .restrict_self()?;

@@ -4,7 +4,7 @@
 use super::kvm::Vm;
 use crate::error::Error;
 use crate::layout::{disk, disk_interrupt};
-use crate::virtio::block::{Disk, Source};
+use crate::virtio::block::Disk;
 use crate::virtio::mmio::Port;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,21 +21,16 @@ pub struct Disks {
 }
 
 impl Disks {
-    /// Opens disks and starts their threads.
+    /// Starts the threads of disks.
     ///
     /// # Errors
-    /// [`Error::File`] with the file's name; KVM's, or the system's.
-    pub fn start(vm: &Vm, sources: &[Source], memory: &GuestMemoryMmap) -> Result<Self, Error> {
+    /// KVM's, or the system's.
+    pub fn start(vm: &Vm, of: &[Arc<Disk>], memory: &GuestMemoryMmap) -> Result<Self, Error> {
         let mut disks = Self::default();
-        for (index, source) in sources.iter().enumerate() {
-            let opened = Disk::open(source).map_err(|reason| Error::File {
-                what: "the disk",
-                path: source.path.clone(),
-                reason,
-            })?;
+        for (index, opened) in of.iter().enumerate() {
             let failed = |reason| Error::System { what: "starting a disk", reason };
             let line = vm.interrupt(disk_interrupt(index))?;
-            let port = Arc::new(Port::new(opened, line).map_err(failed)?);
+            let port = Arc::new(Port::new(Arc::clone(opened), line).map_err(failed)?);
             vm.ring_at(disk(index) + u64::from(VIRTIO_MMIO_QUEUE_NOTIFY), port.bell())?;
             let (worker, memory) = (Arc::clone(&port), memory.clone());
             let thread = std::thread::Builder::new()

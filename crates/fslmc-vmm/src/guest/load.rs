@@ -8,13 +8,45 @@
 use crate::cli::Guest;
 use crate::error::Error;
 use crate::layout::RAM;
+use crate::virtio::block::Disk;
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 /// Room for the device tree, at the end of memory; Linux wants it within 2 MiB.
 const DEVICE_TREE_ROOM: u64 = 2 << 20;
+
+/// What a guest is made of: opened once, before the process gives up what it does not need,
+/// and read again for each start.
+pub struct Files {
+    kernel: Source,
+    initramfs: Option<Source>,
+    /// Disks, which are one guest's after the other.
+    pub disks: Vec<Arc<Disk>>,
+}
+
+impl Files {
+    /// Opens all of them.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the file's name.
+    pub fn open(guest: &Guest) -> Result<Self, Error> {
+        let kernel = Source::open("the kernel", &guest.kernel)?;
+        let initramfs = guest.initramfs.as_deref();
+        let initramfs = initramfs.map(|path| Source::open("the initial file system", path));
+        let disks = guest.disks.iter().map(|source| {
+            let opened = Disk::open(source).map(Arc::new);
+            opened.map_err(|reason| file_error("the disk", &source.path, reason))
+        });
+        Ok(Self {
+            kernel,
+            initramfs: initramfs.transpose()?,
+            disks: disks.collect::<Result<_, _>>()?,
+        })
+    }
+}
 
 /// Where things are.
 #[derive(Debug)]
@@ -43,13 +75,11 @@ pub fn memory(bytes: u64) -> Result<GuestMemoryMmap, Error> {
 ///
 /// # Errors
 /// [`Error::File`] with the file's name, [`Error::Memory`].
-pub fn images(guest: &Guest, memory: &GuestMemoryMmap) -> Result<Images, Error> {
-    let mut kernel = Source::open("the kernel", &guest.kernel)?;
+pub fn images(files: &mut Files, guest: &Guest, memory: &GuestMemoryMmap) -> Result<Images, Error> {
+    let Files { kernel, initramfs, .. } = files;
+    kernel.rewind()?;
     let header = ImageHeader::read(&mut kernel.file).map_err(|reason| kernel.error(reason))?;
     let kernel_size = header.text_offset.saturating_add(header.size);
-    let initramfs = guest.initramfs.as_deref();
-    let initramfs = initramfs.map(|path| Source::open("the initial file system", path));
-    let initramfs = initramfs.transpose()?;
     let initramfs_size = initramfs.as_ref().map_or(Ok(0), Source::size)?;
     let needed = kernel_size
         .saturating_add(initramfs_size.next_multiple_of(4096))
@@ -63,12 +93,13 @@ pub fn images(guest: &Guest, memory: &GuestMemoryMmap) -> Result<Images, Error> 
         });
     }
     let entry = header.text_offset;
-    kernel.file.rewind().map_err(|error| kernel.error(error))?;
+    kernel.rewind()?;
     kernel.copy(memory, RAM + entry, header.file)?;
     let device_tree = (RAM + guest.memory - DEVICE_TREE_ROOM) & !(DEVICE_TREE_ROOM - 1);
     let place = (device_tree - initramfs_size) & !4095;
     let initramfs = match initramfs {
-        Some(mut source) => {
+        Some(source) => {
+            source.rewind()?;
             source.copy(memory, place, initramfs_size)?;
             Some((place, place + initramfs_size))
         }
@@ -97,22 +128,26 @@ pub fn seed() -> Result<[u8; 32], Error> {
 }
 
 /// A file that goes into the guest's memory, and what messages call it.
-struct Source<'a> {
+struct Source {
     what: &'static str,
-    path: &'a Path,
+    path: PathBuf,
     file: File,
 }
 
-impl<'a> Source<'a> {
-    fn open(what: &'static str, path: &'a Path) -> Result<Self, Error> {
+impl Source {
+    fn open(what: &'static str, path: &Path) -> Result<Self, Error> {
         match File::open(path) {
-            Ok(file) => Ok(Self { what, path, file }),
+            Ok(file) => Ok(Self { what, path: path.to_owned(), file }),
             Err(error) => Err(file_error(what, path, error)),
         }
     }
 
     fn error(&self, reason: impl ToString) -> Error {
-        file_error(self.what, self.path, reason)
+        file_error(self.what, &self.path, reason)
+    }
+
+    fn rewind(&mut self) -> Result<(), Error> {
+        self.file.rewind().map_err(|error| self.error(error))
     }
 
     /// Bytes of the file.

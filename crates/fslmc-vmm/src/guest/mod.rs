@@ -14,6 +14,7 @@ mod slots;
 
 pub use confine::confine;
 pub use console::Console;
+pub use load::Files;
 pub use signals::catch as catch_signals;
 
 use crate::cli::Cli;
@@ -56,10 +57,10 @@ pub fn abilities() -> Result<Abilities, Error> {
 
 /// Starts the guest and waits for its end. Nothing of it is left: what was assigned is
 /// closed, which resets it, and its memory is gone.
-pub fn run(cli: &Cli, console: &Console) -> Result<End, Error> {
+pub fn run(cli: &Cli, files: &mut Files, console: &Console) -> Result<End, Error> {
     let options = &cli.guest;
     let memory = load::memory(options.memory)?;
-    let images = load::images(options, &memory)?;
+    let images = load::images(files, options, &memory)?;
     let vm = kvm::Vm::new(&memory, options.cpus)?;
     let mut containers = Vec::new();
     for (index, name) in cli.assign.iter().enumerate() {
@@ -69,14 +70,14 @@ pub fn run(cli: &Cli, console: &Console) -> Result<End, Error> {
         let guest = vm.for_container(name, icid.into(), !options.no_irqfd);
         containers.push(Assignment::open(name, icid, windows, &memory, guest)?);
     }
-    let disks = Disks::start(&vm, &options.disks, &memory)?;
+    let disks = Disks::start(&vm, &files.disks, &memory)?;
     let machine = Machine {
         cpus: options.cpus,
         memory: options.memory,
         command_line: &format!("{COMMAND_LINE} {}", options.append.join(" ")),
         initramfs: images.initramfs,
         seed: load::seed()?,
-        disks: options.disks.len(),
+        disks: files.disks.len(),
         containers: containers.iter().map(of_container).collect(),
     };
     load::device_tree(&memory, images.device_tree, &machine.to_blob()?)?;

@@ -7,7 +7,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use virtio_bindings::virtio_blk::{
@@ -36,6 +36,13 @@ pub struct Source {
     pub path: PathBuf,
     /// The guest may not write to it.
     pub read_only: bool,
+}
+
+impl Source {
+    fn not_to_write(&self, reason: &dyn std::fmt::Display) -> String {
+        let path = self.path.display();
+        format!("{reason}: give it as {path}:ro if the guest is only to read")
+    }
 }
 
 impl FromStr for Source {
@@ -74,16 +81,18 @@ impl Disk {
         let file = OpenOptions::new().read(true).write(write).open(&source.path);
         let mut file = file.map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem if write => {
-                format!(
-                    "{error}: give it as {}:ro if the guest is only to read",
-                    source.path.display()
-                )
+                source.not_to_write(&error)
             }
             _ => error.to_string(),
         })?;
-        let kind = file.metadata().map_err(said)?.file_type();
+        let metadata = file.metadata().map_err(said)?;
+        let kind = metadata.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             return Err("neither a file nor a block device".to_owned());
+        }
+        // Linux opens such a device for writing all the same, and then refuses each write.
+        if write && kind.is_block_device() && is_read_only(metadata.rdev()) {
+            return Err(source.not_to_write(&"a device that is only to be read"));
         }
         let lock = match write {
             true => FlockOperation::NonBlockingLockExclusive,
@@ -147,6 +156,13 @@ impl Disk {
     }
 }
 
+/// Whether a block device takes no writes, which sysfs tells.
+fn is_read_only(device: u64) -> bool {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let told = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/ro"));
+    told.is_ok_and(|text| text.trim() == "1")
+}
+
 /// The end of the file's name, by which the guest can tell disks apart
 /// (`/sys/block/vda/serial`).
 fn id(path: &Path) -> [u8; VIRTIO_BLK_ID_BYTES as usize] {
@@ -170,7 +186,7 @@ impl Device for Disk {
     }
 
     fn execute(
-        &mut self,
+        &self,
         memory: &GuestMemoryMmap,
         chain: DescriptorChain<&GuestMemoryMmap>,
     ) -> Result<u32, Broken> {

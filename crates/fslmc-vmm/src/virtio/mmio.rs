@@ -7,7 +7,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use virtio_bindings::virtio_config::{
     VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_NEEDS_RESET,
     VIRTIO_F_VERSION_1,
@@ -56,7 +56,7 @@ pub enum Broken {
 }
 
 /// What is behind the transport.
-pub trait Device: Send {
+pub trait Device: Send + Sync {
     /// Number of its kind (VIRTIO 1.2, 5 "Device Types").
     const ID: u32;
 
@@ -72,7 +72,7 @@ pub trait Device: Send {
     /// # Errors
     /// [`Broken`]; what can be refused is no error.
     fn execute(
-        &mut self,
+        &self,
         memory: &GuestMemoryMmap,
         chain: DescriptorChain<&GuestMemoryMmap>,
     ) -> Result<u32, Broken>;
@@ -91,7 +91,7 @@ pub struct Port<D> {
 }
 
 struct State<D> {
-    device: D,
+    device: Arc<D>,
     queue: Queue,
     status: u32,
     /// Which half of the features the driver looks at, and which it writes.
@@ -107,7 +107,7 @@ impl<D: Device> Port<D> {
     ///
     /// # Errors
     /// The system has no eventfd left.
-    pub fn new(device: D, line: EventFd) -> io::Result<Self> {
+    pub fn new(device: Arc<D>, line: EventFd) -> io::Result<Self> {
         let queue = Queue::new(QUEUE_SIZE).map_err(io::Error::other)?;
         let state =
             State { device, queue, status: 0, offered: 0, accepted: 0, features: 0, selected: 0 };

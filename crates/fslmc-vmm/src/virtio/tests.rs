@@ -56,7 +56,7 @@ impl Rig {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 2 << 20)]).unwrap();
         let line = EventFd::new(EFD_NONBLOCK).unwrap();
         let disk = Disk::open(&Source { path: path.clone(), read_only }).unwrap();
-        let port = Port::new(disk, line.try_clone().unwrap()).unwrap();
+        let port = Port::new(disk.into(), line.try_clone().unwrap()).unwrap();
         Self { memory, port, line, _folder: folder, path }
     }
 

@@ -12,9 +12,14 @@ exec </dev/console >/dev/console 2>&1
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 stty -echo
 grep -qw nomodules /proc/cmdline && : >/modules/order
-for module in $(cat /modules/order); do
-    insmod "/modules/$module.ko" || echo "=l2=no module $module"
-done
+# Loads the modules of a list: `load order`; `load disks` before a disk is looked for.
+load() {
+    for module in $(cat "/modules/$1"); do
+        [ -d "/sys/module/$(echo "$module" | tr - _)" ] ||
+            insmod "/modules/$module.ko" || echo "=l2=no module $module"
+    done
+}
+load order
 ip link set lo up
 n=0
 echo "=l2=ready"

@@ -4,7 +4,7 @@
 use super::report::{Report, expect};
 use crate::forward::{Limits, forward};
 use crate::wait::wait;
-use dprc::{AssignedContainer, Error};
+use dprc::AssignedContainer;
 use guest_agent::Failure;
 use std::time::Duration;
 
@@ -25,10 +25,7 @@ pub fn show(report: &mut Report, held: &AssignedContainer) -> Result<(), Failure
 /// Forwards frames, and holds the figures of both interfaces against each other.
 fn show_forwarding(report: &mut Report, held: &AssignedContainer) -> Result<(), Failure> {
     report.step("A program in user space forwards frames between its two interfaces", |report| {
-        let figures = match forward(held, &LIMITS) {
-            Err(error @ Error::PortalVersion { .. }) => return left_out(report, &error),
-            outcome => outcome?,
-        };
+        let figures = forward(held, &LIMITS)?;
         for line in figures.to_string().lines() {
             report.detail(line);
         }
@@ -58,18 +55,10 @@ fn show_forwarding(report: &mut Report, held: &AssignedContainer) -> Result<(), 
 /// Waits for frames by a channel's notifications and a portal's interrupt.
 fn show_waking(report: &mut Report, held: &AssignedContainer) -> Result<(), Failure> {
     report.step("A frame wakes it up, by an interrupt of its portal", |report| {
-        let woken = match wait(held, ROUNDS, PATIENCE) {
-            Err(error @ Error::PortalVersion { .. }) => return left_out(report, &error),
-            outcome => outcome?,
-        };
+        let woken = wait(held, ROUNDS, PATIENCE)?;
         report.detail(woken.to_string());
         expect("frames", &held.name, &woken.frames, &ROUNDS)?;
         expect("notifications", &held.name, &woken.notifications, &ROUNDS)?;
         expect("interrupts", &held.name, &woken.interrupts, &ROUNDS)
     })
-}
-
-fn left_out(report: &mut Report, error: &Error) -> Result<(), Failure> {
-    report.detail(format!("left out on this chip: {error}"));
-    Ok(())
 }

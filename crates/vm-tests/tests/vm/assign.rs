@@ -36,7 +36,7 @@ const ATTACK: &str = "mc-attack";
 
 /// A machine with KVM and two containers for guests, the first of which is connected
 /// with the host's interface.
-fn machine(cpu: &str, driver: Driver, folder: &Path) -> Result<TestVmBuilder> {
+pub fn machine(cpu: &str, driver: Driver, folder: &Path) -> Result<TestVmBuilder> {
     machine_for(vm_tests::artifacts_with(driver)?, cpu, driver, folder)
 }
 
@@ -71,7 +71,7 @@ fn run(test: impl FnOnce(&mut TestVm) -> Result<()>) -> Result<()> {
 
 /// The host's interface is 10.0.0.1, and the portals of the containers are out of the
 /// way before Linux's own driver spreads portals over its processors.
-fn prepare_host(vm: &mut TestVm) -> Result<()> {
+pub fn prepare_host(vm: &mut TestVm) -> Result<()> {
     vm.bind(&["dprc.2", "dprc.3"])?;
     vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
     vm.sh("set -e
@@ -85,7 +85,7 @@ fn prepare_host(vm: &mut TestVm) -> Result<()> {
 }
 
 /// Lets a guest run a line that it does not survive; gives the VMM's exit code.
-fn last_words(vm: &mut TestVm, guest: &str, line: &str) -> Result<i32> {
+pub fn last_words(vm: &mut TestVm, guest: &str, line: &str) -> Result<i32> {
     if let Ok(printed) = say(vm, guest, line) {
         anyhow::bail!("{guest} survives `{line}`: {printed}");
     }
@@ -113,7 +113,7 @@ fn await_carrier(vm: &mut TestVm, guest: &str, object: &str) -> Result<()> {
 }
 
 /// Both, for an interface whose other end is the host's.
-fn bring_up(vm: &mut TestVm, guest: &str, object: &str, address: &str) -> Result<()> {
+pub fn bring_up(vm: &mut TestVm, guest: &str, object: &str, address: &str) -> Result<()> {
     set_up(vm, guest, object, address)?;
     await_carrier(vm, guest, object)
 }
@@ -301,8 +301,11 @@ fn two_guests_reach_each_other() -> Result<()> {
     })
 }
 
-/// How often an object comes and goes.
-const CYCLES: u32 = 10;
+/// How often an object of each kind comes and goes; a hundred times with `FSLMC_SOAK` in the
+/// environment.
+fn cycles() -> u32 {
+    if std::env::var_os("FSLMC_SOAK").is_some() { 100 } else { 5 }
+}
 
 /// `fslmc assign` binds the container itself, and gives it back, after a signal too. What is
 /// missing it tells before it touches anything. What the host makes and destroys meanwhile
@@ -322,8 +325,10 @@ fn binds_and_hot_plugs() -> Result<()> {
         vm.sh(&format!("VMM='fslmc assign dprc.2' {}", l2("start one")))?;
         let bus = say(vm, "one", "ls /sys/bus/fsl-mc/devices")?;
         ensure!(bus.contains("dprc.2") && bus.contains("dpni.1"), "{bus}");
-        for _ in 0..CYCLES {
-            comes_and_goes(vm, "one")?;
+        for kind in ["dpbp", "dpcon", "dpni"] {
+            for _ in 0..cycles() {
+                comes_and_goes(vm, "one", kind)?;
+            }
         }
         let after = say(vm, "one", "ls /sys/bus/fsl-mc/devices")?;
         ensure!(bus == after, "{bus}\n{after}");
@@ -333,8 +338,8 @@ fn binds_and_hot_plugs() -> Result<()> {
     })
 }
 
-fn comes_and_goes(vm: &mut TestVm, guest: &str) -> Result<()> {
-    let object = mgmt(vm, "create dpbp --in dprc.2 --plugged")?;
+fn comes_and_goes(vm: &mut TestVm, guest: &str, kind: &str) -> Result<()> {
+    let object = mgmt(vm, &format!("create {kind} --in dprc.2 --plugged"))?;
     let object = object.trim();
     let wait = |wanted: &str| {
         let is_so = format!("{wanted} [ -e /sys/bus/fsl-mc/devices/{object} ]");

@@ -3,6 +3,7 @@
 //! `cargo xtask vm [NAME...]`.
 
 mod assign;
+mod assign_disks;
 mod cases;
 mod conformance;
 mod defects;
@@ -40,6 +41,7 @@ fn main() {
         conformance::trials(),
         fuzzing::trials(),
         assign::trials(),
+        assign_disks::trials(),
         recovery::trials(),
         frames::trials(),
         dpdk::trials(),

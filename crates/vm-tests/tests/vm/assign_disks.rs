@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! Guests with disks: programs of a distribution inside a guest that has a container.
+
+use crate::{
+    assign::{bring_up, last_words, machine, prepare_host},
+    trial,
+};
+use anyhow::{Context, Result, ensure};
+use fslmc::artifacts::Driver;
+use libtest_mimic::Trial;
+use serde_json::Value;
+use vm_tests::{
+    TestVm,
+    inner::{say, start},
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![trial("assign::traffic_and_disks", traffic_and_disks)]
+}
+
+/// The image of packages that the outer machine runs from goes to the guest as its first
+/// disk, to be read; the second one is a file that it writes to.
+fn traffic_and_disks() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    machine("neoverse-n2", Driver::Rust, folder.path())?.with_packages()?.run(|vm| {
+        prepare_host(vm)?;
+        vm.sh("dd if=/dev/zero of=/tmp/disk bs=1M count=4 2>/dev/null; iperf3 -s -D")?;
+        let packages = vm.sh("for disk in /sys/block/vd*; do
+             [ \"$(cat $disk/serial)\" = fslmc-root ] && echo /dev/${disk##*/}; done; true")?;
+        let packages = packages.trim();
+        refused(vm, packages)?;
+        start(vm, "one", &format!("--assign dprc.2 --disk {packages}:ro --disk /tmp/disk"))?;
+        say(vm, "one", "load disks; mkdir /mnt; mount -t erofs -o ro /dev/vda /mnt")?;
+        written(vm)?;
+        bring_up(vm, "one", "dpni.1", "10.0.0.2")?;
+        for options in ["", "-R", "-u -b 3M", "-u -b 3M -R"] {
+            traffic(vm, options)?;
+        }
+        ensure!(last_words(vm, "one", "poweroff -f")? == 0, "the VMM fails");
+        // What the guest has written is in the file, sector 3 and nothing else.
+        let sum =
+            vm.sh("tr -d '\\0' </tmp/disk; cmp -n 1536 /tmp/disk /dev/zero && wc -c </tmp/disk")?;
+        ensure!(sum == "written inside4194304\n", "{sum:?}");
+        Ok(())
+    })
+}
+
+/// What is no disk is told with its name before the container is touched.
+fn refused(vm: &mut TestVm, packages: &str) -> Result<()> {
+    let vmm = "/host/fslmc-vmm --kernel /host/Image --assign dprc.2";
+    vm.sh("head -c 1000 /dev/zero >/tmp/odd")?;
+    for (disk, reason) in [
+        ("/no/such".to_owned(), "No such file"),
+        ("/tmp/odd".to_owned(), "1000 bytes"),
+        ("/dev/null".to_owned(), "neither a file nor a block device"),
+        (packages.to_owned(), "give it as"),
+    ] {
+        let output = vm.try_sh(&format!("{vmm} --disk {disk} </dev/null"))?;
+        let told = output.stderr.contains(&disk) && output.stderr.contains(reason);
+        ensure!(output.code == 1 && told, "{disk}: {output:?}");
+    }
+    Ok(())
+}
+
+/// The guest reads the first disk as the host does, cannot write to it, and writes to the
+/// second.
+fn written(vm: &mut TestVm) -> Result<()> {
+    let version = say(vm, "one", "cat /mnt/etc/debian_version; cat /sys/block/vda/ro")?;
+    let host = vm.sh("cat /etc/debian_version; echo 1")?;
+    ensure!(version == host, "{version} {host}");
+    let serial = say(vm, "one", "cat /sys/block/vdb/serial /sys/block/vdb/size /sys/block/vdb/ro")?;
+    ensure!(serial.split_whitespace().eq(["disk", "8192", "0"]), "{serial}");
+    say(
+        vm,
+        "one",
+        "printf 'written inside' | dd of=/dev/vdb bs=512 seek=3 conv=notrunc,fsync 2>/dev/null",
+    )?;
+    // All of the first disk, past the caches of both kernels.
+    say(vm, "one", "dd if=/dev/vda of=/dev/null bs=1M iflag=direct count=16 2>/dev/null").map(drop)
+}
+
+/// Traffic between the guest's interface and the host's; no frame with a wrong checksum
+/// arrives.
+fn traffic(vm: &mut TestVm, options: &str) -> Result<()> {
+    let line = format!("chroot /mnt iperf3 -c 10.0.0.1 -t 3 -J {options}");
+    let printed = say(vm, "one", &line)?;
+    let report: Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;
+    let sum = if options.contains("-u") { "/end/sum" } else { "/end/sum_received" };
+    let number = |name: &str| {
+        let number = report.pointer(&format!("{sum}/{name}")).and_then(Value::as_f64);
+        number.with_context(|| format!("no {sum}/{name}: {printed}"))
+    };
+    let bytes = number("bytes")?;
+    ensure!(bytes > 100_000.0, "iperf3 {options}: {bytes} bytes: {printed}");
+    eprintln!("iperf3 {options}: {:.1} Mbit/s", number("bits_per_second")? / 1e6);
+    for counters in [say(vm, "one", "cat /proc/net/snmp")?, vm.sh("cat /proc/net/snmp")?] {
+        for (family, count) in checksum_errors(&counters)? {
+            ensure!(count == 0, "{family} {count} wrong checksums after iperf3 {options}");
+        }
+    }
+    Ok(())
+}
+
+/// `InCsumErrors` of TCP and UDP, from what /proc/net/snmp prints: a line with names and one
+/// with numbers for each family.
+fn checksum_errors(printed: &str) -> Result<Vec<(String, u64)>> {
+    let mut found = Vec::new();
+    for family in ["Tcp:", "Udp:"] {
+        let mut lines = printed.lines().filter(|line| line.starts_with(family));
+        let (names, numbers) = lines.next().zip(lines.next()).context("no such family")?;
+        let at = names.split_whitespace().position(|name| name == "InCsumErrors");
+        let number = at.and_then(|at| numbers.split_whitespace().nth(at));
+        found.push((family.to_owned(), number.context("no InCsumErrors")?.parse()?));
+    }
+    Ok(found)
+}
