@@ -54,7 +54,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
             in_a_guest(shell, args.quick, "bench-traffic", &quick, arguments)
         }
         Some(Of::Guest { arguments }) => {
-            let quick = ["--commands", "20", "--pings", "20"];
+            let quick = ["--commands", "20", "--pings", "20", "--seconds", "1"];
             in_a_guest(shell, args.quick, "bench-guest", &quick, arguments)
         }
         Some(Of::Frames) => frames(shell, args.quick),

@@ -127,6 +127,11 @@ pub struct IommuInfo {
 }
 
 impl Iommu {
+    /// The address space of an iommufd that was chosen for VFIO's calls.
+    pub(crate) fn of_iommufd(file: Arc<OwnedFd>) -> Self {
+        Self { file, kind: IommuType::Type1V2 }
+    }
+
     /// How its mappings behave.
     pub fn kind(&self) -> IommuType {
         self.kind

@@ -43,6 +43,17 @@ pub enum Error {
         /// The link in sysfs that is not there.
         link: String,
     },
+    /// A device has no file of its own.
+    #[error(
+        "{device} has no device file ({folder}): the kernel has none at all \
+         (CONFIG_VFIO_DEVICE_CDEV), or {device} is not bound to vfio-fsl-mc"
+    )]
+    NoDeviceFile {
+        /// Name on the bus.
+        device: String,
+        /// The folder in sysfs that names the file.
+        folder: String,
+    },
     /// A group cannot be used yet.
     #[error(
         "IOMMU group {group} is not viable: a device in it is still bound to a driver other than \

@@ -7,10 +7,11 @@
 #![allow(unsafe_code)]
 
 use fsl_mc_linux::ioctl::{
-    CHECK_EXTENSION, DEVICE_GET_INFO, DEVICE_GET_IRQ_INFO, DEVICE_GET_REGION_INFO, DEVICE_RESET,
-    DEVICE_SET_IRQS, FSL_MC_SEND_MC_COMMAND, GET_API_VERSION, GROUP_GET_DEVICE_FD,
-    GROUP_GET_STATUS, GROUP_SET_CONTAINER, IOMMU_GET_INFO, IOMMU_MAP_DMA, IOMMU_UNMAP_DMA,
-    SET_IOMMU,
+    CHECK_EXTENSION, DEVICE_ATTACH_IOMMUFD_PT, DEVICE_BIND_IOMMUFD, DEVICE_GET_INFO,
+    DEVICE_GET_IRQ_INFO, DEVICE_GET_REGION_INFO, DEVICE_RESET, DEVICE_SET_IRQS,
+    FSL_MC_SEND_MC_COMMAND, GET_API_VERSION, GROUP_GET_DEVICE_FD, GROUP_GET_STATUS,
+    GROUP_SET_CONTAINER, IOMMU_GET_INFO, IOMMU_IOAS_ALLOC, IOMMU_MAP_DMA, IOMMU_UNMAP_DMA,
+    IOMMU_VFIO_IOAS, SET_IOMMU,
 };
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
@@ -18,8 +19,9 @@ use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl};
 use std::ffi::{CStr, c_void};
 use std::mem::size_of;
 use vfio_bindings::bindings::vfio::{
-    vfio_device_info, vfio_group_status, vfio_iommu_type1_dma_map, vfio_iommu_type1_dma_unmap,
-    vfio_iommu_type1_info, vfio_irq_info, vfio_irq_set, vfio_region_info,
+    vfio_device_attach_iommufd_pt, vfio_device_bind_iommufd, vfio_device_info, vfio_group_status,
+    vfio_iommu_type1_dma_map, vfio_iommu_type1_dma_unmap, vfio_iommu_type1_info, vfio_irq_info,
+    vfio_irq_set, vfio_region_info,
 };
 
 /// Size of a structure as its `argsz` wants it.
@@ -61,7 +63,7 @@ fn with_number(fd: BorrowedFd<'_>, opcode: Opcode, number: usize) -> Result<i32>
 
 fn with_struct<const OPCODE: Opcode, T>(fd: BorrowedFd<'_>, value: &mut T) -> Result<()> {
     // SAFETY: each caller pairs the opcode with the structure that `linux/vfio.h`
-    // (or `linux/fsl_mc.h`) names for it; they are plain numbers, for which every
+    // (or `linux/fsl_mc.h`, `linux/iommufd.h`) names for it; they are plain numbers, for which every
     // bit pattern is a value. The kernel writes no more than the `argsz` that the
     // caller has set to the structure's size (or the size in the opcode).
     unsafe { ioctl(fd, Updater::<OPCODE, T>::new(value)) }
@@ -107,6 +109,59 @@ pub(crate) fn device_fd(group: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     }
     // SAFETY: the call answers with a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `struct iommu_ioas_alloc` of `linux/iommufd.h`, which no crate has.
+#[repr(C)]
+#[derive(Default)]
+struct AllocateAddressSpace {
+    size: u32,
+    flags: u32,
+    out_ioas_id: u32,
+}
+
+/// `struct iommu_vfio_ioas` of `linux/iommufd.h`.
+#[repr(C)]
+#[derive(Default)]
+struct AddressSpaceOfVfio {
+    size: u32,
+    ioas_id: u32,
+    op: u16,
+    reserved: u16,
+}
+
+/// `IOMMU_VFIO_IOAS_SET`.
+const SET: u16 = 1;
+
+pub(crate) fn allocate_address_space(iommufd: BorrowedFd<'_>) -> Result<u32> {
+    let mut ask =
+        AllocateAddressSpace { size: argsz::<AllocateAddressSpace>(), ..Default::default() };
+    with_struct::<IOMMU_IOAS_ALLOC, _>(iommufd, &mut ask)?;
+    Ok(ask.out_ioas_id)
+}
+
+pub(crate) fn use_for_vfio(iommufd: BorrowedFd<'_>, ioas_id: u32) -> Result<()> {
+    let size = argsz::<AddressSpaceOfVfio>();
+    let mut ask = AddressSpaceOfVfio { size, ioas_id, op: SET, reserved: 0 };
+    with_struct::<IOMMU_VFIO_IOAS, _>(iommufd, &mut ask)
+}
+
+pub(crate) fn bind_iommufd(device: BorrowedFd<'_>, iommufd: BorrowedFd<'_>) -> Result<()> {
+    let mut ask = vfio_device_bind_iommufd {
+        argsz: argsz::<vfio_device_bind_iommufd>(),
+        iommufd: iommufd.as_raw_fd(),
+        ..Default::default()
+    };
+    with_struct::<DEVICE_BIND_IOMMUFD, _>(device, &mut ask)
+}
+
+pub(crate) fn attach_address_space(device: BorrowedFd<'_>, pt_id: u32) -> Result<()> {
+    let mut ask = vfio_device_attach_iommufd_pt {
+        argsz: argsz::<vfio_device_attach_iommufd_pt>(),
+        pt_id,
+        ..Default::default()
+    };
+    with_struct::<DEVICE_ATTACH_IOMMUFD_PT, _>(device, &mut ask)
 }
 
 pub(crate) fn device_info(device: BorrowedFd<'_>) -> Result<vfio_device_info> {

@@ -14,6 +14,7 @@ mod group;
 mod guest_memory;
 mod interrupt;
 mod ioctl;
+mod iommufd;
 pub mod manage;
 mod management;
 mod memory;
@@ -32,6 +33,7 @@ pub use group::{AttachedGroup, Group, GroupStatus, group_number};
 #[cfg(feature = "vm-memory")]
 pub use guest_memory::MappedMemory;
 pub use interrupt::{EventFd, Interrupt, IrqAction, IrqControl, IrqData};
+pub use iommufd::{Iommufd, IommufdContainer};
 pub use management::Management;
 pub use memory::{MappedRegion, RegionAccess};
 pub use portal::{McPortal, OpenObject, Session, Target, Transport, TransportError};

@@ -40,6 +40,9 @@ vfio_numbers! {
 /// `IOMMU_IOAS_ALLOC` of iommufd.
 pub const IOMMU_IOAS_ALLOC: u32 = vfio(29);
 
+/// `IOMMU_VFIO_IOAS` of iommufd.
+pub const IOMMU_VFIO_IOAS: u32 = vfio(36);
+
 /// `FSL_MC_SEND_MC_COMMAND`, `_IOWR('R', 0xe0, struct fsl_mc_command)`: 64 bytes both
 /// ways.
 pub const FSL_MC_SEND_MC_COMMAND: u32 = 0xc000_0000 | (64 << 16) | ((b'R' as u32) << 8) | 0xe0;
@@ -60,6 +63,7 @@ mod tests {
         assert_eq!(DEVICE_FEATURE, 0x3b75);
         assert_eq!(DEVICE_BIND_IOMMUFD, 0x3b76);
         assert_eq!(IOMMU_IOAS_ALLOC, 0x3b81);
+        assert_eq!(IOMMU_VFIO_IOAS, 0x3b88);
         assert_eq!(FSL_MC_SEND_MC_COMMAND, 0xc040_52e0);
     }
 }

@@ -10,6 +10,19 @@ pub fn l2(action: &str) -> String {
     format!("sh {SHARED_PATH}/{} {action}", nested::SCRIPT)
 }
 
+/// The block device with the machine's packages, for a guest's `--disk`.
+///
+/// # Errors
+/// The machine has none, or is gone.
+pub fn packages_disk(vm: &mut TestVm) -> Result<String> {
+    let printed = vm.sh("for disk in /sys/block/vd*; do
+             [ \"$(cat $disk/serial)\" = fslmc-root ] && echo /dev/${disk##*/}
+         done; true")?;
+    let disk = printed.trim();
+    ensure!(!disk.is_empty(), "no disk with packages");
+    Ok(disk.to_owned())
+}
+
 /// Starts a guest with options of the VMM's, and waits until it listens.
 ///
 /// # Errors

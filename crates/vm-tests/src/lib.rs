@@ -7,6 +7,7 @@ mod console;
 pub mod fuzz;
 pub mod hosts;
 pub mod inner;
+pub mod iperf;
 mod line_session;
 pub mod skips;
 mod test_vm;

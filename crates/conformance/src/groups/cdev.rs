@@ -10,7 +10,7 @@ use crate::helper::is_clean;
 use crate::kernel::Log;
 use crate::mc::{self, EnabledInterrupt, container_of};
 use crate::sys::{self, Block, Map};
-use dprc::{Device, Group};
+use dprc::{Access, Backend, Device, DmaBuffer, Group, IommufdContainer};
 use fsl_mc_linux::bus::{self, SYSFS};
 use fsl_mc_linux::ioctl;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -63,6 +63,12 @@ pub const CHECKS: &[Check] = &[
     .interrupts()
     .defect(2)
     .spoils(),
+    check!(
+        library,
+        "The library has a container by its device files: commands, memory for its objects, a \
+         mapped portal, an interrupt."
+    )
+    .interrupts(),
     check!(
         unbind_waits,
         "An unbind waits for who has the device by its file, bound to an iommufd or not."
@@ -284,6 +290,31 @@ fn portal(context: &Context) -> Outcome {
         commands_work(&device, &context.container)?;
     }
     Ok(())
+}
+
+fn library(context: &Context) -> Outcome {
+    // What is not there is a reason to skip, as for the other checks.
+    Iommufd::open()?.device(&context.container)?;
+    let dpmcp = context.first("dpmcp")?;
+    for _ in 0..2 {
+        let held = IommufdContainer::open(&context.container)?;
+        let page = rustix::param::page_size();
+        let mapped = held.map(DmaBuffer::allocate(page)?, 0x1000_0000, Access::ReadWrite);
+        let mapped = mapped.map_err(|error| error.error)?;
+        if held.map(DmaBuffer::allocate(page)?, 0x1000_0000, Access::Read).is_ok() {
+            return fail("an address is mapped once", "it is mapped twice");
+        }
+        let mut portal = held.device(&dpmcp)?.mapped_portal()?;
+        is(
+            "container of a mapped portal",
+            container_of(&mut portal)?,
+            bus::number(&context.container),
+        )?;
+        EnabledInterrupt::new(&held.dprc()?)?.raise_once()?;
+        mapped.unmap()?;
+        held.reset()?;
+    }
+    is_clean(&context.container)
 }
 
 /// An object beside the container itself whose interrupt is enabled, too.

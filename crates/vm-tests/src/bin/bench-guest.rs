@@ -9,7 +9,8 @@ use std::time::Duration;
 use vm_tests::{
     TestVm, artifacts_with, guest_programs,
     hosts::hosts,
-    inner::{l2, say, start},
+    inner::{l2, packages_disk, say, start},
+    iperf::{Report, SMALL_DATAGRAMS},
 };
 
 /// Benchmarks commands and frames of a guest of KVM against those of its host.
@@ -22,7 +23,20 @@ struct Args {
     /// Echo requests of each side
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     pings: u32,
+    /// Seconds of each measurement of traffic
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
 }
+
+/// Traffic that is measured: a name, iperf3's options, which of its figures, and what makes a
+/// number of the name's unit.
+type Traffic = (&'static str, &'static str, fn(&Report) -> Result<f64>, f64);
+
+const TRAFFIC: [Traffic; 3] = [
+    ("TCP to the host, Mbit/s", "", Report::received_bits, 1e6),
+    ("TCP from the host, Mbit/s", "-R", Report::received_bits, 1e6),
+    ("UDP, frames of 64 bytes, thousand/s", SMALL_DATAGRAMS, Report::datagrams, 1e3),
+];
 
 /// The program that times commands, on both sides.
 const PROGRAM: &str = "fslmc-guest";
@@ -40,7 +54,7 @@ const HOST: &str = "
     make_pair $a $b
     near=$(ls /sys/bus/fsl-mc/devices/dpni.0/net)
     ip addr add 10.1.0.1/24 dev $near; ip link set $near up
-    echo $a";
+    echo $a $b";
 
 /// The guest's end of the connection.
 const GUEST: &str = "a=$(ls /sys/bus/fsl-mc/devices/dpni.1/net); ip addr add 10.1.0.2/24 dev $a; \
@@ -69,10 +83,13 @@ fn main() -> Result<()> {
 fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
     vm.bind(&["dprc.2", "dprc.3"])?;
     vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
-    let near = hosts(vm, HOST)?;
-    let near = near.trim();
-    start(vm, "one", "--assign dprc.2")?;
+    let pair = hosts(vm, HOST)?;
+    let (near, far) = pair.trim().split_once(' ').with_context(|| pair.clone())?;
+    let packages = packages_disk(vm)?;
+    start(vm, "one", &format!("--assign dprc.2 --disk {packages}:ro"))?;
     say(vm, "one", GUEST)?;
+    say(vm, "one", "load disks; mkdir /mnt; mount -t erofs -o ro /dev/vda /mnt")?;
+    hosts(vm, &format!("serve {far}; iperf3 -s -D"))?;
     println!("{:<44} {:>10} {:>10} {:>8}", "", "host", "guest", "ratio");
 
     let time = format!("{PROGRAM} mgmt time --count {}", args.commands);
@@ -93,11 +110,30 @@ fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
         let what = format!("echo over two connected interfaces, ms, {name}");
         line(&what, round_trip(&host, at)?, round_trip(&guest, at)?);
     }
+    for (name, options, figure, scale) in TRAFFIC {
+        let client = format!("iperf3 -J -t {} {options}", args.seconds);
+        let host = hosts(vm, &format!("host {near} {client} -c 10.0.{near}.2"))?;
+        let before = exits(vm)?;
+        let guest = say(vm, "one", &format!("chroot /mnt {client} -c 10.1.0.1"))?;
+        let exits = (exits(vm)? - before) / f64::from(args.seconds);
+        let [host, guest] = [host, guest].map(|printed| figure(&Report::parse(&printed)?));
+        line(name, host? / scale, guest? / scale);
+        println!("{:<44} {:>10} {exits:>10.0}", "    exits of the guest a second", "");
+    }
     println!(
         "\nhost    from one interface of the host's to another\n\
          guest   from the guest's interface to one of the host's"
     );
     vm.sh(&l2("term one")).map(drop)
+}
+
+/// How often guests have left for their host's kernel or for the VMM, until now.
+fn exits(vm: &mut TestVm) -> Result<f64> {
+    let counters = "/sys/kernel/debug/kvm";
+    let printed = vm.sh(&format!(
+        "[ -d {counters} ] || mount -t debugfs debugfs /sys/kernel/debug; cat {counters}/exits"
+    ))?;
+    printed.trim().parse().with_context(|| printed.clone())
 }
 
 fn line(what: &str, host: f64, guest: f64) {

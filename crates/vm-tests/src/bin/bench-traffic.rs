@@ -6,9 +6,13 @@
 use anyhow::{Context, Result};
 use board_qemu::VIRTIO_PAIR;
 use clap::Parser;
-use serde_json::Value;
 use std::{path::Path, time::Duration};
-use vm_tests::{TestVm, hosts::hosts, layout_of};
+use vm_tests::{
+    TestVm,
+    hosts::hosts,
+    iperf::{Report, SMALL_DATAGRAMS},
+    layout_of,
+};
 
 /// Benchmarks iperf3 over two connected dpnis against a pair of virtio-net.
 #[derive(Debug, Parser)]
@@ -24,28 +28,14 @@ struct Args {
 
 /// What is measured: a name, iperf3's options, which of its figures, its unit, and what makes
 /// a number of the unit.
-type Run = (&'static str, &'static str, fn(&Value) -> Option<f64>, &'static str, f64);
-
-/// Datagrams that fill a frame of 64 bytes, its checksum counted: 18 bytes behind 42 of headers.
-const SMALL: &str = "-u -b 0 -l 18";
+type Run = (&'static str, &'static str, fn(&Report) -> Result<f64>, &'static str, f64);
 
 const RUNS: [Run; 4] = [
-    ("TCP", "", received_bits, "Mbit/s", 1e6),
-    ("TCP, four streams", "-P 4", received_bits, "Mbit/s", 1e6),
-    ("TCP, the other way", "-R", received_bits, "Mbit/s", 1e6),
-    ("UDP, frames of 64 bytes", SMALL, datagrams, "thousand/s", 1e3),
+    ("TCP", "", Report::received_bits, "Mbit/s", 1e6),
+    ("TCP, four streams", "-P 4", Report::received_bits, "Mbit/s", 1e6),
+    ("TCP, the other way", "-R", Report::received_bits, "Mbit/s", 1e6),
+    ("UDP, frames of 64 bytes", SMALL_DATAGRAMS, Report::datagrams, "thousand/s", 1e3),
 ];
-
-fn received_bits(report: &Value) -> Option<f64> {
-    report.pointer("/end/sum_received/bits_per_second")?.as_f64()
-}
-
-/// Datagrams that arrived, a second.
-fn datagrams(report: &Value) -> Option<f64> {
-    let sum = report.pointer("/end/sum")?;
-    let number = |name: &str| sum.get(name)?.as_f64();
-    Some((number("packets")? - number("lost_packets")?) / number("seconds")?)
-}
 
 /// Whether the two interfaces segment, join and check for Linux.
 const OFFLOADS: [(&str, &str); 2] = [
@@ -113,8 +103,8 @@ fn measure(vm: &mut TestVm, args: &Args, run: &Run) -> Result<()> {
             let peer = if near == "0" { "10.0.0.2" } else { "10.1.0.2" };
             let seconds = args.seconds;
             let script = format!("host {near} iperf3 -J -c {peer} -t {seconds} {options}");
-            let report: Value = serde_json::from_str(&hosts(vm, &script)?)?;
-            figures.push(figure(&report).with_context(|| format!("{script}: {report}"))?);
+            let report = Report::parse(&hosts(vm, &script)?)?;
+            figures.push(figure(&report).with_context(|| script.clone())?);
         }
     }
     let [ours, theirs] = found.map(|figures| median(figures) / scale);
