@@ -23,6 +23,17 @@ pub fn packages_disk(vm: &mut TestVm) -> Result<String> {
     Ok(disk.to_owned())
 }
 
+/// Mounts in a guest what [`packages_disk`] has named as its first disk, at `/mnt`: its
+/// programs run by `chroot /mnt`.
+///
+/// # Errors
+/// The guest has no such disk, or is gone.
+pub fn mount_packages(vm: &mut TestVm, guest: &str) -> Result<()> {
+    let line = "load disks; mkdir /mnt; mount -t erofs -o ro /dev/vda /mnt && \
+                mount -t tmpfs tmpfs /mnt/tmp && mount -o bind /dev /mnt/dev";
+    say(vm, guest, line).map(drop)
+}
+
 /// Starts a guest with options of the VMM's, and waits until it listens.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use std::time::Duration;
 use vm_tests::{
     TestVm, artifacts_with, guest_programs,
     hosts::hosts,
-    inner::{l2, packages_disk, say, start},
+    inner::{l2, mount_packages, packages_disk, say, start},
     iperf::{Report, SMALL_DATAGRAMS},
 };
 
@@ -88,7 +88,7 @@ fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
     let packages = packages_disk(vm)?;
     start(vm, "one", &format!("--assign dprc.2 --disk {packages}:ro"))?;
     say(vm, "one", GUEST)?;
-    say(vm, "one", "load disks; mkdir /mnt; mount -t erofs -o ro /dev/vda /mnt")?;
+    mount_packages(vm, "one")?;
     hosts(vm, &format!("serve {far}; iperf3 -s -D"))?;
     println!("{:<44} {:>10} {:>10} {:>8}", "", "host", "guest", "ratio");
 

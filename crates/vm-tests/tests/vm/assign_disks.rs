@@ -10,7 +10,7 @@ use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
 use vm_tests::{
     TestVm,
-    inner::{packages_disk, say, start},
+    inner::{mount_packages, packages_disk, say, start},
     iperf::Report,
 };
 
@@ -28,7 +28,7 @@ fn traffic_and_disks() -> Result<()> {
         let packages = packages_disk(vm)?;
         refused(vm, &packages)?;
         start(vm, "one", &format!("--assign dprc.2 --disk {packages}:ro --disk /tmp/disk"))?;
-        say(vm, "one", "load disks; mkdir /mnt; mount -t erofs -o ro /dev/vda /mnt")?;
+        mount_packages(vm, "one")?;
         written(vm)?;
         bring_up(vm, "one", "dpni.1", "10.0.0.2")?;
         for options in ["", "-R", "-u -b 3M", "-u -b 3M -R"] {
