@@ -187,7 +187,8 @@ impl Buffers {
     }
 
     /// The buffers of a frame go back to their pools: those of a table's entries, then
-    /// the descriptor's own.
+    /// the descriptor's own. An entry within the table's own buffer has none to itself,
+    /// whatever pool it names: DPDK names the same pool there as in the descriptor.
     #[inline]
     fn add_frame<Q: Queues>(&mut self, fd: &Fd, platform: &mut Platform<Q>) {
         if fd.format() == Format::ScatterGather {
@@ -205,8 +206,11 @@ impl Buffers {
         // Where the table ends too early the rest of its buffers is lost: it
         // is software's to name them.
         let _ = frame::each_entry(read, table, |entry| {
-            if let Some(pool) = entry.pool() {
-                self.add(pool, entry.address, platform);
+            match entry.pool() {
+                Some(pool) if entry.format() != Format::List => {
+                    self.add(pool, entry.address, platform);
+                }
+                _ => {}
             }
             true
         });

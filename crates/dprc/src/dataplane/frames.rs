@@ -116,7 +116,9 @@ impl Frames {
             Format::Single => Ok(own.into_iter().collect()),
             Format::ScatterGather => {
                 let parts = self.table(fd)?;
-                let parts = parts.iter().filter_map(|part| Some((part.pool()?, part.address)));
+                // One in the table's own buffer has none to itself.
+                let parts = parts.iter().filter(|part| part.format() != Format::List);
+                let parts = parts.filter_map(|part| Some((part.pool()?, part.address)));
                 Ok(parts.chain(own).collect())
             }
             format => Err(unknown(format)),

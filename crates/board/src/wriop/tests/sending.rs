@@ -61,9 +61,16 @@ fn nothing_goes_into_the_pool_of_another_isolation_id() {
 }
 
 /// A table in its own buffer, one entry of it in the table's buffer (as DPDK
-/// marks it), one of a pool, one of none, and one behind a further table.
+/// marks it: older ones without a pool, newer ones with the table's), one of a pool, one of
+/// none, and one behind a further table.
 #[test]
 fn a_scattered_frame_is_gathered_and_its_buffers_released() {
+    for pool_word in [1 << 14, 8] {
+        gathered_and_released(pool_word);
+    }
+}
+
+fn gathered_and_released(pool_word: u16) {
     let mut test = TestWriop::new();
     test.change(1, |config| config.transmit.queues[0].confirmation = None);
     test.make_pool(8, ICID, []);
@@ -77,7 +84,7 @@ fn a_scattered_frame_is_gathered_and_its_buffers_released() {
     }
     let mut inside = SgEntry::new(table + 512, 0, 200, 0, false);
     inside.format_word |= 1 << 12;
-    inside.pool_word |= 1 << 14;
+    inside.pool_word = pool_word;
     let second = SgEntry::new(free(2), 0, 400, 9, false);
     let mut extension = SgEntry::new(further, 64, 0, 0, false);
     extension.format_word |= 2 << 12;
