@@ -16,7 +16,8 @@ const MOST_TOKENS: usize = 64;
 pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    /// Any word.
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -29,7 +30,8 @@ impl Random {
         (self.next() % limit.max(1) as u64) as usize
     }
 
-    fn one_in(&mut self, count: usize) -> bool {
+    /// Yes, once in so many times.
+    pub fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 
