@@ -9,14 +9,22 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs, thread,
+    time::{Duration, Instant},
+};
 use vm_tests::{
     TestVm, guest_programs,
     hosts::{hosts, with_testpmd},
+    inner::say,
 };
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("rings::an_attacked_container_harms_no_other", harms_no_other)]
+    vec![
+        trial("rings::an_attacked_container_harms_no_other", harms_no_other),
+        trial("rings::answers_come_in_time", answers_come_in_time),
+    ]
 }
 
 /// What misuses queue portals.
@@ -157,4 +165,65 @@ fn works_again(vm: &mut TestVm, container: &str) -> Result<()> {
     let said = vm.sh(&format!("fslmc-guest forward {container} --frames 2000 --first 20"))?;
     ensure!(said.lines().any(|line| line.starts_with("0 of ")), "buffers are lost: {said}");
     Ok(())
+}
+
+/// Steps of the short attack from within a guest.
+const STEPS_WITHIN: u64 = 2_000;
+
+/// What the kernel of a guest of 256 MiB is told, to leave the rest to an attacker...
+pub const KEPT: &str = "mem=224M";
+/// ...who takes the last mebibyte of it.
+const LEFT: &str = "4ff00000";
+
+/// How long an attack from within a guest may take: a portal's reset is four commands, each of
+/// which leaves the guest seventeen times.
+pub fn patience_within() -> Duration {
+    Duration::from_secs(120 + steps(STEPS_WITHIN) / 20)
+}
+
+/// The same from inside a guest, past its kernel, with the container whose command portal is
+/// at this address there.
+pub fn from_within(vm: &mut TestVm, guest: &str, container: &str, portal: &str) -> Result<()> {
+    let steps = steps(STEPS_WITHIN);
+    let line = format!(
+        "({ATTACK} --container {container} --portal {portal} --memory {LEFT} --steps {steps}; \
+         echo code $?) >/tmp/rings 2>&1 &"
+    );
+    say(vm, guest, &line)?;
+    let end = Instant::now() + patience_within();
+    let report = loop {
+        let report = say(vm, guest, "cat /tmp/rings")?;
+        if report.contains("code ") {
+            break report;
+        }
+        ensure!(Instant::now() < end, "the attack on rings does not end: {report}");
+        thread::sleep(Duration::from_secs(3));
+    };
+    ensure!(report.contains("code 0"), "{report}");
+    eprintln!("{}", report.lines().next().unwrap_or_default());
+    Ok(())
+}
+
+/// Commands and dequeues of the short run; `FSLMC_ANSWERS` names another number.
+const ANSWERS: u64 = 20_000;
+
+/// While programs keep both processors of the guest busy, and with them those of the machine,
+/// a portal answers before its clients give up.
+fn answers_come_in_time() -> Result<()> {
+    let count = std::env::var("FSLMC_ANSWERS").ok().and_then(|text| text.parse().ok());
+    let count = count.unwrap_or(ANSWERS);
+    let limit = Duration::from_secs(120 + count / 500);
+    TestVm::with("default")?.limit(limit).run(|vm| {
+        vm.bind(&["dprc.2"])?;
+        for busy in [0, 2] {
+            let command = format!("fslmc-guest answers dprc.2 --count {count} --busy {busy}");
+            let said = vm.sh(&command)?;
+            for what in ["commands: ", "dequeues: "] {
+                let answers = format!("{what}{} answers", count / 2);
+                ensure!(said.contains(&answers) && said.contains(" 0 late"), "{said}");
+            }
+            eprintln!("{busy} busy threads: {}", said.lines().collect::<Vec<_>>().join("; "));
+        }
+        Ok(())
+    })
 }
