@@ -151,7 +151,7 @@ impl<'b> Attack<'b> {
             self.maker.known.channels.push(channel.number);
             if let Some(portal) = first(ObjectType::Dpio) {
                 let mut open = plane.mc().session(channel.object)?;
-                let (dpio_id, user_ctx) = (portal.id, self.maker.random.next());
+                let (dpio_id, user_ctx) = (portal.id, self.maker.random.word());
                 open.call(&dpcon::SetNotification { dpio_id, priority: 0, user_ctx })?;
                 open.close()?;
             }
@@ -194,7 +194,7 @@ impl<'b> Attack<'b> {
     fn fill_memory(&mut self) {
         let random = &mut self.maker.random;
         for at in (0..self.memory.size() as usize).step_by(8) {
-            let word = if at % 256 == 0 { u64::MAX } else { random.next() };
+            let word = if at % 256 == 0 { u64::MAX } else { random.word() };
             // Inside, and aligned.
             let _ = self.memory.store(at, word);
         }
@@ -269,7 +269,7 @@ impl<'b> Attack<'b> {
             }
             10 => {
                 // Channels push into the ring, or an entry of it is consumed.
-                let value = self.maker.random.next() as u32;
+                let value = self.maker.random.word() as u32;
                 match self.maker.random.one_in(3) {
                     true => portal.set(registers::SDQCR, value)?,
                     false => portal.set(registers::DCAP, value & 0x10f)?,
@@ -282,7 +282,7 @@ impl<'b> Attack<'b> {
                 "load"
             }
             12 | 13 => {
-                let (register, value) = (self.register(), self.maker.random.next());
+                let (register, value) = (self.register(), self.maker.random.word());
                 match self.maker.random.one_in(4) && register % 8 == 0 {
                     true => portal.registers.store(register as usize, value)?,
                     false => portal.set(register, value as u32)?,

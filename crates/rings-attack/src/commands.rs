@@ -54,7 +54,7 @@ impl Maker {
     pub fn bytes(&mut self) -> Entry {
         let mut entry = [0; 64];
         for word in entry.chunks_mut(8) {
-            word.copy_from_slice(&self.random.next().to_le_bytes());
+            word.copy_from_slice(&self.random.word().to_le_bytes());
         }
         entry
     }
@@ -70,15 +70,15 @@ impl Maker {
         let mut command = EnqueueCommand::plain(target, fd);
         if self.random.one_in(3) {
             // Another completion, order restoration, an interrupt.
-            command.verb ^= self.random.next() as u8 & 0x0f;
-            command.sequence_word = self.random.next() as u16;
+            command.verb ^= self.random.word() as u8 & 0x0f;
+            command.sequence_word = self.random.word() as u16;
             command.record = self.random.below(16) as u16;
             command.response = self.addresses.any(&mut self.random);
-            command.token = self.random.next() as u8;
-            command.tag = self.random.next() as u32;
+            command.token = self.random.word() as u8;
+            command.tag = self.random.word() as u32;
         }
         if self.random.one_in(6) {
-            command.dca = self.random.next() as u8;
+            command.dca = self.random.word() as u8;
         }
         let mut entry = command.to_bytes();
         if self.random.one_in(8) {
@@ -98,8 +98,8 @@ impl Maker {
             0..=3 if !known.destinations.is_empty() => self.random.pick(&known.destinations),
             4 => Target::Destination {
                 id: self.random.below(64) as u32,
-                bin: self.random.next() as u16,
-                priority: self.random.next() as u8,
+                bin: self.random.word() as u16,
+                priority: self.random.word() as u8,
             },
             _ => Target::Queue(self.queue()),
         }
@@ -114,7 +114,7 @@ impl Maker {
         match self.random.below(4) {
             0 | 1 => near,
             2 => near.wrapping_add(self.random.below(256) as u32).wrapping_sub(128) & 0x00ff_ffff,
-            _ => self.random.next() as u32 & 0x00ff_ffff,
+            _ => self.random.word() as u32 & 0x00ff_ffff,
         }
     }
 
@@ -130,7 +130,7 @@ impl Maker {
 
     pub fn channel(&mut self) -> u16 {
         match self.known.channels.is_empty() || self.random.one_in(3) {
-            true => self.random.next() as u16 & 0xfff,
+            true => self.random.word() as u16 & 0xfff,
             false => self.random.pick(&self.known.channels),
         }
     }
@@ -140,7 +140,7 @@ impl Maker {
             0..=2 => 60 + self.random.below(1455) as u32,
             3 => self.random.pick(&[0, 1, 13, 59, 9600, 0xffff, 0x3_ffff, u32::MAX]),
             4 => self.random.below(1 << 16) as u32,
-            _ => self.random.next() as u32,
+            _ => self.random.word() as u32,
         }
     }
 
@@ -160,9 +160,9 @@ impl Maker {
         };
         let mut fd = fd.with_layout(offset, format).with_pool(pool);
         if self.random.one_in(2) {
-            fd.frc = self.random.next() as u32;
-            fd.ctrl = self.random.next() as u32;
-            fd.flc = self.random.next();
+            fd.frc = self.random.word() as u32;
+            fd.ctrl = self.random.word() as u32;
+            fd.flc = self.random.word();
         }
         if format == Format::ScatterGather && !self.random.one_in(3) {
             fd.address = self.addresses.inside(&mut self.random, 256);
@@ -185,14 +185,14 @@ impl Maker {
                 _ => self.addresses.any(&mut self.random),
             };
             let (length, pool) = (self.length(), self.pool().0);
-            let offset = self.random.next() as u16;
+            let offset = self.random.word() as u16;
             let mut entry = SgEntry::new(address, offset, length, pool, last == Some(n));
             if self.random.one_in(3) {
                 // A further table, a part of this buffer, or what means nothing.
-                entry.format_word ^= (self.random.next() as u16 & 0x3) << 12;
+                entry.format_word ^= (self.random.word() as u16 & 0x3) << 12;
             }
             if self.random.one_in(8) {
-                entry.pool_word = self.random.next() as u16;
+                entry.pool_word = self.random.word() as u16;
             }
             table.extend(entry.to_bytes());
         }
@@ -222,11 +222,11 @@ impl Maker {
             0 => Source::Channel(self.channel().into()),
             1 => Source::WorkQueue {
                 channel: self.channel().into(),
-                queue: self.random.next() as u8,
+                queue: self.random.word() as u8,
             },
             _ => Source::Queue(self.queue()),
         };
-        let (count, token) = (self.random.next() as u8, self.random.next() as u8);
+        let (count, token) = (self.random.word() as u8, self.random.word() as u8);
         let response = self.addresses.any(&mut self.random);
         let Some(command) = VolatileDequeue::new(source, count, token, response) else {
             return self.bytes();
@@ -234,7 +234,7 @@ impl Maker {
         let mut entry = command.to_bytes();
         if self.random.one_in(3) {
             // Another kind, to the ring, rescheduled.
-            entry[0] ^= self.random.next() as u8 & 0x7f;
+            entry[0] ^= self.random.word() as u8 & 0x7f;
         }
         entry[0] &= !VALID;
         entry
@@ -251,10 +251,13 @@ impl Maker {
                 _ => self.random.below(64) as u16,
             };
             entry[2..4].copy_from_slice(&id.to_le_bytes());
-            if (verbs::QUEUE_QUERY..=verbs::QUEUE_XOFF).contains(&entry[0]) && entry[0] & 0xe != 6 {
-                entry[4..8].copy_from_slice(&self.queue().to_le_bytes());
-            } else if entry[0] == verbs::ACQUIRE {
-                entry[4] = self.random.below(9) as u8;
+            match entry[0] {
+                verbs::ACQUIRE => entry[4] = self.random.below(9) as u8,
+                verbs::CHANNEL_CONFIGURE | verbs::CHANNEL_QUERY => {}
+                verbs::QUEUE_QUERY..=verbs::QUEUE_XOFF => {
+                    entry[4..8].copy_from_slice(&self.queue().to_le_bytes());
+                }
+                _ => {}
             }
         }
         entry[0] &= !VALID;
