@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! What developers run: `cargo xtask test`, `check`, `driver`, `vm`, `bench`, `fuzz`.
+//! What developers run: `cargo xtask test`, `check`, `driver`, `vm`, `bench`, `fuzz`,
+//! `soak`.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -9,6 +10,7 @@ mod fuzz;
 mod host_tools;
 mod short_runs;
 mod skips;
+mod soak;
 mod tests;
 
 use anyhow::{Context, Result};
@@ -49,6 +51,8 @@ enum Task {
     Bench(bench::Args),
     /// Run a fuzz target.
     Fuzz(fuzz::Args),
+    /// Run mixed traffic for a long time.
+    Soak(soak::Args),
     /// Run each documented command that no test runs, in its shortest form.
     ShortRuns,
 }
@@ -86,6 +90,7 @@ fn run(task: &Task) -> Result<()> {
         }
         Task::Bench(args) => bench::run(&shell, args),
         Task::Fuzz(args) => fuzz::run(&shell, args),
+        Task::Soak(args) => soak::run(&shell, args),
         Task::ShortRuns => short_runs::run(&shell, &root),
     }
 }

@@ -28,6 +28,7 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     }
     start(&["fuzz", "smmu", "--seconds", "1"])?;
     start(&["fuzz", "driver", "--calls", CALLS])?;
+    start(&["soak", "--minutes", "0"])?;
     start(&["driver", "--lint"])?;
     installs(shell, root)?;
     step("fslmc setup --verify", || Ok(cmd!(shell, "cargo run --locked -- setup --verify").run()?))

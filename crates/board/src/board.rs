@@ -9,6 +9,7 @@ use crate::{
     faults::Faults,
     host::Host,
     mc::{self, LoadError, Mc},
+    qbman::Qbman,
     smmu::Smmu,
     wriop::Wriop,
 };
@@ -110,6 +111,11 @@ impl Board {
     /// The Management Complex.
     pub fn mc(&self) -> &Arc<Mc> {
         &self.mc
+    }
+
+    /// The queue and buffer manager: frames that wait, buffers that are free.
+    pub fn qbman(&self) -> &Qbman {
+        self.fabric.qbman()
     }
 
     /// The IOMMU: what every bus master of the board goes through.

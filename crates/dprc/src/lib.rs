@@ -24,7 +24,9 @@ pub mod qbman;
 pub use assigned::AssignedContainer;
 pub use backend::Backend;
 pub use container::{Container, Extension, Iommu, IommuInfo, IommuType};
-pub use dataplane::{Counters, Dataplane, Frames, Interface, InterfaceConfig, Pool, RxDestination};
+pub use dataplane::{
+    Channel, Counters, Dataplane, Frames, Interface, InterfaceConfig, Pool, RxDestination,
+};
 pub use device::{Device, DeviceInfo, IrqInfo, RegionInfo};
 pub use dma::{Access, AddressSpace, DmaBuffer, MapError, Mapped};
 pub use error::{Error, PortalError, Result};

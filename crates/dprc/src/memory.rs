@@ -62,6 +62,12 @@ impl MappedRegion {
         Ok(Self { place, device: device.to_owned(), index, writable })
     }
 
+    /// A writable region that was mapped in another way than by VFIO.
+    pub fn of_mapping(device: &str, index: u32, mapping: Mapping) -> Self {
+        let place = Place::Mapping(mapping);
+        Self { place, device: device.to_owned(), index, writable: true }
+    }
+
     /// A writable region of `size` bytes whose accesses are calls, for a
     /// [`Backend`](crate::Backend) other than VFIO.
     pub fn of_calls(device: &str, index: u32, size: usize, access: Arc<dyn RegionAccess>) -> Self {

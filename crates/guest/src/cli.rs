@@ -60,6 +60,9 @@ pub enum Program {
     /// Forward frames between the first two interfaces of a container that is bound to
     /// vfio-fsl-mc; print what happened
     Forward(Forward),
+    /// Count how often a client of a queue portal has to look before it is answered; fail
+    /// where that is more than Linux and DPDK do
+    Answers(Answers),
     /// Use a region of an object as memory of a small KVM guest; print the result as JSON
     Kvm(Kvm),
 }
@@ -77,6 +80,18 @@ pub struct Forward {
     /// Frames to send at the start, for interfaces that are connected with each other
     #[arg(long, default_value_t = 0)]
     pub first: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct Answers {
+    /// Container, bound to vfio-fsl-mc
+    pub container: String,
+    /// Management commands and volatile dequeues, by turns
+    #[arg(long, default_value_t = 10_000)]
+    pub count: u64,
+    /// Threads that keep processors busy meanwhile
+    #[arg(long, default_value_t = 2)]
+    pub busy: usize,
 }
 
 #[derive(Debug, Args)]

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Program::Mgmt(mgmt) => probe::mgmt::run(&mgmt),
         Program::Vfio { action } => probe::vfio::run(&action),
         Program::Forward(options) => probe::forward::run(&options),
+        Program::Answers(options) => probe::answers::run(&options),
         Program::Kvm(options) => probe::kvm::run(&options),
     };
     match outcome {

@@ -16,7 +16,8 @@ const MOST_TOKENS: usize = 64;
 pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    /// Any word.
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,10 +27,11 @@ impl Random {
 
     /// A number less than `limit`, or 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
+        (self.word() % limit.max(1) as u64) as usize
     }
 
-    fn one_in(&mut self, count: usize) -> bool {
+    /// Yes, once in so many times.
+    pub fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 
@@ -89,7 +91,7 @@ impl Attacker {
 
     fn token(&mut self) -> Token {
         if self.tokens.is_empty() || self.random.one_in(8) {
-            return Token(self.random.next() as u16 % 64);
+            return Token(self.random.word() as u16 % 64);
         }
         self.random.pick(&self.tokens)
     }
@@ -101,16 +103,16 @@ impl Attacker {
     fn anything(&mut self) -> Message {
         let mut params = Params::ZERO;
         for word in params.0.chunks_mut(8) {
-            word.copy_from_slice(&self.random.next().to_le_bytes());
+            word.copy_from_slice(&self.random.word().to_le_bytes());
         }
-        let number = self.random.next() as u16 & 0xfff;
-        Message::command(number, self.random.next() as u8 & 3, self.token(), params)
+        let number = self.random.word() as u16 & 0xfff;
+        Message::command(number, self.random.word() as u8 & 3, self.token(), params)
     }
 
     fn of_table(&mut self, table: &'static [CommandInfo]) -> Message {
         let Some(row) = table.get(self.random.below(table.len())) else { return self.open() };
         let version = 1 + self.random.below(row.max_version.into()) as u8;
-        let mut params = (row.sample)(&mut || self.random.next(), version);
+        let mut params = (row.sample)(&mut || self.random.word(), version);
         // Commands that name objects name some that are there.
         if self.random.one_in(2) {
             let object = self.random.pick(&self.objects);

@@ -37,8 +37,8 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The packages of programs that tests run in the guest.
-const GUEST_PACKAGES: [&str; 4] =
-    ["vfio-fsl-mc-conformance", "call-fuzzer", "mc-attack", fslmc::nested::VMM];
+const GUEST_PACKAGES: [&str; 5] =
+    ["vfio-fsl-mc-conformance", "call-fuzzer", "mc-attack", "rings-attack", fslmc::nested::VMM];
 
 /// The packages that tests use in the guest; one list, so that there is one image.
 pub const PACKAGES: [&str; 5] = ["dpdk", "ethtool", "iperf3", "iproute2", "tcpdump"];

@@ -139,6 +139,16 @@ impl Qbman {
         self.queues.get(fqid as usize).map_or((0, 0), |queue| queue.lock().counts())
     }
 
+    /// Frames in all queues.
+    pub fn frames_waiting(&self) -> u64 {
+        self.queues.iter().map(|queue| u64::from(queue.lock().counts().0)).sum()
+    }
+
+    /// Buffers in each pool, by its number.
+    pub fn all_free_buffers(&self) -> Vec<u32> {
+        self.pools.iter().map(|pool| pool.lock().free()).collect()
+    }
+
     /// Buffers in a pool; none where there is no such pool.
     pub fn free_buffers(&self, bpid: u32) -> u32 {
         self.pools.get(bpid as usize).map_or(0, |pool| pool.lock().free())

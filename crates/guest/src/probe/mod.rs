@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Small clients for people and for tests, one thing each.
 
+pub mod answers;
 pub mod bus;
 pub mod forward;
 #[cfg(target_arch = "aarch64")]

@@ -2,7 +2,7 @@
 //! A container in the hands of a guest inside the guest: the VMM assigns it, an
 //! unmodified Linux finds a Management Complex of its own and moves frames.
 
-use crate::{guest::mgmt, trial};
+use crate::{guest::mgmt, rings, trial};
 use anyhow::{Context, Result, ensure};
 use fslmc::{
     artifacts::{Artifacts, Driver},
@@ -47,7 +47,7 @@ fn machine_for(
     driver: Driver,
     folder: &Path,
 ) -> Result<TestVmBuilder> {
-    nested::prepare(inner, vm_tests::guest_programs()?, &[ATTACK], folder)?;
+    nested::prepare(inner, vm_tests::guest_programs()?, &[ATTACK, rings::ATTACK], folder)?;
     Ok(TestVm::with("guests")?
         .driver(driver)
         .limit(Duration::from_secs(900))
@@ -354,21 +354,23 @@ fn comes_and_goes(vm: &mut TestVm, guest: &str, kind: &str) -> Result<()> {
 const COMMANDS: u64 = 1000;
 
 /// Random and mutated commands from inside a guest, through the container's own portal
-/// and through one of a `dpmcp`.
+/// and through one of a `dpmcp`; then random rings and doorbells of its queue portals, and
+/// frames in memory that it does not have.
 fn a_hostile_guest_reaches_nothing() -> Result<()> {
     let count = std::env::var("FSLMC_ATTACK").ok().and_then(|text| text.parse().ok());
     let count = count.unwrap_or(COMMANDS);
     // Each takes sixteen exits of the inner guest, and those are slow.
     let patience = Duration::from_secs(60 + count / 10);
+    let limit = Duration::from_secs(900) + patience + rings::patience_within();
     let folder = tempfile::tempdir()?;
     let machine = machine("neoverse-n2", Driver::Rust, folder.path())?;
-    machine.limit(Duration::from_secs(900) + patience).run(|vm| {
+    machine.limit(limit).run(|vm| {
         prepare_host(vm)?;
         let before = view::of(vm)?;
         // No driver of the guest's has a `dpmcp`; the first places of the window are those
         // of the container and the six that it has.
-        let options = "--append 'nomodules iomem=relaxed' --assign dprc.2";
-        start(vm, "one", options)?;
+        let options = format!("--append 'nomodules iomem=relaxed {}' --assign dprc.2", rings::KEPT);
+        start(vm, "one", &options)?;
         let objects = "dprc.1 dprc.3 dpni.0 dpni.1 dpni.3 dpio.0 dpio.2 dpmcp.1 dpmcp.9 dpbp.2 \
                        dpcon.4 dpcon.8";
         let objects: String =
@@ -390,6 +392,9 @@ fn a_hostile_guest_reaches_nothing() -> Result<()> {
         };
         ensure!(report.contains("code 0"), "{report}");
         eprintln!("{}", report.lines().next().unwrap_or_default());
+        let (icid, faults) = (vm.icid("dprc.2")?, rings::faults(vm)?.len());
+        rings::from_within(vm, "one", "dprc.2", "10000000")?;
+        rings::faults_are_of(vm, icid, faults)?;
         before.expect_unharmed(&view::of(vm)?)?;
         // The kernel's portal answers, and the guest that follows has a container that works.
         mgmt(vm, "version")?;

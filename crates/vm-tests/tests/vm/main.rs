@@ -20,6 +20,7 @@ mod layouts;
 mod linux;
 mod management;
 mod recovery;
+mod rings;
 mod run;
 mod switches;
 mod vfio;
@@ -45,6 +46,7 @@ fn main() {
         recovery::trials(),
         frames::trials(),
         dpdk::trials(),
+        rings::trials(),
         linux::trials(),
         wires::trials(),
         kvm::trials(),
