@@ -6,7 +6,7 @@ mod world;
 
 use dprc::qbman::{DequeueEntry, Fd, Format, NoticeKind, Portal, Pushed, Schedule, Source, Target};
 use dprc::{Access, Backend, Dataplane, DmaBuffer, Error, InterfaceConfig, RxDestination};
-use dprc_board::{Contents, InProcessBoard, Options};
+use dprc_board::Contents;
 use std::time::Duration;
 use world::{Pair, addresses, container_on, frame};
 
