@@ -267,6 +267,17 @@ pub enum Error {
         /// What to do about it, where that is known.
         advice: Option<&'static str>,
     },
+    /// The configuration of a kernel asks for what this kernel does not have.
+    #[error(
+        "the kernel cannot be configured as {} asks: it has lost {lost}. Newer kernels may \
+         have renamed these options, or made them depend on others", fragment.display()
+    )]
+    LostOptions {
+        /// The file that asks.
+        fragment: PathBuf,
+        /// The lines that are not in the kernel's `.config`.
+        lost: String,
+    },
     /// Kernel and headers are of different versions.
     #[error(
         "the board boots Linux {kernel}, but the kernel headers are for Linux {headers}, \
