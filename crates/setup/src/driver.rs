@@ -240,7 +240,7 @@ impl<'a> Work<'a> {
             checkout: fs::canonicalize(checkout).unwrap_or_else(|_| checkout.to_owned()),
             files,
             inputs: hexadecimal(&hash.finalize()),
-            place: packages.cache().join(recipe.place).join(workspace_key(checkout)),
+            place: packages.cache().join(recipe.place).join(place_of(checkout, tree, packages)),
         })
     }
 
@@ -356,6 +356,16 @@ impl<'a> Work<'a> {
         let magic = module_check::version_magic(&stock.path, &stock.bytes)?;
         module_check::fits(&self.module(), module, &symbols, &magic)
     }
+}
+
+/// Where the driver of a checkout is built with a tree: for the board's kernel, in a folder
+/// that stays when there is a newer one.
+fn place_of(checkout: &Path, tree: &Path, packages: &Packages) -> String {
+    let key = workspace_key(checkout);
+    if tree.parent() == Some(&packages.cache().join("trees")) {
+        return key;
+    }
+    format!("{key}-{}", file_name(tree))
 }
 
 /// Makes `copy` hold the sources of a checkout's driver and nothing else.

@@ -24,6 +24,7 @@
 //! | `apt/` | package lists and half-done downloads; packages go once they are unpacked |
 //! | `guest/` | wrappers and the target folder of the guest's programs |
 //! | `debug-kernel/` | a kernel that watches the driver, and the driver of each checkout for it |
+//! | `kernels/`, `build-trees/` | other kernels of Debian's, and what builds the driver for them |
 //! | `driver/` | for each checkout, the driver and the folders that it is built in |
 //!
 //! Any of it may be removed at any time that nothing runs; the next run fetches
@@ -62,6 +63,7 @@ mod mirror;
 mod module_check;
 mod module_image;
 mod modules;
+mod other_build_tree;
 mod package;
 mod package_set;
 mod packages;
