@@ -73,6 +73,9 @@ pub(crate) const OWN_IRQ: u8 = 0;
 #[pin_data]
 pub(crate) struct Container {
     device: ARef<fsl_mc::Device>,
+    /// The container around it is asked for until the last file is closed, which may be after the
+    /// device was removed, where the machine goes down.
+    _around: Option<ARef<fsl_mc::Device>>,
     /// The driver's token: it stands for the container in commands. Written with the portal's
     /// lock held, and read without it where a user's command is looked at, which is not to wait
     /// for one that is under way.
@@ -84,6 +87,8 @@ pub(crate) struct Container {
     bus: Mutex<Scanned>,
     #[pin]
     members: Members,
+    /// The container has left the one around it.
+    is_going: Atomic<bool>,
     #[pin]
     vectors: Mutex<Vectors>,
     /// Who has what open. Held for a look or a change only.
@@ -153,10 +158,12 @@ impl Container {
                 table,
                 _file: file,
                 device: device.into(),
+                _around: device.container().map(ARef::from),
                 token: Atomic::new(bus.token().into()),
                 portal <- Portal::new(bus.portal_address(), State::Idle),
                 bus <- new_mutex!(Scanned::new(bus), "Container::bus"),
                 members <- Members::new(),
+                is_going: Atomic::new(false),
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
                 usage <- new_mutex!(Usage::default(), "Container::usage"),
                 scan <- new_delayed_work!("Container::scan"),
@@ -195,6 +202,21 @@ impl Container {
         if let Some(bus) = bus {
             dev_warn!(self.dev(), "is not closed: its portal takes no commands\n");
             bus.abandon();
+        }
+    }
+
+    /// The bus is about to remove the container, which is not what it was any more: nothing in it
+    /// can be opened from now on. What is open is taken from its holders by the unbinding: the bus
+    /// tells of this with a lock held that it also takes while it has the portal.
+    pub(crate) fn goes(&self) {
+        self.is_going.store(true, Relaxed);
+        self.members.admit_no_more();
+    }
+
+    /// Takes all from its holders where the container goes.
+    pub(crate) fn revoke_if_going(&self) {
+        if self.is_going.load(Relaxed) {
+            self.revoke();
         }
     }
 

@@ -144,13 +144,15 @@ static void keep_msi_message(struct msi_desc *desc, struct msi_msg *msg)
 
 /*
  * The interrupt domain of the device is made before the vectors, and stays when there are none
- * for it. The device has no other block, so that all that it has now is of this call.
+ * for it. The device has no other block, so that all that it has now is of this call: nothing
+ * where the domain could not be made (-ENODEV) or has no parent, and the core complains when it is
+ * to free something of a domain that is not there.
  */
 int vfm_msi_alloc(struct device *dev, unsigned int count)
 {
 	int ret = platform_device_msi_init_and_alloc_irqs(dev, count, keep_msi_message);
 
-	if (ret && dev->msi.data)
+	if (ret && ret != -ENODEV && dev->msi.domain)
 		platform_device_msi_free_irqs_all(dev);
 	return ret;
 }

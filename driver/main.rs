@@ -150,6 +150,9 @@ impl fsl_mc::Driver for Driver {
         device: &'bound fsl_mc::Device<device::Core<'_>>,
         bound: Pin<&Self::Data<'bound>>,
     ) {
+        if let Some(container) = &bound.container {
+            container.revoke_if_going();
+        }
         bound.opening.end();
         if let Some(container) = &bound.container {
             container.unbind();

@@ -54,7 +54,7 @@ pub(crate) struct Member {
     was_plugged: Atomic<bool>,
     /// How many looks in a row it was missing in.
     misses: Atomic<u32>,
-    /// No driver was looked for.
+    /// The driver has not taken it yet.
     is_new: Atomic<bool>,
     container: Arc<Container>,
     is_removed: Atomic<bool>,
@@ -281,6 +281,11 @@ impl Members {
         }
     }
 
+    /// No object can be opened from now on.
+    pub(crate) fn admit_no_more(&self) {
+        self.lists.lock().all_gone = true;
+    }
+
     /// Takes all objects from their holders: the container is not this one any more.
     pub(crate) fn revoke_all(&self) {
         let mut at = 0;
@@ -304,18 +309,22 @@ impl Members {
         self.lists.lock().is_going(device)
     }
 
-    /// Binds what was added.
-    pub(crate) fn bind_pending(&self) {
+    /// Binds what was added. `EAGAIN` where there was no memory for some of it.
+    pub(crate) fn bind_pending(&self) -> Result {
+        let mut result = Ok(());
         let mut at = 0;
         loop {
             let lists = self.lists.lock();
             let member = lists.members.get(at).cloned();
             drop(lists);
             let Some(member) = member else {
-                return;
+                return result;
             };
-            if member.is_new.xchg(false, Relaxed) {
-                registry::bind_pending(&member.device);
+            if member.is_new.xchg(false, Relaxed)
+                && registry::bind_pending(&member.device, &member.container)
+            {
+                member.is_new.store(true, Relaxed);
+                result = Err(EAGAIN);
             }
             at = at.saturating_add(1);
         }

@@ -133,17 +133,23 @@ pub(crate) fn is_going(device: &fsl_mc::Device) -> bool {
     container.is_some_and(|container| container.members().is_going(device))
 }
 
-/// Binds a device that the bus has added to a bound container.
-pub(crate) fn bind_pending(device: &fsl_mc::Device) {
+/// Binds a device that the bus has added to a bound container. Whether it is to be tried again:
+/// there was no memory for it.
+pub(crate) fn bind_pending(device: &fsl_mc::Device, container: &Container) -> bool {
     let bound = device
         .set_driver_override(NAME)
-        .and_then(|()| device.attach());
+        .and_then(|()| device.bind_with(container.device()));
     match bound {
-        Ok(true) => {}
-        // User space can make objects at any rate.
-        _ if !parameters::may_print() => {}
-        Ok(false) => dev_err!(device.as_ref(), "vfio-fsl-mc did not take the object\n"),
-        Err(e) => dev_err!(device.as_ref(), "cannot be bound to vfio-fsl-mc: {e:?}\n"),
+        Ok(()) => false,
+        // Somebody else was faster.
+        Err(e) if e == EBUSY => false,
+        Err(e) => {
+            // User space can make objects at any rate.
+            if parameters::may_print() {
+                dev_err!(device.as_ref(), "cannot be bound to vfio-fsl-mc: {e:?}\n");
+            }
+            e == ENOMEM
+        }
     }
 }
 
@@ -187,7 +193,7 @@ impl Listener for Children {
         };
         let is_around_ours = device.container().and_then(find).is_some();
         if !is_around_ours || is_going(device) {
-            container.revoke();
+            container.goes();
         }
     }
 }

@@ -157,15 +157,17 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         })
     }
 
-    /// The container that the object is in; none for the root container.
+    /// The container that the object is in; none for the root container. The core keeps it for a
+    /// device until that is removed; a driver that asks later keeps it itself.
     pub(crate) fn container(&self) -> Option<&Device> {
-        // SAFETY: The parent is set before the device is added, and kept by it.
+        // SAFETY: The device is valid, and its parent is set before it is added.
         let parent = unsafe { (*self.as_dev()).parent };
-        // SAFETY: `parent` is null or valid.
+        // SAFETY: `parent` is null or valid: `device_add` has taken a reference, which is given back
+        // by `device_del`, and by that time the driver has one (`container::Container`).
         if parent.is_null() || unsafe { (*parent).bus } != bus_type() {
             return None;
         }
-        // SAFETY: A device on the fsl-mc bus, valid as long as its child `self`.
+        // SAFETY: A device on the fsl-mc bus, valid as above.
         Some(unsafe { Device::from_dev(parent) })
     }
 
@@ -197,12 +199,20 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         to_result(unsafe { ext::vfm_device_set_driver_override(self.as_dev(), name.as_char_ptr()) })
     }
 
-    /// Looks for a driver and binds it. Whether one was found.
-    pub(crate) fn attach(&self) -> Result<bool> {
-        // SAFETY: The device has been added to its bus.
-        let ret = unsafe { bindings::device_attach(self.as_dev()) };
-        to_result(ret.min(0))?;
-        Ok(ret == 1)
+    /// Binds the device to the driver that has the container `around` it, or tells why that does
+    /// not take it: the search for a driver, by which devices are bound otherwise, does not.
+    /// `EBUSY` where a driver has it. Called from the container's own probe or work, for which
+    /// its unbinding waits.
+    pub(crate) fn bind_with(&self, around: &Device) -> Result {
+        // SAFETY: The container is valid, and its driver does not change: the core has set it
+        // before the probe, and takes it away after the unbinding, which waits for this.
+        let driver = unsafe { (*around.as_dev()).driver };
+        if driver.is_null() {
+            return Err(ENODEV);
+        }
+        // SAFETY: Both are valid: a driver is registered while it has a device, and this device
+        // has been added to its bus.
+        to_result(unsafe { bindings::device_driver_attach(driver, self.as_dev()) })
     }
 
     /// Whether a driver has the device, and it is not the one of that name. For use where the
@@ -218,8 +228,12 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     }
 
     /// A number that tells one IOMMU domain from another; none without an IOMMU.
+    ///
+    /// The call is not meant for drivers that leave DMA to others, because the domain can go at any
+    /// moment: it is the number that counts here.
     pub(crate) fn iommu_domain(&self) -> Option<usize> {
-        // SAFETY: The device is valid. The domain is compared only, never looked into.
+        // SAFETY: The device is valid, and has its IOMMU group for as long as it is on the bus. The
+        // call takes no lock; what it returns is compared only, never looked into.
         let domain = unsafe { bindings::iommu_get_domain_for_dev(self.as_dev()) };
         (!domain.is_null()).then(|| domain.addr())
     }

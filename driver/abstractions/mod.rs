@@ -2,8 +2,11 @@
 
 //! Abstractions of kernel interfaces that the `kernel` crate does not have.
 //!
-//! Nothing in here knows of vfio-fsl-mc: another driver could use each file, and each could
-//! become a part of the `kernel` crate. All `unsafe` code of the module is here.
+//! Nothing in here knows what vfio-fsl-mc keeps or does, but for plain types of `crate::logic`
+//! (descriptions of objects, regions and requests): another driver could use each file, and each
+//! could become a part of the `kernel` crate. The `unsafe` code of the module is here, but for
+//! calls of `helpers.c` that ask for a number or leave a trace, the one static lock, and a pointer
+//! that is compared only.
 
 pub(crate) mod bindings;
 pub(crate) mod eventfd;

@@ -554,7 +554,8 @@ impl<T: Operations> Registration<T> {
         // CAST: `device::Device` is a transparent wrapper of the C structure.
         let parent = core::ptr::from_ref(parent).cast_mut().cast();
         // SAFETY: The size covers `Device<T>`, which starts with the C structure; the memory
-        // comes zeroed, which is an option without a box; the operations are static.
+        // comes zeroed, which is `None` of an `Option` of a box (`ZeroableOption`); the operations
+        // are static.
         let vdev = from_err_ptr(unsafe {
             ext::_vfio_alloc_device(size_of::<Device<T>>(), parent, Device::<T>::OPERATIONS)
         })?;

@@ -90,8 +90,8 @@ impl WorkItem<SCAN> for Container {
         }
         let result = this.rescan(&mut scanned);
         drop(scanned);
-        this.members.bind_pending();
-        this.scanned(start, result);
+        let bound = this.members.bind_pending();
+        this.scanned(start, result.and(bound));
     }
 }
 
@@ -119,7 +119,10 @@ impl Container {
             }
         }
         // With no lock held: one of them may be a container.
-        self.members.bind_pending();
+        if self.members.bind_pending().is_err() {
+            // The first scan tries again.
+            self.usage.lock().ask();
+        }
         Ok(())
     }
 

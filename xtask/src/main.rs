@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod debug_kernel;
 mod driver;
 mod fuzz;
 mod host_tools;
@@ -39,6 +40,7 @@ enum Task {
     Check,
     /// Build the driver for the board's kernel.
     Driver(driver::Args),
+    DebugKernel(debug_kernel::Args),
     /// Run the tests that boot a guest, or those whose name contains one of NAMES.
     Vm {
         /// Parts of test names; --list shows them.
@@ -82,6 +84,7 @@ fn run(task: &Task) -> Result<()> {
             Ok(())
         }
         Task::Driver(args) => driver::run(&root, args),
+        Task::DebugKernel(args) => debug_kernel::run(&root, args),
         Task::Vm { names, list } => {
             let mut skipped = skips::Skips::default();
             tests::vm(&root, names, *list, &mut skipped)?;
@@ -134,7 +137,8 @@ mod command_line {
     }
 
     /// What the documents show and nobody can run on each machine, and why.
-    const NOT_RUN: [(&str, &str); 3] = [
+    const NOT_RUN: [(&str, &str); 4] = [
+        ("debug-kernel debug-kernel", "it compiles a kernel, for twenty minutes of processor time"),
         ("setup --refresh", "what the archive has newer would change what all other tests run on"),
         ("run --kernel-modules", "it goes with a kernel that was built by hand"),
         ("fuzz --input", "it repeats a finding, and there is none"),

@@ -10,6 +10,8 @@ pub enum Success {
     Needed,
     /// At least once, if commands are sent.
     NeededWithCommands,
+    /// The same, unless the driver does not know the call (ENOTTY).
+    NeededWhereKnown,
     /// At least once, if the container is unbound and bound again.
     NeededWithRebind,
     /// It may or may not be.
@@ -72,6 +74,7 @@ kinds! {
     FileIoctl "ioctl of any file" Needed,
     SendCommand "write command" NeededWithCommands,
     FetchAnswer "read answer" NeededWithCommands,
+    OneCall "DEVICE_FSL_MC_COMMAND" NeededWhereKnown,
     CommandVector "writev/readv of 64 bytes" NeededWithCommands,
     ReadOdd "read, odd" Possible,
     WriteOdd "write, odd" Possible,

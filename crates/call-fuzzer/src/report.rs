@@ -56,10 +56,13 @@ pub fn verdict(shared: &Shared, asked: Asked) -> Vec<Finding> {
     let is_long = shared.calls() >= LONG_RUN;
     let judge = |kind: &Kind| {
         let succeeded = shared.succeeded(*kind) > 0;
-        let refused = shared.refused(*kind).into_iter().map(|(_, count)| count).sum::<u64>();
+        let refusals = shared.refused(*kind);
+        let is_known = refusals.iter().any(|(errno, _)| *errno != libc::ENOTTY);
+        let refused = refusals.into_iter().map(|(_, count)| count).sum::<u64>();
         let needed = match kind.success() {
             Success::Needed => true,
             Success::NeededWithCommands => asked.commands != Commands::None,
+            Success::NeededWhereKnown => is_known && asked.commands != Commands::None,
             Success::NeededWithRebind => asked.rebinds,
             Success::Possible => false,
             Success::Wrong if succeeded => return Some(Finding::Wrong(*kind)),

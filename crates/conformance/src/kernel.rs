@@ -72,7 +72,26 @@ pub fn memory() -> Result<u64, Stop> {
         }
     }
     empty_caches();
-    Ok(least.min(meminfo("SUnreclaim")?))
+    let slabs = fs::read_to_string("/proc/slabinfo").unwrap_or_default();
+    Ok(least.min(meminfo("SUnreclaim")?).saturating_sub(records_of_kmemleak(&slabs)))
+}
+
+/// The cache of kmemleak's records of other memory, some of which it never gives back.
+const RECORDS: &str = "kmemleak_object";
+
+/// KiB of that cache, in the table of all.
+fn records_of_kmemleak(slabs: &str) -> u64 {
+    let line = slabs.lines().find_map(|line| line.strip_prefix(RECORDS));
+    // Objects in use and in all, size, objects and pages of a slab : .. : slabs in use and
+    // in all.
+    let pages = line.and_then(|line| {
+        let mut parts = line.split(':');
+        let of_slab: u64 = parts.next()?.split_whitespace().nth(4)?.parse().ok()?;
+        let slabs: u64 = parts.nth(1)?.split_whitespace().nth(2)?.parse().ok()?;
+        of_slab.checked_mul(slabs)
+    });
+    let page = rustix::param::page_size() as u64;
+    pages.unwrap_or(0).saturating_mul(page) / 1024
 }
 
 /// Objects in use of each cache of the kernel's allocator, and mappings of devices into
@@ -80,10 +99,11 @@ pub fn memory() -> Result<u64, Stop> {
 ///
 /// Caches of files' names and contents are left out: they keep what may be of use and
 /// give it up when memory is short. So is that of the descriptions of mappings, which
-/// the kernel frees many at a time, later.
+/// the kernel frees many at a time, later; and that of kmemleak's records.
 fn caches() -> BTreeMap<String, u64> {
     let text = fs::read_to_string("/proc/slabinfo").unwrap_or_default();
-    let keeps = |name: &str| name.contains("inode") || ["dentry", "vmap_area"].contains(&name);
+    let keeps =
+        |name: &str| name.contains("inode") || ["dentry", "vmap_area", RECORDS].contains(&name);
     let line = |line: &str| {
         let mut words = line.split_whitespace();
         let (name, used) = (words.next()?, words.next()?.parse().ok()?);
@@ -105,6 +125,9 @@ const ALLOWED: u64 = 4096;
 /// Objects by which a cache may grow in any number of cycles: those that are counted in
 /// use are in part those that each processor has in store.
 const OBJECTS: u64 = 640;
+
+/// Shows what kmemleak has found.
+pub const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
 
 /// Repeats `cycle` and measures what of the kernel's memory each repetition takes for
 /// ever: one object of any kind is noticed, and any number of pages. A first part of the
@@ -196,5 +219,20 @@ impl Log {
             None => Ok(()),
             Some(pair) => fail("no device is added twice", pair.join("; ")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_records_of_kmemleak_are_counted_by_pages() {
+        let slabs = "slabinfo - version: 2.1\n\
+                     kmemleak_object   14000 14400    320   12    1 : tunables    0    0    0 : \
+                     slabdata   1200   1200      0\n";
+        let page = rustix::param::page_size() as u64;
+        assert_eq!(records_of_kmemleak(slabs), 1200 * page / 1024);
+        assert_eq!(records_of_kmemleak("dentry 1 1 192 21 1 : : slabdata 1 1 0\n"), 0);
     }
 }

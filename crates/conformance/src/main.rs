@@ -11,6 +11,7 @@
 mod check;
 mod context;
 mod defects;
+mod faults;
 mod groups;
 mod helper;
 mod kernel;

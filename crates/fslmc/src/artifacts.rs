@@ -90,8 +90,8 @@ pub enum ArtifactsError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Kernel(#[from] KernelChoiceError),
-    /// The set-up builds the driver for the board's kernel alone.
-    #[error("the driver in Rust is built for the board's own kernel, not for Linux {0}")]
+    /// The set-up builds the driver for Debian's kernels alone.
+    #[error("the driver in Rust is built for Debian's kernels, not for Linux {0}")]
     #[diagnostic(help(
         "--driver stock takes the kernel's own driver; or build it for this kernel \
          (docs/debug-kernel.md) and set {MODULE} to the module"
@@ -141,8 +141,8 @@ impl Artifacts {
     /// Finds all artifacts; fetches and builds what is missing. The driver in Rust is
     /// built only for [`Driver::Rust`]; the stock one is there in any case.
     ///
-    /// `FSLMC_DRIVER_MODULE` names a driver in Rust that was built by hand; for another
-    /// kernel than the board's there must be one.
+    /// `FSLMC_DRIVER_MODULE` names a driver in Rust that was built by hand; for a kernel that
+    /// is none of Debian's there must be one.
     ///
     /// # Errors
     /// [`ArtifactsError`].
@@ -162,10 +162,14 @@ impl Artifacts {
         let driver = match (driver, module) {
             (Driver::Stock | Driver::None, _) => None,
             (Driver::Rust, Some(file)) => Some(BuiltDriver::of_file(&file, &kernel)?),
-            (Driver::Rust, None) if !builds => {
-                return Err(ArtifactsError::NoModule(kernel.release().to_owned()));
-            }
-            (Driver::Rust, None) => Some(rust_driver(&packages, progress)?),
+            (Driver::Rust, None) if builds => Some(rust_driver(&packages, progress)?),
+            (Driver::Rust, None) => match &kept {
+                Some(kept) => {
+                    let build = cache.build_tree(kept, progress);
+                    Some(rust_driver(&build.map_err(ArtifactsError::Driver)?, progress)?)
+                }
+                None => return Err(ArtifactsError::NoModule(kernel.release().to_owned())),
+            },
         };
         let busybox = packages.busybox()?;
         Ok(Self { kernel, busybox, program, driver, packages, _kernel: kept })

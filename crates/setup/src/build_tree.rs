@@ -250,7 +250,7 @@ fn first_difference<'a>(wanted: &'a str, found: &'a str) -> Option<(&'a str, &'a
     }
 }
 
-fn checked(what: &'static str, release: &str, ended: &Ended) -> Result<()> {
+pub(crate) fn checked(what: &'static str, release: &str, ended: &Ended) -> Result<()> {
     if ended.status.success() {
         return Ok(());
     }

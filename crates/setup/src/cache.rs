@@ -13,6 +13,7 @@ use crate::install::{self, Why};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::module_image;
+use crate::other_build_tree;
 use crate::package::Package;
 use crate::package_set::{PackageSet, Set};
 use crate::packages::{OpenTree, Packages};
@@ -144,6 +145,18 @@ impl Cache {
         progress: &dyn Progress,
     ) -> Result<DebianKernel> {
         debian_kernel::open(self, version, true, progress)
+    }
+
+    /// What [`crate::build_driver`] takes to build for one of Debian's kernels other than the
+    /// board's: made where nobody has asked for it yet, which downloads 475 MB and takes some
+    /// minutes.
+    ///
+    /// # Errors
+    /// As for [`Cache::ensure`]; [`Error::NoRust`] for a kernel that takes no modules in Rust,
+    /// [`Error::NoBuildTree`] and [`Error::SourceVersion`] where the archive has not, or not
+    /// any more, what the kernel was built from.
+    pub fn build_tree(&self, kernel: &DebianKernel, progress: &dyn Progress) -> Result<Packages> {
+        other_build_tree::open(self, kernel, progress)
     }
 
     /// Compares every file of the sets with what was unpacked.

@@ -2,7 +2,7 @@
 //! Kernels of Debian's other than the board's: by version, or the one of a suite.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::apt::{Apt, Scope};
 use crate::cache::Cache;
@@ -37,7 +37,15 @@ const ABSENT: [Absent; 4] = [
 pub struct DebianKernel {
     /// The kernel.
     pub kernel: Kernel,
+    root: PathBuf,
     _lock: Lock,
+}
+
+impl DebianKernel {
+    /// The folder of its unpacked packages.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
 }
 
 /// Which of Debian's kernels.
@@ -47,7 +55,8 @@ pub struct KernelVersion(String);
 impl std::str::FromStr for KernelVersion {
     type Err = Error;
 
-    /// The start of a version (`6.12`, `6.12.117+deb13`), or a suite (`testing`), which
+    /// The start of a version (`6.12`, `6.12.117+deb13`), which may have the end of one behind
+    /// a `+` (`7.2+deb13`: the newest 7.2 that was built for trixie), or a suite (`testing`), which
     /// stands for its current kernel.
     fn from_str(text: &str) -> Result<Self> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || ".+-".contains(c);
@@ -73,8 +82,8 @@ pub(crate) fn open(
     progress: &dyn Progress,
 ) -> Result<DebianKernel> {
     let store = Store::new(cache, "kernels", LAYOUT);
-    let opened = |(root, lock): (std::path::PathBuf, Lock)| {
-        Ok(DebianKernel { kernel: Kernel::in_tree(&root)?, _lock: lock })
+    let opened = |(root, lock): (PathBuf, Lock)| {
+        Ok(DebianKernel { kernel: Kernel::in_tree(&root)?, root, _lock: lock })
     };
     if !refresh && let Some(found) = store.find(&version.0)? {
         return opened(found);
@@ -136,14 +145,15 @@ fn unpack(apt: &Apt, packages: &[Package], root: &Path, progress: &dyn Progress)
 }
 
 /// Of packages as `linux-image-6.12.117+deb13-arm64`, the newest of a version that starts
-/// with `wanted`. Other flavours (`-rt-`, `-cloud-`) do not count.
+/// with `wanted`, and ends with what that has from a `+` on (`7.2+deb13`). Other flavours (`-rt-`, `-cloud-`) do not count.
 fn newest(names: &[String], wanted: &str) -> Result<String> {
     let version = |name: &String| -> Option<String> {
         let version = name.strip_prefix("linux-image-")?.strip_suffix("-arm64")?;
         (!version.contains('-')).then(|| version.to_owned())
     };
+    let (start, build) = wanted.split_at(wanted.find('+').unwrap_or(wanted.len()));
     let fits = |version: &str| {
-        let rest = version.strip_prefix(wanted);
+        let rest = version.strip_prefix(start).and_then(|rest| rest.strip_suffix(build));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '+']))
     };
     let mut versions: Vec<String> = names.iter().filter_map(version).collect();
@@ -187,6 +197,8 @@ mod tests {
             ("6", "linux-image-6.19.10+deb13-arm64"),
             ("7.2.12", "linux-image-7.2.12+deb14-arm64"),
             ("7.2.12+deb13", "linux-image-7.2.12+deb13-arm64"),
+            ("7.2+deb13", "linux-image-7.2.12+deb13-arm64"),
+            ("7+deb14", "linux-image-7.2.12+deb14-arm64"),
         ] {
             assert_eq!(newest(&names(), wanted).unwrap(), package);
         }

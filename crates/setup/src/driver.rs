@@ -240,7 +240,7 @@ impl<'a> Work<'a> {
             checkout: fs::canonicalize(checkout).unwrap_or_else(|_| checkout.to_owned()),
             files,
             inputs: hexadecimal(&hash.finalize()),
-            place: packages.cache().join(recipe.place).join(workspace_key(checkout)),
+            place: packages.cache().join(recipe.place).join(place_of(checkout, tree, packages)),
         })
     }
 
@@ -275,27 +275,8 @@ impl<'a> Work<'a> {
         let lock = Lock::exclusive(&self.place.join("lock"), || {
             progress.message("waiting for another process that builds the driver");
         })?;
-        self.copy_sources()?;
+        copy_files(&self.files, &self.place.join("source"))?;
         Ok(lock)
-    }
-
-    /// Copies what has changed: kbuild would take what an earlier build left in the
-    /// checkout for its own. What is not a source any more goes.
-    fn copy_sources(&self) -> Result<()> {
-        let copy = self.place.join("source");
-        let kept = |path: &Path| self.files.iter().any(|(file, _)| copy.join(file) == path);
-        let mut stale = Vec::new();
-        if copy.is_dir() {
-            walk(&copy, &|_| true, &mut stale)?;
-        }
-        stale.retain(|path| !kept(path));
-        stale.iter().try_for_each(|path| disk::remove(path))?;
-        for (path, contents) in &self.files {
-            let path = copy.join(path);
-            disk::make_folder(path.parent().unwrap_or(&copy))?;
-            disk::write_if_changed(&path, contents)?;
-        }
-        Ok(())
     }
 
     /// A folder to build in. What was built with another tree is of no use.
@@ -377,6 +358,39 @@ impl<'a> Work<'a> {
     }
 }
 
+/// Where the driver of a checkout is built with a tree: for the board's kernel, in a folder
+/// that stays when there is a newer one.
+fn place_of(checkout: &Path, tree: &Path, packages: &Packages) -> String {
+    let key = workspace_key(checkout);
+    if tree.parent() == Some(&packages.cache().join("trees")) {
+        return key;
+    }
+    format!("{key}-{}", file_name(tree))
+}
+
+/// Makes `copy` hold the sources of a checkout's driver and nothing else.
+pub(crate) fn copy_sources(checkout: &Path, copy: &Path) -> Result<()> {
+    copy_files(&sources(&DRIVER, checkout)?, copy)
+}
+
+/// Copies what has changed: kbuild would take what an earlier build left in the checkout
+/// for its own. What is not a source any more goes.
+fn copy_files(files: &[(PathBuf, Vec<u8>)], copy: &Path) -> Result<()> {
+    let kept = |path: &Path| files.iter().any(|(file, _)| copy.join(file) == path);
+    let mut stale = Vec::new();
+    if copy.is_dir() {
+        walk(copy, &|_| true, &mut stale)?;
+    }
+    stale.retain(|path| !kept(path));
+    stale.iter().try_for_each(|path| disk::remove(path))?;
+    for (path, contents) in files {
+        let path = copy.join(path);
+        disk::make_folder(path.parent().unwrap_or(copy))?;
+        disk::write_if_changed(&path, contents)?;
+    }
+    Ok(())
+}
+
 /// The files that a driver is made of, by their paths below the checkout, sorted.
 fn sources(recipe: &Recipe, checkout: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut paths = Vec::new();
@@ -414,7 +428,7 @@ fn walk(folder: &Path, wanted: &dyn Fn(&str) -> bool, found: &mut Vec<PathBuf>) 
     Ok(())
 }
 
-fn file_name(path: &Path) -> String {
+pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 

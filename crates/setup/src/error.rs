@@ -230,8 +230,9 @@ pub enum Error {
     /// The archive has headers of one kernel and sources of another.
     #[error(
         "the archive offers the kernel's headers in version {headers}, but its sources in version \
-         {source_version}: the mirror is being updated. Try again in some hours, or with another mirror \
-         (FSLMC_MIRROR=http://deb.debian.org/debian)"
+         {source_version}. Of the newest kernel: the mirror is being updated; try again in some hours, or \
+         with another one (FSLMC_MIRROR=http://deb.debian.org/debian). Of an older kernel: the archive has \
+         the sources of the last version only"
     )]
     SourceVersion {
         /// Version of the headers package.
@@ -266,6 +267,38 @@ pub enum Error {
         output: String,
         /// What to do about it, where that is known.
         advice: Option<&'static str>,
+    },
+    /// A kernel takes no modules in Rust.
+    #[error(
+        "Linux {release} is built without CONFIG_RUST, and takes no driver in Rust: 7.2 is the \
+         oldest of Debian's that does"
+    )]
+    NoRust {
+        /// The kernel.
+        release: String,
+    },
+    /// The archive has not what a kernel was built from.
+    #[error(
+        "Debian's archive has no package {missing}, from which the driver would be built for Linux \
+         {release}: it is looked for in trixie and trixie-backports (versions with +deb13), which keep those \
+         of their newest kernels only"
+    )]
+    NoBuildTree {
+        /// The kernel.
+        release: String,
+        /// The package.
+        missing: String,
+    },
+    /// The configuration of a kernel asks for what this kernel does not have.
+    #[error(
+        "the kernel cannot be configured as {} asks: it has lost {lost}. Newer kernels may \
+         have renamed these options, or made them depend on others", fragment.display()
+    )]
+    LostOptions {
+        /// The file that asks.
+        fragment: PathBuf,
+        /// The lines that are not in the kernel's `.config`.
+        lost: String,
     },
     /// Kernel and headers are of different versions.
     #[error(

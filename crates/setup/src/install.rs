@@ -15,6 +15,7 @@ use crate::package::Package;
 use crate::package_set::{Finish, Selection, Set};
 use crate::packages::{OpenTree, Packages};
 use crate::progress::Progress;
+use crate::sandbox;
 use crate::stamp::{Stamp, tree_name};
 use crate::tree::{self, Manifest};
 
@@ -106,10 +107,14 @@ pub(crate) fn check_space(
 ) -> Result<()> {
     let download: u64 = packages.iter().map(|package| package.size).sum();
     let unpacked = archive.installed_size(packages)?;
-    let needed = download.saturating_add(unpacked).saturating_add(extra) >> 20;
-    let available = disk::free_bytes(cache.folder())? >> 20;
+    check_free(cache.folder(), name, download.saturating_add(unpacked).saturating_add(extra))
+}
+
+/// Whether so many bytes can be written below the cache folder.
+pub(crate) fn check_free(folder: &Path, name: &str, bytes: u64) -> Result<()> {
+    let (needed, available) = (bytes >> 20, disk::free_bytes(folder)? >> 20);
     if available < needed {
-        let folder = cache.folder().to_owned();
+        let folder = folder.to_owned();
         return Err(Error::NoSpace { set: name.to_owned(), folder, needed, available });
     }
     Ok(())
@@ -150,6 +155,7 @@ fn unpack(
     match set.finish {
         Finish::AsItIs => {}
         Finish::Kernel => compression::unwrap_kernel(&partial)?,
+        Finish::Sandbox => sandbox::prepare(&partial)?,
         Finish::BuildTree(_) => build_tree::complete(&unpacked, &partial, packages, progress)?,
     }
     let manifest = Manifest::of(&partial, packages.to_vec(), progress)?;

@@ -23,6 +23,8 @@
 //! | `lock` | held by the one process that changes the cache |
 //! | `apt/` | package lists and half-done downloads; packages go once they are unpacked |
 //! | `guest/` | wrappers and the target folder of the guest's programs |
+//! | `debug-kernel/` | a kernel that watches the driver, and the driver of each checkout for it |
+//! | `kernels/`, `build-trees/` | other kernels of Debian's, and what builds the driver for them |
 //! | `driver/` | for each checkout, the driver and the folders that it is built in |
 //!
 //! Any of it may be removed at any time that nothing runs; the next run fetches
@@ -47,6 +49,7 @@ mod build_tree;
 mod cache;
 mod compression;
 mod debian_kernel;
+mod debug_kernel;
 mod disk;
 mod driver;
 mod erofs;
@@ -60,6 +63,7 @@ mod mirror;
 mod module_check;
 mod module_image;
 mod modules;
+mod other_build_tree;
 mod package;
 mod package_set;
 mod packages;
@@ -72,6 +76,7 @@ mod userland;
 
 pub use cache::Cache;
 pub use debian_kernel::{DebianKernel, KernelVersion};
+pub use debug_kernel::{DebugKernel, build_debug_kernel};
 pub use driver::{BuiltDriver, build_driver, build_least_driver, lint_driver};
 pub use erofs::Image;
 pub use error::{Error, Result};

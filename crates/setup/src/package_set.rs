@@ -15,6 +15,8 @@ pub enum PackageSet {
     KernelBuild,
     /// To make images of file systems for the guest.
     Images,
+    /// To build a kernel that watches the driver: clang, and the kernel's sources.
+    DebugKernel,
 }
 
 /// What a set consists of.
@@ -77,6 +79,8 @@ pub(crate) enum Finish {
     /// The kernel's own Rust crates are built, and what only this needs is
     /// removed. The number counts up when the result changes.
     BuildTree(u32),
+    /// Commands can be run in it as if it were the machine's `/`.
+    Sandbox,
 }
 
 /// A package that is never fetched though others depend on it.
@@ -104,7 +108,8 @@ pub(crate) const fn absent(name: &'static str) -> Absent {
 
 impl PackageSet {
     /// All sets.
-    pub const ALL: [Self; 4] = [Self::Board, Self::Cross, Self::KernelBuild, Self::Images];
+    pub const ALL: [Self; 5] =
+        [Self::Board, Self::Cross, Self::KernelBuild, Self::Images, Self::DebugKernel];
 
     /// The set's name, in file names and messages.
     pub fn name(self) -> &'static str {
@@ -117,6 +122,7 @@ impl PackageSet {
             PackageSet::Cross => &CROSS,
             PackageSet::KernelBuild => &KERNEL_BUILD,
             PackageSet::Images => &IMAGES,
+            PackageSet::DebugKernel => &DEBUG_KERNEL,
         }
     }
 }
@@ -298,4 +304,87 @@ static IMAGES: Set = Set {
     files: &["usr/sbin/depmod"],
     finish: Finish::AsItIs,
     scratch: 0,
+};
+
+/// `LLVM=-19` takes all tools of LLVM 19 by these names, those for the machine's own
+/// programs included; of gcc it takes the libraries that any C program is linked with.
+static DEBUG_KERNEL: Set = Set {
+    name: "debug-kernel",
+    install: &[
+        "linux-source",
+        "clang-19",
+        "lld-19",
+        "llvm-19",
+        "rustc",
+        "rust-src",
+        "bindgen",
+        "libclang1-19",
+        "libclang-common-19-dev",
+        "libgcc-14-dev",
+        "libc6-dev",
+        "make",
+        "flex",
+        "bison",
+        "bc",
+        "libelf-dev",
+        "libssl-dev",
+        "openssl",
+        "python3-minimal",
+        "perl-base",
+        "bash",
+        "dash",
+        "coreutils",
+        "findutils",
+        "diffutils",
+        "sed",
+        "grep",
+        "mawk",
+        "tar",
+        "gzip",
+        "xz-utils",
+        "bubblewrap",
+    ],
+    absent: &[
+        absent("gcc"),
+        absent("gcc-14-for-host"),
+        absent("libclang-dev"),
+        absent("linux-base"),
+        absent("dpkg"),
+        absent("debianutils"),
+        absent("debconf"),
+        absent("base-files"),
+        absent("libsystemd0"),
+        absent("openssl-provider-legacy"),
+        absent("rpcsvc-proto"),
+        absent("libgprofng0"),
+        absent("libcc1-0"),
+        absent("libitm1"),
+        absent("libatomic1"),
+        absent("libasan8"),
+        absent("liblsan0"),
+        absent("libtsan2"),
+        absent("libubsan1"),
+        absent("libhwasan0"),
+        absent("libquadmath0"),
+        absent("libgomp1"),
+        absent("libobjc-14-dev"),
+        absent("libstdc++-14-dev"),
+        absent("python3-pygments"),
+        absent("python3-yaml"),
+        absent("media-types"),
+        absent("netbase"),
+        absent("tzdata"),
+        absent("libgpm2"),
+    ],
+    at_least: Some(("linux-source", "7.3")),
+    programs: &["rustc", "bindgen", "make", "bwrap"],
+    files: &[
+        "usr/src/linux-source-*.tar.xz",
+        "usr/lib/llvm-19/bin/clang",
+        "usr/lib/llvm-19/bin/ld.lld",
+        "usr/lib/llvm-19/bin/llvm-objcopy",
+        "usr/lib/rustlib/src",
+    ],
+    finish: Finish::Sandbox,
+    scratch: 2 << 30,
 };

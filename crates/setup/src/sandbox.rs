@@ -93,8 +93,8 @@ impl Sandbox {
         self
     }
 
-    /// Shows the machine's folder `from` at `to`, one of [`MOUNT_POINTS`] with a
-    /// slash before it.
+    /// Shows the machine's folder `from` at `to`: one of [`MOUNT_POINTS`] with a slash
+    /// before it, or a folder below `/tmp`, which holds nothing else.
     pub fn with(mut self, from: &Path, to: &'static str, writable: bool) -> Self {
         self.mounts.push((from.to_owned(), to, writable));
         self

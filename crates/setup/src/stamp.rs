@@ -71,7 +71,7 @@ fn recipe(set: &Set) -> Result<String> {
     const LAYOUT: u32 = 1;
     let absent: Vec<_> = set.absent.iter().map(|absent| absent.name).collect();
     let finish = match set.finish {
-        Finish::AsItIs | Finish::Kernel => String::new(),
+        Finish::AsItIs | Finish::Kernel | Finish::Sandbox => String::new(),
         Finish::BuildTree(version) => format!(" then build {version}"),
     };
     Ok(format!(

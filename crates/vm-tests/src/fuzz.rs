@@ -4,10 +4,14 @@
 
 use crate::{TestVm, artifacts_with, guest_programs};
 use anyhow::{Context, Result, ensure};
+use board::faults::{Action, Faults, Rule};
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -159,6 +163,115 @@ pub fn fuzz(vm: &mut TestVm, container: &str, slice: &Slice) -> Result<Report> {
     let expected = if report.findings().is_empty() { 0 } else { FOUND };
     ensure!(output.code == expected, "exit code {}: {report:?}", output.code);
     Ok(report)
+}
+
+/// What the owner of the container does meanwhile, in the way that docs/driver.md tells:
+/// takes two objects away and gives them back, and makes another one again and again under one
+/// number. What the MC refuses, because a user has opened the object by a command, is left
+/// alone. Ends with all of them there.
+const OWNER: &str = "
+cd /sys/bus/fsl-mc/devices
+mgmt() { fslmc-guest mgmt \"$@\" 2> /dev/null; }
+there() { until [ -e dprc.2/$1 ]; do usleep 5000; done; }
+away() {
+  mgmt unplug $1 --in dprc.2
+  while [ -e dprc.2/$1 ]; do usleep 5000; done
+  if mgmt unassign $1 dprc.2; then
+    until [ -e $1 ]; do usleep 5000; done
+    mgmt assign $1 dprc.2 --plugged
+    echo moved
+  else
+    mgmt plug $1 --in dprc.2
+  fi
+  there $1
+}
+again() {
+  if mgmt destroy $made --in dprc.2; then
+    made=$(mgmt create dpmcp --in dprc.2 --plugged)
+    echo made
+  fi
+  there $made
+}
+mkdir -p /tmp
+made=$(mgmt create dpmcp --in dprc.2 --plugged)
+there $made
+(until [ -e /tmp/over ]; do away dpmcp.17; again; away dpio.2; done; echo end) > /tmp/owner 2>&1 &
+";
+
+/// The owner of a container, at work while a program has it.
+#[derive(Debug)]
+pub struct Owner(());
+
+impl Owner {
+    /// Starts with dpmcp.17 and dpio.2 of dprc.2, and makes a dpmcp there.
+    pub fn start(vm: &mut TestVm) -> Result<Self> {
+        vm.sh("mount -t debugfs none /sys/kernel/debug 2> /dev/null || true")?;
+        vm.sh(OWNER)?;
+        Ok(Self(()))
+    }
+
+    /// Has it end, with all objects there. It must have done something, and have taken some
+    /// from who had them open.
+    pub fn end(self, vm: &mut TestVm) -> Result<()> {
+        let said = vm.sh(
+            "touch /tmp/over
+            n=0; until grep -q end /tmp/owner || [ $n -gt 300 ]; do n=$((n + 1)); usleep 100000; done
+            cat /tmp/owner; rm -f /tmp/over",
+        )?;
+        let count = |what: &str| said.lines().filter(|line| *line == what).count();
+        ensure!(said.trim_end().ends_with("end"), "the owner has not ended:\n{said}");
+        ensure!(count("moved") >= 2 && count("made") >= 1, "the owner did little:\n{said}");
+        let revoked = vm
+            .sh("awk 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"revocations\") at = i }
+            NR > 1 { sum += $at } END { print sum }' /sys/kernel/debug/vfio-fsl-mc/dprc.2")?;
+        ensure!(revoked.trim().parse::<u64>()? > 0, "nothing was taken from a holder: {revoked}");
+        Ok(())
+    }
+}
+
+/// How often the MC answers a command too late.
+const LATE_EVERY: Duration = Duration::from_secs(1);
+
+/// The commands by which a container is listed (DPRC_GET_OBJ_COUNT, DPRC_GET_OBJ).
+const GET_OBJECT_COUNT: u16 = 0x159;
+const GET_OBJECT: u16 = 0x15a;
+
+/// How late, and how long the driver waits meanwhile. The bus waits half a second for the
+/// commands of the owner's, who is not to be cut off.
+const LATE: Duration = Duration::from_millis(300);
+const WAITED_MS: u32 = 60;
+
+/// Runs `meanwhile`, during which the MC answers some commands so late that the driver has
+/// given them up: those by which it lists a container, and any other.
+pub fn with_late_answers<T>(
+    vm: &mut TestVm,
+    meanwhile: impl FnOnce(&mut TestVm) -> Result<T>,
+) -> Result<T> {
+    let limit = "/sys/module/vfio_fsl_mc/parameters/command_timeout_ms";
+    let before = vm.sh(&format!("cat {limit}; echo {WAITED_MS} > {limit}"))?;
+    let board = vm.board()?;
+    let (over, is_over) = mpsc::channel::<()>();
+    let result = thread::scope(|scope| {
+        scope.spawn(move || {
+            let numbers = [Some(GET_OBJECT_COUNT), None, Some(GET_OBJECT), None];
+            let mut numbers = numbers.into_iter().cycle();
+            while is_over.recv_timeout(LATE_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let number = numbers.next().flatten();
+                let mut faults = Faults::default();
+                let action = Action::Delay(LATE);
+                faults.add(Rule { kind: None, number, action, times: Some(1) });
+                board.mc().set_faults(faults);
+            }
+            board.mc().set_faults(Faults::default());
+        });
+        let result = meanwhile(vm);
+        drop(over);
+        result
+    })?;
+    vm.sh(&format!("echo {} > {limit}", before.trim()))?;
+    // The last one may be on its way.
+    thread::sleep(LATE * 2);
+    Ok(result)
 }
 
 /// Makes sure that a container does what it did before: it opens, takes a command,

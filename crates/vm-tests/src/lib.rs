@@ -17,5 +17,5 @@ pub use fslmc::{artifacts::Driver, kernel::KernelChoice};
 pub use line_session::LineSession;
 pub use test_vm::{
     Output, PACKAGES, TestVm, TestVmBuilder, artifacts, artifacts_of, artifacts_with,
-    guest_programs, layout, layout_of,
+    guest_programs, layout, layout_of, patience,
 };

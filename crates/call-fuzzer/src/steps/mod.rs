@@ -62,6 +62,7 @@ const STEPS: &[Step] = &[
     step(1500, interrupts::odd),
     sending(40, portals::send),
     sending(8, portals::fetch),
+    sending(20, portals::exchange),
     sending(10, portals::vector),
     sending(8, portals::mapped),
     step(500, transfers::read),

@@ -6,6 +6,7 @@ use crate::abi::{self, Bytes};
 use crate::caller::{Caller, Commands, DeviceMap, layout};
 use crate::kind::Kind;
 use crate::memory::Touch;
+use fsl_mc_linux::ioctl;
 use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Token, common, dpmng};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -44,6 +45,31 @@ pub fn send(caller: &mut Caller<'_>) {
         }
     }
 }
+
+/// `VFIO_DEVICE_FSL_MC_COMMAND`: a command and its answer in one call, which the project's
+/// driver has (`driver/uapi/vfio-fsl-mc.h`).
+const COMMAND: u32 = ioctl::vfio(100);
+
+/// Sends a command and gets its answer by one call.
+pub fn exchange(caller: &mut Caller<'_>) {
+    let Some((file, _)) = portal(caller) else { return };
+    let all = caller.setup.commands == Commands::All;
+    let command = command(caller, all);
+    let odd = caller.once_in(16);
+    let size = if odd { caller.random.u32(..) } else { HEAD + 64 };
+    let flags = if odd && caller.random.bool() { caller.random.u32(..) } else { 0 };
+    let bytes = Bytes::new().u32(size).u32(flags).bytes(&command.to_bytes());
+    let at = if caller.once_in(16) { caller.place(&bytes) } else { caller.place_well(&bytes) };
+    if caller.ioctl(Kind::OneCall, file, COMMAND, at).is_ok() {
+        let placed: [u8; HEAD as usize + 64] = caller.placed();
+        let mut answer = [0; 64];
+        answer.copy_from_slice(&placed[HEAD as usize..]);
+        remember(caller, &command, &Message::from_bytes(&answer));
+    }
+}
+
+/// Size and flags, before the message.
+const HEAD: u32 = 8;
 
 /// Fetches an answer, whosoever it may be.
 pub fn fetch(caller: &mut Caller<'_>) {

@@ -145,7 +145,7 @@ fn appears(name: &str, container: &str) -> Outcome {
 
 /// Opens an object that has appeared. The kernel shows a VFIO device just before its group
 /// knows it, and has no such device until then.
-fn open(held: &AssignedContainer, name: &str) -> Result<Device, Stop> {
+pub(super) fn open(held: &AssignedContainer, name: &str) -> Result<Device, Stop> {
     let mut opened = held.group.device(&held.iommu, name);
     bus::wait_until(SECONDS, || {
         if !matches!(opened, Err(dprc::Error::Kernel { errno: Errno::NODEV, .. })) {

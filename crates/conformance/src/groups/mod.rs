@@ -13,6 +13,7 @@ mod interrupts;
 mod irqset;
 mod lending;
 mod mapped;
+mod memory;
 mod mmap;
 mod policy;
 mod portal;
@@ -42,6 +43,7 @@ const GROUPS: &[&[Check]] = &[
     escape::CHECKS,
     unbind::CHECKS,
     cdev::CHECKS,
+    memory::CHECKS,
 ];
 
 /// All checks, in the order in which they run.

@@ -8,7 +8,9 @@ use libtest_mimic::Trial;
 use std::time::Duration;
 use vm_tests::{
     TestVm, artifacts_with,
-    fuzz::{Driver, FuzzFiles, Report, Slice, fuzz, no_growth, still_works},
+    fuzz::{
+        Driver, FuzzFiles, Owner, Report, Slice, fuzz, no_growth, still_works, with_late_answers,
+    },
 };
 
 /// Another module to be tested than the project's.
@@ -95,58 +97,17 @@ fn the_driver_holds_up(driver: &Driver) -> Result<()> {
     })
 }
 
-/// What the owner of the container does meanwhile, in the way that docs/driver.md tells:
-/// takes two objects away and gives them back, and makes another one again and again under one
-/// number. What the MC refuses, because a user has opened the object by a command, is left
-/// alone. Ends with all of them there.
-const OWNER: &str = "
-cd /sys/bus/fsl-mc/devices
-mgmt() { fslmc-guest mgmt \"$@\" 2> /dev/null; }
-there() { until [ -e dprc.2/$1 ]; do usleep 5000; done; }
-away() {
-  mgmt unplug $1 --in dprc.2
-  while [ -e dprc.2/$1 ]; do usleep 5000; done
-  if mgmt unassign $1 dprc.2; then
-    until [ -e $1 ]; do usleep 5000; done
-    mgmt assign $1 dprc.2 --plugged
-    echo moved
-  else
-    mgmt plug $1 --in dprc.2
-  fi
-  there $1
-}
-again() {
-  if mgmt destroy $made --in dprc.2; then
-    made=$(mgmt create dpmcp --in dprc.2 --plugged)
-    echo made
-  fi
-  there $made
-}
-mkdir -p /tmp
-made=$(mgmt create dpmcp --in dprc.2 --plugged)
-there $made
-(until [ -e /tmp/over ]; do away dpmcp.17; again; away dpio.2; done; echo end) > /tmp/owner 2>&1 &
-";
-
-/// Objects go and come while they are open, mapped and in the middle of calls.
+/// Objects go and come while they are open, mapped and in the middle of calls, and the MC
+/// answers some commands too late.
 fn objects_go(driver: &Driver) -> Result<()> {
     let files = FuzzFiles::build(driver)?;
     TestVm::with("default")?.share(files.folder()).limit(Duration::from_secs(240)).run(|vm| {
         files.install(vm, "dprc.2")?;
-        vm.sh("mount -t debugfs none /sys/kernel/debug 2> /dev/null || true")?;
-        vm.sh(OWNER)?;
+        let owner = Owner::start(vm)?;
         let slice = Slice { calls: 300_000, seconds: 60, seed: 3, options: Vec::new() };
-        fuzz(vm, "dprc.2", &slice)?.clean()?;
-        let said = vm.sh("touch /tmp/over
-            n=0; until grep -q end /tmp/owner || [ $n -gt 300 ]; do n=$((n + 1)); usleep 100000; done
-            cat /tmp/owner")?;
-        let count = |what: &str| said.lines().filter(|line| *line == what).count();
-        ensure!(said.trim_end().ends_with("end"), "the owner has not ended:\n{said}");
-        ensure!(count("moved") >= 2 && count("made") >= 1, "the owner did little:\n{said}");
-        // By the column's name: some were taken from who had them open.
-        let revoked = vm.sh("awk 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"revocations\") at = i }
-            NR > 1 { sum += $at } END { print sum }' /sys/kernel/debug/vfio-fsl-mc/dprc.2")?;
-        ensure!(revoked.trim().parse::<u64>()? > 0, "nothing was taken from a holder: {revoked}");
+        let report = with_late_answers(vm, |vm| fuzz(vm, "dprc.2", &slice))?;
+        report.clean()?;
+        owner.end(vm)?;
         still_works(vm, "dprc.2", "dpbp.4")
     })
 }
