@@ -6,6 +6,7 @@ use crate::assigned::AssignedContainer;
 use crate::dma::{Access, DmaBuffer, MapError, Mapped};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
+use crate::iommufd::IommufdContainer;
 use crate::memory::MappedRegion;
 use crate::portal::McPortal;
 use mc_abi::{ObjectId, ObjectType};
@@ -55,38 +56,44 @@ pub trait Backend: Debug + Send + Sync {
     fn reset(&self) -> Result<()>;
 }
 
-/// By VFIO.
-impl Backend for AssignedContainer {
-    fn name(&self) -> &str {
-        &self.name
-    }
+/// By VFIO: a container that has devices by name, and an address space.
+macro_rules! by_vfio {
+    ($($container:ty),*) => { $(
+        impl Backend for $container {
+            fn name(&self) -> &str {
+                &self.name
+            }
 
-    fn portal(&self) -> Result<McPortal> {
-        self.dprc()?.portal()
-    }
+            fn portal(&self) -> Result<McPortal> {
+                self.dprc()?.portal()
+            }
 
-    fn map_region(&self, object: ObjectId, index: u32) -> Result<MappedRegion> {
-        // The mapping keeps the device open when this handle is gone.
-        self.device(&object.to_string())?.map_region(index)
-    }
+            fn map_region(&self, object: ObjectId, index: u32) -> Result<MappedRegion> {
+                // The mapping keeps the device open when this handle is gone.
+                self.device(&object.to_string())?.map_region(index)
+            }
 
-    fn map(
-        &self,
-        buffer: DmaBuffer,
-        iova: u64,
-        access: Access,
-    ) -> std::result::Result<Mapped, Box<MapError>> {
-        self.iommu.map(buffer, iova, access)
-    }
+            fn map(
+                &self,
+                buffer: DmaBuffer,
+                iova: u64,
+                access: Access,
+            ) -> std::result::Result<Mapped, Box<MapError>> {
+                self.iommu.map(buffer, iova, access)
+            }
 
-    fn enable_interrupt(&self, object: ObjectId, index: u32) -> Result<Interrupt> {
-        match object.kind {
-            ObjectType::Dprc => self.dprc()?.enable_interrupt(index),
-            _ => self.device(&object.to_string())?.enable_interrupt(index),
+            fn enable_interrupt(&self, object: ObjectId, index: u32) -> Result<Interrupt> {
+                match object.kind {
+                    ObjectType::Dprc => self.dprc()?.enable_interrupt(index),
+                    _ => self.device(&object.to_string())?.enable_interrupt(index),
+                }
+            }
+
+            fn reset(&self) -> Result<()> {
+                self.dprc()?.reset()
+            }
         }
-    }
-
-    fn reset(&self) -> Result<()> {
-        self.dprc()?.reset()
-    }
+    )* };
 }
+
+by_vfio!(AssignedContainer, IommufdContainer);

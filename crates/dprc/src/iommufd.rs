@@ -3,17 +3,11 @@
 //! newer kernels have beside VFIO's groups and containers (Linux
 //! Documentation/driver-api/vfio.rst, Documentation/userspace-api/iommufd.rst).
 
-use crate::backend::Backend;
 use crate::container::{Iommu, open_vfio};
 use crate::device::Device;
-use crate::dma::{Access, DmaBuffer, MapError, Mapped};
 use crate::error::{Error, Result, refused};
-use crate::interrupt::Interrupt;
 use crate::ioctl;
-use crate::memory::MappedRegion;
-use crate::portal::McPortal;
 use fsl_mc_linux::bus::{Bus, SYSFS};
-use mc_abi::ObjectId;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -120,9 +114,9 @@ fn device_file(bus: &Bus, name: &str) -> Result<String> {
 /// Each that is opened stays open until this is dropped.
 #[derive(Debug)]
 pub struct IommufdContainer {
-    name: String,
+    pub(crate) name: String,
     iommufd: Iommufd,
-    iommu: Iommu,
+    pub(crate) iommu: Iommu,
     open: Mutex<BTreeMap<String, Device>>,
 }
 
@@ -164,38 +158,6 @@ impl IommufdContainer {
     /// The address space of its objects.
     pub fn iommu(&self) -> &Iommu {
         &self.iommu
-    }
-}
-
-/// By VFIO's device files.
-impl Backend for IommufdContainer {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn portal(&self) -> Result<McPortal> {
-        self.dprc()?.portal()
-    }
-
-    fn map_region(&self, object: ObjectId, index: u32) -> Result<MappedRegion> {
-        self.device(&object.to_string())?.map_region(index)
-    }
-
-    fn map(
-        &self,
-        buffer: DmaBuffer,
-        iova: u64,
-        access: Access,
-    ) -> std::result::Result<Mapped, Box<MapError>> {
-        self.iommu.map(buffer, iova, access)
-    }
-
-    fn enable_interrupt(&self, object: ObjectId, index: u32) -> Result<Interrupt> {
-        self.device(&object.to_string())?.enable_interrupt(index)
-    }
-
-    fn reset(&self) -> Result<()> {
-        self.dprc()?.reset()
     }
 }
 

@@ -236,8 +236,9 @@ fn two_containers() -> Result<()> {
         options.modules.push("fsl-dpaa2-eth".into());
     });
     machine.run(|vm| {
-        // Each of DPDK's threads has a portal.
-        mgmt(vm, "create dpio --in dprc.3 --plugged")?;
+        // Each of DPDK's two threads takes a portal, and another one to receive.
+        mgmt(vm, "create dpio --in dprc.2 --count 2 --plugged")?;
+        mgmt(vm, "create dpio --in dprc.3 --count 3 --plugged")?;
         vm.bind(&["dprc.2", "dprc.3"])?;
         vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
         let printed = hosts::with_testpmd(
