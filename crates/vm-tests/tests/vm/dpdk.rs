@@ -236,7 +236,9 @@ fn two_containers() -> Result<()> {
         options.modules.push("fsl-dpaa2-eth".into());
     });
     machine.run(|vm| {
-        // Each of DPDK's two threads takes a portal, and another one to receive.
+        // Each of DPDK's two threads takes a portal, and another one to receive; the driver a
+        // pool of its own beside the program's.
+        mgmt(vm, "create dpbp --in dprc.3 --plugged")?;
         mgmt(vm, "create dpio --in dprc.2 --count 2 --plugged")?;
         mgmt(vm, "create dpio --in dprc.3 --count 3 --plugged")?;
         vm.bind(&["dprc.2", "dprc.3"])?;
