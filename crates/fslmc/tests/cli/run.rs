@@ -30,7 +30,7 @@ pub fn trials() -> Vec<Trial> {
         trial("run::interfaces_of_nobody_are_left_alone", interfaces_of_nobody_are_left_alone),
         trial("run::another_kernel_has_packages", another_kernel_has_packages),
         trial("demo::every_step_happens", every_step_happens),
-        trial("demo::older_chips_are_told_what_they_lack", older_chips),
+        trial("demo::every_step_happens_on_an_older_chip", older_chips),
         trial("demo::a_guest_with_its_container", a_guest_with_its_container),
         trial("run::assign_tells_what_is_missing", assign_tells_what_is_missing),
         // Boots nothing: it is not ignored.
