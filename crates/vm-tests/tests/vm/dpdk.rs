@@ -6,13 +6,17 @@ use crate::{frames, guest::mgmt, trial};
 use anyhow::{Context, Result, ensure};
 use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
+use std::time::Duration;
 use vm_tests::{
     TestVm,
     hosts::{self, hosts},
 };
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("dpdk::in_one_boot", in_one_boot)]
+    vec![
+        trial("dpdk::in_one_boot", in_one_boot),
+        trial("dpdk::two_processes_on_two_containers", two_containers),
+    ]
 }
 
 type Step = (&'static str, fn(&mut TestVm) -> Result<()>);
@@ -220,4 +224,52 @@ fn second_process(vm: &mut TestVm) -> Result<()> {
     let received: u64 = received.with_context(|| printed.clone())?.parse()?;
     ensure!(received >= 50, "{printed}");
     Ok(())
+}
+
+/// A process that forwards and one that answers, with a container each: Linux's pings go
+/// through the first one's and come back from the second one's. That one is killed, and starts
+/// again, while the first goes on.
+fn two_containers() -> Result<()> {
+    let machine = TestVm::with("guests")?.driver(Driver::Rust).with_packages()?.hugepages(256);
+    let machine = machine.limit(Duration::from_secs(300)).options(|options| {
+        options.machine.memory = 2 << 30;
+        options.modules.push("fsl-dpaa2-eth".into());
+    });
+    machine.run(|vm| {
+        // DPDK wants several portals for each of its threads, and a pool for its driver beside
+        // that of the program.
+        mgmt(vm, "create dpbp --in dprc.3 --plugged")?;
+        mgmt(vm, "create dpio --in dprc.2 --count 6 --plugged")?;
+        mgmt(vm, "create dpio --in dprc.3 --count 7 --plugged")?;
+        vm.bind(&["dprc.2", "dprc.3"])?;
+        vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
+        let printed = hosts::with_testpmd(
+            vm,
+            "until_so '[ -d /sys/bus/fsl-mc/devices/dpni.0/net ]'
+             make_host 0 $(ls /sys/bus/fsl-mc/devices/dpni.0/net) 10.0.0.1/24
+             start_testpmd --forward-mode=io
+             tell set promisc all on
+             tell start
+             mkfifo /tmp/two; exec 7<>/tmp/two
+             for end in kill quit; do
+                 DPRC=dprc.3 stdbuf -oL dpdk-testpmd --file-prefix=two -l 0-1 --main-lcore=1 \
+                     -n 1 --log-level=lib.eal:warning -- --total-num-mbufs=4096 --nb-cores=1 \
+                     --forward-mode=icmpecho --auto-start <&7 >/tmp/two.out 2>&1 &
+                 two=$!
+                 until_so 'grep -q \"Press enter\" /tmp/two.out' || cat /tmp/two.out >&2
+                 wait_carrier 0 1
+                 host 0 ping -q -c 200 -i 0.02 -W 5 10.0.0.99
+                 case $end in
+                 kill)
+                     host 0 ping -q -c 100 -i 0.02 10.0.0.99 >/dev/null & pings=$!
+                     sleep 0.5; kill -9 $two; wait $two || [ $? = 137 ]
+                     kill $pings; wait $pings || true ;;
+                 quit) echo >&7; wait $two ;;
+                 esac
+             done
+             quit",
+        )?;
+        ensure!(without_loss(&printed) == 2, "{printed}");
+        Ok(())
+    })
 }
