@@ -46,6 +46,20 @@ until_so() {
     echo "never so: $1" >&2; return 1
 }
 
+# Echo replies that have come to a host: `echo_replies 0`.
+echo_replies() {
+    host $1 awk '$1 == "Icmp:" && !n { for (i = 2; i <= NF; i++) if ($i == "InEchoReps") n = i; next }
+                 $1 == "Icmp:" { print $n }' /proc/net/snmp
+}
+
+# Sends echo requests, all of which are answered: `echoed 0 20 10.0.0.2`. Replies are counted by
+# Linux, since ping waits for the last one no longer than twice what the slowest has taken.
+echoed() {
+    local before=$(echo_replies $1)
+    host $1 ping -q -c $2 -i 0.01 -W 5 $3 >/dev/null || true
+    until_so "[ \$((\$(echo_replies $1) - $before)) -eq $2 ]"
+}
+
 # A counter of `ethtool -S`, by its whole name: `counter 0 '[hw] rx frames'`.
 counter() {
     host $1 ethtool -S $(dev $1) | awk -F': ' -v name="$2" '{ sub(/^ */, "") } $1 == name { print $2 }'

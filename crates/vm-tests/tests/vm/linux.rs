@@ -48,9 +48,7 @@ fn in_one_boot() -> Result<()> {
 }
 
 fn no_loss(vm: &mut TestVm, count: u32) -> Result<()> {
-    let printed = hosts(vm, &format!("host 0 ping -q -c {count} -i 0.01 -W 5 10.0.0.2"))?;
-    ensure!(printed.contains(" 0% packet loss"), "{printed}");
-    Ok(())
+    hosts(vm, &format!("echoed 0 {count} 10.0.0.2")).map(drop)
 }
 
 fn what_ethtool_tells(vm: &mut TestVm) -> Result<()> {
