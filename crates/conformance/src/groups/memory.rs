@@ -72,10 +72,16 @@ const AGE: Duration = Duration::from_secs(6);
 
 /// What others complain of that they have had no memory for, in which the driver has no say:
 /// the driver core and procfs of a link or an entry that is not there when it is to be removed,
-/// the IOMMU's core of a device that it finds without a group when that is bound, and the
-/// interrupt controller of what it needs memory for to give it back.
-const NOT_THE_DRIVERS: [&str; 4] =
-    ["devlink_remove_symlinks", "remove_proc_entry", "__iommu_probe_device", "its_msi_teardown"];
+/// the IOMMU's core of a device that it finds without a group when that is bound, the
+/// interrupt controller of what it needs memory for to give it back, and VFIO's core of a group
+/// that it could not name, which it frees without having forgotten the IOMMU's.
+const NOT_THE_DRIVERS: [&str; 5] = [
+    "devlink_remove_symlinks",
+    "remove_proc_entry",
+    "__iommu_probe_device",
+    "its_msi_teardown",
+    "vfio_group_release",
+];
 
 /// A walk through the allocations of a step.
 struct Walk {
