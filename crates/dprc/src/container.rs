@@ -190,13 +190,17 @@ impl AsFd for Container {
 
 /// Opens one of VFIO's files for reading and writing.
 pub(crate) fn open_vfio(path: &str) -> Result<OwnedFd> {
+    let missing = "Load the modules vfio, vfio_iommu_type1 and vfio-fsl-mc, and bind the container \
+                   to vfio-fsl-mc";
+    open_device_file(path, missing)
+}
+
+/// Opens a device's file for reading and writing. `missing` is the advice where it is not there.
+pub(crate) fn open_device_file(path: &str, missing: &'static str) -> Result<OwnedFd> {
     OpenOptions::new().read(true).write(true).open(path).map(OwnedFd::from).map_err(|error| {
         let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
         refused("open", path, |errno| match errno {
-            Errno::NOENT => {
-                "Load the modules vfio, vfio_iommu_type1 and vfio-fsl-mc, and bind \
-                             the container to vfio-fsl-mc"
-            }
+            Errno::NOENT => missing,
             Errno::ACCESS | Errno::PERM => "Give this user access to the file",
             Errno::BUSY => "Another process has the group open",
             _ => "",

@@ -3,7 +3,7 @@
 //! newer kernels have beside VFIO's groups and containers (Linux
 //! Documentation/driver-api/vfio.rst, Documentation/userspace-api/iommufd.rst).
 
-use crate::container::{Iommu, open_vfio};
+use crate::container::{Iommu, open_device_file, open_vfio};
 use crate::device::Device;
 use crate::error::{Error, Result, refused};
 use crate::ioctl;
@@ -11,7 +11,6 @@ use fsl_mc_linux::bus::{Bus, SYSFS};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the kernel offers iommufd.
@@ -30,18 +29,9 @@ impl Iommufd {
     /// # Errors
     /// When the kernel has no iommufd, or refuses.
     pub fn open() -> Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(PATH).map_err(|error| {
-            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            refused("open", PATH, |errno| match errno {
-                Errno::NOENT => {
-                    "The kernel has no iommufd (CONFIG_IOMMUFD), or its module is not loaded: \
-                     open the container by its group (AssignedContainer)"
-                }
-                Errno::ACCESS | Errno::PERM => "Give this user access to the file",
-                _ => "",
-            })(errno)
-        })?;
-        let file = OwnedFd::from(file);
+        let missing = "The kernel has no iommufd (CONFIG_IOMMUFD), or its module is not loaded: \
+                       open the container by its group (AssignedContainer)";
+        let file = open_device_file(PATH, missing)?;
         let address_space = ioctl::allocate_address_space(file.as_fd()).map_err(refused(
             "IOMMU_IOAS_ALLOC",
             PATH,

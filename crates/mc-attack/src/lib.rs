@@ -41,6 +41,16 @@ impl Random {
     }
 }
 
+/// An address as the command lines of attackers have it: hexadecimal digits, perhaps behind
+/// "0x".
+///
+/// # Errors
+/// A sentence with what it is instead.
+pub fn hexadecimal(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    u64::from_str_radix(digits, 16).map_err(|_| format!("{text:?} is no hexadecimal number"))
+}
+
 /// A guest that remembers the tokens that it was given.
 #[derive(Debug)]
 pub struct Attacker {

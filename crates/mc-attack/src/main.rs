@@ -8,7 +8,7 @@ use clap::Parser;
 use dprc::McPortal;
 use fsl_mc_linux::Mapping;
 use mc_abi::{Message, ObjectId, Status};
-use mc_attack::{Attacker, check};
+use mc_attack::{Attacker, check, hexadecimal};
 use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -129,11 +129,6 @@ fn report(commands: u64, took: Duration, statuses: &BTreeMap<String, u64>) -> St
     }
     text.push('}');
     text
-}
-
-fn hexadecimal(text: &str) -> Result<u64, String> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    u64::from_str_radix(digits, 16).map_err(|_| format!("{text:?} is no hexadecimal number"))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use clap::Parser;
 use dprc::{Access, AssignedContainer, Backend, DmaBuffer};
 use mc_abi::ObjectId;
+use mc_attack::hexadecimal;
 use rings_attack::{Attack, MEMORY_SIZE, Options, PastKernel, Report, kernels_memory};
 use std::process::ExitCode;
 
@@ -81,11 +82,6 @@ fn attack(
 ) -> Result<Report, Box<dyn std::error::Error>> {
     let memory = backend.map(memory, iova, Access::ReadWrite)?;
     Ok(Attack::new(backend, memory, options).run(steps)?)
-}
-
-fn hexadecimal(text: &str) -> Result<u64, String> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    u64::from_str_radix(digits, 16).map_err(|_| format!("{text:?} is no hexadecimal number"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,10 @@
 use crate::TestVm;
 use anyhow::{Result, ensure};
 use fslmc::{machine::SHARED_PATH, nested};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 /// The command line of an action of the script's.
 pub fn l2(action: &str) -> String {
@@ -51,4 +55,26 @@ pub fn say(vm: &mut TestVm, guest: &str, line: &str) -> Result<String> {
     let output = vm.command(&["sh", &script, "say", guest, line], b"")?;
     ensure!(output.code == 0, "{guest}: `{line}`: {}{}", output.stdout, output.stderr);
     Ok(output.stdout)
+}
+
+/// How often a guest is asked whether its command has ended.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// Lets a guest run a command that takes longer than a line may, and gives what it prints.
+///
+/// # Errors
+/// It fails, takes longer than `patience`, or the guest is gone.
+pub fn say_long(vm: &mut TestVm, guest: &str, command: &str, patience: Duration) -> Result<String> {
+    const OUTPUT: &str = "/tmp/long";
+    say(vm, guest, &format!("({command}; echo code $?) >{OUTPUT} 2>&1 &"))?;
+    let end = Instant::now() + patience;
+    loop {
+        let printed = say(vm, guest, &format!("cat {OUTPUT}"))?;
+        if printed.contains("code ") {
+            ensure!(printed.contains("code 0"), "`{command}`: {printed}");
+            return Ok(printed);
+        }
+        ensure!(Instant::now() < end, "`{command}` does not end: {printed}");
+        thread::sleep(PAUSE);
+    }
 }

@@ -9,14 +9,10 @@ use fslmc::{
     nested,
 };
 use libtest_mimic::Trial;
-use std::{
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, thread, time::Duration};
 use vm_tests::{
     KernelChoice, TestVm, TestVmBuilder,
-    inner::{l2, say, start},
+    inner::{l2, say, say_long, start},
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -357,8 +353,7 @@ const COMMANDS: u64 = 1000;
 /// and through one of a `dpmcp`; then random rings and doorbells of its queue portals, and
 /// frames in memory that it does not have.
 fn a_hostile_guest_reaches_nothing() -> Result<()> {
-    let count = std::env::var("FSLMC_ATTACK").ok().and_then(|text| text.parse().ok());
-    let count = count.unwrap_or(COMMANDS);
+    let count = rings::steps(COMMANDS);
     // Each takes sixteen exits of the inner guest, and those are slow.
     let patience = Duration::from_secs(60 + count / 10);
     let limit = Duration::from_secs(900) + patience + rings::patience_within();
@@ -376,21 +371,8 @@ fn a_hostile_guest_reaches_nothing() -> Result<()> {
         let objects: String =
             objects.split_whitespace().map(|name| format!(" --object {name}")).collect();
         let portals = "--portal 10000000 --portal 10060000";
-        let line = format!(
-            "({ATTACK} {portals} --container dprc.2{objects} --commands {count}; echo code $?) \
-             >/tmp/attack 2>&1 &"
-        );
-        say(vm, "one", &line)?;
-        let end = Instant::now() + patience;
-        let report = loop {
-            let report = say(vm, "one", "cat /tmp/attack")?;
-            if report.contains("code ") {
-                break report;
-            }
-            ensure!(Instant::now() < end, "the attack does not end: {report}");
-            thread::sleep(Duration::from_secs(3));
-        };
-        ensure!(report.contains("code 0"), "{report}");
+        let attack = format!("{ATTACK} {portals} --container dprc.2{objects} --commands {count}");
+        let report = say_long(vm, "one", &attack, patience)?;
         eprintln!("{}", report.lines().next().unwrap_or_default());
         let (icid, faults) = (vm.icid("dprc.2")?, rings::faults(vm)?.len());
         rings::from_within(vm, "one", "dprc.2", "10000000")?;

@@ -9,15 +9,11 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
-use std::{
-    collections::BTreeMap,
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, time::Duration};
 use vm_tests::{
     TestVm, guest_programs,
     hosts::{hosts, with_testpmd},
-    inner::say,
+    inner::say_long,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -191,21 +187,10 @@ pub fn patience_within() -> Duration {
 /// at this address there.
 pub fn from_within(vm: &mut TestVm, guest: &str, container: &str, portal: &str) -> Result<()> {
     let steps = steps(STEPS_WITHIN);
-    let line = format!(
-        "({ATTACK} --container {container} --portal {portal} --memory {LEFT} --steps {steps}; \
-         echo code $?) >/tmp/rings 2>&1 &"
+    let attack = format!(
+        "{ATTACK} --container {container} --portal {portal} --memory {LEFT} --steps {steps}"
     );
-    say(vm, guest, &line)?;
-    let end = Instant::now() + patience_within();
-    let report = loop {
-        let report = say(vm, guest, "cat /tmp/rings")?;
-        if report.contains("code ") {
-            break report;
-        }
-        ensure!(Instant::now() < end, "the attack on rings does not end: {report}");
-        thread::sleep(Duration::from_secs(3));
-    };
-    ensure!(report.contains("code 0"), "{report}");
+    let report = say_long(vm, guest, &attack, patience_within())?;
     eprintln!("{}", report.lines().next().unwrap_or_default());
     Ok(())
 }
