@@ -42,6 +42,8 @@ pub(crate) struct Args {
 enum Target {
     /// 64-byte commands against a populated board.
     Commands,
+    /// Descriptors, tables, keys and settings of network interfaces.
+    Frames,
     /// Layout blobs.
     Layout,
     /// Rings, registers and memory of software portals.
@@ -56,6 +58,7 @@ impl Target {
     fn name(self) -> &'static str {
         match self {
             Self::Commands => "commands",
+            Self::Frames => "frames",
             Self::Layout => "layout",
             Self::Portals => "portals",
             Self::Smmu => "smmu",
@@ -75,7 +78,9 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<()> {
     match args.target {
         Target::Driver => driver(shell, args),
-        Target::Commands | Target::Layout | Target::Portals | Target::Smmu => library(shell, args),
+        Target::Commands | Target::Frames | Target::Layout | Target::Portals | Target::Smmu => {
+            library(shell, args)
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     start(&["bench", "--quick", "frames"])?;
     start(&["bench", "--quick", "traffic"])?;
     start(&["bench", "--quick", "guest"])?;
-    for target in ["commands", "layout", "portals"] {
+    for target in ["commands", "frames", "layout", "portals"] {
         start(&["fuzz", target, "--runs", RUNS])?;
     }
     start(&["fuzz", "smmu", "--seconds", "1"])?;

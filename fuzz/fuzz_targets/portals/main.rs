@@ -4,6 +4,7 @@
 //! container finds its frames, buffers and notifications as it left them.
 #![no_main]
 
+#[path = "../memory.rs"]
 mod memory;
 mod settings;
 mod steps;
