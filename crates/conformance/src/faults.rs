@@ -21,9 +21,9 @@ const FAILING: [&str; 3] = ["failslab", "fail_page_alloc", "fail_usercopy"];
 /// Frames of the stack in which the driver is looked for: the kernel looks at no more.
 const DEPTH: &str = "32";
 
-/// What kmemleak asks for itself, beside each allocation. It has a store for when it gets
-/// nothing, and switches itself off when that is empty.
-const KMEMLEAK: &str = "__alloc_object";
+/// What kmemleak asks for itself, beside each allocation. It has a store of 16,000 for when it
+/// gets nothing, and switches itself off when that is empty.
+pub const KMEMLEAK: &str = "__alloc_object";
 
 /// The nth allocation of a task, counted down by the kernel.
 const OF_TASK: &str = "fail-nth";
@@ -36,10 +36,11 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// For the code of a module.
+    /// For the code of a module, but for what it asks for through a function of the kernel's,
+    /// which never fails; the kernel can spare one function.
     ///
     /// The check does not apply where the kernel's allocations do not fail on request.
-    pub fn of_module(module: &str) -> Result<Self, Stop> {
+    pub fn of_module(module: &str, spared: &str) -> Result<Self, Stop> {
         let folder = |name: &str| Path::new(DEBUGFS).join(name);
         let own = Path::new("/proc/thread-self").join(OF_TASK);
         if !own.exists() {
@@ -63,7 +64,8 @@ impl Faults {
             set("stacktrace-depth", DEPTH)?;
             set("require-start", &format!("{start:#x}"))?;
             set("require-end", &format!("{end:#x}"))?;
-            if let Some((start, end)) = code_of(&symbols, KMEMLEAK) {
+            // A kernel without the function asks for nothing through it.
+            if let Some((start, end)) = code_of(&symbols, spared) {
                 set("reject-start", &format!("{start:#x}"))?;
                 set("reject-end", &format!("{end:#x}"))?;
             }
