@@ -132,11 +132,14 @@ impl Fabric {
 
 impl Timed for Fabric {
     fn deadline(&self) -> Option<u64> {
-        self.qbman.deadline()
+        [self.qbman.deadline(), self.wriop.deadline()].into_iter().flatten().min()
     }
 
     fn expire(self: &Arc<Self>) {
-        self.pass(|pass| self.qbman.tick(pass));
+        self.pass(|pass| {
+            self.qbman.tick(pass);
+            self.wriop.tick(pass);
+        });
     }
 }
 

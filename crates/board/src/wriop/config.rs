@@ -59,6 +59,53 @@ pub struct TransmitConfig {
     pub l4_checksum: bool,
     /// Further Ethernet types of VLAN tags; 0: none.
     pub tpids: [u16; 2],
+    /// In which order, and how fast, frames leave the queues; `None`: in the order of
+    /// `queues`, and as fast as they come.
+    pub schedule: Option<Schedule>,
+}
+
+/// The order of frames to be sent, and their rates.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Schedule {
+    /// What limits the interface.
+    pub whole: Option<ShaperConfig>,
+    /// Its egress channels.
+    pub channels: Vec<ChannelSchedule>,
+}
+
+/// An egress channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChannelSchedule {
+    /// What limits it.
+    pub shaper: Option<ShaperConfig>,
+    /// Its traffic classes.
+    pub classes: Vec<ClassTurn>,
+}
+
+/// When it is a traffic class's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassTurn {
+    /// Lower ones go first.
+    pub rank: u8,
+    /// What those of one rank share in proportion to, 100 to 10,000.
+    pub weight: u16,
+}
+
+/// A limit with two rates, of which a frame needs either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShaperConfig {
+    /// Committed rate, bit/s; 0: none.
+    pub committed_rate: u64,
+    /// Bytes that may go at once at the committed rate.
+    pub committed_burst: u32,
+    /// Excess rate, bit/s; 0: none. With neither rate there is no limit.
+    pub excess_rate: u64,
+    /// Bytes that may go at once at the excess rate.
+    pub excess_burst: u32,
+    /// What the committed rate leaves goes to the excess rate's bucket.
+    pub coupled: bool,
+    /// Bytes that each frame counts for beside its own; 0: 24.
+    pub overhead: u16,
 }
 
 /// A queue of frames to be sent.

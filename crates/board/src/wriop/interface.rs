@@ -7,10 +7,11 @@ use super::{
     distribution::Distributor,
     filter::{Stations, Vlans},
     meter::Meter,
+    schedule::Scheduler,
 };
 use crate::fabric::Engine;
 use parking_lot::RwLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// A network interface.
 #[derive(Debug)]
@@ -25,6 +26,9 @@ pub(super) struct Interface {
     pub transmit: RwLock<TransmitSide>,
     pub receive: RwLock<ReceiveSide>,
     pub counters: Counters,
+    /// When it may send again what has to wait for its rate, nanoseconds of the board's clock;
+    /// [`NEVER`]: nothing waits.
+    pub due: AtomicU64,
     sending: AtomicU8,
 }
 
@@ -36,6 +40,7 @@ pub(super) struct TransmitSide {
     pub peer: Option<Endpoint>,
     /// The interface's number, where somebody looks at its frames.
     pub captured: Option<u32>,
+    pub scheduler: Option<Scheduler>,
     pub config: TransmitConfig,
 }
 
@@ -52,6 +57,9 @@ pub(super) struct ReceiveSide {
     pub meters: Vec<Option<Meter>>,
     pub config: ReceiveConfig,
 }
+
+/// No time.
+pub(super) const NEVER: u64 = u64::MAX;
 
 /// Nobody sends.
 const IDLE: u8 = 0;
@@ -75,6 +83,7 @@ impl Interface {
             transmit: RwLock::default(),
             receive: RwLock::default(),
             counters: Counters::default(),
+            due: AtomicU64::new(NEVER),
             sending: AtomicU8::new(IDLE),
         }
     }
@@ -89,8 +98,13 @@ impl Interface {
         let vlans = Vlans::new(&receive);
         let distributor = Distributor::new(&receive);
         let captured = self.captured.then_some(self.id);
-        let transmit = TransmitSide { icid, enabled, peer, captured, config: transmit };
-        *self.transmit.write() = transmit;
+        let mut side = self.transmit.write();
+        let before = side.scheduler.take();
+        let schedule = transmit.schedule.clone();
+        let scheduler =
+            schedule.map(|schedule| Scheduler::renew(schedule, &transmit.queues, before));
+        *side = TransmitSide { icid, enabled, peer, captured, scheduler, config: transmit };
+        drop(side);
         let mut side = self.receive.write();
         let before = std::mem::take(&mut side.meters);
         let meters = meters(&receive, before);

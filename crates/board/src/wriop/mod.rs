@@ -33,6 +33,7 @@ mod port;
 mod queues;
 mod receive;
 mod rules;
+mod schedule;
 mod switch;
 mod transmit;
 
@@ -45,12 +46,21 @@ use crate::{
 };
 use mc_abi::{ObjectId, ObjectType};
 use parking_lot::RwLock;
-use std::{cell::RefCell, collections::HashMap, fmt, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 pub use config::{
-    Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout, MacFilter, Policer, Pool,
-    QosAction, QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Redirect, Spread,
-    Steered, Steering, SteeringAction, SteeringMiss, TransmitConfig, TransmitQueue,
+    ChannelSchedule, ClassTurn, Distribution, Endpoint, ErrorActions, InterfaceConfig, Layout,
+    MacFilter, Policer, Pool, QosAction, QosMiss, QosTable, ReceiveClass, ReceiveConfig,
+    ReceiveQueue, Redirect, Schedule, ShaperConfig, Spread, Steered, Steering, SteeringAction,
+    SteeringMiss, TransmitConfig, TransmitQueue,
 };
 pub use counters::{Tally, Volume};
 pub use demux::{DemuxAdmit, DemuxConfig, DemuxMethod, DemuxPortConfig};
@@ -68,7 +78,7 @@ pub use switch::{
 use deliver::Arrivals;
 use demux::Demux;
 use forward::Works;
-use interface::Interface;
+use interface::{Interface, NEVER};
 use port::Port;
 use switch::Switch;
 
@@ -87,11 +97,14 @@ pub struct Wriop {
     demuxes: RwLock<HashMap<u32, Arc<Demux>>>,
     wires: Arc<dyn Wires>,
     capture: Arc<dyn Capture>,
+    /// When an interface is to be woken, nanoseconds of the board's clock: not later than the
+    /// earliest [`Interface::due`].
+    due: AtomicU64,
 }
 
 impl fmt::Debug for Wriop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { interfaces, ports, switches, demuxes, wires: _, capture: _ } = self;
+        let Self { interfaces, ports, switches, demuxes, wires: _, capture: _, due: _ } = self;
         f.debug_struct("Wriop")
             .field("interfaces", interfaces)
             .field("ports", ports)
@@ -111,7 +124,39 @@ impl Wriop {
             demuxes: RwLock::default(),
             wires,
             capture,
+            due: AtomicU64::new(NEVER),
         }
+    }
+
+    /// When [`tick`](Self::tick) has something to do, nanoseconds of the board's clock.
+    pub fn deadline(&self) -> Option<u64> {
+        Some(self.due.load(Ordering::Acquire)).filter(|due| *due != NEVER)
+    }
+
+    /// Wakes the interfaces whose rates let them go on.
+    pub fn tick(&self, pass: &mut Pass) {
+        // Whoever has to wait meanwhile is either found below or comes after this.
+        if self.due.swap(NEVER, Ordering::AcqRel) == NEVER {
+            return;
+        }
+        for interface in self.interfaces.read().values() {
+            match interface.due.load(Ordering::Acquire) {
+                NEVER => {}
+                due if due > pass.now() => {
+                    self.due.fetch_min(due, Ordering::AcqRel);
+                }
+                _ => {
+                    interface.due.store(NEVER, Ordering::Release);
+                    pass.wake(interface.engine);
+                }
+            }
+        }
+    }
+
+    /// An interface may send again at `due`.
+    fn wait(&self, interface: &Interface, due: u64) {
+        interface.due.store(due, Ordering::Release);
+        self.due.fetch_min(due, Ordering::AcqRel);
     }
 
     /// Sets up a port, or takes it away.

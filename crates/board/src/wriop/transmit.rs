@@ -13,6 +13,7 @@ use super::{
     parser::parse,
     port::Port,
     receive::Receiver,
+    schedule::Sending,
 };
 use qbman_abi::Fd;
 use std::ops::Range;
@@ -89,9 +90,38 @@ fn batch<Q: Queues>(
     };
     bytes.resize(MEMORY, 0);
     let mut sender = Sender { side: &side, way, bytes, tally: Tally::default() };
-    let mut sent = 0;
     let mut burst = Burst::new();
-    for queue in &side.config.queues {
+    let sent = match &side.scheduler {
+        Some(scheduler) => {
+            let mut sending = scheduler.start(platform.pass.now());
+            let sent = in_turns(interface, &mut sending, &mut burst, &mut sender, platform);
+            if let Some(due) = sending.deadline().filter(|_| sent < BATCH) {
+                wriop.wait(interface, due);
+            }
+            sent
+        }
+        None => in_order(interface, &mut burst, &mut sender, platform),
+    };
+    sender.send(&burst, platform);
+    let Sender { way, tally, .. } = sender;
+    if sent > 0 {
+        interface.counters.add(&tally);
+    }
+    if let Way::Interface(receiver) = way {
+        receiver.finish();
+    }
+    sent
+}
+
+/// Sends frames of one queue after the other.
+fn in_order<'a, Q: Queues>(
+    interface: &Interface,
+    burst: &mut Burst<'a>,
+    sender: &mut Sender<'a>,
+    platform: &mut Platform<Q>,
+) -> usize {
+    let mut sent = 0;
+    for queue in &sender.side.config.queues {
         let mut volume = Volume::default();
         while sent < BATCH {
             let room = burst.room(BATCH - sent);
@@ -101,7 +131,7 @@ fn batch<Q: Queues>(
             sent += taken;
             burst.add(taken, queue);
             if burst.is_full() {
-                sender.send(&burst, platform);
+                sender.send(burst, platform);
                 burst.clear();
             }
             if taken < wanted {
@@ -112,15 +142,31 @@ fn batch<Q: Queues>(
             interface.counters.add_dequeued(queue.channel, queue.class, volume);
         }
     }
-    sender.send(&burst, platform);
-    let Sender { way, tally, .. } = sender;
-    if sent > 0 {
-        interface.counters.add(&tally);
-    }
-    if let Way::Interface(receiver) = way {
-        receiver.finish();
-    }
     sent
+}
+
+/// Sends frames as their queues' turns and rates are.
+fn in_turns<'a, Q: Queues>(
+    interface: &Interface,
+    sending: &mut Sending,
+    burst: &mut Burst<'a>,
+    sender: &mut Sender<'a>,
+    platform: &mut Platform<Q>,
+) -> usize {
+    let side = sender.side;
+    for sent in 0..BATCH {
+        let take = |queue: &TransmitQueue| platform.queues.dequeue(queue.fqid);
+        let Some((fd, queue)) = sending.next(&side.config.queues, take) else { return sent };
+        let mut volume = Volume::default();
+        volume.count(fd.length());
+        interface.counters.add_dequeued(queue.channel, queue.class, volume);
+        burst.put(fd, queue);
+        if burst.is_full() {
+            sender.send(burst, platform);
+            burst.clear();
+        }
+    }
+    BATCH
 }
 
 /// Frames that were taken from queues, with their queues.
@@ -145,6 +191,14 @@ impl<'a> Burst<'a> {
     fn add(&mut self, count: usize, queue: &'a TransmitQueue) {
         self.queues.iter_mut().skip(self.count).take(count).for_each(|one| *one = Some(queue));
         self.count += count;
+    }
+
+    /// One more frame.
+    fn put(&mut self, fd: Fd, queue: &'a TransmitQueue) {
+        if let [place, ..] = self.room(1) {
+            *place = fd;
+            self.add(1, queue);
+        }
     }
 
     fn is_full(&self) -> bool {

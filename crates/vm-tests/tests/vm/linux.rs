@@ -5,13 +5,14 @@
 //! Its module cannot be unloaded here: it takes its folder in debugfs away before the
 //! interfaces that have files there, and the kernel (7.3.4) follows a pointer that is none.
 
-use crate::{frames, trial};
+use crate::{beside::Object, frames, trial};
 use anyhow::{Context, Result, ensure};
 use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
+use mc_abi::{ObjectType, dpni};
 use object::{
     Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
-    write::{Object, Symbol, SymbolSection},
+    write::{Object as ObjectFile, Symbol, SymbolSection},
 };
 use std::collections::BTreeMap;
 use vm_tests::{TestVm, hosts::hosts};
@@ -22,7 +23,7 @@ pub fn trials() -> Vec<Trial> {
 
 type Step = (&'static str, fn(&mut TestVm) -> Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("what ethtool tells", what_ethtool_tells),
     ("settings are kept", settings_are_kept),
     ("offloads go off and on", offloads),
@@ -31,6 +32,7 @@ const STEPS: [Step; 10] = [
     ("VLANs, groups and promiscuous mode", filters),
     ("the MTU changes under load", mtu_under_load),
     ("a processor goes and comes", processors),
+    ("rates are kept", rates),
     ("all interfaces at once", all_at_once),
     ("programs decide of frames", xdp),
 ];
@@ -260,6 +262,33 @@ fn processors(vm: &mut TestVm) -> Result<()> {
     Ok(())
 }
 
+/// A rate that the MC is told holds back what Linux sends. Linux's own `tbf` tells it one, and
+/// none when it goes; it limits by itself, too, so that only the command's success shows.
+fn rates(vm: &mut TestVm) -> Result<()> {
+    hosts(
+        vm,
+        "host 0 tc qdisc add dev $(dev 0) root tbf rate 2mbit burst 10kb latency 100ms
+         host 0 ping -q -c 5 -i 0.02 10.0.0.2
+         host 0 tc qdisc del dev $(dev 0) root
+         serve 1",
+    )?;
+    let dpni = Object::open(&vm.board()?, ObjectType::Dpni, 0)?;
+    let mut transfer = |committed_rate| -> Result<f64> {
+        let committed_burst = 3000;
+        let rate =
+            dpni::SetTxShaping { committed_rate, committed_burst, ..dpni::SetTxShaping::default() };
+        dpni.call(&rate)?;
+        let told =
+            hosts(vm, "host 0 iperf3 -c 10.0.0.2 -t 3 -f k | awk '/receiver/ { print $7 }'")?;
+        Ok(told.trim().parse::<f64>()? / 1000.)
+    };
+    let slow = transfer(2)?;
+    let fast = transfer(0)?;
+    ensure!((0.5..2.2).contains(&slow), "{slow} Mbit/s, where 2 are let through");
+    ensure!(fast > 2. * slow, "{fast} Mbit/s without a limit, {slow} with one of 2");
+    hosts(vm, "host 1 pkill iperf3").map(drop)
+}
+
 /// All of Linux's interfaces move frames at the same time.
 fn all_at_once(vm: &mut TestVm) -> Result<()> {
     let printed = hosts(
@@ -336,7 +365,7 @@ fn xdp(vm: &mut TestVm) -> Result<()> {
 
 /// A program as `ip` takes it: an ELF file for BPF.
 fn program(instructions: &[u64]) -> Result<Vec<u8>> {
-    let mut file = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
+    let mut file = ObjectFile::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
     let code: Vec<u8> = instructions.iter().flat_map(|word| word.to_le_bytes()).collect();
     let section = file.add_section(Vec::new(), b"xdp".to_vec(), SectionKind::Text);
     file.append_section_data(section, &code, 8);

@@ -4,6 +4,7 @@
 
 mod assign;
 mod assign_disks;
+mod beside;
 mod cases;
 mod conformance;
 mod defects;

@@ -3,12 +3,11 @@
 //! either here (Debian's kernels are built without `dpaa2-switch`): they are switched
 //! on from beside, as a boot loader would do it.
 
-use crate::{frames, trial};
-use anyhow::{Context, Result, ensure};
-use board::{Board, mc};
+use crate::{beside::Object, frames, trial};
+use anyhow::{Result, ensure};
 use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
-use mc_abi::{Message, ObjectId, ObjectType, Request, Status, Token, Wire, common, dpdmux, dpsw};
+use mc_abi::{ObjectType, common, dpdmux, dpsw};
 use vm_tests::TestVm;
 
 pub fn trials() -> Vec<Trial> {
@@ -40,8 +39,8 @@ fn hosts_reach_each_other() -> Result<()> {
         .run(|vm| {
             vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
             let board = vm.board()?;
-            let dpsw = Object::open(&board, ObjectType::Dpsw)?;
-            let dpdmux = Object::open(&board, ObjectType::Dpdmux)?;
+            let dpsw = Object::open(&board, ObjectType::Dpsw, 0)?;
+            let dpdmux = Object::open(&board, ObjectType::Dpdmux, 0)?;
             dpsw.call(&common::Enable {})?;
             vm.sh(HOSTS)?;
             wait_for_links(vm)?;
@@ -112,32 +111,4 @@ fn through_the_demultiplexer(vm: &mut TestVm, dpdmux: &Object) -> Result<()> {
     let printed = vm.try_sh(script)?;
     ensure!(printed.code != 0, "{}", printed.stdout);
     Ok(())
-}
-
-/// Object 0 of a family, which commands are sent to from beside the guest.
-struct Object {
-    board: std::sync::Arc<Board>,
-    portal: u32,
-    token: Token,
-}
-
-impl Object {
-    fn open(board: &std::sync::Arc<Board>, kind: ObjectType) -> Result<Self> {
-        let inventory: mc::Inventory = board.mc().inventory();
-        let root = inventory.containers.first().context("there is a root container")?;
-        let answer = send(board, root.portal, &Message::open(ObjectId::new(kind, 0)))?;
-        Ok(Self { board: board.clone(), portal: root.portal, token: answer.header.token() })
-    }
-
-    fn call<R: Request>(&self, request: &R) -> Result<R::Reply> {
-        let answer = send(&self.board, self.portal, &request.message(self.token))?;
-        Ok(R::Reply::decode(&answer.params, R::MAX_VERSION)?)
-    }
-}
-
-fn send(board: &Board, portal: u32, message: &Message) -> Result<Message> {
-    let answer = board.mc().execute(portal, message);
-    let status = answer.header.status();
-    ensure!(status == Status::Ok, "the MC says {status}");
-    Ok(answer)
 }

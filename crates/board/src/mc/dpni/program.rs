@@ -156,6 +156,7 @@ impl Interface {
             l3_checksum: frames.offloads(offload::TX_L3_CHECKSUM),
             l4_checksum: frames.offloads(offload::TX_L4_CHECKSUM),
             tpids: frames.tpids,
+            schedule: self.settings.transmit.schedule(&self.limits),
         }
     }
 

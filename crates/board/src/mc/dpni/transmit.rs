@@ -2,7 +2,10 @@
 //! Transmission: rates, priorities, confirmation.
 
 use super::{Answer, Call, Limits, State, addressed, interface::needs_port};
-use crate::mc::refusal::{Because, Refusal};
+use crate::{
+    mc::refusal::{Because, Refusal},
+    wriop::{ChannelSchedule, ClassTurn, Schedule, ShaperConfig},
+};
 use mc_abi::{
     Status,
     dpni::{self, options, transmit::Command},
@@ -65,6 +68,19 @@ impl Settings {
         }
     }
 
+    /// The order and rates of frames; `None` where software has set neither.
+    pub fn schedule(&self, limits: &Limits) -> Option<Schedule> {
+        let is_set = |channel: &Channel| channel.shaping.is_some() || channel.priorities.is_some();
+        if self.whole.is_none() && !self.channels.iter().any(is_set) {
+            return None;
+        }
+        let channels = self.channels.iter().map(|channel| ChannelSchedule {
+            shaper: channel.shaping.as_ref().map(shaper),
+            classes: turns(limits, channel.priorities.as_ref()),
+        });
+        Some(Schedule { whole: self.whole.as_ref().map(shaper), channels: channels.collect() })
+    }
+
     fn channel(&mut self, channel: u8) -> Result<&mut Channel, Refusal> {
         self.channels.get_mut(usize::from(channel)).ok_or_else(|| {
             Status::ConfigurationError.because(format!("there is no channel {channel}"))
@@ -77,6 +93,45 @@ impl Settings {
             .get_mut(usize::from(index))
             .ok_or_else(|| Status::ConfigurationError.because(format!("there is no queue {index}")))
     }
+}
+
+fn shaper(set: &dpni::SetTxShaping) -> ShaperConfig {
+    /// Rates are in Mbit/s.
+    const MEGA: u64 = 1_000_000;
+    ShaperConfig {
+        committed_rate: u64::from(set.committed_rate) * MEGA,
+        committed_burst: set.committed_burst.into(),
+        excess_rate: u64::from(set.excess_rate) * MEGA,
+        excess_burst: set.excess_burst.into(),
+        coupled: set.coupled,
+        overhead: set.overhead,
+    }
+}
+
+/// When the classes have their turns. Class 0 is the most urgent one of those with strict
+/// priorities (Linux, `dpaa2_eth_tx`), which is what they have until software says
+/// otherwise.
+///
+/// Chosen, since no source says it: a group's priority is the number of the class with a
+/// strict priority that it comes after; groups that are not separate are one, of group A's
+/// priority.
+fn turns(limits: &Limits, set: Option<&dpni::SetTxPriorities>) -> Vec<ClassTurn> {
+    let first = if limits.tx_tcs > CLASSES { CLASSES } else { 0 };
+    let turn = |class: u8| {
+        let strict = ClassTurn { rank: class * 2, weight: *WEIGHTS.start() };
+        let described = set.zip(class.checked_sub(first).map(usize::from));
+        let Some((set, place)) = described else { return strict };
+        let mode = set.modes.get(place / 2).map_or(STRICT, |pair| pair >> (place % 2 * 4) & 0xf);
+        let weight = set.weights.get(place).copied().unwrap_or_default();
+        let priority = match mode {
+            GROUP_A => set.priority_a,
+            GROUP_B if set.separate_groups => set.priority_b,
+            GROUP_B => set.priority_a,
+            _ => return strict,
+        };
+        ClassTurn { rank: priority * 2 + 1, weight }
+    };
+    (0..limits.tx_tcs).map(turn).collect()
 }
 
 pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {

@@ -7,4 +7,5 @@ mod isolation;
 mod ports;
 mod receiving;
 mod sending;
+mod shaping;
 pub(crate) mod testing;

@@ -259,3 +259,59 @@ fn a_class_may_be_policed() {
     mc.call(two.dpni, &dpni::ResetStatistics {}).expect("reset");
     assert_eq!(two.statistics(&mut mc, 5), [0; 7]);
 }
+
+/// Linux's `tbf` and DPDK's traffic manager: a rate holds frames back, and no rate lets them go.
+#[test]
+fn a_rate_that_commands_set_holds_frames_back() {
+    let (mut mc, one, two) = pair();
+    let slow = dpni::SetTxShaping {
+        committed_rate: 1,
+        committed_burst: 2000,
+        ..dpni::SetTxShaping::default()
+    };
+    mc.call(one.dpni, &slow).expect("a rate");
+    for _ in 0..5 {
+        send(&mut mc, &one, [2; 6], 1000);
+    }
+    assert_eq!(take(&mut mc, two.rx).len(), 2);
+    assert!(mc.state.fabric.wriop().deadline().is_some());
+    mc.call(one.dpni, &dpni::SetTxShaping::default()).expect("no rate");
+    mc.run_engines();
+    assert_eq!(take(&mut mc, two.rx).len(), 3);
+}
+
+/// Eight classes: two groups, the second one first, beside strict priorities.
+#[test]
+fn priorities_that_commands_set_order_frames() {
+    let mut mc = TestMc::new();
+    let request = dpni::Create { num_tcs: 8, ..dpni::Create::default() };
+    let one = Nic::new(&mut mc, request);
+    let two = Nic::new(&mut mc, dpni::Create::default());
+    mc.connect((one.id, 0), (two.id, 0)).expect("they fit");
+    mc.call(one.dpni, &common_disable()).expect("disabled");
+    // Classes 0 and 1 in group A, 2 and 3 in group B, the others strict.
+    let set = dpni::SetTxPriorities {
+        separate_groups: true,
+        priority_a: 5,
+        priority_b: 4,
+        modes: [0x11, 0x22, 0, 0],
+        weights: [100; 8],
+        ..dpni::SetTxPriorities::default()
+    };
+    mc.call(one.dpni, &set).expect("priorities");
+    let fabric = mc.state.fabric.clone();
+    for class in 0..8 {
+        let fqid = queue(&mut mc, one.dpni, queue_type::TX, class, 0);
+        // Its length tells where it comes from.
+        let length_word = 100 + u32::from(class);
+        let fd = Fd { address: 0xf0_0000, length_word, ..Fd::default() };
+        fabric.qbman().enqueue(fqid, &fd, &mut mc.state.pass).expect("room");
+    }
+    mc.call(one.dpni, &Enable {}).expect("enabled");
+    mc.run_engines();
+    let mut classes: Vec<u32> = take(&mut mc, two.rx).iter().map(|fd| fd.length() - 100).collect();
+    // Those of a group in any order.
+    classes[1..3].sort_unstable();
+    classes[4..6].sort_unstable();
+    assert_eq!(classes, [4, 2, 3, 5, 0, 1, 6, 7]);
+}
