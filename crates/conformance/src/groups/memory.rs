@@ -12,15 +12,13 @@ use crate::check::{Check, Outcome, Stop, check, done, ensure, fail, is, skip};
 use crate::context::{self, Context};
 use crate::faults::{self, Faults};
 use crate::helper::is_clean;
-use crate::kernel::{KMEMLEAK, Log};
+use crate::kernel::{self, Log};
 use crate::mc::Manager;
 use dprc::{AssignedContainer, Device};
 use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
 use fsl_mc_linux::kmsg;
 use mc_abi::{ObjectType, Status, Token, common};
 use rustix::fd::OwnedFd;
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 /// A step has some hundred allocations, and a kernel that can do this is slow.
@@ -67,9 +65,6 @@ const MOST: u32 = 5000;
 /// How long an object may take to appear for which the kernel had no memory at first.
 const SECONDS: Duration = Duration::from_secs(20);
 
-/// How old an allocation must be before kmemleak calls it lost, and a bit.
-const AGE: Duration = Duration::from_secs(6);
-
 /// What others complain of that they have had no memory for, in which the driver has no say:
 /// the driver core and procfs of a link or an entry that is not there when it is to be removed,
 /// the IOMMU's core of a device that it finds without a group when that is bound, the
@@ -112,9 +107,7 @@ impl Walk {
     fn sparing(function: &str, step: &'static str) -> Result<Self, Stop> {
         let faults = Faults::of_module(&DRIVER.replace('-', "_"), function)?;
         // What others have lost before is not the driver's.
-        if Path::new(KMEMLEAK).exists() {
-            fs::write(KMEMLEAK, "clear")?;
-        }
+        kernel::forget_leaks()?;
         Ok(Self { step, faults, log: Log::from_here()? })
     }
 
@@ -165,7 +158,7 @@ impl Walk {
         );
         kmsg::Writer::open().and_then(|log| log.write(6, &told))?;
         drop(self.faults);
-        no_leaks()
+        kernel::no_leaks()
     }
 
     fn is_calm(&mut self) -> Outcome {
@@ -177,20 +170,6 @@ impl Walk {
             Some(line) => fail("no complaint in the kernel's log", line.clone()),
         }
     }
-}
-
-/// Memory that nobody knows any more, where the kernel looks for it.
-fn no_leaks() -> Outcome {
-    if !Path::new(KMEMLEAK).exists() {
-        return Ok(());
-    }
-    // The first scan may come too early for what is being freed.
-    for _ in 0..2 {
-        std::thread::sleep(AGE);
-        fs::write(KMEMLEAK, "scan")?;
-    }
-    let leaks = fs::read_to_string(KMEMLEAK)?;
-    ensure(leaks.is_empty(), "no memory is lost", || leaks)
 }
 
 /// The driver has the container, or has not.
