@@ -52,11 +52,12 @@ echo_replies() {
                  $1 == "Icmp:" { print $n }' /proc/net/snmp
 }
 
-# Sends echo requests, all of which are answered: `echoed 0 20 10.0.0.2`. Replies are counted by
-# Linux, since ping waits for the last one no longer than twice what the slowest has taken.
+# Sends echo requests, all of which are answered: `echoed 0 20 10.0.0.2`, with further options
+# of ping behind that. Replies are counted by Linux, since ping waits for the last one no longer
+# than twice what the slowest has taken.
 echoed() {
     local before=$(echo_replies $1)
-    host $1 ping -q -c $2 -i 0.01 -W 5 $3 >/dev/null || true
+    host $1 ping -q -c $2 -i 0.01 -W 5 "${@:4}" $3 >/dev/null || true
     until_so "[ \$((\$(echo_replies $1) - $before)) -eq $2 ]"
 }
 

@@ -133,7 +133,7 @@ fn run_round(vm: &mut TestVm) -> Result<()> {
          wait_carrier 0 1; wait_carrier 1 1
          fslmc-guest forward dprc.3 --frames 20000 --first 50 --seconds 60 >/tmp/forwarded 2>&1 &
          forward=$!
-         for size in 56 1472; do host 0 ping -q -c 100 -i 0.01 -W 10 -s $size 10.0.0.2; done
+         for size in 56 1472; do echoed 0 100 10.0.0.2 -s $size; done
          client -t 3
          client -t 2 -R
          client -u -b 5M -t 2
@@ -141,8 +141,6 @@ fn run_round(vm: &mut TestVm) -> Result<()> {
          cat /tmp/forwarded
          quit",
     )?;
-    let whole = printed.lines().filter(|line| line.contains(" 0% packet loss")).count();
-    ensure!(whole == 2, "frames are lost: {printed}");
     ensure!(printed.matches("receiver").count() == 3, "iperf3 does not end: {printed}");
     ensure!(printed.lines().any(|line| line.starts_with("0 of ")), "buffers are lost: {printed}");
     hosts(vm, COME_AND_GO).map(drop)
@@ -157,7 +155,7 @@ const COME_AND_GO: &str = "
     a=${a#dpni.}; b=${b#dpni.}
     for n in $a $b; do until_so \"[ -d /sys/bus/fsl-mc/devices/dpni.$n/net ]\"; done
     make_pair $a $b
-    host $a ping -q -c 50 -i 0.01 -W 5 10.0.$a.2 | grep -q ' 0% packet loss'
+    echoed $a 50 10.0.$a.2
     for n in $a $b; do host $n ip link set $(dev $n) down; ip netns del h$n; done
     for n in $a $b; do
         echo dpni.$n >/sys/bus/fsl-mc/drivers/fsl_dpaa2_eth/unbind
