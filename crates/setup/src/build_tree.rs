@@ -38,11 +38,14 @@ const COMPILERS: [&str; 6] = [
 /// preparation compiles nothing; the kernel's Rust crates read some of their headers.
 /// If another kernel needs more than this leaves, it fails before the tree is of use
 /// to anybody.
-const LEFT_OUT: [&str; 13] = [
+const LEFT_OUT: [&str; 15] = [
     "Documentation/*/*",
     "arch/*/boot/dts/*",
     "arch/[b-z]*.[chS]",
-    "drivers/*.[cS]",
+    // All but `SWITCH`; a tar has no pattern for that.
+    "drivers/[a-mo-z]*.[cS]",
+    "drivers/net/[a-df-z]*.[cS]",
+    "drivers/net/ethernet/[a-eg-z]*.[cS]",
     "drivers/gpu/drm/amd/*.h",
     "fs/*.c",
     "net/*.c",
@@ -53,6 +56,9 @@ const LEFT_OUT: [&str; 13] = [
     "tools/power/*",
     "tools/testing/*",
 ];
+
+/// Linux's driver of switches (`dpsw`), which Debian's kernels are built without.
+pub(crate) const SWITCH: &str = "drivers/net/ethernet/freescale/dpaa2";
 
 /// What only the preparation needs: the sources, the compiler for 32-bit programs,
 /// the libraries of programs; and what nobody needs: of compilers the part for
@@ -164,6 +170,7 @@ pub(crate) fn complete(
     step("building the kernel's Rust crates", &[&make[..], &[&jobs, "modules_prepare"]].concat())?;
 
     add_rust(&headers, &source, &work)?;
+    add_switch(&headers, &source)?;
     let beside = host()?.architecture != "arm64";
     let more = if beside { &USED_UP_BESIDE_ARM64[..] } else { &[] };
     for pattern in USED_UP.iter().chain(more) {
@@ -196,6 +203,16 @@ fn add_rust(headers: &Headers, source: &Path, work: &Path) -> Result<()> {
     ];
     for file in files {
         copy(&source.join(file), &headers.common.join(file))?;
+    }
+    Ok(())
+}
+
+/// Keeps the sources of Linux's driver of switches.
+fn add_switch(headers: &Headers, source: &Path) -> Result<()> {
+    let to = headers.common.join(SWITCH);
+    disk::make_folder(&to)?;
+    for entry in disk::entries(&source.join(SWITCH))? {
+        copy(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
 }

@@ -25,6 +25,7 @@
 //! | `guest/` | wrappers and the target folder of the guest's programs |
 //! | `debug-kernel/` | a kernel that watches the driver, and the driver of each checkout for it |
 //! | `kernels/`, `build-trees/` | other kernels of Debian's, and what builds the driver for them |
+//! | `switch-driver/` | Linux's driver of switches for the board's kernel |
 //! | `driver/` | for each checkout, the driver and the folders that it is built in |
 //!
 //! Any of it may be removed at any time that nothing runs; the next run fetches
@@ -71,6 +72,7 @@ mod progress;
 mod sandbox;
 mod stamp;
 mod store;
+mod switch_driver;
 mod tree;
 mod userland;
 
@@ -87,4 +89,5 @@ pub use package::Package;
 pub use package_set::PackageSet;
 pub use packages::Packages;
 pub use progress::{Progress, Silent, Terminal};
+pub use switch_driver::build_switch_driver;
 pub use userland::{DEFAULT_SUITE, Userland};

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Linux's interfaces on a switch and on a demultiplexer. Linux has no driver for
-//! either here (Debian's kernels are built without `dpaa2-switch`): they are switched
-//! on from beside, as a boot loader would do it.
+//! Linux's interfaces on a switch and on a demultiplexer. Debian's kernels have no driver for
+//! either: they are switched on from beside, as a boot loader would do it. Linux's own
+//! driver of switches is built for one of the tests.
 
 use crate::{beside::Object, frames, trial};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
 use mc_abi::{ObjectType, common, dpdmux, dpsw};
+use setup::{Cache, PackageSet, Silent};
 use vm_tests::TestVm;
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("switches::hosts_reach_each_other", hosts_reach_each_other)]
+    vec![
+        trial("switches::hosts_reach_each_other", hosts_reach_each_other),
+        trial("switches::linuxs_own_driver", linuxs_own_driver),
+    ]
 }
 
 /// Hosts `sw0` to `sw2` on the switch, `up` above the demultiplexer, `mx1` and `mx2`
@@ -47,6 +51,129 @@ fn hosts_reach_each_other() -> Result<()> {
             through_the_switch(vm, &dpsw)?;
             through_the_demultiplexer(vm, &dpdmux)
         })
+}
+
+/// What `ip`, `bridge` and `tc` ask of the driver, the switch does: ports without a bridge,
+/// a bridge with VLANs, static stations and groups, rules and mirrors.
+fn linuxs_own_driver() -> Result<()> {
+    let artifacts = vm_tests::artifacts_with(Driver::Stock)?;
+    let packages = Cache::from_env()?.ensure(&[PackageSet::KernelBuild], &Silent)?;
+    let module = setup::build_switch_driver(&packages, &Silent)?;
+    let folder = module.parent().context("the module is in a folder")?;
+    frames::machine_of("switches.dts", artifacts, Driver::Stock)?.share(folder).run(|vm| {
+        vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
+        vm.sh("modprobe bridge; insmod /host/fsl-dpaa2-switch.ko")?;
+        vm.sh(HOSTS)?;
+        vm.sh(PORTS)?;
+        ports_alone(vm)?;
+        vm.sh("ip link add br0 type bridge vlan_filtering 1
+               for n in 0 1 2; do ip link set $(cat /tmp/port$n) master br0; done
+               ip addr add 10.0.1.200/24 dev br0; ip link set br0 up")?;
+        bridged(vm)?;
+        stations_and_groups(vm)?;
+        vlans(vm)?;
+        rules_and_mirrors(vm)?;
+        // It gives all back: what it had can be had again.
+        vm.sh("ip link del br0; rmmod fsl_dpaa2_switch; insmod /host/fsl-dpaa2-switch.ko")?;
+        vm.sh(PORTS)?;
+        ports_alone(vm)
+    })
+}
+
+/// The interfaces of the switch, whose names it leaves in files, and their links.
+const PORTS: &str = "
+    set -eu
+    for n in 0 1 2; do
+        ls -d /sys/bus/fsl-mc/devices/dpsw.0/net/* | sort -V | sed -n \"$((n + 1))s,.*/,,p\" >/tmp/port$n
+        ip link set $(cat /tmp/port$n) up
+    done
+    for n in 0 1 2; do
+        for try in $(seq 100); do
+            [ \"$(cat /sys/class/net/$(cat /tmp/port$n)/carrier)\" = 1 ] &&
+                ip netns exec sw$n ip -o link | grep -q LOWER_UP && continue 2
+            sleep 0.1
+        done
+        echo port $n has no carrier >&2; exit 1
+    done
+";
+
+/// Without a bridge, each port is an interface of the host's, over the control interface.
+fn ports_alone(vm: &mut TestVm) -> Result<()> {
+    vm.sh("for n in 0 1; do
+               port=$(cat /tmp/port$n)
+               ip addr add 10.0.1.$((100 + n))/24 dev $port
+               ping -q -c 20 -i 0.02 -W 5 -I $port 10.0.1.$((1 + n)) | grep -q ' 0% packet loss'
+               ip addr flush dev $port
+           done")?;
+    let crossed = vm.try_sh("ip netns exec sw0 ping -q -c 3 -i 0.1 -W 1 10.0.1.2")?;
+    ensure!(crossed.code != 0, "ports without a bridge exchange frames: {}", crossed.stdout);
+    Ok(())
+}
+
+fn bridged(vm: &mut TestVm) -> Result<()> {
+    ping(vm, "sw0", "10.0.1.2")?;
+    ping(vm, "sw2", "10.0.1.1")?;
+    // The switch forwards them, not Linux.
+    let told = vm.sh("ethtool -S $(cat /tmp/port0)")?;
+    ensure!(statistic(&told, "[hw] rx frames")? >= 400, "{told}");
+    let by_linux = vm.sh("cat /sys/class/net/$(cat /tmp/port0)/statistics/rx_packets")?;
+    ensure!(by_linux.trim().parse::<u64>()? < 100, "Linux has seen {by_linux}");
+    vm.sh("ping -q -c 20 -i 0.02 -W 5 10.0.1.3").map(drop)
+}
+
+fn statistic(told: &str, name: &str) -> Result<u64> {
+    let line = told.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
+    Ok(line.with_context(|| format!("{name}: {told}"))?.parse()?)
+}
+
+fn stations_and_groups(vm: &mut TestVm) -> Result<()> {
+    let told = vm.sh("
+        set -eu
+        port=$(cat /tmp/port1)
+        bridge fdb add 02:00:00:00:09:01 dev $port master static
+        bridge mdb add dev br0 port $port grp 239.1.1.1 permanent
+        bridge fdb show dev $port; bridge fdb show dev $(cat /tmp/port0); bridge mdb show
+        bridge fdb del 02:00:00:00:09:01 dev $port master
+        bridge mdb del dev br0 port $port grp 239.1.1.1")?;
+    for part in [
+        // Learned by the switch, which is asked for all that it knows.
+        "02:00:00:00:00:01 self",
+        "02:00:00:00:00:02 self",
+        "02:00:00:00:09:01 self static",
+        "grp 239.1.1.1 permanent offload",
+    ] {
+        ensure!(told.contains(part), "{part}: {told}");
+    }
+    Ok(())
+}
+
+fn vlans(vm: &mut TestVm) -> Result<()> {
+    vm.sh("bridge vlan add vid 100 dev $(cat /tmp/port0) pvid untagged")?;
+    let apart = vm.try_sh("ip netns exec sw0 ping -q -c 3 -i 0.1 -W 1 10.0.1.2")?;
+    ensure!(apart.code != 0, "from VLAN 100 into VLAN 1: {}", apart.stdout);
+    vm.sh("bridge vlan add vid 100 dev $(cat /tmp/port1) pvid untagged")?;
+    ping(vm, "sw0", "10.0.1.2")?;
+    vm.sh("for n in 0 1; do
+               bridge vlan del vid 100 dev $(cat /tmp/port$n)
+               bridge vlan add vid 1 dev $(cat /tmp/port$n) pvid untagged
+           done")?;
+    ping(vm, "sw0", "10.0.1.3")
+}
+
+fn rules_and_mirrors(vm: &mut TestVm) -> Result<()> {
+    vm.sh("tc qdisc add dev $(cat /tmp/port1) clsact
+           tc filter add dev $(cat /tmp/port1) ingress protocol ip flower skip_sw ip_proto icmp action drop")?;
+    let dropped = vm.try_sh("ip netns exec sw0 ping -q -c 3 -i 0.1 -W 1 10.0.1.2")?;
+    ensure!(dropped.code != 0, "a rule drops it: {}", dropped.stdout);
+    vm.sh("tc filter del dev $(cat /tmp/port1) ingress
+           tc filter add dev $(cat /tmp/port1) ingress matchall skip_sw \
+               action mirred egress mirror dev $(cat /tmp/port2)")?;
+    let mirrored = "ethtool -S $(cat /tmp/port2)";
+    let before = statistic(&vm.sh(mirrored)?, "[hw] tx frames")?;
+    ping(vm, "sw0", "10.0.1.2")?;
+    let after = statistic(&vm.sh(mirrored)?, "[hw] tx frames")?;
+    ensure!(after >= before + 200, "{before} frames to the mirror before, {after} after");
+    vm.sh("tc qdisc del dev $(cat /tmp/port1) clsact").map(drop)
 }
 
 fn wait_for_links(vm: &mut TestVm) -> Result<()> {
