@@ -93,7 +93,7 @@ pub struct Guest {
     #[arg(long)]
     pub no_irqfd: bool,
 
-    /// Let each load and store of a command portal leave the guest, seventeen times for a
+    /// Let each load and store of a command portal leave the guest, sixteen times for a
     /// command, as it is where KVM has no read-only memory or keeps no stores. Otherwise a
     /// command leaves it once
     #[arg(long)]

@@ -8,6 +8,7 @@ use crate::windows::PORTAL_STRIDE;
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, common, dpio, dprc,
 };
+use std::collections::btree_map::Entry;
 
 impl<H: Host> Emulation<H> {
     pub(super) fn of_container(&mut self, call: &Call<'_>) -> Outcome {
@@ -175,8 +176,8 @@ impl<H: Host> Emulation<H> {
 
     /// A `dpmcp`'s portal is there from its first mention on.
     fn add_portal(&mut self, slot: u64, dpmcp: ObjectId) {
-        if !self.portals.contains_key(&slot) {
-            self.portals.insert(slot, Portal::new(Some(dpmcp)));
+        if let Entry::Vacant(place) = self.portals.entry(slot) {
+            place.insert(Portal::new(Some(dpmcp)));
             self.show(slot);
         }
     }
