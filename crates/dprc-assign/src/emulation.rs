@@ -150,6 +150,7 @@ impl<H: Host> Emulation<H> {
         let answer = emulation.host.exchange(&open).map_err(host)?;
         emulation.token = checked(&answer).map_err(refused("Open"))?.header.token();
         emulation.members = emulation.list().map_err(refused("GetObject"))?;
+        emulation.show(0);
         Ok(emulation)
     }
 
@@ -191,12 +192,24 @@ impl<H: Host> Emulation<H> {
     pub fn store(&mut self, offset: u64, bytes: &[u8]) {
         let slot = offset / PORTAL_STRIDE;
         let Some(portal) = self.portals.get_mut(&slot) else { return };
-        let Some(message) = portal.store(offset % PORTAL_STRIDE, bytes) else { return };
+        let message = portal.store(offset % PORTAL_STRIDE, bytes);
+        // Where that submits a message, its status is "in progress" until there is an answer.
+        self.show(slot);
+        let Some(message) = message else { return };
         let answer = self.execute(slot, &message);
         let Some(portal) = self.portals.get_mut(&slot) else { return };
         portal.answer(&answer);
         let owner = portal.owner;
+        self.show(slot);
         self.command_done(owner, &message);
+    }
+
+    /// Tells the host what a portal shows.
+    fn show(&mut self, slot: u64) {
+        let at = self.windows.portals() + slot * PORTAL_STRIDE;
+        if let Some(portal) = self.portals.get(&slot) {
+            self.host.show(at, portal.registers());
+        }
     }
 
     /// Executes a message as if it had come through the portal at a place of the window,
@@ -225,8 +238,9 @@ impl<H: Host> Emulation<H> {
         for slot in self.portals.keys().copied().collect::<Vec<_>>() {
             self.close_all(slot, |_| true);
         }
-        for portal in self.portals.values_mut() {
-            *portal = Portal::new(portal.owner);
+        for slot in self.portals.keys().copied().collect::<Vec<_>>() {
+            self.portals.entry(slot).and_modify(|portal| *portal = Portal::new(portal.owner));
+            self.show(slot);
         }
         for (object, index) in self.interrupts.forget_all() {
             // Shutting off what is off is no failure.

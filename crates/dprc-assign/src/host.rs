@@ -77,4 +77,13 @@ pub trait Host {
 
     /// Sends the guest an interrupt of the emulation's own.
     fn signal(&mut self, msi: Msi);
+
+    /// The command portal at a guest physical address shows these bytes from now on. The
+    /// first call for an address says that there is a portal. A host where the guest's loads
+    /// do not get to [`Emulation::load`](crate::Emulation::load) puts them where they do get
+    /// to; others have nothing to do.
+    fn show(&mut self, _at: u64, _registers: &[u8; Message::SIZE]) {}
+
+    /// There is no command portal at this address any more.
+    fn hide(&mut self, _at: u64) {}
 }

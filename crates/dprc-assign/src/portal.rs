@@ -41,6 +41,11 @@ impl Portal {
         self.memory = answer.to_bytes();
     }
 
+    /// All that a guest can load from it.
+    pub fn registers(&self) -> &[u8; Message::SIZE] {
+        &self.memory
+    }
+
     /// Loads bytes; those outside of the 64 are zero.
     pub fn load(&self, offset: u64, bytes: &mut [u8]) {
         bytes.fill(0);

@@ -2,6 +2,7 @@
 //! The machine below, where that is Linux with VFIO.
 
 use crate::host::{Host, HostError, HostRegion, Msi};
+use crate::page::PortalPage;
 use dprc::{AssignedContainer, Device, Interrupt, MappedRegion, McPortal};
 use mc_abi::{Message, ObjectId};
 use std::collections::BTreeMap;
@@ -16,6 +17,15 @@ pub enum Delivery {
     Direct,
     /// It cannot: the eventfd is to be watched, and [`Vm::signal`] called.
     Watched,
+}
+
+/// How the guest's loads from a command portal are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loads {
+    /// By the page, without an exit.
+    Mapped,
+    /// Each is an exit, of which the VMM tells the [`Assignment`](crate::Assignment).
+    Trapped,
 }
 
 /// Something that the VMM does not do, in words for its log.
@@ -50,6 +60,25 @@ pub trait Vm: Send {
     /// Takes a memory slot away.
     fn unmap(&mut self, at: u64);
 
+    /// Lets the guest load a command portal without exits: the page becomes a memory slot at a
+    /// guest physical address that can only be loaded from (`KVM_MEM_READONLY`), so that
+    /// stores still exit. The VMM keeps the page until it has taken the slot away.
+    ///
+    /// A VMM may also let stores within [`PortalPage::LATE_STORES`] come late
+    /// (`KVM_REGISTER_COALESCED_MMIO`): then it hands them on, in order, before any other
+    /// access to a portal of the guest's. A command is one exit then, the store that submits
+    /// it.
+    ///
+    /// One that has no such slots answers [`Loads::Trapped`], as this does where it is left
+    /// out. So does one that has failed, which may tell why by [`log`](Self::log).
+    fn map_portal(&mut self, _at: u64, _page: Arc<PortalPage>) -> Loads {
+        Loads::Trapped
+    }
+
+    /// Takes the slot of a portal away for which [`map_portal`](Self::map_portal) has
+    /// answered [`Loads::Mapped`].
+    fn unmap_portal(&mut self, _at: u64) {}
+
     /// Connects an eventfd with a message of the guest's; again, with another message,
     /// when the guest changes it. `line` names the connection.
     ///
@@ -76,6 +105,8 @@ pub trait Vm: Send {
 pub struct VfioHost<V: Vm> {
     vm: V,
     held: BTreeMap<ObjectId, Held>,
+    /// By guest physical address, pages of command portals; `None` where loads are exits.
+    pages: BTreeMap<u64, Option<Arc<PortalPage>>>,
     lines: u32,
     portal: McPortal,
     assigned: AssignedContainer,
@@ -111,7 +142,8 @@ impl<V: Vm> VfioHost<V> {
     /// # Errors
     /// When it has no portal.
     pub(crate) fn new(assigned: AssignedContainer, device: &Device, vm: V) -> dprc::Result<Self> {
-        Ok(Self { vm, held: BTreeMap::new(), lines: 0, portal: device.portal()?, assigned })
+        let (held, pages) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { vm, held, pages, lines: 0, portal: device.portal()?, assigned })
     }
 
     /// The VMM.
@@ -141,6 +173,18 @@ impl<V: Vm> VfioHost<V> {
         let error = HostError::of(error);
         self.vm.log(&error.0);
         error
+    }
+
+    /// A page for a portal, with what it shows, before the guest gets it.
+    fn map_page(
+        &mut self,
+        at: u64,
+        registers: &[u8; Message::SIZE],
+    ) -> std::io::Result<Option<Arc<PortalPage>>> {
+        let page = Arc::new(PortalPage::new()?);
+        page.show(registers);
+        let loads = self.vm.map_portal(at, Arc::clone(&page));
+        Ok((loads == Loads::Mapped).then_some(page))
     }
 
     fn shut(&mut self, object: ObjectId, index: u8) {
@@ -227,6 +271,23 @@ impl<V: Vm> Host for VfioHost<V> {
             self.vm.log(&format!("interrupt {msi:x?}: {error}"));
         }
     }
+
+    fn show(&mut self, at: u64, registers: &[u8; Message::SIZE]) {
+        if let Some(known) = self.pages.get(&at) {
+            return known.iter().for_each(|page| page.show(registers));
+        }
+        let page = self.map_page(at, registers).unwrap_or_else(|error| {
+            self.vm.log(&format!("a page for a command portal: {error}: its loads are exits"));
+            None
+        });
+        self.pages.insert(at, page);
+    }
+
+    fn hide(&mut self, at: u64) {
+        if let Some(Some(_)) = self.pages.remove(&at) {
+            self.vm.unmap_portal(at);
+        }
+    }
 }
 
 /// The hypervisor lets go before the devices are closed.
@@ -243,6 +304,9 @@ impl<V: Vm> Drop for VfioHost<V> {
     fn drop(&mut self) {
         for held in self.held.values() {
             release(&mut self.vm, held);
+        }
+        for at in self.pages.keys().copied().collect::<Vec<_>>() {
+            self.hide(at);
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Where the guest finds things: a window of command portals, which are trapped, and a
-//! window of queue portals, which are mapped.
+//! Where the guest finds things: a window of command portals, stores to which are trapped,
+//! and a window of queue portals, which are mapped.
 
 use mc_abi::ObjectId;
 use std::collections::BTreeMap;

@@ -180,6 +180,37 @@ impl Mapping {
         Some(())
     }
 
+    /// Makes what was stored to a range visible to who loads it past the caches, as a guest
+    /// does that has the page as memory of a device, and returns when it is: the lines are
+    /// cleaned to the point of coherency (Arm ARM, "Mismatched memory attributes"). `None`
+    /// where a part is outside, and nothing is cleaned then. On other architectures than
+    /// arm64, whose caches such loads do not pass, it only keeps the order.
+    pub fn clean(&self, offset: usize, length: usize) -> Option<()> {
+        self.check(offset, length)?;
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        #[cfg(target_arch = "aarch64")]
+        self.clean_lines(offset, length);
+        Some(())
+    }
+
+    /// The range, which may be empty, is inside the mapping.
+    #[cfg(target_arch = "aarch64")]
+    fn clean_lines(&self, offset: usize, length: usize) {
+        let first = self.start.as_ptr().expose_provenance() + offset;
+        let line = cache_line();
+        for at in ((first & !(line - 1))..first + length).step_by(line) {
+            // SAFETY: cleaning a line changes no byte of memory. The line has a byte of the
+            // range in it, and lines are smaller than pages, so that the address is mapped.
+            // Linux lets programs do it (SCTLR_EL1.UCI) or does it for them where the
+            // processor has a defect (arch/arm64/kernel/traps.c, user_cache_maint_handler).
+            unsafe {
+                std::arch::asm!("dc cvac, {}", in(reg) at, options(nostack, preserves_flags));
+            }
+        }
+        // SAFETY: a barrier changes neither registers nor memory.
+        unsafe { std::arch::asm!("dsb sy", options(nostack, preserves_flags)) };
+    }
+
     fn check(&self, offset: usize, length: usize) -> Option<()> {
         (offset.checked_add(length)? <= self.length).then_some(())
     }
@@ -215,6 +246,23 @@ pub fn dma_fence() {
     unsafe {
         std::arch::asm!("dmb osh", options(nostack, preserves_flags));
     }
+}
+
+/// Bytes of the smallest line of a data cache in the machine (Arm ARM, CTR_EL0.DminLine: the
+/// logarithm of its words of 32 bits).
+#[cfg(target_arch = "aarch64")]
+fn cache_line() -> usize {
+    let register: u64;
+    // SAFETY: reading the register changes nothing else. Linux lets programs do it
+    // (SCTLR_EL1.UCT) or does it for them (arch/arm64/kernel/traps.c, ctr_read_handler).
+    unsafe {
+        std::arch::asm!(
+            "mrs {}, ctr_el0",
+            out(reg) register,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    4 << ((register >> 16) & 0xf)
 }
 
 impl Drop for Mapping {
@@ -294,6 +342,18 @@ mod tests {
         assert_eq!(memory.write(4096 - 28, &[0; 29]), None);
         assert_eq!(memory.read(usize::MAX, &mut [0; 2]), None);
         assert_eq!(memory.load::<u8>(4095), Some(29));
+    }
+
+    #[test]
+    fn what_is_cleaned_stays_as_it_is_and_is_inside() {
+        let memory = Mapping::anonymous(4096).unwrap();
+        memory.store(56, 7_u64).unwrap();
+        for (offset, length) in [(0, 64), (60, 1), (4095, 1), (4096, 0), (0, 4096)] {
+            memory.clean(offset, length).unwrap();
+        }
+        assert_eq!(memory.load::<u64>(56), Some(7));
+        assert_eq!(memory.clean(4095, 2), None);
+        assert_eq!(memory.clean(usize::MAX, 2), None);
     }
 
     #[test]

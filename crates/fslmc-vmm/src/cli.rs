@@ -92,6 +92,12 @@ pub struct Guest {
     /// Deliver all interrupts through this program instead of KVM's irqfd
     #[arg(long)]
     pub no_irqfd: bool,
+
+    /// Let each load and store of a command portal leave the guest, sixteen times for a
+    /// command, as it is where KVM has no read-only memory or keeps no stores. Otherwise a
+    /// command leaves it once
+    #[arg(long)]
+    pub no_portal_pages: bool,
 }
 
 impl Cli {

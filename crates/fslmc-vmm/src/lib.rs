@@ -10,6 +10,7 @@ mod error;
 mod guest;
 mod host;
 mod keys;
+mod late;
 mod layout;
 mod virtio;
 

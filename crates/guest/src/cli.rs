@@ -63,6 +63,9 @@ pub enum Program {
     /// Count how often a client of a queue portal has to look before it is answered; fail
     /// where that is more than Linux and DPDK do
     Answers(Answers),
+    /// Time frames from one network interface to another of this machine's, until a program
+    /// that sleeps has them; print nanoseconds: the minimum and the median
+    Wake(Wake),
     /// Use a region of an object as memory of a small KVM guest; print the result as JSON
     Kvm(Kvm),
 }
@@ -92,6 +95,17 @@ pub struct Answers {
     /// Threads that keep processors busy meanwhile
     #[arg(long, default_value_t = 2)]
     pub busy: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct Wake {
+    /// Network interface that sends, such as eth1
+    pub from: String,
+    /// Network interface that receives
+    pub to: String,
+    /// Frames
+    #[arg(long, default_value_t = 300)]
+    pub count: u32,
 }
 
 #[derive(Debug, Args)]

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Program::Vfio { action } => probe::vfio::run(&action),
         Program::Forward(options) => probe::forward::run(&options),
         Program::Answers(options) => probe::answers::run(&options),
+        Program::Wake(options) => probe::wake::run(&options),
         Program::Kvm(options) => probe::kvm::run(&options),
     };
     match outcome {

@@ -8,6 +8,7 @@ use crate::windows::PORTAL_STRIDE;
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, common, dpio, dprc,
 };
+use std::collections::btree_map::Entry;
 
 impl<H: Host> Emulation<H> {
     pub(super) fn of_container(&mut self, call: &Call<'_>) -> Outcome {
@@ -165,13 +166,20 @@ impl<H: Host> Emulation<H> {
             (0, self.windows.portals())
         } else if object.kind == ObjectType::Dpmcp {
             let offset = self.windows.portal_of(object).ok_or(Status::NoResource)?;
-            let slot = offset / PORTAL_STRIDE;
-            self.portals.entry(slot).or_insert_with(|| Portal::new(Some(object)));
+            self.add_portal(offset / PORTAL_STRIDE, object);
             (offset, self.windows.portals())
         } else {
             (self.mapped(ask)?, self.windows.queues())
         };
         Ok(dprc::GetObjectRegionReply { offset, base_address, ..region })
+    }
+
+    /// A `dpmcp`'s portal is there from its first mention on.
+    fn add_portal(&mut self, slot: u64, dpmcp: ObjectId) {
+        if let Entry::Vacant(place) = self.portals.entry(slot) {
+            place.insert(Portal::new(Some(dpmcp)));
+            self.show(slot);
+        }
     }
 
     /// The place of a region in the window of queue portals; maps it when it is asked

@@ -4,6 +4,7 @@
 use super::{Emulation, name};
 use crate::host::Host;
 use crate::policy;
+use crate::windows::PORTAL_STRIDE;
 use mc_abi::blocks::ObjectDescription;
 use mc_abi::{ObjectId, Status, dprc};
 
@@ -71,6 +72,7 @@ impl<H: Host> Emulation<H> {
         if let Some(slot) = self.windows.forget(object) {
             self.close_all(slot, |_| true);
             self.portals.remove(&slot);
+            self.host.hide(self.windows.portals() + slot * PORTAL_STRIDE);
         }
     }
 }

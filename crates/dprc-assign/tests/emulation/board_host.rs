@@ -11,7 +11,8 @@ use mc_abi::{
     Message, ObjectId, ObjectType, Request, Status, Token, Wire, dpbp, dpcon, dpio, dpmcp, dpni,
     dprc as container,
 };
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 /// Guest physical addresses of the windows.
 pub const PORTALS: u64 = 0x1000_0000;
@@ -103,6 +104,8 @@ impl Scene {
             gone: Vec::new(),
             signals: Vec::new(),
             commands: 0,
+            shown: Arc::default(),
+            history: Arc::default(),
         }
     }
 
@@ -166,6 +169,10 @@ pub struct BoardHost {
     pub gone: Vec<ObjectId>,
     pub signals: Vec<Msi>,
     pub commands: u64,
+    /// What portals show, by address.
+    pub shown: Arc<Mutex<BTreeMap<u64, [u8; Message::SIZE]>>>,
+    /// What they have shown, one after the other.
+    pub history: Arc<Mutex<Vec<Message>>>,
 }
 
 impl Host for BoardHost {
@@ -195,6 +202,15 @@ impl Host for BoardHost {
     fn signal(&mut self, msi: Msi) {
         self.signals.push(msi);
     }
+
+    fn show(&mut self, at: u64, registers: &[u8; Message::SIZE]) {
+        self.shown.lock().expect("no panic").insert(at, *registers);
+        self.history.lock().expect("no panic").push(Message::from_bytes(registers));
+    }
+
+    fn hide(&mut self, at: u64) {
+        assert!(self.shown.lock().expect("no panic").remove(&at).is_some(), "{at:#x}");
+    }
 }
 
 /// A command through a portal of the guest's, by stores and loads as Linux makes them.
@@ -208,6 +224,9 @@ pub fn send(guest: &mut Emulation<BoardHost>, slot: u64, message: &Message) -> M
     for (word, place) in answer.chunks_mut(8).enumerate() {
         guest.load(base + 8 * word as u64, place);
     }
+    // Whoever loads from what the host was told to show finds the same.
+    let shown = guest.host().shown.lock().expect("no panic").get(&(PORTALS + base)).copied();
+    assert_eq!(shown.unwrap_or([0; Message::SIZE]), answer);
     Message::from_bytes(&answer)
 }
 

@@ -8,4 +8,5 @@ mod buses;
 mod commands;
 mod hostile;
 mod interrupts;
+mod late;
 mod membership;

@@ -4,8 +4,10 @@
 use super::Container;
 use super::console::Serial;
 use super::disks::DiskPort;
+use crate::late::LateStores;
 use crate::layout::{DISK_SIZE, UART, UART_SIZE, disk};
 use dprc_assign::WINDOW_SIZE;
+use std::sync::Arc;
 
 /// Devices by address.
 pub struct Bus {
@@ -13,6 +15,8 @@ pub struct Bus {
     pub serial: Serial,
     /// Assigned containers.
     pub containers: Vec<Container>,
+    /// Stores to their command portals that KVM has kept.
+    pub late: Option<Arc<LateStores>>,
     /// Disks.
     pub disks: Vec<DiskPort>,
 }
@@ -23,6 +27,7 @@ impl Bus {
         if let Some(offset) = inside(address, UART, UART_SIZE) {
             self.serial.load(offset, bytes);
         } else if let Some((container, offset)) = self.container(address) {
+            self.catch_up();
             container.load(offset, bytes);
         } else if let Some((disk, offset)) = self.disk(address) {
             disk.load(offset, bytes);
@@ -36,10 +41,22 @@ impl Bus {
         if let Some(offset) = inside(address, UART, UART_SIZE) {
             self.serial.store(offset, bytes);
         } else if let Some((container, offset)) = self.container(address) {
+            self.catch_up();
             container.store(offset, bytes);
         } else if let Some((disk, offset)) = self.disk(address) {
             disk.store(offset, bytes);
         }
+    }
+
+    /// What the guest has stored to its portals before this exit is in them from here on.
+    /// Other devices have no stores that come late: nothing of theirs waits for a container.
+    fn catch_up(&self) {
+        let Some(late) = &self.late else { return };
+        late.carry_out(|address, bytes| {
+            if let Some((container, offset)) = self.container(address) {
+                container.store(offset, bytes);
+            }
+        });
     }
 
     fn container(&self, address: u64) -> Option<(&Container, u64)> {

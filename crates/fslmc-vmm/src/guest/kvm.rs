@@ -6,9 +6,11 @@
 use super::interrupts::{Message, Routes};
 use super::slots::Slots;
 use crate::error::Error;
+use crate::late::LateStores;
 use crate::layout::{GIC_DISTRIBUTOR, GIC_REDISTRIBUTORS, INTERRUPTS, ITS};
 use dprc::MappedRegion;
-use dprc_assign::{Delivery, Msi, Vm as AssignVm, VmError};
+use dprc_assign::{Delivery, Loads, Msi, PortalPage, Vm as AssignVm, VmError};
+use fsl_mc_linux::Mapping;
 use kvm_bindings::{
     KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_DEV_ARM_VGIC_GRP_CTRL,
     KVM_DEV_ARM_VGIC_GRP_NR_IRQS, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_VGIC_ITS_ADDR_TYPE,
@@ -16,7 +18,7 @@ use kvm_bindings::{
     kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS, kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3,
     kvm_device_type_KVM_DEV_TYPE_VFIO, kvm_vcpu_init,
 };
-use kvm_ioctls::{DeviceFd, IoEventAddress, Kvm, NoDatamatch, VcpuFd, VmFd};
+use kvm_ioctls::{Cap, DeviceFd, IoEventAddress, Kvm, NoDatamatch, VcpuFd, VmFd};
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +39,8 @@ struct Shared {
     routes: Mutex<Routes>,
     /// Tells VFIO of the guest; made when there is something to tell.
     vfio: Mutex<Option<DeviceFd>>,
+    /// Where command portals are pages of the guest.
+    late: Option<Arc<LateStores>>,
     vm: Arc<VmFd>,
 }
 
@@ -74,8 +78,9 @@ pub fn cacheable_slots() -> Result<bool, Error> {
 }
 
 impl Vm {
-    /// A machine with memory, processors that are off, and an interrupt controller.
-    pub fn new(memory: &GuestMemoryMmap, cpus: u8) -> Result<Self, Error> {
+    /// A machine with memory, processors that are off, and an interrupt controller. Command
+    /// portals are pages of the guest where `portal_pages` asks for it and KVM can do it.
+    pub fn new(memory: &GuestMemoryMmap, cpus: u8, portal_pages: bool) -> Result<Self, Error> {
         let vm = open()?.create_vm().map_err(refused("KVM_CREATE_VM", ""))?;
         let vm = Arc::new(vm);
         let slots = Slots::new(Arc::clone(&vm), memory)
@@ -90,10 +95,12 @@ impl Vm {
             "The machine's own interrupt controller must be a GICv3",
         ))?;
         let routes = Routes::new(Arc::clone(&vm)).map_err(refused("KVM_SET_GSI_ROUTING", ""))?;
+        let late = if portal_pages { late_stores(&vm, &processors)? } else { None };
         let shared = Shared {
             slots: Mutex::new(slots),
             routes: Mutex::new(routes),
             vfio: Mutex::new(None),
+            late: late.map(Arc::new),
             vm,
         };
         Ok(Self {
@@ -109,6 +116,11 @@ impl Vm {
     pub fn for_container(&self, name: &str, device: u32, irqfd: bool) -> KvmGuest {
         let shared = Arc::clone(&self.shared);
         KvmGuest { shared, name: name.to_owned(), device, irqfd, lines: BTreeMap::new() }
+    }
+
+    /// Stores to command portals that KVM has kept, where it keeps any.
+    pub fn late_stores(&self) -> Option<Arc<LateStores>> {
+        self.shared.late.clone()
     }
 
     /// The line that a device of the VMM's own signals, by its shared peripheral interrupt.
@@ -128,6 +140,33 @@ impl Vm {
     pub fn take_cpus(&self) -> (Vec<VcpuFd>, kvm_vcpu_init) {
         (std::mem::take(&mut *lock(&self.cpus)), self.target)
     }
+}
+
+/// The stores that KVM keeps for a guest; `None` where it keeps none, or has no memory that a
+/// guest can only load from: one without the other is not used.
+fn late_stores(vm: &VmFd, cpus: &[VcpuFd]) -> Result<Option<LateStores>, Error> {
+    // The answer is the page's place in a processor's file.
+    let place = u64::try_from(vm.check_extension_int(Cap::CoalescedMmio)).unwrap_or(0);
+    let (Some(cpu), true) = (cpus.first(), place > 0 && vm.check_extension(Cap::ReadonlyMem))
+    else {
+        return Ok(None);
+    };
+    // SAFETY: the file is open as long as `cpu` is there, which outlives the borrow.
+    let cpu = unsafe { BorrowedFd::borrow_raw(cpu.as_raw_fd()) };
+    let page = rustix::param::page_size();
+    let ring = Mapping::of_device(cpu, place * page as u64, page, true);
+    let ring = ring.map_err(|errno| Error::System {
+        what: "mapping the stores that KVM keeps",
+        reason: errno.into(),
+    })?;
+    Ok(Some(LateStores::new(ring)))
+}
+
+/// The part of a command portal to which stores are kept: address and bytes.
+fn late_zone(portal: u64) -> (IoEventAddress, u32) {
+    let stores = PortalPage::LATE_STORES;
+    // A portal has 64 bytes.
+    (IoEventAddress::Mmio(portal + stores.start), (stores.end - stores.start) as u32)
 }
 
 /// Sets an attribute to a number in memory.
@@ -222,6 +261,35 @@ impl AssignVm for KvmGuest {
     }
 
     fn unmap(&mut self, at: u64) {
+        lock(&self.shared.slots).unmap(at);
+    }
+
+    fn map_portal(&mut self, at: u64, page: Arc<PortalPage>) -> Loads {
+        if self.shared.late.is_none() {
+            return Loads::Trapped;
+        }
+        let mapped = {
+            let mut slots = lock(&self.shared.slots);
+            slots.map_page(at, page).and_then(|()| {
+                let (zone, size) = late_zone(at);
+                let kept = self.shared.vm.register_coalesced_mmio(zone, size);
+                kept.inspect_err(|_| slots.unmap(at))
+            })
+        };
+        match mapped {
+            Ok(()) => Loads::Mapped,
+            Err(error) => {
+                let error = system(error);
+                self.log(&format!("commands at {at:#x} leave the guest for each word: {error}"));
+                Loads::Trapped
+            }
+        }
+    }
+
+    fn unmap_portal(&mut self, at: u64) {
+        let (zone, size) = late_zone(at);
+        // KVM answers that it is done in any case (virt/kvm/coalesced_mmio.c).
+        let _ = self.shared.vm.unregister_coalesced_mmio(zone, size);
         lock(&self.shared.slots).unmap(at);
     }
 

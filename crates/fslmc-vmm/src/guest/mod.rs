@@ -61,7 +61,7 @@ pub fn run(cli: &Cli, files: &mut Files, console: &Console) -> Result<End, Error
     let options = &cli.guest;
     let memory = load::memory(options.memory)?;
     let images = load::images(files, options, &memory)?;
-    let vm = kvm::Vm::new(&memory, options.cpus)?;
+    let vm = kvm::Vm::new(&memory, options.cpus, !options.no_portal_pages)?;
     let mut containers = Vec::new();
     for (index, name) in cli.assign.iter().enumerate() {
         let windows = layout::windows(index)
@@ -82,7 +82,8 @@ pub fn run(cli: &Cli, files: &mut Files, console: &Console) -> Result<End, Error
     };
     load::device_tree(&memory, images.device_tree, &machine.to_blob()?)?;
     let serial = console.connect(vm.interrupt(layout::UART_SPI)?);
-    let bus = Arc::new(Bus { serial, containers, disks: disks.ports() });
+    let late = vm.late_stores();
+    let bus = Arc::new(Bus { serial, containers, late, disks: disks.ports() });
     let end = cpu::run(&vm, options.cpus, RAM + images.entry, images.device_tree, &bus);
     console.disconnect();
     end

@@ -3,7 +3,8 @@
 #![allow(unsafe_code)]
 
 use dprc::MappedRegion;
-use kvm_bindings::kvm_userspace_memory_region;
+use dprc_assign::PortalPage;
+use kvm_bindings::{KVM_MEM_READONLY, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,27 @@ pub struct Slots {
 struct Slot {
     at: u64,
     /// Kept while the guest may reach it.
-    _region: Option<Arc<MappedRegion>>,
+    _memory: Memory,
+}
+
+/// What a slot covers.
+enum Memory {
+    /// A part of the guest's own, which is kept until all slots are gone.
+    OfGuest,
+    Region {
+        _kept: Arc<MappedRegion>,
+    },
+    Page {
+        _kept: Arc<PortalPage>,
+    },
+}
+
+/// A range of the guest's physical addresses, and where this process has it.
+struct Range {
+    at: u64,
+    host: u64,
+    size: u64,
+    flags: u32,
 }
 
 impl Slots {
@@ -32,7 +53,8 @@ impl Slots {
             let at = region.start_addr().raw_value();
             let host = region.get_host_address(MemoryRegionAddress(0));
             let host = host.map_err(|_| kvm_ioctls::Error::new(14))?;
-            slots.set(at, host.expose_provenance() as u64, region.len(), None)?;
+            let host = host.expose_provenance() as u64;
+            slots.set(Range { at, host, size: region.len(), flags: 0 }, Memory::OfGuest)?;
         }
         Ok(slots)
     }
@@ -43,8 +65,18 @@ impl Slots {
     /// KVM's: EINVAL for cacheable memory of a device where the processor lacks
     /// FEAT_S2FWB or CTR_EL0.DIC and the driver does not map it in another way.
     pub fn map(&mut self, at: u64, region: Arc<MappedRegion>) -> Result<(), kvm_ioctls::Error> {
-        let (address, size) = (region.address(), region.size() as u64);
-        self.set(at, address, size, Some(region))
+        let (host, size) = (region.address(), region.size() as u64);
+        self.set(Range { at, host, size, flags: 0 }, Memory::Region { _kept: region })
+    }
+
+    /// Lets the guest load from a page; its stores leave it.
+    ///
+    /// # Errors
+    /// KVM's.
+    pub fn map_page(&mut self, at: u64, page: Arc<PortalPage>) -> Result<(), kvm_ioctls::Error> {
+        let (host, size) = (page.address(), page.size());
+        let range = Range { at, host, size, flags: KVM_MEM_READONLY };
+        self.set(range, Memory::Page { _kept: page })
     }
 
     /// Takes the slot at an address away.
@@ -58,26 +90,20 @@ impl Slots {
         }
     }
 
-    fn set(
-        &mut self,
-        at: u64,
-        userspace_addr: u64,
-        memory_size: u64,
-        region: Option<Arc<MappedRegion>>,
-    ) -> Result<(), kvm_ioctls::Error> {
+    fn set(&mut self, range: Range, kept: Memory) -> Result<(), kvm_ioctls::Error> {
         let slot = (0..).find(|number| !self.taken.contains_key(number)).unwrap_or(0);
         let memory = kvm_userspace_memory_region {
             slot,
-            flags: 0,
-            guest_phys_addr: at,
-            memory_size,
-            userspace_addr,
+            flags: range.flags,
+            guest_phys_addr: range.at,
+            memory_size: range.size,
+            userspace_addr: range.host,
         };
-        // SAFETY: the range is mapped: it belongs to the guest's memory or to `region`,
-        // which are kept until the slot, or the guest with all its slots, is gone. The
-        // process has no reference to it; all its access is volatile.
+        // SAFETY: the range is mapped: it belongs to the guest's memory or to `kept`, which
+        // are there until the slot, or the guest with all its slots, is gone. The process has
+        // no reference to it; all its access is volatile.
         unsafe { self.vm.set_user_memory_region(memory) }?;
-        self.taken.insert(slot, Slot { at, _region: region });
+        self.taken.insert(slot, Slot { at: range.at, _memory: kept });
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ pub mod kvm;
 pub mod mgmt;
 pub mod session;
 pub mod vfio;
+pub mod wake;
 
 /// KVM of the guest's processor only.
 #[cfg(not(target_arch = "aarch64"))]

@@ -2,7 +2,7 @@
 //! A guest with a container of its own beside its host, in one boot: `cargo xtask bench guest`.
 #![forbid(unsafe_code)]
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
 use fslmc::{artifacts::Driver, nested};
 use std::time::Duration;
@@ -20,6 +20,9 @@ struct Args {
     /// MC commands of each side
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     commands: u32,
+    /// Frames that wake a program, of each side
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    frames: u32,
     /// Echo requests of each side
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     pings: u32,
@@ -38,23 +41,40 @@ const TRAFFIC: [Traffic; 3] = [
     ("UDP, frames of 64 bytes, thousand/s", SMALL_DATAGRAMS, Report::datagrams, 1e3),
 ];
 
-/// The program that times commands, on both sides.
+/// The program that times commands and frames, on both sides.
 const PROGRAM: &str = "fslmc-guest";
 
-/// Two interfaces of the host's that reach each other, beside the one that the guest's is
-/// connected with.
-const HOST: &str = "
+/// Makes two interfaces of the host's that reach each other, beside the one that the guest's is
+/// connected with, and two in the guest's container; prints their numbers. Linux lists a
+/// container by places, which shift while something comes, and takes away what it misses: no
+/// driver has an interface yet that would be away for long.
+const MAKE: &str = "
     m() { fslmc-guest mgmt \"$@\"; }
-    m create dpbp --count 2 --plugged >/dev/null
-    m create dpcon --count 4 --plugged >/dev/null
-    a=$(m create dpni); b=$(m create dpni)
-    m connect $a $b; m plug $a; m plug $b
-    a=${a#dpni.}; b=${b#dpni.}
-    for n in 0 $a $b; do until_so \"[ -d /sys/bus/fsl-mc/devices/dpni.$n/net ]\"; done
-    make_pair $a $b
-    near=$(ls /sys/bus/fsl-mc/devices/dpni.0/net)
-    ip addr add 10.1.0.1/24 dev $near; ip link set $near up
-    echo $a $b";
+    some() { m create $1 --in $2 --count $3 --plugged >/dev/null; sleep 1; }
+    some dpbp dprc.1 2; some dpcon dprc.1 4; some dpbp dprc.2 2; some dpcon dprc.2 2
+    pair() {
+        one=$(m create dpni --in $1); two=$(m create dpni --in $1)
+        m connect $one $two; m plug $one --in $1; sleep 1; m plug $two --in $1; sleep 1
+        echo ${one#dpni.} ${two#dpni.}
+    }
+    echo $(pair dprc.1) $(pair dprc.2)";
+
+/// Brings two interfaces up, whose addresses of the link are theirs at once, and prints their
+/// names: `up 5 6`.
+const UP: &str = "up() { \
+        for n in $1 $2; do \
+            a=$(ls /sys/bus/fsl-mc/devices/dpni.$n/net); \
+            echo 0 >/proc/sys/net/ipv6/conf/$a/accept_dad; ip link set $a up; echo $a; \
+        done; \
+        for try in $(seq 100); do \
+            [ \"$(cat /sys/class/net/$a/carrier)\" = 1 ] && break; sleep 0.1; \
+        done; \
+        sleep 2; \
+    };";
+
+/// The host's end of the connection with the guest.
+const HOST: &str = "a=$(ls /sys/bus/fsl-mc/devices/dpni.0/net); ip addr add 10.1.0.1/24 dev $a; \
+                    ip link set $a up";
 
 /// The guest's end of the connection.
 const GUEST: &str = "a=$(ls /sys/bus/fsl-mc/devices/dpni.1/net); ip addr add 10.1.0.2/24 dev $a; \
@@ -82,26 +102,40 @@ fn main() -> Result<()> {
 
 fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
     vm.bind(&["dprc.2", "dprc.3"])?;
+    let made = vm.sh(MAKE)?;
+    let numbers: Vec<&str> = made.split_whitespace().collect();
+    let &[near, far, from, to] = &numbers[..] else { bail!("no interfaces: {made}") };
     vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
-    let pair = hosts(vm, HOST)?;
-    let (near, far) = pair.trim().split_once(' ').with_context(|| pair.clone())?;
+    let interfaces = "until_so \"[ -d /sys/bus/fsl-mc/devices/dpni.$n/net ]\"";
+    hosts(vm, &format!("for n in 0 {near} {far}; do {interfaces}; done"))?;
+    let wake = |names: &str| {
+        let names: Vec<&str> = names.split_whitespace().collect();
+        format!("{PROGRAM} wake {} --count {}", names.join(" "), args.frames)
+    };
+    let names = vm.sh(&format!("{UP} up {near} {far}"))?;
+    let woken = vm.sh(&wake(&names))?;
+    hosts(vm, &format!("make_pair {near} {far}; {HOST}; serve {far}; iperf3 -s -D"))?;
     let packages = packages_disk(vm)?;
     start(vm, "one", &format!("--assign dprc.2 --disk {packages}:ro"))?;
     say(vm, "one", GUEST)?;
     mount_packages(vm, "one")?;
-    hosts(vm, &format!("serve {far}; iperf3 -s -D"))?;
     println!("{:<44} {:>10} {:>10} {:>8}", "", "host", "guest", "ratio");
 
     let time = format!("{PROGRAM} mgmt time --count {}", args.commands);
     let host = vm.sh(&time)?;
+    let before = exits(vm)?;
     let guest = say(vm, "one", &format!("{time} --root dprc.2"))?;
-    for (at, name) in ["least", "median"].into_iter().enumerate() {
-        let micros = |text: &str| -> Result<f64> {
-            let word = text.split_whitespace().nth(at).with_context(|| text.to_owned())?;
-            Ok(word.parse::<f64>()? / 1000.0)
-        };
-        line(&format!("MC command (GetVersion), us, {name}"), micros(&host)?, micros(&guest)?);
-    }
+    let since = exits_since(vm, before)?;
+    least_and_median("MC command (GetVersion), us", &host, &guest)?;
+    print_exits(since, "command", args.commands);
+
+    // Lines that a guest reads or prints are exits, a few for each letter: no long ones here.
+    let names = say(vm, "one", &format!("{UP} up {from} {to}"))?;
+    let before = exits(vm)?;
+    let guest = say(vm, "one", &wake(&names))?;
+    let since = exits_since(vm, before)?;
+    least_and_median("frame that wakes its receiver, us", &woken, &guest)?;
+    print_exits(since, "frame", args.frames);
 
     let ping = format!("ping -q -c {} -i 0.01 -W 5", args.pings);
     let host = hosts(vm, &format!("host {near} {ping} 10.0.{near}.2"))?;
@@ -114,11 +148,12 @@ fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
         let client = format!("iperf3 -J -t {} {options}", args.seconds);
         let host = hosts(vm, &format!("host {near} {client} -c 10.0.{near}.2"))?;
         let before = exits(vm)?;
-        let guest = say(vm, "one", &format!("chroot /mnt {client} -c 10.1.0.1"))?;
-        let exits = (exits(vm)? - before) / f64::from(args.seconds);
+        say(vm, "one", &format!("chroot /mnt {client} -c 10.1.0.1 >/tmp/report"))?;
+        let since = exits_since(vm, before)?;
+        let guest = say(vm, "one", "cat /tmp/report")?;
         let [host, guest] = [host, guest].map(|printed| figure(&Report::parse(&printed)?));
         line(name, host? / scale, guest? / scale);
-        println!("{:<44} {:>10} {exits:>10.0}", "    exits of the guest a second", "");
+        print_exits(since, "second", args.seconds);
     }
     println!(
         "\nhost    from one interface of the host's to another\n\
@@ -127,13 +162,48 @@ fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
     vm.sh(&l2("term one")).map(drop)
 }
 
-/// How often guests have left for their host's kernel or for the VMM, until now.
-fn exits(vm: &mut TestVm) -> Result<f64> {
-    let counters = "/sys/kernel/debug/kvm";
+/// Lines for what a program prints on both sides: two times in nanoseconds.
+fn least_and_median(what: &str, host: &str, guest: &str) -> Result<()> {
+    for (at, name) in ["least", "median"].into_iter().enumerate() {
+        let micros = |text: &str| -> Result<f64> {
+            let word = text.split_whitespace().nth(at).with_context(|| text.to_owned())?;
+            Ok(word.parse::<f64>()? / 1000.0)
+        };
+        line(&format!("{what}, {name}"), micros(host)?, micros(guest)?);
+    }
+    Ok(())
+}
+
+/// Counters of KVM's that say why guests leave: all exits; accesses to devices for which
+/// the VMM runs, and those that the host's kernel answers; waits for an interrupt. The rest is
+/// the host's own interrupts and pages that are mapped.
+const EXITS: [&str; 4] = ["exits", "mmio_exit_user", "mmio_exit_kernel", "wfi_exit_stat"];
+
+type Exits = [f64; EXITS.len()];
+
+/// What the counters of guests have counted until now.
+fn exits(vm: &mut TestVm) -> Result<Exits> {
     let printed = vm.sh(&format!(
-        "[ -d {counters} ] || mount -t debugfs debugfs /sys/kernel/debug; cat {counters}/exits"
+        "[ -d /sys/kernel/debug/kvm ] || mount -t debugfs debugfs /sys/kernel/debug
+         cd /sys/kernel/debug/kvm; cat {}",
+        EXITS.join(" ")
     ))?;
-    printed.trim().parse().with_context(|| printed.clone())
+    let numbers: Vec<f64> = printed.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    numbers.try_into().map_err(|_| anyhow!("KVM counts: {printed}"))
+}
+
+fn exits_since(vm: &mut TestVm, before: Exits) -> Result<Exits> {
+    let now = exits(vm)?;
+    Ok(std::array::from_fn(|at| now[at] - before[at]))
+}
+
+/// A line with what the guest has counted, by a unit of which there were `count`.
+fn print_exits(counted: Exits, unit: &str, count: u32) {
+    let [all, user, kernel, waits] = counted.map(|counted| counted / f64::from(count));
+    println!(
+        "    exits of the guest a {unit}: {all:.1}; to the VMM {user:.1}, devices in the kernel \
+         {kernel:.1}, idle {waits:.1}"
+    );
 }
 
 fn line(what: &str, host: f64, guest: f64) {

@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial("assign::guests_end_and_start_again", guests_end_and_start_again),
         trial("assign::two_guests_reach_each_other", two_guests_reach_each_other),
         trial("assign::the_vmm_binds_and_objects_come_and_go", binds_and_hot_plugs),
+        trial("assign::a_command_is_one_exit", a_command_is_one_exit),
         trial("assign::a_hostile_guest_reaches_nothing", a_hostile_guest_reaches_nothing),
         trial("assign::stables_kernel_on_an_lx2160as_processor", older_kernel_and_processor),
         trial("assign::what_the_stock_driver_cannot_is_told", stock_driver),
@@ -43,7 +44,8 @@ fn machine_for(
     driver: Driver,
     folder: &Path,
 ) -> Result<TestVmBuilder> {
-    nested::prepare(inner, vm_tests::guest_programs()?, &[ATTACK, rings::ATTACK], folder)?;
+    let programs = [ATTACK, rings::ATTACK, TIMER];
+    nested::prepare(inner, vm_tests::guest_programs()?, &programs, folder)?;
     Ok(TestVm::with("guests")?
         .driver(driver)
         .limit(Duration::from_secs(900))
@@ -297,6 +299,70 @@ fn two_guests_reach_each_other() -> Result<()> {
     })
 }
 
+/// What a guest times commands with.
+const TIMER: &str = "fslmc-guest";
+
+/// A command leaves its guest once for the VMM, and without pages for portals for each word
+/// that goes in or out. Two processors that use a portal each
+/// do not disturb each other.
+fn a_command_is_one_exit() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    machine("neoverse-n2", Driver::Rust, folder.path())?.run(|vm| {
+        prepare_host(vm)?;
+        for (option, expected) in [("", 0.9..1.5), ("--no-portal-pages", 15.5..17.5)] {
+            // No driver of the guest's has a `dpmcp`.
+            let append = "--append 'nomodules iomem=relaxed'";
+            start(vm, "one", &format!("{append} --cpus 2 --assign dprc.2 {option}"))?;
+            let exits = exits_of_a_command(vm)?;
+            eprintln!("{option}: {exits:.2} exits to the VMM");
+            ensure!(expected.contains(&exits), "{option}: {exits} exits");
+            two_at_once(vm)?;
+            ensure!(last_words(vm, "one", "poweroff -f")? == 0, "the VMM fails");
+        }
+        expect_nothing_left(vm)
+    })
+}
+
+/// How often a command of a guest's leaves it for the VMM, on the mean: what more commands add.
+fn exits_of_a_command(vm: &mut TestVm) -> Result<f64> {
+    let mut exits = Vec::new();
+    for count in [MANY, 2 * MANY] {
+        let before = exits_to_the_vmm(vm)?;
+        say(vm, "one", &format!("{TIMER} mgmt time --count {count} --root dprc.2"))?;
+        exits.push(exits_to_the_vmm(vm)? - before);
+    }
+    Ok((exits[1] - exits[0]) / f64::from(MANY))
+}
+
+/// Both get answers to what they ask, and to nothing else: at the container's own portal, and
+/// at the last of those of a `dpmcp`.
+fn two_at_once(vm: &mut TestVm) -> Result<()> {
+    let attack = |portal: &str, seed: u32| {
+        format!(
+            "{ATTACK} --portal {portal} --container dprc.2 --object dpni.1 --object dpmcp.9 \
+             --commands {MANY} --seed {seed} >/tmp/{seed} 2>&1"
+        )
+    };
+    let line = format!(
+        "{} & {}; second=$?; wait $!; first=$?; cat /tmp/1 /tmp/2; [ $first$second = 00 ]",
+        attack("10000000", 1),
+        attack("10060000", 2)
+    );
+    let printed = say(vm, "one", &line)?;
+    ensure!(printed.matches("\"Ok\":").count() == 2, "{printed}");
+    Ok(())
+}
+
+/// Commands that are timed.
+const MANY: u32 = 300;
+
+/// Accesses to devices that have left guests for the VMM, until now.
+fn exits_to_the_vmm(vm: &mut TestVm) -> Result<f64> {
+    let printed = vm.sh("cd /sys/kernel/debug; [ -d kvm ] || mount -t debugfs debugfs .
+         cat /sys/kernel/debug/kvm/mmio_exit_user")?;
+    printed.trim().parse().with_context(|| printed.clone())
+}
+
 /// How often an object of each kind comes and goes; a hundred times with `FSLMC_SOAK` in the
 /// environment.
 fn cycles() -> u32 {
@@ -354,7 +420,7 @@ const COMMANDS: u64 = 1000;
 /// frames in memory that it does not have.
 fn a_hostile_guest_reaches_nothing() -> Result<()> {
     let count = rings::steps(COMMANDS);
-    // Each takes sixteen exits of the inner guest, and those are slow.
+    // Each leaves the inner guest eight times, and that is slow.
     let patience = Duration::from_secs(60 + count / 10);
     let limit = Duration::from_secs(900) + patience + rings::patience_within();
     let folder = tempfile::tempdir()?;

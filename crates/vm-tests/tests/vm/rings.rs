@@ -177,7 +177,7 @@ pub const KEPT: &str = "mem=224M";
 const LEFT: &str = "4ff00000";
 
 /// How long an attack from within a guest may take: a portal's reset is four commands, each of
-/// which leaves the guest seventeen times.
+/// which leaves the guest eight times.
 pub fn patience_within() -> Duration {
     Duration::from_secs(120 + steps(STEPS_WITHIN) / 20)
 }
