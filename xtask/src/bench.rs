@@ -35,7 +35,7 @@ enum Of {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Benchmark Linux's traffic over the board against virtio-net, in a guest.
+    /// Benchmark Linux's and DPDK's traffic over the board against virtio-net, in a guest.
     Traffic {
         /// Options; --help lists them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

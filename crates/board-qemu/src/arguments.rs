@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::function::Function;
+use crate::memory_map;
 
 /// A directory of the host that the guest can mount over 9p.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub struct Machine {
     pub time: Time,
     /// Whether there are two virtio network interfaces that reach each other, to be measured
     /// beside the board's. QEMU's hub is between them; their addresses are
-    /// [`VIRTIO_PAIR`].
+    /// [`VIRTIO_PAIR`]. A further pair is on a PCI bus, for DPDK.
     pub virtio_pair: bool,
 }
 
@@ -255,6 +256,8 @@ impl Arguments<'_> {
         json!({
             "driver": "vfio-user-pci",
             "socket": { "type": "unix", "path": path.to_string_lossy() },
+            // The bus that the guest does not see, whether or not there is another.
+            "bus": "pcie.0",
             "addr": function.address(),
             "multifunction": function.multifunction,
             // Milliseconds that QEMU waits for an answer. A busy host may take
@@ -270,6 +273,18 @@ fn add_virtio_pair(command: &mut Command) {
         command
             .args(["-netdev", &format!("hubport,id=pair{number},hubid=0")])
             .args(["-device", &format!("virtio-net-device,netdev=pair{number},mac={address}")]);
+    }
+    let (bus, slot) = (memory_map::VIRTIO_BUSES.0, memory_map::VIRTIO_BUS_SLOT);
+    command.args(["-device", &format!("pxb-pcie,id=virtio,bus_nr={bus},bus=pcie.0,addr={slot}")]);
+    for number in 0..VIRTIO_PAIR.len() {
+        let port = format!("pcie-root-port,id=port{number},bus=virtio,addr={number}");
+        command
+            .args(["-device", &format!("{port},chassis={number},hotplug=off")])
+            .args(["-netdev", &format!("hubport,id=pci{number},hubid=1")])
+            .args([
+                "-device",
+                &format!("virtio-net-pci,netdev=pci{number},bus=port{number},romfile="),
+            ]);
     }
 }
 

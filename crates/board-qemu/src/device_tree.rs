@@ -8,7 +8,7 @@ use dtoolkit::{Node, Property, ToPropertyValue};
 use crate::error::DeviceTreeError;
 use crate::memory_map::{
     Area, ICID_SLOT, MC_CONTROL, MC_PORTALS, QBMAN_MEMORY, QBMAN_TRAPPED, SMMU, SMMU_INTERRUPT,
-    requester_id,
+    VIRTIO_BUSES, VIRTIO_WINDOW, requester_id,
 };
 
 const PCI_HOST: &str = "pcie@10000000";
@@ -70,6 +70,32 @@ impl MachineTree {
             .ok_or_else(|| DeviceTreeError::Missing(format!("/{PCI_HOST}")))?;
         set(host, "status", "disabled")?;
         root.add_child(soc(nodes, its, smmu)?);
+        Ok(())
+    }
+
+    /// Shows the guest [`VIRTIO_BUSES`] as a PCI host of its own. Its devices have no
+    /// interrupts: who uses them polls.
+    ///
+    /// # Errors
+    /// Where the machine has no PCI host.
+    pub fn add_virtio_bus(&mut self) -> Result<(), DeviceTreeError> {
+        let (first, last) = (u32::from(VIRTIO_BUSES.0), u32::from(VIRTIO_BUSES.1));
+        let (base, size) = (u64::from(first) << 20, u64::from(last - first + 1) << 20);
+        let config = Area { base: self.ecam()? + base, size };
+        let mut host = node(&format!("pcie@{:x}", config.base))?;
+        set(&mut host, "compatible", "pci-host-ecam-generic")?;
+        set(&mut host, "device_type", "pci")?;
+        set(&mut host, "#address-cells", 3u32)?;
+        set(&mut host, "#size-cells", 2u32)?;
+        set(&mut host, "linux,pci-domain", 1u32)?;
+        set(&mut host, "bus-range", [first, last])?;
+        set(&mut host, "reg", reg(&[config]))?;
+        // Memory of 32-bit addresses that are the machine's own.
+        let Area { base, size } = VIRTIO_WINDOW;
+        let ranges = [0x0200_0000, 0, low(base), high(base), low(base), high(size), low(size)];
+        set(&mut host, "ranges", ranges)?;
+        set(&mut host, "dma-coherent", "".as_bytes())?;
+        self.tree.root.add_child(host);
         Ok(())
     }
 
@@ -273,6 +299,20 @@ mod tests {
         assert_eq!(cells(&tree, smmu, "reg"), [0, 0x1500_0000, 0, 0x10_0000]);
         assert_eq!(cells(&tree, smmu, "interrupts"), [0, 5, 4, 0, 5, 4, 0, 5, 4]);
         assert_eq!(cells(&tree, "/soc", "dma-ranges"), [0, 0, 0, 0, 0x1_0000, 0]);
+    }
+
+    #[test]
+    fn the_virtio_bus_is_a_host_of_its_own() {
+        let mut machine = machine();
+        let ecam = machine.ecam().unwrap();
+        machine.add_virtio_bus().unwrap();
+        let tree = DeviceTree::from_fdt(&Fdt::new(&machine.to_blob()).unwrap());
+        let at = ecam + 0x800_0000;
+        let path = format!("/pcie@{at:x}");
+        assert_eq!(cells(&tree, &path, "reg"), [high(at), low(at), 0, 0x100_0000]);
+        assert_eq!(cells(&tree, &path, "bus-range"), [0x80, 0x8f]);
+        let ranges = [0x0200_0000, 0, 0x3000_0000, 0, 0x3000_0000, 0, 0x100_0000];
+        assert_eq!(cells(&tree, &path, "ranges"), ranges);
     }
 
     #[test]

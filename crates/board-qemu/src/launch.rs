@@ -125,6 +125,9 @@ pub fn launch(
     let mut tree = dump.finish(config.limit)?;
     let ecam = tree.ecam()?;
     tree.drop_layout_seed();
+    if config.machine.virtio_pair {
+        tree.add_virtio_bus()?;
+    }
     let functions = match &board {
         Some((side, _)) => {
             tree.add_board(&nodes(&config))?;

@@ -44,6 +44,12 @@ pub const SMMU_SLOT: u8 = 2;
 pub const QBMAN_SLOT: u8 = 3;
 /// PCI slot of the first ICID's function; the others follow, eight to a slot.
 pub const ICID_SLOT: u8 = 4;
+/// PCI slot of the bridge to a bus that the guest does see, where it has virtio interfaces.
+pub const VIRTIO_BUS_SLOT: u8 = 1;
+/// The first and the last number of that bus and those behind it.
+pub const VIRTIO_BUSES: (u8, u8) = (0x80, 0x8f);
+/// What the guest gives addresses to there.
+pub const VIRTIO_WINDOW: Area = Area { base: 0x3000_0000, size: 0x100_0000 };
 /// Most ICIDs that fit: slots 4 to 31.
 pub const MAX_ICIDS: u16 = (32 - ICID_SLOT as u16) * 8;
 
@@ -97,7 +103,8 @@ mod tests {
 
     #[test]
     fn areas_are_aligned_disjoint_and_inside_the_pci_window() {
-        let areas = [MC_PORTALS, MC_CONTROL, SMMU, MSIX, QBMAN_TRAPPED, QBMAN_MEMORY];
+        let areas =
+            [MC_PORTALS, MC_CONTROL, SMMU, MSIX, QBMAN_TRAPPED, QBMAN_MEMORY, VIRTIO_WINDOW];
         for (i, area) in areas.iter().enumerate() {
             assert!(area.base >= PCI_WINDOW && area.end() <= PCI_WINDOW_END, "{area:x?}");
             let alignment = if *area == MSIX { MSIX_STRIDE } else { area.size };

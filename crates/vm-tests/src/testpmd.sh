@@ -7,12 +7,15 @@ export DPRC=dprc.2
 
 # What it says is also in /tmp/testpmd, as far as it was read.
 
+# Further options for DPDK itself.
+eal_options=
+
 # start_testpmd [OPTION OF TESTPMD]...
 start_testpmd() {
     rm -f /tmp/testpmd.in /tmp/testpmd.out
     mkfifo /tmp/testpmd.in /tmp/testpmd.out
     : >/tmp/testpmd
-    stdbuf -oL dpdk-testpmd -l 0-1 -n 1 --log-level=lib.eal:warning -- -i \
+    stdbuf -oL dpdk-testpmd -l 0-1 -n 1 --log-level=lib.eal:warning $eal_options -- -i \
         --total-num-mbufs=4096 --nb-cores=1 "$@" </tmp/testpmd.in >/tmp/testpmd.out 2>&1 &
     testpmd=$!
     exec 9>/tmp/testpmd.in 8</tmp/testpmd.out

@@ -97,8 +97,10 @@ impl Body for Concentrator {
             let Notification { priority, user_ctx: context, .. } = notification;
             Some(NotificationConfig { portal, priority, context })
         });
-        let (priorities, enabled) = (self.num_priorities, self.enabled);
-        let config = ChannelConfig { icid, priorities, enabled, notification };
+        // A disabled one gives its frames all the same: DPDK's event driver never enables
+        // it. What enables one for notifications is its network driver, since 26.07.
+        let (priorities, notifies) = (self.num_priorities, self.enabled);
+        let config = ChannelConfig { icid, priorities, notifies, notification };
         state.fabric.qbman().configure_channel(self.channel, Some(config), pass);
     }
 

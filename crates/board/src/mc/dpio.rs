@@ -190,7 +190,7 @@ impl Body for QueuingPortal {
         qbman.configure_portal(self.portal, Some(config), pass);
         if let Some(channel) = self.channel {
             let priorities = self.num_priorities;
-            let config = ChannelConfig { icid, priorities, enabled: true, notification: None };
+            let config = ChannelConfig { icid, priorities, notifies: true, notification: None };
             qbman.configure_channel(channel, Some(config), pass);
         }
     }

@@ -89,10 +89,7 @@ impl Channel {
 
     /// Portals into whose dequeue ring the channel pushes.
     pub fn takers(&self) -> Kicks {
-        match self.config {
-            Some(ChannelConfig { enabled: false, .. }) => Kicks::NONE,
-            _ => self.takers,
-        }
+        self.takers
     }
 
     /// Adds or removes a portal.
@@ -156,7 +153,7 @@ impl Channel {
         ready: &Ready,
         counts: impl Fn(&Work, u16) -> bool,
     ) -> Option<NotificationConfig> {
-        let config = self.config.filter(|config| config.enabled)?;
+        let config = self.config.filter(|config| config.notifies)?;
         let notification = config.notification.filter(|_| self.armed && self.ready != 0)?;
         if !self.has_any(ready, |work| counts(work, config.icid)) {
             return None;

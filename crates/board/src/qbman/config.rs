@@ -198,8 +198,8 @@ pub struct ChannelConfig {
     /// Work queues, at most 8. Queues of a priority that is not there go to
     /// the last.
     pub priorities: u8,
-    /// Whether it gives frames and notifications.
-    pub enabled: bool,
+    /// Whether it gives data notifications. It gives frames in any case.
+    pub notifies: bool,
     /// Its data notification. It is sent where software has armed it through a
     /// portal, which may be before or after this.
     pub notification: Option<NotificationConfig>,

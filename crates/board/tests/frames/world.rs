@@ -109,7 +109,7 @@ impl World {
             let interface = 2 * number + side;
             let pool = PoolConfig::new(icid);
             qbman.configure_pool(interface, Some(pool), &mut pass);
-            let channel = ChannelConfig { icid, priorities: 8, enabled: true, notification: None };
+            let channel = ChannelConfig { icid, priorities: 8, notifies: true, notification: None };
             qbman.configure_channel(interface, Some(channel), &mut pass);
             for queue in 0..shape.queues {
                 let consumer = Consumer::Channel { channel: interface, priority: 0 };

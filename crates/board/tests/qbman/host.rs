@@ -157,7 +157,7 @@ impl TestQbman {
     pub fn give_channel(&self, channel: u32, notify: Option<u32>) {
         let notification =
             notify.map(|portal| NotificationConfig { portal, priority: 1, context: 0 });
-        let config = ChannelConfig { icid: ICID, priorities: 8, enabled: true, notification };
+        let config = ChannelConfig { icid: ICID, priorities: 8, notifies: true, notification };
         self.pass(|qbman, pass| qbman.configure_channel(channel, Some(config), pass));
     }
 

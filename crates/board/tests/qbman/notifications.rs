@@ -65,7 +65,7 @@ fn arming_may_come_before_the_destination() {
     client.send(7, [1]);
     assert!(client.next().is_none());
     let notification = Some(NotificationConfig { portal: 1, priority: 1, context: CONTEXT });
-    let config = ChannelConfig { icid: ICID, priorities: 8, enabled: true, notification };
+    let config = ChannelConfig { icid: ICID, priorities: 8, notifies: true, notification };
     test.pass(|qbman, pass| qbman.configure_channel(2, Some(config), pass));
     assert_eq!(test.interrupts(), [101]);
     assert_eq!(handle(&mut client), 1);
@@ -125,21 +125,21 @@ fn a_channel_that_loses_its_destination_is_disarmed() {
 }
 
 #[test]
-fn a_disabled_channel_gives_nothing_until_it_is_enabled() {
+fn a_disabled_channel_gives_frames_and_notifies_when_it_is_enabled() {
     let test = TestQbman::new(Version::V5);
     let notification = Some(NotificationConfig { portal: 1, priority: 1, context: CONTEXT });
-    let config = ChannelConfig { icid: ICID, priorities: 8, enabled: false, notification };
+    let config = ChannelConfig { icid: ICID, priorities: 8, notifies: false, notification };
     test.pass(|qbman, pass| qbman.configure_channel(2, Some(config), pass));
     test.give_queue(7, in_channel(2));
     let mut client = Client::new(&test, 1, Way::LinuxMemory).with_interrupts();
     client.notify(2, true, None);
-    client.send(7, [1]);
-    assert_eq!(client.receive(From::Channel(2), 4), [0u64; 0]);
-    assert_eq!(test.qbman.portal_counters(1).refused, 0, "that is not a mistake");
-    let config = ChannelConfig { enabled: true, ..config };
+    client.send(7, [1, 2]);
+    assert!(client.next().is_none(), "no notification");
+    assert_eq!(client.receive(From::Channel(2), 1), [1]);
+    let config = ChannelConfig { notifies: true, ..config };
     test.pass(|qbman, pass| qbman.configure_channel(2, Some(config), pass));
     assert_eq!(handle(&mut client), 1);
-    assert_eq!(client.receive(From::Channel(2), 4), [1]);
+    assert_eq!(client.receive(From::Channel(2), 4), [2]);
 }
 
 #[test]

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Linux's own traffic over two interfaces of the board that reach each other, beside the
-//! same over two virtio interfaces, in one boot: `cargo xtask bench traffic`.
+//! same over two virtio interfaces, and DPDK on both, in one boot: `cargo xtask bench traffic`.
 #![forbid(unsafe_code)]
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use board_qemu::VIRTIO_PAIR;
 use clap::Parser;
+use fslmc::artifacts::Driver;
 use std::{path::Path, time::Duration};
 use vm_tests::{
     TestVm,
-    hosts::hosts,
+    hosts::{hosts, with_testpmd},
     iperf::{Report, SMALL_DATAGRAMS},
     layout_of,
 };
 
-/// Benchmarks iperf3 over two connected dpnis against a pair of virtio-net.
+/// Benchmarks iperf3 and testpmd over two connected dpnis against a pair of virtio-net.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench traffic")]
 struct Args {
@@ -52,6 +53,8 @@ fn main() -> Result<()> {
     let modules = ["fsl-dpaa2-eth", "virtio-net"];
     TestVm::with_layout(layout_of(&layout)?)
         .with_packages()?
+        .driver(Driver::Rust)
+        .hugepages(256)
         .limit(Duration::from_secs(3600))
         .options(|options| {
             options.machine.memory = 2 << 30;
@@ -77,8 +80,77 @@ fn main() -> Result<()> {
                     measure(vm, &args, run)?;
                 }
             }
-            Ok(())
+            dpdk(vm, &args)
         })
+}
+
+/// What testpmd polls in either case: a name, and what tells DPDK of the two ports.
+const PORTS: [(&str, &str); 2] = [
+    ("dpni", "eal_options=--no-pci"),
+    (
+        "virtio-net",
+        "unset DPRC
+         modprobe uio_pci_generic
+         for device in /sys/bus/pci/devices/*; do
+             grep -q 0x0200 $device/class || continue
+             name=${device##*/}
+             [ $(cat $device/driver_override) = uio_pci_generic ] || {
+                 echo uio_pci_generic >$device/driver_override
+                 [ ! -e $device/driver ] || echo $name >$device/driver/unbind
+                 echo $name >/sys/bus/pci/drivers_probe
+             }
+             eal_options+=\" -a $name\"
+         done",
+    ),
+];
+
+/// Frames a second that testpmd moves between two ports that are connected: each comes back
+/// into the other. As many go round as the first bursts are. What it has sent it has to have
+/// received, but for those under way.
+///
+/// Both ports are stopped before they are closed: the link of one goes down with the other, and
+/// the thread of DPDK's that hears of it dies where it finds a port that has just been closed.
+fn dpdk(vm: &mut TestVm, args: &Args) -> Result<()> {
+    let mut found = [Vec::new(), Vec::new()];
+    for _ in 0..args.rounds {
+        for (figures, (name, ports)) in found.iter_mut().zip(PORTS) {
+            let printed = with_testpmd(
+                vm,
+                &format!(
+                    "{ports}
+                     start_testpmd --forward-mode=io
+                     tell start tx_first {BURSTS}
+                     sleep 1
+                     tell clear fwd stats all
+                     sleep {}
+                     say stop
+                     tell port stop all; sleep 1
+                     quit",
+                    args.seconds
+                ),
+            )?;
+            let (sent, received) = forwarded(&printed).with_context(|| printed.clone())?;
+            ensure!(
+                received > 0 && sent.abs_diff(received) <= 2 * BURSTS * BURST,
+                "{name}: {sent} frames sent, {received} received: {printed}"
+            );
+            figures.push(received as f64 / f64::from(args.seconds));
+        }
+    }
+    println!("\nDPDK, without Linux");
+    row("testpmd, frames of 64 bytes", "thousand/s", found, 1e3);
+    Ok(())
+}
+
+/// Bursts that testpmd sends to each port at first, and how many frames each has.
+const BURSTS: u64 = 4;
+const BURST: u64 = 32;
+
+/// Frames that testpmd says that it has sent and received on all ports.
+fn forwarded(printed: &str) -> Option<(u64, u64)> {
+    let (_, all) = printed.split_once("Accumulated")?;
+    let number = |name: &str| all.split_once(name)?.1.split_whitespace().next()?.parse().ok();
+    Some((number("TX-packets:")?, number("RX-packets:")?))
 }
 
 fn set_up(vm: &mut TestVm) -> Result<()> {
@@ -107,10 +179,14 @@ fn measure(vm: &mut TestVm, args: &Args, run: &Run) -> Result<()> {
             figures.push(figure(&report).with_context(|| script.clone())?);
         }
     }
+    row(name, unit, found, *scale);
+    Ok(())
+}
+
+fn row(name: &str, unit: &str, found: [Vec<f64>; 2], scale: f64) {
     let [ours, theirs] = found.map(|figures| median(figures) / scale);
     let what = format!("{name}, {unit}");
     println!("{what:<28} {ours:>12.1} {theirs:>12.1} {:>8.2}", ours / theirs);
-    Ok(())
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

@@ -156,14 +156,10 @@ impl Taker<'_> {
                 return;
             }
         };
-        let enabled = self.qbman.channels.get(channel as usize).and_then(|(channel, _)| {
-            let channel = channel.lock();
-            let own = channel.config().filter(|config| config.icid == icid);
-            own.map(|config| config.enabled)
-        });
-        if enabled != Some(true) {
-            // A channel that is switched off has nothing, and is no mistake.
-            count(&self.portal.counters.refused, usize::from(enabled.is_none()));
+        let place = self.qbman.channels.get(channel as usize);
+        let owner = place.and_then(|(channel, _)| channel.lock().config().map(|own| own.icid));
+        if owner != Some(icid) {
+            count(&self.portal.counters.refused, 1);
             return;
         }
         let keep_place = command.prefers_active();
