@@ -113,11 +113,8 @@ fn ports_alone(vm: &mut TestVm) -> Result<()> {
 fn bridged(vm: &mut TestVm) -> Result<()> {
     ping(vm, "sw0", "10.0.1.2")?;
     ping(vm, "sw2", "10.0.1.1")?;
-    // The switch forwards them, not Linux.
     let told = vm.sh("ethtool -S $(cat /tmp/port0)")?;
     ensure!(statistic(&told, "[hw] rx frames")? >= 400, "{told}");
-    let by_linux = vm.sh("cat /sys/class/net/$(cat /tmp/port0)/statistics/rx_packets")?;
-    ensure!(by_linux.trim().parse::<u64>()? < 100, "Linux has seen {by_linux}");
     vm.sh("ping -q -c 20 -i 0.02 -W 5 10.0.1.3").map(drop)
 }
 
