@@ -62,8 +62,8 @@ const MAKE: &str = "
 /// Brings two interfaces up, whose addresses of the link are theirs at once, and prints their
 /// names: `up 5 6`.
 const UP: &str = "up() { \
-        for n in $1 $2; do \
-            a=$(ls /sys/bus/fsl-mc/devices/dpni.$n/net); \
+        for one in $1 $2; do \
+            a=$(ls /sys/bus/fsl-mc/devices/dpni.$one/net); \
             echo 0 >/proc/sys/net/ipv6/conf/$a/accept_dad; ip link set $a up; echo $a; \
         done; \
         for try in $(seq 100); do \
