@@ -4,10 +4,11 @@
 use crate::world::{ATTACKER, BUFFER, OWN_POOLS, PORT, SWITCH, confirm, errors, mac, rx, tx};
 use arbitrary::Arbitrary;
 use board::wriop::{
-    Color, Distribution, Endpoint, ErrorActions, InterfaceConfig, KeyProfile, Layout, MAX_KEY_SIZE,
-    MacFilter, MeterConfig, MeterMode, MeterUnit, Policer, Pool, QosAction, QosMiss, QosTable,
-    ReceiveClass, ReceiveConfig, ReceiveQueue, Redirect, Rule, Spread, Steering, SteeringAction,
-    SteeringMiss, TransmitConfig, TransmitQueue,
+    ChannelSchedule, ClassTurn, Color, Distribution, Endpoint, ErrorActions, InterfaceConfig,
+    KeyProfile, Layout, MAX_KEY_SIZE, MacFilter, MeterConfig, MeterMode, MeterUnit, Policer, Pool,
+    QosAction, QosMiss, QosTable, ReceiveClass, ReceiveConfig, ReceiveQueue, Redirect, Rule,
+    Schedule, ShaperConfig, Spread, Steering, SteeringAction, SteeringMiss, TransmitConfig,
+    TransmitQueue,
 };
 use mc_abi::MacAddr;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     max_length: u16,
     vlans: Option<Vec<u16>>,
     meter: Option<[u16; 4]>,
+    /// Rates and bursts of what is sent.
+    shaper: Option<[u16; 4]>,
     tpids: [u16; 2],
 }
 
@@ -112,7 +115,23 @@ impl Settings {
             l3_checksum: self.flag(6),
             l4_checksum: self.flag(7),
             tpids: self.tpids,
+            schedule: self.schedule(),
         }
+    }
+
+    fn schedule(&self) -> Option<Schedule> {
+        let [rate, burst, excess_rate, excess_burst] = self.shaper?;
+        let shaper = Some(ShaperConfig {
+            committed_rate: u64::from(rate) * 1_000_000,
+            committed_burst: burst.into(),
+            excess_rate: u64::from(excess_rate) * 1_000_000,
+            excess_burst: excess_burst.into(),
+            coupled: rate & 1 != 0,
+            overhead: burst & 0x7ff,
+        });
+        let classes = vec![ClassTurn { rank: 0, weight: 100 }];
+        let channels = vec![ChannelSchedule { shaper, classes }];
+        Some(Schedule { whole: shaper.filter(|_| self.flag(0)), channels })
     }
 
     fn receive(&self, id: u32) -> ReceiveConfig {

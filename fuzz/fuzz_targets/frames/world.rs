@@ -9,13 +9,10 @@ use board::{
     qbman::{Config, Consumer, PoolConfig, Qbman, QueueConfig, Version},
     smmu::Smmu,
     wriop::{
-        Admit, Endpoint, Fdb, Floods, InterfaceConfig, Layout, Learning, MacFilter, Mirrors, Pool,
-        PortConfig, PrioritySource, ReceiveClass, ReceiveConfig, ReceiveQueue, SWITCH_CLASSES,
-        SwitchConfig, SwitchPortConfig, SwitchTable, SwitchVlan, TransmitConfig, TransmitQueue,
-        Wriop,
+        Endpoint, InterfaceConfig, Layout, Pool, PortConfig, ReceiveClass, ReceiveConfig,
+        ReceiveQueue, TransmitConfig, TransmitQueue, Wriop, fixtures,
     },
 };
-use mc_abi::MacAddr;
 use qbman_abi::{Fd, Format};
 use std::{ops::Range, sync::Arc};
 
@@ -115,7 +112,9 @@ impl World {
         }
         let peer = Some(Endpoint::Interface(ATTACKERS[1]));
         world.wriop.configure_port(PORT, Some(PortConfig { peer }));
-        world.wriop.configure_switch(SWITCH, Some(switch()));
+        // The bystander's interfaces in VLAN 1, the attacker's in VLAN 2.
+        let switch = fixtures::switch_of_two_vlans(BYSTANDER);
+        world.wriop.configure_switch(SWITCH, Some(switch));
         world.qbman.release(BYSTANDER, POOL.into(), &[RECEIVED], &mut world.pass);
         for (pool, place) in OWN_POOLS.into_iter().zip(0..) {
             let start = OWN_MEMORY.start + place * BUFFERS * u64::from(BUFFER);
@@ -187,6 +186,7 @@ impl World {
         let now = self.pass.now() + nanoseconds;
         self.pass.restart(now);
         self.qbman.tick(&mut self.pass);
+        self.wriop.tick(&mut self.pass);
         self.run();
     }
 
@@ -295,55 +295,8 @@ fn bystander(id: u32) -> InterfaceConfig {
             }],
             error_queue: errors(id),
             max_length: 10_240,
-            macs: MacFilter {
-                primary: MacAddr(mac(id)),
-                all_unicast: true,
-                all_multicast: true,
-                ..MacFilter::default()
-            },
+            macs: fixtures::promiscuous(mac(id)),
             ..ReceiveConfig::default()
         },
-    }
-}
-
-/// The bystander's interfaces in VLAN 1, the attacker's in VLAN 2.
-fn switch() -> SwitchConfig {
-    let table = |flood| SwitchTable {
-        fdb: Arc::new(Fdb::new(16, 4, 1_000_000)),
-        learning: Learning::Hardware,
-        broadcast: flood,
-        unknown: flood,
-    };
-    let vlan = |number, members| SwitchVlan {
-        number,
-        tables: vec![table(members); 5],
-        members,
-        untagged: members,
-        silent: 0,
-        deaf: 0,
-    };
-    let port = |at: u32| SwitchPortConfig {
-        peer: (at > 0).then_some(Endpoint::Interface(at)),
-        tag: if at < 3 { 1 } else { 2 },
-        admit: Admit::All,
-        accept_all_vlans: false,
-        max_length: 10_240,
-        accept_long: false,
-        learning: Learning::Hardware,
-        floods: Floods { unknown: true, broadcast: true, multicast: true },
-        mirrors: Mirrors::default(),
-        list: None,
-        priority: PrioritySource::CodePoint,
-        classes: [0; SWITCH_CLASSES],
-        meters: [None; SWITCH_CLASSES],
-        flooding_meter: None,
-        aggregates: true,
-    };
-    SwitchConfig {
-        icid: BYSTANDER,
-        ports: (0..5).map(port).collect(),
-        vlans: vec![vlan(1, 0b00110), vlan(2, 0b11000)],
-        tpid: 0x8100,
-        ..SwitchConfig::default()
     }
 }

@@ -37,6 +37,8 @@ mod schedule;
 mod switch;
 mod transmit;
 
+#[cfg(any(test, fuzzing))]
+pub mod fixtures;
 #[cfg(test)]
 pub(crate) mod tests;
 

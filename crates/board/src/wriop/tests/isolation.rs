@@ -3,10 +3,12 @@
 //! another one's frames pass the same switch.
 
 use super::testing::*;
-use crate::{fabric::Engine, wriop::*};
+use crate::{
+    fabric::Engine,
+    wriop::{fixtures, *},
+};
 use proptest::prelude::*;
 use qbman_abi::{Fd, Format, SgEntry};
-use std::sync::Arc;
 
 const SWITCH: u32 = 7;
 
@@ -25,44 +27,7 @@ fn bench() -> TestWriop {
     for id in 1..5 {
         attach(&mut test, id, |_| {});
     }
-    let table = |flood| SwitchTable {
-        fdb: Arc::new(Fdb::new(16, 4, 1_000_000)),
-        learning: Learning::Hardware,
-        broadcast: flood,
-        unknown: flood,
-    };
-    let vlan = |number, members| SwitchVlan {
-        number,
-        tables: vec![table(members); 5],
-        members,
-        untagged: members,
-        silent: 0,
-        deaf: 0,
-    };
-    let port = |at: u32| SwitchPortConfig {
-        peer: (at > 0).then_some(Endpoint::Interface(at)),
-        tag: if at < 3 { 1 } else { 2 },
-        admit: Admit::All,
-        accept_all_vlans: false,
-        max_length: 10_240,
-        accept_long: false,
-        learning: Learning::Hardware,
-        floods: Floods { unknown: true, broadcast: true, multicast: true },
-        mirrors: Mirrors::default(),
-        list: None,
-        priority: PrioritySource::CodePoint,
-        classes: [0; SWITCH_CLASSES],
-        meters: [None; SWITCH_CLASSES],
-        flooding_meter: None,
-        aggregates: true,
-    };
-    let config = SwitchConfig {
-        icid: ICID,
-        ports: (0..5).map(port).collect(),
-        vlans: vec![vlan(1, 0b00110), vlan(2, 0b11000)],
-        tpid: 0x8100,
-        ..SwitchConfig::default()
-    };
+    let config = fixtures::switch_of_two_vlans(ICID);
     test.wriop.configure_switch(SWITCH, Some(config));
     test
 }

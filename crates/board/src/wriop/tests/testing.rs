@@ -5,9 +5,8 @@ use crate::{
     fabric::{Dma, Engine, Pass},
     host::{NoLines, Wires, testing::TestMemory},
     smmu::Smmu,
-    wriop::*,
+    wriop::{fixtures, *},
 };
-use mc_abi::MacAddr;
 use parking_lot::Mutex;
 use qbman_abi::{Fd, Format, SgEntry};
 use std::{
@@ -166,12 +165,7 @@ pub fn interface(id: u32, peer: u32) -> InterfaceConfig {
             }],
             error_queue: rx_err(id),
             max_length: 10_240,
-            macs: MacFilter {
-                primary: MacAddr(mac(id)),
-                all_unicast: true,
-                all_multicast: true,
-                ..MacFilter::default()
-            },
+            macs: fixtures::promiscuous(mac(id)),
             ..ReceiveConfig::default()
         },
     }
