@@ -91,7 +91,7 @@ impl World {
             };
             self.qbman.configure_portal(portal, Some(config), pass);
             let notification = Some(NotificationConfig { portal, priority: 1, context: 77 });
-            let config = ChannelConfig { icid, priorities: 8, enabled: true, notification };
+            let config = ChannelConfig { icid, priorities: 8, notifies: true, notification };
             self.qbman.configure_channel(portal, Some(config), pass);
             self.qbman.configure_pool(portal, Some(PoolConfig::new(icid)), pass);
             let consumer = Consumer::Channel { channel: portal, priority: 0 };

@@ -31,7 +31,7 @@ pub enum Configure {
     },
     Channel {
         priorities: u8,
-        enabled: bool,
+        notifies: bool,
         notify: Option<u8>,
     },
     Pool {
@@ -99,7 +99,7 @@ impl World {
                 let fqid = not_first(number, QUEUES);
                 self.qbman.configure_queue(fqid, (!gone).then_some(config), pass);
             }
-            Configure::Channel { priorities, enabled, notify } => {
+            Configure::Channel { priorities, notifies, notify } => {
                 let notification = notify.map(|n| NotificationConfig {
                     portal: u32::from(n) % (PORTALS + 1),
                     priority: n,
@@ -107,7 +107,7 @@ impl World {
                 });
                 // A notification in the victim's ring would be the MC's mistake.
                 let notification = notification.filter(|to| to.portal != 0);
-                let config = ChannelConfig { icid: owner, priorities, enabled, notification };
+                let config = ChannelConfig { icid: owner, priorities, notifies, notification };
                 let channel = not_first(number, CHANNELS - 1);
                 self.qbman.configure_channel(channel, (!gone).then_some(config), pass);
             }
