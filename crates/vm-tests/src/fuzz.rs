@@ -198,6 +198,10 @@ there $made
 (until [ -e /tmp/over ]; do away dpmcp.17; again; away dpio.2; done; echo end) > /tmp/owner 2>&1 &
 ";
 
+/// Moves of which one at least meets a program that has the object open. In the shortest runs
+/// there are four or five, and it is a matter of chance.
+const MOVES_THAT_MEET_A_HOLDER: usize = 20;
+
 /// The owner of a container, at work while a program has it.
 #[derive(Debug)]
 pub struct Owner(());
@@ -210,8 +214,8 @@ impl Owner {
         Ok(Self(()))
     }
 
-    /// Has it end, with all objects there. It must have done something, and have taken some
-    /// from who had them open.
+    /// Has it end, with all objects there. It must have done something, and, where it had the
+    /// time for more than a few moves, have taken some from who had them open.
     pub fn end(self, vm: &mut TestVm) -> Result<()> {
         let said = vm.sh(
             "touch /tmp/over
@@ -224,7 +228,11 @@ impl Owner {
         let revoked = vm
             .sh("awk 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"revocations\") at = i }
             NR > 1 { sum += $at } END { print sum }' /sys/kernel/debug/vfio-fsl-mc/dprc.2")?;
-        ensure!(revoked.trim().parse::<u64>()? > 0, "nothing was taken from a holder: {revoked}");
+        let moves = count("moved");
+        ensure!(
+            moves < MOVES_THAT_MEET_A_HOLDER || revoked.trim().parse::<u64>()? > 0,
+            "nothing was taken from a holder in {moves} moves: {revoked}"
+        );
         Ok(())
     }
 }
