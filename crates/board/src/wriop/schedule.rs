@@ -18,9 +18,8 @@ const OVERHEAD: u16 = 24;
 const LATE: u64 = 10_000_000;
 /// Bytes of a class for each unit of weight, when it is its turn. The least weight is 100.
 const QUANTUM: i64 = 16;
-/// How often a class is passed over until it may send again: the longest frame takes seven
-/// of the least quanta.
-const ROUNDS: usize = 8;
+/// Rounds until each class may send again: the longest frame takes seven of the least quanta.
+const ROUNDS: usize = 9;
 
 /// The order of an interface's frames.
 #[derive(Debug)]
@@ -196,7 +195,8 @@ impl Rank {
         if let [only] = self.members[..] {
             return classes.get_mut(only)?.next(queues, take);
         }
-        let mut empty = 0;
+        // By class: at most sixteen.
+        let mut empty = 0_u32;
         for _ in 0..count * ROUNDS {
             let member = *self.members.get(self.turn)?;
             let class = classes.get_mut(member)?;
@@ -207,8 +207,8 @@ impl Rank {
                 }
                 // Nobody saves up.
                 class.credit = 0;
-                empty += 1;
-                if empty == count {
+                empty |= 1 << self.turn;
+                if empty.count_ones() as usize == count {
                     return None;
                 }
             }
