@@ -259,7 +259,9 @@ impl Bucket {
     }
 
     fn fill(&mut self, now: u64) {
-        let Some(filled) = self.filled.replace(now) else { return };
+        // Threads whose passes overlap may come with an earlier time than the one before.
+        let filled = self.filled.replace(self.filled.map_or(now, |filled| filled.max(now)));
+        let Some(filled) = filled else { return };
         let passed = now.saturating_sub(filled);
         // Time that a waiting frame was late by is not lost to it.
         let late = if self.waiting { passed.min(LATE) } else { 0 };

@@ -107,6 +107,17 @@ fn a_late_timer_costs_no_frame_and_idle_time_saves_none_up() {
 }
 
 #[test]
+fn an_earlier_time_gives_nothing_twice() {
+    let channels = vec![ChannelSchedule { shaper: Some(rate(1000)), ..channel(&[(0, 100)]) }];
+    let mut test = bench(Schedule { whole: None, channels });
+    fill(&mut test, queue_of(0), 20, LENGTH);
+    assert_eq!(sent_at(&mut test, 0).len(), 1);
+    assert_eq!(sent_at(&mut test, 5 * STEP).len(), 5);
+    assert_eq!(sent_at(&mut test, 1).len(), 0);
+    assert_eq!(sent_at(&mut test, 5 * STEP).len(), 0);
+}
+
+#[test]
 fn the_excess_rate_comes_on_top() {
     let both = ShaperConfig { excess_rate: RATE, excess_burst: 1000, ..rate(1000) };
     let channels = vec![ChannelSchedule { shaper: Some(both), ..channel(&[(0, 100)]) }];
