@@ -303,8 +303,7 @@ fn two_guests_reach_each_other() -> Result<()> {
 const TIMER: &str = "fslmc-guest";
 
 /// A command leaves its guest once for the VMM, and without pages for portals for each word
-/// that goes in or out. Two processors that use a portal each
-/// do not disturb each other.
+/// that goes in or out. Two processors that use a portal each do not disturb each other.
 fn a_command_is_one_exit() -> Result<()> {
     let folder = tempfile::tempdir()?;
     machine("neoverse-n2", Driver::Rust, folder.path())?.run(|vm| {

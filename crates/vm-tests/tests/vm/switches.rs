@@ -62,27 +62,29 @@ fn linuxs_own_driver() -> Result<()> {
     let folder = module.parent().context("the module is in a folder")?;
     frames::machine_of("switches.dts", artifacts, Driver::Stock)?.share(folder).run(|vm| {
         vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
-        vm.sh("modprobe bridge; insmod /host/fsl-dpaa2-switch.ko")?;
+        steps(vm, "modprobe bridge; insmod /host/fsl-dpaa2-switch.ko")?;
         vm.sh(HOSTS)?;
-        vm.sh(PORTS)?;
+        steps(vm, PORTS)?;
         ports_alone(vm)?;
-        vm.sh("ip link add br0 type bridge vlan_filtering 1
+        steps(
+            vm,
+            "ip link add br0 type bridge vlan_filtering 1
                for n in 0 1 2; do ip link set $(cat /tmp/port$n) master br0; done
-               ip addr add 10.0.1.200/24 dev br0; ip link set br0 up")?;
+               ip addr add 10.0.1.200/24 dev br0; ip link set br0 up",
+        )?;
         bridged(vm)?;
         stations_and_groups(vm)?;
         vlans(vm)?;
         rules_and_mirrors(vm)?;
         // It gives all back: what it had can be had again.
-        vm.sh("ip link del br0; rmmod fsl_dpaa2_switch; insmod /host/fsl-dpaa2-switch.ko")?;
-        vm.sh(PORTS)?;
+        steps(vm, "ip link del br0; rmmod fsl_dpaa2_switch; insmod /host/fsl-dpaa2-switch.ko")?;
+        steps(vm, PORTS)?;
         ports_alone(vm)
     })
 }
 
 /// The interfaces of the switch, whose names it leaves in files, and their links.
 const PORTS: &str = "
-    set -eu
     for n in 0 1 2; do
         ls -d /sys/bus/fsl-mc/devices/dpsw.0/net/* | sort -V | sed -n \"$((n + 1))s,.*/,,p\" >/tmp/port$n
         ip link set $(cat /tmp/port$n) up
@@ -99,12 +101,15 @@ const PORTS: &str = "
 
 /// Without a bridge, each port is an interface of the host's, over the control interface.
 fn ports_alone(vm: &mut TestVm) -> Result<()> {
-    vm.sh("for n in 0 1; do
+    steps(
+        vm,
+        "for n in 0 1; do
                port=$(cat /tmp/port$n)
                ip addr add 10.0.1.$((100 + n))/24 dev $port
                ping -q -c 20 -i 0.02 -W 5 -I $port 10.0.1.$((1 + n)) | grep -q ' 0% packet loss'
                ip addr flush dev $port
-           done")?;
+           done",
+    )?;
     let crossed = vm.try_sh("ip netns exec sw0 ping -q -c 3 -i 0.1 -W 1 10.0.1.2")?;
     ensure!(crossed.code != 0, "ports without a bridge exchange frames: {}", crossed.stdout);
     Ok(())
@@ -113,9 +118,9 @@ fn ports_alone(vm: &mut TestVm) -> Result<()> {
 fn bridged(vm: &mut TestVm) -> Result<()> {
     ping(vm, "sw0", "10.0.1.2")?;
     ping(vm, "sw2", "10.0.1.1")?;
-    let told = vm.sh("ethtool -S $(cat /tmp/port0)")?;
+    let told = steps(vm, "ethtool -S $(cat /tmp/port0)")?;
     ensure!(statistic(&told, "[hw] rx frames")? >= 400, "{told}");
-    vm.sh("ping -q -c 20 -i 0.02 -W 5 10.0.1.3").map(drop)
+    steps(vm, "ping -q -c 20 -i 0.02 -W 5 10.0.1.3").map(drop)
 }
 
 fn statistic(told: &str, name: &str) -> Result<u64> {
@@ -124,14 +129,16 @@ fn statistic(told: &str, name: &str) -> Result<u64> {
 }
 
 fn stations_and_groups(vm: &mut TestVm) -> Result<()> {
-    let told = vm.sh("
-        set -eu
+    let told = steps(
+        vm,
+        "
         port=$(cat /tmp/port1)
         bridge fdb add 02:00:00:00:09:01 dev $port master static
         bridge mdb add dev br0 port $port grp 239.1.1.1 permanent
         bridge fdb show dev $port; bridge fdb show dev $(cat /tmp/port0); bridge mdb show
         bridge fdb del 02:00:00:00:09:01 dev $port master
-        bridge mdb del dev br0 port $port grp 239.1.1.1")?;
+        bridge mdb del dev br0 port $port grp 239.1.1.1",
+    )?;
     for part in [
         // Learned by the switch, which is asked for all that it knows.
         "02:00:00:00:00:01 self",
@@ -145,32 +152,43 @@ fn stations_and_groups(vm: &mut TestVm) -> Result<()> {
 }
 
 fn vlans(vm: &mut TestVm) -> Result<()> {
-    vm.sh("bridge vlan add vid 100 dev $(cat /tmp/port0) pvid untagged")?;
+    steps(vm, "bridge vlan add vid 100 dev $(cat /tmp/port0) pvid untagged")?;
     let apart = vm.try_sh("ip netns exec sw0 ping -q -c 3 -i 0.1 -W 1 10.0.1.2")?;
     ensure!(apart.code != 0, "from VLAN 100 into VLAN 1: {}", apart.stdout);
-    vm.sh("bridge vlan add vid 100 dev $(cat /tmp/port1) pvid untagged")?;
+    steps(vm, "bridge vlan add vid 100 dev $(cat /tmp/port1) pvid untagged")?;
     ping(vm, "sw0", "10.0.1.2")?;
-    vm.sh("for n in 0 1; do
+    steps(
+        vm,
+        "for n in 0 1; do
                bridge vlan del vid 100 dev $(cat /tmp/port$n)
                bridge vlan add vid 1 dev $(cat /tmp/port$n) pvid untagged
-           done")?;
+           done",
+    )?;
     ping(vm, "sw0", "10.0.1.3")
 }
 
 fn rules_and_mirrors(vm: &mut TestVm) -> Result<()> {
-    vm.sh("tc qdisc add dev $(cat /tmp/port1) clsact
+    steps(vm, "tc qdisc add dev $(cat /tmp/port1) clsact
            tc filter add dev $(cat /tmp/port1) ingress protocol ip flower skip_sw ip_proto icmp action drop")?;
     let dropped = vm.try_sh("ip netns exec sw0 ping -q -c 3 -i 0.1 -W 1 10.0.1.2")?;
     ensure!(dropped.code != 0, "a rule drops it: {}", dropped.stdout);
-    vm.sh("tc filter del dev $(cat /tmp/port1) ingress
+    steps(
+        vm,
+        "tc filter del dev $(cat /tmp/port1) ingress
            tc filter add dev $(cat /tmp/port1) ingress matchall skip_sw \
-               action mirred egress mirror dev $(cat /tmp/port2)")?;
+               action mirred egress mirror dev $(cat /tmp/port2)",
+    )?;
     let mirrored = "ethtool -S $(cat /tmp/port2)";
     let before = statistic(&vm.sh(mirrored)?, "[hw] tx frames")?;
     ping(vm, "sw0", "10.0.1.2")?;
     let after = statistic(&vm.sh(mirrored)?, "[hw] tx frames")?;
     ensure!(after >= before + 200, "{before} frames to the mirror before, {after} after");
-    vm.sh("tc qdisc del dev $(cat /tmp/port1) clsact").map(drop)
+    steps(vm, "tc qdisc del dev $(cat /tmp/port1) clsact").map(drop)
+}
+
+/// Runs commands of which each must succeed, not only the last.
+fn steps(vm: &mut TestVm, script: &str) -> Result<String> {
+    vm.sh(&format!("set -eu\n{script}"))
 }
 
 fn wait_for_links(vm: &mut TestVm) -> Result<()> {
