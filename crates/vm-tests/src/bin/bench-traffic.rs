@@ -106,7 +106,8 @@ const PORTS: [(&str, &str); 2] = [
 
 /// Frames a second that testpmd moves between two ports that are connected: each comes back
 /// into the other. As many go round as the first bursts are. What it has sent it has to have
-/// received, but for those under way.
+/// received, but for those under way: from the start on, since testpmd does not clear its counts
+/// at one time.
 ///
 /// Both ports are stopped before they are closed: the link of one goes down with the other, and
 /// the thread of DPDK's that hears of it dies where it finds a port that has just been closed.
@@ -120,8 +121,6 @@ fn dpdk(vm: &mut TestVm, args: &Args) -> Result<()> {
                     "{ports}
                      start_testpmd --forward-mode=io
                      tell start tx_first {BURSTS}
-                     sleep 1
-                     tell clear fwd stats all
                      sleep {}
                      say stop
                      tell port stop all; sleep 1
