@@ -43,6 +43,20 @@ pub fn is_complaint(message: &str) -> bool {
     COMPLAINTS.iter().any(|text| message.contains(text))
 }
 
+/// What Linux complains of that it has had no memory for itself, where allocations are made to
+/// fail while devices come and go: the driver core and procfs of a link or an entry that is not
+/// there when it is to be removed, the IOMMU's core of a device that it finds without a group
+/// when that is bound, the interrupt controller of what it needs memory for to give it back, and
+/// VFIO's core of a group that it could not name, which it frees without having forgotten the
+/// IOMMU's. No driver has a say in these.
+pub const WITHOUT_MEMORY: [&str; 5] = [
+    "devlink_remove_symlinks",
+    "remove_proc_entry",
+    "__iommu_probe_device",
+    "its_msi_teardown",
+    "vfio_group_release",
+];
+
 /// Whether a message is the first line of a call trace. One follows most complaints; the
 /// kernel also prints one without.
 pub fn is_call_trace(message: &str) -> bool {

@@ -16,7 +16,7 @@ use crate::kernel::{self, Log};
 use crate::mc::Manager;
 use dprc::{AssignedContainer, Device};
 use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
-use fsl_mc_linux::kmsg;
+use fsl_mc_linux::kmsg::{self, WITHOUT_MEMORY};
 use mc_abi::{ObjectType, Status, Token, common};
 use rustix::fd::OwnedFd;
 use std::time::Duration;
@@ -64,19 +64,6 @@ const MOST: u32 = 5000;
 
 /// How long an object may take to appear for which the kernel had no memory at first.
 const SECONDS: Duration = Duration::from_secs(20);
-
-/// What others complain of that they have had no memory for, in which the driver has no say:
-/// the driver core and procfs of a link or an entry that is not there when it is to be removed,
-/// the IOMMU's core of a device that it finds without a group when that is bound, the
-/// interrupt controller of what it needs memory for to give it back, and VFIO's core of a group
-/// that it could not name, which it frees without having forgotten the IOMMU's.
-const NOT_THE_DRIVERS: [&str; 5] = [
-    "devlink_remove_symlinks",
-    "remove_proc_entry",
-    "__iommu_probe_device",
-    "its_msi_teardown",
-    "vfio_group_release",
-];
 
 /// Linux's ITS takes an event of the device for each interrupt, and does not give it back where
 /// what comes after that has no memory (`drivers/irqchip/irq-gic-v3-its.c`). A container that
@@ -163,7 +150,7 @@ impl Walk {
 
     fn is_calm(&mut self) -> Outcome {
         let complaint = |line: &&String| {
-            kmsg::is_complaint(line) && !NOT_THE_DRIVERS.iter().any(|known| line.contains(known))
+            kmsg::is_complaint(line) && !WITHOUT_MEMORY.iter().any(|known| line.contains(known))
         };
         match self.log.lines()?.iter().find(complaint) {
             None => Ok(()),

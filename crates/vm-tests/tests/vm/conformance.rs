@@ -3,6 +3,7 @@
 
 use crate::trial;
 use anyhow::{Context, Result, ensure};
+use fsl_mc_linux::kmsg::WITHOUT_MEMORY;
 use fslmc::artifacts;
 use libtest_mimic::Trial;
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock, time::Duration};
@@ -38,11 +39,6 @@ struct Driver {
 /// container below or comes from there while it lists its own: both have it for a moment. In
 /// the suite, checks that look at the kernel's log see to it that nobody else does that.
 const BOTH_HAVE_IT: &str = "sysfs: cannot create duplicate filename '/";
-
-/// What others than the driver complain of that had no memory for something; the suite has the
-/// reasons.
-const WITHOUT_MEMORY: [&str; 4] =
-    ["devlink_remove_symlinks", "remove_proc_entry", "__iommu_probe_device", "its_msi_teardown"];
 
 fn expect(vm: TestVmBuilder, complaint: &&'static str) -> TestVmBuilder {
     vm.expect_complaint(complaint)
