@@ -13,7 +13,7 @@ use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, NOT_IMPLEMENTED, Refusal
 use crate::{dpl, fabric::Pass, soc::Mac, wriop::PortConfig};
 use mc_abi::{
     MacAddr, ObjectId, ObjectType, Status,
-    blocks::{LinkConfig, LinkState},
+    blocks::{LinkConfig, LinkState, link_options},
     dpmac::{self, Command, eth_if, events, link_type},
 };
 
@@ -256,13 +256,22 @@ impl Body for Port {
     }
 
     fn port(&self) -> Option<PhysicalPort> {
-        Some(PhysicalPort { link: self.link, address: self.address })
+        let is_fixed = self.link_type == link_type::FIXED;
+        Some(PhysicalPort { link: self.link, address: self.address, is_fixed })
     }
 
     fn program(&self, state: &State, object: &Object, _icid: u16, _pass: &mut Pass) {
         let end = Endpoint { object: object.id, interface: 0 };
         let peer = state.peer(end).filter(|_| state.link_up(end));
-        let config = PortConfig { peer: peer.and_then(connections::in_data_plane) };
+        let options = self.port().map_or(0, |port| port.options(wanted(state, object.id)));
+        let has = |option| options & option != 0;
+        let config = PortConfig {
+            peer: peer.and_then(connections::in_data_plane),
+            address: self.address,
+            rate: self.link.rate,
+            obeys_pause: has(link_options::PAUSE),
+            asks_to_pause: has(link_options::PAUSE) != has(link_options::ASYM_PAUSE),
+        };
         state.fabric.wriop().configure_port(object.id.id, Some(config));
     }
 }

@@ -146,6 +146,16 @@ pub(crate) struct PhysicalPort {
     pub link: LinkState,
     /// Burned-in address.
     pub address: MacAddr,
+    /// There is no PHY, whose driver says what was negotiated.
+    pub is_fixed: bool,
+}
+
+impl PhysicalPort {
+    /// The options of the link ([`link_options`](mc_abi::blocks::link_options)) of an interface
+    /// that wants these: at a fixed link, with nobody to negotiate with, it gets them.
+    pub fn options(&self, wanted: LinkConfig) -> u64 {
+        if self.is_fixed { wanted.options } else { self.link.options }
+    }
 }
 
 /// A channel of queues.

@@ -19,7 +19,8 @@ impl State {
             return LinkState::default();
         };
         if let Some(port) = self.physical_port(link.peer.object) {
-            return LinkState { up: true, ..port.link };
+            let options = port.options(self.link_wanted(end));
+            return LinkState { up: true, options, ..port.link };
         }
         let rate = if link.rates.max == 0 { VIRTUAL_RATE } else { link.rates.max };
         // Nothing negotiates: what both ends want is what they get. A network

@@ -157,7 +157,12 @@ impl Wriop {
                 let mut receiver = Receiver::new(&interface, &side);
                 receiver.receive(&Frame { bytes, parsed: None }, 0, platform);
                 receiver.deliver(bytes, platform);
+                let is_starved = receiver.is_starved();
                 receiver.finish();
+                drop(side);
+                if let (true, Some(Endpoint::Port(id))) = (is_starved, from) {
+                    self.ask_to_pause(id, platform.pass.now());
+                }
             }
             Endpoint::Port(id) => {
                 if let Some(port) = self.port(id).filter(|port| takes_from(port.peer(), from)) {

@@ -43,7 +43,7 @@ pub mod fixtures;
 pub(crate) mod tests;
 
 use crate::{
-    fabric::{Dma, Pass},
+    fabric::{Dma, Engine, Pass},
     host::{Capture, Passing, Wires},
 };
 use mc_abi::{ObjectId, ObjectType};
@@ -199,6 +199,14 @@ impl Wriop {
         port::padded(frame, |frame| {
             port.count_received(frame);
             self.seen_at(&port, true, frame);
+            if port::is_control(frame) {
+                port.hear(frame, pass.now());
+                // Perhaps the pause is over.
+                if let Some(Endpoint::Interface(id)) = port.peer() {
+                    pass.wake(Engine::Interface(id));
+                }
+                return;
+            }
             let Some(peer) = port.peer() else { return port.count_discarded() };
             let from = Some(Endpoint::Port(port.id));
             self.with_platform(queues, memory, pass, |platform, _| {
@@ -221,6 +229,15 @@ impl Wriop {
             self.seen_at(port, false, frame);
             self.wires.send(port.id, frame);
         });
+    }
+
+    /// What is connected to a port has no buffers: the other end is asked to pause.
+    fn ask_to_pause(&self, id: u32, now: u64) {
+        let port = self.port(id);
+        let frame = port.as_ref().and_then(|port| port.ask_to_pause(now));
+        if let (Some(port), Some(frame)) = (port, frame) {
+            self.send(&port, &frame);
+        }
     }
 
     fn wants(&self, kind: ObjectType, id: u32) -> bool {

@@ -5,6 +5,7 @@
 //! hardware's do. Short frames are padded, which a wire needs.
 
 use super::config::Endpoint;
+use mc_abi::MacAddr;
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -17,6 +18,18 @@ const HEADER: usize = 14;
 /// Counters of a port (`DPMAC_CNT_MAX`).
 pub const PORT_COUNTERS: usize = 62;
 
+/// Ethernet type of the frames that MACs send each other (IEEE 802.3, annex 31A).
+const CONTROL_TYPE: [u8; 2] = [0x88, 0x08];
+/// What such a frame asks for: to pause.
+const PAUSE: [u8; 2] = [0x00, 0x01];
+/// The group of MACs that it goes to.
+const CONTROL_GROUP: [u8; 6] = [0x01, 0x80, 0xc2, 0x00, 0x00, 0x01];
+/// The unit of a pause, bits on the wire.
+const QUANTUM: u64 = 512;
+/// For how long a port asks to pause, nanoseconds. Chosen: short, since nothing tells it when
+/// there are buffers again.
+const ASKED: u64 = 500_000;
+
 /// Numbers of `enum dpmac_counter`.
 mod counter {
     /// Frames by length: up to 64, 127, 255, 511, 1023, 1518 bytes, and longer.
@@ -24,6 +37,8 @@ mod counter {
     pub const ING_FRAGMENT: usize = 7;
     pub const ING_DISCARD: usize = 9;
     pub const ING_OVERSIZED: usize = 12;
+    pub const ING_PAUSE: usize = 13;
+    pub const EGR_PAUSE: usize = 14;
     pub const ING_BYTE: usize = 15;
     pub const ING_MULTICAST: usize = 16;
     pub const ING_BROADCAST: usize = 17;
@@ -39,10 +54,12 @@ mod counter {
     pub const EGR_LENGTHS: usize = 28;
     pub const ING_ALL_BYTE: usize = 35;
     pub const ING_VLAN: usize = 37;
+    pub const ING_CONTROL: usize = 39;
     pub const ING_DISCARD_WHOLE: usize = 40;
     pub const EGR_ALL_BYTE: usize = 41;
     pub const EGR_VLAN: usize = 43;
     pub const EGR_ALL: usize = 44;
+    pub const EGR_CONTROL: usize = 45;
 }
 
 /// An Ethernet port as the data path needs it.
@@ -50,6 +67,14 @@ mod counter {
 pub struct PortConfig {
     /// What it is connected to, while the link is up.
     pub peer: Option<Endpoint>,
+    /// Its address, which pause frames come from.
+    pub address: MacAddr,
+    /// Rate of the link, Mbit/s: what the length of a pause depends on.
+    pub rate: u32,
+    /// It sends nothing while the other end asks to pause.
+    pub obeys_pause: bool,
+    /// It asks the other end to pause when the interface behind it has no buffers.
+    pub asks_to_pause: bool,
 }
 
 /// A port.
@@ -60,6 +85,10 @@ pub(super) struct Port {
     pub captured: bool,
     config: RwLock<PortConfig>,
     counters: [AtomicU64; PORT_COUNTERS],
+    /// Until when the other end has asked to pause, nanoseconds of the board's clock.
+    held_until: AtomicU64,
+    /// Until when it was asked to.
+    asked_until: AtomicU64,
 }
 
 impl Port {
@@ -69,11 +98,59 @@ impl Port {
             captured,
             config: RwLock::default(),
             counters: [const { AtomicU64::new(0) }; PORT_COUNTERS],
+            held_until: AtomicU64::new(0),
+            asked_until: AtomicU64::new(0),
         }
     }
 
     pub fn configure(&self, config: PortConfig) {
         *self.config.write() = config;
+        if !config.obeys_pause {
+            self.held_until.store(0, Relaxed);
+        }
+    }
+
+    /// The other end's MAC says something to this one: how long to pause, where it says that.
+    pub fn hear(&self, frame: &[u8], now: u64) {
+        let config = *self.config.read();
+        let to = frame.get(..6);
+        let is_for_it = to == Some(&CONTROL_GROUP) || to == Some(&config.address.0);
+        let Some((&PAUSE, [high, low, ..])) =
+            frame.get(HEADER..).and_then(|parameters| parameters.split_first_chunk())
+        else {
+            return;
+        };
+        if !is_for_it {
+            return;
+        }
+        self.add(counter::ING_PAUSE, 1);
+        if config.obeys_pause {
+            let quanta = u16::from_be_bytes([*high, *low]);
+            self.held_until.store(now.saturating_add(pause(quanta, config.rate)), Relaxed);
+        }
+    }
+
+    /// Until when nothing may be sent, where that is so.
+    pub fn held(&self, now: u64) -> Option<u64> {
+        Some(self.held_until.load(Relaxed)).filter(|until| *until > now)
+    }
+
+    /// The frame by which the other end is asked to pause, unless it has been, or is not to be.
+    pub fn ask_to_pause(&self, now: u64) -> Option<[u8; MIN_FRAME_LENGTH]> {
+        let config = *self.config.read();
+        if !config.asks_to_pause || self.asked_until.load(Relaxed) > now {
+            return None;
+        }
+        let quanta = ASKED * u64::from(config.rate) / (1000 * QUANTUM);
+        let quanta = u16::try_from(quanta.max(1)).unwrap_or(u16::MAX);
+        self.asked_until.store(now.saturating_add(pause(quanta, config.rate)), Relaxed);
+        let parts =
+            [&CONTROL_GROUP[..], &config.address.0, &CONTROL_TYPE, &PAUSE, &quanta.to_be_bytes()];
+        let mut frame = [0; MIN_FRAME_LENGTH];
+        let bytes = parts.into_iter().flatten();
+        frame.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+        self.add(counter::EGR_PAUSE, 1);
+        Some(frame)
     }
 
     /// Where received frames go.
@@ -96,7 +173,11 @@ impl Port {
         use counter as c;
         let length = frame.len() as u64 + CHECK_SEQUENCE;
         self.add(c::EGR_LENGTHS + length_class(length), 1);
-        self.add(cast(frame, c::EGR_UNICAST, c::EGR_MULTICAST, c::EGR_BROADCAST), 1);
+        let kind = match is_control(frame) {
+            true => c::EGR_CONTROL,
+            false => cast(frame, c::EGR_UNICAST, c::EGR_MULTICAST, c::EGR_BROADCAST),
+        };
+        self.add(kind, 1);
         for number in [c::EGR_GOOD, c::EGR_ALL] {
             self.add(number, 1);
         }
@@ -113,7 +194,11 @@ impl Port {
         use counter as c;
         let length = frame.len() as u64 + CHECK_SEQUENCE;
         self.add(c::ING_LENGTHS + length_class(length), 1);
-        self.add(cast(frame, c::ING_UNICAST, c::ING_MULTICAST, c::ING_BROADCAST), 1);
+        let kind = match is_control(frame) {
+            true => c::ING_CONTROL,
+            false => cast(frame, c::ING_UNICAST, c::ING_MULTICAST, c::ING_BROADCAST),
+        };
+        self.add(kind, 1);
         for number in [c::ING_GOOD, c::ING_ALL] {
             self.add(number, 1);
         }
@@ -148,6 +233,16 @@ impl Port {
 /// Whether bytes can be a frame at all.
 pub(super) fn is_frame(bytes: &[u8]) -> bool {
     (HEADER..=super::MAX_FRAME_LENGTH).contains(&bytes.len())
+}
+
+/// Whether a frame is from MAC to MAC, and goes no further.
+pub(super) fn is_control(frame: &[u8]) -> bool {
+    frame.get(12..HEADER) == Some(&CONTROL_TYPE)
+}
+
+/// How long a pause is, nanoseconds.
+fn pause(quanta: u16, rate: u32) -> u64 {
+    u64::from(quanta) * QUANTUM * 1000 / u64::from(rate.max(1))
 }
 
 /// Calls `with` with a frame that is long enough for a wire.

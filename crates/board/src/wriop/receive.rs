@@ -66,6 +66,11 @@ impl<'a> Receiver<'a> {
         Self { interface, side, tally: Tally::default(), offset }
     }
 
+    /// Whether a frame has found no buffer.
+    pub fn is_starved(&self) -> bool {
+        self.tally.ingress_no_buffer > 0
+    }
+
     /// Adds what was counted to the interface's counters.
     pub fn finish(self) {
         if self.tally != Tally::default() {

@@ -77,6 +77,10 @@ fn batch<Q: Queues>(
         Some(Endpoint::Port(id)) => (None, wriop.port(id)),
         Some(Endpoint::Switch { .. } | Endpoint::Demux { .. }) | None => (None, None),
     };
+    if let Some(until) = port.as_ref().and_then(|port| port.held(platform.pass.now())) {
+        wriop.wait(interface, until);
+        return 0;
+    }
     let peer = peer.as_deref().map(|peer| (peer, peer.receive.read()));
     let way = match (&peer, &port) {
         (Some((peer, side)), _) => Way::Interface(Receiver::new(peer, side)),

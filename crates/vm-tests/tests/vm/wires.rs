@@ -262,6 +262,20 @@ fn files_of_frames(vm: &mut TestVm) -> Result<()> {
     let answer = format!("Reply 10.0.6.1 is-at {address}");
     // The early one may have been too early.
     ensure!([20, 21].contains(&read.matches(&answer).count()), "{answer}: {read}");
+    // The pause is for the port, and Linux's driver has asked for that.
+    let pause = hosts(
+        vm,
+        "host 6 ethtool -a $(cat $if/6) | grep X:
+         for try in $(seq 50); do
+             host 6 ethtool -S $(cat $if/6) | grep '\\[mac\\] rx pause: 1$' && break
+             sleep 0.1
+         done
+         host 6 ethtool -A $(cat $if/6) rx off tx off
+         host 6 ethtool -a $(cat $if/6) | grep X:",
+    )?;
+    let words: Vec<&str> = pause.split_whitespace().collect();
+    let expected = "RX: on TX: on [mac] rx pause: 1 RX: off TX: off";
+    ensure!(words.join(" ") == expected, "{pause}");
     Ok(())
 }
 
@@ -293,7 +307,7 @@ fn out_of_the_network(vm: &mut TestVm) -> Result<()> {
 
 /// A pcap file with ARP requests for 10.0.6.1, a millisecond apart. One more comes twenty
 /// seconds before them: the file is played as soon as the interface takes frames, and Linux
-/// answers nothing before it has heard that the link is up.
+/// answers nothing before it has heard that the link is up. Last comes a pause frame.
 fn recorded_requests(count: u32) -> Vec<u8> {
     let mut frame = vec![0xff; 6];
     frame.extend([2, 0, 0, 0, 6, 2, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
@@ -303,12 +317,15 @@ fn recorded_requests(count: u32) -> Vec<u8> {
         .iter()
         .flat_map(|word| word.to_le_bytes())
         .collect();
+    let mut pause = vec![0x01, 0x80, 0xc2, 0, 0, 1, 2, 0, 0, 0, 6, 2, 0x88, 0x08, 0, 1, 0xff, 0xff];
+    pause.resize(60, 0);
     let times = std::iter::once((0, 0)).chain((0..count).map(|n| (20, n * 1000)));
-    for (seconds, microseconds) in times {
+    let requests = times.map(|time| (time, &frame));
+    for ((seconds, microseconds), frame) in requests.chain([((20, count * 1000), &pause)]) {
         let length = frame.len() as u32;
         let head = [1_700_000_000 + seconds, microseconds, length, length];
         file.extend(head.iter().flat_map(|word| word.to_le_bytes()));
-        file.extend(&frame);
+        file.extend(frame);
     }
     file
 }

@@ -20,7 +20,10 @@ impl TestDemux {
         let test = TestWriop::new();
         let port = |at: u16| {
             let peer = Some(Endpoint::Demux { id: DEMUX, port: at });
-            test.wriop.configure_port(u32::from(at) + 1, Some(PortConfig { peer }));
+            test.wriop.configure_port(
+                u32::from(at) + 1,
+                Some(PortConfig { peer, ..PortConfig::default() }),
+            );
             let peer = Some(Endpoint::Port(u32::from(at) + 1));
             DemuxPortConfig { peer, admit: DemuxAdmit::All }
         };

@@ -2,14 +2,14 @@
 //! Frames to and from wires.
 
 use super::testing::*;
-use crate::wriop::*;
+use crate::{fabric::Engine, wriop::*};
 use proptest::prelude::*;
 
 /// Interface 1 connected to port 7.
 fn port() -> TestWriop {
     let mut test = TestWriop::new();
     test.change(1, |config| config.peer = Some(Endpoint::Port(7)));
-    let config = PortConfig { peer: Some(Endpoint::Interface(1)) };
+    let config = PortConfig { peer: Some(Endpoint::Interface(1)), ..PortConfig::default() };
     test.wriop.configure_port(7, Some(config));
     test
 }
@@ -97,7 +97,7 @@ fn what_is_no_frame_is_counted_and_dropped() {
 #[test]
 fn without_a_peer_frames_are_discarded() {
     let mut test = port();
-    test.wriop.configure_port(7, Some(PortConfig { peer: None }));
+    test.wriop.configure_port(7, Some(PortConfig::default()));
     test.receive(7, &ethernet(mac(1), mac(9), 100));
     assert_eq!(counters(&test, &[9, 26]), [1, 1]);
     test.wriop.configure_port(7, None);
@@ -110,6 +110,126 @@ fn without_a_peer_frames_are_discarded() {
     assert_eq!(test.take(confirm(1)), [fd]);
 }
 
+/// Frames that were sent so far, by their Ethernet type.
+fn sent_types(test: &TestWriop) -> Vec<[u8; 2]> {
+    let sent = std::mem::take(&mut *test.wires.0.lock());
+    sent.iter().map(|(_, frame)| [frame[12], frame[13]]).collect()
+}
+
+/// What another MAC says: a pause of so many times 512 bits.
+fn pause_frame(to: [u8; 6], quanta: u16) -> Vec<u8> {
+    let mut frame = ethernet(to, mac(9), 60);
+    frame[12..16].copy_from_slice(&[0x88, 0x08, 0, 1]);
+    frame[16..18].copy_from_slice(&quanta.to_be_bytes());
+    frame
+}
+
+const MACS: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 1];
+
+/// Port 7 with interface 1, which has one class; both directions pause, at 1 Gbit/s.
+fn pausing() -> TestWriop {
+    let mut test = port();
+    let config = PortConfig {
+        peer: Some(Endpoint::Interface(1)),
+        address: mc_abi::MacAddr(mac(7)),
+        rate: 1000,
+        obeys_pause: true,
+        asks_to_pause: true,
+    };
+    test.wriop.configure_port(7, Some(config));
+    test
+}
+
+/// The pass that a timer starts.
+fn tick(test: &mut TestWriop, now: u64) {
+    test.pass.restart(now);
+    test.wriop.tick(&mut test.pass);
+    while let Some(Engine::Interface(id)) = test.pass.next_engine() {
+        test.transmit(id);
+    }
+}
+
+#[test]
+fn a_port_sends_nothing_while_it_is_to_pause() {
+    let mut test = pausing();
+    let fd = test.frame(free(0), &ethernet(mac(9), mac(1), 60));
+    for (start, to, obeyed) in
+        [(0, MACS, true), (1_000_000, mac(7), true), (2_000_000, mac(3), false)]
+    {
+        test.pass.restart(start);
+        // 1,000 times 512 bits at 1 Gbit/s: 512 microseconds.
+        test.receive(7, &pause_frame(to, 1000));
+        test.send(1, &[fd]);
+        assert_eq!(sent_types(&test).is_empty(), obeyed, "{to:x?}");
+        if obeyed {
+            assert_eq!(test.take(confirm(1)), [], "it waits");
+            assert_eq!(test.wriop.deadline(), Some(start + 512_000));
+            tick(&mut test, start + 511_999);
+            assert_eq!(sent_types(&test).len(), 0);
+            tick(&mut test, start + 512_000);
+            assert_eq!(sent_types(&test).len(), 1);
+        }
+        assert_eq!(test.take(confirm(1)), [fd]);
+        assert_eq!(test.wriop.deadline(), None);
+    }
+    // Such frames go no further. ING_VALID_PAUSE, ING_CONTROL, ING_MCAST, ING_GOOD.
+    assert_eq!(test.take(rx(1)), []);
+    assert_eq!(counters(&test, &[13, 39, 16, 26]), [2, 3, 0, 3]);
+}
+
+#[test]
+fn a_pause_of_no_length_ends_one() {
+    let mut test = pausing();
+    let fd = test.frame(free(0), &ethernet(mac(9), mac(1), 60));
+    test.receive(7, &pause_frame(MACS, u16::MAX));
+    test.send(1, &[fd, fd]);
+    assert_eq!(sent_types(&test).len(), 0);
+    test.receive(7, &pause_frame(MACS, 0));
+    while let Some(Engine::Interface(id)) = test.pass.next_engine() {
+        test.transmit(id);
+    }
+    assert_eq!(sent_types(&test).len(), 2);
+}
+
+#[test]
+fn who_is_not_to_pause_does_not() {
+    let mut test = port();
+    test.receive(7, &pause_frame(MACS, u16::MAX));
+    let fd = test.frame(free(0), &ethernet(mac(9), mac(1), 60));
+    test.send(1, &[fd]);
+    assert_eq!(sent_types(&test).len(), 1);
+    // Nor does it ask others to.
+    for _ in 0..=BUFFERS {
+        test.receive(7, &ethernet(mac(1), mac(9), 100));
+    }
+    assert_eq!(test.wriop.counters(1).ingress_no_buffer, 1);
+    assert_eq!(sent_types(&test).len(), 0);
+}
+
+#[test]
+fn who_has_no_buffers_asks_to_pause() {
+    let mut test = pausing();
+    let start = test.pass.now();
+    for _ in 0..BUFFERS {
+        test.receive(7, &ethernet(mac(1), mac(9), 100));
+    }
+    assert_eq!(sent_types(&test).len(), 0, "there were enough");
+    for _ in 0..3 {
+        test.receive(7, &ethernet(mac(1), mac(9), 100));
+    }
+    let sent = std::mem::take(&mut *test.wires.0.lock());
+    // Half a millisecond of 1 Gbit/s, in units of 512 bits.
+    let mut expected = pause_frame(MACS, 976);
+    expected[6..12].copy_from_slice(&mac(7));
+    expected[18..].fill(0);
+    assert_eq!(sent, [(7, expected)], "once");
+    test.pass.restart(start + 499_712);
+    test.receive(7, &ethernet(mac(1), mac(9), 100));
+    assert_eq!(sent_types(&test), [[0x88, 0x08]], "the pause was over");
+    // EGR_VALID_PAUSE, EGR_CONTROL, EGR_MCAST, EGR_GOOD.
+    assert_eq!(counters(&test, &[14, 45, 22, 27]), [2, 2, 0, 2]);
+}
+
 proptest! {
     #[test]
     fn every_frame_is_counted_once(
@@ -119,14 +239,14 @@ proptest! {
         for frame in &frames {
             test.receive(7, frame);
         }
-        let counted = counters(&test, &[18, 26, 7, 12]);
+        let counted = counters(&test, &[18, 26, 7, 12, 39]);
         prop_assert_eq!(counted[0], frames.len() as u64);
         prop_assert_eq!(counted[1] + counted[2] + counted[3], counted[0]);
         let interface = test.wriop.counters(1);
         prop_assert_eq!(
             interface.ingress_frames + interface.ingress_filtered + interface.ingress_discarded
                 + interface.ingress_no_buffer,
-            counted[1]
+            counted[1] - counted[4]
         );
     }
 }

@@ -6,6 +6,7 @@ use super::{
     *,
 };
 use crate::mc::dpmac as ports;
+use mc_abi::blocks::LinkConfig;
 
 fn connected() -> (TestMc, Nic, ObjectId, Token) {
     let mut mc = TestMc::new();
@@ -98,4 +99,27 @@ fn a_port_in_loopback_sends_everything_back() {
     send_bytes(&mut mc, &nic, &[2; 100]);
     assert_eq!(take(&mut mc, nic.rx).len(), 1);
     assert_eq!(counter(&mut mc, port, SENT), 0);
+}
+
+#[test]
+fn a_fixed_link_pauses_as_the_interface_wants() {
+    use mc_abi::blocks::link_options::{ASYM_PAUSE, PAUSE};
+    let (mut mc, nic, id, port) = connected();
+    let mut pause = [0; 60];
+    pause[..6].copy_from_slice(&[0x01, 0x80, 0xc2, 0, 0, 1]);
+    pause[12..18].copy_from_slice(&[0x88, 0x08, 0, 1, 0xff, 0xff]);
+    for (options, obeyed) in [(0, false), (ASYM_PAUSE, false), (PAUSE, true), (0, false)] {
+        let link = LinkConfig { options, ..LinkConfig::default() };
+        mc.call(nic.dpni, &dpni::SetLinkCfg { link }).expect("taken");
+        let link = mc.call(nic.dpni, &dpni::GetLinkState {}).expect("a state").link;
+        assert_eq!((link.up, link.options), (true, options));
+        receive(&mut mc, id.id, &pause);
+        send_bytes(&mut mc, &nic, &[2; 100]);
+        // What has waited for the end of the pause is sent when that is forgotten.
+        let sent = take(&mut mc, nic.confirm).len();
+        assert_eq!(sent == 0, obeyed, "{options:#x}: {sent}");
+    }
+    // DPMAC_CNT_ING_VALID_PAUSE_FRAME
+    assert_eq!(counter(&mut mc, port, 13), 4);
+    assert_eq!(counter(&mut mc, port, SENT), 4);
 }

@@ -21,7 +21,8 @@ impl TestSwitch {
         let test = TestWriop::new();
         for at in 0..config.ports.len() {
             let peer = Some(Endpoint::Switch { id: SWITCH, port: at as u16 });
-            test.wriop.configure_port(at as u32 + 1, Some(PortConfig { peer }));
+            test.wriop
+                .configure_port(at as u32 + 1, Some(PortConfig { peer, ..PortConfig::default() }));
         }
         let switch = Self { test, config };
         switch.apply();
