@@ -73,6 +73,11 @@ int vfm_device_set_driver_override(struct device *dev, const char *name)
 	return device_set_driver_override(dev, name);
 }
 
+bool vfm_device_has_driver_override(struct device *dev)
+{
+	return device_has_driver_override(dev);
+}
+
 bool vfm_bus_has_device(const struct bus_type *bus, const char *name)
 {
 	struct device *dev = bus_find_device_by_name(bus, NULL, name);

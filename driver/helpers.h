@@ -40,6 +40,7 @@ bool vfm_vfio_has_address_space(struct vfio_device *vdev);
 bool vfm_vfio_hold_address_space(struct vfio_device *vdev);
 void vfm_vfio_release_address_space(struct vfio_device *vdev);
 int vfm_device_set_driver_override(struct device *dev, const char *name);
+bool vfm_device_has_driver_override(struct device *dev);
 bool vfm_bus_has_device(const struct bus_type *bus, const char *name);
 void vfm_eventfd_signal(struct eventfd_ctx *ctx);
 

@@ -162,7 +162,8 @@ impl Listener for Children {
             return;
         }
         if let Err(e) = device.set_driver_override(PENDING) {
-            // Another driver may take it now, which `bound` notices.
+            // Another driver may take it now. Whoever has had it added sees that it is not kept,
+            // and has it removed.
             dev_err!(device.as_ref(), "cannot be kept for vfio-fsl-mc: {e:?}\n");
         }
     }

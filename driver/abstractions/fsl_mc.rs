@@ -199,6 +199,12 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         to_result(unsafe { ext::vfm_device_set_driver_override(self.as_dev(), name.as_char_ptr()) })
     }
 
+    /// Whether a driver is named that alone may take the device.
+    pub(crate) fn has_driver_override(&self) -> bool {
+        // SAFETY: A valid device, whose lock the call takes.
+        unsafe { ext::vfm_device_has_driver_override(self.as_dev()) }
+    }
+
     /// Binds the device to the driver that has the container `around` it, or tells why that does
     /// not take it: the search for a driver, by which devices are bound otherwise, does not.
     /// `EBUSY` where a driver has it. Called from the container's own probe or work, for which

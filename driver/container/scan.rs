@@ -110,6 +110,11 @@ impl Container {
             result?;
             scanned.known_objects = u32::try_from(devices.len()).unwrap_or(u32::MAX);
             for device in devices {
+                if !device.has_driver_override() {
+                    // The first scan adds it again.
+                    self.usage.lock().ask();
+                    continue;
+                }
                 let at = seen.iter().position(|seen| device.is_of(&seen.object));
                 let its = at.and_then(|at| seen.remove(at).ok());
                 if its.is_none() {
@@ -182,6 +187,9 @@ impl Container {
         };
         for object in &came {
             match self.portal.lent_to_bus(|| bus.add(object)) {
+                // There was no memory to keep it for this driver: its device goes, and with it
+                // any other driver that has taken it.
+                Ok(device) if !device.has_driver_override() => result = Err(EAGAIN),
                 Ok(device) => {
                     let its = look.take(object);
                     self.members.add(self, device, its)?;
