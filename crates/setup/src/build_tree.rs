@@ -173,11 +173,15 @@ pub(crate) fn complete(
     add_switch(&headers, &source)?;
     let beside = host()?.architecture != "arm64";
     let more = if beside { &USED_UP_BESIDE_ARM64[..] } else { &[] };
+    // Minutes on a disk that is told of each block that becomes free.
+    progress.busy("removing what only the build needed");
     for pattern in USED_UP.iter().chain(more) {
         while let Some(path) = disk::find(root, pattern) {
+            progress.doing(&inside(&path));
             disk::remove(&path)?;
         }
     }
+    progress.finished();
     Ok(())
 }
 

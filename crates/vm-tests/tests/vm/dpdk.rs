@@ -3,7 +3,7 @@
 //! network stack at the other ends. One boot; each step finds testpmd as it starts.
 
 use crate::{frames, guest::mgmt, trial};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use fslmc::artifacts::Driver;
 use libtest_mimic::Trial;
 use std::time::Duration;
@@ -21,13 +21,14 @@ pub fn trials() -> Vec<Trial> {
 
 type Step = (&'static str, fn(&mut TestVm) -> Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("answers pings, on several queues", several_queues),
     ("a rule chooses the queue", flow_rules),
     ("frames in several buffers", scattered),
     ("checksums by the hardware", checksums),
     ("a link's state is noticed", link_states),
     ("ports stop and start", stop_and_start),
+    ("the traffic manager's rates and priorities", traffic_manager),
     ("a second process looks on", second_process),
     ("frames come as events", frames_as_events),
     ("events pass queues", events),
@@ -206,6 +207,47 @@ fn stop_and_start(vm: &mut TestVm) -> Result<()> {
         ),
     )?;
     ensure!(without_loss(&printed) == 1, "{printed}");
+    Ok(())
+}
+
+/// What DPDK's traffic manager sets holds: a rate for all queues of a port, and a strict order
+/// of these. testpmd fills both queues in turns; where it is slow at times, both are empty.
+fn traffic_manager(vm: &mut TestVm) -> Result<()> {
+    // A mebibyte a second is 8 Mbit/s for the driver. A frame of 60 bytes counts for 84.
+    const FRAMES_PER_SECOND: f64 = 8e6 / (84.0 * 8.0);
+    /// What may be sent at once: the burst, and frames that are counted before they wait.
+    const AT_ONCE: f64 = 100.0;
+    let printed = with_testpmd(
+        vm,
+        "--forward-mode=txonly --txpkts=60",
+        "tell stop; tell port stop 0
+         tell add port tm node shaper profile 0 7 1048576 2000 0 0 24 0
+         tell add port tm nonleaf node 0 100 -1 0 1 0 -1 1 0 0
+         tell add port tm nonleaf node 0 101 100 0 1 1 7 2 0 0
+         tell add port tm leaf node 0 0 101 0 1 2 -1 0 0 3 0
+         tell add port tm leaf node 0 1 101 1 1 2 -1 0 0 3 0
+         say port tm hierarchy commit 0 no >/tmp/commit
+         if grep error /tmp/commit >&2; then exit 1; fi
+         tell port start 0
+         wait_carrier 0 1
+         now() { cut -d' ' -f1 /proc/uptime; }
+         left() { say show port tm node stats 0 $1 0 | tr -d '\\r' | sed -n 's/.*Pkts scheduled.*: *//p'; }
+         look() { echo $(now) $(xstat 0 tx_good_packets) $(left 0) $(left 1) $(now); }
+         tell start
+         sleep 1; look; sleep 4; look",
+    )?;
+    let numbers: Vec<f64> = printed.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    let [earlier, sent, first, second, early, late, sent_then, first_then, second_then, later] =
+        numbers[..]
+    else {
+        bail!("{printed}");
+    };
+    let sent = sent_then - sent;
+    let (least, most) = (late - early, later - earlier);
+    ensure!(sent <= most * FRAMES_PER_SECOND + AT_ONCE, "{sent} frames in {most} s");
+    ensure!(sent >= least * FRAMES_PER_SECOND * 0.7, "{sent} frames in {least} s");
+    let (first, second) = (first_then - first, second_then - second);
+    ensure!(first >= 2.0 * second, "{first} frames of the first, {second} of the other");
     Ok(())
 }
 
