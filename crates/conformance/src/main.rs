@@ -94,13 +94,13 @@ fn main() -> ExitCode {
             return helper::run(job);
         }
     }
-    match run(&Options::parse()) {
+    fsl_mc_linux::program::run(|| match run(&Options::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("vfio-fsl-mc-conformance: {error}");
             ExitCode::from(2)
         }
-    }
+    })
 }
 
 fn run(options: &Options) -> Result<ExitCode, Box<dyn std::error::Error>> {

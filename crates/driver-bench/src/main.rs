@@ -80,13 +80,13 @@ enum What {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    fsl_mc_linux::program::run(|| match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vfio-fsl-mc-bench: {error}");
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 fn run(cli: &Cli) -> Result<(), Error> {

@@ -8,5 +8,6 @@ pub mod ioctl;
 pub mod kmsg;
 pub mod mapping;
 pub mod proc;
+pub mod program;
 
 pub use mapping::{Mapping, Word, dma_fence};

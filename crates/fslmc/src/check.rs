@@ -6,7 +6,7 @@ use board::{
     dpl::{Dpc, Dpl, Layout, Loader},
     mc,
 };
-use miette::{IntoDiagnostic, Result, miette};
+use miette::{Result, miette};
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -147,13 +147,9 @@ fn describe_configuration(file: &Path, dpc: &Dpc) -> String {
     text
 }
 
-/// The source of the layout that boots where none is given.
-///
-/// # Errors
-/// Those of the terminal.
-pub fn print_default() -> Result<()> {
-    use std::io::Write as _;
-    std::io::stdout().write_all(board::dpl::layouts::ALL[0].source.as_bytes()).into_diagnostic()
+/// Prints the source of the layout that boots where none is given.
+pub fn print_default() {
+    print!("{}", board::dpl::layouts::ALL[0].source);
 }
 
 #[cfg(test)]

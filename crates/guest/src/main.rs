@@ -23,6 +23,10 @@ fn main() -> ExitCode {
     if std::process::id() == 1 {
         guest_agent::run_as_init();
     }
+    fsl_mc_linux::program::run(run)
+}
+
+fn run() -> ExitCode {
     let outcome = match Cli::parse().program {
         Program::Demo(options) => return demo::run(&options),
         Program::Assign(options) => return fslmc_vmm::main("fslmc assign", &options.into()),

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use std::path::Path;
+use std::{path::Path, process::Stdio};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         trial("check::what_is_no_layout_is_named", what_is_no_layout_is_named),
         trial("check::what_a_chip_lacks_is_named_with_its_place", what_a_chip_lacks),
         trial("check::assign_is_for_boards", assign_is_for_boards),
+        trial("check::who_has_read_enough_is_no_error", who_has_read_enough),
     ]
 }
 
@@ -27,6 +28,21 @@ fn own_layouts_are_fine() -> Result<()> {
         let ended = run(&mut fslmc(&["board", "check", file]), b"")?;
         ensure!(ended.code() == Some(0), "{file}: {}", ended.stderr);
         ensure!(ended.stdout.contains("dprc.1, the root: icid 23"), "{}", ended.stdout);
+    }
+    Ok(())
+}
+
+/// As in `fslmc board check my-board.dts | head`.
+fn who_has_read_enough() -> Result<()> {
+    let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../boards/everything.dts");
+    let layout = layout.to_str().context("file name")?;
+    for words in [&["board", "check", layout][..], &["board", "default"]] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let ended = fslmc(words).stdout(writer).stderr(Stdio::piped()).output()?;
+        let said = String::from_utf8_lossy(&ended.stderr);
+        ensure!(ended.status.code() == Some(141), "{words:?}: {} {said}", ended.status);
+        ensure!(said.is_empty(), "{words:?}: {said}");
     }
     Ok(())
 }

@@ -128,7 +128,7 @@ const MACS: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 1];
 
 /// Port 7 with interface 1, which has one class; both directions pause, at 1 Gbit/s.
 fn pausing() -> TestWriop {
-    let mut test = port();
+    let test = port();
     let config = PortConfig {
         peer: Some(Endpoint::Interface(1)),
         address: mc_abi::MacAddr(mac(7)),
