@@ -23,6 +23,12 @@ make_host() {
     host $1 ip link set $2 up
 }
 
+# The Ethernet address of a host: `address 0`.
+address() { host $1 cat /sys/class/net/$(dev $1)/address; }
+
+# Lets a host know the address of another one, so that it never asks: `known 0 1 10.0.0.2`.
+known() { host $1 ip neigh replace $3 lladdr $(address $2) nud permanent dev $(dev $1); }
+
 # Hosts of dpni.A and dpni.B, which reach each other: 10.0.A.1 and 10.0.A.2.
 make_pair() {
     make_host $1 $(ls /sys/bus/fsl-mc/devices/dpni.$1/net) 10.0.$1.1/24

@@ -13,6 +13,7 @@ use board::{
         ReceiveQueue, TransmitConfig, TransmitQueue, Wriop, fixtures,
     },
 };
+use mc_abi::MacAddr;
 use qbman_abi::{Fd, Format};
 use std::{ops::Range, sync::Arc};
 
@@ -111,7 +112,10 @@ impl World {
             world.wriop.configure_interface(id, Some(bystander(id)));
         }
         let peer = Some(Endpoint::Interface(ATTACKERS[1]));
-        world.wriop.configure_port(PORT, Some(PortConfig { peer }));
+        let address = MacAddr([2, 0, 0, 0, 0, 7]);
+        let (obeys_pause, asks_to_pause) = (true, true);
+        let port = PortConfig { peer, address, rate: 10_000, obeys_pause, asks_to_pause };
+        world.wriop.configure_port(PORT, Some(port));
         // The bystander's interfaces in VLAN 1, the attacker's in VLAN 2.
         let switch = fixtures::switch_of_two_vlans(BYSTANDER);
         world.wriop.configure_switch(SWITCH, Some(switch));

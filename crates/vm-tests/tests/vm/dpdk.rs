@@ -145,13 +145,11 @@ fn checksums(vm: &mut TestVm) -> Result<()> {
     let printed = with_testpmd(
         vm,
         "--forward-mode=csum",
-        "mac() { host $1 cat /sys/class/net/$(dev $1)/address; }
-         tell stop; tell port stop all
+        "tell stop; tell port stop all
          for port in 0 1; do
              for what in ip udp tcp; do tell csum set $what hw $port; done
-             tell set eth-peer $port $(mac $port)
-             host $port ip neigh replace 10.0.0.$((2 - port)) lladdr $(mac $((1 - port))) \
-                 nud permanent dev $(dev $port)
+             tell set eth-peer $port $(address $port)
+             known $port $((1 - port)) 10.0.0.$((2 - port))
              host $port ethtool -K $(dev $port) rx off >/dev/null
          done
          tell set promisc all on; tell port start all; tell start
