@@ -8,21 +8,21 @@ use fslmc::{
     cli::{self, Cli, Command},
     demo,
     kernel::KernelChoice,
-    progress, replay, root, run as runs, session, wire,
+    progress, replay, root, run, session, wire,
 };
 use miette::{IntoDiagnostic, Result};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     fsl_mc_linux::program::run(|| {
-        run().unwrap_or_else(|error| {
+        command().unwrap_or_else(|error| {
             eprintln!("Error: {error:?}");
             ExitCode::FAILURE
         })
     })
 }
 
-fn run() -> Result<ExitCode> {
+fn command() -> Result<ExitCode> {
     let cli = Cli::parse();
     // Paths in messages stay in one piece; the terminal wraps by itself.
     miette::set_hook(Box::new(|_| {
@@ -31,7 +31,7 @@ fn run() -> Result<ExitCode> {
     fslmc::log::init();
     let code = match cli.command {
         Command::Demo(args) => demo::demo(&args)?,
-        Command::Run(args) => runs::run(&args)?,
+        Command::Run(args) => run::run(&args)?,
         Command::Assign(args) => return Ok(fslmc_vmm::main("fslmc assign", &args.into())),
         Command::Board(cli::Board::Check { soc, files }) => {
             let packages = artifacts::board_packages(&*progress())?;
