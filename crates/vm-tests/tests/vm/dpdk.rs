@@ -21,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
 
 type Step = (&'static str, fn(&mut TestVm) -> Result<()>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("answers pings, on several queues", several_queues),
     ("a rule chooses the queue", flow_rules),
     ("frames in several buffers", scattered),
@@ -29,6 +29,7 @@ const STEPS: [Step; 11] = [
     ("a link's state is noticed", link_states),
     ("ports stop and start", stop_and_start),
     ("the traffic manager's rates and priorities", traffic_manager),
+    ("behind an Ethernet port", behind_a_port),
     ("a second process looks on", second_process),
     ("frames come as events", frames_as_events),
     ("events pass queues", events),
@@ -36,7 +37,9 @@ const STEPS: [Step; 11] = [
 ];
 
 fn in_one_boot() -> Result<()> {
-    frames::machine(Driver::Rust)?.run(|vm| {
+    let cable = "dpmac.1=dpmac.2".parse().context("a wire")?;
+    let machine = frames::machine(Driver::Rust)?.options(|options| options.wires.push(cable));
+    machine.run(|vm| {
         frames::give_to_linux(vm)?;
         // Each of Linux's two hosts at a port of DPDK's.
         for end in ["dpni.0", "dpni.2"] {
@@ -208,31 +211,57 @@ fn stop_and_start(vm: &mut TestVm) -> Result<()> {
     Ok(())
 }
 
-/// What DPDK's traffic manager sets holds: a rate for all queues of a port, and a strict order
-/// of these. testpmd fills both queues in turns; where it is slow at times, both are empty.
+/// Rate that the traffic manager is told, bytes a second: a mebibyte is 8 Mbit/s for the
+/// driver.
+const RATE: u32 = 1 << 20;
+
+/// What DPDK's traffic manager sets holds: a rate for all queues of a channel, and a strict
+/// order of these. testpmd fills both queues in turns; where it is slow at times, both are
+/// empty.
 fn traffic_manager(vm: &mut TestVm) -> Result<()> {
-    // A mebibyte a second is 8 Mbit/s for the driver. A frame of 60 bytes counts for 84.
-    const FRAMES_PER_SECOND: f64 = 8e6 / (84.0 * 8.0);
+    let [first, second] = sent_at_a_rate(vm, Shaper::Channel)?;
+    ensure!(first >= 2.0 * second, "{first} frames of the first, {second} of the other");
+    Ok(())
+}
+
+/// The node of the traffic manager that has the shaper.
+#[derive(Clone, Copy, PartialEq)]
+enum Shaper {
+    /// The port's root.
+    Port,
+    /// The channel below it.
+    Channel,
+}
+
+/// testpmd sends from two queues, as much as a shaper lets it, which is checked; gives how
+/// many frames came from each.
+fn sent_at_a_rate(vm: &mut TestVm, shaper: Shaper) -> Result<[f64; 2]> {
+    // A frame of 60 bytes counts for 84.
+    let rate = f64::from(RATE >> 20) * 8e6 / (84.0 * 8.0);
     /// What may be sent at once: the burst, and frames that are counted before they wait.
     const AT_ONCE: f64 = 100.0;
+    let profile = |node| if node == shaper { 7 } else { -1 };
+    let (port, channel) = (profile(Shaper::Port), profile(Shaper::Channel));
     let printed = with_testpmd(
         vm,
         "--forward-mode=txonly --txpkts=60",
-        "tell stop; tell port stop 0
-         tell add port tm node shaper profile 0 7 1048576 2000 0 0 24 0
-         tell add port tm nonleaf node 0 100 -1 0 1 0 -1 1 0 0
-         tell add port tm nonleaf node 0 101 100 0 1 1 7 2 0 0
-         tell add port tm leaf node 0 0 101 0 1 2 -1 0 0 3 0
-         tell add port tm leaf node 0 1 101 1 1 2 -1 0 0 3 0
-         say port tm hierarchy commit 0 no >/tmp/commit
-         if grep error /tmp/commit >&2; then exit 1; fi
-         tell port start 0
-         wait_carrier 0 1
-         now() { cut -d' ' -f1 /proc/uptime; }
-         left() { say show port tm node stats 0 $1 0 | tr -d '\\r' | sed -n 's/.*Pkts scheduled.*: *//p'; }
-         look() { echo $(now) $(xstat 0 tx_good_packets) $(left 0) $(left 1) $(now); }
-         tell start
-         sleep 1; look; sleep 4; look",
+        &format!(
+            "tell stop; tell port stop 0
+             tell add port tm node shaper profile 0 7 {RATE} 2000 0 0 24 0
+             tell add port tm nonleaf node 0 100 -1 0 1 0 {port} 1 0 0
+             tell add port tm nonleaf node 0 101 100 0 1 1 {channel} 2 0 0
+             tell add port tm leaf node 0 0 101 0 1 2 -1 0 0 3 0
+             tell add port tm leaf node 0 1 101 1 1 2 -1 0 0 3 0
+             say port tm hierarchy commit 0 no >/tmp/commit
+             if grep error /tmp/commit >&2; then exit 1; fi
+             tell port start 0
+             wait_carrier 0 1
+             now() {{ cut -d' ' -f1 /proc/uptime; }}
+             left() {{ say show port tm node stats 0 $1 0 | tr -d '\\r' | sed -n 's/.*Pkts scheduled.*: *//p'; }}
+             look() {{ echo $(now) $(xstat 0 tx_good_packets) $(left 0) $(left 1) $(now); }}
+             tell start
+             sleep 1; look; sleep 4; look"
+        ),
     )?;
     let numbers: Vec<f64> = printed.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     let [earlier, sent, first, second, early, late, sent_then, first_then, second_then, later] =
@@ -242,11 +271,50 @@ fn traffic_manager(vm: &mut TestVm) -> Result<()> {
     };
     let sent = sent_then - sent;
     let (least, most) = (late - early, later - earlier);
-    ensure!(sent <= most * FRAMES_PER_SECOND + AT_ONCE, "{sent} frames in {most} s");
-    ensure!(sent >= least * FRAMES_PER_SECOND * 0.7, "{sent} frames in {least} s");
-    let (first, second) = (first_then - first, second_then - second);
-    ensure!(first >= 2.0 * second, "{first} frames of the first, {second} of the other");
-    Ok(())
+    ensure!(sent <= most * rate + AT_ONCE, "{sent} frames in {most} s");
+    ensure!(sent >= least * rate * 0.7, "{sent} frames in {least} s");
+    Ok([first_then - first, second_then - second])
+}
+
+/// A cable is between Linux's interface and DPDK's. Nothing but a port has a rate as a whole,
+/// or asks its other end to pause: here when an application that reads nothing has no buffers
+/// left.
+fn behind_a_port(vm: &mut TestVm) -> Result<()> {
+    mgmt(vm, "disconnect dpni.0")?;
+    mgmt(vm, "connect dpni.0 dpmac.2")?;
+    mgmt(vm, "connect dpni.2 dpmac.1")?;
+    sent_at_a_rate(vm, Shaper::Port)?;
+    let printed = hosts::with_testpmd(
+        vm,
+        "start_testpmd --rxq=2 --txq=2 --total-num-mbufs=1025
+         tell set promisc all on
+         for n in 0 1; do
+             wait_carrier $n 1
+             for to in $(seq 100 115); do
+                 host $n ip neigh replace 10.0.0.$to lladdr 02:00:00:00:00:98 nud permanent dev $(dev $n)
+             done
+         done
+         # To both queues of a port; they take 348 small frames each.
+         send() {
+             host $1 bash -c '
+                 for n in $(seq 800); do echo x >/dev/udp/10.0.0.$((100 + n % 16))/7; done'
+         }
+         pauses() { counter 0 '[mac] rx pause'; }
+         send 1; send 0
+         echo $(pauses) $(($(xstat 0 ingress_nobuffer_discards) > 0))
+         tell set flow_ctrl rx on tx on 0 0 0 0 mac_ctrl_frame_fwd off autoneg on 0
+         wait_carrier 0 1
+         send 0
+         until_so '[ $(pauses) -gt 0 ]'
+         for n in 0 1; do
+             for to in $(seq 100 115); do host $n ip neigh del 10.0.0.$to dev $(dev $n); done
+         done
+         quit",
+    )?;
+    ensure!(printed.trim() == "0 1", "no pause is asked for yet, but frames are lost: {printed}");
+    mgmt(vm, "disconnect dpni.0")?;
+    mgmt(vm, "disconnect dpni.2")?;
+    mgmt(vm, "connect dpni.0 dpni.2").map(drop)
 }
 
 /// A secondary process of DPDK's has the ports of the first, and reads their counters; the

@@ -14,50 +14,14 @@ use std::{
     thread,
     time::Duration,
 };
-use vm_tests::{TestVm, TestVmBuilder};
+use vm_tests::{TestVm, TestVmBuilder, hosts::hosts};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("wires::every_kind_of_wire", every_kind_of_wire),
+        trial("wires::eight_interfaces_at_once", eight_interfaces_at_once),
         trial("wires::two_boards", two_boards),
     ]
-}
-
-/// Interfaces by the numbers of their objects, and namespaces: `host N COMMAND` runs
-/// beside dpni.N, whose address is 10.0.N/2.1 or 10.0.N/2.2 (two connected ones share a
-/// network). A neighbour's address is known where the third argument says so.
-const HOSTS: &str = "
-    set -eu
-    host() { ns=h$1; shift; ip netns exec $ns \"$@\"; }
-    if=/tmp/if
-    make_host() {
-        mkdir -p $if
-        ls /sys/bus/fsl-mc/devices/dpni.$1/net >$if/$1
-        ip netns add h$1
-        # Linux says nothing of its own accord, which would move counters meanwhile.
-        host $1 sysctl -q net.ipv6.conf.default.disable_ipv6=1
-        ip link set $(cat $if/$1) netns h$1
-        host $1 ip addr add $2/24 dev $(cat $if/$1)
-        host $1 ip link set $(cat $if/$1) up
-    }
-    carrier() { host $1 cat /sys/class/net/$(cat $if/$1)/carrier; }
-    wait_carrier() {
-        for try in $(seq 100); do
-            [ \"$(carrier $1)\" = $2 ] && return
-            sleep 0.1
-        done
-        echo dpni.$1: no carrier $2 >&2; return 1
-    }
-    address() { host $1 cat /sys/class/net/$(cat $if/$1)/address; }
-    known() { host $1 ip neigh replace $3 lladdr $(address $2) nud permanent dev $(cat $if/$1); }
-    counter() {
-        # Never a part of another name.
-        host $1 ethtool -S $(cat $if/$1) | sed -n \"s/^ *\\[hw\\] $2: //p\"
-    }
-";
-
-fn hosts(vm: &mut TestVm, script: &str) -> Result<String> {
-    vm.sh(&format!("{HOSTS}{script}"))
 }
 
 fn machine(wires: &[String], folder: &Path) -> Result<TestVmBuilder> {
@@ -100,11 +64,12 @@ fn every_kind_of_wire() -> Result<()> {
         hosts(
             vm,
             "for n in 0 2 4; do
-                 make_host $n 10.0.$n.1; make_host $((n + 1)) 10.0.$n.2
+                 make_pair $n $((n + 1))
                  known $n $((n + 1)) 10.0.$n.2; known $((n + 1)) $n 10.0.$n.1
              done
-             make_host 6 10.0.6.1; make_host 7 10.0.2.15
-             for n in 0 1 2 3 4 5 6 7; do wait_carrier $n 1; done",
+             make_host 6 $(ls /sys/bus/fsl-mc/devices/dpni.6/net) 10.0.6.1/24
+             make_host 7 $(ls /sys/bus/fsl-mc/devices/dpni.7/net) 10.0.2.15/24
+             for n in 6 7; do wait_carrier $n 1; done",
         )?;
         over_a_cable(vm)?;
         what_was_captured(vm)?;
@@ -153,7 +118,7 @@ fn pulling_the_plug(vm: &mut TestVm) -> Result<()> {
             vm,
             &format!(
                 "for n in 0 1; do
-                     wait_carrier $n {carrier}; host $n ip link show $(cat $if/$n)
+                     wait_carrier $n {carrier}; host $n ip link show $(dev $n)
                  done"
             ),
         )?;
@@ -212,7 +177,7 @@ fn sent_and_lost(vm: &mut TestVm) -> Result<[Direction; 2]> {
     let printed = hosts(
         vm,
         "for n in 2 3; do
-             counter $n 'tx frames'; counter $n 'rx frames'; counter $n 'rx filtered frames'
+             for what in tx rx 'rx filtered'; do counter $n \"[hw] $what frames\"; done
          done",
     )?;
     let numbers: Vec<u64> = printed.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
@@ -265,16 +230,13 @@ fn files_of_frames(vm: &mut TestVm) -> Result<()> {
     // The pause is for the port, and Linux's driver has asked for that.
     let pause = hosts(
         vm,
-        "host 6 ethtool -a $(cat $if/6) | grep X:
-         for try in $(seq 50); do
-             host 6 ethtool -S $(cat $if/6) | grep '\\[mac\\] rx pause: 1$' && break
-             sleep 0.1
-         done
-         host 6 ethtool -A $(cat $if/6) rx off tx off
-         host 6 ethtool -a $(cat $if/6) | grep X:",
+        "host 6 ethtool -a $(dev 6) | grep X:
+         until_so '[ \"$(counter 6 \"[mac] rx pause\")\" = 1 ]'
+         host 6 ethtool -A $(dev 6) rx off tx off
+         host 6 ethtool -a $(dev 6) | grep X:",
     )?;
     let words: Vec<&str> = pause.split_whitespace().collect();
-    let expected = "RX: on TX: on [mac] rx pause: 1 RX: off TX: off";
+    let expected = "RX: on TX: on RX: off TX: off";
     ensure!(words.join(" ") == expected, "{pause}");
     Ok(())
 }
@@ -328,6 +290,43 @@ fn recorded_requests(count: u32) -> Vec<u8> {
         file.extend(frame);
     }
     file
+}
+
+/// Four cables, with traffic on all of them in both directions; all of it arrives.
+fn eight_interfaces_at_once() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cables = [1, 3, 5, 7].map(|n| format!("dpmac.{n}=dpmac.{}", n + 1));
+    machine(&cables, folder.path())?.run(|vm| {
+        vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
+        let printed = hosts(
+            vm,
+            "for n in 0 2 4 6; do
+                 make_pair $n $((n + 1))
+                 known $n $((n + 1)) 10.0.$n.2; known $((n + 1)) $n 10.0.$n.1
+                 serve $((n + 1))
+             done
+             all() {
+                 local n jobs=
+                 for n in 0 2 4 6; do \"$@\" $n >/tmp/said.$n & jobs=\"$jobs $!\"; done
+                 for n in $jobs; do wait $n; done
+                 cat /tmp/said.*
+             }
+             pings() { host $1 ping -q -c 250 -i 0.02 -W 10 -s 1000 10.0.$1.2; }
+             streams() { host $1 iperf3 -c 10.0.$1.2 -n 4M --bidir; }
+             all pings; all streams; pkill iperf3
+             has() { counter $1 \"[hw] $2\"; }
+             arrived() {
+                 echo $(($(has $1 'rx frames') + $(has $1 'rx filtered frames') +
+                         $(has $1 'rx discarded frames') + $(has $1 'rx nobuffer discards')))
+             }
+             for n in 0 1 2 3 4 5 6 7; do
+                 until_so \"[ \\$(has $n 'tx frames') = \\$(arrived $((n ^ 1))) ]\"
+             done",
+        )?;
+        ensure!(printed.matches(" 0% packet loss").count() == 4, "{printed}");
+        ensure!(printed.matches("receiver").count() == 8, "{printed}");
+        Ok(())
+    })
 }
 
 /// Two machines, each with a board of its own, and a socket between their ports.
