@@ -7,7 +7,8 @@ set -eu
 # The interface of a dpni, wherever it is now: `dev 0`.
 dev() { cat /tmp/dev/$1; }
 
-# A command beside dpni.N: `host N COMMAND`.
+# A command beside dpni.N: `host N COMMAND`. One that is to be killed later has to be started by
+# `ip netns exec hN COMMAND &`: of a function, `$!` is the shell that runs it.
 host() { local ns=h$1; shift; ip netns exec $ns "$@"; }
 
 # Puts an interface into a namespace of its own: `make_host NAME INTERFACE ADDRESS/LENGTH`.

@@ -460,7 +460,7 @@ fn two_containers() -> Result<()> {
                  host 0 ping -q -c 200 -i 0.02 -W 5 10.0.0.99
                  case $end in
                  kill)
-                     host 0 ping -q -c 100 -i 0.02 10.0.0.99 >/dev/null & pings=$!
+                     ip netns exec h0 ping -q -c 100 -i 0.02 10.0.0.99 >/dev/null & pings=$!
                      sleep 0.5; kill -9 $two; wait $two || [ $? = 137 ]
                      kill $pings; wait $pings || true ;;
                  quit) echo >&7; wait $two ;;

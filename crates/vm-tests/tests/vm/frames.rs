@@ -3,7 +3,7 @@
 //! through DPDK, to which a container was handed over. All programs are Debian's.
 
 use crate::trial;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use fslmc::{
     artifacts::{Artifacts, Driver},
     root::Root,
@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use vm_tests::{TestVm, TestVmBuilder};
+use vm_tests::{TestVm, TestVmBuilder, hosts::hosts};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -59,30 +59,6 @@ pub fn layout(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm").join(name)
 }
 
-/// Two connected interfaces of Linux, the second in a network namespace of its
-/// own: dpni.0 is 10.0.0.1, dpni.1 is 10.0.0.2, `peer` runs a command beside it.
-const TWO_HOSTS: &str = "
-    set -eu
-    name() { ls /sys/bus/fsl-mc/devices/dpni.$1/net; }
-    peer() { ip netns exec peer \"$@\"; }
-    a=$(name 0); b=$(name 1)
-    ip netns list | grep -q peer || {
-        ip netns add peer
-        ip link set $b netns peer
-        ip addr add 10.0.0.1/24 dev $a; ip link set $a up
-        peer ip addr add 10.0.0.2/24 dev $b; peer ip link set $b up; peer ip link set lo up
-    }
-    wait_up() {
-        for try in $(seq 100); do
-            [ \"$(cat /sys/class/net/$a/carrier 2>/dev/null)\" = 1 ] && return
-            sleep 0.1
-        done
-        echo no carrier >&2; return 1
-    }
-    wait_up
-    b=$(peer ls /sys/class/net | grep -v lo)
-";
-
 /// Lets Linux have the interfaces of the root container. The portals of dprc.2
 /// are out of the way: Linux would spread them over its processors.
 pub fn give_to_linux(vm: &mut TestVm) -> Result<()> {
@@ -90,64 +66,60 @@ pub fn give_to_linux(vm: &mut TestVm) -> Result<()> {
     vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])
 }
 
-/// Runs a script between the two hosts.
-pub fn two_hosts(vm: &mut TestVm, script: &str) -> Result<String> {
-    vm.sh(&format!("{TWO_HOSTS}{script}"))
+/// Linux's dpni.0 is 10.0.0.1, in a network namespace, and dpni.1 10.0.0.2 in another.
+pub fn pair(vm: &mut TestVm) -> Result<()> {
+    give_to_linux(vm)?;
+    hosts(vm, "make_pair 0 1").map(drop)
 }
 
 fn linux_reaches_linux() -> Result<()> {
     machine(Driver::Stock)?.run(|vm| {
-        give_to_linux(vm)?;
+        pair(vm)?;
         // The largest payloads that fit: 1500 and 9000 bytes of IP.
         for (size, mtu) in [(36, 1500), (56, 1500), (1472, 1500), (4000, 9000), (8972, 9000)] {
-            let printed = two_hosts(
+            let printed = hosts(
                 vm,
                 &format!(
-                    "ip link set $a mtu {mtu}; peer ip link set $b mtu {mtu}; wait_up
-                     ping -q -c 200 -i 0.01 -W 5 -s {size} 10.0.0.2"
+                    "for n in 0 1; do host $n ip link set $(dev $n) mtu {mtu}; done
+                     wait_carrier 0 1; wait_carrier 1 1
+                     host 0 ping -q -c 200 -i 0.01 -W 5 -s {size} 10.0.0.2"
                 ),
             )?;
             ensure!(printed.contains(" 0% packet loss"), "{size} bytes: {printed}");
         }
-        // What one has sent is what the other has received or refused. Linux sends something of
-        // its own accord now and then.
-        let sent = two_hosts(vm, "ethtool -S $a")?;
-        let received = two_hosts(vm, "peer ethtool -S $b")?;
-        let sent_since = two_hosts(vm, "ethtool -S $a")?;
-        let frames = counter(&sent, "[hw] tx frames")?;
-        let possible = frames..=counter(&sent_since, "[hw] tx frames")?;
-        let arrived = counter(&received, "[hw] rx frames")?;
-        let refused = counter(&received, "[hw] rx filtered frames")?;
-        let is_same = possible.contains(&(arrived + refused));
-        ensure!(frames >= 1000 && is_same, "{sent}\n{received}\n{sent_since}");
-        ensure!(counter(&sent, "[hw] tx confirmed frames")? == frames, "{sent}");
+        // What one has sent, and is confirmed, is what the other has received or refused.
+        let counters = hosts(
+            vm,
+            "for what in tx 'tx confirmed'; do counter 0 \"[hw] $what frames\"; done
+             for what in rx 'rx filtered'; do counter 1 \"[hw] $what frames\"; done",
+        )?;
+        let counters: Vec<u64> =
+            counters.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let [sent, confirmed, received, refused] = counters[..] else {
+            bail!("four counters: {counters:?}")
+        };
+        let all_arrived = sent == received + refused;
+        ensure!(sent >= 1000 && sent == confirmed && all_arrived, "{counters:?}");
         Ok(())
     })
 }
 
-/// A counter of `ethtool -S`.
-fn counter(printed: &str, name: &str) -> Result<u64> {
-    let line = printed.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
-    let line = line.with_context(|| format!("no counter {name}: {printed}"))?;
-    Ok(line.trim().parse()?)
-}
-
 fn tcp_and_udp() -> Result<()> {
     machine(Driver::Stock)?.run(|vm| {
-        give_to_linux(vm)?;
-        two_hosts(vm, "peer iperf3 -s -D; sleep 1")?;
+        pair(vm)?;
+        hosts(vm, "serve 1")?;
         for options in ["-n 4M", "-n 4M -R", "-u -b 5M -n 1M"] {
-            let printed = two_hosts(vm, &format!("iperf3 -c 10.0.0.2 {options}"))?;
+            let printed = hosts(vm, &format!("host 0 iperf3 -c 10.0.0.2 {options}"))?;
             ensure!(printed.contains("receiver"), "iperf3 {options}: {printed}");
         }
         // Checksums are the hardware's: what arrives is right without it, too.
-        two_hosts(vm, "ethtool -K $a rx off; peer ethtool -K $b rx off")?;
-        two_hosts(vm, "iperf3 -c 10.0.0.2 -n 1M")?;
-        let wrong = two_hosts(
+        hosts(vm, "for n in 0 1; do host $n ethtool -K $(dev $n) rx off; done")?;
+        hosts(vm, "host 0 iperf3 -c 10.0.0.2 -n 1M")?;
+        let wrong = hosts(
             vm,
-            "for host in '' peer; do
-                 $host awk '/^Tcp:/ && $2 != \"RtoAlgorithm\" { print \"tcp\", $16 }
-                            /^Udp:/ && $2 != \"InDatagrams\" { print \"udp\", $8 }' /proc/net/snmp
+            "for n in 0 1; do
+                 host $n awk '/^Tcp:/ && $2 != \"RtoAlgorithm\" { print \"tcp\", $16 }
+                              /^Udp:/ && $2 != \"InDatagrams\" { print \"udp\", $8 }' /proc/net/snmp
              done",
         )?;
         let counts: Vec<&str> = wrong.split_whitespace().skip(1).step_by(2).collect();
@@ -159,22 +131,24 @@ fn tcp_and_udp() -> Result<()> {
 
 fn links_go_down_and_up() -> Result<()> {
     machine(Driver::Stock)?.run(|vm| {
-        give_to_linux(vm)?;
-        let buffers = "ethtool -S $a | sed -n 's/.*buffer count: //p'";
-        let before = two_hosts(vm, buffers)?;
-        two_hosts(
+        pair(vm)?;
+        let buffers = "host 0 ethtool -S $(dev 0) | sed -n 's/.*buffer count: //p'";
+        let before = hosts(vm, buffers)?;
+        hosts(
             vm,
-            "ping -q -i 0.01 10.0.0.2 >/dev/null 2>&1 & ping=$!
+            "ip netns exec h0 ping -q -i 0.01 10.0.0.2 >/dev/null 2>&1 & ping=$!
              for round in $(seq 20); do
-                 ip link set $a down; ip link set $a up
-                 peer ip link set $b down; peer ip link set $b up
+                 for n in 0 1; do
+                     host $n ip link set $(dev $n) down; host $n ip link set $(dev $n) up
+                 done
              done
-             kill $ping",
+             kill $ping
+             wait_carrier 0 1; wait_carrier 1 1",
         )?;
-        let printed = two_hosts(vm, "ping -q -c 100 -i 0.01 -W 5 10.0.0.2")?;
+        let printed = hosts(vm, "host 0 ping -q -c 100 -i 0.01 -W 5 10.0.0.2")?;
         ensure!(printed.contains(" 0% packet loss"), "{printed}");
-        let after = two_hosts(vm, buffers)?;
-        let pending = two_hosts(vm, "ethtool -S $a | grep pending")?;
+        let after = hosts(vm, buffers)?;
+        let pending = hosts(vm, "host 0 ethtool -S $(dev 0) | grep pending")?;
         ensure!(pending.lines().all(|line| line.ends_with(": 0")), "{pending}");
         // Refilled by up to seven at a time when a few are in use.
         let (before, after): (i64, i64) = (before.trim().parse()?, after.trim().parse()?);
@@ -187,21 +161,22 @@ fn links_go_down_and_up() -> Result<()> {
 /// back.
 fn drivers_go_and_come() -> Result<()> {
     machine(Driver::Stock)?.run(|vm| {
-        give_to_linux(vm)?;
+        pair(vm)?;
         for _ in 0..3 {
-            two_hosts(
+            // A new interface begins outside all namespaces.
+            hosts(
                 vm,
-                "ping -q -i 0.01 10.0.0.2 >/dev/null 2>&1 & ping=$!
+                "ip netns exec h0 ping -q -i 0.01 10.0.0.2 >/dev/null 2>&1 & ping=$!
                  sleep 0.5
                  cd /sys/bus/fsl-mc/drivers/fsl_dpaa2_eth
                  echo dpni.0 >unbind
                  kill $ping 2>/dev/null || true
+                 ip netns del h0
                  echo dpni.0 >bind
-                 a=$(name 0)
-                 ip addr add 10.0.0.1/24 dev $a; ip link set $a up
-                 wait_up",
+                 make_host 0 $(ls /sys/bus/fsl-mc/devices/dpni.0/net) 10.0.0.1/24
+                 wait_carrier 0 1; wait_carrier 1 1",
             )?;
-            let printed = two_hosts(vm, "ping -q -c 100 -i 0.01 -W 5 10.0.0.2")?;
+            let printed = hosts(vm, "host 0 ping -q -c 100 -i 0.01 -W 5 10.0.0.2")?;
             ensure!(printed.contains(" 0% packet loss"), "{printed}");
         }
         Ok(())

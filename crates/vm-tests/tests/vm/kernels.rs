@@ -11,7 +11,7 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
-use vm_tests::{Driver, KernelChoice, TestVm, artifacts, artifacts_of, layout_of};
+use vm_tests::{Driver, KernelChoice, TestVm, artifacts, artifacts_of, hosts::hosts, layout_of};
 
 /// The kernels: a name for the test, and how `--kernel` names it.
 const KERNELS: [(&str, &str); 2] = [("stable", "debian:6.12"), ("testing", "debian:testing")];
@@ -66,11 +66,11 @@ fn works(version: &str) -> Result<()> {
     }
     let expected = layout_of(&frames::layout("frames.dts"))?;
     frames::machine_of("frames.dts", artifacts, Driver::Stock)?.kernel(kernel).run(|vm| {
-        frames::give_to_linux(vm)?;
+        frames::pair(vm)?;
         layouts::same_objects(&expected, &vm.devices()?)?;
         packages(vm, release)?;
         user_space(vm)?;
-        let printed = frames::two_hosts(vm, "ping -q -c 100 -i 0.01 -W 5 -s 1000 10.0.0.2")?;
+        let printed = hosts(vm, "host 0 ping -q -c 100 -i 0.01 -W 5 -s 1000 10.0.0.2")?;
         ensure!(printed.contains(" 0% packet loss"), "{printed}");
         Ok(())
     })
