@@ -3,7 +3,7 @@
 //! looked at after it.
 
 use crate::{TestVm, artifacts_with, guest_programs};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use board::faults::{Action, Faults, Rule};
 use serde_json::Value;
 use std::{
@@ -227,7 +227,15 @@ impl Owner {
             cat /tmp/owner; rm -f /tmp/over",
         )?;
         let count = |what: &str| said.lines().filter(|line| *line == what).count();
-        ensure!(said.trim_end().ends_with("end"), "the owner has not ended:\n{said}");
+        if !said.trim_end().ends_with("end") {
+            // What it waits for: by then either the MC or the bus says otherwise.
+            let state = vm.sh(
+                "ps | grep -v ' ps'; ls /sys/bus/fsl-mc/devices/dprc.2 /sys/bus/fsl-mc/devices
+                for n in 1 2; do fslmc-guest mgmt list dprc.$n; done
+                cat /sys/kernel/debug/vfio-fsl-mc/dprc.2",
+            );
+            bail!("the owner has not ended:\n{said}\n{state:?}");
+        }
         let (moves, made) = (count("moved"), count("made"));
         let tries = moves + made + count("refused");
         ensure!(tries >= 3, "the owner did little:\n{said}");
