@@ -173,30 +173,34 @@ const OWNER: &str = "
 cd /sys/bus/fsl-mc/devices
 mgmt() { fslmc-guest mgmt \"$@\" 2> /dev/null; }
 there() { until [ -e dprc.2/$1 ]; do usleep 5000; done; }
+# A command whose answer comes too late has been carried out, or not.
+again_until() { until eval \"$1\"; do usleep 100000; done; }
 away() {
-  mgmt unplug $1 --in dprc.2
+  again_until \"mgmt unplug $1 --in dprc.2\"
   while [ -e dprc.2/$1 ]; do usleep 5000; done
   if mgmt unassign $1 dprc.2; then
     until [ -e $1 ]; do usleep 5000; done
-    mgmt assign $1 dprc.2 --plugged
+    again_until \"mgmt assign $1 dprc.2 --plugged || [ -e dprc.2/$1 ]\"
     echo moved
   else
-    mgmt plug $1 --in dprc.2
+    again_until \"mgmt plug $1 --in dprc.2 || mgmt assign $1 dprc.2 --plugged || [ -e dprc.2/$1 ]\"
     echo refused
   fi
   there $1
 }
+make() { again_until 'made=$(mgmt create dpmcp --in dprc.2 --plugged)'; }
 again() {
   if mgmt destroy $made --in dprc.2; then
-    made=$(mgmt create dpmcp --in dprc.2 --plugged)
+    make
     echo made
   else
     echo refused
+    objects=$(mgmt list dprc.2) && ! echo \"$objects\" | grep -q \"\\\"$made\\\"\" && make
   fi
   there $made
 }
 mkdir -p /tmp
-made=$(mgmt create dpmcp --in dprc.2 --plugged)
+make
 there $made
 (until [ -e /tmp/over ]; do away dpmcp.17; again; away dpio.2; done; echo end) > /tmp/owner 2>&1 &
 ";
