@@ -174,7 +174,7 @@ cd /sys/bus/fsl-mc/devices
 mgmt() { fslmc-guest mgmt \"$@\" 2> /dev/null; }
 there() { until [ -e dprc.2/$1 ]; do usleep 5000; done; }
 # A command whose answer comes too late has been carried out, or not.
-again_until() { until eval \"$1\"; do usleep 100000; done; }
+again_until() { until eval \"$1\"; do echo asked again: $1; usleep 100000; done; }
 away() {
   again_until \"mgmt unplug $1 --in dprc.2\"
   while [ -e dprc.2/$1 ]; do usleep 5000; done
@@ -239,6 +239,9 @@ impl Owner {
                 cat /sys/kernel/debug/vfio-fsl-mc/dprc.2",
             );
             bail!("the owner has not ended:\n{said}\n{state:?}");
+        }
+        for again in said.lines().filter(|line| line.starts_with("asked again")) {
+            eprintln!("the owner {again}");
         }
         let (moves, made) = (count("moved"), count("made"));
         let tries = moves + made + count("refused");
