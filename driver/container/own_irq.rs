@@ -52,9 +52,12 @@ impl Container {
     fn enable_own_irq(&self) -> Result {
         self.with_token(|portal, token| {
             portal.order(&command::set_irq_mask(token, OWN_IRQ, event::OBJECTS))?;
-            if self.take_events(portal, token)? & event::OBJECTS != 0 {
+            let events = self.take_events(portal, token);
+            // Where the acknowledgement was not answered in time, it may have been carried out.
+            if !matches!(events, Ok(events) if events & event::OBJECTS == 0) {
                 self.usage.lock().ask();
             }
+            events?;
             portal.order(&command::set_irq_enable(token, OWN_IRQ, true))?;
             Ok(())
         })

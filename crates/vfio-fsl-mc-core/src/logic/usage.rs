@@ -55,6 +55,9 @@ impl Usage {
         self.open_objects = self.open_objects.saturating_sub(1);
         self.open_portals = self.open_portals.saturating_sub(kind.has_portal().into());
         self.is_open &= kind != ObjectKind::Dprc;
+        // Who could send commands may have acknowledged what told of a change, and has closed before
+        // the next look.
+        self.must_list |= kind.has_portal();
         let is_last = self.open_objects == 0;
         self.has_address_space &= !is_last;
         is_last

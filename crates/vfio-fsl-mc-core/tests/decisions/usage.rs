@@ -106,6 +106,7 @@ fn happen(usage: &mut Usage, model: &mut Model, event: Event) {
             model.open.remove(at);
             assert_eq!(usage.closes(kind), model.open.is_empty());
             model.handed_over &= kind != ObjectKind::Dprc;
+            model.asked |= matches!(kind, ObjectKind::Dprc | ObjectKind::Dpmcp);
             model.had_address_space &= !model.open.is_empty();
             tick(usage, model);
         }
@@ -198,6 +199,20 @@ fn there_is_no_tick_while_only_the_interrupt_can_tell() {
     assert_eq!(model.ticks_to_come, 0);
     happen(&mut usage, &mut model, Close(ObjectKind::Other));
     assert_eq!(model.ticks_to_come, 1);
+}
+
+/// A holder that opens the container and closes it before the next look takes the events with it
+/// that told of a change.
+#[test]
+fn after_who_could_acknowledge_objects_are_looked_for() {
+    for kind in [ObjectKind::Dprc, ObjectKind::Dpmcp] {
+        let (mut usage, mut model) = bound();
+        for event in [Open(kind, true), HandOver, Look, Close(kind)] {
+            happen(&mut usage, &mut model, event);
+        }
+        assert!(usage.takes_question());
+        assert!(!usage.takes_question());
+    }
 }
 
 #[test]
