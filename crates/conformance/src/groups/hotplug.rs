@@ -61,6 +61,12 @@ pub const CHECKS: &[Check] = &[
     )
     .defect(17),
     check!(
+        unplugged_around_an_opening,
+        "An object that is unplugged before the container is opened vanishes, and one that is \
+         plugged in appears, however soon the container is closed again."
+    )
+    .defect(17),
+    check!(
         burst,
         "Objects that are added at once all appear, and vanish when they are taken away at once."
     )
@@ -283,6 +289,23 @@ fn removed_while_open(context: &Context) -> Outcome {
     let after = Added::to(context)?;
     appears(&after.id.to_string(), &context.container)?;
     log.is_calm()
+}
+
+/// Whoever opens the container finds its events acknowledged, those of objects among them that
+/// the driver has not looked for yet; and their number is as before.
+fn unplugged_around_an_opening(context: &Context) -> Outcome {
+    let container = &context.container;
+    let mut added = Added::to(context)?;
+    let name = added.id.to_string();
+    appears(&name, container)?;
+    for _ in 0..context.times(10) {
+        for plugged in [false, true] {
+            added.manager.plug(added.id, container, plugged)?;
+            drop(context.hold()?.dprc()?);
+            if plugged { appears(&name, container)? } else { vanishes(&name)? }
+        }
+    }
+    Ok(())
 }
 
 fn burst(context: &Context) -> Outcome {
