@@ -64,7 +64,8 @@ pub enum Program {
     /// where that is more than Linux and DPDK do
     Answers(Answers),
     /// Time frames from one network interface to another of this machine's, until a program
-    /// that sleeps has them; print nanoseconds: the minimum and the median
+    /// that sleeps has them; print nanoseconds: the minimum and the median, and those of the time
+    /// from the store that sends a frame until the kernel handles a queue portal's interrupt
     Wake(Wake),
     /// Use a region of an object as memory of a small KVM guest; print the result as JSON
     Kvm(Kvm),

@@ -4,6 +4,7 @@
 pub mod answers;
 pub mod bus;
 pub mod forward;
+mod irq_trace;
 #[cfg(target_arch = "aarch64")]
 pub mod kvm;
 pub mod mgmt;

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! How soon after a frame was handed to its queue portal the kernel is in the handler of a
+//! portal's interrupt, by the kernel's own trace: `fsl_dpaa2_eth` tells of a frame just before
+//! the store (`drivers/net/ethernet/freescale/dpaa2/dpaa2-eth-trace.h`, `dpaa2_tx_fd`), and the
+//! interrupt's core of each handler that it calls (`irq_handler_entry`).
+
+use rustix::mount::{MountFlags, mount};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where the kernel shows its trace: `Documentation/trace/ftrace.rst`.
+const TRACE: &str = "/sys/kernel/tracing";
+
+const SENT: &str = "dpaa2_tx_fd";
+const HANDLED: &str = "irq_handler_entry";
+
+/// A trace that is being recorded; it ends when dropped.
+pub struct IrqTrace(());
+
+impl IrqTrace {
+    /// Starts to record frames that are sent, and interrupts of queue portals.
+    pub fn start() -> io::Result<Self> {
+        if !Path::new(TRACE).join("trace").exists() {
+            let none = MountFlags::empty();
+            mount("tracefs", TRACE, "tracefs", none, None).map_err(|error| {
+                io::Error::other(format!("the trace cannot be mounted at {TRACE}: {error}"))
+            })?;
+        }
+        let trace = Self(());
+        for (file, text) in [
+            ("tracing_on", "0"),
+            // One for all processors.
+            ("trace_clock", "mono"),
+            ("trace", ""),
+            ("events/irq/irq_handler_entry/filter", "name ~ \"dpio.*\""),
+            ("events/irq/irq_handler_entry/enable", "1"),
+            ("events/dpaa2_eth/dpaa2_tx_fd/enable", "1"),
+            ("tracing_on", "1"),
+        ] {
+            set(file, text)?;
+        }
+        Ok(trace)
+    }
+
+    /// From each frame to the first handler after it. A frame that another one follows before
+    /// that is none of them.
+    pub fn times(self) -> io::Result<Vec<Duration>> {
+        set("tracing_on", "0")?;
+        Ok(times(&fs::read_to_string(Path::new(TRACE).join("trace"))?))
+    }
+}
+
+impl Drop for IrqTrace {
+    fn drop(&mut self) {
+        for file in ["irq/irq_handler_entry", "dpaa2_eth/dpaa2_tx_fd"] {
+            // Of a trace that did not start.
+            let _ = set(&format!("events/{file}/enable"), "0");
+        }
+    }
+}
+
+fn set(file: &str, text: &str) -> io::Result<()> {
+    let path = Path::new(TRACE).join(file);
+    fs::write(&path, text)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// Of lines such as `wake-99 [001] d..1. 12.345678: dpaa2_tx_fd: [eth1] fd: ...`.
+fn times(text: &str) -> Vec<Duration> {
+    let mut sent = None;
+    let mut times = Vec::new();
+    for (at, event) in text.lines().filter_map(event) {
+        match (event, sent.take()) {
+            (SENT, _) => sent = Some(at),
+            (_, Some(start)) => times.push(at.saturating_sub(start)),
+            (_, None) => {}
+        }
+    }
+    times
+}
+
+/// The time and the name of an event.
+fn event(line: &str) -> Option<(Duration, &str)> {
+    let name = [SENT, HANDLED].into_iter().find(|name| line.contains(&format!(": {name}: ")))?;
+    let (before, _) = line.split_once(&format!(": {name}: "))?;
+    let (seconds, micros) = before.split_whitespace().next_back()?.split_once('.')?;
+    let micros: u64 = micros.parse().ok()?;
+    Some((Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros), name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_and_the_first_handler_after_it_are_a_time() {
+        let text = "\
+# tracer: nop
+     <idle>-0       [000] d.h1.     9.900000: irq_handler_entry: irq=50 name=dpio.0
+ fslmc-guest-99     [001] ..s2.    10.000100: dpaa2_tx_fd: [eth1] fd: addr=0xff, len=72
+     <idle>-0       [000] d.h1.    10.000400: irq_handler_entry: irq=50 name=dpio.0
+     <idle>-0       [001] d.h1.    10.000500: irq_handler_entry: irq=51 name=dpio.1
+ fslmc-guest-99     [001] ..s2.    11.000000: dpaa2_tx_fd: [eth1] fd: addr=0xff, len=72
+ fslmc-guest-99     [001] ..s2.    11.000010: dpaa2_tx_fd: [eth1] fd: addr=0xff, len=72
+     <idle>-0       [000] d.h1.    12.000010: irq_handler_entry: irq=50 name=dpio.0
+";
+        assert_eq!(times(text), [Duration::from_micros(300), Duration::from_secs(1)]);
+        assert_eq!(times("# entries-in-buffer/entries-written: 0/0\n"), []);
+    }
+}
