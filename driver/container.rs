@@ -213,9 +213,10 @@ impl Container {
         self.members.admit_no_more();
     }
 
-    /// Takes all from its holders where the container goes.
+    /// Takes all from its holders where the container goes. Where the machine goes down, the bus
+    /// removes it, too, but it is what it was: the unbinding sees to its holders and closes it.
     pub(crate) fn revoke_if_going(&self) {
-        if self.is_going.load(Relaxed) {
+        if self.is_going.load(Relaxed) && !power::goes_down() {
             self.revoke();
         }
     }

@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("run::the_current_directory_is_visible", the_current_directory_is_visible),
         trial("run::a_shell_on_a_terminal", a_shell_on_a_terminal),
         trial("run::a_container_is_bound", a_container_is_bound),
+        trial("run::a_container_is_closed_at_the_end", a_container_is_closed_at_the_end),
         trial("run::either_driver_can_be_loaded", either_driver_can_be_loaded),
         trial("run::a_chosen_driver_is_loaded", a_chosen_driver_is_loaded),
         trial("run::what_is_no_module_is_refused", what_is_no_module),
@@ -157,6 +158,24 @@ fn what_is_no_module() -> Result<()> {
     std::fs::write(&file, "no module")?;
     refused("FSLMC_DRIVER_MODULE", &file, "is not a kernel module")?;
     refused("FSLMC_KERNEL", folder.path(), "is not the build folder of an arm64 kernel")
+}
+
+/// The bus removes a bound container where the machine goes down. It is still the driver's.
+fn a_container_is_closed_at_the_end() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (trace, console) = (folder.path().join("trace"), folder.path().join("console"));
+    let mut command = fslmc(&["run", "--driver", "rust", "--bind", "dprc.2"]);
+    command.arg(format!("--trace={}", trace.display()));
+    command.arg(format!("--console={}", console.display()));
+    command.args(["--trace-filter", "command=Close", "--", "echo", "here"]);
+    let ended = run(&mut command, b"")?;
+    ensure!(ended.code() == Some(0) && ended.stdout == "here\n", "{ended:?}");
+    let said = std::fs::read_to_string(console)?;
+    ensure!(!said.contains("is not closed"), "{said}");
+    let closed = std::fs::read_to_string(trace)?;
+    let last = closed.lines().rfind(|line| line.contains(" dprc.2 "));
+    ensure!(last.is_some(), "no Close of dprc.2: {closed}");
+    Ok(())
 }
 
 /// With many of the other options, and the module for network interfaces, which meets
