@@ -167,14 +167,14 @@ fn a_container_is_closed_at_the_end() -> Result<()> {
     let mut command = fslmc(&["run", "--driver", "rust", "--bind", "dprc.2"]);
     command.arg(format!("--trace={}", trace.display()));
     command.arg(format!("--console={}", console.display()));
-    command.args(["--trace-filter", "command=Close", "--", "echo", "here"]);
+    command.args(["--trace-filter", "command=Open,Close", "--", "echo", "here"]);
     let ended = run(&mut command, b"")?;
     ensure!(ended.code() == Some(0) && ended.stdout == "here\n", "{ended:?}");
     let said = std::fs::read_to_string(console)?;
     ensure!(!said.contains("is not closed"), "{said}");
-    let closed = std::fs::read_to_string(trace)?;
-    let last = closed.lines().rfind(|line| line.contains(" dprc.2 "));
-    ensure!(last.is_some(), "no Close of dprc.2: {closed}");
+    let traced = std::fs::read_to_string(trace)?;
+    let last = traced.lines().rfind(|line| line.contains(": dprc.2 "));
+    ensure!(last.is_some_and(|line| line.contains(": dprc.2 Close ")), "{traced}");
     Ok(())
 }
 
