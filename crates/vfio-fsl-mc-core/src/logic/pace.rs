@@ -3,7 +3,8 @@
 //!
 //! What user space makes and destroys in its container is work for the kernel, on no
 //! account of that user's: each look is followed by a pause, which grows with every look
-//! that comes as soon as it may.
+//! until nobody has had a use for one for a second. Over some seconds that makes no more than
+//! four looks a second, whatever the distances between what user space does.
 
 /// The pause after the first look, milliseconds.
 pub const SHORTEST_MS: u32 = 10;
@@ -12,6 +13,8 @@ pub const LONGEST_MS: u32 = 250;
 /// The longest pause after a look that came to nothing, milliseconds: an object stands in the
 /// way of another for as long as its holder likes.
 pub const LONGEST_RETRY_MS: u32 = 1000;
+/// How long nobody has to have a use for a look until the pauses are short again, milliseconds.
+const FORGOTTEN_MS: u64 = 1000;
 
 /// The pauses between looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,9 +34,7 @@ impl Pace {
     /// Notes a look from `start_ms` to `end_ms`, and whether there has to be another one for the
     /// same reason.
     pub fn looked(&mut self, start_ms: u64, end_ms: u64, again: bool) {
-        let since_free = start_ms.saturating_sub(self.free_at_ms);
-        // As long as the pause was, nobody had a use for another look.
-        let was_idle = since_free > u64::from(self.pause_ms);
+        let was_idle = start_ms.saturating_sub(self.free_at_ms) >= FORGOTTEN_MS;
         let longest = if again { LONGEST_RETRY_MS } else { LONGEST_MS };
         self.pause_ms = if was_idle && !again {
             SHORTEST_MS

@@ -55,14 +55,34 @@ fn what_stands_in_the_way_is_looked_at_once_a_second() {
 }
 
 #[test]
-fn a_storm_is_forgotten_in_a_second() {
+fn a_storm_is_forgotten_in_a_second_of_quiet() {
     let mut pace = Pace::default();
-    as_fast_as_it_may(&mut pace, 0, 10_000, false);
-    pace.looked(11_000, 11_001, false);
-    assert_eq!(pace.left(11_001), SHORTEST_MS);
+    let looks = as_fast_as_it_may(&mut pace, 0, 10_000, false);
+    let free = looks[looks.len() - 1] + 1 + u64::from(LONGEST_MS);
+    for (quiet, next) in [(999, LONGEST_MS), (1000, SHORTEST_MS)] {
+        let mut pace = pace;
+        pace.looked(free + quiet, free + quiet, false);
+        assert_eq!(pace.left(free + quiet), next);
+    }
 }
 
 proptest! {
+    /// Who leaves pauses between what they do gets no more looks than who leaves none, but for
+    /// the quick ones after a second of quiet.
+    #[test]
+    fn distances_between_events_buy_no_looks(distances in prop::collection::vec(0u64..1500, 1..200), even: Option<u8>) {
+        let mut pace = Pace::default();
+        let mut now = 0;
+        let mut looks = 0u64;
+        for distance in distances {
+            now += even.map_or(distance, u64::from);
+            now += u64::from(pace.left(now));
+            looks += 1;
+            pace.looked(now, now, false);
+        }
+        prop_assert!(looks <= 7 + now * 4 / 1000, "{looks} looks in {now} ms");
+    }
+
     #[test]
     fn a_pause_ends(steps in prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..50), now: u64) {
         let mut pace = Pace::default();
