@@ -36,6 +36,7 @@ use crate::{
         Portal, //
     },
     registry,
+    trace,
     vectors::Vectors, //
 };
 use core::ops::Deref;
@@ -94,6 +95,8 @@ pub(crate) struct Container {
     /// Who has what open. Held for a look or a change only.
     #[pin]
     usage: Mutex<Usage>,
+    /// The reset after the last use has failed. Openings and closings come one at a time.
+    must_reset: Atomic<bool>,
     /// Of the container itself.
     counters: Arc<Counters>,
     /// Of all objects.
@@ -146,6 +149,10 @@ impl Container {
         let bus = OpenContainer::new(device).inspect_err(|e| {
             dev_err!(device.as_ref(), "cannot be opened in the MC: {e:?}\n");
         })?;
+        let id = ObjectId {
+            kind: device.type_name(),
+            id: device.id(),
+        };
         let name = device.as_ref().name();
         let table = Arc::pin_init(Table::new(), GFP_KERNEL)?;
         let file = match registry::folder() {
@@ -166,6 +173,7 @@ impl Container {
                 is_going: Atomic::new(false),
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
                 usage <- new_mutex!(Usage::default(), "Container::usage"),
+                must_reset: Atomic::new(registry::recalls_use(id)),
                 scan <- new_delayed_work!("Container::scan"),
                 tick <- new_delayed_work!("Container::tick"),
             }? Error),
@@ -183,12 +191,15 @@ impl Container {
         work::disable_delayed_sync::<_, SCAN>(self);
         if power::goes_down() && registry::take_from_holders() {
             // No line is left in it.
-            let _ = self.vectors.lock().free();
+            self.vectors.lock().end();
             return;
         }
         self.members.remove_all();
         // Nobody has anything of the container open now, and no interrupt comes any more.
-        let _ = self.vectors.lock().free();
+        self.vectors.lock().end();
+        if self.must_reset.load(Relaxed) {
+            registry::remember_use(self.id());
+        }
         registry::remove(self);
         let mut bus = self.bus.lock().close();
         if bus.is_none() {
@@ -213,10 +224,13 @@ impl Container {
         self.members.admit_no_more();
     }
 
-    /// Takes all from its holders where the container goes. Where the machine goes down, the bus
-    /// removes it, too, but it is what it was: the unbinding sees to its holders and closes it.
-    pub(crate) fn revoke_if_going(&self) {
-        if self.is_going.load(Relaxed) && !power::goes_down() {
+    /// Takes all from its holders where the container goes, or the machine. In the latter case the
+    /// bus removes the container, too, but it is what it was, and is closed if nobody has anything
+    /// of it open.
+    pub(crate) fn take_if_going(&self) {
+        if power::goes_down() {
+            self.take_from_holders();
+        } else if self.is_going.load(Relaxed) {
             self.revoke();
         }
     }
@@ -233,7 +247,7 @@ impl Container {
     /// somebody has any of it open. The container is still the driver's, whose portal is revoked
     /// only where it was open itself.
     pub(crate) fn take_from_holders(&self) -> bool {
-        self.members.revoke_all();
+        self.members.revoke_all(&self.device);
         self.usage.lock().is_used()
     }
 
@@ -319,11 +333,61 @@ impl Container {
         Ok(())
     }
 
+    /// Sees to it that who opens something of the container finds nothing of the holder before.
+    /// `EIO` where that cannot be.
+    pub(crate) fn reset_before_use(self: &Arc<Self>, object: &fsl_mc::Device) -> Result {
+        if !self.must_reset.load(Relaxed) {
+            return Ok(());
+        }
+        // Else whoever has the rest open has been given it so.
+        if self.device.is(object) || !self.usage.lock().is_used() {
+            self.reset_and_count().map_err(|e| {
+                self.reset_failed("is not opened: it cannot be reset after its last use", e);
+                EIO
+            })?;
+            self.must_reset.store(false, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Resets the container after its last use. Where that fails, the next opening tries again.
+    pub(crate) fn reset_after_use(self: &Arc<Self>) {
+        let result = self.reset_and_count();
+        // A container that has gone is nobody's to reset.
+        let must_reset = result.is_err_and(|e| {
+            let is_ours = e != ENODEV;
+            if is_ours {
+                self.reset_failed("cannot be reset after its last use", e);
+            }
+            is_ours
+        });
+        self.must_reset.store(must_reset, Relaxed);
+    }
+
+    /// Resets the container, with what is in it.
+    pub(crate) fn reset_and_count(self: &Arc<Self>) -> Result {
+        self.counters.resets.count();
+        let result = self.reset(&self.device);
+        trace::reset(&self.device, &result);
+        result
+    }
+
+    fn reset_failed(&self, what: &str, e: Error) {
+        self.counters.failed_resets.count();
+        if parameters::may_print() {
+            dev_warn!(self.dev(), "{what}: {e:?}\n");
+        }
+    }
+
     /// An object was closed, and has freed its vectors.
     pub(crate) fn object_closed(self: &Arc<Self>, object: &fsl_mc::Device) {
         let is_itself = self.device.is(object);
         let is_last = self.usage.lock().closes(object.kind());
         if is_last {
+            // Who commands one object commands all, whether or not they were opened.
+            if !is_itself {
+                self.reset_after_use();
+            }
             self.give_up_interrupt();
         } else if is_itself {
             self.take_back_interrupt();

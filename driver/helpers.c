@@ -323,6 +323,16 @@ void vfm_vfio_unlock_set(struct vfio_device *vdev)
 	mutex_unlock(&vdev->dev_set->lock);
 }
 
+/*
+ * For a device that is open while its driver goes, as it does when the machine goes down: the last
+ * closing, and a first opening, look at dev->driver (vfio_df_device_last_close()). One opening
+ * more, which nobody closes, keeps both away. To be called with dev_set->lock held.
+ */
+void vfm_vfio_keep_open(struct vfio_device *vdev)
+{
+	vdev->open_count++;
+}
+
 /* What KVM asks of a CPU before it takes a cacheable PFN mapping (arm64 mmu.c). */
 bool vfm_kvm_maps_cacheable(void)
 {

@@ -74,6 +74,7 @@ vm_fault_t vfm_fault_map_io(struct vm_fault *vmf, phys_addr_t start);
 void vfm_vfio_unmap(struct vfio_device *vdev);
 void vfm_vfio_lock_set(struct vfio_device *vdev);
 void vfm_vfio_unlock_set(struct vfio_device *vdev);
+void vfm_vfio_keep_open(struct vfio_device *vdev);
 bool vfm_kvm_maps_cacheable(void);
 bool vfm_machine_goes_down(void);
 

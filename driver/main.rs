@@ -114,15 +114,15 @@ impl Opening {
         Ok(this)
     }
 
-    /// Waits until nobody has the device open; but not where the machine goes down. Then a holder
-    /// keeps a file with nothing behind it.
+    /// Waits until nobody has the device open; but not where the machine goes down, whenever it
+    /// begins to: it then waits for who holds the device's lock, as this does. A holder keeps a
+    /// file with nothing behind it.
     fn end(&self) {
-        let goes_down = power::goes_down();
-        if goes_down || registry::is_going(&self.device) {
-            let is_open = self.registration.revoke();
-            if goes_down && is_open {
-                return;
-            }
+        if registry::is_going(&self.device) {
+            self.registration.revoke();
+        }
+        if !self.registration.wait_until_closed(power::goes_down) && self.registration.abandon() {
+            return;
         }
         self.registration.unregister();
         self.container.members().closes(&self.device);
@@ -151,7 +151,7 @@ impl fsl_mc::Driver for Driver {
         bound: Pin<&Self::Data<'bound>>,
     ) {
         if let Some(container) = &bound.container {
-            container.revoke_if_going();
+            container.take_if_going();
         }
         bound.opening.end();
         if let Some(container) = &bound.container {

@@ -131,6 +131,8 @@ struct Lists {
     going: KVec<Arc<Member>>,
     /// Objects that were unplugged: they are let go, and come back when they are plugged again.
     unplugged: KVec<Description>,
+    /// Objects that the bus cannot make a device for.
+    refused: KVec<Description>,
     openings: KVec<Opening>,
     /// The container itself has gone, and with it all that was in it.
     all_gone: bool,
@@ -142,6 +144,7 @@ impl Members {
             members: KVec::new(),
             going: KVec::new(),
             unplugged: KVec::new(),
+            refused: KVec::new(),
             openings: KVec::new(),
             all_gone: false,
         };
@@ -183,6 +186,7 @@ impl Members {
         now.iter().all(|seen| lists.stays_away(seen) || has(seen))
             && lists.members.iter().all(is_listed)
             && lists.unplugged.iter().all(|one| is_unplugged(one, now))
+            && lists.refused.iter().all(|one| is_there(one, now))
     }
 
     /// Begins to remove what is not there any more, and says what is there without a device.
@@ -199,10 +203,12 @@ impl Members {
             members,
             going,
             unplugged,
+            refused,
             ..
         } = &mut *lists;
         if look.is_stable() {
             unplugged.retain(|one| is_unplugged(one, look.last()));
+            refused.retain(|one| is_there(one, look.last()));
         }
         // Within the capacities, no push can fail.
         members.retain(|member| {
@@ -232,6 +238,11 @@ impl Members {
             let _ = work::queue().enqueue(member);
         }
         Ok(came)
+    }
+
+    /// The bus can make no device for an object: it is not asked again while that is what it is.
+    pub(crate) fn refuse(&self, object: Description) -> Result {
+        Ok(self.lists.lock().refused.push(object, GFP_KERNEL)?)
     }
 
     /// An object can be opened from now on. `ENODEV` if it is about to go.
@@ -286,18 +297,28 @@ impl Members {
         self.lists.lock().all_gone = true;
     }
 
-    /// Takes all objects from their holders: the container is not this one any more.
-    pub(crate) fn revoke_all(&self) {
+    /// Takes all objects from their holders, and nobody can open one any more. The container
+    /// itself, `own`, comes last: who has another portal mapped could enable again what the reset
+    /// of the container has disabled.
+    pub(crate) fn revoke_all(&self, own: &fsl_mc::Device) {
+        self.admit_no_more();
+        self.revoke_each(|device| !core::ptr::eq(device, own));
+        self.revoke_each(|device| core::ptr::eq(device, own));
+    }
+
+    fn revoke_each(&self, is_meant: impl Fn(*const fsl_mc::Device) -> bool) {
         let mut at = 0;
         loop {
-            let mut lists = self.lists.lock();
-            lists.all_gone = true;
-            let registration = lists.openings.get(at).map(|one| one.registration.clone());
+            let lists = self.lists.lock();
+            let opening = lists.openings.get(at);
+            let one = opening.map(|one| (one.device, one.registration.clone()));
             drop(lists);
-            let Some(registration) = registration else {
+            let Some((device, registration)) = one else {
                 return;
             };
-            registration.revoke();
+            if is_meant(device) {
+                registration.revoke();
+            }
             // One that goes meanwhile lets the next one be missed, which is revoked before it
             // goes itself.
             at = at.saturating_add(1);
@@ -376,18 +397,23 @@ impl Lists {
         self.members.iter().find(|member| member.is(object))
     }
 
-    /// Whether an object is not to have a device: it was unplugged, or its name is still that of
-    /// a device that goes, which says so when it has gone.
+    /// Whether an object is not to have a device: it was unplugged, the bus has none for it, or its
+    /// name is still that of a device that goes, which says so when it has gone.
     fn stays_away(&self, seen: &Seen) -> bool {
         let mut unplugged = self.unplugged.iter();
         let is_named = |member: &Arc<Member>| member.is(&seen.object);
         !seen.object.is_plugged() && unplugged.any(|one| one.is_same(&seen.object))
+            || self.refused.iter().any(|one| one.is_same(&seen.object))
             || self.going.iter().any(is_named)
     }
 
     fn is_going(&self, device: &fsl_mc::Device) -> bool {
         self.all_gone || self.going.iter().any(|member| device.is(&member.device))
     }
+}
+
+fn is_there(object: &Description, now: &[Seen]) -> bool {
+    now.iter().any(|seen| seen.object.is_same(object))
 }
 
 fn is_unplugged(object: &Description, now: &[Seen]) -> bool {

@@ -104,6 +104,8 @@ pub(crate) struct Object {
     /// sent it. Locked while the portal is being mapped.
     #[pin]
     last_command: Mutex<State>,
+    /// What a holder before has sent, or got, may be in the portal of a `dpmcp`.
+    must_wipe: Atomic<bool>,
     /// The reset after the last use has failed. Openings and closings come one at a time.
     must_reset: Atomic<bool>,
     /// The lines that the holder has armed, by index. The container's own is with its
@@ -171,6 +173,13 @@ impl Handler for Trigger {
     }
 }
 
+impl Opened {
+    /// Whether commands may have gone through a portal of its own.
+    fn was_used(&self) -> bool {
+        self.is_mapped.load(Relaxed) || self.portal.as_ref().is_some()
+    }
+}
+
 impl Object {
     /// Lets user space open an object.
     pub(crate) fn register(
@@ -203,6 +212,7 @@ impl Object {
         }))?;
         let lines = collect((0..device.irq_count()).map(|_| None))?;
         let share = Share::new(&container, device)?;
+        let is_dpmcp = kind == ObjectKind::Dpmcp;
         let device = device.into();
         Ok(try_pin_init!(Self {
             device,
@@ -211,6 +221,8 @@ impl Object {
             regions,
             region_infos,
             last_command <- new_mutex!(State::Idle, "Object::last_command"),
+            // It may have been another device before.
+            must_wipe: Atomic::new(is_dpmcp),
             must_reset: Atomic::new(false),
             lines <- new_mutex!(lines, "Object::lines"),
             wanted <- new_mutex!(None, "Object::wanted"),
@@ -256,13 +268,16 @@ impl Object {
         Ok(opened.portal.as_ref().ok_or(EINVAL)?)
     }
 
-    /// Keeps the holder's last answer from the next one.
+    /// Keeps a holder's last command and answer from the next one. A command that is still in
+    /// flight stays until it is answered.
     fn wipe_portal(&self, opened: &Opened) {
-        if !opened.is_mapped.load(Relaxed) && opened.portal.as_ref().is_none() {
-            return;
-        }
         match self.portal(opened) {
-            Ok(portal) => *self.last_command.lock() = portal.wipe(),
+            Ok(portal) => {
+                let last_command = portal.wipe();
+                *self.last_command.lock() = last_command;
+                let must_wipe = last_command != State::Idle;
+                self.must_wipe.store(must_wipe, Relaxed);
+            }
             Err(e) if parameters::may_print() => {
                 dev_warn!(self.dev(), "keeps its last answer: {e:?}\n");
             }
@@ -326,6 +341,21 @@ impl Object {
     fn free_lines(&self) {
         let mut lines = self.lines.lock();
         lines.iter_mut().for_each(|line| *line = None);
+        self.release_vectors();
+        drop(lines);
+    }
+
+    /// The same for good: a call that is under way arms none any more.
+    fn end_lines(&self) {
+        let mut lines = self.lines.lock();
+        let ended = core::mem::take(&mut *lines);
+        drop(ended);
+        self.release_vectors();
+        drop(lines);
+    }
+
+    /// With `lines` held.
+    fn release_vectors(&self) {
         let mut vectors = self.container.vectors().lock();
         if self.kind == ObjectKind::Dprc {
             vectors.disarm_own();
@@ -383,6 +413,9 @@ impl Object {
 
     /// Resets the object after its last use. Where that fails, the next opening tries again.
     fn reset_after_use(&self) {
+        if self.kind == ObjectKind::Dprc {
+            return self.container.reset_after_use();
+        }
         let result = self.reset_and_count();
         self.must_reset.store(result.is_err(), Relaxed);
         if let Err(e) = result {
@@ -395,6 +428,7 @@ impl Object {
 
     /// Sees to it that a new holder finds nothing of the one before. `EIO` where that cannot be.
     fn reset_before_use(&self) -> Result {
+        self.container.reset_before_use(&self.device)?;
         if !self.must_reset.load(Relaxed) {
             return Ok(());
         }
@@ -413,6 +447,9 @@ impl Object {
     }
 
     fn reset_and_count(&self) -> Result {
+        if self.kind == ObjectKind::Dprc {
+            return self.container.reset_and_count();
+        }
         self.share.counters.resets.count();
         let result = self.container.reset(&self.device);
         trace::reset(&self.device, &result);
@@ -497,25 +534,34 @@ impl Operations for Object {
 
     fn open(&self, has_address_space: bool) -> Result<Opened> {
         self.reset_before_use()?;
+        let opened = Opened {
+            portal: SetOnce::new(),
+            is_mapped: Atomic::new(false),
+        };
+        if self.must_wipe.load(Relaxed) {
+            self.wipe_portal(&opened);
+            // What was there before is not shown either.
+            self.portal(&opened)?.forget_answers();
+        }
         self.container
             .object_opens(&self.device, has_address_space)?;
         self.share.counters.opens.count();
-        Ok(Opened {
-            portal: SetOnce::new(),
-            is_mapped: Atomic::new(false),
-        })
+        Ok(opened)
     }
 
     /// The reset comes first: it keeps the object from raising interrupts that are about to go.
     fn close(&self, opened: Opened, is_revoked: bool) {
         if !is_revoked {
             self.reset_after_use();
+        } else if power::goes_down() {
+            // It was taken, or was about to be, when this closing was under way.
+            let _ = self.container.reset(&self.device);
         }
         self.free_lines();
         self.set_wanted(None);
         match self.kind {
             ObjectKind::Dprc => self.container.portal().forget_answers(),
-            ObjectKind::Dpmcp if !is_revoked => self.wipe_portal(&opened),
+            ObjectKind::Dpmcp if !is_revoked && opened.was_used() => self.wipe_portal(&opened),
             _ => {}
         }
         self.container.object_closed(&self.device);
@@ -636,6 +682,10 @@ impl Operations for Object {
     }
 
     fn map(&self, opened: &Opened, request: &MapRequest, for_guest: bool) -> Result<Mapping> {
+        // In the portal there is a command of an earlier holder's, to which no answer has come.
+        if self.must_wipe.load(Relaxed) {
+            return Err(EBUSY);
+        }
         opened.is_mapped.store(true, Relaxed);
         let cpu = Cpu {
             can_map_cacheable_into_guest: vfio::guests_map_cacheable(),
@@ -659,13 +709,15 @@ impl Operations for Object {
             dev_notice!(self.dev(), "is taken from its holder: {reason}\n");
         }
         if goes_down {
-            // The holder's closing comes too late, if it comes: the next kernel's memory is not
-            // to be written to. Where the container is revoked, it has been reset as a whole.
-            let _ = self.container.reset(&self.device);
-            self.free_lines();
+            self.end_lines();
         }
+        // Where the machine goes down, the holder's closing comes too late, if it comes: the next
+        // kernel's memory is not to be written to.
         if self.kind == ObjectKind::Dprc {
-            return self.container.portal().revoke();
+            return self.container.revoke_portal(goes_down);
+        }
+        if goes_down {
+            let _ = self.container.reset(&self.device);
         }
         // A portal that is used first from now on is revoked from the start.
         *self.last_command.lock() = State::Revoked;

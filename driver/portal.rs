@@ -13,6 +13,9 @@
 //! An answer stays in the portal until it is read, or until the next command: whose it is, is
 //! all that is noted of a command then. Only one that nobody has read when the next command is
 //! about to be written is copied.
+//!
+//! Of what a holder has sent, and has got, the next one sees nothing, however late an answer
+//! comes.
 
 use crate::{
     abstractions::{
@@ -98,7 +101,7 @@ struct Sender {
 /// What users see beside the portal itself.
 struct Answers {
     /// Answers that were not read before the next command.
-    saved: KVec<Answer>,
+    saved: KVVec<Answer>,
     /// What is shown in place of the portal, in which an answer to the driver is.
     shown: Option<[u64; 8]>,
     /// The portal is somebody else's.
@@ -111,6 +114,12 @@ struct Answer {
     task: ARef<Task>,
     words: [u64; 8],
 }
+
+/// How many answers are kept for tasks that do not read them. Each command looks through them.
+const MOST_SAVED: usize = 1024;
+
+/// What is shown in place of what an earlier holder has left.
+const NOTHING: [u64; 8] = [0; 8];
 
 impl Answers {
     /// Takes a task's answer out.
@@ -125,6 +134,9 @@ impl Answers {
     fn reserve(&mut self, count: usize) -> Result {
         self.saved
             .retain(|answer| !killable::has_exited(&answer.task));
+        if self.saved.len() >= MOST_SAVED {
+            return Err(ENOMEM);
+        }
         Ok(self.saved.reserve(count, GFP_KERNEL_ACCOUNT)?)
     }
 
@@ -150,11 +162,11 @@ impl Portal {
         let sender = Sender {
             last,
             writer: None,
-            is_hidden: false,
+            is_hidden: last != State::Idle,
         };
         let answers = Answers {
-            saved: KVec::new(),
-            shown: None,
+            saved: KVVec::new(),
+            shown: (last != State::Idle).then_some(NOTHING),
             is_revoked: last == State::Revoked,
         };
         try_pin_init!(Self {
@@ -184,7 +196,7 @@ impl Portal {
         self.make_idle(&mut sender.last, Waiter::Driver)?;
         self.hide(&mut sender);
         let result = f();
-        self.look(&mut sender.last);
+        self.look(&mut sender.last, Outcome::TimedOut);
         result
     }
 
@@ -197,16 +209,26 @@ impl Portal {
     /// Ends what users have of the portal, which may be somebody else's by now. When it returns,
     /// no command is sent any more.
     pub(crate) fn revoke(&self) {
+        self.revoke_after(|_| {});
+    }
+
+    /// The same after `f`, which may send the last commands.
+    pub(crate) fn revoke_after(&self, f: impl FnOnce(Exclusive<'_>)) {
         let mut sender = self.sender.lock();
+        f(Exclusive {
+            portal: self,
+            sender: &mut sender,
+        });
         sender.last = State::Revoked;
         self.forget(&mut sender, |answers| answers.is_revoked = true);
     }
 
     /// Leaves an answer of no consequence in the portal, in which the last holder's may be, by
-    /// whatever way its command came. How the last command ended.
+    /// whatever way its command came: one that the driver has not seen is waited for. How the
+    /// last command ended.
     pub(crate) fn wipe(&self) -> State {
         let mut sender = self.sender.lock();
-        self.look(&mut sender.last);
+        self.look(&mut sender.last, Outcome::Killed);
         // One that hangs is nobody's to read.
         let _ = self.order(&mut sender, &command::get_version());
         sender.last
@@ -291,8 +313,10 @@ impl Portal {
         f(&mut answers);
         self.unread.store(core::ptr::null_mut(), Relaxed);
         self.is_plain.store(false, Relaxed);
-        answers.shown = None;
-        sender.is_hidden = false;
+        // A command that is still in flight was a holder's, and so is its answer.
+        let is_theirs = sender.last != State::Idle;
+        answers.shown = is_theirs.then_some(NOTHING);
+        sender.is_hidden = is_theirs;
         let saved = core::mem::take(&mut answers.saved);
         drop(answers);
         drop((saved, sender.writer.take()));
@@ -308,10 +332,12 @@ impl Portal {
     /// has not read, who is about to send one, and makes room for the answer to that.
     #[cold]
     fn make_room(&self, sender: &mut Sender, next: Option<&Task>) -> Result {
-        let mut answers = self.answers.lock();
         if let Some(next) = next {
-            self.drop_own(&mut answers, next);
+            self.drop_own(&mut self.answers.lock(), next);
         }
+        // What is shown stays as long as the portal takes no command.
+        self.make_idle(&mut sender.last, Waiter::User)?;
+        let mut answers = self.answers.lock();
         answers.reserve(2)?;
         let shown = answers.shown.take();
         sender.is_hidden = false;
@@ -355,10 +381,11 @@ impl Portal {
         words
     }
 
-    /// Learns from the portal whether a command is in flight that others have sent.
-    fn look(&self, last: &mut State) {
+    /// Learns from the portal whether a command is in flight that others have sent, whose waiting
+    /// has ended so.
+    fn look(&self, last: &mut State, ended: Outcome) {
         if *last == State::Idle && in_flight(status_of(self.io.header())) {
-            last.after(Outcome::TimedOut);
+            last.after(ended);
         }
     }
 

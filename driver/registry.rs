@@ -8,6 +8,7 @@ use crate::{
         notifier::Listener, //
     },
     container::Container,
+    logic::vectors::ObjectId,
     parameters,
     NAME, //
 };
@@ -30,6 +31,8 @@ const PENDING: &CStr = c"vfio-fsl-mc:pending";
 
 struct Registry {
     containers: KVec<Arc<Container>>,
+    /// Containers that could not be reset after their last use, and are not bound now.
+    used: KVec<ObjectId>,
     folder: Option<debugfs::Dir>,
 }
 
@@ -37,6 +40,7 @@ global_lock! {
     // SAFETY: `Ready::new` initialises it before anything else of the module runs.
     unsafe(uninit) static REGISTRY: Mutex<Registry> = Registry {
         containers: KVec::new(),
+        used: KVec::new(),
         folder: None,
     };
 }
@@ -60,8 +64,9 @@ impl Drop for Ready {
         let mut registry = REGISTRY.lock();
         let folder = registry.folder.take();
         let containers = core::mem::take(&mut registry.containers);
+        let used = core::mem::take(&mut registry.used);
         drop(registry);
-        drop((folder, containers));
+        drop((folder, containers, used));
     }
 }
 
@@ -91,6 +96,25 @@ pub(crate) fn remove(container: &Arc<Container>) {
     let removed = position.map(|at| registry.containers.remove(at));
     drop(registry);
     drop(removed);
+}
+
+/// A container is unbound without a reset after its last use: whoever opens it after it was bound
+/// again is not to find what its last holder has left.
+pub(crate) fn remember_use(id: ObjectId) {
+    let mut registry = REGISTRY.lock();
+    if !registry.used.contains(&id) && registry.used.push(id, GFP_KERNEL).is_err() {
+        drop(registry);
+        pr_warn!("no memory to remember that a container is to be reset\n");
+    }
+}
+
+/// Whether a container that is bound again has to be reset before its first use.
+pub(crate) fn recalls_use(id: ObjectId) -> bool {
+    let mut registry = REGISTRY.lock();
+    let at = registry.used.iter().position(|used| *used == id);
+    let recalled = at.map(|at| registry.used.remove(at));
+    drop(registry);
+    recalled.is_some()
 }
 
 /// Takes what is not in its container any more from who has it open, and all that is in it if it

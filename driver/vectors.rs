@@ -46,6 +46,8 @@ pub(crate) struct Vectors {
     must_enable: bool,
     /// How many interrupts the container and its bound objects have.
     irqs: u32,
+    /// There are none any more.
+    is_over: bool,
 }
 
 /// Vectors that were made for one IOMMU domain. Lines go before the block that they are in.
@@ -78,6 +80,7 @@ impl Vectors {
             set: None,
             must_enable: true,
             irqs: 0,
+            is_over: false,
         }
     }
 
@@ -94,6 +97,12 @@ impl Vectors {
     /// Frees everything. Whether there was anything. No line of an object may be left.
     pub(crate) fn free(&mut self) -> bool {
         self.set.take().is_some()
+    }
+
+    /// Frees everything for good: the container is being unbound.
+    pub(crate) fn end(&mut self) {
+        self.is_over = true;
+        self.set = None;
     }
 
     /// The container's own interrupt may have been disabled.
@@ -202,6 +211,9 @@ impl Vectors {
 
     /// Makes another set in place of the one that is there, of which no object has a line.
     fn make(&mut self, container: &Arc<Container>, count: u32, domain: Option<usize>) -> Result {
+        if self.is_over {
+            return Err(ENODEV);
+        }
         // The device has one block at a time.
         self.set = None;
         self.must_enable = true;

@@ -47,6 +47,12 @@ use kernel::{
         },
         Mutex, //
     },
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    },
     types::Opaque,
     uaccess::UserPtr, //
 };
@@ -132,7 +138,7 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// on, and mappings have ended. What the driver does for the holder of itself is to end, too.
     fn revoked(&self, opened: &Self::Opened);
 
-    /// Somebody waits for the device to be closed; called every few seconds, with how often it
+    /// Somebody waits for the device to be closed; called every ten seconds, with how often it
     /// was called before.
     fn request(&self, count: u32);
 }
@@ -159,6 +165,8 @@ struct Rest<T: Operations> {
     /// which all other uses of it come.
     opened: UnsafeCell<Option<T::Opened>>,
     is_revoked: Atomic<bool>,
+    /// It is about to be unregistered: who does not have it open cannot open it any more.
+    is_ending: Atomic<bool>,
     /// Held while pages are mapped.
     #[pin]
     pages: Mutex<()>,
@@ -170,6 +178,7 @@ impl<T: Operations> Rest<T> {
             data <- data,
             opened: UnsafeCell::new(None),
             is_revoked: Atomic::new(false),
+            is_ending: Atomic::new(false),
             pages <- new_mutex!((), "vfio::Rest::pages"),
         })
     }
@@ -252,6 +261,10 @@ impl<T: Operations> Device<T> {
         let has_address_space = unsafe { ext::vfm_vfio_has_address_space(vdev) };
         from_result(|| {
             rest.check_live()?;
+            // Set before somebody looked, with the set's lock held, who has it open.
+            if rest.is_ending.load(Relaxed) {
+                return Err(ENODEV);
+            }
             let opened = rest.data.open(has_address_space)?;
             // SAFETY: The device is not open yet, so that nobody else looks. INVARIANT: This is
             // its opening.
@@ -521,6 +534,11 @@ fn exchange(arg: UserPtr, fill: impl FnOnce(&mut [u32; 4]) -> Result) -> Result 
     user::write_4_u32(arg, &words)
 }
 
+/// How often the holder of a device that somebody waits for hears of it: milliseconds.
+const REQUEST_AGAIN_MS: i64 = 10_000;
+/// The longest pause between looks whether a device is closed: milliseconds.
+const LONGEST_PAUSE_MS: i64 = 100;
+
 /// A VFIO device that user space can open. Dropping it waits until nobody has it open.
 ///
 /// # Invariants
@@ -583,9 +601,22 @@ impl<T: Operations> Registration<T> {
     /// any more. Waits for an opening or a closing that is under way. Whether somebody has it
     /// open, whose closing is to come.
     pub(crate) fn revoke(&self) -> bool {
+        self.revoke_and(|_| {})
+    }
+
+    /// The same for a device whose driver is about to go, whoever has it open: its holder's
+    /// closing is none then.
+    pub(crate) fn abandon(&self) -> bool {
+        self.revoke_and(|vdev| {
+            // SAFETY: The device is valid, and its set is locked.
+            unsafe { ext::vfm_vfio_keep_open(vdev) }
+        })
+    }
+
+    /// Takes the device from its holder. `if_open` is called with the set's lock held.
+    fn revoke_and(&self, if_open: impl FnOnce(*mut ext::vfio_device)) -> bool {
         let vdev = self.device.as_ptr().cast();
-        // SAFETY: The device is valid by the type invariant.
-        let rest = unsafe { Device::<T>::rest(vdev) };
+        let rest = self.rest();
         let pages = rest.pages.lock();
         let was_revoked = rest.is_revoked.xchg(true, Relaxed);
         drop(pages);
@@ -600,9 +631,51 @@ impl<T: Operations> Registration<T> {
             rest.data.revoked(opened);
         }
         let is_open = opened.is_some();
+        if is_open {
+            if_open(vdev);
+        }
         // SAFETY: Locked above.
         unsafe { ext::vfm_vfio_unlock_set(vdev) };
         is_open
+    }
+
+    /// Waits until nobody has the device open, after which nobody can open it. `false` where
+    /// somebody has it open still, and `gives_up` says that it is not to be waited for: the
+    /// core's own wait cannot be left.
+    pub(crate) fn wait_until_closed(&self, gives_up: impl Fn() -> bool) -> bool {
+        let rest = self.rest();
+        rest.is_ending.store(true, Relaxed);
+        let start = Instant::<Monotonic>::now();
+        let (mut requests, mut pause_ms) = (0, 1);
+        while self.is_open() {
+            if gives_up() {
+                return false;
+            }
+            if start.elapsed().as_millis() >= REQUEST_AGAIN_MS.saturating_mul(requests.into()) {
+                rest.data.request(requests);
+                requests = requests.saturating_add(1);
+            }
+            fsleep(Delta::from_millis(pause_ms));
+            pause_ms = pause_ms.saturating_mul(2).min(LONGEST_PAUSE_MS);
+        }
+        true
+    }
+
+    /// Whether somebody has the device open. Waits for an opening or a closing that is under way.
+    fn is_open(&self) -> bool {
+        let vdev = self.device.as_ptr().cast();
+        // SAFETY: The device is valid by the type invariant; the lock outlives it.
+        unsafe { ext::vfm_vfio_lock_set(vdev) };
+        // SAFETY: With the lock held nobody opens the device or closes it.
+        let is_open = unsafe { (*self.rest().opened.get()).is_some() };
+        // SAFETY: Locked above.
+        unsafe { ext::vfm_vfio_unlock_set(vdev) };
+        is_open
+    }
+
+    fn rest(&self) -> &Rest<T> {
+        // SAFETY: The device is valid by the type invariant.
+        unsafe { Device::<T>::rest(self.device.as_ptr().cast()) }
     }
 
     /// Waits until nobody has the device open, after which nobody can open it.

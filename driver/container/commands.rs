@@ -31,12 +31,28 @@ impl Container {
     /// Resets an object of the container, or the container.
     pub(crate) fn reset(self: &Arc<Self>, device: &fsl_mc::Device) -> Result {
         if device.is(&self.device) {
-            return self.order(|token| {
-                let options = command::RESET_NON_RECURSIVE;
-                command::reset_container(token, device.id(), options, device.version())
-            });
+            return self.order(|token| self.reset_command(token));
         }
         self.reset_object(device)
+    }
+
+    fn reset_command(&self, token: u16) -> Command {
+        let device = &self.device;
+        let options = command::RESET_NON_RECURSIVE;
+        command::reset_container(token, device.id(), options, device.version())
+    }
+
+    /// Ends what users have of the container's portal. With `resets`, the container is reset
+    /// after their last command.
+    pub(crate) fn revoke_portal(&self, resets: bool) {
+        self.portal.revoke_after(|mut portal| {
+            if resets {
+                // Where the machine goes down, nobody is left to do something about a failure.
+                let _ = self.with_token_in(&mut portal, |portal, token| {
+                    portal.order(&self.reset_command(token))
+                });
+            }
+        });
     }
 
     fn reset_object(&self, device: &fsl_mc::Device) -> Result {
@@ -81,18 +97,26 @@ impl Container {
         &self,
         f: impl Fn(&mut Exclusive<'_>, u16) -> Result<R>,
     ) -> Result<R> {
-        self.portal.exclusively(|mut portal| {
-            let mut token = self.token();
-            let mut may_open_again = true;
-            loop {
-                match f(&mut portal, token) {
-                    Err(e) if e == EACCES && may_open_again => {}
-                    result => return result,
-                }
-                may_open_again = false;
-                token = self.open_again(&mut portal)?;
+        self.portal
+            .exclusively(|mut portal| self.with_token_in(&mut portal, f))
+    }
+
+    /// The same with the portal held already.
+    fn with_token_in<R>(
+        &self,
+        portal: &mut Exclusive<'_>,
+        f: impl Fn(&mut Exclusive<'_>, u16) -> Result<R>,
+    ) -> Result<R> {
+        let mut token = self.token();
+        let mut may_open_again = true;
+        loop {
+            match f(portal, token) {
+                Err(e) if e == EACCES && may_open_again => {}
+                result => return result,
             }
-        })
+            may_open_again = false;
+            token = self.open_again(portal)?;
+        }
     }
 
     /// Opens the container that its user has closed. The token that stands for it now.

@@ -195,6 +195,8 @@ impl Container {
                     self.members.add(self, device, its)?;
                 }
                 Err(e) if e == EEXIST => result = Err(EAGAIN),
+                // Of a type that this kernel's bus does not know, as it has said.
+                Err(e) if e == ENODEV => self.members.refuse(*object)?,
                 Err(e) => {
                     result = Err(EAGAIN);
                     if parameters::may_print() {

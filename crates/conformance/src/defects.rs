@@ -24,7 +24,7 @@ const fn read(number: u8, text: &'static str) -> Defect {
 }
 
 /// All of them.
-pub const DEFECTS: [Defect; 24] = [
+pub const DEFECTS: [Defect; 25] = [
     seen(
         1,
         "SET_IRQS with DATA_NONE, ACTION_TRIGGER and count 0 dereferences a null pointer when no \
@@ -124,6 +124,11 @@ pub const DEFECTS: [Defect; 24] = [
         24,
         "A machine that goes down without ending its programs first (`reboot -f`) waits for who \
          has a device open: the bus removes all devices then.",
+    ),
+    seen(
+        25,
+        "Only what was opened is reset when it is closed: through a dpmcp alone a program sets up \
+         all objects of the container, which go on after its end, into the memory of the next one.",
     ),
 ];
 

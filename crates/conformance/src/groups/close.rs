@@ -210,7 +210,7 @@ fn unmaps_portals(context: &Context) -> Outcome {
 }
 
 /// Asks by a command of which no other asks, and says what its answer has.
-fn leave_an_answer(device: &Device) -> Result<Message, Stop> {
+pub(super) fn leave_an_answer(device: &Device) -> Result<Message, Stop> {
     // Nothing that the driver asks of the MC, and parameters that are not.
     let mut command = of_family(common::GET_API_VERSION, ObjectType::Dpni, Token::NONE, &());
     command.params.0[40..].fill(0xa5);
@@ -219,7 +219,7 @@ fn leave_an_answer(device: &Device) -> Result<Message, Stop> {
     Ok(answer)
 }
 
-fn is_not_left(what: &str, found: &Message, left: &Message) -> Outcome {
+pub(super) fn is_not_left(what: &str, found: &Message, left: &Message) -> Outcome {
     let same = found.header.number() == left.header.number() || found.params.0[40..] == [0xa5; 16];
     ensure(!same, format!("{what} that is not the last holder's answer"), || format!("{found:x?}"))
 }

@@ -44,6 +44,13 @@ pub const CHECKS: &[Check] = &[
     ),
     check!(close_of_container, "The last close of the container resets all objects in it.", CLOSE),
     check!(
+        close_of_a_portal_alone,
+        "When a command portal is all that was open, its last close resets all objects of the \
+         container: it commands them all.",
+        "kernel: what a program had is not the next one's"
+    )
+    .defect(25),
+    check!(
         not_the_first_close,
         "A close that is not the last one resets nothing: copies of the file keep the device.",
         CLOSE
@@ -184,6 +191,17 @@ fn close_of_container(context: &Context) -> Outcome {
     // The objects' own files stay closed: it is the container's close that counts.
     let mut portal = held.dprc()?.portal()?;
     on.into_iter().try_for_each(|id| off(&mut portal, id, "the last close of its container"))
+}
+
+fn close_of_a_portal_alone(context: &Context) -> Outcome {
+    let name = context.first("dpmcp")?;
+    let on = {
+        let held = context.hold()?;
+        all_on(context, &mut held.device(&name)?.mapped_portal()?)?
+    };
+    let held = context.hold()?;
+    let mut portal = held.device(&name)?.mapped_portal()?;
+    on.into_iter().try_for_each(|id| off(&mut portal, id, "the last close of the portal"))
 }
 
 fn not_the_first_close(context: &Context) -> Outcome {

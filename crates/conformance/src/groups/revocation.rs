@@ -2,6 +2,7 @@
 //! Objects that are taken away while a program has them open and mapped: what it has of
 //! them ends, before they are somebody else's.
 
+use super::close::{is_not_left, leave_an_answer};
 use super::util::{arm, exchange, fetch, identity, new_eventfd, offset_of, send, without_object};
 use crate::check::{Check, Outcome, Stop, check, done, fail, is, refused};
 use crate::context::{self, Context};
@@ -70,6 +71,10 @@ pub const CHECKS: &[Check] = &[
     check!(
         back_again,
         "An object that comes back when its old holder has closed it can be opened and used again."
+    ),
+    check!(
+        back_without_an_answer,
+        "A command portal that comes back has nothing of what its holder before was answered."
     ),
 ];
 
@@ -142,6 +147,18 @@ impl<'a> Lent<'a> {
         self.manager.take(self.id, &self.context.container)?;
         self.place = Place::Home;
         Ok(())
+    }
+
+    /// Gives it to the container again, which it has left.
+    fn give_back(&mut self) -> Outcome {
+        let container = &self.context.container;
+        let gone = bus::wait_until(SECONDS, || {
+            SYSFS.container_of(&self.name).as_deref() != Some(&**container)
+        });
+        is("whether the container still has it", !gone, false)?;
+        self.manager.give(self.id, container)?;
+        self.place = Place::Lent;
+        self.is_there()
     }
 
     /// Opens it, as soon as the kernel's group knows it.
@@ -408,13 +425,19 @@ fn back_again(context: &Context) -> Outcome {
         ends("the mapping", &mapped)?;
         is_dead(&device)?;
         drop((mapped, device));
-        let gone = bus::wait_until(SECONDS, || {
-            SYSFS.container_of(&lent.name).as_deref() != Some(&*context.container)
-        });
-        is("whether the container still has it", !gone, false)?;
-        lent.manager.give(lent.id, &context.container)?;
-        lent.place = Place::Lent;
-        lent.is_there()?;
+        lent.give_back()?;
     }
     goes_on(context, &dprc)
+}
+
+fn back_without_an_answer(context: &Context) -> Outcome {
+    let mut lent = Lent::portal(context)?;
+    let device = lent.open(&context.hold()?)?;
+    let left = leave_an_answer(&device)?;
+    lent.take()?;
+    is_dead(&device)?;
+    drop(device);
+    lent.give_back()?;
+    let device = lent.open(&context.hold()?)?;
+    is_not_left(&lent.name, &done("a read", fetch(&device, 0))?, &left)
 }

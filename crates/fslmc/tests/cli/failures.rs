@@ -21,6 +21,8 @@ pub fn trials() -> Vec<Trial> {
         trial("failures::a_full_disk_under_the_trace", a_full_disk_under_the_trace),
         trial("failures::a_hanging_mc", a_hanging_mc),
         trial("failures::a_restart_with_a_container_in_use", a_restart_with_a_container_in_use),
+        trial("failures::a_restart_under_a_closing_holder", a_restart_under_a_closing_holder),
+        trial("failures::a_restart_with_an_unbind_waiting", a_restart_with_an_unbind_waiting),
         trial("failures::the_stock_driver_keeps_a_restart_waiting", a_restart_waits),
     ]
 }
@@ -127,9 +129,28 @@ fn a_hanging_mc() -> Result<()> {
 /// Linux's bus removes all of its devices when the machine goes down, whatever user space
 /// holds: the driver keeps nobody waiting, and the command says how the guest has ended.
 fn a_restart_with_a_container_in_use() -> Result<()> {
+    restarts_calmly(&[], "reboot -f")
+}
+
+/// The holder closes the container when its driver has gone. The command that closes the root
+/// container comes after that; meanwhile the machine still runs.
+fn a_restart_under_a_closing_holder() -> Result<()> {
+    let slow = ["--delay", "dprc.Close=450ms"];
+    restarts_calmly(&slow, "(sleep 0.3; kill $holder) & reboot -f")
+}
+
+/// Who unbinds a container that is held waits with its device locked, for which the machine waits.
+fn a_restart_with_an_unbind_waiting() -> Result<()> {
+    const UNBIND: &str = "echo dprc.2 >/sys/bus/fsl-mc/drivers/vfio-fsl-mc/unbind &
+        until dmesg | grep -q 'is to be unbound'; do sleep 0.1; done; reboot -f";
+    restarts_calmly(&[], UNBIND)
+}
+
+/// A machine restarts with a container in use, without a complaint of the kernel's.
+fn restarts_calmly(options: &[&str], restart: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let console = folder.path().join("console");
-    let ended = restart_in_use("rust", &console)?.wait()?;
+    let ended = restart_in_use("rust", &console, options, restart)?.wait()?;
     ensure!(ended.code() == Some(1), "{ended:?}");
     // All of it: what the command prints of it has room for the end of a complaint only.
     let said = std::fs::read_to_string(&console)?;
@@ -142,7 +163,8 @@ fn a_restart_with_a_container_in_use() -> Result<()> {
 /// Defect 24 of the kernel's own driver.
 fn a_restart_waits() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut running = restart_in_use("stock", &folder.path().join("console"))?;
+    let console = folder.path().join("console");
+    let mut running = restart_in_use("stock", &console, &[], "reboot -f")?;
     // With the other driver the machine is gone after less than a second.
     thread::sleep(Duration::from_secs(20));
     ensure!(running.is_running()?, "the machine has gone down");
@@ -151,14 +173,19 @@ fn a_restart_waits() -> Result<()> {
 }
 
 /// A machine that restarts while a program holds a container.
-fn restart_in_use(driver: &str, console: &Path) -> Result<Running> {
-    const HOLD_AND_RESTART: &str = "mkfifo /tmp/said
-        sleep 1000 | fslmc-guest vfio hold dprc.2 >/tmp/said &
-        read said </tmp/said; echo \"$said\"
-        reboot -f; sleep 1000";
+fn restart_in_use(
+    driver: &str,
+    console: &Path,
+    options: &[&str],
+    restart: &str,
+) -> Result<Running> {
+    const HOLD: &str = "mkfifo /tmp/said
+        sleep 1000 | fslmc-guest vfio hold dprc.2 >/tmp/said & holder=$!
+        read said </tmp/said; echo \"$said\"";
     let mut command = fslmc(&["run", "--driver", driver, "--bind", "dprc.2"]);
     command.arg(format!("--console={}", console.display()));
-    command.args(["--", "sh", "-c", HOLD_AND_RESTART]);
+    command.args(options).args(["--", "sh", "-c"]);
+    command.arg(format!("{HOLD}; {restart}; sleep 1000"));
     let mut running = Running::start(&mut command)?;
     running.wait_for("holding dprc.2")?;
     Ok(running)

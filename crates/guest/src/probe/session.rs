@@ -90,6 +90,8 @@ enum Request {
     ShowWhileReset { object: ObjectId },
     /// Ask an object for the firmware's version, through its mapped portal
     Ask { object: String },
+    /// Print the first word that an object's portal shows, without a command
+    Shown { object: String },
     /// Print the attributes of a dpbp, asked for through its container's portal
     Show { object: ObjectId },
 }
@@ -245,6 +247,15 @@ impl Session {
                 let device = self.around(&object)?.device(&object)?;
                 let version = device.mapped_portal()?.call(Token::NONE, &dpmng::GetVersion {})?;
                 Ok(format!("{}.{}.{}", version.major, version.minor, version.revision))
+            }
+            Request::Shown { object } => {
+                let mut words = [0; 64];
+                let device = self.around(&object)?.device(&object)?;
+                rustix::io::pread(device, &mut words, 0).map_err(|error| {
+                    Failure::new(format!("reading the portal: {error}"), &object, "")
+                })?;
+                let header = words.first_chunk().copied().unwrap_or_default();
+                Ok(format!("{:#018x}", u64::from_le_bytes(header)))
             }
             Request::Show { object } => show(&mut self.around(&object.to_string())?.portal, object),
             Request::ShowWhileReset { object } => {

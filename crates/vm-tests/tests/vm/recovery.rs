@@ -284,6 +284,12 @@ fn after_the_users_end(driver: Driver) -> Result<()> {
         thread::sleep((delay + 2 * AT_ONCE).saturating_sub(start.elapsed()));
         vm.session(&SESSION, |session| {
             session.request("open dprc.2")?;
+            if driver == Driver::Own {
+                // The answer was for the user before.
+                let shown = session.request("shown dprc.2")?;
+                let number = u16::from_str_radix(shown.get(2..5).unwrap_or_default(), 16);
+                ensure!(number.is_ok_and(|number| number != GET_ATTRIBUTES), "it shows {shown}");
+            }
             works(session)?;
             session.request("reset dprc.2")?;
             works(session)
