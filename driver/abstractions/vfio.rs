@@ -226,6 +226,7 @@ impl<T: Operations> Device<T> {
         write: Some(Self::write_callback),
         mmap: Some(Self::mmap_callback),
         request: Some(Self::request_callback),
+        match_: Some(Self::match_callback),
         ..pin_init::zeroed()
     };
 
@@ -404,6 +405,19 @@ impl<T: Operations> Device<T> {
     extern "C" fn request_callback(vdev: *mut ext::vfio_device, count: c_uint) {
         // SAFETY: The core calls this while it unregisters the device.
         unsafe { Self::rest(vdev) }.data.request(count);
+    }
+
+    /// Whether a group's user who asks for `name` means this device. One that ends is nobody's to
+    /// open, not even its holder's once more.
+    extern "C" fn match_callback(vdev: *mut ext::vfio_device, name: *mut c_char) -> c_int {
+        // SAFETY: As in `open_callback`.
+        let rest = unsafe { Self::rest(vdev) };
+        // SAFETY: The core passes a string of its own, which it has read from the user.
+        let name = unsafe { CStr::from_char_ptr(name) };
+        // SAFETY: Set before registration, and valid until the device is unregistered.
+        let parent: &device::Device = unsafe { device::Device::from_raw((*vdev).dev.cast()) };
+        let is_there = rest.check_live().is_ok() && !rest.is_ending.load(Relaxed);
+        (is_there && name == parent.name()).into()
     }
 }
 

@@ -135,7 +135,7 @@ fn a_restart_with_a_container_in_use() -> Result<()> {
 /// The holder closes the container when its driver has gone. The command that closes the root
 /// container comes after that; meanwhile the machine still runs.
 fn a_restart_under_a_closing_holder() -> Result<()> {
-    let slow = ["--delay", "dprc.Close=450ms"];
+    let slow = ["--delay", "dprc.0x800=450ms"];
     restarts_calmly(&slow, "(sleep 0.3; kill $holder) & reboot -f")
 }
 
