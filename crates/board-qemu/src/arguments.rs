@@ -263,6 +263,7 @@ impl Arguments<'_> {
             // Milliseconds that QEMU waits for an answer. A busy host may take
             // its time; a dead board closes the socket, which QEMU sees at once.
             "x-msg-timeout": 30_000,
+            "x-no-posted-writes": !function.posts_writes(),
         })
         .to_string()
     }
@@ -316,7 +317,8 @@ mod tests {
 
     #[test]
     fn functions_come_as_devices_and_commas_are_doubled() {
-        let functions = Function::icids(&[Arc::default(), Arc::default()]);
+        let mut functions = Function::icids(&[Arc::default(), Arc::default()]);
+        functions.push(Function::smmu(Arc::default()));
         let paths = Paths::new("/run/a,b".into());
         let machine = Machine { cpus: 3, memory: 512 << 20, ..Machine::default() };
         let shared = SharedDirectory { path: "/tmp/x,y".into(), read_only: true };
@@ -343,10 +345,13 @@ mod tests {
         assert!(line.contains(disk), "{line}");
         let devices: Vec<&String> =
             arguments.iter().filter(|a| a.contains("vfio-user-pci")).collect();
-        assert_eq!(devices.len(), 2);
-        let first: serde_json::Value = serde_json::from_str(devices[0]).unwrap();
+        let devices: Vec<serde_json::Value> =
+            devices.iter().map(|device| serde_json::from_str(device).unwrap()).collect();
+        let [first, _, smmu] = devices.as_slice() else { panic!("{devices:?}") };
         assert_eq!(first["socket"]["path"], "/run/a,b/04.0");
         assert_eq!(first["multifunction"], true);
+        assert_eq!(first["x-no-posted-writes"], false);
+        assert_eq!(smmu["x-no-posted-writes"], true);
         assert!(arguments.iter().any(|a| a == "-S") && arguments.iter().any(|a| a == "-no-reboot"));
         assert!(line.contains("-accel tcg,thread=multi") && !line.contains("-icount"), "{line}");
     }

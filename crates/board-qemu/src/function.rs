@@ -48,8 +48,7 @@ enum Kind {
     /// The SMMU's registers.
     Smmu { pin: Arc<Pin> },
     /// The QBMan portals: the memory-backed ones, which the guest maps, and the
-    /// trapped window. A function that has memory to map makes QEMU wait for the
-    /// answer to each write, so that a doorbell is done when the store is.
+    /// trapped window.
     Portals { file: OwnedFd },
 }
 
@@ -117,6 +116,14 @@ impl Function {
     /// Its address in QEMU's notation.
     pub fn address(&self) -> String {
         format!("{:02x}.{}", self.slot, self.number)
+    }
+
+    /// Whether the guest goes on while a write is under way. Not where what it does next
+    /// counts on the write: a doorbell is done when the store is, or software that polls
+    /// gives up too early; and a stream goes to another context before its master is told
+    /// to use it, by a function that another thread serves.
+    pub fn posts_writes(&self) -> bool {
+        matches!(self.kind, Kind::Icid { .. })
     }
 
     /// The BARs and where each lies.
