@@ -7,10 +7,12 @@ use crate::context::hold;
 use crate::mc;
 use crate::sys;
 use dprc::{
-    Access, AssignedContainer, Device, DmaBuffer, EventFd, IrqAction, IrqData, Mapped, MappedRegion,
+    Access, AssignedContainer, Device, DmaBuffer, EventFd, IrqAction, IrqData, Mapped,
+    MappedRegion, McPortal,
 };
 use fsl_mc_linux::bus::{self, SYSFS};
 use fsl_mc_linux::proc;
+use mc_abi::ObjectId;
 use rustix::fd::{AsFd, OwnedFd};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
@@ -376,6 +378,27 @@ fn devices(container: &str) -> Result<Vec<String>, Stop> {
     Ok(names)
 }
 
+/// The same once none of them is of an object that is no more: who is killed may have destroyed
+/// one, whose device goes when the driver looks next.
+fn settled_devices(portal: &mut McPortal, container: &str) -> Result<Vec<String>, Stop> {
+    let mut names = devices(container)?;
+    let mut there = Vec::new();
+    let is_there = |there: &[ObjectId], name: &String| {
+        name == container || mc::object(name).is_ok_and(|object| there.contains(&object))
+    };
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        there = mc::objects_in(portal, mc::object(container)?)?;
+        names = devices(container)?;
+        if names.iter().all(|name| is_there(&there, name)) {
+            return Ok(names);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    names.retain(|name| !is_there(&there, name));
+    fail("the bus has devices for objects only that there are", format!("{names:?} as well"))
+}
+
 fn mappings(device: &Device) -> Result<Vec<MappedRegion>, Stop> {
     let mut mapped = Vec::new();
     for index in 0..device.info().regions {
@@ -437,7 +460,7 @@ pub fn is_clean(container: &str) -> Outcome {
     let mut portal = held.dprc()?.portal()?;
     let number = mc::container_of(&mut portal)?;
     crate::check::is("number of the portal's container", number, bus::number(container))?;
-    for name in devices(container)? {
+    for name in settled_devices(&mut portal, container)? {
         // The container's own interrupt may be the driver's, which learns of objects by it.
         if bus::family(&name) == "dprc" {
             continue;

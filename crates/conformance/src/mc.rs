@@ -80,9 +80,14 @@ pub fn objects_of(
     of: ObjectId,
     kind: ObjectType,
 ) -> Result<Vec<ObjectId>, PortalError> {
+    let all = objects_in(portal, of)?;
+    Ok(all.into_iter().filter(|object| object.kind == kind).collect())
+}
+
+/// All objects that the MC says are in a container.
+pub fn objects_in(portal: &mut McPortal, of: ObjectId) -> Result<Vec<ObjectId>, PortalError> {
     let all = with_open(portal, of, list)?;
-    let found = all.into_iter().filter(|object| object.kind == kind);
-    Ok(found.map(|object| ObjectId::new(kind, object.id)).collect())
+    Ok(all.into_iter().map(|object| ObjectId::new(object.kind, object.id)).collect())
 }
 
 /// An interrupt of an object as the MC has it, enabled for some events. Disabled when
