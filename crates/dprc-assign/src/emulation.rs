@@ -67,7 +67,7 @@ pub struct Emulation<H> {
     token: Token,
     /// By their place in the window.
     portals: BTreeMap<u64, Portal>,
-    /// What is in the container, in the order of the Management Complex.
+    /// What is in the container, in the order in which it came.
     members: Vec<ObjectDescription>,
     interrupts: Interrupts,
     /// The interrupts that the emulation raises.
@@ -149,7 +149,8 @@ impl<H: Host> Emulation<H> {
         let open = Message::open(emulation.container());
         let answer = emulation.host.exchange(&open).map_err(host)?;
         emulation.token = checked(&answer).map_err(refused("Open"))?.header.token();
-        emulation.members = emulation.list().map_err(refused("GetObject"))?;
+        let lists = emulation.lists().map_err(refused("GetObject"))?;
+        emulation.admit(&lists);
         emulation.show(0);
         Ok(emulation)
     }

@@ -104,6 +104,7 @@ impl Scene {
             gone: Vec::new(),
             signals: Vec::new(),
             commands: 0,
+            before: None,
             shown: Arc::default(),
             history: Arc::default(),
         }
@@ -159,6 +160,9 @@ pub fn make<R: Request<Reply = Created>>(
     portal.call(open, request).expect("an object").id
 }
 
+/// Called with the command that is about to be sent.
+pub type Meanwhile = Box<dyn FnMut(&Message) + Send>;
+
 /// The machine below the emulation: the board, and what was asked of it.
 pub struct BoardHost {
     pub board: Arc<Board>,
@@ -169,6 +173,8 @@ pub struct BoardHost {
     pub gone: Vec<ObjectId>,
     pub signals: Vec<Msi>,
     pub commands: u64,
+    /// What happens on the board before a command.
+    pub before: Option<Meanwhile>,
     /// What portals show, by address.
     pub shown: Arc<Mutex<BTreeMap<u64, [u8; Message::SIZE]>>>,
     /// What they have shown, one after the other.
@@ -178,6 +184,7 @@ pub struct BoardHost {
 impl Host for BoardHost {
     fn exchange(&mut self, command: &Message) -> Result<Message, HostError> {
         self.commands += 1;
+        self.before.iter_mut().for_each(|before| before(command));
         Ok(self.board.mc().execute(self.portal, command))
     }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Objects that come and go while the guest runs.
 
-use crate::board_host::{Scene, call, make, open};
+use crate::board_host::{BoardHost, Scene, call, make, open};
 use dprc_assign::{Emulation, Msi};
-use mc_abi::{ObjectId, ObjectType, Status, Token, common, dpbp, dpmcp, dprc};
+use mc_abi::{
+    Message, ObjectId, ObjectType, Request, Status, Token, Wire, common, dpbp, dpmcp, dprc,
+};
 
 const MSI: Msi = Msi { address: 0x808_0040, data: 8 };
 
 /// Lets the guest listen to its container; gives its token.
-fn listen(scene: &Scene, guest: &mut Emulation<crate::board_host::BoardHost>) -> Token {
+fn listen(scene: &Scene, guest: &mut Emulation<BoardHost>) -> Token {
     let root = open(guest, 0, scene.guest.object).unwrap();
     let set = common::SetIrq { value: MSI.data, index: 0, address: MSI.address, user: 0 };
     call(guest, 0, root, &set).unwrap();
@@ -17,7 +19,7 @@ fn listen(scene: &Scene, guest: &mut Emulation<crate::board_host::BoardHost>) ->
     root
 }
 
-fn events(guest: &mut Emulation<crate::board_host::BoardHost>, root: Token) -> u32 {
+fn events(guest: &mut Emulation<BoardHost>, root: Token) -> u32 {
     let ask = common::GetIrqStatus { status: 0, index: 0 };
     let status = call(guest, 0, root, &ask).unwrap().status;
     call(guest, 0, root, &common::ClearIrqStatus { status, index: 0 }).unwrap();
@@ -84,4 +86,87 @@ fn containers_below_are_not_seen() {
     assert_eq!(open(&mut guest, 0, child), Err(Status::AuthenticationError));
     let reset = dprc::Reset { child: child.id, options: 0 };
     assert_eq!(call(&mut guest, 0, root, &reset), Err(Status::NoPrivilege));
+}
+
+/// Lets `change` happen when the emulation asks for the object at `index`, with the number of
+/// the list, from 0, in which it does.
+fn while_listed(
+    guest: &mut Emulation<BoardHost>,
+    index: u32,
+    mut change: impl FnMut(u32) + Send + 'static,
+) {
+    let mut lists = 0;
+    guest.host().before = Some(Box::new(move |command| {
+        let is_object = command.header.number() == dprc::GetObject::NUMBER;
+        if is_object && dprc::GetObject::decode(&command.params, 1).unwrap().index == index {
+            change(lists);
+            lists += 1;
+        }
+    }));
+}
+
+#[test]
+fn what_moves_up_in_the_list_while_another_goes_has_not_gone() {
+    let mut scene = Scene::new();
+    let listed = scene.list(scene.guest);
+    let [first, third] = [0, 2].map(|at: usize| ObjectId::new(listed[at].kind, listed[at].id));
+    let mut guest = scene.emulation();
+    let root = listen(&scene, &mut guest);
+    let token = open(&mut guest, 0, third).unwrap();
+    let (board, destroy) = (scene.board.clone(), destroy(&scene, first));
+    while_listed(&mut guest, 2, move |list| {
+        if list == 0 {
+            assert_eq!(board.mc().execute(0, &destroy).header.status(), Status::Ok);
+        }
+    });
+    guest.objects_changed();
+    assert_eq!(guest.host().gone, [first]);
+    assert_eq!(events(&mut guest, root), dprc::event::OBJ_REMOVED);
+    let names: Vec<ObjectId> =
+        listed[1..].iter().map(|object| ObjectId::new(object.kind, object.id)).collect();
+    assert_eq!(guest.objects(), names);
+    call(&mut guest, 0, token, &common::GetIrqMask { index: 0 }).unwrap();
+}
+
+#[test]
+fn what_stays_in_a_container_that_always_changes_has_not_gone() {
+    let mut scene = Scene::new();
+    // One of the family that is listed first, so that all others move.
+    let first = scene.list(scene.guest)[0].kind;
+    assert_eq!(first, ObjectType::Dpni);
+    let before = scene.list(scene.guest).len();
+    let mut guest = scene.emulation();
+    let (board, container) = (scene.board.clone(), scene.guest.token);
+    let mut extra = None;
+    while_listed(&mut guest, 2, move |_| {
+        let command = match extra.take() {
+            None => mc_abi::dpni::Create::default().message(container),
+            Some(id) => destroy_in(container, ObjectId::new(first, id)),
+        };
+        let is_create = command.header.number() == mc_abi::dpni::Create::NUMBER;
+        let answer = board.mc().execute(0, &command);
+        assert_eq!(answer.header.status(), Status::Ok);
+        extra = is_create.then(|| common::Created::decode(&answer.params, 1).unwrap().id);
+    });
+    let commands = guest.host().commands;
+    for _ in 0..3 {
+        guest.objects_changed();
+    }
+    assert!(guest.host().gone.is_empty(), "{:?}", guest.host().gone);
+    assert!(guest.host().commands - commands <= 3 * 4 * (before as u64 + 2));
+    // When it is quiet, all is known.
+    guest.host().before = None;
+    guest.objects_changed();
+    assert_eq!(guest.objects().len(), scene.list(scene.guest).len());
+}
+
+/// The command through the root's portal that destroys an object of the guest's.
+fn destroy(scene: &Scene, object: ObjectId) -> Message {
+    destroy_in(scene.guest.token, object)
+}
+
+fn destroy_in(container: Token, object: ObjectId) -> Message {
+    let mut params = mc_abi::Params::ZERO;
+    common::Destroy { id: object.id }.encode(&mut params, 1);
+    Message::command(common::DESTROY + object.kind.code(), 1, container, params)
 }
