@@ -62,10 +62,23 @@ pub enum AssignmentError {
 pub struct Assignment<V: Vm + 'static, M> {
     watcher: Option<JoinHandle<()>>,
     stop: Arc<Stop>,
-    emulation: Arc<Mutex<Emulation<VfioHost<V>>>>,
-    _memory: MappedMemory<M>,
+    held: Held<Shared<V>, MappedMemory<M>, Arc<AssignedContainer>>,
     identity: Identity,
     portals: u64,
+}
+
+type Shared<V> = Arc<Mutex<Emulation<VfioHost<V>>>>;
+
+/// What an assignment has of the host, in the order in which it goes.
+///
+/// Objects write to the guest's memory until they are closed, which resets them. The kernel
+/// unmaps memory only while the group is in its container (Linux `drivers/vfio/container.c`,
+/// `vfio_group_detach_container`), and [`MappedMemory`] frees none that it cannot unmap.
+struct Held<E, M, G> {
+    /// Has the objects.
+    emulation: E,
+    _memory: M,
+    _group: G,
 }
 
 struct Stop {
@@ -88,14 +101,15 @@ impl<V: Vm + 'static, M: GuestMemoryBackend + Clone> Assignment<V, M> {
     ) -> Result<Self, AssignmentError> {
         let identity = Identity { container: number(name)?, icid };
         let portals = windows.portals();
-        let assigned = AssignedContainer::open(name)?;
+        // Goes last, by whichever way this ends: see `Held`.
+        let assigned = Arc::new(AssignedContainer::open(name)?);
         vm.introduce(assigned.group.as_fd())
             .map_err(|reason| AssignmentError::Vm { container: name.to_owned(), reason })?;
         let memory = assigned.iommu.map_memory(memory, Access::ReadWrite)?;
         let device = assigned.dprc()?;
         // A kernel may have no interrupt of containers for user space.
         let changes = device.enable_interrupt(0).ok();
-        let host = VfioHost::new(assigned, &device, vm)?;
+        let host = VfioHost::new(Arc::clone(&assigned), &device, vm)?;
         let mut emulation = Emulation::new(host, identity, windows)?;
         listen(&mut emulation);
         let emulation = Arc::new(Mutex::new(emulation));
@@ -105,7 +119,8 @@ impl<V: Vm + 'static, M: GuestMemoryBackend + Clone> Assignment<V, M> {
             .name(format!("watch {name}"))
             .spawn(move || watch(&watched, changes.as_ref(), &stopped))
             .map_err(|reason| AssignmentError::Thread { container: name.to_owned(), reason })?;
-        Ok(Self { watcher: Some(watcher), stop, emulation, _memory: memory, identity, portals })
+        let held = Held { emulation, _memory: memory, _group: assigned };
+        Ok(Self { watcher: Some(watcher), stop, held, identity, portals })
     }
 
     /// What it is to the guest.
@@ -141,7 +156,7 @@ impl<V: Vm + 'static, M: GuestMemoryBackend + Clone> Assignment<V, M> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Emulation<VfioHost<V>>> {
-        self.emulation.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.emulation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -226,4 +241,26 @@ fn deliver<V: Vm>(emulation: &mut Emulation<VfioHost<V>>) -> bool {
         host.signal(msi);
     }
     any
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    struct Noted<'a>(&'static str, &'a RefCell<Vec<&'static str>>);
+
+    impl Drop for Noted<'_> {
+        fn drop(&mut self) {
+            self.1.borrow_mut().push(self.0);
+        }
+    }
+
+    #[test]
+    fn memory_is_unmapped_when_objects_are_closed_and_the_group_is_open() {
+        let gone = RefCell::default();
+        let [group, memory, objects] = ["group", "memory", "objects"].map(|n| Noted(n, &gone));
+        drop(Held { _group: group, _memory: memory, emulation: objects });
+        assert_eq!(gone.into_inner(), ["objects", "memory", "group"]);
+    }
 }

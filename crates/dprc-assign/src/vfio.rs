@@ -109,7 +109,7 @@ pub struct VfioHost<V: Vm> {
     pages: BTreeMap<u64, Option<Arc<PortalPage>>>,
     lines: u32,
     portal: McPortal,
-    assigned: AssignedContainer,
+    assigned: Arc<AssignedContainer>,
 }
 
 /// An object that the guest uses.
@@ -141,7 +141,11 @@ impl<V: Vm> VfioHost<V> {
     ///
     /// # Errors
     /// When it has no portal.
-    pub(crate) fn new(assigned: AssignedContainer, device: &Device, vm: V) -> dprc::Result<Self> {
+    pub(crate) fn new(
+        assigned: Arc<AssignedContainer>,
+        device: &Device,
+        vm: V,
+    ) -> dprc::Result<Self> {
         let (held, pages) = (BTreeMap::new(), BTreeMap::new());
         Ok(Self { vm, held, pages, lines: 0, portal: device.portal()?, assigned })
     }
