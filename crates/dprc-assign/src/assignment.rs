@@ -57,8 +57,9 @@ pub enum AssignmentError {
     },
 }
 
-/// A container that belongs to a guest. When it is dropped, the hypervisor lets go of
-/// it, the guest's memory is unmapped, and the last close resets the container.
+/// A container that belongs to a guest. When it is dropped, what the guest has open is
+/// closed, the hypervisor lets go of it, the last close resets the container, and the
+/// guest's memory is unmapped.
 pub struct Assignment<V: Vm + 'static, M> {
     watcher: Option<JoinHandle<()>>,
     stop: Arc<Stop>,

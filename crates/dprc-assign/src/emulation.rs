@@ -6,6 +6,8 @@ mod answers;
 mod membership;
 mod tokens;
 
+pub use tokens::MOST_TOKENS;
+
 use crate::events::VirtualInterrupt;
 use crate::host::{Host, HostError};
 use crate::interrupts::Interrupts;
@@ -57,9 +59,9 @@ pub enum StartError {
 /// A container as a guest sees it through its command portals.
 ///
 /// It holds no lock and starts no thread: whoever hosts it calls it from one thread at
-/// a time.
+/// a time. When it is dropped, all that it and the guest have open is closed.
 #[derive(Debug)]
-pub struct Emulation<H> {
+pub struct Emulation<H: Host> {
     host: H,
     identity: Identity,
     windows: Windows,
@@ -124,6 +126,16 @@ impl Call<'_> {
     fn decode<R: Request>(&self) -> Result<R, Status> {
         // What a Management Complex says of a field without meaning.
         R::decode(&self.message.params, self.version()).map_err(|_| Status::ConfigurationError)
+    }
+}
+
+impl<H: Host> Drop for Emulation<H> {
+    fn drop(&mut self) {
+        self.close_all(|_, _, _| true);
+        if self.token != Token::NONE {
+            // Nobody is left to report to.
+            let _ = self.host.exchange(&Message::close(self.token));
+        }
     }
 }
 
@@ -236,9 +248,7 @@ impl<H: Host> Emulation<H> {
 
     /// The guest starts again: what it has opened is closed, its interrupts go nowhere.
     pub fn reset(&mut self) {
-        for slot in self.portals.keys().copied().collect::<Vec<_>>() {
-            self.close_all(slot, |_| true);
-        }
+        self.close_all(|_, _, _| true);
         for slot in self.portals.keys().copied().collect::<Vec<_>>() {
             self.portals.entry(slot).and_modify(|portal| *portal = Portal::new(portal.owner));
             self.show(slot);

@@ -220,9 +220,7 @@ impl<H: Host> Emulation<H> {
             }
         }
         // Containers stay open: who resets its own goes on using it.
-        for slot in self.portals.keys().copied().collect::<Vec<_>>() {
-            self.close_all(slot, |object| object.kind != ObjectType::Dprc);
-        }
+        self.close_all(|_, _, object| object.kind != ObjectType::Dprc);
         Ok(Reply::DONE)
     }
 
@@ -239,14 +237,6 @@ impl<H: Host> Emulation<H> {
         let slot = self.portals.iter().find(|(_, portal)| portal.owner == Some(object));
         let Some(slot) = slot.map(|(slot, _)| *slot) else { return };
         let kept = by.filter(|(through, _)| *through == slot).map(|(_, token)| token);
-        if let (Some(token), Some(portal)) = (kept, self.portals.get_mut(&slot)) {
-            portal.tokens.remove(&token);
-            self.close_all(slot, |_| true);
-            if let Some(portal) = self.portals.get_mut(&slot) {
-                portal.tokens.insert(token, object);
-            }
-        } else {
-            self.close_all(slot, |_| true);
-        }
+        self.close_all(|through, token, _| through == slot && Some(token) != kept);
     }
 }

@@ -139,14 +139,12 @@ impl<H: Host> Emulation<H> {
     }
 
     fn leave(&mut self, object: ObjectId) {
-        for slot in self.portals.keys().copied().collect::<Vec<_>>() {
-            self.close_all(slot, |open| open == object);
-        }
+        self.close_all(|_, _, open| open == object);
         self.own.remove(&object);
         self.interrupts.forget(object);
         self.host.gone(object);
         if let Some(slot) = self.windows.forget(object) {
-            self.close_all(slot, |_| true);
+            self.close_all(|through, _, _| through == slot);
             self.portals.remove(&slot);
             self.host.hide(self.windows.portals() + slot * PORTAL_STRIDE);
         }

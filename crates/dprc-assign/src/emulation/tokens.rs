@@ -6,6 +6,15 @@ use crate::host::Host;
 use crate::policy::Right;
 use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Token, Wire, common};
 
+/// How many tokens a guest may hold at a time; beyond them an open is refused with
+/// [`Status::NoResource`], as by a Management Complex that has none left.
+///
+/// The Management Complex has one table of them for the whole chip. Linux and DPDK open each
+/// object that they use once, and their container once or twice: with 16 processors and
+/// eight network interfaces that is 16 `dpio`, up to 128 `dpcon`, a `dpbp` and a `dpni` for
+/// each interface, and a `dpmcp` for each driver, some 200 in all.
+pub const MOST_TOKENS: usize = 512;
+
 impl<H: Host> Emulation<H> {
     pub(super) fn open(&mut self, call: &Call<'_>, kind: ObjectType) -> Outcome {
         let id = common::Open::decode(&call.message.params, call.version());
@@ -13,6 +22,10 @@ impl<H: Host> Emulation<H> {
         let object = ObjectId::new(kind, id);
         if object != self.container() && !self.has(object) {
             return Err(self.refuse_open(object));
+        }
+        let held: usize = self.portals.values().map(|portal| portal.tokens.len()).sum();
+        if held >= MOST_TOKENS {
+            return Err(Status::NoResource);
         }
         let token = self.ask(&Message::open(object))?.header.token();
         match self.portals.get_mut(&call.slot) {
@@ -48,18 +61,23 @@ impl<H: Host> Emulation<H> {
         answer.map(|_| Reply::DONE)
     }
 
-    pub(super) fn close_all(&mut self, slot: u64, which: impl Fn(ObjectId) -> bool) {
-        let Some(portal) = self.portals.get_mut(&slot) else { return };
-        let tokens: Vec<Token> = portal
-            .tokens
-            .iter()
-            .filter(|(_, object)| which(**object))
-            .map(|(token, _)| *token)
-            .collect();
-        portal.tokens.retain(|_, object| !which(*object));
-        for token in tokens {
-            // The object may be gone, and its token with it.
-            let _ = self.ask(&Message::close(token));
+    /// Closes what `which` says, by the place of the portal that it was opened through, token
+    /// and object.
+    pub(super) fn close_all(&mut self, which: impl Fn(u64, Token, ObjectId) -> bool) {
+        let mut closed = Vec::new();
+        for (slot, portal) in &mut self.portals {
+            portal.tokens.retain(|token, object| {
+                let goes = which(*slot, *token, *object);
+                closed.extend(goes.then_some(*token));
+                !goes
+            });
+        }
+        for token in closed {
+            // The object may be gone, and its token with it. But who gets no answer gets none
+            // to the next one, and each is waited for.
+            if self.host.exchange(&Message::close(token)).is_err() {
+                break;
+            }
         }
     }
 

@@ -105,6 +105,7 @@ impl Scene {
             signals: Vec::new(),
             commands: 0,
             before: None,
+            is_silent: false,
             shown: Arc::default(),
             history: Arc::default(),
         }
@@ -175,6 +176,8 @@ pub struct BoardHost {
     pub commands: u64,
     /// What happens on the board before a command.
     pub before: Option<Meanwhile>,
+    /// The board does not answer.
+    pub is_silent: bool,
     /// What portals show, by address.
     pub shown: Arc<Mutex<BTreeMap<u64, [u8; Message::SIZE]>>>,
     /// What they have shown, one after the other.
@@ -185,6 +188,9 @@ impl Host for BoardHost {
     fn exchange(&mut self, command: &Message) -> Result<Message, HostError> {
         self.commands += 1;
         self.before.iter_mut().for_each(|before| before(command));
+        if self.is_silent {
+            return Err(HostError("no answer".to_owned()));
+        }
         Ok(self.board.mc().execute(self.portal, command))
     }
 

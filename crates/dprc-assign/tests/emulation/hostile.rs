@@ -50,7 +50,7 @@ fn random_and_mutated_commands_reach_nothing_that_is_not_the_guests() {
                 attacker.remember(opened);
             }
         }
-        // Never so many that the host's table of tokens is full.
+        // Never so many that it may open no more.
         if number % 4096 == 4095 {
             guest.reset();
             attacker.forget();

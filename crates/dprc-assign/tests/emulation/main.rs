@@ -10,3 +10,4 @@ mod hostile;
 mod interrupts;
 mod late;
 mod membership;
+mod tokens;

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+//! What a guest holds open of what the Management Complex has for everybody.
+
+use crate::board_host::{BoardHost, Scene, call, open, send};
+use dprc_assign::{Emulation, MOST_TOKENS};
+use mc_abi::{Message, ObjectId, ObjectType, Request, Status, Token, common, dprc};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A guest with a second portal.
+fn guest(scene: &mut Scene) -> Emulation<BoardHost> {
+    let dpmcp = scene.member(ObjectType::Dpmcp);
+    let mut guest = scene.emulation();
+    let root = open(&mut guest, 0, scene.guest.object).unwrap();
+    let ask = dprc::GetObjectRegion { id: dpmcp.id, index: 0, kind: dpmcp.kind };
+    call(&mut guest, 0, root, &ask).unwrap();
+    send(&mut guest, 0, &Message::close(root));
+    guest
+}
+
+/// Opens an object until that is refused, through both portals in turns.
+fn open_all(guest: &mut Emulation<BoardHost>, object: ObjectId) -> (Vec<Token>, Status) {
+    let mut tokens = Vec::new();
+    loop {
+        match open(guest, tokens.len() as u64 % 2, object) {
+            Ok(token) => tokens.push(token),
+            Err(status) => return (tokens, status),
+        }
+    }
+}
+
+/// Whether a token stands for an open object on the board.
+fn is_open(scene: &Scene, token: Token) -> bool {
+    let ask = common::GetIrqMask { index: 0 }.message(token);
+    let answer = scene.board.mc().execute(scene.portal, &ask);
+    answer.header.status() != Status::AuthenticationError
+}
+
+#[test]
+fn a_guest_leaves_tokens_for_others() {
+    let mut scene = Scene::new();
+    let dpio = scene.member(ObjectType::Dpio);
+    let mut guest = guest(&mut scene);
+    let (tokens, status) = open_all(&mut guest, dpio);
+    assert_eq!(tokens.len(), MOST_TOKENS);
+    // As a Management Complex that has given all of them away.
+    let (bare, everything) = (Scene::new(), Message::open(ObjectId::new(ObjectType::Dprc, 1)));
+    let answer = (0..=u16::MAX).find_map(|_| {
+        let status = bare.board.mc().execute(0, &everything).header.status();
+        (status != Status::Ok).then_some(status)
+    });
+    assert_eq!(Some(status), answer);
+    // What is none of the guest's is refused as ever.
+    let foreign = scene.foreign(ObjectType::Dpio);
+    assert_eq!(open(&mut guest, 0, foreign), Err(Status::AuthenticationError));
+    // One that is closed can be opened again, whichever portal it was.
+    assert_eq!(send(&mut guest, 1, &Message::close(tokens[1])).header.status(), Status::Ok);
+    open(&mut guest, 0, dpio).unwrap();
+    assert_eq!(open(&mut guest, 0, dpio), Err(Status::NoResource));
+}
+
+#[test]
+fn nothing_stays_open_when_the_guest_starts_again_or_ends() {
+    let mut scene = Scene::new();
+    let objects = [scene.guest.object, scene.member(ObjectType::Dpni)];
+    let mut guest = guest(&mut scene);
+    let open_two = |guest: &mut Emulation<BoardHost>| {
+        [0, 1].map(|at| open(guest, at, objects[at as usize]).unwrap())
+    };
+    let before = open_two(&mut guest);
+    assert!(before.iter().all(|token| is_open(&scene, *token)));
+    guest.reset();
+    assert!(!before.iter().any(|token| is_open(&scene, *token)));
+
+    let [first, second] = open_two(&mut guest);
+    let all = [first, second, guest.token()];
+    assert!(all.iter().all(|token| is_open(&scene, *token)));
+    drop(guest);
+    assert!(!all.iter().any(|token| is_open(&scene, *token)));
+}
+
+#[test]
+fn the_end_of_a_guest_does_not_wait_for_each_token_where_nobody_answers() {
+    let mut scene = Scene::new();
+    let dpio = scene.member(ObjectType::Dpio);
+    let mut guest = guest(&mut scene);
+    open_all(&mut guest, dpio);
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    guest.host().before = Some(Box::new(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    }));
+    guest.host().is_silent = true;
+    drop(guest);
+    assert!((1..=2).contains(&asked.load(Ordering::Relaxed)), "{asked:?}");
+}
