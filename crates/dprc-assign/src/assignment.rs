@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! An assigned container as a VMM has it: open, mapped, emulated, watched.
 
+use crate::attention::Attention;
 use crate::emulation::{Emulation, Identity, StartError};
 use crate::host::Host;
 use crate::vfio::{VfioHost, Vm, VmError};
@@ -12,7 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vm_memory::GuestMemoryBackend;
 
 /// Events of a container that its guest is notified of.
@@ -118,7 +119,7 @@ impl<V: Vm + 'static, M: GuestMemoryBackend + Clone> Assignment<V, M> {
         let (watched, stopped) = (Arc::clone(&emulation), Arc::clone(&stop));
         let watcher = std::thread::Builder::new()
             .name(format!("watch {name}"))
-            .spawn(move || watch(&watched, changes.as_ref(), &stopped))
+            .spawn(move || watch(&watched, changes.as_ref().map(Interrupt::events), &stopped))
             .map_err(|reason| AssignmentError::Thread { container: name.to_owned(), reason })?;
         let held = Held { emulation, _memory: memory, _group: assigned };
         Ok(Self { watcher: Some(watcher), stop, held, identity, portals })
@@ -195,58 +196,92 @@ fn listen<V: Vm>(emulation: &mut Emulation<VfioHost<V>>) {
     }
 }
 
+/// What the watcher needs of the machine below.
+trait Watched: Host {
+    /// Sends the messages of interrupts that have fired and that the hypervisor does not take
+    /// by itself; says whether there are any to be watched.
+    fn deliver(&mut self) -> bool;
+
+    /// Something for the VMM's log.
+    fn log(&mut self, words: &str);
+}
+
+impl<V: Vm> Watched for VfioHost<V> {
+    fn deliver(&mut self) -> bool {
+        let mut any = false;
+        let mut fired = Vec::new();
+        for (msi, interrupt) in self.watched() {
+            any = true;
+            if interrupt.events().take().unwrap_or(0) > 0 {
+                fired.push(msi);
+            }
+        }
+        for msi in fired {
+            self.signal(msi);
+        }
+        any
+    }
+
+    fn log(&mut self, words: &str) {
+        self.vm().log(words);
+    }
+}
+
 /// Waits for changes of the container and for interrupts that the hypervisor does not
 /// take by itself.
-fn watch<V: Vm>(
-    emulation: &Mutex<Emulation<VfioHost<V>>>,
-    changes: Option<&Interrupt>,
-    stop: &Stop,
-) {
+fn watch<H: Watched>(emulation: &Mutex<Emulation<H>>, changes: Option<&EventFd>, stop: &Stop) {
     let lock = || emulation.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut attention = Attention::default();
     while !stop.wanted.load(Ordering::Acquire) {
-        let slow = deliver(&mut lock());
-        let patience = if slow { WATCH } else { LOOK };
-        let timeout = Timespec {
-            tv_sec: patience.as_secs() as i64,
-            tv_nsec: i64::from(patience.subsec_nanos()),
+        let (is_slow, is_stale) = {
+            let mut emulation = lock();
+            (emulation.host().deliver(), emulation.is_stale())
         };
-        let mut files = vec![PollFd::new(&stop.events, PollFlags::IN)];
-        files.extend(changes.map(|irq| PollFd::new(irq.events(), PollFlags::IN)));
-        if poll(&mut files, Some(&timeout)).is_err() {
-            // A signal, or no memory: it is tried again.
-            std::thread::sleep(WATCH);
+        let now = Instant::now();
+        if is_stale {
+            attention.want(now);
+        } else if changes.is_none() {
+            attention.want(now + LOOK);
         }
-        let changed = match changes {
-            Some(interrupt) => interrupt.events().take().unwrap_or(0) > 0,
-            None => !slow,
-        };
-        if changed && !stop.wanted.load(Ordering::Acquire) {
-            lock().objects_changed();
+        let patience = if is_slow { WATCH } else { LOOK };
+        wait(changes, stop, attention.left(now).map_or(patience, |left| left.min(patience)));
+        let now = Instant::now();
+        if changes.is_some_and(|events| events.take().unwrap_or(0) > 0) {
+            attention.want(now);
+        }
+        if attention.left(now) == Some(Duration::ZERO) && !stop.wanted.load(Ordering::Acquire) {
+            look(&mut lock(), &mut attention);
         }
     }
 }
 
-/// Sends the messages of interrupts that have fired; says whether there are any to be
-/// watched.
-fn deliver<V: Vm>(emulation: &mut Emulation<VfioHost<V>>) -> bool {
-    let host = emulation.host();
-    let mut any = false;
-    let mut fired = Vec::new();
-    for (msi, interrupt) in host.watched() {
-        any = true;
-        if interrupt.events().take().unwrap_or(0) > 0 {
-            fired.push(msi);
-        }
+/// Until something happens, or `patience` is over.
+fn wait(changes: Option<&EventFd>, stop: &Stop, patience: Duration) {
+    let timeout =
+        Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
+    let mut files = vec![PollFd::new(&stop.events, PollFlags::IN)];
+    files.extend(changes.map(|events| PollFd::new(events, PollFlags::IN)));
+    if poll(&mut files, Some(&timeout)).is_err() {
+        // A signal, or no memory: it is tried again.
+        std::thread::sleep(WATCH);
     }
-    for msi in fired {
-        host.signal(msi);
+}
+
+fn look<H: Watched>(emulation: &mut Emulation<H>, attention: &mut Attention) {
+    let outcome = emulation.objects_changed();
+    let failure = attention.looked(Instant::now(), outcome, emulation.is_stale());
+    if let Some(status) = failure {
+        let words = format!("what is in the container cannot be asked: {status}: trying again");
+        emulation.host().log(&words);
     }
-    any
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::{HostError, HostRegion, Msi};
+    use mc_abi::blocks::ObjectDescription;
+    use mc_abi::{Header, Params, Wire};
     use std::cell::RefCell;
 
     struct Noted<'a>(&'static str, &'a RefCell<Vec<&'static str>>);
@@ -263,5 +298,101 @@ mod tests {
         let [group, memory, objects] = ["group", "memory", "objects"].map(|n| Noted(n, &gone));
         drop(Held { _group: group, _memory: memory, emulation: objects });
         assert_eq!(gone.into_inner(), ["objects", "memory", "group"]);
+    }
+
+    /// A container whose Management Complex answers no more than what the emulation asks when
+    /// it looks.
+    #[derive(Debug, Default)]
+    struct Listed {
+        objects: Vec<ObjectDescription>,
+        /// Commands that are not answered.
+        unanswered: u32,
+        lines: Vec<String>,
+    }
+
+    impl Host for Listed {
+        fn exchange(&mut self, command: &Message) -> Result<Message, HostError> {
+            if let Some(left) = self.unanswered.checked_sub(1) {
+                self.unanswered = left;
+                return Err(HostError("no answer".to_owned()));
+            }
+            let mut params = Params::ZERO;
+            match command.header.number() {
+                container::GetObjectCount::NUMBER => {
+                    let count = self.objects.len() as u32;
+                    container::GetObjectCountReply { count }.encode(&mut params, 1);
+                }
+                container::GetObject::NUMBER => {
+                    let ask = container::GetObject::decode(&command.params, 1).unwrap();
+                    let object = self.objects[ask.index as usize];
+                    container::GetObjectReply { object }.encode(&mut params, 1);
+                }
+                _ => {}
+            }
+            Ok(Message { header: Header::with_status(command.header, Status::Ok), params })
+        }
+
+        fn map(&mut self, _: &HostRegion, _: u64) -> Result<(), HostError> {
+            Ok(())
+        }
+
+        fn route(&mut self, _: ObjectId, _: u8, _: Option<Msi>) -> Result<(), HostError> {
+            Ok(())
+        }
+
+        fn reset(&mut self, _: ObjectId) {}
+
+        fn gone(&mut self, _: ObjectId) {}
+
+        fn signal(&mut self, _: Msi) {}
+    }
+
+    impl Watched for Listed {
+        fn deliver(&mut self) -> bool {
+            false
+        }
+
+        fn log(&mut self, words: &str) {
+            self.lines.push(words.to_owned());
+        }
+    }
+
+    /// What a watcher has found and logged after a change of which an event tells, if anything,
+    /// where so many commands are not answered.
+    fn watched(changes: Option<&EventFd>, unanswered: u32) -> (Vec<ObjectId>, Vec<String>) {
+        let windows = Windows::new(0x1000_0000, 0x1400_0000).unwrap();
+        let identity = Identity { container: 2, icid: 1 };
+        let emulation = Emulation::new(Listed::default(), identity, windows).unwrap();
+        let emulation = Mutex::new(emulation);
+        let stop = Stop { wanted: AtomicBool::new(false), events: EventFd::new().unwrap() };
+        std::thread::scope(|scope| {
+            scope.spawn(|| watch(&emulation, changes, &stop));
+            {
+                let mut emulation = emulation.lock().unwrap();
+                let kind = ObjectType::Dpbp;
+                emulation.host().objects.push(ObjectDescription { kind, ..Default::default() });
+                emulation.host().unanswered = unanswered;
+            }
+            changes.iter().for_each(|events| events.signal().unwrap());
+            let end = Instant::now() + Duration::from_secs(20);
+            while emulation.lock().unwrap().objects().is_empty() && Instant::now() < end {
+                std::thread::sleep(WATCH);
+            }
+            stop.wanted.store(true, Ordering::Release);
+            stop.events.signal().unwrap();
+        });
+        let mut emulation = emulation.into_inner().unwrap();
+        (emulation.objects(), std::mem::take(&mut emulation.host().lines))
+    }
+
+    #[test]
+    fn a_change_is_found_though_looks_fail_and_the_log_says_so_once() {
+        let (events, all) = (EventFd::new().unwrap(), [ObjectId::new(ObjectType::Dpbp, 0)]);
+        assert_eq!(watched(Some(&events), 0), (all.to_vec(), Vec::new()));
+        let (objects, lines) = watched(Some(&events), 3);
+        assert_eq!(objects, all);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        // Where there is no event.
+        assert_eq!(watched(None, 0), (all.to_vec(), Vec::new()));
     }
 }

@@ -71,6 +71,8 @@ pub struct Emulation<H: Host> {
     portals: BTreeMap<u64, Portal>,
     /// What is in the container, in the order in which it came.
     members: Vec<ObjectDescription>,
+    /// Something else may be in it by now.
+    is_stale: bool,
     interrupts: Interrupts,
     /// The interrupts that the emulation raises.
     own: BTreeMap<ObjectId, VirtualInterrupt>,
@@ -152,6 +154,7 @@ impl<H: Host> Emulation<H> {
             token: Token::NONE,
             portals: BTreeMap::from([(0, Portal::new(None))]),
             members: Vec::new(),
+            is_stale: false,
             interrupts: Interrupts::default(),
             own: BTreeMap::new(),
         };
@@ -163,6 +166,7 @@ impl<H: Host> Emulation<H> {
         emulation.token = checked(&answer).map_err(refused("Open"))?.header.token();
         let lists = emulation.lists().map_err(refused("GetObject"))?;
         emulation.admit(&lists);
+        emulation.is_stale = !lists.are_equal();
         emulation.show(0);
         Ok(emulation)
     }
@@ -241,9 +245,18 @@ impl<H: Host> Emulation<H> {
     }
 
     /// Objects may have come or gone: the guest is notified of those that have.
-    pub fn objects_changed(&mut self) {
-        // The host cannot be asked: there will be another time.
-        let _ = self.look();
+    ///
+    /// # Errors
+    /// What the Management Complex says when it is asked, [`Status::Timeout`] where it cannot
+    /// be: then this is to be called again.
+    pub fn objects_changed(&mut self) -> Result<(), Status> {
+        self.look()
+    }
+
+    /// Whether [`objects_changed`](Self::objects_changed) has to be called once more, though
+    /// nothing new has changed: it has failed, or the container changed meanwhile.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// The guest starts again: what it has opened is closed, its interrupts go nowhere.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod assignment;
+mod attention;
 #[cfg(feature = "vm-device")]
 mod bus;
 mod emulation;

@@ -31,7 +31,7 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    fn are_equal(&self) -> bool {
+    pub(super) fn are_equal(&self) -> bool {
         let (before, last) = (&self.before, &self.last);
         let mut pairs = before.objects.iter().zip(&last.objects);
         before.is_whole
@@ -97,7 +97,9 @@ impl<H: Host> Emulation<H> {
 
     /// Looks at the container again, lets go of what has left, and notes events.
     pub(super) fn look(&mut self) -> Result<(), Status> {
+        self.is_stale = true;
         let lists = self.lists()?;
+        self.is_stale = !lists.are_equal();
         let mut events = 0;
         for old in std::mem::take(&mut self.members) {
             match lists.sure().find(|new| name(new) == name(&old)) {

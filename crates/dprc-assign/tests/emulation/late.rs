@@ -158,7 +158,7 @@ fn a_portal_shows_that_a_command_is_in_progress_and_goes_with_its_object() {
     assert_eq!(shown.lock().unwrap()[&root], [0; Message::SIZE]);
     let dpmcp = scene.member(ObjectType::Dpmcp);
     ::dprc::manage::destroy(&mut scene.root, scene.guest, dpmcp).unwrap();
-    emulation.objects_changed();
+    emulation.objects_changed().unwrap();
     let places: Vec<u64> = shown.lock().unwrap().keys().copied().collect();
     assert_eq!(places, [root]);
     // Stores that come when the portal is gone go nowhere.

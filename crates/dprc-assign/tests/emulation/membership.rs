@@ -31,10 +31,10 @@ fn an_object_that_comes_is_told_and_can_be_opened() {
     let mut scene = Scene::new();
     let mut guest = scene.emulation();
     let root = listen(&scene, &mut guest);
-    guest.objects_changed();
+    guest.objects_changed().unwrap();
     assert!(guest.host().signals.is_empty());
     let id = make(&mut scene.root, scene.guest, &dpbp::Create {});
-    guest.objects_changed();
+    guest.objects_changed().unwrap();
     assert_eq!(guest.host().signals, [MSI]);
     assert_eq!(events(&mut guest, root), dprc::event::OBJ_ADDED);
     assert_eq!(call(&mut guest, 0, root, &dprc::GetObjectCount {}).unwrap().count, 8);
@@ -54,7 +54,7 @@ fn an_object_that_goes_takes_its_tokens_portal_and_interrupt_along() {
     let through = open(&mut guest, 1, scene.guest.object).unwrap();
     let own = open(&mut guest, 0, dpmcp).unwrap();
     ::dprc::manage::destroy(&mut scene.root, scene.guest, dpmcp).unwrap();
-    guest.objects_changed();
+    guest.objects_changed().unwrap();
     assert_eq!(guest.host().gone, [dpmcp]);
     assert_eq!(events(&mut guest, root), dprc::event::OBJ_REMOVED);
     assert_eq!(call(&mut guest, 0, own, &common::Reset {}), Err(Status::AuthenticationError));
@@ -63,7 +63,7 @@ fn an_object_that_goes_takes_its_tokens_portal_and_interrupt_along() {
     assert_eq!(nothing, [0; 8]);
     // The next one gets its place, without the tokens that were opened through it.
     let again = make(&mut scene.root, scene.guest, &dpmcp::Create { portal, options: 0 });
-    guest.objects_changed();
+    guest.objects_changed().unwrap();
     let ask = dprc::GetObjectRegion { id: again, index: 0, kind: dpmcp.kind };
     assert_eq!(call(&mut guest, 0, root, &ask).unwrap().offset, dprc_assign::PORTAL_STRIDE);
     let answer = call(&mut guest, 1, through, &dprc::GetAttributes {});
@@ -119,7 +119,7 @@ fn what_moves_up_in_the_list_while_another_goes_has_not_gone() {
             assert_eq!(board.mc().execute(0, &destroy).header.status(), Status::Ok);
         }
     });
-    guest.objects_changed();
+    guest.objects_changed().unwrap();
     assert_eq!(guest.host().gone, [first]);
     assert_eq!(events(&mut guest, root), dprc::event::OBJ_REMOVED);
     let names: Vec<ObjectId> =
@@ -150,14 +150,32 @@ fn what_stays_in_a_container_that_always_changes_has_not_gone() {
     });
     let commands = guest.host().commands;
     for _ in 0..3 {
-        guest.objects_changed();
+        guest.objects_changed().unwrap();
     }
     assert!(guest.host().gone.is_empty(), "{:?}", guest.host().gone);
+    assert!(guest.is_stale());
     assert!(guest.host().commands - commands <= 3 * 4 * (before as u64 + 2));
     // When it is quiet, all is known.
     guest.host().before = None;
-    guest.objects_changed();
+    guest.objects_changed().unwrap();
     assert_eq!(guest.objects().len(), scene.list(scene.guest).len());
+    assert!(!guest.is_stale());
+}
+
+#[test]
+fn a_look_that_fails_misses_nothing() {
+    let mut scene = Scene::new();
+    let mut guest = scene.emulation();
+    let root = listen(&scene, &mut guest);
+    make(&mut scene.root, scene.guest, &dpbp::Create {});
+    guest.host().is_silent = true;
+    assert_eq!(guest.objects_changed(), Err(Status::Timeout));
+    assert!(guest.is_stale());
+    guest.host().is_silent = false;
+    guest.objects_changed().unwrap();
+    assert!(!guest.is_stale());
+    assert_eq!(guest.host().signals, [MSI]);
+    assert_eq!(events(&mut guest, root), dprc::event::OBJ_ADDED);
 }
 
 /// The command through the root's portal that destroys an object of the guest's.
