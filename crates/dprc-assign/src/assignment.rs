@@ -191,7 +191,7 @@ fn listen<V: Vm>(emulation: &mut Emulation<VfioHost<V>>) {
         let answer: Option<Message> = emulation.host().exchange(&command).ok();
         let status = answer.map(|answer| answer.header.status());
         if status != Some(Status::Ok) {
-            emulation.host().vm().log("the container's interrupt cannot be enabled");
+            emulation.host().log("the container's interrupt cannot be enabled");
         }
     }
 }
@@ -223,7 +223,7 @@ impl<V: Vm> Watched for VfioHost<V> {
     }
 
     fn log(&mut self, words: &str) {
-        self.vm().log(words);
+        Self::log(self, words);
     }
 }
 

@@ -11,6 +11,7 @@ mod events;
 mod fdt;
 mod host;
 mod interrupts;
+mod log;
 mod page;
 mod policy;
 mod portal;

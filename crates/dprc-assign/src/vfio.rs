@@ -2,6 +2,7 @@
 //! The machine below, where that is Linux with VFIO.
 
 use crate::host::{Host, HostError, HostRegion, Msi};
+use crate::log::LogLimit;
 use crate::page::PortalPage;
 use dprc::{AssignedContainer, Device, Interrupt, MappedRegion, McPortal};
 use mc_abi::{Message, ObjectId};
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How the VMM delivers an interrupt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,13 +99,15 @@ pub trait Vm: Send {
     /// When the hypervisor refuses.
     fn signal(&mut self, msi: Msi) -> Result<(), VmError>;
 
-    /// Something for the log: what was refused to the guest by the host, and why.
+    /// Something for the log: what was refused to the guest by the host, and why. The library
+    /// calls it for ten lines at once, then two a second, and says how many more there were.
     fn log(&mut self, words: &str);
 }
 
 /// A container through VFIO, with what the guest uses of it.
 pub struct VfioHost<V: Vm> {
     vm: V,
+    log_limit: LogLimit,
     held: BTreeMap<ObjectId, Held>,
     /// By guest physical address, pages of command portals; `None` where loads are exits.
     pages: BTreeMap<u64, Option<Arc<PortalPage>>>,
@@ -147,7 +151,8 @@ impl<V: Vm> VfioHost<V> {
         vm: V,
     ) -> dprc::Result<Self> {
         let (held, pages) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { vm, held, pages, lines: 0, portal: device.portal()?, assigned })
+        let (log_limit, portal) = (LogLimit::default(), device.portal()?);
+        Ok(Self { vm, log_limit, held, pages, lines: 0, portal, assigned })
     }
 
     /// The VMM.
@@ -175,8 +180,13 @@ impl<V: Vm> VfioHost<V> {
 
     fn failed(&mut self, error: impl fmt::Display) -> HostError {
         let error = HostError::of(error);
-        self.vm.log(&error.0);
+        self.log(&error.0);
         error
+    }
+
+    /// A line for the VMM's log, unless there have been too many.
+    pub(crate) fn log(&mut self, words: &str) {
+        self.log_limit.write(Instant::now(), words, |line| self.vm.log(line));
     }
 
     /// A page for a portal, with what it shows, before the guest gets it.
@@ -272,7 +282,7 @@ impl<V: Vm> Host for VfioHost<V> {
 
     fn signal(&mut self, msi: Msi) {
         if let Err(error) = self.vm.signal(msi) {
-            self.vm.log(&format!("interrupt {msi:x?}: {error}"));
+            self.log(&format!("interrupt {msi:x?}: {error}"));
         }
     }
 
@@ -281,7 +291,7 @@ impl<V: Vm> Host for VfioHost<V> {
             return known.iter().for_each(|page| page.show(registers));
         }
         let page = self.map_page(at, registers).unwrap_or_else(|error| {
-            self.vm.log(&format!("a page for a command portal: {error}: its loads are exits"));
+            self.log(&format!("a page for a command portal: {error}: its loads are exits"));
             None
         });
         self.pages.insert(at, page);
@@ -312,5 +322,6 @@ impl<V: Vm> Drop for VfioHost<V> {
         for at in self.pages.keys().copied().collect::<Vec<_>>() {
             self.hide(at);
         }
+        self.log_limit.end(|line| self.vm.log(line));
     }
 }
