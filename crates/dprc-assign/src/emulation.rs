@@ -18,7 +18,7 @@ use mc_abi::blocks::ObjectDescription;
 use mc_abi::{
     Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, common, dpmcp, dpmng, dprc,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a guest's container is to the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,13 @@ pub struct Emulation<H: Host> {
     members: Vec<ObjectDescription>,
     /// Something else may be in it by now.
     is_stale: bool,
+    /// Members that are known to be others by now than the guest has open.
+    replaced: BTreeSet<ObjectId>,
+    /// What is in the container, but not yet to the guest: it has to miss once what is another
+    /// object by now, to let go of it. With whether it has.
+    away: BTreeMap<ObjectId, bool>,
+    /// Where the host has the regions that are mapped.
+    registers: BTreeMap<(ObjectId, u8), dprc::GetObjectRegionReply>,
     interrupts: Interrupts,
     /// The interrupts that the emulation raises.
     own: BTreeMap<ObjectId, VirtualInterrupt>,
@@ -155,6 +162,9 @@ impl<H: Host> Emulation<H> {
             portals: BTreeMap::from([(0, Portal::new(None))]),
             members: Vec::new(),
             is_stale: false,
+            replaced: BTreeSet::new(),
+            away: BTreeMap::new(),
+            registers: BTreeMap::new(),
             interrupts: Interrupts::default(),
             own: BTreeMap::new(),
         };
@@ -254,7 +264,8 @@ impl<H: Host> Emulation<H> {
     }
 
     /// Whether [`objects_changed`](Self::objects_changed) has to be called once more, though
-    /// nothing new has changed: it has failed, or the container changed meanwhile.
+    /// nothing new has changed: it has failed, the container changed meanwhile, or the guest
+    /// has missed what is another object by now.
     pub fn is_stale(&self) -> bool {
         self.is_stale
     }
@@ -271,6 +282,7 @@ impl<H: Host> Emulation<H> {
             let _ = self.host.route(object, index, None);
         }
         self.own.clear();
+        self.away.clear();
     }
 
     fn container(&self) -> ObjectId {

@@ -72,7 +72,8 @@ pub trait Host {
     /// interrupts may be lost.
     fn reset(&mut self, object: ObjectId);
 
-    /// The object has left the container: its regions and interrupts are gone.
+    /// The object has left the container, was unplugged, or is another one of the same name by
+    /// now: its regions and interrupts are gone.
     fn gone(&mut self, object: ObjectId);
 
     /// Sends the guest an interrupt of the emulation's own.

@@ -26,6 +26,7 @@ impl<H: Host> Emulation<H> {
             dprc::Reset::NUMBER => self.reset_container(call.decode()?),
             dprc::GetObjectCount::NUMBER => {
                 self.look()?;
+                self.missed();
                 let count = self.members.len() as u32;
                 Ok(Reply::of(&dprc::GetObjectCountReply { count }, version))
             }
@@ -199,6 +200,7 @@ impl<H: Host> Emulation<H> {
             self.windows.displace(object, ask.index);
             return Err(Status::NoResource);
         }
+        self.registers.insert((object, ask.index), whole);
         Ok(offset)
     }
 
@@ -209,7 +211,7 @@ impl<H: Host> Emulation<H> {
             return Err(Status::NoPrivilege);
         }
         for object in self.objects() {
-            let token = self.ask(&Message::open(object))?.header.token();
+            let token = self.open_real(object)?;
             let number = common::Reset::NUMBER;
             let outcome = self.ask(&Message::command(number, 1, token, Params::ZERO));
             let _ = self.ask(&Message::close(token));

@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::policy;
 use crate::windows::PORTAL_STRIDE;
 use mc_abi::blocks::ObjectDescription;
-use mc_abi::{ObjectId, Request, Status, Wire, dprc};
+use mc_abi::{ObjectId, Request, Status, Wire, common, dprc};
 
 /// How often a container is listed at most in one look: a guest's command waits for it, and
 /// who changes the container all the time is not to keep it waiting.
@@ -99,23 +99,37 @@ impl<H: Host> Emulation<H> {
     pub(super) fn look(&mut self) -> Result<(), Status> {
         self.is_stale = true;
         let lists = self.lists()?;
+        let sure: Vec<ObjectDescription> = lists.sure().copied().collect();
+        self.look_for_others(&sure)?;
         self.is_stale = !lists.are_equal();
         let mut events = 0;
         for old in std::mem::take(&mut self.members) {
-            match lists.sure().find(|new| name(new) == name(&old)) {
+            let object = name(&old);
+            match sure.iter().find(|new| name(new) == object) {
+                Some(_) if self.replaced.contains(&object) => {
+                    events |= dprc::event::OBJ_REMOVED;
+                    self.leave(object, true);
+                    self.away.insert(object, false);
+                }
                 Some(new) => {
-                    if is_plugged(new) != is_plugged(&old) {
+                    if is_plugged(&old) && !is_plugged(new) {
+                        events |= dprc::event::OBJ_REMOVED;
+                        self.leave(object, false);
+                    } else if is_plugged(&old) != is_plugged(new) {
                         events |= dprc::event::OBJ_ADDED;
                     }
                     self.members.push(*new);
                 }
-                None if lists.name(name(&old)) => self.members.push(old),
+                None if lists.name(object) => self.members.push(old),
                 None => {
                     events |= dprc::event::OBJ_REMOVED;
-                    self.leave(name(&old));
+                    self.leave(object, true);
                 }
             }
         }
+        let members = &self.members;
+        self.replaced.retain(|object| members.iter().any(|member| name(member) == *object));
+        self.away.retain(|object, _| lists.name(*object));
         if self.admit(&lists) {
             events |= dprc::event::OBJ_ADDED;
         }
@@ -128,20 +142,86 @@ impl<H: Host> Emulation<H> {
         Ok(())
     }
 
+    /// Looks for members under whose names there are other objects by now. One that was made
+    /// again just as it was and that the guest has neither open nor mapped serves it as well.
+    fn look_for_others(&mut self, now: &[ObjectDescription]) -> Result<(), Status> {
+        for old in self.members.clone() {
+            let Some(new) = now.iter().find(|new| name(new) == name(&old)) else { continue };
+            let object = name(new);
+            if !is_like(&old, new) || self.has_moved(object)? || self.was_closed(new)? {
+                self.replaced.insert(object);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a region that is mapped is elsewhere by now.
+    fn has_moved(&mut self, object: ObjectId) -> Result<bool, Status> {
+        let regions = self.registers.iter().filter(|((owner, _), _)| *owner == object);
+        let regions: Vec<_> =
+            regions.map(|((_, index), region)| (*index, region.clone())).collect();
+        for (index, before) in regions {
+            let ask = dprc::GetObjectRegion { id: object.id, index, kind: object.kind };
+            match self.call(&ask, dprc::GetObjectRegion::MAX_VERSION) {
+                Ok(now) if now == before => {}
+                Ok(_) | Err(Status::NoResource | Status::ConfigurationError) => return Ok(true),
+                Err(status) => return Err(status),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether what the guest has open was closed without it. That nobody has the object open
+    /// says so; as no firmware is known to have promised that, the token is asked, too, by a
+    /// command that changes nothing and that each family has.
+    fn was_closed(&mut self, object: &ObjectDescription) -> Result<bool, Status> {
+        if object.state & dprc::state::OPEN != 0 {
+            return Ok(false);
+        }
+        let mut tokens = self.portals.values().flat_map(|portal| &portal.tokens);
+        let Some((token, _)) = tokens.find(|(_, open)| **open == name(object)) else {
+            return Ok(false);
+        };
+        match self.ask(&common::GetIrqMask { index: 0 }.message(*token)) {
+            Err(Status::AuthenticationError) => Ok(true),
+            Err(Status::Timeout) => Err(Status::Timeout),
+            Ok(_) | Err(_) => Ok(false),
+        }
+    }
+
     /// Enters what has come; says whether anything has.
     pub(super) fn admit(&mut self, lists: &Lists) -> bool {
         let before = self.members.len();
         for new in lists.sure() {
+            let object = name(new);
             // A list may name it twice.
-            if !self.has(name(new)) {
+            if !self.has(object) && self.away.get(&object) != Some(&false) {
+                self.away.remove(&object);
                 self.members.push(*new);
             }
         }
         self.members.len() > before
     }
 
-    fn leave(&mut self, object: ObjectId) {
-        self.close_all(|_, _, open| open == object);
+    /// The guest lists its container now, and misses what is away.
+    pub(super) fn missed(&mut self) {
+        self.away.values_mut().for_each(|has_missed| *has_missed = true);
+        self.is_stale |= !self.away.is_empty();
+    }
+
+    /// Lets go of what the guest has of an object.
+    fn leave(&mut self, object: ObjectId, is_gone: bool) {
+        if is_gone {
+            // Its tokens went with it: by now they may stand for something that somebody else
+            // has opened, which is not to be closed.
+            for portal in self.portals.values_mut() {
+                portal.tokens.retain(|_, open| *open != object);
+            }
+        } else {
+            self.close_all(|_, _, open| open == object);
+        }
+        self.replaced.remove(&object);
+        self.registers.retain(|(owner, _), _| *owner != object);
         self.own.remove(&object);
         self.interrupts.forget(object);
         self.host.gone(object);

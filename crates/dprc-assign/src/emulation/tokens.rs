@@ -27,7 +27,7 @@ impl<H: Host> Emulation<H> {
         if held >= MOST_TOKENS {
             return Err(Status::NoResource);
         }
-        let token = self.ask(&Message::open(object))?.header.token();
+        let token = self.open_real(object)?;
         match self.portals.get_mut(&call.slot) {
             Some(portal) => {
                 portal.tokens.insert(token, object);
@@ -40,13 +40,27 @@ impl<H: Host> Emulation<H> {
         }
     }
 
+    /// Opens an object in the host's Management Complex.
+    ///
+    /// That gives out a number only while it stands for nothing: what the guest's portals have
+    /// under the same one was closed without them, as it is when an object is destroyed.
+    pub(super) fn open_real(&mut self, object: ObjectId) -> Result<Token, Status> {
+        let token = self.ask(&Message::open(object))?.header.token();
+        let stale = self.portals.values_mut().filter_map(|portal| portal.tokens.remove(&token));
+        for object in stale {
+            self.replaced.insert(object);
+            self.is_stale = true;
+        }
+        Ok(token)
+    }
+
     /// The status for what is not the guest's: there is no such object, or it is
     /// another's. Which, only the host's Management Complex knows.
     fn refuse_open(&mut self, object: ObjectId) -> Status {
-        match self.ask(&Message::open(object)) {
+        match self.open_real(object) {
             // Something that the guest is not to see, such as a container below.
-            Ok(answer) => {
-                let _ = self.ask(&Message::close(answer.header.token()));
+            Ok(token) => {
+                let _ = self.ask(&Message::close(token));
                 Status::AuthenticationError
             }
             Err(status) => status,

@@ -6,7 +6,7 @@ use board::{Board, BoardConfig, mc::PORTAL_STRIDE};
 use dprc::{McPortal, OpenObject, Transport, TransportError};
 use dprc_assign::{Emulation, Host, HostError, HostRegion, Identity, Msi, Windows};
 use mc_abi::blocks::ObjectDescription;
-use mc_abi::common::Created;
+use mc_abi::common::{self, Created};
 use mc_abi::{
     Message, ObjectId, ObjectType, Request, Status, Token, Wire, dpbp, dpcon, dpio, dpmcp, dpni,
     dprc as container,
@@ -106,6 +106,7 @@ impl Scene {
             commands: 0,
             before: None,
             is_silent: false,
+            answer: |_, answer| answer,
             shown: Arc::default(),
             history: Arc::default(),
         }
@@ -145,6 +146,13 @@ impl Scene {
         ObjectId::new(kind, found.expect("one of each").id)
     }
 
+    /// Whether a token stands for an open object of the guest's on the board.
+    pub fn is_open(&self, token: Token) -> bool {
+        let ask = common::GetIrqMask { index: 0 }.message(token);
+        let answer = self.board.mc().execute(self.portal, &ask);
+        answer.header.status() != Status::AuthenticationError
+    }
+
     /// An object of the other container's.
     pub fn foreign(&mut self, kind: ObjectType) -> ObjectId {
         let other = self.other;
@@ -178,6 +186,8 @@ pub struct BoardHost {
     pub before: Option<Meanwhile>,
     /// The board does not answer.
     pub is_silent: bool,
+    /// What the emulation gets to see of an answer to a command.
+    pub answer: fn(&Message, Message) -> Message,
     /// What portals show, by address.
     pub shown: Arc<Mutex<BTreeMap<u64, [u8; Message::SIZE]>>>,
     /// What they have shown, one after the other.
@@ -191,7 +201,7 @@ impl Host for BoardHost {
         if self.is_silent {
             return Err(HostError("no answer".to_owned()));
         }
-        Ok(self.board.mc().execute(self.portal, command))
+        Ok((self.answer)(command, self.board.mc().execute(self.portal, command)))
     }
 
     fn map(&mut self, region: &HostRegion, at: u64) -> Result<(), HostError> {

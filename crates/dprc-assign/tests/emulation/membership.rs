@@ -71,6 +71,123 @@ fn an_object_that_goes_takes_its_tokens_portal_and_interrupt_along() {
 }
 
 #[test]
+fn an_object_that_is_unplugged_leaves_the_guest_and_comes_back() {
+    let mut scene = Scene::new();
+    let dpio = scene.member(ObjectType::Dpio);
+    plug(&mut scene, dpio, true);
+    let mut guest = scene.emulation();
+    let root = listen(&scene, &mut guest);
+    let region = dprc::GetObjectRegion { id: dpio.id, index: 0, kind: dpio.kind };
+    call(&mut guest, 0, root, &region).unwrap();
+    let token = open(&mut guest, 0, dpio).unwrap();
+    let set = common::SetIrq { value: 9, index: 0, address: MSI.address, user: 0 };
+    call(&mut guest, 0, token, &set).unwrap();
+
+    plug(&mut scene, dpio, false);
+    guest.objects_changed().unwrap();
+    assert_eq!(guest.host().gone, [dpio]);
+    assert_eq!(events(&mut guest, root), dprc::event::OBJ_REMOVED);
+    assert_eq!(call(&mut guest, 0, token, &common::Reset {}), Err(Status::AuthenticationError));
+    // It lives, and can be moved: nobody has it open.
+    assert!(!scene.is_open(token));
+    let ask = dprc::GetObjectIrq { id: dpio.id, index: 0, kind: dpio.kind };
+    assert_eq!(call(&mut guest, 0, root, &ask).unwrap().address, 0);
+    assert_eq!(call(&mut guest, 0, root, &dprc::GetObjectCount {}).unwrap().count, 7);
+    guest.objects_changed().unwrap();
+    assert_eq!(events(&mut guest, root), 0);
+
+    plug(&mut scene, dpio, true);
+    guest.objects_changed().unwrap();
+    assert_eq!(events(&mut guest, root), dprc::event::OBJ_ADDED);
+    assert_eq!(guest.host().gone, [dpio]);
+    let mapped = guest.host().mapped.len();
+    call(&mut guest, 0, root, &region).unwrap();
+    assert_eq!(guest.host().mapped.len(), mapped + 1);
+    open(&mut guest, 0, dpio).unwrap();
+}
+
+fn plug(scene: &mut Scene, object: ObjectId, plugged: bool) {
+    let (open, container) = (scene.guest, scene.guest.object);
+    ::dprc::manage::assign(&mut scene.root, open, object, container, plugged).unwrap();
+}
+
+#[test]
+fn an_object_that_is_made_again_goes_and_comes() {
+    let mut scene = Scene::new();
+    let dpbp = scene.member(ObjectType::Dpbp);
+    let mut guest = scene.emulation();
+    let root = listen(&scene, &mut guest);
+    let token = open(&mut guest, 0, dpbp).unwrap();
+    ::dprc::manage::destroy(&mut scene.root, scene.guest, dpbp).unwrap();
+    assert_eq!(make(&mut scene.root, scene.guest, &dpbp::Create {}), dpbp.id);
+    guest.objects_changed().unwrap();
+    assert_eq!(guest.host().gone, [dpbp]);
+    comes_back(&mut guest, root, dpbp);
+    assert_eq!(call(&mut guest, 0, token, &common::Reset {}), Err(Status::AuthenticationError));
+}
+
+#[test]
+fn an_object_whose_registers_are_elsewhere_goes_and_comes() {
+    let mut scene = Scene::new();
+    let dpio = scene.member(ObjectType::Dpio);
+    let mut guest = scene.emulation();
+    let root = listen(&scene, &mut guest);
+    let region = dprc::GetObjectRegion { id: dpio.id, index: 0, kind: dpio.kind };
+    let before = call(&mut guest, 0, root, &region).unwrap();
+    guest.objects_changed().unwrap();
+    assert!(guest.host().gone.is_empty());
+    guest.host().answer = |command, mut answer| {
+        if command.header.number() == dprc::GetObjectRegion::NUMBER {
+            let mut region = dprc::GetObjectRegionReply::decode(&answer.params, 3).unwrap();
+            region.offset += 0x10_0000;
+            region.encode(&mut answer.params, 3);
+        }
+        answer
+    };
+    guest.objects_changed().unwrap();
+    assert_eq!(guest.host().gone, [dpio]);
+    comes_back(&mut guest, root, dpio);
+    assert_eq!(call(&mut guest, 0, root, &region).unwrap(), before);
+    assert_eq!(guest.host().mapped.len(), 2);
+}
+
+/// A guest that is told that an object has gone finds it gone, and after that it comes.
+fn comes_back(guest: &mut Emulation<BoardHost>, root: Token, object: ObjectId) {
+    assert_eq!(events(guest, root), dprc::event::OBJ_REMOVED);
+    guest.objects_changed().unwrap();
+    assert_eq!(events(guest, root), 0);
+    assert_eq!(open(guest, 0, object), Err(Status::AuthenticationError));
+    assert!(!guest.is_stale());
+    let count = call(guest, 0, root, &dprc::GetObjectCount {}).unwrap().count;
+    assert!(!guest.objects().contains(&object) && guest.objects().len() == count as usize);
+    assert!(guest.is_stale());
+    guest.objects_changed().unwrap();
+    assert_eq!(events(guest, root), dprc::event::OBJ_ADDED);
+    assert!(guest.objects().contains(&object) && !guest.is_stale());
+    open(guest, 0, object).unwrap();
+}
+
+#[test]
+fn what_went_with_an_object_is_not_closed() {
+    let mut scene = Scene::new();
+    let dpbp = scene.member(ObjectType::Dpbp);
+    let mut guest = scene.emulation();
+    let token = open(&mut guest, 0, dpbp).unwrap();
+    ::dprc::manage::destroy(&mut scene.root, scene.guest, dpbp).unwrap();
+    // Somebody else of the host's gets the number.
+    let somebody = loop {
+        let open = scene.root.open(scene.guest.object).unwrap();
+        if open.token == token {
+            break open;
+        }
+        scene.root.close(open).unwrap();
+    };
+    guest.objects_changed().unwrap();
+    assert_eq!(guest.host().gone, [dpbp]);
+    scene.root.call(somebody, &dprc::GetAttributes {}).unwrap();
+}
+
+#[test]
 fn containers_below_are_not_seen() {
     let mut scene = Scene::new();
     let request = dprc::CreateContainer {

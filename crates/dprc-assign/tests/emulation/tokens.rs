@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What a guest holds open of what the Management Complex has for everybody.
 
-use crate::board_host::{BoardHost, Scene, call, open, send};
+use crate::board_host::{BoardHost, Scene, call, make, open, send};
 use dprc_assign::{Emulation, MOST_TOKENS};
-use mc_abi::{Message, ObjectId, ObjectType, Request, Status, Token, common, dprc};
+use mc_abi::{Message, ObjectId, ObjectType, Status, Token, common, dpbp, dprc};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,13 +27,6 @@ fn open_all(guest: &mut Emulation<BoardHost>, object: ObjectId) -> (Vec<Token>, 
             Err(status) => return (tokens, status),
         }
     }
-}
-
-/// Whether a token stands for an open object on the board.
-fn is_open(scene: &Scene, token: Token) -> bool {
-    let ask = common::GetIrqMask { index: 0 }.message(token);
-    let answer = scene.board.mc().execute(scene.portal, &ask);
-    answer.header.status() != Status::AuthenticationError
 }
 
 #[test]
@@ -68,15 +61,15 @@ fn nothing_stays_open_when_the_guest_starts_again_or_ends() {
         [0, 1].map(|at| open(guest, at, objects[at as usize]).unwrap())
     };
     let before = open_two(&mut guest);
-    assert!(before.iter().all(|token| is_open(&scene, *token)));
+    assert!(before.iter().all(|token| scene.is_open(*token)));
     guest.reset();
-    assert!(!before.iter().any(|token| is_open(&scene, *token)));
+    assert!(!before.iter().any(|token| scene.is_open(*token)));
 
     let [first, second] = open_two(&mut guest);
     let all = [first, second, guest.token()];
-    assert!(all.iter().all(|token| is_open(&scene, *token)));
+    assert!(all.iter().all(|token| scene.is_open(*token)));
     drop(guest);
-    assert!(!all.iter().any(|token| is_open(&scene, *token)));
+    assert!(!all.iter().any(|token| scene.is_open(*token)));
 }
 
 #[test]
@@ -93,4 +86,32 @@ fn the_end_of_a_guest_does_not_wait_for_each_token_where_nobody_answers() {
     guest.host().is_silent = true;
     drop(guest);
     assert!((1..=2).contains(&asked.load(Ordering::Relaxed)), "{asked:?}");
+}
+
+#[test]
+fn a_token_that_is_given_out_anew_stands_for_one_object_only() {
+    let mut scene = Scene::new();
+    let dpni = scene.member(ObjectType::Dpni);
+    let id = make(&mut scene.root, scene.guest, &dpbp::Create {});
+    let dpbp = ObjectId::new(ObjectType::Dpbp, id);
+    let mut guest = guest(&mut scene);
+    let stale = open(&mut guest, 0, dpbp).unwrap();
+    ::dprc::manage::destroy(&mut scene.root, scene.guest, dpbp).unwrap();
+    assert_eq!(make(&mut scene.root, scene.guest, &dpbp::Create {}), id);
+    // Until the number comes around again.
+    for _ in 0..u32::from(u16::MAX) {
+        let last = scene.root.open(dpbp).unwrap();
+        scene.root.close(last).unwrap();
+        if last.token.0 == stale.0.wrapping_sub(1) {
+            break;
+        }
+    }
+    assert_eq!(open(&mut guest, 1, dpni), Ok(stale));
+    let answer = call(&mut guest, 0, stale, &common::GetIrqMask { index: 0 });
+    assert_eq!(answer.map(drop), Err(Status::AuthenticationError));
+    // That the number was free tells of the object that had it.
+    assert!(guest.is_stale());
+    guest.objects_changed().unwrap();
+    assert_eq!(guest.host().gone, [dpbp]);
+    call(&mut guest, 1, stale, &common::GetIrqMask { index: 0 }).unwrap();
 }
