@@ -2,7 +2,7 @@
 //! A device of the fsl-mc bus in the hands of user space.
 
 use crate::error::{Error, Result, refused};
-use crate::interrupt::{EventFd, Interrupt, IrqAction, IrqData, irq_request};
+use crate::interrupt::{Enabled, EventFd, Interrupt, IrqAction, IrqData, irq_request};
 use crate::ioctl;
 use crate::memory::MappedRegion;
 use crate::portal::{BlockPortal, McPortal};
@@ -17,6 +17,7 @@ pub struct Device {
     name: String,
     file: Arc<OwnedFd>,
     info: DeviceInfo,
+    enabled: Enabled,
 }
 
 /// What the kernel says of a device.
@@ -71,15 +72,16 @@ impl Device {
     /// # Errors
     /// When the kernel does not answer, or the device is none of the fsl-mc bus.
     pub fn of_file(name: &str, file: OwnedFd) -> Result<Self> {
-        Self::new(name, file)
+        Self::new(name, file, Enabled::default())
     }
 
-    pub(crate) fn new(name: &str, file: OwnedFd) -> Result<Self> {
+    /// `enabled` is shared by all files of the same device.
+    pub(crate) fn new(name: &str, file: OwnedFd, enabled: Enabled) -> Result<Self> {
         let info = ask_info(name, &file)?;
         if info.flags & abi::VFIO_DEVICE_FLAGS_FSL_MC == 0 {
             return Err(Error::NotFslMc { device: name.to_owned(), flags: info.flags });
         }
-        Ok(Self { name: name.to_owned(), file: Arc::new(file), info })
+        Ok(Self { name: name.to_owned(), file: Arc::new(file), info, enabled })
     }
 
     /// Name on the bus.
@@ -193,10 +195,14 @@ impl Device {
 
     /// Lets an interrupt signal a new eventfd, until the result is dropped.
     ///
+    /// There is one [`Interrupt`] of it at a time: it could not be dropped without switching
+    /// a second one off, since the kernel knows one eventfd. This holds for all copies of the
+    /// device, and for what was opened by the same group under the same name.
+    ///
     /// # Errors
-    /// When the kernel refuses.
+    /// [`Error::InterruptTaken`] while there is one, or the kernel's refusal.
     pub fn enable_interrupt(&self, index: u32) -> Result<Interrupt> {
-        Interrupt::enable(self.clone(), index, EventFd::new()?)
+        Interrupt::enable(self.clone(), &self.enabled, index, EventFd::new()?)
     }
 
     /// VFIO_DEVICE_SET_IRQS as the kernel has it, for whoever tests it.
@@ -264,4 +270,39 @@ fn ask_info(name: &str, file: &OwnedFd) -> Result<DeviceInfo> {
         regions: info.num_regions,
         irqs: info.num_irqs,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device whose file refuses every call of VFIO's.
+    fn device(name: &str, enabled: &Enabled) -> Device {
+        let file = Arc::new(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
+        let info = DeviceInfo { resettable: false, flags: 0, regions: 0, irqs: 2 };
+        Device { name: name.to_owned(), file, info, enabled: enabled.clone() }
+    }
+
+    #[test]
+    fn an_interrupt_is_enabled_once_at_a_time() {
+        let enabled = Enabled::default();
+        let (first, again) = (device("dpio.1", &enabled), device("dpio.1", &enabled));
+        let taken = |device: &Device, index| match device.enable_interrupt(index).unwrap_err() {
+            Error::InterruptTaken { .. } => true,
+            Error::Kernel { errno, .. } => {
+                assert_eq!(errno, Errno::NOTTY);
+                false
+            }
+            error => panic!("{error}"),
+        };
+        let claim = enabled.take("dpio.1", 0).unwrap();
+        assert!(taken(&first, 0) && taken(&first.clone(), 0) && taken(&again, 0));
+        let error = again.enable_interrupt(0).unwrap_err().to_string();
+        assert!(error.contains("interrupt 0 of dpio.1"), "{error}");
+        assert!(!taken(&first, 1) && !taken(&device("dpio.2", &enabled), 0));
+        assert!(!taken(&device("dpio.1", &Enabled::default()), 0));
+        // One that goes, or that the kernel has refused, is free.
+        drop(claim);
+        assert!(!taken(&first, 0) && !taken(&again, 0));
+    }
 }

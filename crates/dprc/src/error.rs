@@ -81,6 +81,14 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// An interrupt of which there is an [`Interrupt`](crate::Interrupt) already.
+    #[error("interrupt {index} of {device} signals an eventfd already: drop that one first")]
+    InterruptTaken {
+        /// Name on the bus.
+        device: String,
+        /// Number of the interrupt.
+        index: u32,
+    },
     /// A size or address that is no multiple of a page.
     #[error("{what} {value:#x} is not a positive multiple of the page size {page:#x}")]
     NotPages {

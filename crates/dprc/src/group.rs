@@ -4,6 +4,7 @@
 use crate::container::{Container, Iommu, open_vfio};
 use crate::device::Device;
 use crate::error::{Error, Result, refused};
+use crate::interrupt::Enabled;
 use crate::ioctl;
 use fsl_mc_linux::bus::{Bus, SYSFS};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -89,7 +90,8 @@ impl Group {
             },
         ))?;
         let _container = Arc::clone(container.file());
-        Ok(AttachedGroup { number: self.number, file: self.file, _container })
+        let enabled = Enabled::default();
+        Ok(AttachedGroup { number: self.number, file: self.file, enabled, _container })
     }
 }
 
@@ -98,6 +100,7 @@ impl Group {
 pub struct AttachedGroup {
     number: u32,
     file: OwnedFd,
+    enabled: Enabled,
     // The kernel takes the group out when the container's last user goes.
     _container: Arc<OwnedFd>,
 }
@@ -136,7 +139,7 @@ impl AttachedGroup {
                     _ => "",
                 }
             }))?;
-        Device::new(name, file)
+        Device::new(name, file, self.enabled.clone())
     }
 }
 

@@ -2,12 +2,13 @@
 //! Interrupts that reach user space by an eventfd.
 
 use crate::device::Device;
-use crate::error::{Result, refused};
+use crate::error::{Error, Result, refused};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use vfio_bindings::bindings::vfio as abi;
 
@@ -45,22 +46,23 @@ impl EventFd {
     }
 
     /// Waits for the count to be more than 0 and takes it; 0 when `patience` is over.
+    /// One whose end the clock cannot tell, such as [`Duration::MAX`], is never over.
     ///
     /// # Errors
     /// When the kernel does not answer.
     pub fn wait(&self, patience: Duration) -> Result<u64> {
-        let end = Instant::now() + patience;
+        let end = Instant::now().checked_add(patience);
         loop {
             let count = self.take()?;
-            let left = end.saturating_duration_since(Instant::now());
-            if count > 0 || left.is_zero() {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if count > 0 || left.is_some_and(|left| left.is_zero()) {
                 return Ok(count);
             }
-            let left = Timespec {
+            let left = left.map(|left| Timespec {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: left.subsec_nanos().into(),
-            };
-            match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&left)) {
+            });
+            match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], left.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(refused("poll", "an eventfd", |_| "")(errno)),
             }
@@ -133,11 +135,49 @@ pub trait IrqControl: Debug + Send + Sync {
     fn switch_off(&self) -> Result<()>;
 }
 
+/// The interrupts of a group's devices, or of a device with a file of its own, that there is
+/// an [`Interrupt`] of. The kernel knows one eventfd for each, through whichever file of the
+/// device it was set: who switches one off does not switch off his own alone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Enabled {
+    /// By name of the device, and index.
+    taken: Arc<Mutex<BTreeSet<(String, u32)>>>,
+}
+
+impl Enabled {
+    pub(crate) fn take(&self, device: &str, index: u32) -> Result<Claim> {
+        let interrupt = (device.to_owned(), index);
+        if !self.lock().insert(interrupt.clone()) {
+            return Err(Error::InterruptTaken { device: interrupt.0, index });
+        }
+        Ok(Claim { of: self.clone(), interrupt })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<(String, u32)>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An interrupt that nobody else enables; dropped, it is free.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    of: Enabled,
+    interrupt: (String, u32),
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.of.lock().remove(&self.interrupt);
+    }
+}
+
 /// An interrupt of a device of VFIO's.
 #[derive(Debug)]
 struct VfioIrq {
     device: Device,
     index: u32,
+    /// Goes when [`Interrupt`] has switched it off.
+    _claim: Claim,
 }
 
 impl IrqControl for VfioIrq {
@@ -163,10 +203,16 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    pub(crate) fn enable(device: Device, index: u32, events: EventFd) -> Result<Self> {
+    pub(crate) fn enable(
+        device: Device,
+        enabled: &Enabled,
+        index: u32,
+        events: EventFd,
+    ) -> Result<Self> {
+        let claim = enabled.take(device.name(), index)?;
         let data = [Some(events.as_fd())];
         device.set_irqs(index, 0, IrqAction::Trigger, &IrqData::EventFds(&data))?;
-        Ok(Self::of(VfioIrq { device, index }, Arc::new(events)))
+        Ok(Self::of(VfioIrq { device, index, _claim: claim }, Arc::new(events)))
     }
 
     /// An interrupt that signals `events` already, for a [`Backend`](crate::Backend) other
@@ -291,5 +337,16 @@ mod tests {
         rustix::io::write(&events, &1_u64.to_ne_bytes()).unwrap();
         assert_eq!(events.wait(Duration::from_secs(5)).unwrap(), 3);
         assert_eq!(events.take().unwrap(), 0);
+    }
+
+    #[test]
+    fn patience_may_be_without_an_end() {
+        let events = EventFd::new().unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| events.wait(Duration::MAX).unwrap());
+            std::thread::sleep(Duration::from_millis(20));
+            events.signal().unwrap();
+            assert_eq!(waiting.join().unwrap(), 1);
+        });
     }
 }
