@@ -4,6 +4,7 @@
 
 use crate::cli::Cli;
 use crate::error::Error;
+use crate::streams::tell;
 use crate::virtio::block::Disk;
 use fsl_mc_linux::bus::{ALLOCATOR_DRIVER, Bus, Device, HOST_DRIVER, ROOT, VFIO_DRIVER, family};
 use std::fs::OpenOptions;
@@ -62,7 +63,7 @@ impl Drop for Taken {
                 self.bus.unbind(&name).and_then(|_| self.bus.set_override(&name, None))
             };
             if let Err(error) = back {
-                eprintln!("{name} does not go back to the host: {error}");
+                tell(format_args!("{name} does not go back to the host: {error}"));
             }
         }
     }

@@ -12,6 +12,7 @@ mod host;
 mod keys;
 mod late;
 mod layout;
+mod streams;
 mod virtio;
 
 use cli::Cli;
@@ -24,7 +25,7 @@ pub fn main(name: &str, cli: &Cli) -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{name}: {error}");
+            streams::tell(format_args!("{name}: {error}"));
             ExitCode::FAILURE
         }
     }

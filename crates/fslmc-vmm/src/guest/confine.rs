@@ -4,6 +4,7 @@
 
 use crate::cli::Cli;
 use crate::error::Error;
+use crate::streams::tell;
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
@@ -91,7 +92,7 @@ const CALLS: &[libc::c_long] = &[
 pub fn confine(cli: &Cli) -> Result<(), Error> {
     let enforced = files(cli).map_err(|error| failed("Landlock", error))?;
     if enforced == RulesetStatus::NotEnforced {
-        eprintln!("this kernel has no Landlock: the VMM can open what its user can");
+        tell("this kernel has no Landlock: the VMM can open what its user can");
     }
     let filter = filter().map_err(|error| failed("the filter of system calls", error))?;
     apply_filter_all_threads(&filter).map_err(|error| failed("seccomp", error))

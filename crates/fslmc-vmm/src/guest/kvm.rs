@@ -8,6 +8,7 @@ use super::slots::Slots;
 use crate::error::Error;
 use crate::late::LateStores;
 use crate::layout::{GIC_DISTRIBUTOR, GIC_REDISTRIBUTORS, INTERRUPTS, ITS};
+use crate::streams::tell;
 use dprc::MappedRegion;
 use dprc_assign::{Delivery, Loads, Msi, PortalPage, Vm as AssignVm, VmError};
 use fsl_mc_linux::Mapping;
@@ -328,6 +329,6 @@ impl AssignVm for KvmGuest {
     }
 
     fn log(&mut self, words: &str) {
-        eprintln!("fslmc-vmm: {}: {words}", self.name);
+        tell(format_args!("fslmc-vmm: {}: {words}", self.name));
     }
 }

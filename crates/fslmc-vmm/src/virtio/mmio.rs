@@ -5,6 +5,7 @@
 //! queue asks for ([`Port::serve`]). A guest that breaks the rules of the queue is told that
 //! the device needs a reset (2.1.2), and gets nothing done until it resets it.
 
+use crate::streams::tell;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -205,7 +206,7 @@ impl<D: Device> Port<D> {
             return;
         }
         if let Err(broken) = self.empty(&mut state, memory) {
-            eprintln!("fslmc-vmm: the guest's driver of a virtio device breaks {broken}");
+            tell(format_args!("fslmc-vmm: the guest's driver of a virtio device breaks {broken}"));
             state.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
             self.interrupt(VIRTIO_MMIO_INT_CONFIG);
         }
