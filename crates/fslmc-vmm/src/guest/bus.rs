@@ -48,6 +48,12 @@ impl Bus {
         }
     }
 
+    /// The guest ends: no processor of it waits for the console or a disk.
+    pub fn end(&self) {
+        self.serial.end();
+        self.disks.iter().for_each(|disk| disk.end());
+    }
+
     /// What the guest has stored to its portals before this exit is in them from here on.
     /// Other devices have no stores that come late: nothing of theirs waits for a container.
     fn catch_up(&self) {

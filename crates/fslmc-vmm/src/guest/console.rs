@@ -2,7 +2,9 @@
 //! The guest's console: a serial port on this program's standard streams.
 
 use super::signals;
+use crate::error::Error;
 use crate::keys::Keys;
+use crate::streams::{Ending, Output};
 use std::io::{self, IsTerminal, Read, Stdout};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vm_superio::serial::NoEvents;
@@ -31,12 +33,13 @@ impl Trigger for Line {
     }
 }
 
-type Device = Uart<Line, NoEvents, Stdout>;
+type Device = Uart<Line, NoEvents, Output<Stdout>>;
 
 /// A guest's serial port.
 #[derive(Clone)]
 pub struct Serial {
     device: Arc<Mutex<Device>>,
+    ending: Arc<Ending>,
 }
 
 impl Serial {
@@ -75,6 +78,11 @@ impl Serial {
             let _ = self.lock().write(register, *byte);
         }
     }
+
+    /// The guest ends: no processor of it waits for who reads its output.
+    pub fn end(&self) {
+        self.ending.come();
+    }
 }
 
 /// The console of one guest after the other.
@@ -97,11 +105,18 @@ impl Console {
     }
 
     /// A serial port for a new guest.
-    pub fn connect(&self, interrupt: EventFd) -> Serial {
-        let device = Arc::new(Mutex::new(Uart::new(Line(interrupt), io::stdout())));
-        let serial = Serial { device };
+    ///
+    /// # Errors
+    /// The system has no eventfd left.
+    pub fn connect(&self, interrupt: EventFd) -> Result<Serial, Error> {
+        let ending = Ending::new();
+        let ending = ending.map_err(|reason| Error::System { what: "eventfd", reason })?;
+        let ending = Arc::new(ending);
+        let output = Output::new(io::stdout(), Arc::clone(&ending));
+        let device = Arc::new(Mutex::new(Uart::new(Line(interrupt), output)));
+        let serial = Serial { device, ending };
         *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some(serial.clone());
-        serial
+        Ok(serial)
     }
 
     /// The guest is gone.

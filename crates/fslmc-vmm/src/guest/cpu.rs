@@ -38,7 +38,9 @@ impl Running {
     fn stop(&self, end: Result<End, Error>) {
         let mut first = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(end);
-        self.stop.store(true, Ordering::Release);
+        if !self.stop.swap(true, Ordering::AcqRel) {
+            self.bus.end();
+        }
     }
 
     fn stopped(&self) -> bool {

@@ -81,7 +81,7 @@ pub fn run(cli: &Cli, files: &mut Files, console: &Console) -> Result<End, Error
         containers: containers.iter().map(of_container).collect(),
     };
     load::device_tree(&memory, images.device_tree, &machine.to_blob()?)?;
-    let serial = console.connect(vm.interrupt(layout::UART_SPI)?);
+    let serial = console.connect(vm.interrupt(layout::UART_SPI)?)?;
     let late = vm.late_stores();
     let bus = Arc::new(Bus { serial, containers, late, disks: disks.ports() });
     let end = cpu::run(&vm, options.cpus, RAM + images.entry, images.device_tree, &bus);

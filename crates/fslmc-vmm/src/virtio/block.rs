@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_ID_BYTES,
     VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_FLUSH,
@@ -25,7 +26,8 @@ const SECTOR: u64 = 512;
 /// Buffers of a request, at most: what is left of a queue's descriptors.
 const MOST_BUFFERS: u32 = 126;
 
-/// Bytes that go through this process's memory at once.
+/// Bytes that go through this process's memory at once, and between two looks whether the
+/// device is to end.
 const CHUNK: usize = 64 << 10;
 
 /// A disk as the command line names it: a path, and ":ro" behind it for one that the guest
@@ -120,40 +122,56 @@ impl Disk {
         (end <= self.bytes && bytes as u64 % SECTOR == 0).then_some(start)
     }
 
-    fn read(&self, sector: u64, bytes: usize, to: &mut impl Write) -> io::Result<()> {
+    fn read(
+        &self,
+        sector: u64,
+        bytes: usize,
+        to: &mut impl Write,
+        ends: &AtomicBool,
+    ) -> io::Result<()> {
         let at = self.place(sector, bytes).ok_or(io::ErrorKind::InvalidInput)?;
-        self.chunks(at, bytes, |at, chunk| {
+        chunks(at, bytes, ends, |at, chunk| {
             self.file.read_exact_at(chunk, at)?;
             to.write_all(chunk)
         })
     }
 
-    fn write(&self, sector: u64, bytes: usize, from: &mut impl Read) -> io::Result<()> {
+    fn write(
+        &self,
+        sector: u64,
+        bytes: usize,
+        from: &mut impl Read,
+        ends: &AtomicBool,
+    ) -> io::Result<()> {
         if self.read_only {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let at = self.place(sector, bytes).ok_or(io::ErrorKind::InvalidInput)?;
-        self.chunks(at, bytes, |at, chunk| {
+        chunks(at, bytes, ends, |at, chunk| {
             from.read_exact(chunk)?;
             self.file.write_all_at(chunk, at)
         })
     }
+}
 
-    fn chunks(
-        &self,
-        mut at: u64,
-        mut bytes: usize,
-        mut step: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut buffer = vec![0; bytes.min(CHUNK)];
-        while bytes > 0 {
-            let count = bytes.min(CHUNK);
-            step(at, &mut buffer[..count])?;
-            at += count as u64;
-            bytes -= count;
+/// Takes the steps of a request; one that the device's end cuts off has failed.
+fn chunks(
+    mut at: u64,
+    mut bytes: usize,
+    ends: &AtomicBool,
+    mut step: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; bytes.min(CHUNK)];
+    while bytes > 0 {
+        if ends.load(Ordering::Acquire) {
+            return Err(io::Error::other("the device ends"));
         }
-        Ok(())
+        let count = bytes.min(CHUNK);
+        step(at, &mut buffer[..count])?;
+        at += count as u64;
+        bytes -= count;
     }
+    Ok(())
 }
 
 /// Whether a block device takes no writes, which sysfs tells.
@@ -189,6 +207,7 @@ impl Device for Disk {
         &self,
         memory: &GuestMemoryMmap,
         chain: DescriptorChain<&GuestMemoryMmap>,
+        ends: &AtomicBool,
     ) -> Result<u32, Broken> {
         let mut request = chain.clone().reader(memory)?;
         let mut answer = chain.writer(memory)?;
@@ -198,8 +217,8 @@ impl Device for Disk {
         let mut status = answer.split_at(room).map_err(io::Error::other)?;
         let (kind, sector) = fields(&header);
         let done = match kind {
-            VIRTIO_BLK_T_IN => self.read(sector, room, &mut answer),
-            VIRTIO_BLK_T_OUT => self.write(sector, request.available_bytes(), &mut request),
+            VIRTIO_BLK_T_IN => self.read(sector, room, &mut answer, ends),
+            VIRTIO_BLK_T_OUT => self.write(sector, request.available_bytes(), &mut request, ends),
             VIRTIO_BLK_T_FLUSH => self.file.sync_data(),
             VIRTIO_BLK_T_GET_ID => answer.write_all(&self.id[..room.min(self.id.len())]),
             _ => Err(io::ErrorKind::Unsupported.into()),
@@ -221,4 +240,63 @@ fn fields(header: &[u8; 16]) -> (u32, u64) {
     let [kind @ .., _, _, _, _, _, _, _, _, _, _, _, _] = header;
     let [_, _, _, _, _, _, _, _, sector @ ..] = header;
     (u32::from_le_bytes(*kind), u64::from_le_bytes(*sector))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What ends the device when the first piece of a request goes through.
+    struct Ender<'a> {
+        ends: &'a AtomicBool,
+        bytes: usize,
+    }
+
+    impl Ender<'_> {
+        fn take(&mut self, bytes: usize) -> io::Result<usize> {
+            self.ends.store(true, Ordering::Release);
+            self.bytes += bytes;
+            Ok(bytes)
+        }
+    }
+
+    impl Write for Ender<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.take(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Read for Ender<'_> {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            bytes.fill(0xa5);
+            self.take(bytes.len())
+        }
+    }
+
+    #[test]
+    fn the_end_cuts_a_request_off_and_it_has_failed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bytes = 3 * CHUNK;
+        file.as_file().set_len(bytes as u64).unwrap();
+        let disk = Disk::open(&Source { path: file.path().to_owned(), read_only: false }).unwrap();
+        let ends = AtomicBool::new(false);
+        let mut ender = Ender { ends: &ends, bytes: 0 };
+        disk.read(0, bytes, &mut ender, &ends).unwrap_err();
+        assert_eq!(ender.bytes, CHUNK);
+        // None of it is done when the end is there already.
+        disk.write(0, bytes, &mut ender, &ends).unwrap_err();
+        assert_eq!(ender.bytes, CHUNK);
+        ends.store(false, Ordering::Release);
+        disk.write(0, bytes, &mut ender, &ends).unwrap_err();
+        let written = std::fs::read(file.path()).unwrap();
+        assert!(written[..CHUNK].iter().all(|byte| *byte == 0xa5));
+        assert!(written[CHUNK..].iter().all(|byte| *byte == 0));
+        // What is done when the end comes has not failed.
+        ends.store(false, Ordering::Release);
+        disk.write(0, CHUNK, &mut ender, &ends).unwrap();
+    }
 }

@@ -68,7 +68,8 @@ pub trait Device: Send + Sync {
     fn configuration(&self) -> &[u8];
 
     /// Does what a chain of descriptors asks for; says how many bytes it has written to the
-    /// guest's memory.
+    /// guest's memory. Once `ends` is set it is to return soon: what it has not done by then,
+    /// it tells the driver that it has failed.
     ///
     /// # Errors
     /// [`Broken`]; what can be refused is no error.
@@ -76,6 +77,7 @@ pub trait Device: Send + Sync {
         &self,
         memory: &GuestMemoryMmap,
         chain: DescriptorChain<&GuestMemoryMmap>,
+        ends: &AtomicBool,
     ) -> Result<u32, Broken>;
 }
 
@@ -184,7 +186,7 @@ impl<D: Device> Port<D> {
 
     /// Works until [`Port::end`], in a thread of its own.
     pub fn serve(&self, memory: &GuestMemoryMmap) {
-        while !self.ends.load(Ordering::Acquire) {
+        while !self.ends() {
             self.work(memory);
             if self.bell.read().is_err() {
                 // Nothing wakes it any more; the guest's requests stay where they are.
@@ -193,13 +195,14 @@ impl<D: Device> Port<D> {
         }
     }
 
-    /// Ends [`Port::serve`].
+    /// Ends [`Port::serve`]: a request that is being carried out may fail, those behind it
+    /// stay where they are.
     pub fn end(&self) {
         self.ends.store(true, Ordering::Release);
         self.ring();
     }
 
-    /// Does all that is in the queue.
+    /// Does all that is in the queue, until [`Port::end`].
     pub(super) fn work(&self, memory: &GuestMemoryMmap) {
         let mut state = self.lock();
         if !state.running() {
@@ -218,18 +221,31 @@ impl<D: Device> Port<D> {
         }
         loop {
             state.queue.disable_notification(memory)?;
-            while let Some(chain) = next(&mut state.queue, memory)? {
+            while let Some(chain) = self.next(&mut state.queue, memory)? {
                 let head = chain.head_index();
-                let written = state.device.execute(memory, chain)?;
+                let written = state.device.execute(memory, chain, &self.ends)?;
                 state.queue.add_used(memory, head, written)?;
                 if state.queue.needs_notification(memory)? {
                     self.interrupt(VIRTIO_MMIO_INT_VRING);
                 }
             }
-            if !state.queue.enable_notification(memory)? {
+            if !state.queue.enable_notification(memory)? || self.ends() {
                 return Ok(());
             }
         }
+    }
+
+    /// The next request; none from the end on, however many the driver adds.
+    fn next<'a>(
+        &self,
+        queue: &mut Queue,
+        memory: &'a GuestMemoryMmap,
+    ) -> Result<Option<DescriptorChain<&'a GuestMemoryMmap>>, virtio_queue::Error> {
+        if self.ends() { Ok(None) } else { Ok(queue.iter(memory)?.next()) }
+    }
+
+    fn ends(&self) -> bool {
+        self.ends.load(Ordering::Acquire)
     }
 
     fn interrupt(&self, reason: u32) {
@@ -237,13 +253,6 @@ impl<D: Device> Port<D> {
         // As for the bell.
         let _ = self.line.write(1);
     }
-}
-
-fn next<'a>(
-    queue: &mut Queue,
-    memory: &'a GuestMemoryMmap,
-) -> Result<Option<DescriptorChain<&'a GuestMemoryMmap>>, virtio_queue::Error> {
-    Ok(queue.iter(memory)?.next())
 }
 
 impl<D: Device> State<D> {

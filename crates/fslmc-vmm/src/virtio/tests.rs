@@ -2,9 +2,10 @@
 //! A driver that does what VIRTIO 1.2 (3.1.1, 4.2.3) has a driver do, and one that does not.
 
 use super::block::{Disk, Source};
-use super::mmio::Port;
+use super::mmio::{Device, Port};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_FLUSH,
     VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
@@ -261,6 +262,37 @@ fn files_that_are_no_disk_are_refused_with_a_reason() {
     assert!(open(true).unwrap_err().contains("in use"));
     let directory = Source { path: folder.path().to_owned(), read_only: true };
     assert!(Disk::open(&directory).unwrap_err().contains("neither"));
+}
+
+#[test]
+fn requests_stay_where_they_are_from_the_end_on() {
+    let rig = Rig::new(4, false);
+    rig.port.end();
+    assert_eq!(rig.request(VIRTIO_BLK_T_OUT, 1, 512), 0xff);
+    assert_eq!(rig.request(VIRTIO_BLK_T_FLUSH, 0, 0), 0xff);
+    assert_eq!(rig.line.read().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(fs::read(&rig.path).unwrap()[512], 1);
+}
+
+#[test]
+fn the_driver_is_told_of_a_request_that_the_end_cuts_off() {
+    let rig = Rig::new(4, false);
+    let path = rig.path.with_extension("other");
+    fs::write(&path, [0; 512]).unwrap();
+    let disk = Disk::open(&Source { path: path.clone(), read_only: false }).unwrap();
+    let queue = rig.queue();
+    let [header, data, answer] =
+        [(HEADER, 16, 0), (DATA, 512, 0), (ANSWER, 1, VRING_DESC_F_WRITE as u16)]
+            .map(|(at, bytes, flags)| RawDescriptor::from(Descriptor::new(at, bytes, flags, 0)));
+    for (ends, status) in [(true, VIRTIO_BLK_S_IOERR), (false, VIRTIO_BLK_S_OK)] {
+        rig.memory.write_obj(VIRTIO_BLK_T_OUT.to_le(), GuestAddress(HEADER)).unwrap();
+        rig.memory.write_slice(&[0xa5; 512], GuestAddress(DATA)).unwrap();
+        let chain = queue.build_desc_chain(&[header, data, answer]).unwrap();
+        let written = disk.execute(&rig.memory, chain, &AtomicBool::new(ends)).unwrap();
+        let answer: u8 = rig.memory.read_obj(GuestAddress(ANSWER)).unwrap();
+        assert_eq!((written, u32::from(answer)), (1, status));
+        assert_eq!(fs::read(&path).unwrap()[0], if ends { 0 } else { 0xa5 });
+    }
 }
 
 #[test]
