@@ -3,6 +3,7 @@
 //! own program and other commands run it by [`main`].
 #![deny(unsafe_code)]
 
+mod calls;
 pub mod cli;
 mod device_tree;
 mod error;
