@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Mapped regions of devices.
+#![allow(unsafe_code)]
 
 use crate::error::{Error, Result, refused};
 use fsl_mc_linux::{Mapping, Word};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -100,6 +102,31 @@ impl MappedRegion {
         }
     }
 
+    /// Lets the device go: from now on, fresh memory of this process, which reads as zero at
+    /// first, is where the region was. Whoever has the region by its address, as a memory
+    /// slot of a guest has, never finds nothing there, as he does where a mapping of a device
+    /// that has left its container is used (SIGBUS).
+    ///
+    /// A region whose accesses are calls stays as it is.
+    ///
+    /// # Errors
+    /// The kernel has no memory; the region stays as it is.
+    pub fn replace_by_memory(&self) -> Result<()> {
+        let Place::Mapping(mapping) = &self.place else { return Ok(()) };
+        let (protection, flags) =
+            (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED);
+        // SAFETY: the range is the mapping's own, which keeps it to its end, and there is no
+        // reference into it: all access is by volatile loads and stores of words, for which
+        // every content is one.
+        let mapped =
+            unsafe { mmap_anonymous(mapping.as_ptr().cast(), mapping.length(), protection, flags) };
+        mapped.map(drop).map_err(refused(
+            "mmap of memory in place of a region",
+            format!("{} (region {})", self.device, self.index),
+            |_| "",
+        ))
+    }
+
     /// Reads the word at a byte offset, in one access.
     ///
     /// # Errors
@@ -157,6 +184,7 @@ fn is_word<W>(offset: usize, region: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fd::AsFd;
     use std::sync::Mutex;
 
     #[derive(Debug, Default)]
@@ -172,6 +200,32 @@ mod tests {
             let offset = offset as usize;
             self.0.lock().unwrap()[offset..offset + bytes.len()].copy_from_slice(bytes);
         }
+    }
+
+    #[test]
+    fn memory_takes_the_place_of_a_region_whose_device_is_gone() {
+        let page = rustix::param::page_size();
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(page as u64).unwrap();
+        let mapping = Mapping::of_device(file.as_fd(), 0, page, true).unwrap();
+        let region = MappedRegion::of_mapping("dpio.1", 0, mapping);
+        region.store(8, 7_u32).unwrap();
+        let address = region.address();
+        // What is behind it is not there any more: a load is a SIGBUS.
+        file.set_len(0).unwrap();
+        region.replace_by_memory().unwrap();
+        assert_eq!((region.address(), region.size()), (address, page));
+        assert_eq!(region.load::<u32>(8).unwrap(), 0);
+        // Stores stay here.
+        file.set_len(page as u64).unwrap();
+        region.store(8, 9_u32).unwrap();
+        let mut found = [0xff; 4];
+        rustix::io::pread(&file, &mut found, 8).unwrap();
+        assert_eq!((found, region.load::<u32>(8).unwrap()), ([0; 4], 9));
+        let calls = MappedRegion::of_calls("dpio.1", 1, 16, Arc::new(Bytes::default()));
+        calls.store(0, 5_u8).unwrap();
+        calls.replace_by_memory().unwrap();
+        assert_eq!(calls.load::<u8>(0).unwrap(), 5);
     }
 
     #[test]

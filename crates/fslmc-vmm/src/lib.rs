@@ -7,12 +7,14 @@ mod calls;
 pub mod cli;
 mod device_tree;
 mod error;
+mod faults;
 #[cfg(target_arch = "aarch64")]
 mod guest;
 mod host;
 mod keys;
 mod late;
 mod layout;
+mod slots;
 mod streams;
 mod virtio;
 

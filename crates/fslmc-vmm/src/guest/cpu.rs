@@ -6,6 +6,7 @@ use super::bus::Bus;
 use super::kvm::{Vm, refused};
 use super::signals;
 use crate::error::Error;
+use crate::faults::{Faults, PATIENCE, PAUSE};
 use kvm_bindings::{
     KVM_ARM_VCPU_POWER_OFF, KVM_ARM_VCPU_PSCI_0_2, KVM_REG_ARM_CORE, KVM_REG_ARM64,
     KVM_REG_SIZE_U64, KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN,
@@ -17,7 +18,7 @@ use std::os::raw::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
 
 /// EL1 with its own stack pointer, all exceptions masked (Arm ARM, SPSR_EL1).
@@ -140,22 +141,44 @@ fn initialise(
 
 fn execute(mut cpu: VcpuFd, number: u8, running: &Running) -> Result<End, Error> {
     let stopped = |reason: String| Error::Stopped { cpu: number, reason };
+    let mut faults = Faults::default();
     while !running.stopped() {
-        match cpu.run() {
-            Ok(VcpuExit::MmioRead(address, bytes)) => running.bus.load(address, bytes),
-            Ok(VcpuExit::MmioWrite(address, bytes)) => running.bus.store(address, bytes),
+        let entered = Instant::now();
+        let fault = match cpu.run() {
+            Ok(VcpuExit::MmioRead(address, bytes)) => {
+                running.bus.load(address, bytes);
+                false
+            }
+            Ok(VcpuExit::MmioWrite(address, bytes)) => {
+                running.bus.store(address, bytes);
+                false
+            }
             Ok(VcpuExit::SystemEvent(KVM_SYSTEM_EVENT_SHUTDOWN, _)) => return Ok(End::Off),
             Ok(VcpuExit::SystemEvent(KVM_SYSTEM_EVENT_RESET, _)) => return Ok(End::Reset),
             Ok(VcpuExit::SystemEvent(KVM_SYSTEM_EVENT_CRASH, _)) => {
                 return Err(stopped("it says that it has crashed".to_owned()));
             }
-            Ok(VcpuExit::Intr) => {}
+            Ok(VcpuExit::Intr) => continue,
+            // Some kernels say where (KVM_CAP_MEMORY_FAULT_INFO).
+            Ok(VcpuExit::MemoryFault { .. }) => true,
             Ok(other) => return Err(stopped(format!("it leaves by {other:?}"))),
-            Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {}
+            Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => continue,
+            Err(error) if error.errno() == libc::EFAULT => true,
             Err(error) => {
                 let reason = std::io::Error::from_raw_os_error(error.errno());
                 return Err(stopped(format!("KVM_RUN: {reason}")));
             }
+        };
+        if !fault {
+            faults.over();
+        } else if faults.may_pass(entered, Instant::now()) {
+            std::thread::sleep(PAUSE);
+        } else {
+            let seconds = PATIENCE.as_secs();
+            return Err(stopped(format!(
+                "it uses memory that has not been there for {seconds} seconds (KVM_RUN: EFAULT), \
+                 such as that of a device that the host has taken away"
+            )));
         }
     }
     Ok(End::Off)

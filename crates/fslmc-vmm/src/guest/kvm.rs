@@ -4,20 +4,21 @@
 #![allow(unsafe_code)]
 
 use super::interrupts::{Message, Routes};
-use super::slots::Slots;
 use crate::error::Error;
 use crate::late::LateStores;
 use crate::layout::{GIC_DISTRIBUTOR, GIC_REDISTRIBUTORS, INTERRUPTS, ITS};
+use crate::slots::{Hypervisor, Range, Slots};
 use crate::streams::tell;
 use dprc::MappedRegion;
 use dprc_assign::{Delivery, Loads, Msi, PortalPage, Vm as AssignVm, VmError};
 use fsl_mc_linux::Mapping;
 use kvm_bindings::{
     KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_DEV_ARM_VGIC_GRP_CTRL,
-    KVM_DEV_ARM_VGIC_GRP_NR_IRQS, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_VGIC_ITS_ADDR_TYPE,
-    KVM_VGIC_V3_ADDR_TYPE_DIST, KVM_VGIC_V3_ADDR_TYPE_REDIST, kvm_create_device, kvm_device_attr,
-    kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS, kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3,
-    kvm_device_type_KVM_DEV_TYPE_VFIO, kvm_vcpu_init,
+    KVM_DEV_ARM_VGIC_GRP_NR_IRQS, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_MEM_READONLY,
+    KVM_VGIC_ITS_ADDR_TYPE, KVM_VGIC_V3_ADDR_TYPE_DIST, KVM_VGIC_V3_ADDR_TYPE_REDIST,
+    kvm_create_device, kvm_device_attr, kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS,
+    kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3, kvm_device_type_KVM_DEV_TYPE_VFIO,
+    kvm_userspace_memory_region, kvm_vcpu_init,
 };
 use kvm_ioctls::{Cap, DeviceFd, IoEventAddress, Kvm, NoDatamatch, VcpuFd, VmFd};
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ pub struct Vm {
 }
 
 struct Shared {
-    slots: Mutex<Slots>,
+    slots: Mutex<Slots<Arc<VmFd>>>,
     routes: Mutex<Routes>,
     /// Tells VFIO of the guest; made when there is something to tell.
     vfio: Mutex<Option<DeviceFd>>,
@@ -204,6 +205,20 @@ fn gic(vm: &VmFd) -> Result<[DeviceFd; 2], kvm_ioctls::Error> {
     address(&its, KVM_VGIC_ITS_ADDR_TYPE, ITS)?;
     initialise(&its)?;
     Ok([gic, its])
+}
+
+impl Hypervisor for Arc<VmFd> {
+    unsafe fn set_slot(&self, number: u32, range: Range) -> Result<(), kvm_ioctls::Error> {
+        let slot = kvm_userspace_memory_region {
+            slot: number,
+            flags: if range.read_only { KVM_MEM_READONLY } else { 0 },
+            guest_phys_addr: range.at,
+            memory_size: range.size,
+            userspace_addr: range.host,
+        };
+        // SAFETY: the caller's range is as this asks for it.
+        unsafe { self.set_user_memory_region(slot) }
+    }
 }
 
 /// The virtual machine as an assigned container uses it.

@@ -10,7 +10,6 @@ mod interrupts;
 mod kvm;
 mod load;
 mod signals;
-mod slots;
 
 pub use confine::confine;
 pub use console::Console;
