@@ -154,7 +154,7 @@ impl Backend for InProcessContainer {
         })?;
         let events = Arc::new(EventFd::new()?);
         let Held { lines, root, open, icid, .. } = &*self.held;
-        let value = lines.add(*icid, &events);
+        let value = lines.add(*icid, object, index, &events)?;
         let routed = Routed {
             lines: lines.clone(),
             icid: *icid,

@@ -18,20 +18,43 @@ use std::{
 /// Who waits for messages, and what else came.
 #[derive(Default)]
 pub struct Lines {
-    waiting: Mutex<HashMap<(u16, u32), Weak<EventFd>>>,
+    /// By isolation id and value.
+    waiting: Mutex<HashMap<(u16, u32), Waiting>>,
     /// Context and global faults that the SMMU has reported.
     pub faults: AtomicU64,
 }
 
+struct Waiting {
+    object: ObjectId,
+    index: u8,
+    events: Weak<EventFd>,
+}
+
 impl Lines {
     /// A value that no other message of this isolation id carries, and that signals `events`.
-    pub fn add(&self, icid: u16, events: &Arc<EventFd>) -> u32 {
+    ///
+    /// # Errors
+    /// [`dprc::Error::InterruptTaken`] while the object's interrupt signals another one: the MC
+    /// knows one place for its message, and who switches one off would switch off both.
+    pub fn add(
+        &self,
+        icid: u16,
+        object: ObjectId,
+        index: u8,
+        events: &Arc<EventFd>,
+    ) -> dprc::Result<u32> {
         let mut waiting = self.waiting.lock();
-        waiting.retain(|_, events| events.strong_count() > 0);
+        waiting.retain(|_, waiting| waiting.events.strong_count() > 0);
+        let is_it = |waiting: &Waiting| waiting.object == object && waiting.index == index;
+        if waiting.values().any(is_it) {
+            let index = index.into();
+            return Err(dprc::Error::InterruptTaken { device: object.to_string(), index });
+        }
         let value = (1..).find(|value| !waiting.contains_key(&(icid, *value)));
         let value = value.unwrap_or_default();
-        waiting.insert((icid, value), Arc::downgrade(events));
-        value
+        let events = Arc::downgrade(events);
+        waiting.insert((icid, value), Waiting { object, index, events });
+        Ok(value)
     }
 
     pub fn remove(&self, icid: u16, value: u32) {
@@ -41,7 +64,9 @@ impl Lines {
 
 impl IrqLines for Lines {
     fn message(&self, icid: u16, _address: u64, value: u32) {
-        let events = self.waiting.lock().get(&(icid, value)).and_then(Weak::upgrade);
+        let waiting = self.waiting.lock();
+        let events = waiting.get(&(icid, value)).and_then(|waiting| waiting.events.upgrade());
+        drop(waiting);
         if let Some(events) = events {
             // The count cannot be full, and nobody is here to be told of anything else.
             let _ = events.signal();
@@ -106,7 +131,9 @@ impl IrqControl for Routed {
     }
 
     fn switch_off(&self) -> dprc::Result<()> {
+        // In this order: whoever enables it next has routed it when he has done so.
+        let routed = self.route(0, 0);
         self.lines.remove(self.icid, self.value);
-        self.route(0, 0)
+        routed
     }
 }

@@ -131,7 +131,10 @@ fn interrupts_are_switched_off_when_dropped() {
     interrupt.simulate().unwrap();
     assert_eq!(interrupt.events().take().unwrap(), 1);
     assert!(interrupt.mask().unwrap_err().to_string().contains("cannot be masked"));
+    // The first would switch it off when it goes.
+    assert!(matches!(held.enable_interrupt(id, 0), Err(Error::InterruptTaken { index: 0, .. })));
     interrupt.disable().unwrap();
+    held.enable_interrupt(id, 0).unwrap().disable().unwrap();
     let error = held.enable_interrupt(id, 9).unwrap_err();
     assert!(matches!(error, Error::Portal(PortalError::Refused { .. })), "{error}");
     assert!(held.enable_interrupt(id, 256).is_err());

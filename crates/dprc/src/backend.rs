@@ -46,8 +46,8 @@ pub trait Backend: Debug + Send + Sync {
     /// until the result is dropped.
     ///
     /// # Errors
-    /// When there is no such interrupt. By VFIO also while there is an [`Interrupt`] of it
-    /// ([`Device::enable_interrupt`](crate::Device::enable_interrupt)).
+    /// When there is no such interrupt, and [`Error::InterruptTaken`](crate::Error::InterruptTaken)
+    /// while there is an [`Interrupt`] of it.
     fn enable_interrupt(&self, object: ObjectId, index: u32) -> Result<Interrupt>;
 
     /// Puts the container and its objects back to their initial state.
