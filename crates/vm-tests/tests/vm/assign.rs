@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial("assign::guests_end_and_start_again", guests_end_and_start_again),
         trial("assign::two_guests_reach_each_other", two_guests_reach_each_other),
         trial("assign::the_vmm_binds_and_objects_come_and_go", binds_and_hot_plugs),
+        trial("assign::a_portal_goes_while_it_is_used", a_portal_goes_while_it_is_used),
         trial("assign::a_command_is_one_exit", a_command_is_one_exit),
         trial("assign::a_hostile_guest_reaches_nothing", a_hostile_guest_reaches_nothing),
         trial("assign::stables_kernel_on_an_lx2160as_processor", older_kernel_and_processor),
@@ -402,13 +403,45 @@ fn binds_and_hot_plugs() -> Result<()> {
 fn comes_and_goes(vm: &mut TestVm, guest: &str, kind: &str) -> Result<()> {
     let object = mgmt(vm, &format!("create {kind} --in dprc.2 --plugged"))?;
     let object = object.trim();
-    let wait = |wanted: &str| {
-        let is_so = format!("{wanted} [ -e /sys/bus/fsl-mc/devices/{object} ]");
-        format!("for t in $(seq 200); do {is_so} && break; sleep 0.05; done; {is_so}")
-    };
-    say(vm, guest, &wait("")).with_context(|| format!("{object} does not come"))?;
+    await_coming(vm, guest, object)?;
     mgmt(vm, &format!("destroy {object} --in dprc.2"))?;
-    say(vm, guest, &wait("!")).with_context(|| format!("{object} does not go")).map(drop)
+    await_going(vm, guest, object)
+}
+
+/// Waits until a guest's bus has an object.
+fn await_coming(vm: &mut TestVm, guest: &str, object: &str) -> Result<()> {
+    say(vm, guest, &until("", object)).with_context(|| format!("{object} does not come")).map(drop)
+}
+
+/// Waits until a guest's bus has an object no more.
+fn await_going(vm: &mut TestVm, guest: &str, object: &str) -> Result<()> {
+    say(vm, guest, &until("!", object)).with_context(|| format!("{object} does not go")).map(drop)
+}
+
+fn until(wanted: &str, object: &str) -> String {
+    let is_so = format!("{wanted} [ -e /sys/bus/fsl-mc/devices/{object} ]");
+    format!("for t in $(seq 200); do {is_so} && break; sleep 0.05; done; {is_so}")
+}
+
+/// The host takes a queue portal away into which the guest stores all the time: the guest lives
+/// on, and has the portal again when it is plugged again.
+fn a_portal_goes_while_it_is_used() -> Result<()> {
+    run(|vm| {
+        let options = format!("--append 'nomodules iomem=relaxed {}' --assign dprc.2", rings::KEPT);
+        start(vm, "one", &options)?;
+        for _ in 0..cycles().div_ceil(5) {
+            say(vm, "one", &rings::without_end("dprc.2", "10000000"))?;
+            mgmt(vm, "unplug dpio.2 --in dprc.2")?;
+            await_going(vm, "one", "dpio.2")?;
+            // It may have given up a portal that does not recover, or is at the other one.
+            say(vm, "one", &format!("killall {} || true", rings::ATTACK))?;
+            mgmt(vm, "plug dpio.2 --in dprc.2")?;
+            await_coming(vm, "one", "dpio.2")?;
+        }
+        rings::from_within(vm, "one", "dprc.2", "10000000")?;
+        ensure!(last_words(vm, "one", "poweroff -f")? == 0, "the VMM fails");
+        expect_nothing_left(vm)
+    })
 }
 
 /// Commands of the short run of an attack; `FSLMC_ATTACK` names another number.

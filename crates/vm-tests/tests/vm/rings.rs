@@ -196,6 +196,15 @@ pub fn from_within(vm: &mut TestVm, guest: &str, container: &str, portal: &str) 
     Ok(())
 }
 
+/// What has an inner guest do the same without an end, and go on with something else.
+pub fn without_end(container: &str, portal: &str) -> String {
+    let steps = u64::MAX;
+    format!(
+        "{ATTACK} --container {container} --portal {portal} --memory {LEFT} --steps {steps} \
+         >/dev/null 2>&1 &"
+    )
+}
+
 /// Commands and dequeues of the short run; `FSLMC_ANSWERS` names another number.
 const ANSWERS: u64 = 20_000;
 
