@@ -117,7 +117,8 @@ impl Vm {
     /// known by to the guest's interrupt controller.
     pub fn for_container(&self, name: &str, device: u32, irqfd: bool) -> KvmGuest {
         let shared = Arc::clone(&self.shared);
-        KvmGuest { shared, name: name.to_owned(), device, irqfd, lines: BTreeMap::new() }
+        let (lines, told) = (BTreeMap::new(), Told::default());
+        KvmGuest { shared, name: name.to_owned(), device, irqfd, lines, told }
     }
 
     /// Stores to command portals that KVM has kept, where it keeps any.
@@ -229,6 +230,14 @@ pub struct KvmGuest {
     irqfd: bool,
     /// KVM's number of each line.
     lines: BTreeMap<u32, u32>,
+    told: Told,
+}
+
+/// What has been told of, which is told once: how often it comes is the guest's choice.
+#[derive(Debug, Default)]
+struct Told {
+    trapped: bool,
+    slow: bool,
 }
 
 impl KvmGuest {
@@ -296,7 +305,11 @@ impl AssignVm for KvmGuest {
             Ok(()) => Loads::Mapped,
             Err(error) => {
                 let error = system(error);
-                self.log(&format!("commands at {at:#x} leave the guest for each word: {error}"));
+                if !std::mem::replace(&mut self.told.trapped, true) {
+                    self.log(&format!(
+                        "commands at {at:#x} leave the guest for each word: {error}"
+                    ));
+                }
                 Loads::Trapped
             }
         }
@@ -326,7 +339,10 @@ impl AssignVm for KvmGuest {
                 Ok(Delivery::Direct)
             }
             Err(error) => {
-                self.log(&format!("KVM_IRQFD: {}: interrupts take the slow way", system(error)));
+                let error = system(error);
+                if !std::mem::replace(&mut self.told.slow, true) {
+                    self.log(&format!("KVM_IRQFD: {error}: interrupts take the slow way"));
+                }
                 Ok(Delivery::Watched)
             }
         }
