@@ -97,6 +97,8 @@ pub(crate) struct Container {
     usage: Mutex<Usage>,
     /// The reset after the last use has failed. Openings and closings come one at a time.
     must_reset: Atomic<bool>,
+    /// It was reset because the machine goes down.
+    was_stopped: Atomic<bool>,
     /// Of the container itself.
     counters: Arc<Counters>,
     /// Of all objects.
@@ -174,6 +176,7 @@ impl Container {
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
                 usage <- new_mutex!(Usage::default(), "Container::usage"),
                 must_reset: Atomic::new(registry::recalls_use(id)),
+                was_stopped: Atomic::new(false),
                 scan <- new_delayed_work!("Container::scan"),
                 tick <- new_delayed_work!("Container::tick"),
             }? Error),
@@ -189,12 +192,12 @@ impl Container {
         // No device is added from now on, whoever still asks for it.
         work::disable_delayed_sync::<_, TICK>(self);
         work::disable_delayed_sync::<_, SCAN>(self);
-        if power::goes_down() && registry::take_from_holders() {
+        let is_left = || power::goes_down() && registry::take_from_holders();
+        if !self.members.remove_all(is_left) {
             // No line is left in it.
             self.vectors.lock().end();
             return;
         }
-        self.members.remove_all();
         // Nobody has anything of the container open now, and no interrupt comes any more.
         self.vectors.lock().end();
         if self.must_reset.load(Relaxed) {
@@ -227,7 +230,7 @@ impl Container {
     /// Takes all from its holders where the container goes, or the machine. In the latter case the
     /// bus removes the container, too, but it is what it was, and is closed if nobody has anything
     /// of it open.
-    pub(crate) fn take_if_going(&self) {
+    pub(crate) fn take_if_going(self: &Arc<Self>) {
         if power::goes_down() {
             self.take_from_holders();
         } else if self.is_going.load(Relaxed) {
@@ -237,7 +240,11 @@ impl Container {
 
     /// The container is not what it was: takes all that is in it from who has it open. Whether
     /// somebody has any of it open.
-    pub(crate) fn revoke(&self) -> bool {
+    pub(crate) fn revoke(self: &Arc<Self>) -> bool {
+        if !power::goes_down() {
+            // First: who closes meanwhile is not to reset what is not ours any more.
+            self.portal.revoke();
+        }
         let is_held = self.take_from_holders();
         self.portal.revoke();
         is_held
@@ -246,9 +253,15 @@ impl Container {
     /// Takes all that is in it from who has it open, and nobody can open it any more. Whether
     /// somebody has any of it open. The container is still the driver's, whose portal is revoked
     /// only where it was open itself.
-    pub(crate) fn take_from_holders(&self) -> bool {
+    pub(crate) fn take_from_holders(self: &Arc<Self>) -> bool {
         self.members.revoke_all(&self.device);
-        self.usage.lock().is_used()
+        let is_used = self.usage.lock().is_used();
+        if is_used && power::goes_down() && !self.was_stopped.xchg(true, Relaxed) {
+            // Of objects that were not opened, too. Refused where the container was open itself,
+            // which has been reset then.
+            let _ = self.reset(&self.device);
+        }
+        is_used
     }
 
     pub(crate) fn members(&self) -> &Members {
@@ -355,7 +368,7 @@ impl Container {
         let result = self.reset_and_count();
         // A container that has gone is nobody's to reset.
         let must_reset = result.is_err_and(|e| {
-            let is_ours = e != ENODEV;
+            let is_ours = e != ENODEV || !self.portal.is_revoked();
             if is_ours {
                 self.reset_failed("cannot be reset after its last use", e);
             }

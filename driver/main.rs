@@ -121,8 +121,15 @@ impl Opening {
         if registry::is_going(&self.device) {
             self.registration.revoke();
         }
-        if !self.registration.wait_until_closed(power::goes_down) && self.registration.abandon() {
-            return;
+        if !self.registration.wait_until_closed(power::goes_down) {
+            // Objects first, and the container last: the portal of one that is mapped could undo
+            // the container's reset, and theirs takes the container's portal.
+            self.container.take_from_holders();
+            if self.registration.abandon() {
+                // One that `Members::opens` has refused is not kept by anybody else.
+                core::mem::forget(self.registration.clone());
+                return;
+            }
         }
         self.registration.unregister();
         self.container.members().closes(&self.device);

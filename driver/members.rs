@@ -208,8 +208,8 @@ impl Members {
         } = &mut *lists;
         if look.is_stable() {
             unplugged.retain(|one| is_unplugged(one, look.last()));
-            refused.retain(|one| is_there(one, look.last()));
         }
+        refused.retain(|one| look.names(|object| object.is_same(one)));
         // Within the capacities, no push can fail.
         members.retain(|member| {
             let stays = match look.sure().find(|seen| member.is(&seen.object)) {
@@ -306,22 +306,20 @@ impl Members {
         self.revoke_each(|device| core::ptr::eq(device, own));
     }
 
+    /// From the end: what goes meanwhile moves one that was seen already, and none is added.
     fn revoke_each(&self, is_meant: impl Fn(*const fsl_mc::Device) -> bool) {
-        let mut at = 0;
-        loop {
+        let mut left = self.lists.lock().openings.len();
+        while let Some(at) = left.checked_sub(1) {
+            left = at;
             let lists = self.lists.lock();
             let opening = lists.openings.get(at);
             let one = opening.map(|one| (one.device, one.registration.clone()));
             drop(lists);
-            let Some((device, registration)) = one else {
-                return;
-            };
-            if is_meant(device) {
-                registration.revoke();
+            if let Some((device, registration)) = one {
+                if is_meant(device) {
+                    registration.revoke();
+                }
             }
-            // One that goes meanwhile lets the next one be missed, which is revoked before it
-            // goes itself.
-            at = at.saturating_add(1);
         }
     }
 
@@ -351,9 +349,13 @@ impl Members {
         }
     }
 
-    /// Removes all devices, and waits for who has them open. Nobody adds any meanwhile.
-    pub(crate) fn remove_all(&self) {
+    /// Removes all devices, and waits for who has them open. Nobody adds any meanwhile. `false`
+    /// where `gives_up` has ended that.
+    pub(crate) fn remove_all(&self, gives_up: impl Fn() -> bool) -> bool {
         loop {
+            if gives_up() {
+                return false;
+            }
             let mut lists = self.lists.lock();
             let member = lists.members.pop();
             drop(lists);
@@ -363,9 +365,12 @@ impl Members {
             member.device.remove();
         }
         loop {
+            if gives_up() {
+                return false;
+            }
             let member = self.lists.lock().going.first().cloned();
             let Some(member) = member else {
-                return;
+                return true;
             };
             // The last closing would queue it.
             work::disable_sync(&member);

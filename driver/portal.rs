@@ -206,6 +206,11 @@ impl Portal {
         f();
     }
 
+    /// Whether the portal is somebody else's.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.answers.lock().is_revoked
+    }
+
     /// Ends what users have of the portal, which may be somebody else's by now. When it returns,
     /// no command is sent any more.
     pub(crate) fn revoke(&self) {

@@ -131,17 +131,16 @@ pub(crate) fn revoke(device: &fsl_mc::Device) -> bool {
 /// open.
 pub(crate) fn take_from_holders() -> bool {
     let mut any_is_held = false;
-    let mut at = 0;
-    loop {
+    let mut left = REGISTRY.lock().containers.len();
+    // From the end: what goes meanwhile moves one that was seen already.
+    while let Some(at) = left.checked_sub(1) {
+        left = at;
         let registry = REGISTRY.lock();
         let container = registry.containers.get(at).cloned();
         drop(registry);
-        let Some(container) = container else {
-            return any_is_held;
-        };
-        any_is_held |= container.take_from_holders();
-        at = at.saturating_add(1);
+        any_is_held |= container.is_some_and(|container| container.take_from_holders());
     }
+    any_is_held
 }
 
 /// Nobody has a device open any more, nor what is in it.

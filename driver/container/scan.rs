@@ -19,7 +19,8 @@ use crate::{
             event,
             Command, //
         },
-        pace::Pace, //
+        pace::Pace,
+        region::ObjectKind, //
     },
     look::{
         Look,
@@ -196,7 +197,11 @@ impl Container {
                 }
                 Err(e) if e == EEXIST => result = Err(EAGAIN),
                 // Of a type that this kernel's bus does not know, as it has said.
-                Err(e) if e == ENODEV => self.members.refuse(*object)?,
+                Err(e)
+                    if e == ENODEV && ObjectKind::from_name(&object.kind) == ObjectKind::Other =>
+                {
+                    self.members.refuse(*object)?;
+                }
                 Err(e) => {
                     result = Err(EAGAIN);
                     if parameters::may_print() {
