@@ -113,7 +113,7 @@ impl<V: Vm + 'static, M: GuestMemoryBackend + Clone> Assignment<V, M> {
         let changes = device.enable_interrupt(0).ok();
         let host = VfioHost::new(Arc::clone(&assigned), &device, vm)?;
         let mut emulation = Emulation::new(host, identity, windows)?;
-        listen(&mut emulation);
+        let changes = changes.filter(|_| listen(&mut emulation));
         let emulation = Arc::new(Mutex::new(emulation));
         let stop = Arc::new(Stop { wanted: AtomicBool::new(false), events: EventFd::new()? });
         let (watched, stopped) = (Arc::clone(&emulation), Arc::clone(&stop));
@@ -182,18 +182,21 @@ fn number(name: &str) -> Result<u32, AssignmentError> {
 }
 
 /// Asks the Management Complex for the container's interrupt. The driver does the same
-/// where it wants to know, too; where neither works the watcher looks by itself.
-fn listen<V: Vm>(emulation: &mut Emulation<VfioHost<V>>) {
+/// where it wants to know, too. Whether that is so: otherwise the watcher looks by itself.
+fn listen<V: Vm>(emulation: &mut Emulation<VfioHost<V>>) -> bool {
     let token = emulation.token();
     let mask = common::SetIrqMask { mask: EVENTS, index: 0 }.message(token);
     let enable = common::SetIrqEnable { enable: true, index: 0 }.message(token);
+    let mut is_enabled = true;
     for command in [mask, enable] {
         let answer: Option<Message> = emulation.host().exchange(&command).ok();
         let status = answer.map(|answer| answer.header.status());
         if status != Some(Status::Ok) {
             emulation.host().log("the container's interrupt cannot be enabled");
+            is_enabled = false;
         }
     }
+    is_enabled
 }
 
 /// What the watcher needs of the machine below.

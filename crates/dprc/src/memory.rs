@@ -6,8 +6,9 @@ use crate::error::{Error, Result, refused};
 use fsl_mc_linux::{Mapping, Word};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap_fixed, munmap};
 use std::fmt::Debug;
+use std::ptr::null_mut;
 use std::sync::Arc;
 
 /// A region that is no memory of this process: each access is a call. The caller checks
@@ -110,21 +111,26 @@ impl MappedRegion {
     /// A region whose accesses are calls stays as it is.
     ///
     /// # Errors
-    /// The kernel has no memory; the region stays as it is.
+    /// The kernel has no memory; then the region stays as it is.
     pub fn replace_by_memory(&self) -> Result<()> {
         let Place::Mapping(mapping) = &self.place else { return Ok(()) };
-        let (protection, flags) =
-            (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED);
-        // SAFETY: the range is the mapping's own, which keeps it to its end, and there is no
-        // reference into it: all access is by volatile loads and stores of words, for which
-        // every content is one.
-        let mapped =
-            unsafe { mmap_anonymous(mapping.as_ptr().cast(), mapping.length(), protection, flags) };
-        mapped.map(drop).map_err(refused(
-            "mmap of memory in place of a region",
-            format!("{} (region {})", self.device, self.index),
-            |_| "",
-        ))
+        let (place, length) = (mapping.as_ptr().cast(), mapping.length());
+        let failed =
+            |asked| refused(asked, format!("{} (region {})", self.device, self.index), |_| "");
+        // Elsewhere at first: a mapping that fails in place may leave a hole there.
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: at no place that anybody knows.
+        let fresh = unsafe { mmap_anonymous(null_mut(), length, protection, MapFlags::PRIVATE) };
+        let fresh = fresh.map_err(failed("mmap of memory for the place of a region"))?;
+        // SAFETY: the fresh memory is nobody else's. The place that it comes to is the mapping's
+        // own, which keeps it to its end, and there is no reference into it: all access is by
+        // volatile loads and stores of words, for which every content is one.
+        let moved = unsafe { mremap_fixed(fresh, length, length, MremapFlags::MAYMOVE, place) };
+        moved.map(drop).map_err(|errno| {
+            // SAFETY: as above; it has not moved.
+            let _ = unsafe { munmap(fresh, length) };
+            failed("mremap of memory to the place of a region")(errno)
+        })
     }
 
     /// Reads the word at a byte offset, in one access.

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 /// How long a processor waits before it tries again.
 pub const PAUSE: Duration = Duration::from_millis(5);
 
-/// How long a fault may take to pass. The container is looked at once a second at least, but
-/// not while a command of the guest's waits for its answer.
+/// How long a fault may take to pass. The container is looked at when its interrupt tells of a
+/// change, or once a second where it has none, but not while a command of the guest's waits for
+/// its answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A processor that was in the guest so long was not at its last fault any more.

@@ -103,6 +103,9 @@ struct State<D> {
     features: u64,
     /// The driver looks at this queue, of which there is only the first.
     selected: u32,
+    /// A driver that breaks the rules was told of, which is done once: how often it does so is
+    /// the guest's choice.
+    told: bool,
 }
 
 impl<D: Device> Port<D> {
@@ -112,8 +115,9 @@ impl<D: Device> Port<D> {
     /// The system has no eventfd left.
     pub fn new(device: Arc<D>, line: EventFd) -> io::Result<Self> {
         let queue = Queue::new(QUEUE_SIZE).map_err(io::Error::other)?;
-        let state =
-            State { device, queue, status: 0, offered: 0, accepted: 0, features: 0, selected: 0 };
+        let (status, offered, accepted, features, selected) = (0, 0, 0, 0, 0);
+        let told = false;
+        let state = State { device, queue, status, offered, accepted, features, selected, told };
         Ok(Self {
             state: Mutex::new(state),
             reasons: AtomicU32::new(0),
@@ -209,7 +213,12 @@ impl<D: Device> Port<D> {
             return;
         }
         if let Err(broken) = self.empty(&mut state, memory) {
-            tell(format_args!("fslmc-vmm: the guest's driver of a virtio device breaks {broken}"));
+            let was_told = std::mem::replace(&mut state.told, true);
+            if !was_told {
+                tell(format_args!(
+                    "fslmc-vmm: the guest's driver of a virtio device breaks {broken}"
+                ));
+            }
             state.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
             self.interrupt(VIRTIO_MMIO_INT_CONFIG);
         }
