@@ -11,6 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// A request that the kernel, or the Management Complex, did not fulfil.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The kernel refuses a system call.
     #[error("{asked} of {of}: {}{}", errno_words(*.errno), advice_words(.advice))]

@@ -200,6 +200,7 @@ impl IrqControl for VfioIrq {
 pub struct Interrupt {
     control: Box<dyn IrqControl>,
     events: Arc<EventFd>,
+    is_off: bool,
 }
 
 impl Interrupt {
@@ -218,7 +219,7 @@ impl Interrupt {
     /// An interrupt that signals `events` already, for a [`Backend`](crate::Backend) other
     /// than VFIO.
     pub fn of(control: impl IrqControl + 'static, events: Arc<EventFd>) -> Self {
-        Self { control: Box::new(control), events }
+        Self { control: Box::new(control), events, is_off: false }
     }
 
     /// Its eventfd.
@@ -255,16 +256,20 @@ impl Interrupt {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn disable(self) -> Result<()> {
-        // Dropping does it again, which changes nothing.
-        self.control.switch_off()
+    pub fn disable(mut self) -> Result<()> {
+        let outcome = self.control.switch_off();
+        // Once it is off, somebody else may have enabled it: it is not this one's any more.
+        self.is_off = outcome.is_ok();
+        outcome
     }
 }
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        // Nobody is left to report to; closing the device switches it off as well.
-        let _ = self.control.switch_off();
+        if !self.is_off {
+            // Nobody is left to report to; closing the device switches it off as well.
+            let _ = self.control.switch_off();
+        }
     }
 }
 
@@ -314,6 +319,35 @@ fn length<T>(values: &[T]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Counts how often it is switched off.
+    #[derive(Debug, Clone, Default)]
+    struct Counted(Arc<AtomicU32>);
+
+    impl IrqControl for Counted {
+        fn simulate(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn mask(&self, _masked: bool) -> Result<()> {
+            Ok(())
+        }
+
+        fn switch_off(&self) -> Result<()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_interrupt_is_switched_off_once() {
+        let events = Arc::new(EventFd::new().unwrap());
+        let [disabled, dropped] = [Counted::default(), Counted::default()];
+        Interrupt::of(disabled.clone(), Arc::clone(&events)).disable().unwrap();
+        drop(Interrupt::of(dropped.clone(), events));
+        assert_eq!([disabled, dropped].map(|count| count.0.load(Ordering::Relaxed)), [1, 1]);
+    }
 
     #[test]
     fn requests_are_laid_out_as_the_user_api_has_them() {

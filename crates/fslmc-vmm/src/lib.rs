@@ -11,6 +11,7 @@ mod faults;
 #[cfg(target_arch = "aarch64")]
 mod guest;
 mod host;
+mod input;
 mod keys;
 mod late;
 mod layout;

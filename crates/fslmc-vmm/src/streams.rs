@@ -4,10 +4,11 @@
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::{Errno, write};
+use rustix::termios::tcgetattr;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The end of a guest, for who waits for a reader of its output.
@@ -79,9 +80,16 @@ impl<F: AsFd> Write for Output<F> {
 /// How long a line waits for who reads standard error.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Bytes that a pipe has room for where it has any (PIPE_BUF of Linux); a socket has room for
+/// more then, and a file for all.
+const ROOM: usize = 4096;
+
 /// Tells a line on standard error. One that nobody takes is lost: a guest runs, and ends,
 /// without.
 pub fn tell(line: impl Display) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    // Who holds it gives up after PATIENCE.
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     tell_to(io::stderr().as_fd(), line);
 }
 
@@ -89,8 +97,11 @@ fn tell_to(to: BorrowedFd<'_>, line: impl Display) {
     let line = format!("{line}\n");
     let end = Instant::now() + PATIENCE;
     let mut rest = line.as_bytes();
+    // A terminal says that there is room where there is some for a byte, and would block on
+    // the next one.
+    let room = if tcgetattr(to).is_ok() { 1 } else { ROOM };
     while !rest.is_empty() && has_room(to, end) {
-        match write(to, rest) {
+        match write(to, rest.get(..room).unwrap_or(rest)) {
             Ok(count) => rest = rest.get(count..).unwrap_or_default(),
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(_) => return,
@@ -115,7 +126,9 @@ fn has_room(to: BorrowedFd<'_>, end: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use std::io::{Read, pipe};
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc::channel;
 
@@ -175,13 +188,28 @@ mod tests {
         // The reader has gone.
         drop(far);
         tell_to(near.as_fd(), "lost");
-        // It has stopped.
-        let (near, _far, _) = full();
-        let (sent, told) = channel();
-        std::thread::spawn(move || {
-            tell_to(near.as_fd(), "lost");
-            sent.send(()).unwrap();
-        });
-        told.recv_timeout(20 * PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_has_stopped_holds_up_nobody_in_the_middle_of_a_line() {
+        let (socket, _far, _) = full();
+        let (_reader, pipe) = pipe().unwrap();
+        let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&host).unwrap();
+        unlockpt(&host).unwrap();
+        let name = ptsname(&host, Vec::new()).unwrap();
+        let flags = OFlags::RDWR | OFlags::NOCTTY;
+        let terminal = open(name.as_c_str(), flags, Mode::empty()).unwrap();
+        // Something is there before, so that the room for a line ends within a piece of it.
+        write(&terminal, &[b'b'; 100]).unwrap();
+        let line = "a".repeat(1 << 20);
+        for to in [socket.into(), OwnedFd::from(pipe), terminal] {
+            let (line, (sent, told)) = (line.clone(), channel());
+            std::thread::spawn(move || {
+                tell_to(to.as_fd(), line);
+                sent.send(()).unwrap();
+            });
+            told.recv_timeout(20 * PATIENCE).unwrap();
+        }
     }
 }

@@ -3,9 +3,11 @@
 
 use super::signals;
 use crate::error::Error;
+use crate::input;
 use crate::keys::Keys;
 use crate::streams::{Ending, Output};
-use std::io::{self, IsTerminal, Read, Stdout};
+use std::io::{self, IsTerminal, Stdout};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vm_superio::serial::NoEvents;
 use vm_superio::{Serial as Uart, Trigger};
@@ -99,8 +101,10 @@ impl Console {
         let listener = Arc::clone(&present);
         let raw = io::stdin().is_terminal().then(RawTerminal::new).flatten();
         let keys = raw.is_some().then(Keys::default);
-        // Nothing waits for it: it ends with the program.
-        std::thread::spawn(move || listen(&listener, keys));
+        let (typed, waiting) = sync_channel(input::WAITING);
+        // Nothing waits for these two: they end with the program.
+        std::thread::spawn(move || input::read(io::stdin(), keys, &typed, signals::end));
+        std::thread::spawn(move || hand_on(&waiting, &listener));
         Self { present, _raw: raw }
     }
 
@@ -125,21 +129,10 @@ impl Console {
     }
 }
 
-fn listen(present: &Mutex<Option<Serial>>, mut keys: Option<Keys>) {
-    let mut bytes = [0; 64];
-    loop {
-        let count = match io::stdin().read(&mut bytes) {
-            Ok(0) | Err(_) => return,
-            Ok(count) => count,
-        };
-        let typed = match &mut keys {
-            Some(keys) => keys.typed(&bytes[..count]),
-            None => (bytes[..count].to_vec(), false),
-        };
-        if typed.1 {
-            signals::end();
-        }
-        let mut rest = &typed.0[..];
+/// Gives the guest that is present what waits for it, as it takes it.
+fn hand_on(waiting: &Receiver<Vec<u8>>, present: &Mutex<Option<Serial>>) {
+    for typed in waiting {
+        let mut rest = &typed[..];
         let mut waits = 0;
         while !rest.is_empty() {
             let serial = present.lock().unwrap_or_else(PoisonError::into_inner).clone();
