@@ -194,7 +194,13 @@ fn choose(options: &Options) -> Result<Vec<&'static Check>, String> {
     let by_name = |check: &Check| {
         options.check.is_empty() || options.check.iter().any(|name| is(check, name))
     };
-    Ok(all.into_iter().filter(|check| in_group(check) && by_name(check)).collect())
+    let chosen: Vec<_> =
+        all.into_iter().filter(|check| in_group(check) && by_name(check)).collect();
+    if chosen.is_empty() {
+        let (checks, groups) = (options.check.join(", "), options.group.join(", "));
+        return Err(format!("no check {checks} is in the group {groups}; --list shows all checks"));
+    }
+    Ok(chosen)
 }
 
 fn context(options: &Options) -> Result<Context, String> {
@@ -267,6 +273,8 @@ mod tests {
             choose(&Options::try_parse_from(all).unwrap())
         };
         assert!(of(&["--group", "none"]).unwrap_err().contains("no group none"));
+        let elsewhere = ["--group", "info", "--check", "close/kill-in-interrupts"];
+        assert!(of(&elsewhere).unwrap_err().contains("no check close/kill-in-interrupts is in"));
         assert!(of(&["--check", "none"]).unwrap_err().contains("no check none"));
         let all = of(&[]).unwrap();
         let info = of(&["--group", "info"]).unwrap();
