@@ -36,7 +36,7 @@ use crate::{
         Portal, //
     },
     registry,
-    trace,
+    resets::Resets,
     vectors::Vectors, //
 };
 use core::ops::Deref;
@@ -95,8 +95,7 @@ pub(crate) struct Container {
     /// Who has what open. Held for a look or a change only.
     #[pin]
     usage: Mutex<Usage>,
-    /// The reset after the last use has failed. Openings and closings come one at a time.
-    must_reset: Atomic<bool>,
+    resets: Resets,
     /// It was reset because the machine goes down.
     was_stopped: Atomic<bool>,
     /// Of the container itself.
@@ -161,9 +160,11 @@ impl Container {
             Some(folder) => Some(counters::show(&folder, name, &table)?),
             None => None,
         };
+        let counters = table.add(name)?;
         Arc::pin_init(
             try_pin_init!(Self {
-                counters: table.add(name)?,
+                resets: Resets::new(device, counters.clone(), registry::recalls_use(id)),
+                counters,
                 table,
                 _file: file,
                 device: device.into(),
@@ -175,7 +176,6 @@ impl Container {
                 is_going: Atomic::new(false),
                 vectors <- new_mutex!(Vectors::new(), "Container::vectors"),
                 usage <- new_mutex!(Usage::default(), "Container::usage"),
-                must_reset: Atomic::new(registry::recalls_use(id)),
                 was_stopped: Atomic::new(false),
                 scan <- new_delayed_work!("Container::scan"),
                 tick <- new_delayed_work!("Container::tick"),
@@ -200,7 +200,7 @@ impl Container {
         }
         // Nobody has anything of the container open now, and no interrupt comes any more.
         self.vectors.lock().end();
-        if self.must_reset.load(Relaxed) {
+        if self.resets.is_owed() {
             registry::remember_use(self.id());
         }
         registry::remove(self);
@@ -296,6 +296,11 @@ impl Container {
         &self.vectors
     }
 
+    /// Resets of the container, with what is in it.
+    pub(crate) fn resets(&self) -> &Resets {
+        &self.resets
+    }
+
     /// Counters of the container itself.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
@@ -349,47 +354,11 @@ impl Container {
     /// Sees to it that who opens something of the container finds nothing of the holder before.
     /// `EIO` where that cannot be.
     pub(crate) fn reset_before_use(self: &Arc<Self>, object: &fsl_mc::Device) -> Result {
-        if !self.must_reset.load(Relaxed) {
-            return Ok(());
-        }
         // Else whoever has the rest open has been given it so.
         if self.device.is(object) || !self.usage.lock().is_used() {
-            self.reset_and_count().map_err(|e| {
-                self.reset_failed("is not opened: it cannot be reset after its last use", e);
-                EIO
-            })?;
-            self.must_reset.store(false, Relaxed);
+            self.resets.before_use(self)?;
         }
         Ok(())
-    }
-
-    /// Resets the container after its last use. Where that fails, the next opening tries again.
-    pub(crate) fn reset_after_use(self: &Arc<Self>) {
-        let result = self.reset_and_count();
-        // A container that has gone is nobody's to reset.
-        let must_reset = result.is_err_and(|e| {
-            let is_ours = e != ENODEV || !self.portal.is_revoked();
-            if is_ours {
-                self.reset_failed("cannot be reset after its last use", e);
-            }
-            is_ours
-        });
-        self.must_reset.store(must_reset, Relaxed);
-    }
-
-    /// Resets the container, with what is in it.
-    pub(crate) fn reset_and_count(self: &Arc<Self>) -> Result {
-        self.counters.resets.count();
-        let result = self.reset(&self.device);
-        trace::reset(&self.device, &result);
-        result
-    }
-
-    fn reset_failed(&self, what: &str, e: Error) {
-        self.counters.failed_resets.count();
-        if parameters::may_print() {
-            dev_warn!(self.dev(), "{what}: {e:?}\n");
-        }
     }
 
     /// An object was closed, and has freed its vectors.
@@ -399,7 +368,7 @@ impl Container {
         if is_last {
             // Who commands one object commands all, whether or not they were opened.
             if !is_itself {
-                self.reset_after_use();
+                self.resets.after_use(self);
             }
             self.give_up_interrupt();
         } else if is_itself {

@@ -333,6 +333,12 @@ void vfm_vfio_keep_open(struct vfio_device *vdev)
 	vdev->open_count++;
 }
 
+/* The comparison that the core makes where a driver has no match(). */
+bool vfm_vfio_is_named(const struct vfio_device *vdev, const char *name)
+{
+	return !strcmp(dev_name(vdev->dev), name);
+}
+
 /* What KVM asks of a CPU before it takes a cacheable PFN mapping (arm64 mmu.c). */
 bool vfm_kvm_maps_cacheable(void)
 {

@@ -75,6 +75,7 @@ void vfm_vfio_unmap(struct vfio_device *vdev);
 void vfm_vfio_lock_set(struct vfio_device *vdev);
 void vfm_vfio_unlock_set(struct vfio_device *vdev);
 void vfm_vfio_keep_open(struct vfio_device *vdev);
+bool vfm_vfio_is_named(const struct vfio_device *vdev, const char *name);
 bool vfm_kvm_maps_cacheable(void);
 bool vfm_machine_goes_down(void);
 

@@ -35,6 +35,7 @@ mod object;
 mod parameters;
 mod portal;
 mod registry;
+mod resets;
 mod trace;
 mod vectors;
 

@@ -58,6 +58,7 @@ use crate::{
         to_error,
         Portal, //
     },
+    resets::Resets,
     trace,
     vectors,
     NAME, //
@@ -106,8 +107,8 @@ pub(crate) struct Object {
     last_command: Mutex<State>,
     /// What a holder before has sent, or got, may be in the portal of a `dpmcp`.
     must_wipe: Atomic<bool>,
-    /// The reset after the last use has failed. Openings and closings come one at a time.
-    must_reset: Atomic<bool>,
+    /// Of all but a container's own device, whose resets are the container's.
+    resets: Option<Resets>,
     /// The lines that the holder has armed, by index. The container's own is with its
     /// [`vectors::Vectors`].
     #[pin]
@@ -212,6 +213,8 @@ impl Object {
         }))?;
         let lines = collect((0..device.irq_count()).map(|_| None))?;
         let share = Share::new(&container, device)?;
+        let has_own_resets = kind != ObjectKind::Dprc;
+        let resets = has_own_resets.then(|| Resets::new(device, share.counters.clone(), false));
         let is_dpmcp = kind == ObjectKind::Dpmcp;
         let device = device.into();
         Ok(try_pin_init!(Self {
@@ -223,7 +226,7 @@ impl Object {
             last_command <- new_mutex!(State::Idle, "Object::last_command"),
             // It may have been another device before.
             must_wipe: Atomic::new(is_dpmcp),
-            must_reset: Atomic::new(false),
+            resets,
             lines <- new_mutex!(lines, "Object::lines"),
             wanted <- new_mutex!(None, "Object::wanted"),
             share,
@@ -411,49 +414,8 @@ impl Object {
         Ok(())
     }
 
-    /// Resets the object after its last use. Where that fails, the next opening tries again.
-    fn reset_after_use(&self) {
-        if self.kind == ObjectKind::Dprc {
-            return self.container.reset_after_use();
-        }
-        let result = self.reset_and_count();
-        self.must_reset.store(result.is_err(), Relaxed);
-        if let Err(e) = result {
-            self.share.counters.failed_resets.count();
-            if parameters::may_print() {
-                dev_warn!(self.dev(), "cannot be reset after its last use: {e:?}\n");
-            }
-        }
-    }
-
-    /// Sees to it that a new holder finds nothing of the one before. `EIO` where that cannot be.
-    fn reset_before_use(&self) -> Result {
-        self.container.reset_before_use(&self.device)?;
-        if !self.must_reset.load(Relaxed) {
-            return Ok(());
-        }
-        self.reset_and_count().map_err(|e| {
-            self.share.counters.failed_resets.count();
-            if parameters::may_print() {
-                dev_err!(
-                    self.dev(),
-                    "is not opened: it cannot be reset after its last use: {e:?}\n"
-                );
-            }
-            EIO
-        })?;
-        self.must_reset.store(false, Relaxed);
-        Ok(())
-    }
-
-    fn reset_and_count(&self) -> Result {
-        if self.kind == ObjectKind::Dprc {
-            return self.container.reset_and_count();
-        }
-        self.share.counters.resets.count();
-        let result = self.container.reset(&self.device);
-        trace::reset(&self.device, &result);
-        result
+    fn resets(&self) -> &Resets {
+        self.resets.as_ref().unwrap_or(self.container.resets())
     }
 
     /// Whether a command of user space's is to be sent: it is not where it would take the
@@ -533,7 +495,10 @@ impl Operations for Object {
     type Opened = Opened;
 
     fn open(&self, has_address_space: bool) -> Result<Opened> {
-        self.reset_before_use()?;
+        self.container.reset_before_use(&self.device)?;
+        if let Some(resets) = &self.resets {
+            resets.before_use(&self.container)?;
+        }
         let opened = Opened {
             portal: SetOnce::new(),
             is_mapped: Atomic::new(false),
@@ -552,7 +517,7 @@ impl Operations for Object {
     /// The reset comes first: it keeps the object from raising interrupts that are about to go.
     fn close(&self, opened: Opened, is_revoked: bool) {
         if !is_revoked {
-            self.reset_after_use();
+            self.resets().after_use(&self.container);
         } else if power::goes_down() {
             // It was taken, or was about to be, when this closing was under way.
             let _ = self.container.reset(&self.device);
@@ -624,7 +589,7 @@ impl Operations for Object {
     }
 
     fn reset(&self) -> Result {
-        self.reset_and_count()
+        self.resets().reset(&self.container)
     }
 
     fn ioctl(&self, opened: &Opened, cmd: u32, arg: UserPtr) -> Result {

@@ -410,14 +410,15 @@ impl<T: Operations> Device<T> {
     /// Whether a group's user who asks for `name` means this device. One that ends is nobody's to
     /// open, not even its holder's once more.
     extern "C" fn match_callback(vdev: *mut ext::vfio_device, name: *mut c_char) -> c_int {
+        // First, since each opening asks all devices of the group.
+        // SAFETY: The core calls this for a registered device, with a string of its own that it
+        // has read from the user.
+        if !unsafe { ext::vfm_vfio_is_named(vdev, name) } {
+            return false.into();
+        }
         // SAFETY: As in `open_callback`.
         let rest = unsafe { Self::rest(vdev) };
-        // SAFETY: The core passes a string of its own, which it has read from the user.
-        let name = unsafe { CStr::from_char_ptr(name) };
-        // SAFETY: Set before registration, and valid until the device is unregistered.
-        let parent: &device::Device = unsafe { device::Device::from_raw((*vdev).dev.cast()) };
-        let is_there = rest.check_live().is_ok() && !rest.is_ending.load(Relaxed);
-        (is_there && name == parent.name()).into()
+        (rest.check_live().is_ok() && !rest.is_ending.load(Relaxed)).into()
     }
 }
 
