@@ -13,8 +13,22 @@ use std::time::Duration;
 /// Where the kernel shows its trace: `Documentation/trace/ftrace.rst`.
 const TRACE: &str = "/sys/kernel/tracing";
 
-const SENT: &str = "dpaa2_tx_fd";
-const HANDLED: &str = "irq_handler_entry";
+/// An event of the kernel's, in `events/SYSTEM/NAME` there.
+#[derive(Clone, Copy, PartialEq)]
+struct Event {
+    system: &'static str,
+    name: &'static str,
+}
+
+const SENT: Event = Event { system: "dpaa2_eth", name: "dpaa2_tx_fd" };
+const HANDLED: Event = Event { system: "irq", name: "irq_handler_entry" };
+const EVENTS: [Event; 2] = [SENT, HANDLED];
+
+impl Event {
+    fn set(self, file: &str, text: &str) -> io::Result<()> {
+        set(&format!("events/{}/{}/{file}", self.system, self.name), text)
+    }
+}
 
 /// A trace that is being recorded; it ends when dropped.
 pub struct IrqTrace(());
@@ -34,13 +48,14 @@ impl IrqTrace {
             // One for all processors.
             ("trace_clock", "mono"),
             ("trace", ""),
-            ("events/irq/irq_handler_entry/filter", "name ~ \"dpio.*\""),
-            ("events/irq/irq_handler_entry/enable", "1"),
-            ("events/dpaa2_eth/dpaa2_tx_fd/enable", "1"),
-            ("tracing_on", "1"),
         ] {
             set(file, text)?;
         }
+        HANDLED.set("filter", "name ~ \"dpio.*\"")?;
+        for event in EVENTS {
+            event.set("enable", "1")?;
+        }
+        set("tracing_on", "1")?;
         Ok(trace)
     }
 
@@ -54,9 +69,9 @@ impl IrqTrace {
 
 impl Drop for IrqTrace {
     fn drop(&mut self) {
-        for file in ["irq/irq_handler_entry", "dpaa2_eth/dpaa2_tx_fd"] {
+        for event in EVENTS {
             // Of a trace that did not start.
-            let _ = set(&format!("events/{file}/enable"), "0");
+            let _ = event.set("enable", "0");
         }
     }
 }
@@ -81,13 +96,13 @@ fn times(text: &str) -> Vec<Duration> {
     times
 }
 
-/// The time and the name of an event.
-fn event(line: &str) -> Option<(Duration, &str)> {
-    let name = [SENT, HANDLED].into_iter().find(|name| line.contains(&format!(": {name}: ")))?;
-    let (before, _) = line.split_once(&format!(": {name}: "))?;
+/// The time of an event, and which it is.
+fn event(line: &str) -> Option<(Duration, Event)> {
+    let of = |event: Event| Some((line.split_once(&format!(": {}: ", event.name))?.0, event));
+    let (before, event) = EVENTS.into_iter().find_map(of)?;
     let (seconds, micros) = before.split_whitespace().next_back()?.split_once('.')?;
     let micros: u64 = micros.parse().ok()?;
-    Some((Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros), name))
+    Some((Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros), event))
 }
 
 #[cfg(test)]
