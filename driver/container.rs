@@ -150,10 +150,6 @@ impl Container {
         let bus = OpenContainer::new(device).inspect_err(|e| {
             dev_err!(device.as_ref(), "cannot be opened in the MC: {e:?}\n");
         })?;
-        let id = ObjectId {
-            kind: device.type_name(),
-            id: device.id(),
-        };
         let name = device.as_ref().name();
         let table = Arc::pin_init(Table::new(), GFP_KERNEL)?;
         let file = match registry::folder() {
@@ -163,7 +159,7 @@ impl Container {
         let counters = table.add(name)?;
         Arc::pin_init(
             try_pin_init!(Self {
-                resets: Resets::new(device, counters.clone(), registry::recalls_use(id)),
+                resets: Resets::new(device, counters.clone()),
                 counters,
                 table,
                 _file: file,
@@ -247,6 +243,10 @@ impl Container {
         }
         let is_held = self.take_from_holders();
         self.portal.revoke();
+        if is_held {
+            // It may be bound again as it is.
+            registry::remember_use(self.id());
+        }
         is_held
     }
 
@@ -255,13 +255,18 @@ impl Container {
     /// only where it was open itself.
     pub(crate) fn take_from_holders(self: &Arc<Self>) -> bool {
         self.members.revoke_all(&self.device);
-        let is_used = self.usage.lock().is_used();
+        let is_used = self.is_used();
         if is_used && power::goes_down() && !self.was_stopped.xchg(true, Relaxed) {
             // Of objects that were not opened, too. Refused where the container was open itself,
             // which has been reset then.
             let _ = self.reset(&self.device);
         }
         is_used
+    }
+
+    /// Whether somebody has any of it open.
+    pub(crate) fn is_used(&self) -> bool {
+        self.usage.lock().is_used()
     }
 
     pub(crate) fn members(&self) -> &Members {
@@ -277,10 +282,7 @@ impl Container {
     }
 
     pub(crate) fn id(&self) -> ObjectId {
-        ObjectId {
-            kind: self.device.type_name(),
-            id: self.device.id(),
-        }
+        self.device.object_id()
     }
 
     pub(crate) fn token(&self) -> u16 {
@@ -355,7 +357,7 @@ impl Container {
     /// `EIO` where that cannot be.
     pub(crate) fn reset_before_use(self: &Arc<Self>, object: &fsl_mc::Device) -> Result {
         // Else whoever has the rest open has been given it so.
-        if self.device.is(object) || !self.usage.lock().is_used() {
+        if self.device.is(object) || !self.is_used() {
             self.resets.before_use(self)?;
         }
         Ok(())

@@ -71,6 +71,10 @@ impl WorkItem for Member {
 
     /// Waits for no user: who has the object open may keep it for as long as it likes.
     fn run(this: Arc<Self>) {
+        // Who commands one object commands all of the container, whether or not they were opened.
+        if this.container.is_used() {
+            registry::remember_use(this.device.object_id());
+        }
         let is_open = registry::revoke(&this.device);
         if is_open {
             // The last closing queues this again.

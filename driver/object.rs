@@ -214,7 +214,7 @@ impl Object {
         let lines = collect((0..device.irq_count()).map(|_| None))?;
         let share = Share::new(&container, device)?;
         let has_own_resets = kind != ObjectKind::Dprc;
-        let resets = has_own_resets.then(|| Resets::new(device, share.counters.clone(), false));
+        let resets = has_own_resets.then(|| Resets::new(device, share.counters.clone()));
         let is_dpmcp = kind == ObjectKind::Dpmcp;
         let device = device.into();
         Ok(try_pin_init!(Self {
@@ -238,10 +238,7 @@ impl Object {
     }
 
     fn id(&self) -> ObjectId {
-        ObjectId {
-            kind: self.device.type_name(),
-            id: self.device.id(),
-        }
+        self.device.object_id()
     }
 
     /// The portal that reads and writes of the object go to. That the object has one is checked
@@ -281,10 +278,13 @@ impl Object {
                 let must_wipe = last_command != State::Idle;
                 self.must_wipe.store(must_wipe, Relaxed);
             }
-            Err(e) if parameters::may_print() => {
-                dev_warn!(self.dev(), "keeps its last answer: {e:?}\n");
+            Err(e) => {
+                // The next opening tries again, and fails where it cannot either.
+                self.must_wipe.store(true, Relaxed);
+                if parameters::may_print() {
+                    dev_warn!(self.dev(), "keeps its last answer: {e:?}\n");
+                }
             }
-            Err(_) => {}
         }
     }
 
@@ -673,9 +673,8 @@ impl Operations for Object {
             };
             dev_notice!(self.dev(), "is taken from its holder: {reason}\n");
         }
-        if goes_down {
-            self.end_lines();
-        }
+        // The holder's closing may come after the container's vectors have gone.
+        self.end_lines();
         // Where the machine goes down, the holder's closing comes too late, if it comes: the next
         // kernel's memory is not to be written to.
         if self.kind == ObjectKind::Dprc {

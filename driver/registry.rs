@@ -29,10 +29,16 @@ use kernel::{
 /// device is bound: see the order of locks in the documentation.
 const PENDING: &CStr = c"vfio-fsl-mc:pending";
 
+/// How many are noted that were used. One that is destroyed in use stays among them until another
+/// gets its number.
+const MOST_USED: usize = 1024;
+
 struct Registry {
     containers: KVec<Arc<Container>>,
-    /// Containers that could not be reset after their last use, and are not bound now.
+    /// What was not reset after its last use, as far as that is known.
     used: KVec<ObjectId>,
+    /// There was no room to note one: it may be any.
+    any_is_used: bool,
     folder: Option<debugfs::Dir>,
 }
 
@@ -41,6 +47,7 @@ global_lock! {
     unsafe(uninit) static REGISTRY: Mutex<Registry> = Registry {
         containers: KVec::new(),
         used: KVec::new(),
+        any_is_used: false,
         folder: None,
     };
 }
@@ -98,23 +105,30 @@ pub(crate) fn remove(container: &Arc<Container>) {
     drop(removed);
 }
 
-/// A container is unbound without a reset after its last use: whoever opens it after it was bound
-/// again is not to find what its last holder has left.
+/// An object, or a container, goes without a reset after its last use: whoever opens it when it
+/// is back, in whichever container, is not to find what its last holder has left.
 pub(crate) fn remember_use(id: ObjectId) {
     let mut registry = REGISTRY.lock();
-    if !registry.used.contains(&id) && registry.used.push(id, GFP_KERNEL).is_err() {
-        drop(registry);
-        pr_warn!("no memory to remember that a container is to be reset\n");
+    if registry.used.contains(&id) {
+        return;
+    }
+    if registry.used.len() >= MOST_USED || registry.used.push(id, GFP_KERNEL).is_err() {
+        registry.any_is_used = true;
     }
 }
 
-/// Whether a container that is bound again has to be reset before its first use.
+/// Whether something that is bound has to be reset before its first use.
 pub(crate) fn recalls_use(id: ObjectId) -> bool {
+    let registry = REGISTRY.lock();
+    registry.any_is_used || registry.used.contains(&id)
+}
+
+/// It was reset before its first use.
+pub(crate) fn forget_use(id: ObjectId) {
     let mut registry = REGISTRY.lock();
-    let at = registry.used.iter().position(|used| *used == id);
-    let recalled = at.map(|at| registry.used.remove(at));
-    drop(registry);
-    recalled.is_some()
+    if let Some(at) = registry.used.iter().position(|used| *used == id) {
+        let _ = registry.used.remove(at);
+    }
 }
 
 /// Takes what is not in its container any more from who has it open, and all that is in it if it

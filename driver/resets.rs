@@ -8,6 +8,7 @@ use crate::{
     container::Container,
     counters::Counters,
     parameters,
+    registry,
     trace, //
 };
 use kernel::{
@@ -32,11 +33,12 @@ pub(crate) struct Resets {
 }
 
 impl Resets {
-    pub(crate) fn new(device: &fsl_mc::Device, counters: Arc<Counters>, is_owed: bool) -> Self {
+    /// Of what was bound just now, and may have been used when it was bound before.
+    pub(crate) fn new(device: &fsl_mc::Device, counters: Arc<Counters>) -> Self {
         Self {
             device: device.into(),
             counters,
-            is_owed: Atomic::new(is_owed),
+            is_owed: Atomic::new(registry::recalls_use(device.object_id())),
         }
     }
 
@@ -56,7 +58,7 @@ impl Resets {
     /// Resets it after its last use. Where that fails, the next opening tries again.
     pub(crate) fn after_use(&self, container: &Arc<Container>) {
         let is_owed = self.reset(container).is_err_and(|e| {
-            // What is in a container that has gone is nobody's to reset.
+            // What is in a container that has gone is not to be reset from here.
             let is_ours = e != ENODEV || !container.portal().is_revoked();
             if is_ours {
                 self.failed("cannot be reset after its last use", e);
@@ -76,6 +78,7 @@ impl Resets {
             EIO
         })?;
         self.is_owed.store(false, Relaxed);
+        registry::forget_use(self.device.object_id());
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use crate::logic::{
         ObjectKind,
         Region, //
     },
+    vectors::ObjectId, //
 };
 use core::{
     marker::PhantomData,
@@ -113,6 +114,13 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
 
     pub(crate) fn kind(&self) -> ObjectKind {
         ObjectKind::from_name(&self.type_name())
+    }
+
+    pub(crate) fn object_id(&self) -> ObjectId {
+        ObjectId {
+            kind: self.type_name(),
+            id: self.id(),
+        }
     }
 
     /// The number of the object among those of its type.

@@ -7,7 +7,7 @@ use super::util::{arm, exchange, fetch, identity, new_eventfd, offset_of, send, 
 use crate::check::{Check, Outcome, Stop, check, done, fail, is, refused};
 use crate::context::{self, Context};
 use crate::kernel::Log;
-use crate::mc::{Manager, container_of, destroy, make_pool, with_open};
+use crate::mc::{Manager, container_of, destroy, enable, enabled, make_pool, with_open};
 use crate::sys::{Block, Map, in_a_fork, ioctl_number};
 use dprc::{AssignedContainer, Device};
 use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER};
@@ -76,6 +76,11 @@ pub const CHECKS: &[Check] = &[
         back_without_an_answer,
         "A command portal that comes back has nothing of what its holder before was answered."
     ),
+    check!(
+        back_as_if_new,
+        "An object that was taken away while it was used, and comes back, is reset before somebody \
+         has it again."
+    ),
 ];
 
 /// How long a revocation may take.
@@ -106,6 +111,13 @@ impl<'a> Lent<'a> {
     fn portal(context: &'a Context) -> Result<Self, Stop> {
         let mut manager = Manager::around(&context.container)?;
         let id = manager.add_portal(&context.container)?;
+        Self::ready(context, manager, id, Place::Lent)
+    }
+
+    /// A new buffer pool.
+    fn pool(context: &'a Context) -> Result<Self, Stop> {
+        let mut manager = Manager::around(&context.container)?;
+        let id = manager.add_pool(&context.container)?;
         Self::ready(context, manager, id, Place::Lent)
     }
 
@@ -440,4 +452,21 @@ fn back_without_an_answer(context: &Context) -> Outcome {
     lent.give_back()?;
     let device = lent.open(&context.hold()?)?;
     is_not_left(&lent.name, &done("a read", fetch(&device, 0))?, &left)
+}
+
+fn back_as_if_new(context: &Context) -> Outcome {
+    let mut lent = Lent::pool(context)?;
+    {
+        let held = context.hold()?;
+        let dprc = held.dprc()?;
+        let device = lent.open(&held)?;
+        enable(&mut dprc.portal()?, lent.id)?;
+        lent.take()?;
+        is_dead(&device)?;
+    }
+    lent.give_back()?;
+    let held = context.hold()?;
+    let dprc = held.dprc()?;
+    let _device = lent.open(&held)?;
+    is("whether it is on", enabled(&mut dprc.portal()?, lent.id)?, false)
 }
