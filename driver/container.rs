@@ -225,7 +225,7 @@ impl Container {
 
     /// Takes all from its holders where the container goes, or the machine. In the latter case the
     /// bus removes the container, too, but it is what it was, and is closed if nobody has anything
-    /// of it open.
+    /// of any container open.
     pub(crate) fn take_if_going(self: &Arc<Self>) {
         if power::goes_down() {
             self.take_from_holders();

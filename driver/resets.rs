@@ -28,7 +28,8 @@ use kernel::{
 pub(crate) struct Resets {
     device: ARef<fsl_mc::Device>,
     counters: Arc<Counters>,
-    /// The reset after the last use has failed. Openings and closings come one at a time.
+    /// There was no reset after the last use, or it has failed. Openings and closings come one at a
+    /// time.
     is_owed: Atomic<bool>,
 }
 

@@ -101,8 +101,9 @@ pub enum Step {
 /// Most commands are answered within microseconds, for which a few short waits
 /// are cheaper than a sleep; the others may take milliseconds, and who waits for
 /// those sleeps a quarter of the time that it has waited already, to ten
-/// milliseconds: so an answer is noticed late by a quarter at most, and a look at
-/// the portal, which is slow, is rare where the answer is.
+/// milliseconds: so an answer is noticed late by a quarter at most, or ten
+/// microseconds, and a look at the portal, which is slow, is rare where the
+/// answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     limit_us: u64,
