@@ -2,8 +2,12 @@
 //! The tests: on the host, and those that boot a guest.
 
 use crate::{check::check, driver, host_tools, skips::Skips, step};
-use anyhow::Result;
-use std::{path::Path, process::Command, time::Instant};
+use anyhow::{Result, ensure};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
 use xshell::Shell;
 
 /// All that must pass.
@@ -38,10 +42,23 @@ pub(crate) fn vm(root: &Path, names: &[String], list: bool, skipped: &mut Skips)
     let words: Vec<Option<&String>> =
         if names.is_empty() { vec![None] } else { names.iter().map(Some).collect() };
     let start = Instant::now();
-    for word in words {
+    let command = |word: Option<&String>, list: bool| {
         let mut command = Command::new("cargo");
         command.args(targets).arg("--include-ignored").args(list.then_some("--list"));
-        skipped.watch(command.args(word).current_dir(root))?;
+        command.args(word).current_dir(root);
+        command
+    };
+    // First, since the runner takes a word that means nothing for a success.
+    for word in words.iter().copied().flatten() {
+        let listed = command(Some(word), true).stderr(Stdio::inherit()).output()?;
+        let means_some = String::from_utf8_lossy(&listed.stdout).contains(": test\n");
+        ensure!(
+            means_some || !listed.status.success(),
+            "no name of a test has `{word}` in it: `cargo xtask vm --list` shows them all"
+        );
+    }
+    for word in words {
+        skipped.watch(&mut command(word, list))?;
     }
     if !list {
         eprintln!("xtask: tests that boot a guest: {:.0} s", start.elapsed().as_secs_f64());
