@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 
-//! Resets between holders: after the last use of an object, and where that has failed, again
-//! before the next.
+//! Resets between holders: after the last use of an object, and where that has failed, or there was
+//! none because the object was taken away, before the next.
 
 use crate::{
     abstractions::fsl_mc,
