@@ -16,6 +16,8 @@ pub struct Context {
     pub second: Option<String>,
     /// What repeated steps are multiplied by.
     pub stress: u32,
+    /// What time limits are multiplied by.
+    pub patience: u32,
 }
 
 impl Context {

@@ -5,6 +5,7 @@
 use crate::check::{Outcome, Stop, done, fail};
 use crate::context::hold;
 use crate::mc;
+use crate::patience::patience;
 use crate::sys;
 use dprc::{
     Access, AssignedContainer, Device, DmaBuffer, EventFd, IrqAction, IrqData, Mapped,
@@ -22,8 +23,12 @@ use std::time::{Duration, Instant};
 /// The first argument of a helper process; its job follows.
 pub const ARGUMENT: &str = "--helper";
 
-/// How long a process may take to say what it has to.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a process may take to say what it has to. A helper does not know of
+/// [`multiply`](crate::patience::multiply): it says what it misses before who waits for it
+/// gives up.
+fn longest() -> Duration {
+    6 * patience()
+}
 
 /// What a helper prints once it is ready.
 const READY: &str = "ready";
@@ -143,7 +148,7 @@ impl Helper {
     /// Waits for a line.
     fn expect_line(&mut self, wanted: &str) -> Outcome {
         let what = || format!("the helper process for `{}` prints {wanted:?}", self.job.name());
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(longest()) {
             Ok(line) if line == wanted => Ok(()),
             Ok(line) => fail(what(), line),
             Err(RecvTimeoutError::Timeout) => fail(what(), "it prints nothing"),
@@ -154,9 +159,9 @@ impl Helper {
     /// Kills the process and waits until it is gone with all that it had.
     pub fn kill(mut self) -> Outcome {
         self.child.kill()?;
-        match self.wait(PATIENCE)? {
+        match self.wait(longest())? {
             Some(_) => Ok(()),
-            None => fail("a process that is killed goes", format!("it stays {PATIENCE:?}")),
+            None => fail("a process that is killed goes", format!("it stays {:?}", longest())),
         }
     }
 
@@ -164,10 +169,10 @@ impl Helper {
     pub fn finish(mut self) -> Outcome {
         drop(self.stdin.take());
         let what = format!("the helper process for `{}` succeeds", self.job.name());
-        match self.wait(PATIENCE)? {
+        match self.wait(longest())? {
             Some(status) if status.success() => Ok(()),
             Some(status) => fail(what, self.lines.try_iter().last().unwrap_or(status.to_string())),
-            None => fail(what, format!("it does not end in {PATIENCE:?}")),
+            None => fail(what, format!("it does not end in {:?}", longest())),
         }
     }
 
@@ -386,7 +391,7 @@ fn settled_devices(portal: &mut McPortal, container: &str) -> Result<Vec<String>
     let is_there = |there: &[ObjectId], name: &String| {
         name == container || mc::object(name).is_ok_and(|object| there.contains(&object))
     };
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + longest();
     while Instant::now() < end {
         there = mc::objects_in(portal, mc::object(container)?)?;
         names = devices(container)?;

@@ -16,6 +16,7 @@ mod groups;
 mod helper;
 mod kernel;
 mod mc;
+mod patience;
 mod report;
 mod runner;
 mod sys;
@@ -120,6 +121,7 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn std::error::Error>> {
         return Ok(ExitCode::SUCCESS);
     }
     let context = context(options)?;
+    patience::multiply(context.patience);
     let place = place(&context);
     let say = |text: &str| -> io::Result<()> {
         if to_stdout {
@@ -147,7 +149,7 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             stage.clear();
             let bind_again = options.bind_again || options.expect_defects;
-            runner::run(check, &context, bind_again, options.patience.max(1))
+            runner::run(check, &context, bind_again)
         };
         let record = Record { check, verdict, took };
         say(&record.tap(records.len() + 1, options.expect_defects))?;
@@ -236,7 +238,8 @@ fn context(options: &Options) -> Result<Context, String> {
         return Err("the second container must be another one".to_owned());
     }
     let second = options.second_container.clone();
-    Ok(Context { container, second, stress: options.stress.max(1) })
+    let (stress, patience) = (options.stress.max(1), options.patience.max(1));
+    Ok(Context { container, second, stress, patience })
 }
 
 /// The containers that the driver has, by their numbers.

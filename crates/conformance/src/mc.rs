@@ -3,6 +3,7 @@
 //! and looked at, made and destroyed, and events that cause interrupts.
 
 use crate::check::{Stop, fail, skip};
+use crate::patience::patience;
 use dprc::manage::{assign, unassign};
 pub use dprc::manage::{destroy, list, with_open};
 use dprc::{Device, EventFd, Interrupt, Management, McPortal, OpenObject, PortalError};
@@ -15,9 +16,6 @@ use mc_abi::common::{
 use mc_abi::dprc::event;
 use mc_abi::{ObjectId, ObjectType, Status, Token, dpbp, dpmcp, dpmng};
 use std::time::Duration;
-
-/// How long an interrupt may take.
-pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long to wait for what must not come.
 pub const QUIET: Duration = Duration::from_millis(100);
@@ -223,7 +221,7 @@ pub fn settle(events: &EventFd) -> Result<(), Stop> {
 pub fn expect_count(events: &EventFd, wanted: u64, after: &str) -> Result<(), Stop> {
     let mut count = 0;
     while count < wanted {
-        match events.wait(PATIENCE)? {
+        match events.wait(patience())? {
             0 => break,
             more => count += more,
         }
@@ -276,7 +274,7 @@ impl Manager {
         let made = with_open(&mut self.portal, self.root, make)?;
         // The bus driver of the container around may have listed the object for itself,
         // and would find it taken.
-        bus::wait_until(SEEN, || SYSFS.has(&made.to_string()));
+        bus::wait_until(patience(), || SYSFS.has(&made.to_string()));
         self.give(made, to).or_else(|error| {
             self.destroy(made)?;
             Err(error)
@@ -284,7 +282,9 @@ impl Manager {
         // While its device is still the container's around, no other of its name can be
         // made: a driver that is bound before that finds an object that it cannot have.
         let around = self.root.to_string();
-        bus::wait_until(SEEN, || SYSFS.container_of(&made.to_string()).as_deref() != Some(&around));
+        bus::wait_until(patience(), || {
+            SYSFS.container_of(&made.to_string()).as_deref() != Some(&around)
+        });
         Ok(made)
     }
 
@@ -362,6 +362,3 @@ impl Manager {
 
 /// More numbers of command portals than an MC has.
 const MOST_PORTALS: u32 = 1024;
-
-/// How long the kernel may take to show an object that was made.
-const SEEN: Duration = Duration::from_secs(2);

@@ -4,6 +4,7 @@
 
 use crate::check::{Check, Stop};
 use crate::context::{self, Context};
+use crate::patience::{multiply, patience};
 use fsl_mc_linux::bus::{self, SYSFS};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -17,12 +18,6 @@ use std::time::{Duration, Instant};
 /// The first argument of a process that runs one check; the check's path and the
 /// context follow.
 pub const CHILD: &str = "--run-one-check";
-
-/// How long a process may take to vanish that was killed.
-const BURIAL: Duration = Duration::from_secs(10);
-
-/// How long an object that a check has made may take to vanish.
-const REST: Duration = Duration::from_secs(2);
 
 /// The containers between two checks. What a check has made or moved vanishes or comes back
 /// after its end, and the next one is not to take it for something that stays.
@@ -42,7 +37,7 @@ impl<'a> Stage<'a> {
     /// Waits until the objects are those of before. Where that does not come, those that are
     /// there are the ones of the next check.
     pub fn clear(&mut self) {
-        if !bus::wait_until(REST, || present(&self.containers) == self.objects) {
+        if !bus::wait_until(patience() / 2, || present(&self.containers) == self.objects) {
             self.objects = present(&self.containers);
         }
     }
@@ -74,14 +69,8 @@ pub enum Verdict {
 }
 
 /// Runs a check in a process of its own; also says how long it took. With
-/// `bind_again`, the containers are bound again where Linux's own driver needs it. It may
-/// take `patience` times its time.
-pub fn run(
-    check: &Check,
-    context: &Context,
-    bind_again: bool,
-    patience: u32,
-) -> (Verdict, Duration) {
+/// `bind_again`, the containers are bound again where Linux's own driver needs it.
+pub fn run(check: &Check, context: &Context, bind_again: bool) -> (Verdict, Duration) {
     if bind_again && (check.interrupts || check.spoils) {
         if let Err(error) = bind_all_again(context) {
             let expected = "the containers can be bound again before the check".to_owned();
@@ -89,7 +78,7 @@ pub fn run(
         }
     }
     // What is repeated more often takes longer.
-    let limit = check.limit.saturating_mul(context.stress).saturating_mul(patience);
+    let limit = check.limit.saturating_mul(context.stress).saturating_mul(context.patience);
     let started = Instant::now();
     let verdict = start(check, context).and_then(|child| follow(limit, child));
     let verdict = verdict.unwrap_or_else(|error| Verdict::Fail {
@@ -132,7 +121,7 @@ fn follow(limit: Duration, mut child: Child) -> io::Result<Verdict> {
     // Also what it has left behind; there may be nothing.
     let _ = kill_process_group(pid, Signal::KILL);
     if !in_time {
-        let buried = ended(BURIAL)?;
+        let buried = ended(2 * patience())?;
         if buried {
             child.wait()?;
         }
@@ -197,6 +186,7 @@ pub fn child(path: &str, context: &str) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    multiply(context.patience);
     let verdict = match (check.run)(&context) {
         Ok(()) => Verdict::Pass,
         Err(Stop::Skip(reason)) => Verdict::Skip { reason },

@@ -6,7 +6,7 @@ use crate::check::{Check, Outcome, Stop, check, done, ensure, fail, is, skip};
 use crate::context::Context;
 use crate::helper::{Helper, IOVA, Job, MEMORY};
 use crate::kernel;
-use crate::mc::PATIENCE;
+use crate::patience::patience;
 use crate::sys::{Block, Map};
 use dprc::{Access, AssignedContainer, DmaBuffer, Mapped};
 use fsl_mc_linux::bus;
@@ -73,12 +73,12 @@ fn unpinned_after(context: &Context, end: fn(Helper) -> Outcome) -> Outcome {
     for _ in 0..context.times(10) {
         let helper = Helper::start(Job::HoldMemory, &[&context.container])?;
         let during = || kernel::pinned_pages().unwrap_or(0);
-        let pinned = bus::wait_until(PATIENCE, || during() >= before + SLACK);
+        let pinned = bus::wait_until(patience(), || during() >= before + SLACK);
         ensure(pinned, format!("{MEMORY} pages are pinned"), || {
             format!("{} more than before", during().saturating_sub(before))
         })?;
         end(helper)?;
-        let gone = bus::wait_until(PATIENCE, || during() <= before + SLACK);
+        let gone = bus::wait_until(patience(), || during() <= before + SLACK);
         ensure(gone, "no page more is pinned than before", || {
             format!("{} pages more", during().saturating_sub(before))
         })?;

@@ -7,8 +7,8 @@ use crate::context::{self, Context, hold};
 use crate::helper::is_clean;
 use crate::kernel::Log;
 use crate::mc::{EnabledInterrupt, Manager, container_of};
+use crate::patience::patience;
 use fsl_mc_linux::bus::{self, ALLOCATOR_DRIVER as ALLOCATOR, SYSFS, VFIO_DRIVER as DRIVER};
-use std::time::Duration;
 
 const GROUP: Check = Check::group("escape").seconds(30);
 
@@ -160,7 +160,7 @@ fn override_of_later_ones(context: &Context) -> Outcome {
     let added = added?;
     // The bus of the container around may have the object still; the driver tries again.
     let is_bound = || SYSFS.driver_of(&added.to_string()).as_deref() == Some(DRIVER);
-    bus::wait_until(Duration::from_secs(5), is_bound);
+    bus::wait_until(patience(), is_bound);
     let found = (SYSFS.driver_of(&added.to_string()), override_of(&added.to_string()));
     manager.remove(added, &context.container)?;
     context::rebind(&context.container)?;

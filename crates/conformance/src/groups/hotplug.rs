@@ -5,6 +5,7 @@ use crate::check::{Check, Outcome, Stop, check, ensure, fail, is};
 use crate::context::{self, Context};
 use crate::kernel::Log;
 use crate::mc::{self, EnabledInterrupt, Manager, McIrq, container_of, object, settle, with_open};
+use crate::patience::patience;
 use dprc::{AssignedContainer, Device, McPortal};
 use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
 use mc_abi::ObjectId;
@@ -93,9 +94,6 @@ pub const CHECKS: &[Check] = &[
     .interrupts(),
 ];
 
-/// How long an object may take to appear or vanish.
-const SECONDS: Duration = Duration::from_secs(5);
-
 /// An object that is added to a container, and taken away when dropped.
 struct Added<'a> {
     manager: Manager,
@@ -137,13 +135,13 @@ fn appears(name: &str, container: &str) -> Outcome {
         SYSFS.driver_of(name).as_deref() == Some(DRIVER)
             && (!shows || SYSFS.device_path(name).join("vfio-dev").exists())
     };
-    if !bus::wait_until(SECONDS, there) {
+    if !bus::wait_until(patience(), there) {
         let state = if !SYSFS.has(name) {
             "it is not on the bus".to_owned()
         } else {
             format!("its driver is {:?}", SYSFS.driver_of(name))
         };
-        return fail(format!("{name} has {DRIVER} within {SECONDS:?}"), state);
+        return fail(format!("{name} has {DRIVER} within {:?}", patience()), state);
     }
     is(&format!("container of {name}"), SYSFS.container_of(name).as_deref(), Some(container))?;
     is(&format!("IOMMU group of {name}"), SYSFS.group_of(name), SYSFS.group_of(container))
@@ -153,7 +151,7 @@ fn appears(name: &str, container: &str) -> Outcome {
 /// knows it, and has no such device until then.
 pub(super) fn open(held: &AssignedContainer, name: &str) -> Result<Device, Stop> {
     let mut opened = held.group.device(&held.iommu, name);
-    bus::wait_until(SECONDS, || {
+    bus::wait_until(patience(), || {
         if !matches!(opened, Err(dprc::Error::Kernel { errno: Errno::NODEV, .. })) {
             return true;
         }
@@ -164,14 +162,14 @@ pub(super) fn open(held: &AssignedContainer, name: &str) -> Result<Device, Stop>
 }
 
 fn vanishes(name: &str) -> Outcome {
-    let gone = bus::wait_until(SECONDS, || !SYSFS.has(name));
-    ensure(gone, format!("{name} vanishes within {SECONDS:?}"), || "it stays".into())
+    let gone = bus::wait_until(patience(), || !SYSFS.has(name));
+    ensure(gone, format!("{name} vanishes within {:?}", patience()), || "it stays".into())
 }
 
 /// The objects of the container are those of before. The bus forgets a device before its
 /// directory goes, in which its driver is still at work.
 fn has_only(context: &Context, before: &[String]) -> Outcome {
-    bus::wait_until(SECONDS, || context.objects().is_ok_and(|now| now == before));
+    bus::wait_until(patience(), || context.objects().is_ok_and(|now| now == before));
     is("objects of the container", context.objects()?.as_slice(), before)
 }
 

@@ -5,7 +5,7 @@ use super::mapped::works;
 use crate::check::{Check, Outcome, check, done, fail, refused};
 use crate::context::Context;
 use crate::helper::{Helper, Job};
-use crate::mc::PATIENCE;
+use crate::patience::patience;
 use crate::sys::{self, Map, receive_files};
 use dprc::Group;
 use fsl_mc_linux::bus;
@@ -52,6 +52,6 @@ fn outlives_the_first(context: &Context) -> Outcome {
     drop((container, group, device));
     works("the portal that is mapped, with all files closed", &portal)?;
     drop(portal);
-    let free = bus::wait_until(PATIENCE, || Group::of_device(&context.container).is_ok());
+    let free = bus::wait_until(patience(), || Group::of_device(&context.container).is_ok());
     if free { Ok(()) } else { fail("the group can be taken when the second has let go", "not so") }
 }

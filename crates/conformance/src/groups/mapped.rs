@@ -3,10 +3,11 @@
 
 use super::util::{answers, without_object};
 use crate::check::{Outcome, fail};
+use crate::patience::patience;
 use crate::sys::Map;
 use mc_abi::{Header, Message, Status, dpmng};
 use std::sync::atomic::{Ordering, fence};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Sends a command through a mapped portal; `None` where no answer comes.
 pub fn try_command(portal: &Map, command: &Message) -> Option<Message> {
@@ -17,7 +18,7 @@ pub fn try_command(portal: &Map, command: &Message) -> Option<Message> {
         }
         portal.store(8 * index, u64::from_le_bytes(chunk.try_into().ok()?))?;
     }
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + patience();
     while Header(portal.load(0)?).status() == Status::Ready {
         if Instant::now() > end {
             return None;

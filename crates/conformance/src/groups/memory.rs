@@ -14,12 +14,12 @@ use crate::faults::{self, Faults};
 use crate::helper::is_clean;
 use crate::kernel::{self, Log};
 use crate::mc::Manager;
+use crate::patience::patience;
 use dprc::{AssignedContainer, Device};
 use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER as DRIVER};
 use fsl_mc_linux::kmsg::{self, WITHOUT_MEMORY};
 use mc_abi::{ObjectType, Status, Token, common};
 use rustix::fd::OwnedFd;
-use std::time::Duration;
 
 /// A step has some hundred allocations, and a kernel that can do this is slow.
 const GROUP: Check = Check::group("memory")
@@ -61,9 +61,6 @@ pub const CHECKS: &[Check] = &[
 
 /// More allocations than any step has.
 const MOST: u32 = 5000;
-
-/// How long an object may take to appear for which the kernel had no memory at first.
-const SECONDS: Duration = Duration::from_secs(20);
 
 /// Linux's ITS takes an event of the device for each interrupt, and does not give it back where
 /// what comes after that has no memory (`drivers/irqchip/irq-gic-v3-its.c`). A container that
@@ -169,7 +166,7 @@ fn has_driver(context: &Context, wanted: bool) -> Outcome {
 fn small(context: &Context) -> Context {
     // Each object of a container has its allocations, and they are the same for each.
     let container = context.second.clone().unwrap_or_else(|| context.container.clone());
-    Context { container, second: None, stress: context.stress }
+    Context { container, second: None, ..*context }
 }
 
 fn bind(context: &Context) -> Outcome {
@@ -330,7 +327,7 @@ fn added(context: &Context) -> Outcome {
             let (added, was_short) = faults.during_work(nth, || {
                 let id = manager.add_pool(&context.container)?;
                 let name = id.to_string();
-                Ok::<_, Stop>((id, bus::wait_until(SECONDS, || there(&name))))
+                Ok::<_, Stop>((id, bus::wait_until(4 * patience(), || there(&name))))
             })?;
             let (id, appeared) = added?;
             let name = id.to_string();
@@ -338,12 +335,14 @@ fn added(context: &Context) -> Outcome {
             let opened = appeared
                 .then(|| context.hold().and_then(|held| hotplug::open(&held, &name).map(drop)));
             manager.remove(id, &context.container)?;
-            let gone = bus::wait_until(SECONDS, || !SYSFS.has(&name));
-            ensure(gone, format!("{name} vanishes within {SECONDS:?}"), || "it stays".into())?;
+            let gone = bus::wait_until(4 * patience(), || !SYSFS.has(&name));
+            ensure(gone, format!("{name} vanishes within {:?}", 4 * patience()), || {
+                "it stays".into()
+            })?;
             match opened {
                 Some(opened) => opened.map(|()| (Ok(()), was_short)),
                 None if was_short => fail(
-                    format!("{name} has {DRIVER} within {SECONDS:?} (n = {nth})"),
+                    format!("{name} has {DRIVER} within {:?} (n = {nth})", 4 * patience()),
                     "it has not",
                 ),
                 None => Ok((Err("it does not appear".into()), was_short)),

@@ -8,6 +8,7 @@ use crate::check::{Check, Outcome, Stop, check, done, fail, is, refused};
 use crate::context::{self, Context};
 use crate::kernel::Log;
 use crate::mc::{Manager, container_of, destroy, enable, enabled, make_pool, with_open};
+use crate::patience::patience;
 use crate::sys::{Block, Map, in_a_fork, ioctl_number};
 use dprc::{AssignedContainer, Device};
 use fsl_mc_linux::bus::{self, SYSFS, VFIO_DRIVER};
@@ -83,9 +84,6 @@ pub const CHECKS: &[Check] = &[
     ),
 ];
 
-/// How long a revocation may take.
-const SECONDS: Duration = Duration::from_secs(5);
-
 /// An object of a bound container that the check gives and takes.
 struct Lent<'a> {
     manager: Manager,
@@ -143,7 +141,7 @@ impl<'a> Lent<'a> {
 
     fn is_there(&self) -> Outcome {
         let shown = || SYSFS.driver_of(&self.name).as_deref() == Some(VFIO_DRIVER);
-        if !bus::wait_until(SECONDS, shown) {
+        if !bus::wait_until(patience(), shown) {
             return fail(format!("{} in the driver's hands", self.name), "it is not");
         }
         let parent = SYSFS.container_of(&self.name);
@@ -164,7 +162,7 @@ impl<'a> Lent<'a> {
     /// Gives it to the container again, which it has left.
     fn give_back(&mut self) -> Outcome {
         let container = &self.context.container;
-        let gone = bus::wait_until(SECONDS, || {
+        let gone = bus::wait_until(patience(), || {
             SYSFS.container_of(&self.name).as_deref() != Some(&**container)
         });
         is("whether the container still has it", !gone, false)?;
@@ -176,7 +174,7 @@ impl<'a> Lent<'a> {
     /// Opens it, as soon as the kernel's group knows it.
     fn open(&self, held: &AssignedContainer) -> Result<Device, Stop> {
         let mut opened = held.device(&self.name).map_err(Stop::from);
-        bus::wait_until(SECONDS, || {
+        bus::wait_until(patience(), || {
             opened.is_ok() || {
                 opened = held.device(&self.name).map_err(Stop::from);
                 false
@@ -196,7 +194,7 @@ impl Drop for Lent<'_> {
             Place::Home => self.manager.destroy(self.id),
             Place::MadeThere => self.manager.destroy_in(container, self.id),
         };
-        bus::wait_until(SECONDS, || !SYSFS.has(&self.name));
+        bus::wait_until(patience(), || !SYSFS.has(&self.name));
     }
 }
 
@@ -219,7 +217,7 @@ const SIGBUS: Result<u8, i32> = Err(libc::SIGBUS);
 /// A mapping must end in time, for good.
 fn ends(what: &str, mapped: &Map) -> Outcome {
     let mut seen = loads(mapped)?;
-    bus::wait_until(SECONDS, || {
+    bus::wait_until(patience(), || {
         seen = loads(mapped).unwrap_or([Ok(0); 2]);
         seen == [SIGBUS; 2]
     });
@@ -235,7 +233,7 @@ fn question() -> Message {
 /// All calls on a file must be refused.
 fn is_dead(device: &Device) -> Outcome {
     let gone =
-        bus::wait_until(SECONDS, || send(device, 0, &question()).err() == Some(Errno::NODEV));
+        bus::wait_until(patience(), || send(device, 0, &question()).err() == Some(Errno::NODEV));
     if !gone {
         let got = exchange(device, &question()).map(|answer| answer.params.0);
         return fail(format!("ENODEV for a command to {}", device.name()), format!("{got:x?}"));
@@ -303,7 +301,7 @@ fn unplugged(context: &Context) -> Outcome {
     is_dead(&device)?;
     drop((mapped, device));
     // It is let go, which is what its owner waits for.
-    let gone = bus::wait_until(SECONDS, || !SYSFS.has(&lent.name));
+    let gone = bus::wait_until(patience(), || !SYSFS.has(&lent.name));
     is("whether the bus still has it when nobody has", !gone, false)?;
     lent.manager.plug(lent.id, &context.container, true)?;
     lent.is_there()?;
@@ -323,7 +321,7 @@ fn made_again_under_its_number(context: &Context) -> Outcome {
     is_dead(&device)?;
     drop((mapped, device));
     // The new one, when the old one has gone.
-    let works = bus::wait_until(SECONDS, || {
+    let works = bus::wait_until(patience(), || {
         held.device(&lent.name).is_ok_and(|device| send(&device, 0, &question()).is_ok())
     });
     is("whether the new one can be used", works, true)?;
@@ -350,11 +348,11 @@ fn portal_of_queues(context: &Context) -> Outcome {
     let dead =
         ended.and_then(|()| refused("RESET", ioctl_number(&device, DEVICE_RESET, 0), Errno::NODEV));
     drop((mapped, device));
-    bus::wait_until(SECONDS, || !SYSFS.has(&name));
+    bus::wait_until(patience(), || !SYSFS.has(&name));
     manager.give(id, &context.container)?;
     dead?;
     let back = || SYSFS.driver_of(&name).as_deref() == Some(VFIO_DRIVER);
-    is("whether it is back", bus::wait_until(SECONDS, back), true)?;
+    is("whether it is back", bus::wait_until(patience(), back), true)?;
     goes_on(context, &dprc)
 }
 
@@ -369,14 +367,18 @@ fn holds_up_nobody(context: &Context) -> Outcome {
         let other = lent.manager.add_pool(&context.container)?;
         let name = other.to_string();
         let shown = || SYSFS.driver_of(&name).as_deref() == Some(VFIO_DRIVER);
-        let came = bus::wait_until(SECONDS, shown);
+        let came = bus::wait_until(patience(), shown);
         lent.manager.remove(other, &context.container)?;
         is(&format!("whether {name} comes"), came, true)?;
-        is(&format!("whether {name} goes"), bus::wait_until(SECONDS, || !SYSFS.has(&name)), true)?;
+        is(
+            &format!("whether {name} goes"),
+            bus::wait_until(patience(), || !SYSFS.has(&name)),
+            true,
+        )?;
     }
     goes_on(context, &dprc)?;
     drop(device);
-    let gone = bus::wait_until(SECONDS, || {
+    let gone = bus::wait_until(patience(), || {
         SYSFS.container_of(&lent.name).as_deref() != Some(&*context.container)
     });
     is("whether what was held goes", gone, true)
@@ -410,8 +412,9 @@ fn in_a_storm(context: &Context) -> Outcome {
         });
         std::thread::sleep(Duration::from_millis(200));
         let taken = lent.take();
-        let ended =
-            bus::wait_until(4 * SECONDS, || loads(&mapped).is_ok_and(|seen| seen == [SIGBUS; 2]));
+        let ended = bus::wait_until(4 * patience(), || {
+            loads(&mapped).is_ok_and(|seen| seen == [SIGBUS; 2])
+        });
         over.store(true, Ordering::Relaxed);
         taken?;
         match storm.join() {

@@ -6,7 +6,8 @@ use crate::check::{Check, Outcome, Stop, check, done, ensure, fail, is, skip};
 use crate::context::{self, Context};
 use crate::helper::{Helper, IOVA, Job, is_clean};
 use crate::kernel::{self, Log};
-use crate::mc::{EnabledInterrupt, EventSource, PATIENCE, QUIET, container_of, settle};
+use crate::mc::{EnabledInterrupt, EventSource, QUIET, container_of, settle};
+use crate::patience::patience;
 use crate::sys::Block;
 use dprc::{Access, DmaBuffer, EventFd, IrqAction, IrqData};
 use fsl_mc_linux::bus::{self, ALLOCATOR_DRIVER as ALLOCATOR, SYSFS, VFIO_DRIVER as DRIVER};
@@ -140,9 +141,11 @@ pub(super) fn still_waits(helper: &mut Helper) -> Outcome {
 }
 
 pub(super) fn ends(mut helper: Helper) -> Outcome {
-    match helper.wait(PATIENCE)? {
+    match helper.wait(patience())? {
         Some(_) => helper.finish(),
-        None => fail("the unbind ends when nobody has the device", format!("not in {PATIENCE:?}")),
+        None => {
+            fail("the unbind ends when nobody has the device", format!("not in {:?}", patience()))
+        }
     }
 }
 
@@ -234,7 +237,7 @@ fn holder_goes_on(context: &Context) -> Outcome {
     settle(armed.interrupt.events())?;
     armed.source.raise()?;
     ensure(
-        armed.interrupt.events().wait(PATIENCE)? > 0,
+        armed.interrupt.events().wait(patience())? > 0,
         "an event signals while the unbind waits",
         || "nothing comes".into(),
     )?;
@@ -270,7 +273,7 @@ fn notified(context: &Context, name: &str) -> Outcome {
     done("SET_IRQS of the request interrupt", arm(&device, REQUEST_INTERRUPT, &notice))?;
     let helper = unbind(&context.container)?;
     let mut count = 0;
-    bus::wait_until(PATIENCE, || {
+    bus::wait_until(patience(), || {
         count += signals(&notice).unwrap_or(0);
         count > 0
     });
@@ -278,7 +281,7 @@ fn notified(context: &Context, name: &str) -> Outcome {
     ends(helper)?;
     works_again(context)?;
     ensure(count > 0, format!("the holder of {name} is notified"), || {
-        format!("nothing in {PATIENCE:?}")
+        format!("nothing in {:?}", patience())
     })
 }
 
@@ -343,12 +346,12 @@ fn log_says_who_waits(context: &Context) -> Outcome {
     let dprc = held.dprc()?;
     let mut log = Log::from_here()?;
     let helper = unbind(&context.container)?;
-    let said = log.wait_for(&[&context.container], PATIENCE)?;
+    let said = log.wait_for(&[&context.container], patience())?;
     drop((dprc, held));
     ends(helper)?;
     works_again(context)?;
     ensure(said, format!("a line with {} in the kernel's log", context.container), || {
-        format!("none in {PATIENCE:?}")
+        format!("none in {:?}", patience())
     })
 }
 

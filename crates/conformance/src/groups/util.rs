@@ -3,6 +3,7 @@
 
 use crate::check::{Outcome, Stop, done, fail, skip};
 use crate::context::Context;
+use crate::patience::patience;
 use crate::sys::Block;
 use dprc::{AssignedContainer, Device, McPortal, OpenObject};
 use fsl_mc_linux::ioctl::DEVICE_SET_IRQS;
@@ -13,7 +14,7 @@ use mc_abi::{
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use vfio_bindings::bindings::vfio as abi;
 
 /// Where a region starts in a device's file.
@@ -42,7 +43,7 @@ pub fn fetch(file: impl AsFd, offset: u64) -> Result<Message, Errno> {
 ///
 /// EBUSY where a command stays in flight.
 pub fn settled(file: impl AsFd) -> Result<Message, Errno> {
-    let end = Instant::now() + Duration::from_secs(2);
+    let end = Instant::now() + patience();
     loop {
         let shown = fetch(&file, 0)?;
         if status(&shown) != Status::Ready {
