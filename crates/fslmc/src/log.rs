@@ -15,7 +15,9 @@ use tracing_subscriber::{
 
 /// Starts to listen. Warnings are shown; with `FSLMC_LOG`, what that says.
 pub fn init() {
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    // What standard error does not take is lost. The subscriber would say so there, by what
+    // panics when that fails, too: the thread that serves the board would end with it.
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).log_internal_errors(false);
     match EnvFilter::try_from_env("FSLMC_LOG") {
         Ok(filter) => log.with_env_filter(filter).init(),
         Err(_) => log.with_env_filter("warn").event_format(Sentences).init(),

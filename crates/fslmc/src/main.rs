@@ -11,12 +11,16 @@ use fslmc::{
     progress, replay, root, run, session, wire,
 };
 use miette::{IntoDiagnostic, Result};
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 fn main() -> ExitCode {
     fsl_mc_linux::program::run(|| {
         command().unwrap_or_else(|error| {
-            eprintln!("Error: {error:?}");
+            // Its reader may be gone.
+            let _ = writeln!(io::stderr(), "Error: {error:?}");
             ExitCode::FAILURE
         })
     })

@@ -19,6 +19,7 @@ use mc_abi::{ObjectId, ObjectType};
 use miette::{Result, miette};
 use setup::{Packages, Userland};
 use std::{
+    io::{self, Write},
     path::Path,
     process::Command,
     sync::Arc,
@@ -202,7 +203,11 @@ pub fn dtc(packages: &Packages) -> Command {
 fn console(file: Option<&Path>) -> (Option<std::path::PathBuf>, Option<LineHook>) {
     match file {
         Some(file) if file == Path::new("-") => {
-            (None, Some(Box::new(|line: &str| eprintln!("{line}"))))
+            let show = |line: &str| {
+                // Its reader may be gone: the machine lives on.
+                let _ = writeln!(io::stderr(), "{line}");
+            };
+            (None, Some(Box::new(show)))
         }
         other => (other.map(Into::into), None),
     }

@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("failures::too_much_memory", too_much_memory),
         trial("failures::no_place_for_sockets", no_place_for_sockets),
         trial("failures::a_full_disk_under_the_trace", a_full_disk_under_the_trace),
+        trial("failures::nobody_reads_what_is_said", nobody_reads_what_is_said),
         trial("failures::a_hanging_mc", a_hanging_mc),
         trial("failures::a_restart_with_a_container_in_use", a_restart_with_a_container_in_use),
         trial("failures::a_restart_under_a_closing_holder", a_restart_under_a_closing_holder),
@@ -114,6 +115,19 @@ fn a_full_disk_under_the_trace() -> Result<()> {
     let ended = run(&mut fslmc(&["run", "--trace=/dev/full", "--", "echo", "done"]), b"")?;
     ensure!(ended.code() == Some(0) && ended.stdout == "done\n", "{ended:?}");
     ensure!(ended.stderr.contains("the trace ends here"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// Whoever read standard error is gone: the trace and the console go nowhere, and the machine
+/// lives on.
+fn nobody_reads_what_is_said() -> Result<()> {
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let ended = fslmc(&["run", "--trace", "--console", "--", "echo", "done"])
+        .stderr(writer)
+        .stdin(std::process::Stdio::null())
+        .output()?;
+    ensure!(ended.status.code() == Some(0) && ended.stdout == b"done\n", "{ended:?}");
     Ok(())
 }
 
