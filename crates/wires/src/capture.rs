@@ -14,15 +14,15 @@ use pcap_file::{
         },
     },
 };
+use pipe::Pipe;
 use rustix::{
-    event::PollFlags,
-    fs::{Mode, OFlags},
+    fs::{FlockOperation, flock},
     io::Errno,
 };
 use std::{
     fs::File,
     io::{self, BufReader, Read, Seek, Write},
-    os::{fd::AsFd, unix::fs::FileTypeExt},
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -52,7 +52,14 @@ impl Input {
         let no_pcap = |error: PcapError| {
             failed(format!("it is neither pcap nor pcapng, or is damaged ({error})"))
         };
+        let metadata = path.metadata().map_err(|error| failed(error.to_string()))?;
+        if !metadata.is_file() {
+            return Err(failed("it is not a regular file".into()));
+        }
         let mut file = File::open(path).map_err(|error| failed(error.to_string()))?;
+        if is_used(&file, FlockOperation::NonBlockingLockShared) {
+            return Err(Problem::FileInUse { path: path.into() });
+        }
         let mut magic = [0; 4];
         file.read_exact(&mut magic)
             .and_then(|()| file.rewind())
@@ -76,12 +83,22 @@ impl Input {
     pub fn next(&mut self) -> Result<Option<Recorded>, PcapError> {
         loop {
             let found = match self {
-                Self::Pcap(reader) => match reader.next_packet().transpose()? {
-                    None => return Ok(None),
-                    Some(packet) => {
-                        Some((Some(packet.timestamp), packet.orig_len, packet.data.into_owned()))
+                // Raw: programs write more than the header's limit on lengths, which may be
+                // zero, and frames that were longer before they were cut.
+                Self::Pcap(reader) => {
+                    let units = match reader.header().ts_resolution {
+                        TsResolution::MicroSecond => 1000,
+                        TsResolution::NanoSecond => 1,
+                    };
+                    match reader.next_raw_packet().transpose()? {
+                        None => return Ok(None),
+                        Some(packet) => {
+                            let part = Duration::from_nanos(u64::from(packet.ts_frac) * units);
+                            let time = Duration::from_secs(packet.ts_sec.into()) + part;
+                            Some((Some(time), packet.orig_len, packet.data.into_owned()))
+                        }
                     }
-                },
+                }
                 Self::PcapNg(reader) => match reader.next_block().transpose()? {
                     None => return Ok(None),
                     Some(block) => {
@@ -304,21 +321,22 @@ impl Encoder {
     }
 }
 
+/// Whether another wire or capture has locked a file; this one has it from now on, while
+/// it is open. What is no regular file, and a file system without locks, is nobody's.
+fn is_used(file: &File, operation: FlockOperation) -> bool {
+    let is_regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    is_regular && flock(file, operation) == Err(Errno::WOULDBLOCK)
+}
+
 /// A file of frames to write.
 pub struct Output {
     path: PathBuf,
-    format: Format,
-    interfaces: Vec<String>,
     file: Target,
-    stop: Arc<Stop>,
 }
 
 enum Target {
     File(File, Encoder),
-    /// A pipe that nobody reads from at the moment.
-    Pipe,
-    /// A pipe with a reader.
-    OpenPipe(File, Encoder),
+    Pipe(Pipe),
     /// It could not be written any more.
     Failed,
 }
@@ -333,80 +351,54 @@ impl Output {
     ) -> Result<Self, Problem> {
         let failed = |source| Problem::Write { path: path.into(), source };
         let is_pipe = path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
-        let mut output = Self { path: path.into(), format, interfaces, file: Target::Pipe, stop };
-        if !is_pipe {
-            let mut file = File::create(path).map_err(failed)?;
-            let encoder = output.start(&mut file).map_err(failed)?;
-            output.file = Target::File(file, encoder);
-        }
-        Ok(output)
+        let head = Head { format, interfaces };
+        let file = if is_pipe {
+            Target::Pipe(Pipe::new(path, head, stop))
+        } else {
+            // What is in it goes when it is known to be nobody's.
+            let options = File::options().write(true).create(true).truncate(false).clone();
+            let mut file = options.open(path).map_err(failed)?;
+            if is_used(&file, FlockOperation::NonBlockingLockExclusive) {
+                return Err(Problem::FileInUse { path: path.into() });
+            }
+            if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+                file.set_len(0).map_err(failed)?;
+            }
+            let encoder = head.write(&mut file).map_err(failed)?;
+            Target::File(file, encoder)
+        };
+        Ok(Self { path: path.into(), file })
     }
 
     /// Writes a frame.
     pub fn write(&mut self, packet: &Packet) {
-        if let Err(error) = self.try_write(packet) {
-            let is_pipe = matches!(self.file, Target::OpenPipe(..));
-            if is_pipe && error.kind() == io::ErrorKind::BrokenPipe {
-                // Who comes next gets a head of its own.
-                self.file = Target::Pipe;
-                return;
-            }
+        let written = match &mut self.file {
+            Target::File(file, encoder) => encoder
+                .add(packet)
+                .map_err(io::Error::other)
+                .and_then(|()| encoder.drain(|bytes| file.write_all(bytes))),
+            Target::Pipe(pipe) => pipe.write(packet),
+            Target::Failed => Ok(()),
+        };
+        if let Err(error) = written {
             tracing::error!(path = %self.path.display(), %error, "the capture ends here");
             self.file = Target::Failed;
         }
     }
+}
 
-    fn try_write(&mut self, packet: &Packet) -> io::Result<()> {
-        if matches!(self.file, Target::Pipe)
-            && let Some(mut pipe) = self.open_pipe()?
-        {
-            let encoder = self.start(&mut pipe)?;
-            self.file = Target::OpenPipe(pipe, encoder);
-        }
-        match &mut self.file {
-            Target::File(file, encoder) => {
-                encoder.add(packet).map_err(io::Error::other)?;
-                encoder.drain(|bytes| file.write_all(bytes))
-            }
-            Target::OpenPipe(pipe, encoder) => {
-                encoder.add(packet).map_err(io::Error::other)?;
-                encoder.drain(|bytes| write_to_pipe(pipe, bytes, &self.stop))
-            }
-            Target::Pipe | Target::Failed => Ok(()),
-        }
-    }
+/// How a file begins.
+struct Head {
+    format: Format,
+    interfaces: Vec<String>,
+}
 
-    /// Opens the pipe if somebody reads from it.
-    fn open_pipe(&self) -> io::Result<Option<File>> {
-        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match rustix::fs::open(&self.path, flags, Mode::empty()) {
-            Ok(pipe) => Ok(Some(pipe.into())),
-            Err(Errno::NXIO) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Writes the head of a file.
-    fn start(&self, file: &mut File) -> io::Result<Encoder> {
+impl Head {
+    fn write(&self, file: &mut File) -> io::Result<Encoder> {
         let encoder = Encoder::new(self.format, &self.interfaces).map_err(io::Error::other)?;
         encoder.drain(|bytes| file.write_all(bytes))?;
         Ok(encoder)
     }
 }
 
-/// Writes all of a block, waiting for a reader that is slow.
-fn write_to_pipe(pipe: &mut File, mut bytes: &[u8], stop: &Stop) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match pipe.write(bytes) {
-            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if !stop.ready(pipe.as_fd(), PollFlags::OUT)? {
-                    return Ok(());
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
+mod pipe;

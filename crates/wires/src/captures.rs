@@ -139,7 +139,7 @@ impl Captures {
         for (queue, _) in &writers {
             queue.close();
         }
-        // Who waits for a pipe's reader does so no longer.
+        // Who waits for a pipe's reader does so no longer than what is left is worth.
         self.stop.set();
         for (_, thread) in writers {
             // What it panicked with has been reported.

@@ -70,7 +70,7 @@ impl Direction {
         }
         let bit = if corrupt { self.random.usize(..frame.len().max(1) * 8) } else { 0 };
         for _ in 0..=usize::from(twice) {
-            if self.under_way.len() >= CAPACITY {
+            if self.is_full() {
                 self.lost += 1;
                 return;
             }
@@ -82,6 +82,11 @@ impl Direction {
             }
             self.send(due, copy, overtaken);
         }
+    }
+
+    /// Whether a frame that goes in now gets lost for want of a place.
+    pub fn is_full(&self) -> bool {
+        self.under_way.len() >= CAPACITY
     }
 
     /// When something comes out next, as far as is known.

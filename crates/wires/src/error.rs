@@ -31,6 +31,12 @@ pub enum Problem {
         /// Why.
         reason: String,
     },
+    /// A file of frames that another wire or capture uses, of this board or another.
+    #[error("{} is in use by another wire or capture: give each a file of its own", path.display())]
+    FileInUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of frames cannot be made.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -49,9 +55,7 @@ pub enum Problem {
         link: String,
     },
     /// Nobody to connect to.
-    #[error(
-        "cannot connect to {place}: {source}; the side with \"listen\" has to be started first"
-    )]
+    #[error("cannot connect to {place}: {source}{}", connect_advice(source))]
     Connect {
         /// The socket.
         place: String,
@@ -89,6 +93,16 @@ pub enum Problem {
         #[source]
         source: io::Error,
     },
+}
+
+fn connect_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+            "; the side with \"listen\" has to be started first"
+        }
+        io::ErrorKind::TimedOut => "; nothing answers there: is a firewall in the way?",
+        _ => "",
+    }
 }
 
 fn tap_advice(error: &io::Error, name: &str) -> String {

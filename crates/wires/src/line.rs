@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub struct Line {
     state: Mutex<State>,
     changed: Condvar,
+    /// There is a place again.
+    taken: Condvar,
     start: Instant,
 }
 
@@ -28,6 +30,7 @@ impl Line {
         Self {
             state: Mutex::new(State { direction, up: true, closed: false }),
             changed: Condvar::new(),
+            taken: Condvar::new(),
             start: Instant::now(),
         }
     }
@@ -43,6 +46,15 @@ impl Line {
         self.changed.notify_one();
     }
 
+    /// A frame goes in as soon as there is a place for it.
+    pub fn put_waiting(&self, frame: &[u8]) {
+        let mut state = self.state.lock();
+        self.taken
+            .wait_while(&mut state, |state| state.up && !state.closed && state.direction.is_full());
+        drop(state);
+        self.put(frame);
+    }
+
     /// Takes the line down, with all that is under way, or up again.
     pub fn set_up(&self, up: bool) {
         let mut state = self.state.lock();
@@ -50,12 +62,14 @@ impl Line {
         if !up {
             state.direction.cut();
         }
+        self.taken.notify_all();
     }
 
     /// Ends [`run`](Self::run).
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.changed.notify_all();
+        self.taken.notify_all();
     }
 
     /// Frames that got lost.
@@ -73,6 +87,7 @@ impl Line {
                 arrive(&frame);
                 state = self.state.lock();
                 state.direction.give_back(frame);
+                self.taken.notify_one();
                 continue;
             }
             match state.direction.next_due() {
@@ -82,6 +97,15 @@ impl Line {
                 }
                 None => self.changed.wait(&mut state),
             }
+        }
+    }
+
+    /// The same, and what is under way at the end: at once, in order.
+    pub fn run_to_the_last(&self, mut arrive: impl FnMut(&[u8])) {
+        self.run(&mut arrive);
+        let mut state = self.state.lock();
+        while let Some(frame) = state.direction.take(u64::MAX) {
+            arrive(&frame);
         }
     }
 

@@ -31,6 +31,8 @@ use std::{
 pub struct Network {
     /// By port: what it sends goes in here.
     sending: HashMap<u32, Arc<Line>>,
+    /// By port: what comes to it from outside goes in here. None for loops and cables.
+    receiving: HashMap<u32, Arc<Line>>,
     /// By port: whether the board's own side is up.
     ports: HashMap<u32, Arc<PortState>>,
     links: Vec<(Kind, Arc<Link>)>,
@@ -53,8 +55,8 @@ pub struct WireState {
     pub plugged: bool,
     /// There is something at its other end.
     pub connected: bool,
-    /// Its ports, and of what each has sent the frames that got lost: by the wire's
-    /// faults, or because more came than it takes.
+    /// Its ports, and how many frames got lost of what each has sent and of what came to
+    /// it from outside: by the wire's faults, or because more came than it takes.
     pub ports: Vec<(u32, u64)>,
 }
 
@@ -99,6 +101,7 @@ impl Network {
         })?;
         let mut network = Self {
             sending: HashMap::new(),
+            receiving: HashMap::new(),
             ports: HashMap::new(),
             links: Vec::new(),
             lines: Vec::new(),
@@ -158,10 +161,12 @@ impl Network {
         self.links.iter().map(state).collect()
     }
 
-    /// Frames that a port has sent and that got lost: by the wire's faults, or
-    /// because more came than it takes.
+    /// Frames that a port has sent, or that came to it from outside, and that got lost: by
+    /// the wire's faults, or because more came than it takes.
     pub fn lost(&self, port: u32) -> Option<u64> {
-        self.sending.get(&port).map(|line| line.lost())
+        let sent = self.sending.get(&port)?.lost();
+        let came = self.receiving.get(&port).map_or(0, |line| line.lost());
+        Some(sent.saturating_add(came))
     }
 
     /// Unplugs everything. Called again, it does nothing.
@@ -213,9 +218,9 @@ impl Network {
                     lines.push(back);
                 }
                 self.task(match output {
-                    Some(mut output) => {
-                        Task::departure(port, out, move |frame| output.write(&Packet::now(frame)))
-                    }
+                    Some(mut output) => Task::new(format!("dpmac.{port} tx"), move |_| {
+                        out.run_to_the_last(|frame| output.write(&Packet::now(frame)));
+                    }),
                     None => Task::departure(port, out, |_| ()),
                 });
                 self.link(wire, lines, true);
@@ -301,7 +306,7 @@ impl Network {
         self.ports.insert(port, state.clone());
         let stop = self.stop.clone();
         self.task(Task::new(format!("dpmac.{port} in"), move |_| {
-            let played = replay(input, &state, &stop, |frame| line.put(frame));
+            let played = replay(input, &state, &stop, |frame| line.put_waiting(frame));
             tracing::debug!(port, played, "the file of frames has ended");
         }));
     }
@@ -317,6 +322,7 @@ impl Network {
     /// A line for what comes to a port from outside, and its way to the board.
     fn receiving_line(&mut self, port: u32, faults: Faults) -> Arc<Line> {
         let line = Arc::new(Line::new(faults, 1));
+        self.receiving.insert(port, line.clone());
         self.lines.push(line.clone());
         self.task(Task::arrival(port, line.clone()));
         line

@@ -4,10 +4,10 @@
 
 use crate::{error::Problem, link::Link, stop::Stop};
 use parking_lot::Mutex;
-use rustix::event::PollFlags;
+use rustix::{event::PollFlags, net::sockopt};
 use std::{
     io::{self, BufReader, Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::{
@@ -17,11 +17,14 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
 /// How long to wait before the next attempt to connect.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a host may take to answer. The end of a board may wait for it.
+const ANSWER: Duration = Duration::from_secs(3);
 /// Longer than any frame: what says so is no frame's length.
 const LONGEST: usize = 0x1_0000;
 
@@ -51,13 +54,19 @@ impl Stream {
     fn connect(place: &Place) -> io::Result<Self> {
         Ok(match place {
             Place::Unix(path) => Self::Unix(UnixStream::connect(path)?),
-            Place::Tcp(address) => Self::tcp(TcpStream::connect(address)?)?,
+            Place::Tcp(address) => Self::tcp(connect_tcp(address)?)?,
         })
     }
 
     fn tcp(stream: TcpStream) -> io::Result<Self> {
         // A frame waits for no other.
         stream.set_nodelay(true)?;
+        // A machine that goes without a word, or whose network does, is gone in half a minute.
+        sockopt::set_socket_keepalive(&stream, true)?;
+        sockopt::set_tcp_keepidle(&stream, Duration::from_secs(10))?;
+        sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(5))?;
+        sockopt::set_tcp_keepcnt(&stream, 3)?;
+        sockopt::set_tcp_user_timeout(&stream, 30_000)?;
         Ok(Self::Tcp(stream))
     }
 
@@ -75,6 +84,18 @@ impl Stream {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
         };
     }
+}
+
+/// Connects to the first of a host's addresses that answers in time.
+fn connect_tcp(address: &str) -> io::Result<TcpStream> {
+    let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
+    for address in address.to_socket_addrs()? {
+        result = TcpStream::connect_timeout(&address, ANSWER);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
 }
 
 impl Read for Stream {
@@ -255,17 +276,41 @@ impl Socket {
                     continue;
                 }
             };
-            *self.current.lock() = Some(connection);
+            *self.current.lock() = Some(connection.clone());
             // It may be over since before the connection was to be seen.
             if self.stop.within(Duration::ZERO) {
                 return;
             }
             link.set_connected(true);
-            let ended = receive_frames(stream, &mut arrive);
+            let ended = self.receive_alone(stream, &mut arrive);
+            // A sender may wait for a side that reads nothing and is not gone.
+            connection.handle.shut_down();
             *self.current.lock() = None;
             link.set_connected(false);
             tracing::debug!(place = %self.place, ?ended, "wire not connected any more");
         }
+    }
+
+    /// Receives frames over a connection. Whoever connects meanwhile is refused: a wire has
+    /// two ends, and what was sent to it would come late, to another board.
+    fn receive_alone(&self, stream: Stream, arrive: &mut impl FnMut(&[u8])) -> io::Result<()> {
+        let Some(listener) = &self.listener else { return receive_frames(stream, arrive) };
+        let over = Stop::new()?;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while let Ok(true) = over.ready(listener.as_fd(), PollFlags::IN) {
+                    if listener.accept().is_ok() {
+                        tracing::warn!(
+                            place = %self.place,
+                            "another one has connected, and is refused: a wire has two ends"
+                        );
+                    }
+                }
+            });
+            let ended = receive_frames(stream, arrive);
+            over.set();
+            ended
+        })
     }
 
     /// Ends what waits for the other side.

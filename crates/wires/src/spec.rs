@@ -200,9 +200,13 @@ impl WireSpec {
             Kind::Tcp { address, .. }
                 if address
                     .rsplit_once(':')
-                    .is_none_or(|(_, port)| port.parse::<u16>().is_err()) =>
+                    .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) =>
             {
-                ("tcp", "name host and port, as tcp:localhost:4000")
+                (
+                    "tcp",
+                    "name host and port, as tcp:localhost:4000; tcp:0.0.0.0:4000,listen is all \
+                     addresses of this machine",
+                )
             }
             Kind::Tap(name) if name.is_empty() || name.len() > 15 => {
                 ("tap", "name the network interface in 1 to 15 characters, as tap:tap0")
@@ -312,6 +316,7 @@ mod tests {
             ("dpmac.3=unix:w,lisen", "listen"),
             ("dpmac.3=unix:", "unix:/tmp/wire"),
             ("dpmac.3=tcp:host", "localhost:4000"),
+            ("dpmac.3=tcp::4000,listen", "0.0.0.0:4000"),
             ("dpmac.3=tap:sixteen-letters-", "15"),
             ("dpmac.3=loop,drop=1", "0.1%"),
             ("dpmac.3=loop,,", "not a setting"),

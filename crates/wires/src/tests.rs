@@ -230,6 +230,62 @@ fn a_slow_reader_holds_up_nobody() {
     drop(qemu);
 }
 
+/// A side that reads nothing and has said that it sends nothing is let go of, and the next one
+/// gets frames.
+#[test]
+fn a_stuck_sender_does_not_outlive_its_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("wire");
+    let side = Side::new(&[&format!("dpmac.3=unix:{},listen", path.display())]);
+    assert_eq!(side.link_change(), (3, false));
+    let stuck = UnixStream::connect(&path).unwrap();
+    assert_eq!(side.link_change(), (3, true));
+    (0..2000).for_each(|_| side.network.send(3, &[1; 1500]));
+    stuck.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(side.link_change(), (3, false));
+    let mut next = UnixStream::connect(&path).unwrap();
+    assert_eq!(side.link_change(), (3, true));
+    next.set_read_timeout(Some(LIMIT)).unwrap();
+    side.network.send(3, &frame(2));
+    let mut seen = [0; 66];
+    next.read_exact(&mut seen).unwrap();
+    assert_eq!((seen[..4].to_vec(), seen[4..].to_vec()), (vec![0, 0, 0, 62], frame(2)));
+    drop(stuck);
+}
+
+#[test]
+fn a_wire_has_two_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("wire");
+    let side = Side::new(&[&format!("dpmac.3=unix:{},listen", path.display())]);
+    assert_eq!(side.link_change(), (3, false));
+    let mut first = UnixStream::connect(&path).unwrap();
+    assert_eq!(side.link_change(), (3, true));
+    let mut second = UnixStream::connect(&path).unwrap();
+    second.set_read_timeout(Some(LIMIT)).unwrap();
+    assert_eq!(second.read(&mut [0]).unwrap(), 0, "it is refused");
+    // The first one has not noticed.
+    first.write_all(&[&[0, 0, 0, 61], &frame(1)[..]].concat()).unwrap();
+    assert_eq!(side.next(), (3, frame(1)));
+    drop(first);
+    assert_eq!(side.link_change(), (3, false));
+}
+
+/// What the wire loses of what comes to a port is counted as what it loses of the rest.
+#[test]
+fn what_is_lost_on_the_way_in_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("wire");
+    let side = Side::new(&[&format!("dpmac.3=unix:{},listen,drop=100%", path.display())]);
+    let mut peer = UnixStream::connect(&path).unwrap();
+    peer.write_all(&[&[0, 0, 0, 61], &frame(1)[..]].concat()).unwrap();
+    let start = Instant::now();
+    while side.network.lost(3) != Some(1) {
+        assert!(start.elapsed() < LIMIT);
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
 #[test]
 fn what_is_not_possible_says_why() {
     let directory = tempfile::tempdir().unwrap();

@@ -130,6 +130,12 @@ fn frames_that_were_cut_are_passed_over_and_damage_ends_a_file() {
     let records = [(1, 0, 1500, &frame(1)[..]), (1, 0, 62, &frame(2)[..])];
     let whole = pcap(0xa1b2_c3d4, false, 1, &records);
     assert_eq!(File::new(&whole).frames().len(), 1);
+    // The head's limit on lengths: `tcpdump -s 61`, none, and one that is not kept.
+    for limit in [61u32, 0, 10] {
+        let mut bytes = whole.clone();
+        bytes[16..20].copy_from_slice(&limit.to_le_bytes());
+        assert_eq!(File::new(&bytes).frames(), [(Some(Duration::from_secs(1)), frame(2))]);
+    }
     let file = File::new(&whole[..whole.len() - 1]);
     assert!(Input::open(&file.path()).unwrap().next().is_err());
     let ip = File::new(&pcap(0xa1b2_c3d4, false, 101, &[]));
@@ -261,12 +267,12 @@ fn a_pipe_starts_over_for_each_reader() {
             body[20] % 9
         });
         assert!(packets.is_sorted(), "not in the order in which they were sent");
-        // A writer learns that nobody reads any more from the next frame.
+        // The pipe is closed when nobody reads any more, though no frame comes: the next reader
+        // does not find the end of what was for this one.
         drop(pipe);
         let start = Instant::now();
         while is_open(&path) {
             assert!(start.elapsed() < LIMIT);
-            side.network.send(3, &frame(reader));
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -277,6 +283,76 @@ fn a_pipe_starts_over_for_each_reader() {
     }
     drop(side);
     drop(pipe);
+}
+
+/// The reader is behind when all is over, and gets what it has not read yet.
+#[test]
+#[cfg(target_endian = "little")]
+fn a_slow_reader_of_a_pipe_gets_all() {
+    const FRAMES: usize = 500;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pipe");
+    mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let mut pipe = open_now(&path);
+    let side = Side::new(&[&format!("dpmac.3=pcap:out={}", path.display())]);
+    (0..FRAMES).for_each(|_| side.network.send(3, &[1; 1500]));
+    let reader = thread::spawn(move || {
+        let mut seen = vec![];
+        let start = Instant::now();
+        loop {
+            let mut bytes = [0; 65536];
+            match pipe.read(&mut bytes) {
+                Ok(0) if !seen.is_empty() => return seen,
+                Ok(length) => seen.extend(&bytes[..length]),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+            assert!(start.elapsed() < LIMIT, "{} bytes", seen.len());
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    drop(side);
+    let seen = reader.join().unwrap();
+    assert_eq!((whole(&seen), blocks_of(&seen)), (seen.len(), 2 + FRAMES));
+}
+
+/// A file of frames is for one wire that writes, or for wires that read.
+#[test]
+fn files_that_are_used_are_refused() {
+    let file = File::new(&pcap(0xa1b2_c3d4, false, 1, &[(1, 0, 61, &frame(1))]));
+    let path = file.path().display().to_string();
+    let both = refused(&[&format!("dpmac.3=pcap:in={path},out={path}")]);
+    assert!(both.contains("is in use by another wire"), "{both}");
+    assert_eq!(file.frames().len(), 1, "it is as before");
+    drop(plug(&[&format!("dpmac.3=pcap:in={path}"), &format!("dpmac.4=pcap:in={path}")]).unwrap());
+    let output = file.0.path().join("out").display().to_string();
+    let again = format!("dpmac.4=pcap:out={}", file.0.path().join("./out").display());
+    let twice = refused(&[&format!("dpmac.3=pcap:out={output}"), &again]);
+    assert!(twice.contains("dpmac.4") && twice.contains("a file of its own"), "{twice}");
+    let pipe = file.0.path().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let pipe = refused(&[&format!("dpmac.3=pcap:in={}", pipe.display())]);
+    assert!(pipe.contains("not a regular file"), "{pipe}");
+}
+
+/// As many frames as there are at once, each with the same time stamp, and then what the board
+/// has sent when it ends.
+#[test]
+fn nothing_of_a_file_is_lost() {
+    const FRAMES: usize = 5000;
+    let bytes = frame(1);
+    let file = File::new(&pcap(0xa1b2_c3d4, false, 1, &vec![(1, 0, 61, &bytes[..]); FRAMES]));
+    let output = file.0.path().join("out.pcap");
+    let paths = (file.path().display().to_string(), output.display().to_string());
+    let side = Side::new(&[
+        &format!("dpmac.3=pcap:in={}", paths.0),
+        &format!("dpmac.4=pcap:out={},delay=10s", paths.1),
+    ]);
+    side.network.port_changed(3, true);
+    (0..FRAMES).for_each(|_| assert_eq!(side.next(), (3, frame(1))));
+    assert_eq!(side.network.lost(3), Some(0));
+    (0..100).for_each(|_| side.network.send(4, &frame(2)));
+    drop(side);
+    assert_eq!(crate::capture::recorded_frames(&output).unwrap(), vec![frame(2); 100]);
 }
 
 /// Opens the reader's end without waiting for a writer.
