@@ -3,6 +3,7 @@
 //! interruption at any point leaves either the old state or the new one.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
 use crate::build_tree;
@@ -129,7 +130,8 @@ pub(crate) fn download(
     progress: &dyn Progress,
 ) -> Result<()> {
     let Err(error) = archive.download(set, packages, progress) else { return Ok(()) };
-    if !matches!(error, Error::Apt { .. }) {
+    // One that a signal has ended was to end: the mirror is not to blame.
+    if !matches!(&error, Error::Apt { status, .. } if status.signal().is_none()) {
         return Err(error);
     }
     progress.message("not all could be downloaded; trying once more");
@@ -172,7 +174,8 @@ fn unpack(
 }
 
 /// A package that does not unpack was damaged after apt-get had checked it: the
-/// next run is to fetch it again. On a full disk it is not to blame.
+/// next run is to fetch it again. On a full disk it is not to blame, nor where dpkg-deb or a
+/// program that it works with was ended by a signal.
 pub(crate) fn discard_damaged(error: &Error) {
     if let Error::Unpack { package, advice: None, .. } = error {
         // If that fails too, the next run says so.

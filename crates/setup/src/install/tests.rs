@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use super::*;
 use crate::cache;
@@ -26,6 +26,8 @@ struct Shelf {
     packages: RefCell<Vec<Package>>,
     downloads: Cell<usize>,
     failures: Cell<usize>,
+    /// How the downloads that fail end, as the status of a process.
+    ends: Cell<i32>,
     installed: u64,
 }
 
@@ -36,6 +38,7 @@ impl Shelf {
             packages: RefCell::default(),
             downloads: Cell::new(0),
             failures: Cell::new(0),
+            ends: Cell::new(1 << 8),
             installed: 1 << 20,
         };
         shelf.offer("one", "1", &[("usr/lib/probe/one-1", "first"), ("usr/share/doc/x", "unread")]);
@@ -104,7 +107,7 @@ impl Archive for Shelf {
         self.downloads.set(self.downloads.get() + 1);
         if self.failures.get() > 0 {
             self.failures.set(self.failures.get() - 1);
-            let status = Command::new("false").status().unwrap();
+            let status = ExitStatus::from_raw(self.ends.get());
             let output = "E: gone".to_owned();
             return Err(Error::Apt { action: "downloading".into(), status, output, advice: None });
         }
@@ -252,6 +255,31 @@ fn a_download_is_tried_twice() {
     assert_eq!(shelf.downloads.get(), 2);
     shelf.failures.set(2);
     assert!(matches!(shelf.install(&cache, Why::Damaged), Err(Error::Apt { .. })));
+}
+
+#[test]
+fn a_download_that_a_signal_ends_is_not_tried_again() {
+    let (_folder, cache) = new_cache();
+    let shelf = Shelf::new();
+    shelf.failures.set(1);
+    // Killed by SIGINT.
+    shelf.ends.set(2);
+    assert!(matches!(shelf.install(&cache, Why::Missing), Err(Error::Apt { .. })));
+    assert_eq!(shelf.downloads.get(), 1);
+}
+
+#[test]
+fn a_package_that_is_not_unpacked_for_a_signal_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("one_1_all.deb");
+    let fail = |raw: i32, said: &str| {
+        fs::write(&file, "a package").unwrap();
+        discard_damaged(&tree::not_unpacked(&file, ExitStatus::from_raw(raw), said));
+        file.exists()
+    };
+    assert!(!fail(2 << 8, "dpkg-deb: error: not a Debian format archive"));
+    assert!(fail(2, ""), "SIGINT");
+    assert!(fail(2 << 8, "dpkg-deb: error: tar subprocess was killed by signal (Killed)"));
 }
 
 #[test]
