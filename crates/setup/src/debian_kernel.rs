@@ -9,7 +9,7 @@ use crate::cache::Cache;
 use crate::compression;
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::install::{self, Archive};
+use crate::install::{self, Archive, Plan};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::package::Package;
@@ -109,28 +109,36 @@ fn fetch(
 ) -> Result<Stamp> {
     apt.prepare()?;
     apt.update(refresh, progress)?;
-    let package = if version.is_suite() {
-        "linux-image-arm64".to_owned()
-    } else {
-        newest(&apt.names("^linux-image-[0-9].*-arm64$")?, &version.0)?
+    let look_up = || {
+        let package = if version.is_suite() {
+            "linux-image-arm64".to_owned()
+        } else {
+            newest(&apt.names("^linux-image-[0-9].*-arm64$")?, &version.0)?
+        };
+        let selection = Selection {
+            name: format!("the kernel {}", version.0),
+            install: vec![package],
+            absent: ABSENT.to_vec(),
+            at_least: None,
+        };
+        Plan::of(apt, selection)
     };
-    let selection = Selection {
-        name: format!("the kernel {}", version.0),
-        install: vec![package],
-        absent: ABSENT.to_vec(),
-        at_least: None,
+    let place = |plan: &Plan| {
+        let described = plan.described();
+        store.folder().join(tree::short_hash(&format!("{LAYOUT} {described:?}")))
     };
-    let packages = apt.plan(&selection)?;
-    let described: Vec<String> = packages.iter().map(Package::described).collect();
-    let root = store.folder().join(tree::short_hash(&format!("{LAYOUT} {described:?}")));
-    if !root.is_dir() {
-        install::check_space(cache, &selection.name, 0, apt, &packages)?;
-        install::download(&selection, apt, &packages, progress)?;
-        unpack(apt, &packages, &root, progress)?;
-        apt.forget(&packages)?;
+    let mut plan = look_up()?;
+    if !place(&plan).is_dir() {
+        install::check_space(cache, 0, apt, &plan)?;
+        plan = install::download(apt, plan, look_up, progress)?;
+        if !place(&plan).is_dir() {
+            unpack(apt, &plan.packages, &place(&plan), progress)?;
+        }
+        apt.forget(&plan.packages)?;
     }
+    let root = place(&plan);
     let image = Kernel::in_tree(&root)?.image().to_owned();
-    Stamp::of(LAYOUT, &root, image.strip_prefix(&root).unwrap_or(&image), described)
+    Stamp::of(LAYOUT, &root, image.strip_prefix(&root).unwrap_or(&image), plan.described())
 }
 
 /// Unpacks beside the kernel's place and moves it there.

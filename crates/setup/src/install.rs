@@ -45,6 +45,28 @@ pub(crate) trait Archive {
     fn forget(&self, packages: &[Package]) -> Result<()>;
 }
 
+/// What a selection consists of today.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// What was asked for.
+    pub selection: Selection,
+    /// The packages, sorted.
+    pub packages: Vec<Package>,
+}
+
+impl Plan {
+    /// Asks the archive.
+    pub fn of(archive: &dyn Archive, selection: Selection) -> Result<Self> {
+        let packages = archive.plan(&selection)?;
+        Ok(Self { selection, packages })
+    }
+
+    /// The packages in their versions, as one word each.
+    pub fn described(&self) -> Vec<String> {
+        self.packages.iter().map(Package::described).collect()
+    }
+}
+
 /// Why a set is brought in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
@@ -76,22 +98,25 @@ pub(crate) fn install(
     }
     archive.prepare()?;
     archive.update(why == Why::Refresh, progress)?;
-    let selection = set.selection();
-    let packages = archive.plan(&selection)?;
-    let name = tree_name(set, &packages)?;
-    let root = cache.trees().join(&name);
-    let current = match cache.stamp(set) {
-        Some(stamp) => stamp.tree == name && stamp.fits(set, &root)?,
-        None => false,
+    let look_up = || Plan::of(archive, set.selection());
+    let is_current = |name: &str| match cache.stamp(set) {
+        Some(stamp) => Ok(stamp.tree == name && stamp.fits(set, &cache.trees().join(name))?),
+        None => Ok(false),
     };
-    if current && why != Why::Damaged {
+    let mut plan = look_up()?;
+    let mut name = tree_name(set, &plan.packages)?;
+    if is_current(&name)? && why != Why::Damaged {
         progress.message(&format!("`{}` is up to date", set.name));
     } else {
-        check_space(cache, set.name, set.scratch, archive, &packages)?;
-        download(&selection, archive, &packages, progress)?;
-        unpack(cache, set, archive, &packages, &root, progress)?;
-        archive.forget(&packages)?;
+        check_space(cache, set.scratch, archive, &plan)?;
+        plan = download(archive, plan, look_up, progress)?;
+        name = tree_name(set, &plan.packages)?;
+        if !is_current(&name)? || why == Why::Damaged {
+            unpack(cache, set, archive, &plan.packages, &cache.trees().join(&name), progress)?;
+        }
+        archive.forget(&plan.packages)?;
     }
+    let root = cache.trees().join(&name);
     Lock::provide(&lock_path(&root))?;
     remove_old_trees(cache, set, &name, progress);
     let opened = cache.open(set)?;
@@ -101,14 +126,14 @@ pub(crate) fn install(
 /// `extra` is what the work takes beside the packages, packed and unpacked.
 pub(crate) fn check_space(
     cache: &Cache,
-    name: &str,
     extra: u64,
     archive: &dyn Archive,
-    packages: &[Package],
+    plan: &Plan,
 ) -> Result<()> {
-    let download: u64 = packages.iter().map(|package| package.size).sum();
-    let unpacked = archive.installed_size(packages)?;
-    check_free(cache.folder(), name, download.saturating_add(unpacked).saturating_add(extra))
+    let download: u64 = plan.packages.iter().map(|package| package.size).sum();
+    let unpacked = archive.installed_size(&plan.packages)?;
+    let bytes = download.saturating_add(unpacked).saturating_add(extra);
+    check_free(cache.folder(), &plan.selection.name, bytes)
 }
 
 /// Whether so many bytes can be written below the cache folder.
@@ -121,22 +146,27 @@ pub(crate) fn check_free(folder: &Path, name: &str, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// Package lists that are a little old name files that the mirror does not have
-/// any more, and a mirror may falter: a second try starts from new lists.
+/// Downloads what was planned. Package lists that are a little old name files that the mirror
+/// does not have any more, and a mirror may falter: a second try starts from new lists, and
+/// from what `look_up` finds in them. Gives the plan of what has been downloaded.
 pub(crate) fn download(
-    set: &Selection,
     archive: &dyn Archive,
-    packages: &[Package],
+    plan: Plan,
+    look_up: impl Fn() -> Result<Plan>,
     progress: &dyn Progress,
-) -> Result<()> {
-    let Err(error) = archive.download(set, packages, progress) else { return Ok(()) };
+) -> Result<Plan> {
+    let Err(error) = archive.download(&plan.selection, &plan.packages, progress) else {
+        return Ok(plan);
+    };
     // One that a signal has ended was to end: the mirror is not to blame.
     if !matches!(&error, Error::Apt { status, .. } if status.signal().is_none()) {
         return Err(error);
     }
     progress.message("not all could be downloaded; trying once more");
     archive.update(true, progress)?;
-    archive.download(set, packages, progress)
+    let plan = look_up()?;
+    archive.download(&plan.selection, &plan.packages, progress)?;
+    Ok(plan)
 }
 
 /// Unpacks beside the tree's place, moves it there, and makes it current.

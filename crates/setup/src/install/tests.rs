@@ -26,6 +26,8 @@ struct Shelf {
     packages: RefCell<Vec<Package>>,
     downloads: Cell<usize>,
     failures: Cell<usize>,
+    /// Whether new lists have a newer package, in place of an older one.
+    moves_on: Cell<bool>,
     /// How the downloads that fail end, as the status of a process.
     ends: Cell<i32>,
     installed: u64,
@@ -38,6 +40,7 @@ impl Shelf {
             packages: RefCell::default(),
             downloads: Cell::new(0),
             failures: Cell::new(0),
+            moves_on: Cell::new(false),
             ends: Cell::new(1 << 8),
             installed: 1 << 20,
         };
@@ -86,7 +89,11 @@ impl Archive for Shelf {
         disk::make_folder(&self.folder.path().join("here"))
     }
 
-    fn update(&self, _always: bool, _progress: &dyn Progress) -> Result<()> {
+    fn update(&self, always: bool, _progress: &dyn Progress) -> Result<()> {
+        if always && self.moves_on.take() {
+            self.offer("two", "2", &[("lib/two", "newer")]);
+            fs::remove_file(self.folder.path().join("two_1_all.deb")).unwrap();
+        }
         Ok(())
     }
 
@@ -251,8 +258,13 @@ fn a_download_is_tried_twice() {
     let (_folder, cache) = new_cache();
     let shelf = Shelf::new();
     shelf.failures.set(1);
-    shelf.install(&cache, Why::Missing).unwrap();
+    shelf.moves_on.set(true);
+    let tree = shelf.install(&cache, Why::Missing).unwrap();
     assert_eq!(shelf.downloads.get(), 2);
+    // The archive has moved on in between: what it has now counts.
+    assert_eq!(fs::read_to_string(tree.root.join("lib/two")).unwrap(), "newer");
+    let name = tree_name(&SET, &shelf.packages.borrow()).unwrap();
+    assert_eq!(tree.root, cache.trees().join(name));
     shelf.failures.set(2);
     assert!(matches!(shelf.install(&cache, Why::Damaged), Err(Error::Apt { .. })));
 }
