@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::disk;
 use crate::error::{Error, Result, advice_from};
 use crate::host::host;
-use crate::install::Archive;
+use crate::install::{self, Archive};
 use crate::mirror;
 use crate::package::Package;
 use crate::package_set::{AbsentKind, Selection};
@@ -167,10 +167,7 @@ impl Archive for Apt {
         progress: &dyn Progress,
     ) -> Result<()> {
         let total = packages.iter().map(|package| package.size).sum();
-        let is_here = |package: &Package| {
-            fs::metadata(self.file(package)).is_ok_and(|file| file.len() == package.size)
-        };
-        if packages.iter().all(is_here) {
+        if packages.iter().all(|package| install::is_whole(&self.file(package), package)) {
             return Ok(());
         }
         let here = self.downloaded(packages);

@@ -145,11 +145,13 @@ fn fetch(
 fn unpack(apt: &Apt, packages: &[Package], root: &Path, progress: &dyn Progress) -> Result<()> {
     let partial = root.with_extension("partial");
     let files: Vec<_> = packages.iter().map(|package| apt.file(package)).collect();
-    tree::unpack(&files, &partial, progress).inspect_err(install::discard_damaged)?;
-    compression::unwrap_kernel(&partial)?;
-    tree::sync(&partial)?;
-    disk::remove_folder(root)?;
-    fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))
+    disk::or_remove(&partial, || {
+        tree::unpack(&files, &partial, progress).inspect_err(install::discard_damaged)?;
+        compression::unwrap_kernel(&partial)?;
+        tree::sync(&partial)?;
+        disk::remove_folder(root)?;
+        fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))
+    })
 }
 
 /// Of packages as `linux-image-6.12.117+deb13-arm64`, the newest of a version that starts

@@ -138,12 +138,13 @@ impl Work<'_> {
         if source.is_dir() {
             return Ok(());
         }
+        let partial = self.place.join("source.partial");
+        // What an interrupted run has left there takes space.
+        disk::remove_folder(&partial)?;
         install::check_free(self.packages.cache(), PLACE, BUILD_SIZE)?;
         let pattern = "usr/src/linux-source-*.tar.xz";
         let archive = disk::find(self.tree, pattern)
             .ok_or_else(|| Error::NotInTree { what: pattern.into(), tree: self.tree.to_owned() })?;
-        let partial = self.place.join("source.partial");
-        disk::remove_folder(&partial)?;
         disk::make_folder(&partial)?;
         let name = driver::file_name(&archive);
         let inside = format!("/usr/src/{name}");

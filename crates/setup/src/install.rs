@@ -108,6 +108,7 @@ pub(crate) fn install(
     if is_current(&name)? && why != Why::Damaged {
         progress.message(&format!("`{}` is up to date", set.name));
     } else {
+        disk::remove_leftovers(&cache.trees())?;
         check_space(cache, set.scratch, archive, &plan)?;
         plan = download(archive, plan, look_up, progress)?;
         name = tree_name(set, &plan.packages)?;
@@ -130,10 +131,16 @@ pub(crate) fn check_space(
     archive: &dyn Archive,
     plan: &Plan,
 ) -> Result<()> {
-    let download: u64 = plan.packages.iter().map(|package| package.size).sum();
+    let is_missing = |package: &&Package| !is_whole(&archive.file(package), package);
+    let download: u64 = plan.packages.iter().filter(is_missing).map(|package| package.size).sum();
     let unpacked = archive.installed_size(&plan.packages)?;
     let bytes = download.saturating_add(unpacked).saturating_add(extra);
     check_free(cache.folder(), &plan.selection.name, bytes)
+}
+
+/// Whether a package has been downloaded to the end.
+pub(crate) fn is_whole(file: &Path, package: &Package) -> bool {
+    fs::metadata(file).is_ok_and(|found| found.len() == package.size)
 }
 
 /// Whether so many bytes can be written below the cache folder.
@@ -179,24 +186,36 @@ fn unpack(
     progress: &dyn Progress,
 ) -> Result<()> {
     let partial = cache.trees().join(format!(".{}.partial", set.name));
+    disk::or_remove(&partial, || unpack_at(cache, set, archive, packages, root, &partial, progress))
+}
+
+fn unpack_at(
+    cache: &Cache,
+    set: &'static Set,
+    archive: &dyn Archive,
+    packages: &[Package],
+    root: &Path,
+    partial: &Path,
+    progress: &dyn Progress,
+) -> Result<()> {
     let files: Vec<_> = packages.iter().map(|package| archive.file(package)).collect();
-    tree::unpack(&files, &partial, progress).inspect_err(discard_damaged)?;
-    let candidate = OpenTree { set, root: partial.clone(), _lock: None };
+    tree::unpack(&files, partial, progress).inspect_err(discard_damaged)?;
+    let candidate = OpenTree { set, root: partial.to_owned(), _lock: None };
     let unpacked = Packages::new(cache.folder().to_owned(), vec![candidate]);
     unpacked.try_programs()?;
     match set.finish {
         Finish::AsItIs => {}
-        Finish::Kernel => compression::unwrap_kernel(&partial)?,
-        Finish::Sandbox => sandbox::prepare(&partial)?,
-        Finish::BuildTree(_) => build_tree::complete(&unpacked, &partial, packages, progress)?,
+        Finish::Kernel => compression::unwrap_kernel(partial)?,
+        Finish::Sandbox => sandbox::prepare(partial)?,
+        Finish::BuildTree(_) => build_tree::complete(&unpacked, partial, packages, progress)?,
     }
-    let manifest = Manifest::of(&partial, packages.to_vec(), progress)?;
+    let manifest = Manifest::of(partial, packages.to_vec(), progress)?;
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let stamp = Stamp::of(set, &partial, name, packages)?;
+    let stamp = Stamp::of(set, partial, name, packages)?;
 
     // If there is a tree of this name, it is one that was found to be damaged.
     disk::remove_folder(root)?;
-    fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))?;
+    fs::rename(partial, root).map_err(Error::file("cannot move into place", partial))?;
     disk::write_json(&manifest_path(root), &manifest)?;
     Lock::provide(&lock_path(root))?;
     tree::sync(root)?;

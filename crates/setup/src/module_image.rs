@@ -42,6 +42,7 @@ pub(crate) fn open(cache: &Cache, kernel: &Kernel, progress: &dyn Progress) -> R
         progress.message("waiting for another process that sets up the same cache");
     })?;
     if existing(&path)?.is_none() {
+        disk::remove_leftovers(&folder)?;
         build(&tools, kernel, &files, &path, progress)?;
         Lock::provide(&lock_path(&path))?;
         remove_others(&folder, kernel.release(), &path, progress)?;
@@ -78,7 +79,17 @@ fn build(
     progress: &dyn Progress,
 ) -> Result<()> {
     let stage = image.with_extension("partial");
-    disk::remove_folder(&stage)?;
+    disk::or_remove(&stage, || build_at(&stage, tools, kernel, files, image, progress))
+}
+
+fn build_at(
+    stage: &Path,
+    tools: &Packages,
+    kernel: &Kernel,
+    files: &[PathBuf],
+    image: &Path,
+    progress: &dyn Progress,
+) -> Result<()> {
     let inside = Path::new("usr/lib/modules").join(kernel.release());
     let modules = stage.join(inside);
     disk::make_folder(&modules)?;
@@ -99,10 +110,10 @@ fn build(
             bring(&from, &modules.join(list))?;
         }
     }
-    index(tools, kernel.release(), &stage)?;
+    index(tools, kernel.release(), stage)?;
     progress.finished();
     erofs::make(tools, &modules, image, progress)?;
-    disk::remove_folder(&stage)
+    disk::remove_folder(stage)
 }
 
 fn index(tools: &Packages, release: &str, stage: &Path) -> Result<()> {

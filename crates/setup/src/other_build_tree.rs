@@ -121,15 +121,17 @@ fn unpack(
 ) -> Result<()> {
     let partial = root.with_extension("partial");
     let files: Vec<_> = packages.iter().map(|package| apt.file(package)).collect();
-    tree::unpack(&files, &partial, progress).inspect_err(install::discard_damaged)?;
-    let candidate = OpenTree { set, root: partial.clone(), _lock: None };
-    let unpacked = Packages::new(cache.folder().to_owned(), vec![candidate]);
-    unpacked.try_programs()?;
-    sandbox::prepare(&partial)?;
-    build_tree::complete(&unpacked, &partial, packages, progress)?;
-    tree::sync(&partial)?;
-    disk::remove_folder(root)?;
-    fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))
+    disk::or_remove(&partial, || {
+        tree::unpack(&files, &partial, progress).inspect_err(install::discard_damaged)?;
+        let candidate = OpenTree { set, root: partial.clone(), _lock: None };
+        let unpacked = Packages::new(cache.folder().to_owned(), vec![candidate]);
+        unpacked.try_programs()?;
+        sandbox::prepare(&partial)?;
+        build_tree::complete(&unpacked, &partial, packages, progress)?;
+        tree::sync(&partial)?;
+        disk::remove_folder(root)?;
+        fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))
+    })
 }
 
 #[cfg(test)]

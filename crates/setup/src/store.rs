@@ -104,6 +104,7 @@ impl Store {
         if !again && let Some(found) = self.find(request)? {
             return Ok(found);
         }
+        disk::remove_leftovers(&self.folder)?;
         let stamp = make()?;
         Lock::provide(&lock_path(&self.folder.join(&stamp.item)))?;
         disk::write_json(&self.stamp_path(request), &stamp)?;

@@ -86,13 +86,14 @@ impl Maker<'_> {
     /// Unpacks and completes beside the image's place, and moves it there.
     fn build(&self, packages: &[Package], image: &Path) -> Result<()> {
         let partial = self.store.folder().join(".partial");
-        disk::remove_folder(&partial)?;
         let (root, control) = (partial.join("root"), partial.join("control"));
         let files: Vec<_> = packages.iter().map(|package| self.archive.file(package)).collect();
-        tree::unpack(&files, &root, self.progress).inspect_err(install::discard_damaged)?;
-        let control = tree::control_files(&files, &control)?;
-        configure::complete(&root, &control)?;
-        erofs::make(self.tools, &root, image, self.progress)?;
+        disk::or_remove(&partial, || {
+            tree::unpack(&files, &root, self.progress).inspect_err(install::discard_damaged)?;
+            let control = tree::control_files(&files, &control)?;
+            configure::complete(&root, &control)?;
+            erofs::make(self.tools, &root, image, self.progress)
+        })?;
         disk::remove_folder(&partial)
     }
 }

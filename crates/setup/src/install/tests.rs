@@ -295,6 +295,45 @@ fn a_package_that_is_not_unpacked_for_a_signal_stays() {
 }
 
 #[test]
+fn what_takes_space_for_nothing_goes_first() {
+    let (_folder, cache) = new_cache();
+    let shelf = Shelf::new();
+    // One package more than unpacks: what was unpacked before it must not stay.
+    shelf.offer("zero", "1", &[("usr/lib/zero", "zero")]);
+    fs::write(shelf.folder.path().join("zero_1_all.deb"), "no package").unwrap();
+    assert!(matches!(shelf.install(&cache, Why::Missing), Err(Error::Unpack { .. })));
+    let partial = cache.trees().join(".probe.partial");
+    assert!(!partial.exists());
+    // A run that was killed leaves it, and maybe that of another set.
+    let other = cache.trees().join(".other.partial");
+    disk::make_folder(&partial).unwrap();
+    disk::make_folder(&other).unwrap();
+    let shelf = Shelf { installed: u64::MAX, ..Shelf::new() };
+    assert!(matches!(shelf.install(&cache, Why::Missing), Err(Error::NoSpace { .. })));
+    assert!(!partial.exists() && !other.exists());
+}
+
+#[test]
+fn packages_that_are_there_take_no_space_again() {
+    let (_folder, cache) = new_cache();
+    let mut shelf = Shelf { installed: 0, ..Shelf::new() };
+    shelf.prepare().unwrap();
+    disk::make_folder(cache.folder()).unwrap();
+    // More than the disk has room for.
+    let size = disk::free_bytes(cache.folder()).unwrap() + (1 << 30);
+    for package in shelf.packages.get_mut() {
+        package.size = size;
+    }
+    let plan = |shelf: &Shelf| Plan::of(shelf, SET.selection()).unwrap();
+    assert!(check_space(&cache, 0, &shelf, &plan(&shelf)).is_err());
+    for package in &plan(&shelf).packages {
+        // All hole.
+        fs::File::create(shelf.file(package)).unwrap().set_len(size).unwrap();
+    }
+    check_space(&cache, 0, &shelf, &plan(&shelf)).unwrap();
+}
+
+#[test]
 fn a_set_that_does_not_fit_is_not_started() {
     let (_folder, cache) = new_cache();
     let shelf = Shelf { installed: u64::MAX, ..Shelf::new() };
