@@ -159,15 +159,46 @@ impl Cache {
         other_build_tree::open(self, kernel, progress)
     }
 
-    /// Compares every file of the sets with what was unpacked.
+    /// Compares every file of the sets with what was unpacked. A set with files that differ
+    /// counts as absent from then on: the next [`Cache::ensure`] unpacks it anew.
     ///
     /// # Errors
-    /// [`Error::Damaged`] with the files that differ; [`Cache::reinstall`] mends it.
+    /// [`Error::Damaged`] with the files that differ, of the first such set.
     /// Also as for [`Cache::ensure`].
     pub fn verify(&self, sets: &[PackageSet], progress: &dyn Progress) -> Result<()> {
         let packages = self.ensure(sets, progress)?;
+        let mut outcome = Ok(());
         for set in sets {
-            verify(packages.tree(*set)?, progress)?;
+            let verified = self.verify_tree(set.definition(), packages.tree(*set)?, progress);
+            outcome = outcome.and(verified);
+        }
+        outcome
+    }
+
+    pub(crate) fn verify_tree(
+        &self,
+        set: &Set,
+        root: &Path,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let verified = verify(root, progress);
+        if let Err(Error::Damaged { .. }) = verified
+            && let Err(error) = self.forget_tree(set, root, progress)
+        {
+            // The damage is the error to report.
+            progress.message(&error.to_string());
+        }
+        verified
+    }
+
+    /// Has the next set-up bring a set in, if the tree at `root` is its current one.
+    fn forget_tree(&self, set: &Set, root: &Path, progress: &dyn Progress) -> Result<()> {
+        let _alone = Lock::exclusive(&self.folder.join("lock"), || {
+            progress.message("waiting for another process that sets up the same cache");
+        })?;
+        // Another process may have brought in another tree meanwhile.
+        if self.stamp(set).is_some_and(|stamp| root.ends_with(stamp.tree)) {
+            disk::remove(&self.stamp_path(set))?;
         }
         Ok(())
     }

@@ -170,7 +170,7 @@ pub enum Error {
     /// A tree is not what was unpacked.
     #[error(
         "{} of {checked} files below {} differ from what was unpacked, the first of them {}: \
-         set up again, which unpacks them anew", differing.len(), tree.display(),
+         run `fslmc setup` again, which unpacks them anew", differing.len(), tree.display(),
          differing.first().map(|path| path.display().to_string()).unwrap_or_default()
     )]
     Damaged {
@@ -180,6 +180,18 @@ pub enum Error {
         checked: usize,
         /// Those that are missing or have other contents, relative to `tree`.
         differing: Vec<PathBuf>,
+    },
+    /// Something is to be replaced that a process uses.
+    #[error(
+        "{} is to be replaced, but {} it: end {} (a board that runs, as a rule), and run \
+         `fslmc setup` again", what.display(), used_by(users),
+         if users.len() == 1 { "that process" } else { "those processes" }
+    )]
+    InUse {
+        /// The file or folder.
+        what: PathBuf,
+        /// The processes, as far as they are known.
+        users: Vec<u32>,
     },
     /// A set was not asked for when the packages were opened.
     #[error("`{0}` is not among the sets that were opened: ask for it in Cache::ensure")]
@@ -365,6 +377,15 @@ fn hint_for(reason: &std::io::Error) -> &'static str {
             ". Set FSLMC_CACHE to a folder that you may write to"
         }
         _ => "",
+    }
+}
+
+fn used_by(processes: &[u32]) -> String {
+    let list = || processes.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    match processes {
+        [] => "other processes use".to_owned(),
+        [one] => format!("process {one} uses"),
+        _ => format!("processes {} use", list()),
     }
 }
 

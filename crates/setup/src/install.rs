@@ -186,6 +186,9 @@ fn unpack(
     progress: &dyn Progress,
 ) -> Result<()> {
     let partial = cache.trees().join(format!(".{}.partial", set.name));
+    // If there is a tree of this name, it is one that was found to be damaged. Who uses it
+    // would have it pulled from under its feet.
+    let _alone = root.exists().then(|| Lock::to_change(&lock_path(root), root)).transpose()?;
     disk::or_remove(&partial, || unpack_at(cache, set, archive, packages, root, &partial, progress))
 }
 
@@ -213,7 +216,6 @@ fn unpack_at(
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stamp = Stamp::of(set, partial, name, packages)?;
 
-    // If there is a tree of this name, it is one that was found to be damaged.
     disk::remove_folder(root)?;
     fs::rename(partial, root).map_err(Error::file("cannot move into place", partial))?;
     disk::write_json(&manifest_path(root), &manifest)?;

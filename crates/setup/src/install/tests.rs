@@ -238,18 +238,37 @@ fn a_tree_that_lost_a_key_file_is_unpacked_again() {
 }
 
 #[test]
-fn verification_finds_what_a_glance_does_not() {
+fn verification_finds_what_a_glance_does_not_and_a_set_up_mends_it() {
     let (_folder, cache) = new_cache();
     let shelf = Shelf::new();
     let root = shelf.install(&cache, Why::Missing).unwrap().root;
     fs::write(root.join("usr/lib/two"), "sEcond").unwrap();
     fs::remove_file(root.join("usr/lib/other")).unwrap();
     assert!(cache.open(&SET).unwrap().is_some());
-    let Err(Error::Damaged { differing, checked: 3, .. }) = cache::verify(&root, &Silent) else {
+    let Err(Error::Damaged { differing, checked: 3, .. }) = cache.verify_tree(&SET, &root, &Silent)
+    else {
         panic!("the damage is not found")
     };
     assert_eq!(differing, [Path::new("usr/lib/other"), Path::new("usr/lib/two")]);
-    shelf.install(&cache, Why::Damaged).unwrap();
+    // The next set-up mends it.
+    shelf.install(&cache, Why::Missing).unwrap();
+    cache.verify_tree(&SET, &root, &Silent).unwrap();
+    assert!(cache.open(&SET).unwrap().is_some());
+}
+
+#[test]
+fn a_damaged_tree_in_use_is_not_pulled_away() {
+    let (_folder, cache) = new_cache();
+    let shelf = Shelf::new();
+    let used = shelf.install(&cache, Why::Missing).unwrap();
+    fs::write(used.root.join("usr/lib/two"), "sEcond").unwrap();
+    assert!(cache.verify_tree(&SET, &used.root, &Silent).is_err());
+    let error = shelf.install(&cache, Why::Missing).unwrap_err();
+    assert!(matches!(&error, Error::InUse { what, .. } if *what == used.root), "{error}");
+    assert_eq!(fs::read_to_string(used.root.join("usr/lib/two")).unwrap(), "sEcond");
+    let root = used.root.clone();
+    drop(used);
+    shelf.install(&cache, Why::Missing).unwrap();
     cache::verify(&root, &Silent).unwrap();
 }
 
