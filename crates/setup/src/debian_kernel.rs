@@ -128,10 +128,10 @@ fn fetch(
         store.folder().join(tree::short_hash(&format!("{LAYOUT} {described:?}")))
     };
     let mut plan = look_up()?;
-    if !place(&plan).is_dir() {
+    if !store.reuse(&place(&plan))? {
         install::check_space(cache, 0, apt, &plan)?;
         plan = install::download(apt, plan, look_up, progress)?;
-        if !place(&plan).is_dir() {
+        if !store.reuse(&place(&plan))? {
             unpack(apt, &plan.packages, &place(&plan), progress)?;
         }
         apt.forget(&plan.packages)?;

@@ -80,10 +80,10 @@ fn make(cache: &Cache, store: &Store, release: &str, progress: &dyn Progress) ->
         store.folder().join(tree::short_hash(&format!("{LAYOUT} {described:?}")))
     };
     let mut plan = look_up()?;
-    if !place(&plan).is_dir() {
+    if !store.reuse(&place(&plan))? {
         install::check_space(cache, set.scratch, &apt, &plan)?;
         plan = install::download(&apt, plan, look_up, progress)?;
-        if !place(&plan).is_dir() {
+        if !store.reuse(&place(&plan))? {
             unpack(cache, set, &apt, &plan.packages, &place(&plan), progress)?;
         }
         apt.forget(&plan.packages)?;

@@ -71,12 +71,12 @@ impl Maker<'_> {
             self.store.folder().join(format!("{hash}.erofs"))
         };
         let mut plan = look_up()?;
-        if !place(&plan).is_file() {
+        if !self.store.reuse(&place(&plan))? {
             // Unpacked, then once more as the image.
             let unpacked = archive.installed_size(&plan.packages)?;
             install::check_space(self.cache, unpacked, archive, &plan)?;
             plan = install::download(archive, plan, look_up, progress)?;
-            if !place(&plan).is_file() {
+            if !self.store.reuse(&place(&plan))? {
                 self.build(&plan.packages, &place(&plan))?;
             }
         }
