@@ -35,7 +35,7 @@ pub enum Error {
     NoMirror(String),
     /// There is no place for the cache.
     #[error(
-        "no folder for the cache: neither FSLMC_CACHE nor XDG_CACHE_HOME nor HOME is set to an absolute path; \
+        "no folder for the cache: FSLMC_CACHE is not set, and neither XDG_CACHE_HOME nor HOME is set to an absolute path; \
          set FSLMC_CACHE to a folder that may grow by 4 GB"
     )]
     NoCacheFolder,
