@@ -256,7 +256,12 @@ impl Apt {
             self.scope.architectures().collect::<Vec<_>>().join(","),
             keyring.display()
         );
-        let line = |suite: &String| format!("deb {options} {} {suite} main\n", self.mirror);
+        // By `file:`, apt uses packages where they are, and brings none into its folder.
+        let mirror = match self.mirror.strip_prefix("file:") {
+            Some(path) => format!("copy:{path}"),
+            None => self.mirror.clone(),
+        };
+        let line = |suite: &String| format!("deb {options} {mirror} {suite} main\n");
         self.scope.suites.iter().map(line).collect()
     }
 
@@ -529,6 +534,17 @@ mod tests {
         assert!(error.contains("E: Failed to fetch"), "{error}");
         assert!(!error.contains("Reading package lists"), "{error}");
         assert!(error.contains("FSLMC_MIRROR"), "{error}");
+    }
+
+    #[test]
+    fn packages_of_a_folder_are_copied() {
+        let sources = |mirror: &str| {
+            let scope = Scope::of_guest(&["trixie".to_owned()]);
+            let apt = Apt { folder: "/c/apt".into(), scope, mirror: mirror.to_owned() };
+            apt.sources(Path::new("/k.gpg"))
+        };
+        assert!(sources("file:///srv/debian").contains("] copy:///srv/debian trixie main"));
+        assert!(sources("http://m/debian").contains("] http://m/debian trixie main"));
     }
 
     /// The answer of apt 2.6 to packages that exclude each other.
