@@ -217,23 +217,37 @@ fn source() -> Result<PathBuf, ArtifactsError> {
     }
 }
 
-/// The guest's program, built where a source is newer than it.
+/// The guest's program, built where a source has changed since.
 fn guest_program(packages: &Packages, cache: &Path) -> Result<PathBuf, ArtifactsError> {
     let root = source()?;
     let stamp = cache.join("guest").join("program");
-    if let Ok(known) = fs::read_to_string(&stamp)
-        && let Some((built_from, path)) = known.split_once('\n')
-        && built_from == identity(packages, &root)
-        && let Some(built) = modified(Path::new(path))
-        && newest(&root) <= Some(built)
+    program_of(&root, &identity(packages, &root), &stamp, || {
+        let folder = setup::build_guest_programs(&root, packages, &[GUEST_PACKAGE])?;
+        Ok(folder.join(GUEST_PACKAGE))
+    })
+}
+
+/// The program that the stamp names, unless it belongs to something else than `identity`, or
+/// a source below `root` has changed since `build` made it.
+fn program_of(
+    root: &Path,
+    identity: &str,
+    stamp: &Path,
+    build: impl FnOnce() -> Result<PathBuf, ArtifactsError>,
+) -> Result<PathBuf, ArtifactsError> {
+    // Looked at before the build: what is saved meanwhile may be in the program or not.
+    let built_from = format!("{identity} {}", state(root));
+    if let Ok(known) = fs::read_to_string(stamp)
+        && let Some((of, path)) = known.split_once('\n')
+        && of == built_from
+        && Path::new(path).is_file()
     {
         return Ok(path.into());
     }
-    let folder = setup::build_guest_programs(&root, packages, &[GUEST_PACKAGE])?;
-    let program = folder.join(GUEST_PACKAGE);
-    let text = format!("{}\n{}", identity(packages, &root), program.display());
+    let program = build()?;
+    let text = format!("{built_from}\n{}", program.display());
     // Without the stamp, the next start asks cargo again: slower, not wrong.
-    if let Err(error) = fs::write(&stamp, text) {
+    if let Err(error) = fs::write(stamp, text) {
         tracing::debug!(%error, "stamp of the guest's program not written");
     }
     Ok(program)
@@ -251,6 +265,12 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|m| m.modified()).ok()
 }
 
+/// The sources in one word: when one was last changed. Deleting a file changes its folder.
+fn state(root: &Path) -> String {
+    let since = newest(root).and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map_or_else(String::new, |since| since.as_nanos().to_string())
+}
+
 /// When a source was last changed; deleting a file changes its folder.
 fn newest(root: &Path) -> Option<SystemTime> {
     fn walk(path: &Path) -> Option<SystemTime> {
@@ -259,4 +279,47 @@ fn newest(root: &Path) -> Option<SystemTime> {
         entries.flatten().map(|e| walk(&e.path())).chain([own]).max().flatten()
     }
     GUEST_SOURCES.iter().map(|source| walk(&root.join(source))).max().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_source_that_is_saved_during_a_build_has_it_built_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join(GUEST_SOURCES[0]).join("main.rs");
+        fs::create_dir_all(source.parent().unwrap()).unwrap();
+        let (program, stamp) = (folder.path().join("program"), folder.path().join("stamp"));
+        let ago = SystemTime::now() - Duration::from_secs(60);
+        let save = |time: SystemTime| {
+            fs::write(&source, "").unwrap();
+            fs::File::open(&source).unwrap().set_modified(time).unwrap();
+            // Its folder is as old as the test.
+            fs::File::open(source.parent().unwrap()).unwrap().set_modified(ago).unwrap();
+        };
+        // Whether it is built; somebody saves the source meanwhile, if told to.
+        let built = |saved: Option<SystemTime>| {
+            let mut built = false;
+            let build = || {
+                built = true;
+                if let Some(time) = saved {
+                    save(time);
+                }
+                fs::write(&program, "").unwrap();
+                Ok(program.clone())
+            };
+            program_of(folder.path(), "x", &stamp, build).unwrap();
+            built
+        };
+        save(ago);
+        assert!(built(Some(ago + Duration::from_secs(1))));
+        assert!(built(None), "what was saved during the build may not be in it");
+        assert!(!built(None));
+        save(SystemTime::now());
+        assert!(built(None));
+        fs::remove_file(&program).unwrap();
+        assert!(built(None) && !built(None));
+    }
 }
