@@ -50,11 +50,18 @@ impl Driver {
         }
     }
 
-    /// The sets of packages that a machine with this driver needs.
-    pub fn package_sets(self) -> &'static [PackageSet] {
+    /// The sets of packages that a machine with this kernel and this driver needs: what is
+    /// built already, and what is built for another kernel, needs none to build the driver.
+    pub fn package_sets(self, kernel: &KernelChoice) -> &'static [PackageSet] {
+        self.sets(*kernel == KernelChoice::Board && driver_module().is_none())
+    }
+
+    fn sets(self, builds: bool) -> &'static [PackageSet] {
         match self {
-            Self::Rust => &[PackageSet::Board, PackageSet::Cross, PackageSet::KernelBuild],
-            Self::Stock | Self::None => &[PackageSet::Board, PackageSet::Cross],
+            Self::Rust if builds => {
+                &[PackageSet::Board, PackageSet::Cross, PackageSet::KernelBuild]
+            }
+            _ => &[PackageSet::Board, PackageSet::Cross],
         }
     }
 }
@@ -153,10 +160,8 @@ impl Artifacts {
     ) -> Result<Self, ArtifactsError> {
         let cache = Cache::from_env()?;
         let module = driver_module();
-        // What is built already, or cannot be built, needs nothing to build it.
         let builds = module.is_none() && *kernel == KernelChoice::Board;
-        let sets = if builds { driver.package_sets() } else { Driver::Stock.package_sets() };
-        let packages = cache.ensure(sets, progress)?;
+        let packages = cache.ensure(driver.package_sets(kernel), progress)?;
         let program = guest_program(&packages, cache.folder())?;
         let Found { kernel, kept } = kernel.find(&cache, &packages, progress)?;
         let driver = match (driver, module) {
@@ -285,6 +290,15 @@ fn newest(root: &Path) -> Option<SystemTime> {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn only_a_driver_that_is_built_for_the_boards_kernel_needs_its_build_tree() {
+        let has = |sets: &[PackageSet]| sets.contains(&PackageSet::KernelBuild);
+        assert!(has(Driver::Rust.sets(true)) && !has(Driver::Rust.sets(false)));
+        assert!(!has(Driver::Stock.sets(true)) && !has(Driver::None.sets(true)));
+        let other = KernelChoice::Debian("6.12".parse().unwrap());
+        assert!(!has(Driver::Rust.package_sets(&other)));
+    }
 
     #[test]
     fn a_source_that_is_saved_during_a_build_has_it_built_again() {
