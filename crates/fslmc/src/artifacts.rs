@@ -161,7 +161,7 @@ impl Artifacts {
         let cache = Cache::from_env()?;
         let module = driver_module();
         let builds = module.is_none() && *kernel == KernelChoice::Board;
-        let packages = cache.ensure(driver.package_sets(kernel), progress)?;
+        let packages = ensure_sets(&cache, driver.package_sets(kernel), progress)?;
         let program = guest_program(&packages, cache.folder())?;
         let Found { kernel, kept } = kernel.find(&cache, &packages, progress)?;
         let driver = match (driver, module) {
@@ -187,6 +187,23 @@ impl Artifacts {
     pub fn read(path: &Path) -> Result<Vec<u8>, ArtifactsError> {
         fs::read(path).map_err(|cause| ArtifactsError::Read { path: path.into(), cause })
     }
+}
+
+/// Opens the sets. Those that only a driver in Rust needs come last: if they cannot be had, the
+/// other driver can.
+fn ensure_sets(
+    cache: &Cache,
+    sets: &[PackageSet],
+    progress: &dyn Progress,
+) -> Result<Packages, ArtifactsError> {
+    let usual = Driver::Stock.sets(false);
+    let packages = cache.ensure(usual, progress)?;
+    if sets == usual {
+        return Ok(packages);
+    }
+    // They may turn out to be too old for the others, and go.
+    drop(packages);
+    cache.ensure(sets, progress).map_err(ArtifactsError::Driver)
 }
 
 /// Only the emulator and its tools: enough to look at layouts.

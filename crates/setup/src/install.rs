@@ -98,7 +98,13 @@ pub(crate) fn install(
     }
     archive.prepare()?;
     archive.update(why == Why::Refresh, progress)?;
-    let look_up = || Plan::of(archive, set.selection());
+    let look_up = || {
+        let plan = Plan::of(archive, set.selection())?;
+        if let Finish::BuildTree(_) = set.finish {
+            build_tree::check_plan(&plan.packages)?;
+        }
+        Ok(plan)
+    };
     let is_current = |name: &str| match cache.stamp(set) {
         Some(stamp) => Ok(stamp.tree == name && stamp.fits(set, &cache.trees().join(name))?),
         None => Ok(false),

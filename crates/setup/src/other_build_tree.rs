@@ -73,7 +73,9 @@ fn make(cache: &Cache, store: &Store, release: &str, progress: &dyn Progress) ->
                 return Err(Error::NoBuildTree { release, missing });
             }
         }
-        Plan::of(&apt, selection(set, &of_kernel))
+        let plan = Plan::of(&apt, selection(set, &of_kernel))?;
+        build_tree::check_plan(&plan.packages)?;
+        Ok(plan)
     };
     let place = |plan: &Plan| {
         let described = plan.described();

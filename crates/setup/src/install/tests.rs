@@ -289,6 +289,18 @@ fn a_download_is_tried_twice() {
 }
 
 #[test]
+fn sources_of_another_version_are_not_downloaded() {
+    static BUILD: Set = Set { finish: Finish::BuildTree(1), ..SET };
+    let (_folder, cache) = new_cache();
+    let shelf = Shelf::new();
+    shelf.offer("linux-headers-7.3.4-arm64", "7.3.4-1", &[]);
+    shelf.offer("linux-source-7.3", "7.3.5-1", &[]);
+    let error = install(&cache, &BUILD, Why::Missing, &shelf, &Silent).unwrap_err();
+    assert!(matches!(error, Error::SourceVersion { .. }), "{error}");
+    assert_eq!(shelf.downloads.get(), 0);
+}
+
+#[test]
 fn a_download_that_a_signal_ends_is_not_tried_again() {
     let (_folder, cache) = new_cache();
     let shelf = Shelf::new();
