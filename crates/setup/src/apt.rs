@@ -193,15 +193,17 @@ impl Archive for Apt {
     }
 
     /// apt's index, which is larger than the lists that it is made from, goes too.
-    fn forget(&self, packages: &[Package]) -> Result<()> {
-        let indexes = ["pkgcache.bin", "srcpkgcache.bin"].map(|name| self.path(name));
-        for file in packages.iter().map(|package| self.file(package)).chain(indexes) {
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::file("cannot remove", file)(error));
+    fn forget(&self) -> Result<()> {
+        for folder in ["archives", "archives/partial"] {
+            for entry in disk::entries(&self.path(folder))? {
+                // apt-get's own.
+                if entry.file_name() != "lock" && entry.file_name() != "partial" {
+                    disk::remove(&entry.path())?;
                 }
-                _ => {}
             }
+        }
+        for index in ["pkgcache.bin", "srcpkgcache.bin"] {
+            disk::remove(&self.path(index))?;
         }
         Ok(())
     }
@@ -534,6 +536,27 @@ mod tests {
         assert!(error.contains("E: Failed to fetch"), "{error}");
         assert!(!error.contains("Reading package lists"), "{error}");
         assert!(error.contains("FSLMC_MIRROR"), "{error}");
+    }
+
+    #[test]
+    fn what_earlier_plans_have_downloaded_goes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let scope = Scope::of_guest(&["trixie".to_owned()]);
+        let apt = Apt { folder: folder.path().to_owned(), scope, mirror: "http://m".to_owned() };
+        let partial = apt.path("archives/partial");
+        disk::make_folder(&partial).unwrap();
+        let gone = ["archives/a_1_all.deb", "archives/partial/b_1_all.deb", "pkgcache.bin"];
+        let stays = ["archives/lock", "archives/partial", "updated"];
+        for file in gone.iter().chain(&["archives/lock", "updated"]) {
+            fs::write(apt.path(file), "").unwrap();
+        }
+        apt.forget().unwrap();
+        for file in gone {
+            assert!(!apt.path(file).exists(), "{file}");
+        }
+        for file in stays {
+            assert!(apt.path(file).exists(), "{file}");
+        }
     }
 
     #[test]

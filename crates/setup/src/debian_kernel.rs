@@ -134,7 +134,7 @@ fn fetch(
         if !store.reuse(&place(&plan))? {
             unpack(apt, &plan.packages, &place(&plan), progress)?;
         }
-        apt.forget(&plan.packages)?;
+        apt.forget()?;
     }
     let root = place(&plan);
     let image = Kernel::in_tree(&root)?.image().to_owned();

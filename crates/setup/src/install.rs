@@ -41,8 +41,9 @@ pub(crate) trait Archive {
     ) -> Result<()>;
     /// The file of a downloaded package.
     fn file(&self, package: &Package) -> PathBuf;
-    /// Removes packages that have been unpacked.
-    fn forget(&self, packages: &[Package]) -> Result<()>;
+    /// Removes all that has been downloaded: once what was asked for is made, nobody needs it,
+    /// nor what earlier plans have left.
+    fn forget(&self) -> Result<()>;
 }
 
 /// What a selection consists of today.
@@ -121,7 +122,7 @@ pub(crate) fn install(
         if !is_current(&name)? || why == Why::Damaged {
             unpack(cache, set, archive, &plan.packages, &cache.trees().join(&name), progress)?;
         }
-        archive.forget(&plan.packages)?;
+        archive.forget()?;
     }
     let root = cache.trees().join(&name);
     Lock::provide(&lock_path(&root))?;

@@ -88,7 +88,7 @@ fn make(cache: &Cache, store: &Store, release: &str, progress: &dyn Progress) ->
         if !store.reuse(&place(&plan))? {
             unpack(cache, set, &apt, &plan.packages, &place(&plan), progress)?;
         }
-        apt.forget(&plan.packages)?;
+        apt.forget()?;
     }
     let key = format!("usr/src/linux-headers-{release}/rust/libkernel.rmeta");
     Stamp::of(LAYOUT, &place(&plan), key, plan.described())

@@ -79,6 +79,7 @@ impl Maker<'_> {
             if !self.store.reuse(&place(&plan))? {
                 self.build(&plan.packages, &place(&plan))?;
             }
+            archive.forget()?;
         }
         Stamp::of(LAYOUT, &place(&plan), "", plan.described())
     }

@@ -131,9 +131,8 @@ impl Archive for Shelf {
         self.folder.path().join("here").join(&package.file)
     }
 
-    fn forget(&self, packages: &[Package]) -> Result<()> {
-        packages.iter().for_each(|package| fs::remove_file(self.file(package)).unwrap());
-        Ok(())
+    fn forget(&self) -> Result<()> {
+        disk::remove_folder(&self.folder.path().join("here"))
     }
 }
 
