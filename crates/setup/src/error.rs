@@ -49,7 +49,7 @@ pub enum Error {
     #[error("hosts of architecture {0} are not supported: only amd64 and arm64 are")]
     UnknownHost(String),
     /// A file operation failed.
-    #[error("{action} {}: {reason}{}", path.display(), hint_for(reason))]
+    #[error("{action} {}: {reason}{}", path.display(), hint_for(action, reason))]
     File {
         /// What was attempted, as the start of a sentence.
         action: &'static str,
@@ -366,12 +366,20 @@ impl Error {
     }
 }
 
+/// The action of an error about a program that does not start.
+pub(crate) const START: &str = "cannot start";
+
 /// What can be done about an I/O error of the cache.
-fn hint_for(reason: &std::io::Error) -> &'static str {
+fn hint_for(action: &str, reason: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match reason.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             ". Free some space, or set FSLMC_CACHE to a folder on another disk; what is there is kept"
+        }
+        // The programs of packages may be started by all, unless the mount forbids it.
+        ErrorKind::PermissionDenied if action == START => {
+            ". Set FSLMC_CACHE to a folder from which programs may be started: where this one is, \
+             the mount option noexec may forbid it"
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             ". Set FSLMC_CACHE to a folder that you may write to"
@@ -464,6 +472,15 @@ mod tests {
             "Err:1 http://m trixie InRelease\n  No space left on device\nCould not connect";
         assert!(advice_from(output).is_some_and(|advice| advice.starts_with("The disk is full")));
         assert_eq!(advice_from("E: something new"), None);
+    }
+
+    #[test]
+    fn a_cache_without_programs_says_what_folder_to_take() {
+        let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let text = Error::file(START, "/cache/ld.so")(denied()).to_string();
+        assert!(text.contains("noexec") && !text.contains("write"), "{text}");
+        let text = Error::file("cannot write", "/cache/x")(denied()).to_string();
+        assert!(text.contains("that you may write to"), "{text}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use crate::cache::{Cache, lock_path};
 use crate::disk;
 use crate::erofs::{self, Image};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, START};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::modules;
@@ -119,8 +119,7 @@ fn build_at(
 fn index(tools: &Packages, release: &str, stage: &Path) -> Result<()> {
     let mut command = tools.command("depmod")?;
     command.arg("-b").arg(stage).arg(release).stdin(Stdio::null());
-    let output =
-        command.output().map_err(Error::file("cannot start", Path::new(command.get_program())))?;
+    let output = command.output().map_err(Error::file(START, Path::new(command.get_program())))?;
     if output.status.success() {
         return Ok(());
     }
