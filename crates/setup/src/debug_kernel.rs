@@ -23,7 +23,7 @@ use crate::packages::Packages;
 use crate::progress::Progress;
 use crate::sandbox::{self, Sandbox};
 use crate::store;
-use crate::tree::hexadecimal;
+use crate::tree::{self, hexadecimal};
 
 /// The folder in the cache.
 const PLACE: &str = "debug-kernel";
@@ -159,6 +159,8 @@ impl Work<'_> {
         let bus = partial.join(BUS);
         let text = fs::read_to_string(&bus).map_err(Error::file("cannot read", &bus))?;
         disk::write_whole(&bus, with_class_by_depth(&bus, &text)?.as_bytes())?;
+        // The name says that all of it is there, also after the machine has stopped.
+        tree::sync(&partial)?;
         fs::rename(&partial, &source).map_err(Error::file("cannot move into place", &partial))
     }
 
