@@ -5,6 +5,7 @@ use crate::kernel::{Found, KernelChoice, KernelChoiceError};
 use miette::Diagnostic;
 use setup::{BuiltDriver, Cache, DebianKernel, Kernel, PackageSet, Packages, Progress};
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -69,8 +70,13 @@ impl Driver {
 /// Names a driver in Rust that was built by hand.
 const MODULE: &str = "FSLMC_DRIVER_MODULE";
 
+/// The path that a variable holds; an empty one is as good as none.
+fn path_in(variable: Option<OsString>) -> Option<PathBuf> {
+    variable.filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 fn driver_module() -> Option<PathBuf> {
-    std::env::var_os(MODULE).map(PathBuf::from)
+    path_in(std::env::var_os(MODULE))
 }
 
 /// Why an artifact cannot be had.
@@ -226,8 +232,8 @@ fn rust_driver(
 
 /// Where the sources are: in the checkout that this program was built from.
 fn checkout() -> PathBuf {
-    std::env::var_os("FSLMC_SOURCE")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")), PathBuf::from)
+    path_in(std::env::var_os("FSLMC_SOURCE"))
+        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")))
 }
 
 fn source() -> Result<PathBuf, ArtifactsError> {
@@ -315,6 +321,13 @@ mod tests {
         assert!(!has(Driver::Stock.sets(true)) && !has(Driver::None.sets(true)));
         let other = KernelChoice::Debian("6.12".parse().unwrap());
         assert!(!has(Driver::Rust.package_sets(&other)));
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_good_as_none() {
+        assert_eq!(path_in(None), None);
+        assert_eq!(path_in(Some("".into())), None);
+        assert_eq!(path_in(Some("/m.ko".into())), Some("/m.ko".into()));
     }
 
     #[test]
