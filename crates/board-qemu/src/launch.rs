@@ -207,7 +207,7 @@ fn check(config: &VmConfig, platform: &Platform) -> Result<(), VmError> {
             config.machine.memory
         )));
     }
-    if config.stop.is_stopped() {
+    if !config.stop.begin() {
         return Err(VmError::Stopped);
     }
     Ok(())

@@ -187,6 +187,8 @@ pub struct StopHandle {
 #[derive(Debug, Default)]
 struct StopState {
     stopped: bool,
+    /// A start has begun with this handle.
+    begun: bool,
     qemu: Weak<Qemu>,
 }
 
@@ -196,13 +198,22 @@ impl StopHandle {
         Self::default()
     }
 
-    /// Ends the machine at once; one that is not started yet will not start.
-    pub fn stop(&self) {
+    /// Ends the machine at once; one that is not started yet will not start. Returns whether
+    /// its start had begun: otherwise nobody may look at this handle for a long time.
+    pub fn stop(&self) -> bool {
         let mut state = self.lock();
         state.stopped = true;
         if let Some(qemu) = state.qemu.upgrade() {
             qemu.end(Cause::Stopped);
         }
+        state.begun
+    }
+
+    /// Begins the start of a machine, unless it was stopped before.
+    pub(crate) fn begin(&self) -> bool {
+        let mut state = self.lock();
+        state.begun |= !state.stopped;
+        !state.stopped
     }
 
     /// Whether [`StopHandle::stop`] was called.
@@ -287,12 +298,20 @@ mod tests {
     #[test]
     fn a_stop_counts_before_the_start_too() {
         let handle = StopHandle::new();
-        handle.clone().stop();
+        assert!(!handle.clone().stop(), "nothing was there to stop");
+        assert!(!handle.begin());
         let (process, watcher) = shell("exec sleep 600");
         handle.attach(&process);
         assert!(process.wait(Some(Duration::from_secs(10))).is_some());
         assert_eq!(process.cause(), Some(Cause::Stopped));
         watcher.join().unwrap();
+    }
+
+    #[test]
+    fn a_stop_tells_whether_a_start_had_begun() {
+        let handle = StopHandle::new();
+        assert!(handle.begin());
+        assert!(handle.clone().stop());
     }
 
     #[test]

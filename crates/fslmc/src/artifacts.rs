@@ -5,6 +5,7 @@ use crate::kernel::{Found, KernelChoice, KernelChoiceError};
 use miette::Diagnostic;
 use setup::{BuiltDriver, Cache, DebianKernel, Kernel, PackageSet, Packages, Progress};
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -50,11 +51,18 @@ impl Driver {
         }
     }
 
-    /// The sets of packages that a machine with this driver needs.
-    pub fn package_sets(self) -> &'static [PackageSet] {
+    /// The sets of packages that a machine with this kernel and this driver needs: what is
+    /// built already, and what is built for another kernel, needs none to build the driver.
+    pub fn package_sets(self, kernel: &KernelChoice) -> &'static [PackageSet] {
+        self.sets(*kernel == KernelChoice::Board && driver_module().is_none())
+    }
+
+    fn sets(self, builds: bool) -> &'static [PackageSet] {
         match self {
-            Self::Rust => &[PackageSet::Board, PackageSet::Cross, PackageSet::KernelBuild],
-            Self::Stock | Self::None => &[PackageSet::Board, PackageSet::Cross],
+            Self::Rust if builds => {
+                &[PackageSet::Board, PackageSet::Cross, PackageSet::KernelBuild]
+            }
+            _ => &[PackageSet::Board, PackageSet::Cross],
         }
     }
 }
@@ -62,8 +70,13 @@ impl Driver {
 /// Names a driver in Rust that was built by hand.
 const MODULE: &str = "FSLMC_DRIVER_MODULE";
 
+/// The path that a variable holds; an empty one is as good as none.
+fn path_in(variable: Option<OsString>) -> Option<PathBuf> {
+    variable.filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 fn driver_module() -> Option<PathBuf> {
-    std::env::var_os(MODULE).map(PathBuf::from)
+    path_in(std::env::var_os(MODULE))
 }
 
 /// Why an artifact cannot be had.
@@ -153,10 +166,8 @@ impl Artifacts {
     ) -> Result<Self, ArtifactsError> {
         let cache = Cache::from_env()?;
         let module = driver_module();
-        // What is built already, or cannot be built, needs nothing to build it.
         let builds = module.is_none() && *kernel == KernelChoice::Board;
-        let sets = if builds { driver.package_sets() } else { Driver::Stock.package_sets() };
-        let packages = cache.ensure(sets, progress)?;
+        let packages = ensure_sets(&cache, driver.package_sets(kernel), progress)?;
         let program = guest_program(&packages, cache.folder())?;
         let Found { kernel, kept } = kernel.find(&cache, &packages, progress)?;
         let driver = match (driver, module) {
@@ -184,6 +195,23 @@ impl Artifacts {
     }
 }
 
+/// Opens the sets. Those that only a driver in Rust needs come last: if they cannot be had, the
+/// other driver can.
+fn ensure_sets(
+    cache: &Cache,
+    sets: &[PackageSet],
+    progress: &dyn Progress,
+) -> Result<Packages, ArtifactsError> {
+    let usual = Driver::Stock.sets(false);
+    let packages = cache.ensure(usual, progress)?;
+    if sets == usual {
+        return Ok(packages);
+    }
+    // They may turn out to be too old for the others, and go.
+    drop(packages);
+    cache.ensure(sets, progress).map_err(ArtifactsError::Driver)
+}
+
 /// Only the emulator and its tools: enough to look at layouts.
 ///
 /// # Errors
@@ -204,8 +232,8 @@ fn rust_driver(
 
 /// Where the sources are: in the checkout that this program was built from.
 fn checkout() -> PathBuf {
-    std::env::var_os("FSLMC_SOURCE")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")), PathBuf::from)
+    path_in(std::env::var_os("FSLMC_SOURCE"))
+        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")))
 }
 
 fn source() -> Result<PathBuf, ArtifactsError> {
@@ -217,23 +245,37 @@ fn source() -> Result<PathBuf, ArtifactsError> {
     }
 }
 
-/// The guest's program, built where a source is newer than it.
+/// The guest's program, built where a source has changed since.
 fn guest_program(packages: &Packages, cache: &Path) -> Result<PathBuf, ArtifactsError> {
     let root = source()?;
     let stamp = cache.join("guest").join("program");
-    if let Ok(known) = fs::read_to_string(&stamp)
-        && let Some((built_from, path)) = known.split_once('\n')
-        && built_from == identity(packages, &root)
-        && let Some(built) = modified(Path::new(path))
-        && newest(&root) <= Some(built)
+    program_of(&root, &identity(packages, &root), &stamp, || {
+        let folder = setup::build_guest_programs(&root, packages, &[GUEST_PACKAGE])?;
+        Ok(folder.join(GUEST_PACKAGE))
+    })
+}
+
+/// The program that the stamp names, unless it belongs to something else than `identity`, or
+/// a source below `root` has changed since `build` made it.
+fn program_of(
+    root: &Path,
+    identity: &str,
+    stamp: &Path,
+    build: impl FnOnce() -> Result<PathBuf, ArtifactsError>,
+) -> Result<PathBuf, ArtifactsError> {
+    // Looked at before the build: what is saved meanwhile may be in the program or not.
+    let built_from = format!("{identity} {}", state(root));
+    if let Ok(known) = fs::read_to_string(stamp)
+        && let Some((of, path)) = known.split_once('\n')
+        && of == built_from
+        && Path::new(path).is_file()
     {
         return Ok(path.into());
     }
-    let folder = setup::build_guest_programs(&root, packages, &[GUEST_PACKAGE])?;
-    let program = folder.join(GUEST_PACKAGE);
-    let text = format!("{}\n{}", identity(packages, &root), program.display());
+    let program = build()?;
+    let text = format!("{built_from}\n{}", program.display());
     // Without the stamp, the next start asks cargo again: slower, not wrong.
-    if let Err(error) = fs::write(&stamp, text) {
+    if let Err(error) = fs::write(stamp, text) {
         tracing::debug!(%error, "stamp of the guest's program not written");
     }
     Ok(program)
@@ -251,6 +293,12 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|m| m.modified()).ok()
 }
 
+/// The sources in one word: when one was last changed. Deleting a file changes its folder.
+fn state(root: &Path) -> String {
+    let since = newest(root).and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map_or_else(String::new, |since| since.as_nanos().to_string())
+}
+
 /// When a source was last changed; deleting a file changes its folder.
 fn newest(root: &Path) -> Option<SystemTime> {
     fn walk(path: &Path) -> Option<SystemTime> {
@@ -259,4 +307,63 @@ fn newest(root: &Path) -> Option<SystemTime> {
         entries.flatten().map(|e| walk(&e.path())).chain([own]).max().flatten()
     }
     GUEST_SOURCES.iter().map(|source| walk(&root.join(source))).max().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_a_driver_that_is_built_for_the_boards_kernel_needs_its_build_tree() {
+        let has = |sets: &[PackageSet]| sets.contains(&PackageSet::KernelBuild);
+        assert!(has(Driver::Rust.sets(true)) && !has(Driver::Rust.sets(false)));
+        assert!(!has(Driver::Stock.sets(true)) && !has(Driver::None.sets(true)));
+        let other = KernelChoice::Debian("6.12".parse().unwrap());
+        assert!(!has(Driver::Rust.package_sets(&other)));
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_good_as_none() {
+        assert_eq!(path_in(None), None);
+        assert_eq!(path_in(Some("".into())), None);
+        assert_eq!(path_in(Some("/m.ko".into())), Some("/m.ko".into()));
+    }
+
+    #[test]
+    fn a_source_that_is_saved_during_a_build_has_it_built_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join(GUEST_SOURCES[0]).join("main.rs");
+        fs::create_dir_all(source.parent().unwrap()).unwrap();
+        let (program, stamp) = (folder.path().join("program"), folder.path().join("stamp"));
+        let ago = SystemTime::now() - Duration::from_secs(60);
+        let save = |time: SystemTime| {
+            fs::write(&source, "").unwrap();
+            fs::File::open(&source).unwrap().set_modified(time).unwrap();
+            // Its folder is as old as the test.
+            fs::File::open(source.parent().unwrap()).unwrap().set_modified(ago).unwrap();
+        };
+        // Whether it is built; somebody saves the source meanwhile, if told to.
+        let built = |saved: Option<SystemTime>| {
+            let mut built = false;
+            let build = || {
+                built = true;
+                if let Some(time) = saved {
+                    save(time);
+                }
+                fs::write(&program, "").unwrap();
+                Ok(program.clone())
+            };
+            program_of(folder.path(), "x", &stamp, build).unwrap();
+            built
+        };
+        save(ago);
+        assert!(built(Some(ago + Duration::from_secs(1))));
+        assert!(built(None), "what was saved during the build may not be in it");
+        assert!(!built(None));
+        save(SystemTime::now());
+        assert!(built(None));
+        fs::remove_file(&program).unwrap();
+        assert!(built(None) && !built(None));
+    }
 }

@@ -110,8 +110,10 @@ pub struct Setup {
     /// Check the archive for newer versions.
     #[arg(long)]
     pub refresh: bool,
-    /// Compare every unpacked file with its package.
-    #[arg(long, conflicts_with = "refresh")]
+    /// Compare every unpacked file of emulator, compilers and the board's kernel with its
+    /// package; the next setup mends what differs. Other kernels and packages for the guest
+    /// are not compared.
+    #[arg(long, conflicts_with_all = ["refresh", "packages", "suite"])]
     pub verify: bool,
     /// vfio-fsl-mc driver to set up for (default: rust, or stock with --kernel); only rust
     /// needs the packages that build modules.
@@ -445,6 +447,19 @@ mod tests {
             if let Err(error) = Cli::try_parse_from(words) {
                 panic!("{place}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn packages_for_the_guest_are_not_verified() {
+        let parse = |words: &[&str]| {
+            Cli::try_parse_from(["fslmc", "setup", "--verify"].iter().chain(words))
+                .map_err(|error| error.to_string())
+        };
+        assert!(parse(&[]).is_ok());
+        for words in [&["--packages", "dpdk"], &["--suite", "testing"]] {
+            let error = parse(words).unwrap_err();
+            assert!(error.contains("cannot be used with"), "{error}");
         }
     }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Ctrl-C and friends: passed to the command while one runs, else the end of
-//! the machine.
+//! the machine, and before there is one the end of this process.
 
 use crate::{agent::Remote, terminal};
 use board_qemu::StopHandle;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH},
     iterator::Signals,
+    low_level::emulate_default_handler,
 };
 use std::{
+    fmt::Display,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -35,7 +37,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Interrupts {
     /// Starts catching signals; each stops the machine until a command is
-    /// there.
+    /// there. As long as no machine is being started with `stop`, a signal does what it does
+    /// to a process that catches none.
     ///
     /// # Errors
     /// What the system says.
@@ -77,7 +80,9 @@ impl State {
         let impatient = matches!(signal, SIGINT | SIGQUIT) && self.impatient();
         match (&self.remote, signal) {
             (Some(remote), SIGINT | SIGQUIT) if !impatient => report(remote.signal(signal)),
-            _ => self.stop.stop(),
+            // The set-up waits for locks, downloads and compilers, and never looks at the handle.
+            _ if !self.stop.stop() => report(emulate_default_handler(signal)),
+            _ => {}
         }
     }
 
@@ -89,8 +94,8 @@ impl State {
     }
 }
 
-fn report(result: Result<(), crate::agent::AgentError>) {
+fn report(result: Result<(), impl Display>) {
     if let Err(error) = result {
-        tracing::debug!(%error, "signal not passed on");
+        tracing::debug!(%error, "signal without effect");
     }
 }

@@ -79,11 +79,17 @@ fn set_up(args: &cli::Setup) -> Result<()> {
     let cache = Cache::from_env().into_diagnostic()?;
     let kernel = args.kernel.choice()?;
     let driver = args.driver.unwrap_or_else(|| artifacts::Driver::usual(&kernel));
-    let sets = driver.package_sets();
+    let sets = driver.package_sets(&kernel);
     let progress = progress();
     if args.verify {
         cache.verify(sets, &*progress).into_diagnostic()?;
-        println!("All files in {} match their packages.", cache.folder().display());
+        // Other kernels and the guest's packages are none of these.
+        let names: Vec<_> = sets.iter().map(|set| format!("`{}`", set.name())).collect();
+        println!(
+            "All files of the package sets {} in {} match their packages.",
+            names.join(", "),
+            cache.folder().display()
+        );
         return Ok(());
     }
     let userland = args.userland.request().into_diagnostic()?;

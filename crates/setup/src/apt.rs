@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::disk;
 use crate::error::{Error, Result, advice_from};
 use crate::host::host;
-use crate::install::Archive;
+use crate::install::{self, Archive};
 use crate::mirror;
 use crate::package::Package;
 use crate::package_set::{AbsentKind, Selection};
@@ -167,10 +167,7 @@ impl Archive for Apt {
         progress: &dyn Progress,
     ) -> Result<()> {
         let total = packages.iter().map(|package| package.size).sum();
-        let is_here = |package: &Package| {
-            fs::metadata(self.file(package)).is_ok_and(|file| file.len() == package.size)
-        };
-        if packages.iter().all(is_here) {
+        if packages.iter().all(|package| install::is_whole(&self.file(package), package)) {
             return Ok(());
         }
         let here = self.downloaded(packages);
@@ -196,15 +193,17 @@ impl Archive for Apt {
     }
 
     /// apt's index, which is larger than the lists that it is made from, goes too.
-    fn forget(&self, packages: &[Package]) -> Result<()> {
-        let indexes = ["pkgcache.bin", "srcpkgcache.bin"].map(|name| self.path(name));
-        for file in packages.iter().map(|package| self.file(package)).chain(indexes) {
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::file("cannot remove", file)(error));
+    fn forget(&self) -> Result<()> {
+        for folder in ["archives", "archives/partial"] {
+            for entry in disk::entries(&self.path(folder))? {
+                // apt-get's own.
+                if entry.file_name() != "lock" && entry.file_name() != "partial" {
+                    disk::remove(&entry.path())?;
                 }
-                _ => {}
             }
+        }
+        for index in ["pkgcache.bin", "srcpkgcache.bin"] {
+            disk::remove(&self.path(index))?;
         }
         Ok(())
     }
@@ -259,7 +258,12 @@ impl Apt {
             self.scope.architectures().collect::<Vec<_>>().join(","),
             keyring.display()
         );
-        let line = |suite: &String| format!("deb {options} {} {suite} main\n", self.mirror);
+        // By `file:`, apt uses packages where they are, and brings none into its folder.
+        let mirror = match self.mirror.strip_prefix("file:") {
+            Some(path) => format!("copy:{path}"),
+            None => self.mirror.clone(),
+        };
+        let line = |suite: &String| format!("deb {options} {mirror} {suite} main\n");
         self.scope.suites.iter().map(line).collect()
     }
 
@@ -532,6 +536,38 @@ mod tests {
         assert!(error.contains("E: Failed to fetch"), "{error}");
         assert!(!error.contains("Reading package lists"), "{error}");
         assert!(error.contains("FSLMC_MIRROR"), "{error}");
+    }
+
+    #[test]
+    fn what_earlier_plans_have_downloaded_goes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let scope = Scope::of_guest(&["trixie".to_owned()]);
+        let apt = Apt { folder: folder.path().to_owned(), scope, mirror: "http://m".to_owned() };
+        let partial = apt.path("archives/partial");
+        disk::make_folder(&partial).unwrap();
+        let gone = ["archives/a_1_all.deb", "archives/partial/b_1_all.deb", "pkgcache.bin"];
+        let stays = ["archives/lock", "archives/partial", "updated"];
+        for file in gone.iter().chain(&["archives/lock", "updated"]) {
+            fs::write(apt.path(file), "").unwrap();
+        }
+        apt.forget().unwrap();
+        for file in gone {
+            assert!(!apt.path(file).exists(), "{file}");
+        }
+        for file in stays {
+            assert!(apt.path(file).exists(), "{file}");
+        }
+    }
+
+    #[test]
+    fn packages_of_a_folder_are_copied() {
+        let sources = |mirror: &str| {
+            let scope = Scope::of_guest(&["trixie".to_owned()]);
+            let apt = Apt { folder: "/c/apt".into(), scope, mirror: mirror.to_owned() };
+            apt.sources(Path::new("/k.gpg"))
+        };
+        assert!(sources("file:///srv/debian").contains("] copy:///srv/debian trixie main"));
+        assert!(sources("http://m/debian").contains("] http://m/debian trixie main"));
     }
 
     /// The answer of apt 2.6 to packages that exclude each other.

@@ -221,6 +221,17 @@ fn add_switch(headers: &Headers, source: &Path) -> Result<()> {
     Ok(())
 }
 
+/// As [`check_versions`], before anything is downloaded.
+pub(crate) fn check_plan(packages: &[Package]) -> Result<()> {
+    let release = packages.iter().find_map(|package| {
+        let release = package.name.strip_prefix("linux-headers-")?;
+        let is_one = release.starts_with(char::is_numeric) && release.ends_with("-arm64");
+        is_one.then_some(release)
+    });
+    // Where there is none, the tree says what is missing.
+    release.map_or(Ok(()), |release| check_versions(release, packages))
+}
+
 /// A mirror that is being updated may have the one and not yet the other.
 fn check_versions(release: &str, packages: &[Package]) -> Result<()> {
     let headers = format!("linux-headers-{release}");
@@ -328,7 +339,14 @@ mod tests {
         assert!(check(package("linux-source-7.3", "7.3.4-1")).is_ok());
         let error = check(package("linux-source-7.3", "7.3.5-1")).unwrap_err().to_string();
         assert!(error.contains("7.3.4-1") && error.contains("7.3.5-1"), "{error}");
-        assert!(check_versions("7.3.4+deb13-arm64", &[headers.clone(), meta]).is_err());
+        let planned = |source| {
+            let common = package("linux-headers-7.3.4+deb13-common", "7.3.4-1");
+            let newest = package("linux-headers-arm64", "7.3.4-1");
+            check_plan(&[common, headers.clone(), newest, meta.clone(), source])
+        };
+        assert!(planned(package("linux-source-7.3", "7.3.4-1")).is_ok());
+        assert!(planned(package("linux-source-7.3", "7.3.5-1")).is_err());
+        assert!(check_versions("7.3.4+deb13-arm64", &[headers.clone(), meta.clone()]).is_err());
     }
 
     #[test]

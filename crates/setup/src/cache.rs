@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The cache folder: which sets are there.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::apt::{Apt, Scope};
@@ -34,15 +35,23 @@ impl Cache {
     /// `~/.cache/fslmc`.
     ///
     /// # Errors
-    /// [`Error::NoCacheFolder`] if none of the variables holds an absolute path,
-    /// and as for [`Cache::at`].
+    /// [`Error::NoCacheFolder`] if `FSLMC_CACHE` is not set and neither of the others holds
+    /// an absolute path, and as for [`Cache::at`].
     pub fn from_env() -> Result<Self> {
-        let variable = |name: &str| {
-            std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
-        };
-        let folder = variable("FSLMC_CACHE")
-            .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("fslmc")))
-            .or_else(|| variable("HOME").map(|path| path.join(".cache/fslmc")))
+        Self::of_variables(|name| std::env::var_os(name))
+    }
+
+    fn of_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        // What somebody has chosen for us is taken, or refused, never passed over. Others read
+        // the other two: the XDG specification has relative paths ignored.
+        if let Some(chosen) = variable("FSLMC_CACHE").filter(|folder| !folder.is_empty()) {
+            return Self::at(chosen);
+        }
+        let absolute =
+            |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let folder = absolute("XDG_CACHE_HOME")
+            .map(|path| path.join("fslmc"))
+            .or_else(|| absolute("HOME").map(|path| path.join(".cache/fslmc")))
             .ok_or(Error::NoCacheFolder)?;
         Self::at(folder)
     }
@@ -159,15 +168,46 @@ impl Cache {
         other_build_tree::open(self, kernel, progress)
     }
 
-    /// Compares every file of the sets with what was unpacked.
+    /// Compares every file of the sets with what was unpacked. A set with files that differ
+    /// counts as absent from then on: the next [`Cache::ensure`] unpacks it anew.
     ///
     /// # Errors
-    /// [`Error::Damaged`] with the files that differ; [`Cache::reinstall`] mends it.
+    /// [`Error::Damaged`] with the files that differ, of the first such set.
     /// Also as for [`Cache::ensure`].
     pub fn verify(&self, sets: &[PackageSet], progress: &dyn Progress) -> Result<()> {
         let packages = self.ensure(sets, progress)?;
+        let mut outcome = Ok(());
         for set in sets {
-            verify(packages.tree(*set)?, progress)?;
+            let verified = self.verify_tree(set.definition(), packages.tree(*set)?, progress);
+            outcome = outcome.and(verified);
+        }
+        outcome
+    }
+
+    pub(crate) fn verify_tree(
+        &self,
+        set: &Set,
+        root: &Path,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let verified = verify(root, progress);
+        if let Err(Error::Damaged { .. }) = verified
+            && let Err(error) = self.forget_tree(set, root, progress)
+        {
+            // The damage is the error to report.
+            progress.message(&error.to_string());
+        }
+        verified
+    }
+
+    /// Has the next set-up bring a set in, if the tree at `root` is its current one.
+    fn forget_tree(&self, set: &Set, root: &Path, progress: &dyn Progress) -> Result<()> {
+        let _alone = Lock::exclusive(&self.folder.join("lock"), || {
+            progress.message("waiting for another process that sets up the same cache");
+        })?;
+        // Another process may have brought in another tree meanwhile.
+        if self.stamp(set).is_some_and(|stamp| root.ends_with(stamp.tree)) {
+            disk::remove(&self.stamp_path(set))?;
         }
         Ok(())
     }
@@ -304,6 +344,24 @@ mod tests {
             fs::write(path, "").unwrap();
         }
         OpenTree { set: set.definition(), root: root.to_owned(), _lock: None }
+    }
+
+    #[test]
+    fn a_cache_that_is_asked_for_is_never_passed_over() {
+        let cache = |variables: &[(&str, &str)]| {
+            let found = |name: &str| variables.iter().find(|(known, _)| *known == name);
+            Cache::of_variables(|name| found(name).map(|(_, value)| value.into()))
+        };
+        let home = ("HOME", "/home/me");
+        let folder = |variables: &[_]| cache(variables).unwrap().folder().to_owned();
+        assert_eq!(folder(&[("FSLMC_CACHE", "/c"), home]), Path::new("/c"));
+        let relative = cache(&[("FSLMC_CACHE", "c"), home]);
+        assert!(matches!(relative, Err(Error::UnusableFolder(path)) if path == Path::new("c")));
+        let usual = Path::new("/home/me/.cache/fslmc");
+        assert_eq!(folder(&[("FSLMC_CACHE", ""), home]), usual);
+        assert_eq!(folder(&[("XDG_CACHE_HOME", "c"), home]), usual);
+        assert_eq!(folder(&[("XDG_CACHE_HOME", "/x"), home]), Path::new("/x/fslmc"));
+        assert!(matches!(cache(&[("HOME", "c")]), Err(Error::NoCacheFolder)));
     }
 
     #[test]

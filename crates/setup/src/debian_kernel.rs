@@ -9,7 +9,7 @@ use crate::cache::Cache;
 use crate::compression;
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::install::{self, Archive};
+use crate::install::{self, Archive, Plan};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::package::Package;
@@ -109,39 +109,49 @@ fn fetch(
 ) -> Result<Stamp> {
     apt.prepare()?;
     apt.update(refresh, progress)?;
-    let package = if version.is_suite() {
-        "linux-image-arm64".to_owned()
-    } else {
-        newest(&apt.names("^linux-image-[0-9].*-arm64$")?, &version.0)?
+    let look_up = || {
+        let package = if version.is_suite() {
+            "linux-image-arm64".to_owned()
+        } else {
+            newest(&apt.names("^linux-image-[0-9].*-arm64$")?, &version.0)?
+        };
+        let selection = Selection {
+            name: format!("the kernel {}", version.0),
+            install: vec![package],
+            absent: ABSENT.to_vec(),
+            at_least: None,
+        };
+        Plan::of(apt, selection)
     };
-    let selection = Selection {
-        name: format!("the kernel {}", version.0),
-        install: vec![package],
-        absent: ABSENT.to_vec(),
-        at_least: None,
+    let place = |plan: &Plan| {
+        let described = plan.described();
+        store.folder().join(tree::short_hash(&format!("{LAYOUT} {described:?}")))
     };
-    let packages = apt.plan(&selection)?;
-    let described: Vec<String> = packages.iter().map(Package::described).collect();
-    let root = store.folder().join(tree::short_hash(&format!("{LAYOUT} {described:?}")));
-    if !root.is_dir() {
-        install::check_space(cache, &selection.name, 0, apt, &packages)?;
-        install::download(&selection, apt, &packages, progress)?;
-        unpack(apt, &packages, &root, progress)?;
-        apt.forget(&packages)?;
+    let mut plan = look_up()?;
+    if !store.reuse(&place(&plan))? {
+        install::check_space(cache, 0, apt, &plan)?;
+        plan = install::download(apt, plan, look_up, progress)?;
+        if !store.reuse(&place(&plan))? {
+            unpack(apt, &plan.packages, &place(&plan), progress)?;
+        }
+        apt.forget()?;
     }
+    let root = place(&plan);
     let image = Kernel::in_tree(&root)?.image().to_owned();
-    Stamp::of(LAYOUT, &root, image.strip_prefix(&root).unwrap_or(&image), described)
+    Stamp::of(LAYOUT, &root, image.strip_prefix(&root).unwrap_or(&image), plan.described())
 }
 
 /// Unpacks beside the kernel's place and moves it there.
 fn unpack(apt: &Apt, packages: &[Package], root: &Path, progress: &dyn Progress) -> Result<()> {
     let partial = root.with_extension("partial");
     let files: Vec<_> = packages.iter().map(|package| apt.file(package)).collect();
-    tree::unpack(&files, &partial, progress).inspect_err(install::discard_damaged)?;
-    compression::unwrap_kernel(&partial)?;
-    tree::sync(&partial)?;
-    disk::remove_folder(root)?;
-    fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))
+    disk::or_remove(&partial, || {
+        tree::unpack(&files, &partial, progress).inspect_err(install::discard_damaged)?;
+        compression::unwrap_kernel(&partial)?;
+        tree::sync(&partial)?;
+        disk::remove_folder(root)?;
+        fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))
+    })
 }
 
 /// Of packages as `linux-image-6.12.117+deb13-arm64`, the newest of a version that starts

@@ -23,7 +23,7 @@ use crate::packages::Packages;
 use crate::progress::Progress;
 use crate::sandbox::{self, Sandbox};
 use crate::store;
-use crate::tree::hexadecimal;
+use crate::tree::{self, hexadecimal};
 
 /// The folder in the cache.
 const PLACE: &str = "debug-kernel";
@@ -138,12 +138,13 @@ impl Work<'_> {
         if source.is_dir() {
             return Ok(());
         }
+        let partial = self.place.join("source.partial");
+        // What an interrupted run has left there takes space.
+        disk::remove_folder(&partial)?;
         install::check_free(self.packages.cache(), PLACE, BUILD_SIZE)?;
         let pattern = "usr/src/linux-source-*.tar.xz";
         let archive = disk::find(self.tree, pattern)
             .ok_or_else(|| Error::NotInTree { what: pattern.into(), tree: self.tree.to_owned() })?;
-        let partial = self.place.join("source.partial");
-        disk::remove_folder(&partial)?;
         disk::make_folder(&partial)?;
         let name = driver::file_name(&archive);
         let inside = format!("/usr/src/{name}");
@@ -158,6 +159,8 @@ impl Work<'_> {
         let bus = partial.join(BUS);
         let text = fs::read_to_string(&bus).map_err(Error::file("cannot read", &bus))?;
         disk::write_whole(&bus, with_class_by_depth(&bus, &text)?.as_bytes())?;
+        // The name says that all of it is there, also after the machine has stopped.
+        tree::sync(&partial)?;
         fs::rename(&partial, &source).map_err(Error::file("cannot move into place", &partial))
     }
 

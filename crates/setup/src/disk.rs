@@ -90,6 +90,29 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes what runs that were interrupted have left in a folder: what was being made
+/// (`*.partial`), and what was being removed (`.*`). Whoever works there must hold the same lock
+/// as the caller.
+pub(crate) fn remove_leftovers(folder: &Path) -> Result<()> {
+    for entry in entries(folder)? {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') || name.ends_with(".partial") {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Does work that makes the folder `partial`, and removes the folder if it fails: it would take
+/// the space that the next run looks for.
+pub(crate) fn or_remove<T>(partial: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    work().inspect_err(|_| {
+        // What is wrong with the work is the error to report.
+        let _ = remove_folder(partial);
+    })
+}
+
 fn make_writable(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     // A failure shows when the removal is tried again.

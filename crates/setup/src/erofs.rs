@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, START};
 use crate::lock::Lock;
 use crate::packages::Packages;
 use crate::progress::Progress;
@@ -46,8 +46,7 @@ pub(crate) fn make(
     progress.busy("making the image");
     let mut command = tools.command("mkfs.erofs")?;
     command.args(["--quiet", "--all-root"]).arg(partial).arg(root).stdin(Stdio::null());
-    let output =
-        command.output().map_err(Error::file("cannot start", Path::new(command.get_program())))?;
+    let output = command.output().map_err(Error::file(START, Path::new(command.get_program())))?;
     if !output.status.success() {
         // What is wrong comes first; that half an image stays is not.
         let _ = fs::remove_file(partial);

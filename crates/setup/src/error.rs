@@ -35,7 +35,7 @@ pub enum Error {
     NoMirror(String),
     /// There is no place for the cache.
     #[error(
-        "no folder for the cache: neither FSLMC_CACHE nor XDG_CACHE_HOME nor HOME is set to an absolute path; \
+        "no folder for the cache: FSLMC_CACHE is not set, and neither XDG_CACHE_HOME nor HOME is set to an absolute path; \
          set FSLMC_CACHE to a folder that may grow by 4 GB"
     )]
     NoCacheFolder,
@@ -49,7 +49,7 @@ pub enum Error {
     #[error("hosts of architecture {0} are not supported: only amd64 and arm64 are")]
     UnknownHost(String),
     /// A file operation failed.
-    #[error("{action} {}: {reason}{}", path.display(), hint_for(reason))]
+    #[error("{action} {}: {reason}{}", path.display(), hint_for(action, reason))]
     File {
         /// What was attempted, as the start of a sentence.
         action: &'static str,
@@ -170,7 +170,7 @@ pub enum Error {
     /// A tree is not what was unpacked.
     #[error(
         "{} of {checked} files below {} differ from what was unpacked, the first of them {}: \
-         set up again, which unpacks them anew", differing.len(), tree.display(),
+         run `fslmc setup` again, which unpacks them anew", differing.len(), tree.display(),
          differing.first().map(|path| path.display().to_string()).unwrap_or_default()
     )]
     Damaged {
@@ -180,6 +180,18 @@ pub enum Error {
         checked: usize,
         /// Those that are missing or have other contents, relative to `tree`.
         differing: Vec<PathBuf>,
+    },
+    /// Something is to be replaced that a process uses.
+    #[error(
+        "{} is to be replaced, but {} it: end {} (a board that runs, as a rule), and run \
+         `fslmc setup` again", what.display(), used_by(users),
+         if users.len() == 1 { "that process" } else { "those processes" }
+    )]
+    InUse {
+        /// The file or folder.
+        what: PathBuf,
+        /// The processes, as far as they are known.
+        users: Vec<u32>,
     },
     /// A set was not asked for when the packages were opened.
     #[error("`{0}` is not among the sets that were opened: ask for it in Cache::ensure")]
@@ -354,17 +366,34 @@ impl Error {
     }
 }
 
+/// The action of an error about a program that does not start.
+pub(crate) const START: &str = "cannot start";
+
 /// What can be done about an I/O error of the cache.
-fn hint_for(reason: &std::io::Error) -> &'static str {
+fn hint_for(action: &str, reason: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match reason.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             ". Free some space, or set FSLMC_CACHE to a folder on another disk; what is there is kept"
         }
+        // The programs of packages may be started by all, unless the mount forbids it.
+        ErrorKind::PermissionDenied if action == START => {
+            ". Set FSLMC_CACHE to a folder from which programs may be started: where this one is, \
+             the mount option noexec may forbid it"
+        }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             ". Set FSLMC_CACHE to a folder that you may write to"
         }
         _ => "",
+    }
+}
+
+fn used_by(processes: &[u32]) -> String {
+    let list = || processes.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    match processes {
+        [] => "other processes use".to_owned(),
+        [one] => format!("process {one} uses"),
+        _ => format!("processes {} use", list()),
     }
 }
 
@@ -443,6 +472,15 @@ mod tests {
             "Err:1 http://m trixie InRelease\n  No space left on device\nCould not connect";
         assert!(advice_from(output).is_some_and(|advice| advice.starts_with("The disk is full")));
         assert_eq!(advice_from("E: something new"), None);
+    }
+
+    #[test]
+    fn a_cache_without_programs_says_what_folder_to_take() {
+        let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let text = Error::file(START, "/cache/ld.so")(denied()).to_string();
+        assert!(text.contains("noexec") && !text.contains("write"), "{text}");
+        let text = Error::file("cannot write", "/cache/x")(denied()).to_string();
+        assert!(text.contains("that you may write to"), "{text}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! interruption at any point leaves either the old state or the new one.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
 use crate::build_tree;
@@ -40,8 +41,31 @@ pub(crate) trait Archive {
     ) -> Result<()>;
     /// The file of a downloaded package.
     fn file(&self, package: &Package) -> PathBuf;
-    /// Removes packages that have been unpacked.
-    fn forget(&self, packages: &[Package]) -> Result<()>;
+    /// Removes all that has been downloaded: once what was asked for is made, nobody needs it,
+    /// nor what earlier plans have left.
+    fn forget(&self) -> Result<()>;
+}
+
+/// What a selection consists of today.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// What was asked for.
+    pub selection: Selection,
+    /// The packages, sorted.
+    pub packages: Vec<Package>,
+}
+
+impl Plan {
+    /// Asks the archive.
+    pub fn of(archive: &dyn Archive, selection: Selection) -> Result<Self> {
+        let packages = archive.plan(&selection)?;
+        Ok(Self { selection, packages })
+    }
+
+    /// The packages in their versions, as one word each.
+    pub fn described(&self) -> Vec<String> {
+        self.packages.iter().map(Package::described).collect()
+    }
 }
 
 /// Why a set is brought in.
@@ -75,22 +99,32 @@ pub(crate) fn install(
     }
     archive.prepare()?;
     archive.update(why == Why::Refresh, progress)?;
-    let selection = set.selection();
-    let packages = archive.plan(&selection)?;
-    let name = tree_name(set, &packages)?;
-    let root = cache.trees().join(&name);
-    let current = match cache.stamp(set) {
-        Some(stamp) => stamp.tree == name && stamp.fits(set, &root)?,
-        None => false,
+    let look_up = || {
+        let plan = Plan::of(archive, set.selection())?;
+        if let Finish::BuildTree(_) = set.finish {
+            build_tree::check_plan(&plan.packages)?;
+        }
+        Ok(plan)
     };
-    if current && why != Why::Damaged {
+    let is_current = |name: &str| match cache.stamp(set) {
+        Some(stamp) => Ok(stamp.tree == name && stamp.fits(set, &cache.trees().join(name))?),
+        None => Ok(false),
+    };
+    let mut plan = look_up()?;
+    let mut name = tree_name(set, &plan.packages)?;
+    if is_current(&name)? && why != Why::Damaged {
         progress.message(&format!("`{}` is up to date", set.name));
     } else {
-        check_space(cache, set.name, set.scratch, archive, &packages)?;
-        download(&selection, archive, &packages, progress)?;
-        unpack(cache, set, archive, &packages, &root, progress)?;
-        archive.forget(&packages)?;
+        disk::remove_leftovers(&cache.trees())?;
+        check_space(cache, set.scratch, archive, &plan)?;
+        plan = download(archive, plan, look_up, progress)?;
+        name = tree_name(set, &plan.packages)?;
+        if !is_current(&name)? || why == Why::Damaged {
+            unpack(cache, set, archive, &plan.packages, &cache.trees().join(&name), progress)?;
+        }
+        archive.forget()?;
     }
+    let root = cache.trees().join(&name);
     Lock::provide(&lock_path(&root))?;
     remove_old_trees(cache, set, &name, progress);
     let opened = cache.open(set)?;
@@ -100,14 +134,20 @@ pub(crate) fn install(
 /// `extra` is what the work takes beside the packages, packed and unpacked.
 pub(crate) fn check_space(
     cache: &Cache,
-    name: &str,
     extra: u64,
     archive: &dyn Archive,
-    packages: &[Package],
+    plan: &Plan,
 ) -> Result<()> {
-    let download: u64 = packages.iter().map(|package| package.size).sum();
-    let unpacked = archive.installed_size(packages)?;
-    check_free(cache.folder(), name, download.saturating_add(unpacked).saturating_add(extra))
+    let is_missing = |package: &&Package| !is_whole(&archive.file(package), package);
+    let download: u64 = plan.packages.iter().filter(is_missing).map(|package| package.size).sum();
+    let unpacked = archive.installed_size(&plan.packages)?;
+    let bytes = download.saturating_add(unpacked).saturating_add(extra);
+    check_free(cache.folder(), &plan.selection.name, bytes)
+}
+
+/// Whether a package has been downloaded to the end.
+pub(crate) fn is_whole(file: &Path, package: &Package) -> bool {
+    fs::metadata(file).is_ok_and(|found| found.len() == package.size)
 }
 
 /// Whether so many bytes can be written below the cache folder.
@@ -120,21 +160,27 @@ pub(crate) fn check_free(folder: &Path, name: &str, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// Package lists that are a little old name files that the mirror does not have
-/// any more, and a mirror may falter: a second try starts from new lists.
+/// Downloads what was planned. Package lists that are a little old name files that the mirror
+/// does not have any more, and a mirror may falter: a second try starts from new lists, and
+/// from what `look_up` finds in them. Gives the plan of what has been downloaded.
 pub(crate) fn download(
-    set: &Selection,
     archive: &dyn Archive,
-    packages: &[Package],
+    plan: Plan,
+    look_up: impl Fn() -> Result<Plan>,
     progress: &dyn Progress,
-) -> Result<()> {
-    let Err(error) = archive.download(set, packages, progress) else { return Ok(()) };
-    if !matches!(error, Error::Apt { .. }) {
+) -> Result<Plan> {
+    let Err(error) = archive.download(&plan.selection, &plan.packages, progress) else {
+        return Ok(plan);
+    };
+    // One that a signal has ended was to end: the mirror is not to blame.
+    if !matches!(&error, Error::Apt { status, .. } if status.signal().is_none()) {
         return Err(error);
     }
     progress.message("not all could be downloaded; trying once more");
     archive.update(true, progress)?;
-    archive.download(set, packages, progress)
+    let plan = look_up()?;
+    archive.download(&plan.selection, &plan.packages, progress)?;
+    Ok(plan)
 }
 
 /// Unpacks beside the tree's place, moves it there, and makes it current.
@@ -147,24 +193,38 @@ fn unpack(
     progress: &dyn Progress,
 ) -> Result<()> {
     let partial = cache.trees().join(format!(".{}.partial", set.name));
+    // If there is a tree of this name, it is one that was found to be damaged. Who uses it
+    // would have it pulled from under its feet.
+    let _alone = root.exists().then(|| Lock::to_change(&lock_path(root), root)).transpose()?;
+    disk::or_remove(&partial, || unpack_at(cache, set, archive, packages, root, &partial, progress))
+}
+
+fn unpack_at(
+    cache: &Cache,
+    set: &'static Set,
+    archive: &dyn Archive,
+    packages: &[Package],
+    root: &Path,
+    partial: &Path,
+    progress: &dyn Progress,
+) -> Result<()> {
     let files: Vec<_> = packages.iter().map(|package| archive.file(package)).collect();
-    tree::unpack(&files, &partial, progress).inspect_err(discard_damaged)?;
-    let candidate = OpenTree { set, root: partial.clone(), _lock: None };
+    tree::unpack(&files, partial, progress).inspect_err(discard_damaged)?;
+    let candidate = OpenTree { set, root: partial.to_owned(), _lock: None };
     let unpacked = Packages::new(cache.folder().to_owned(), vec![candidate]);
     unpacked.try_programs()?;
     match set.finish {
         Finish::AsItIs => {}
-        Finish::Kernel => compression::unwrap_kernel(&partial)?,
-        Finish::Sandbox => sandbox::prepare(&partial)?,
-        Finish::BuildTree(_) => build_tree::complete(&unpacked, &partial, packages, progress)?,
+        Finish::Kernel => compression::unwrap_kernel(partial)?,
+        Finish::Sandbox => sandbox::prepare(partial)?,
+        Finish::BuildTree(_) => build_tree::complete(&unpacked, partial, packages, progress)?,
     }
-    let manifest = Manifest::of(&partial, packages.to_vec(), progress)?;
+    let manifest = Manifest::of(partial, packages.to_vec(), progress)?;
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let stamp = Stamp::of(set, &partial, name, packages)?;
+    let stamp = Stamp::of(set, partial, name, packages)?;
 
-    // If there is a tree of this name, it is one that was found to be damaged.
     disk::remove_folder(root)?;
-    fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))?;
+    fs::rename(partial, root).map_err(Error::file("cannot move into place", partial))?;
     disk::write_json(&manifest_path(root), &manifest)?;
     Lock::provide(&lock_path(root))?;
     tree::sync(root)?;
@@ -172,7 +232,8 @@ fn unpack(
 }
 
 /// A package that does not unpack was damaged after apt-get had checked it: the
-/// next run is to fetch it again. On a full disk it is not to blame.
+/// next run is to fetch it again. On a full disk it is not to blame, nor where dpkg-deb or a
+/// program that it works with was ended by a signal.
 pub(crate) fn discard_damaged(error: &Error) {
     if let Error::Unpack { package, advice: None, .. } = error {
         // If that fails too, the next run says so.

@@ -3,12 +3,18 @@
 //! interrupted run leaves none behind.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+
+/// A child has its parent's locks until it has become another program: who lets go of a lock at
+/// such a time seems to hold it for a moment more.
+const PASSING: Duration = Duration::from_millis(500);
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -41,6 +47,21 @@ impl Lock {
         Ok(taken.then_some(Self { _file: file }))
     }
 
+    /// Takes the lock for this process alone in order to replace or remove `what`, or says who
+    /// uses it.
+    pub fn to_change(path: &Path, what: &Path) -> Result<Self> {
+        let start = Instant::now();
+        loop {
+            if let Some(lock) = Self::try_exclusive(path)? {
+                return Ok(lock);
+            }
+            if start.elapsed() > PASSING {
+                return Err(Error::InUse { what: what.to_owned(), users: holders(path) });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Makes the file that others will lock.
     pub fn provide(path: &Path) -> Result<()> {
         open_for_locking(path).map(drop)
@@ -58,6 +79,24 @@ impl Lock {
         let taken = try_lock(&file, FlockOperation::NonBlockingLockShared, path)?;
         Ok(taken.then_some(Self { _file: file }))
     }
+}
+
+/// The processes that hold a lock, as far as the kernel tells (proc_locks(5)); a process that
+/// another container has is none of them.
+fn holders(path: &Path) -> Vec<u32> {
+    let Ok(inode) = std::fs::metadata(path).map(|found| found.ino()) else { return Vec::new() };
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    // `1: FLOCK  ADVISORY  READ 1234 fd:00:5678 0 EOF`; there is a `->` where one only waits.
+    let holder = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, process, file, ..] = words[..] else { return None };
+        let is_it = file.rsplit(':').next()?.parse() == Ok(inode);
+        process.parse().ok().filter(|process| is_it && *process != 0)
+    };
+    let mut found: Vec<u32> = locks.lines().filter_map(holder).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 fn open_for_locking(path: &Path) -> Result<File> {
@@ -95,5 +134,19 @@ mod tests {
         let alone = Lock::exclusive(&path, || panic!("nobody holds it")).unwrap();
         assert!(Lock::try_shared(&path).unwrap().is_none());
         drop(alone);
+    }
+
+    #[test]
+    fn who_holds_a_lock_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tree.lock");
+        drop(Lock::to_change(&path, folder.path()).unwrap());
+        let _used = Lock::try_shared(&path).unwrap().unwrap();
+        let error = Lock::to_change(&path, folder.path()).unwrap_err().to_string();
+        assert!(error.contains(&folder.path().display().to_string()), "{error}");
+        // The kernel may hide locks, as gVisor does.
+        if std::fs::read_to_string("/proc/locks").is_ok_and(|locks| !locks.is_empty()) {
+            assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use crate::cache::{Cache, lock_path};
 use crate::disk;
 use crate::erofs::{self, Image};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, START};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::modules;
@@ -42,6 +42,7 @@ pub(crate) fn open(cache: &Cache, kernel: &Kernel, progress: &dyn Progress) -> R
         progress.message("waiting for another process that sets up the same cache");
     })?;
     if existing(&path)?.is_none() {
+        disk::remove_leftovers(&folder)?;
         build(&tools, kernel, &files, &path, progress)?;
         Lock::provide(&lock_path(&path))?;
         remove_others(&folder, kernel.release(), &path, progress)?;
@@ -78,7 +79,17 @@ fn build(
     progress: &dyn Progress,
 ) -> Result<()> {
     let stage = image.with_extension("partial");
-    disk::remove_folder(&stage)?;
+    disk::or_remove(&stage, || build_at(&stage, tools, kernel, files, image, progress))
+}
+
+fn build_at(
+    stage: &Path,
+    tools: &Packages,
+    kernel: &Kernel,
+    files: &[PathBuf],
+    image: &Path,
+    progress: &dyn Progress,
+) -> Result<()> {
     let inside = Path::new("usr/lib/modules").join(kernel.release());
     let modules = stage.join(inside);
     disk::make_folder(&modules)?;
@@ -99,17 +110,16 @@ fn build(
             bring(&from, &modules.join(list))?;
         }
     }
-    index(tools, kernel.release(), &stage)?;
+    index(tools, kernel.release(), stage)?;
     progress.finished();
     erofs::make(tools, &modules, image, progress)?;
-    disk::remove_folder(&stage)
+    disk::remove_folder(stage)
 }
 
 fn index(tools: &Packages, release: &str, stage: &Path) -> Result<()> {
     let mut command = tools.command("depmod")?;
     command.arg("-b").arg(stage).arg(release).stdin(Stdio::null());
-    let output =
-        command.output().map_err(Error::file("cannot start", Path::new(command.get_program())))?;
+    let output = command.output().map_err(Error::file(START, Path::new(command.get_program())))?;
     if output.status.success() {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::debian_kernel::DebianKernel;
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::install::{self, Archive};
+use crate::install::{self, Archive, Plan};
 use crate::package::Package;
 use crate::package_set::{PackageSet, Selection, Set};
 use crate::packages::{OpenTree, Packages};
@@ -64,25 +64,34 @@ fn make(cache: &Cache, store: &Store, release: &str, progress: &dyn Progress) ->
     apt.update(false, progress)?;
     let set = PackageSet::KernelBuild.definition();
     let of_kernel = [format!("linux-headers-{release}"), sources_of(release)];
-    for name in &of_kernel {
-        // A name has characters that mean something else in a pattern.
-        let pattern = format!("^{}$", name.replace('.', "\\.").replace('+', "\\+"));
-        if apt.names(&pattern)?.is_empty() {
-            return Err(Error::NoBuildTree { release: release.to_owned(), missing: name.clone() });
+    let look_up = || {
+        for name in &of_kernel {
+            // A name has characters that mean something else in a pattern.
+            let pattern = format!("^{}$", name.replace('.', "\\.").replace('+', "\\+"));
+            if apt.names(&pattern)?.is_empty() {
+                let (release, missing) = (release.to_owned(), name.clone());
+                return Err(Error::NoBuildTree { release, missing });
+            }
         }
-    }
-    let selection = selection(set, &of_kernel);
-    let packages = apt.plan(&selection)?;
-    let described: Vec<String> = packages.iter().map(Package::described).collect();
-    let root = store.folder().join(tree::short_hash(&format!("{LAYOUT} {described:?}")));
-    if !root.is_dir() {
-        install::check_space(cache, &selection.name, set.scratch, &apt, &packages)?;
-        install::download(&selection, &apt, &packages, progress)?;
-        unpack(cache, set, &apt, &packages, &root, progress)?;
-        apt.forget(&packages)?;
+        let plan = Plan::of(&apt, selection(set, &of_kernel))?;
+        build_tree::check_plan(&plan.packages)?;
+        Ok(plan)
+    };
+    let place = |plan: &Plan| {
+        let described = plan.described();
+        store.folder().join(tree::short_hash(&format!("{LAYOUT} {described:?}")))
+    };
+    let mut plan = look_up()?;
+    if !store.reuse(&place(&plan))? {
+        install::check_space(cache, set.scratch, &apt, &plan)?;
+        plan = install::download(&apt, plan, look_up, progress)?;
+        if !store.reuse(&place(&plan))? {
+            unpack(cache, set, &apt, &plan.packages, &place(&plan), progress)?;
+        }
+        apt.forget()?;
     }
     let key = format!("usr/src/linux-headers-{release}/rust/libkernel.rmeta");
-    Stamp::of(LAYOUT, &root, key, described)
+    Stamp::of(LAYOUT, &place(&plan), key, plan.described())
 }
 
 /// The package with the sources that a release was built from.
@@ -114,15 +123,17 @@ fn unpack(
 ) -> Result<()> {
     let partial = root.with_extension("partial");
     let files: Vec<_> = packages.iter().map(|package| apt.file(package)).collect();
-    tree::unpack(&files, &partial, progress).inspect_err(install::discard_damaged)?;
-    let candidate = OpenTree { set, root: partial.clone(), _lock: None };
-    let unpacked = Packages::new(cache.folder().to_owned(), vec![candidate]);
-    unpacked.try_programs()?;
-    sandbox::prepare(&partial)?;
-    build_tree::complete(&unpacked, &partial, packages, progress)?;
-    tree::sync(&partial)?;
-    disk::remove_folder(root)?;
-    fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))
+    disk::or_remove(&partial, || {
+        tree::unpack(&files, &partial, progress).inspect_err(install::discard_damaged)?;
+        let candidate = OpenTree { set, root: partial.clone(), _lock: None };
+        let unpacked = Packages::new(cache.folder().to_owned(), vec![candidate]);
+        unpacked.try_programs()?;
+        sandbox::prepare(&partial)?;
+        build_tree::complete(&unpacked, &partial, packages, progress)?;
+        tree::sync(&partial)?;
+        disk::remove_folder(root)?;
+        fs::rename(&partial, root).map_err(Error::file("cannot move into place", &partial))
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, START};
 use crate::host::host;
 use crate::kernel::Kernel;
 use crate::lock::Lock;
@@ -124,7 +124,7 @@ impl Packages {
                 .arg("--version")
                 .stdin(Stdio::null())
                 .output()
-                .map_err(Error::file("cannot start", Path::new(command.get_program())))?;
+                .map_err(Error::file(START, Path::new(command.get_program())))?;
             if !output.status.success() {
                 return Err(Error::DoesNotRun {
                     program: (*program).to_owned(),

@@ -17,7 +17,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, START};
 use crate::packages::Packages;
 
 /// Folders that a tree must have to be a sandbox: others are mounted there.
@@ -116,7 +116,7 @@ impl Sandbox {
         mut each_line: impl FnMut(&str),
     ) -> Result<Ended> {
         let mut command = self.command(words);
-        let failed = || Error::file("cannot start", Path::new(&self.launcher[0]));
+        let failed = || Error::file(START, Path::new(&self.launcher[0]));
         let (reader, writer) = std::io::pipe().map_err(|error| failed()(error))?;
         let copy = writer.try_clone().map_err(|error| failed()(error))?;
         let mut child = command.stdout(writer).stderr(copy).spawn().map_err(|e| failed()(e))?;

@@ -77,8 +77,7 @@ impl Store {
         let item = self.folder.join(&stamp.item);
         // From here on, nobody removes it under our feet.
         let Some(lock) = Lock::try_shared(&lock_path(&item))? else { return Ok(None) };
-        let (key_file, size) = &stamp.key_file;
-        if !fs::metadata(at(&item, key_file)).is_ok_and(|found| found.len() == *size) {
+        if !is_whole(&item, &stamp.key_file) {
             return Ok(None);
         }
         // Says that the request is still made; a cache that others keep stays as it is.
@@ -104,6 +103,7 @@ impl Store {
         if !again && let Some(found) = self.find(request)? {
             return Ok(found);
         }
+        disk::remove_leftovers(&self.folder)?;
         let stamp = make()?;
         Lock::provide(&lock_path(&self.folder.join(&stamp.item)))?;
         disk::write_json(&self.stamp_path(request), &stamp)?;
@@ -112,6 +112,28 @@ impl Store {
             what: "what was just made".into(),
             tree: self.folder.clone(),
         })
+    }
+
+    /// Whether a thing can be used again for another request: a request has led to it, and it
+    /// looks whole. One of which nobody knows whether it is goes. The cache must be locked.
+    pub fn reuse(&self, item: &Path) -> Result<bool> {
+        for path in self.stamp_paths()? {
+            if self.stamp(&path).is_some_and(|stamp| {
+                self.folder.join(&stamp.item) == item && is_whole(item, &stamp.key_file)
+            }) {
+                return Ok(true);
+            }
+        }
+        if fs::symlink_metadata(item).is_ok() {
+            let _alone = Lock::to_change(&lock_path(item), item)?;
+            remove_whole(item)?;
+        }
+        Ok(false)
+    }
+
+    fn stamp_paths(&self) -> Result<Vec<PathBuf>> {
+        let paths = disk::entries(&self.folder)?.into_iter().map(|entry| entry.path());
+        Ok(paths.filter(|path| has_extension(path, "json")).collect())
     }
 
     fn stamp_path(&self, request: &str) -> PathBuf {
@@ -125,10 +147,8 @@ impl Store {
     /// Forgets requests of long ago, and removes things that no request leads to. That one
     /// cannot be removed is no reason to fail.
     fn clean(&self, progress: &dyn Progress) -> Result<()> {
-        let paths = || disk::entries(&self.folder).map(|all| all.into_iter().map(|e| e.path()));
-        let has = |path: &Path, end: &str| path.extension().is_some_and(|found| found == end);
         let mut kept = Vec::new();
-        for path in paths()?.filter(|path| has(path, "json")) {
+        for path in self.stamp_paths()? {
             let modified = fs::metadata(&path).and_then(|found| found.modified()).ok();
             let is_old =
                 modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > KEEP);
@@ -137,8 +157,10 @@ impl Store {
                 _ => disk::remove(&path)?,
             }
         }
-        for path in paths()?.filter(|path| !has(path, "json") && !has(path, "lock")) {
-            if !kept.contains(&path)
+        for path in disk::entries(&self.folder)?.into_iter().map(|entry| entry.path()) {
+            if !has_extension(&path, "json")
+                && !has_extension(&path, "lock")
+                && !kept.contains(&path)
                 && let Err(error) = remove_unused(&path)
             {
                 progress.message(&error.to_string());
@@ -152,8 +174,29 @@ impl Store {
 pub(crate) fn remove_unused(item: &Path) -> Result<()> {
     let lock = lock_path(item);
     let Some(_alone) = Lock::try_exclusive(&lock)? else { return Ok(()) };
-    disk::remove(item)?;
+    remove_whole(item)?;
     disk::remove(&lock)
+}
+
+/// Removes a thing that nobody uses. If that is interrupted, what is left has a name that
+/// nobody takes for a thing, and [`disk::remove_leftovers`] removes it.
+fn remove_whole(item: &Path) -> Result<()> {
+    let name = item.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let removed = item.with_file_name(format!(".{name}.removed"));
+    disk::remove(&removed)?;
+    match fs::rename(item, &removed) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::file("cannot remove", item)(error)),
+        Ok(()) => disk::remove(&removed),
+    }
+}
+
+fn is_whole(item: &Path, (key_file, size): &(PathBuf, u64)) -> bool {
+    fs::metadata(at(item, key_file)).is_ok_and(|found| found.len() == *size)
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
 }
 
 fn at(item: &Path, key_file: &Path) -> PathBuf {
@@ -218,6 +261,29 @@ mod tests {
         make(&cache, &store, "s", "new.img", false).unwrap();
         assert!(!old.exists() && !lock_path(&old).exists());
         assert!(store.find("r").unwrap().is_some() && store.find("s").unwrap().is_some());
+    }
+
+    #[test]
+    fn what_no_stamp_says_to_be_whole_is_not_used_again() {
+        let (_folder, cache, store) = with_item("one.img");
+        let item = store.folder().join("one.img");
+        assert!(store.reuse(&item).unwrap());
+        fs::write(&item, "con").unwrap();
+        let used = Lock::try_shared(&lock_path(&item)).unwrap().unwrap();
+        assert!(matches!(store.reuse(&item), Err(Error::InUse { .. })), "somebody uses it");
+        drop(used);
+        assert!(!store.reuse(&item).unwrap());
+        assert!(!item.exists());
+        // A folder that was half removed, or that somebody has put there.
+        let folder = store.folder().join("0123");
+        disk::make_folder(&folder.join("usr")).unwrap();
+        assert!(!store.reuse(&folder).unwrap());
+        assert!(!folder.exists());
+        // Interrupted once more, it has another name, and goes when something is made.
+        let removed = store.folder().join(".0123.removed");
+        disk::make_folder(&removed.join("usr")).unwrap();
+        make(&cache, &store, "s", "two.img", false).unwrap();
+        assert!(!removed.exists() && !lock_path(&removed).exists());
     }
 
     #[test]

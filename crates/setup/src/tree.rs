@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -114,13 +115,22 @@ fn dpkg_deb(part: &str, package: &Path, into: &Path) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::Unpack {
+    Err(not_unpacked(package, output.status, &String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Why a package does not unpack. With advice, the package itself is not to blame.
+pub(crate) fn not_unpacked(package: &Path, status: ExitStatus, said: &str) -> Error {
+    let by_signal = status.signal().is_some()
+        || ["subprocess was killed by signal", "subprocess was interrupted"]
+            .iter()
+            .any(|words| said.contains(words));
+    let interrupted = "It was interrupted by a signal: the next run starts with the same package.";
+    Error::Unpack {
         package: package.to_owned(),
-        status: output.status,
+        status,
         output: said.trim().to_owned(),
-        advice: advice_from(&said),
-    })
+        advice: advice_from(said).or(by_signal.then_some(interrupted)),
+    }
 }
 
 /// Debian's top folders are links into `usr`; base-files, which has them, is

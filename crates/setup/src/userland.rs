@@ -17,7 +17,7 @@ use crate::cache::Cache;
 use crate::disk;
 use crate::erofs::{self, Image};
 use crate::error::Result;
-use crate::install::{self, Archive};
+use crate::install::{self, Archive, Plan};
 use crate::package::Package;
 use crate::package_set::PackageSet;
 use crate::packages::Packages;
@@ -65,31 +65,36 @@ impl Maker<'_> {
         let (archive, progress) = (self.archive, self.progress);
         archive.prepare()?;
         archive.update(refresh, progress)?;
-        let selection = request.selection();
-        let packages = archive.plan(&selection)?;
-        let described: Vec<String> = packages.iter().map(Package::described).collect();
-        let image = format!("{}.erofs", tree::short_hash(&format!("{LAYOUT} {described:?}")));
-        let path = self.store.folder().join(&image);
-        if !path.is_file() {
+        let look_up = || Plan::of(archive, request.selection());
+        let place = |plan: &Plan| {
+            let hash = tree::short_hash(&format!("{LAYOUT} {:?}", plan.described()));
+            self.store.folder().join(format!("{hash}.erofs"))
+        };
+        let mut plan = look_up()?;
+        if !self.store.reuse(&place(&plan))? {
             // Unpacked, then once more as the image.
-            let unpacked = archive.installed_size(&packages)?;
-            install::check_space(self.cache, &selection.name, unpacked, archive, &packages)?;
-            install::download(&selection, archive, &packages, progress)?;
-            self.build(&packages, &path)?;
+            let unpacked = archive.installed_size(&plan.packages)?;
+            install::check_space(self.cache, unpacked, archive, &plan)?;
+            plan = install::download(archive, plan, look_up, progress)?;
+            if !self.store.reuse(&place(&plan))? {
+                self.build(&plan.packages, &place(&plan))?;
+            }
+            archive.forget()?;
         }
-        Stamp::of(LAYOUT, &path, "", described)
+        Stamp::of(LAYOUT, &place(&plan), "", plan.described())
     }
 
     /// Unpacks and completes beside the image's place, and moves it there.
     fn build(&self, packages: &[Package], image: &Path) -> Result<()> {
         let partial = self.store.folder().join(".partial");
-        disk::remove_folder(&partial)?;
         let (root, control) = (partial.join("root"), partial.join("control"));
         let files: Vec<_> = packages.iter().map(|package| self.archive.file(package)).collect();
-        tree::unpack(&files, &root, self.progress).inspect_err(install::discard_damaged)?;
-        let control = tree::control_files(&files, &control)?;
-        configure::complete(&root, &control)?;
-        erofs::make(self.tools, &root, image, self.progress)?;
+        disk::or_remove(&partial, || {
+            tree::unpack(&files, &root, self.progress).inspect_err(install::discard_damaged)?;
+            let control = tree::control_files(&files, &control)?;
+            configure::complete(&root, &control)?;
+            erofs::make(self.tools, &root, image, self.progress)
+        })?;
         disk::remove_folder(&partial)
     }
 }

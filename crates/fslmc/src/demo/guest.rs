@@ -30,10 +30,11 @@ const MEMORY: u64 = 1536 << 20;
 /// # Errors
 /// What kept it from running.
 pub fn demo(args: &cli::Demo) -> Result<i32> {
-    let folder = tempfile::tempdir().into_diagnostic()?;
     let kernel = args.machine.kernel.choice()?;
     let driver = args.driver.unwrap_or_else(|| Driver::usual(&kernel));
     let artifacts = Artifacts::with_kernel(&kernel, driver, &*progress())?;
+    // A signal ends the set-up, and would leave the folder behind.
+    let folder = tempfile::tempdir().into_diagnostic()?;
     nested::prepare_plain(&artifacts, folder.path())?;
     fs::write(folder.path().join(SCRIPT), include_bytes!("guest.sh")).into_diagnostic()?;
     let machine = cli::MachineArgs {

@@ -7,6 +7,7 @@ mod failures;
 mod program;
 mod replay;
 mod run;
+mod setup;
 mod userland;
 mod wires;
 
@@ -23,6 +24,7 @@ fn main() {
         wires::trials(),
         failures::trials(),
         replay::trials(),
+        setup::trials(),
     ];
     let boots = (arguments.include_ignored || arguments.ignored) && !arguments.list;
     if boots && let Err(error) = userland::prepare() {

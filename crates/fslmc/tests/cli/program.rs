@@ -66,8 +66,17 @@ impl Running {
 
     /// Waits until it has printed `text`.
     pub fn wait_for(&mut self, text: &str) -> Result<()> {
+        self.wait_until(text, |running| &running.stdout)
+    }
+
+    /// Waits until it has printed `text` on standard error.
+    pub fn wait_for_error(&mut self, text: &str) -> Result<()> {
+        self.wait_until(text, |running| &running.stderr)
+    }
+
+    fn wait_until(&mut self, text: &str, stream: fn(&Self) -> &Stream) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
-        while !self.stdout.text().contains(text) {
+        while !stream(self).text().contains(text) {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended ({status}) before {text:?}: {}", self.stderr.text());
             }

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use super::*;
 use crate::cache;
@@ -26,6 +26,10 @@ struct Shelf {
     packages: RefCell<Vec<Package>>,
     downloads: Cell<usize>,
     failures: Cell<usize>,
+    /// Whether new lists have a newer package, in place of an older one.
+    moves_on: Cell<bool>,
+    /// How the downloads that fail end, as the status of a process.
+    ends: Cell<i32>,
     installed: u64,
 }
 
@@ -36,6 +40,8 @@ impl Shelf {
             packages: RefCell::default(),
             downloads: Cell::new(0),
             failures: Cell::new(0),
+            moves_on: Cell::new(false),
+            ends: Cell::new(1 << 8),
             installed: 1 << 20,
         };
         shelf.offer("one", "1", &[("usr/lib/probe/one-1", "first"), ("usr/share/doc/x", "unread")]);
@@ -83,7 +89,11 @@ impl Archive for Shelf {
         disk::make_folder(&self.folder.path().join("here"))
     }
 
-    fn update(&self, _always: bool, _progress: &dyn Progress) -> Result<()> {
+    fn update(&self, always: bool, _progress: &dyn Progress) -> Result<()> {
+        if always && self.moves_on.take() {
+            self.offer("two", "2", &[("lib/two", "newer")]);
+            fs::remove_file(self.folder.path().join("two_1_all.deb")).unwrap();
+        }
         Ok(())
     }
 
@@ -104,7 +114,7 @@ impl Archive for Shelf {
         self.downloads.set(self.downloads.get() + 1);
         if self.failures.get() > 0 {
             self.failures.set(self.failures.get() - 1);
-            let status = Command::new("false").status().unwrap();
+            let status = ExitStatus::from_raw(self.ends.get());
             let output = "E: gone".to_owned();
             return Err(Error::Apt { action: "downloading".into(), status, output, advice: None });
         }
@@ -121,9 +131,8 @@ impl Archive for Shelf {
         self.folder.path().join("here").join(&package.file)
     }
 
-    fn forget(&self, packages: &[Package]) -> Result<()> {
-        packages.iter().for_each(|package| fs::remove_file(self.file(package)).unwrap());
-        Ok(())
+    fn forget(&self) -> Result<()> {
+        disk::remove_folder(&self.folder.path().join("here"))
     }
 }
 
@@ -228,18 +237,37 @@ fn a_tree_that_lost_a_key_file_is_unpacked_again() {
 }
 
 #[test]
-fn verification_finds_what_a_glance_does_not() {
+fn verification_finds_what_a_glance_does_not_and_a_set_up_mends_it() {
     let (_folder, cache) = new_cache();
     let shelf = Shelf::new();
     let root = shelf.install(&cache, Why::Missing).unwrap().root;
     fs::write(root.join("usr/lib/two"), "sEcond").unwrap();
     fs::remove_file(root.join("usr/lib/other")).unwrap();
     assert!(cache.open(&SET).unwrap().is_some());
-    let Err(Error::Damaged { differing, checked: 3, .. }) = cache::verify(&root, &Silent) else {
+    let Err(Error::Damaged { differing, checked: 3, .. }) = cache.verify_tree(&SET, &root, &Silent)
+    else {
         panic!("the damage is not found")
     };
     assert_eq!(differing, [Path::new("usr/lib/other"), Path::new("usr/lib/two")]);
-    shelf.install(&cache, Why::Damaged).unwrap();
+    // The next set-up mends it.
+    shelf.install(&cache, Why::Missing).unwrap();
+    cache.verify_tree(&SET, &root, &Silent).unwrap();
+    assert!(cache.open(&SET).unwrap().is_some());
+}
+
+#[test]
+fn a_damaged_tree_in_use_is_not_pulled_away() {
+    let (_folder, cache) = new_cache();
+    let shelf = Shelf::new();
+    let used = shelf.install(&cache, Why::Missing).unwrap();
+    fs::write(used.root.join("usr/lib/two"), "sEcond").unwrap();
+    assert!(cache.verify_tree(&SET, &used.root, &Silent).is_err());
+    let error = shelf.install(&cache, Why::Missing).unwrap_err();
+    assert!(matches!(&error, Error::InUse { what, .. } if *what == used.root), "{error}");
+    assert_eq!(fs::read_to_string(used.root.join("usr/lib/two")).unwrap(), "sEcond");
+    let root = used.root.clone();
+    drop(used);
+    shelf.install(&cache, Why::Missing).unwrap();
     cache::verify(&root, &Silent).unwrap();
 }
 
@@ -248,10 +276,91 @@ fn a_download_is_tried_twice() {
     let (_folder, cache) = new_cache();
     let shelf = Shelf::new();
     shelf.failures.set(1);
-    shelf.install(&cache, Why::Missing).unwrap();
+    shelf.moves_on.set(true);
+    let tree = shelf.install(&cache, Why::Missing).unwrap();
     assert_eq!(shelf.downloads.get(), 2);
+    // The archive has moved on in between: what it has now counts.
+    assert_eq!(fs::read_to_string(tree.root.join("lib/two")).unwrap(), "newer");
+    let name = tree_name(&SET, &shelf.packages.borrow()).unwrap();
+    assert_eq!(tree.root, cache.trees().join(name));
     shelf.failures.set(2);
     assert!(matches!(shelf.install(&cache, Why::Damaged), Err(Error::Apt { .. })));
+}
+
+#[test]
+fn sources_of_another_version_are_not_downloaded() {
+    static BUILD: Set = Set { finish: Finish::BuildTree(1), ..SET };
+    let (_folder, cache) = new_cache();
+    let shelf = Shelf::new();
+    shelf.offer("linux-headers-7.3.4-arm64", "7.3.4-1", &[]);
+    shelf.offer("linux-source-7.3", "7.3.5-1", &[]);
+    let error = install(&cache, &BUILD, Why::Missing, &shelf, &Silent).unwrap_err();
+    assert!(matches!(error, Error::SourceVersion { .. }), "{error}");
+    assert_eq!(shelf.downloads.get(), 0);
+}
+
+#[test]
+fn a_download_that_a_signal_ends_is_not_tried_again() {
+    let (_folder, cache) = new_cache();
+    let shelf = Shelf::new();
+    shelf.failures.set(1);
+    // Killed by SIGINT.
+    shelf.ends.set(2);
+    assert!(matches!(shelf.install(&cache, Why::Missing), Err(Error::Apt { .. })));
+    assert_eq!(shelf.downloads.get(), 1);
+}
+
+#[test]
+fn a_package_that_is_not_unpacked_for_a_signal_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("one_1_all.deb");
+    let fail = |raw: i32, said: &str| {
+        fs::write(&file, "a package").unwrap();
+        discard_damaged(&tree::not_unpacked(&file, ExitStatus::from_raw(raw), said));
+        file.exists()
+    };
+    assert!(!fail(2 << 8, "dpkg-deb: error: not a Debian format archive"));
+    assert!(fail(2, ""), "SIGINT");
+    assert!(fail(2 << 8, "dpkg-deb: error: tar subprocess was killed by signal (Killed)"));
+}
+
+#[test]
+fn what_takes_space_for_nothing_goes_first() {
+    let (_folder, cache) = new_cache();
+    let shelf = Shelf::new();
+    // One package more than unpacks: what was unpacked before it must not stay.
+    shelf.offer("zero", "1", &[("usr/lib/zero", "zero")]);
+    fs::write(shelf.folder.path().join("zero_1_all.deb"), "no package").unwrap();
+    assert!(matches!(shelf.install(&cache, Why::Missing), Err(Error::Unpack { .. })));
+    let partial = cache.trees().join(".probe.partial");
+    assert!(!partial.exists());
+    // A run that was killed leaves it, and maybe that of another set.
+    let other = cache.trees().join(".other.partial");
+    disk::make_folder(&partial).unwrap();
+    disk::make_folder(&other).unwrap();
+    let shelf = Shelf { installed: u64::MAX, ..Shelf::new() };
+    assert!(matches!(shelf.install(&cache, Why::Missing), Err(Error::NoSpace { .. })));
+    assert!(!partial.exists() && !other.exists());
+}
+
+#[test]
+fn packages_that_are_there_take_no_space_again() {
+    let (_folder, cache) = new_cache();
+    let mut shelf = Shelf { installed: 0, ..Shelf::new() };
+    shelf.prepare().unwrap();
+    disk::make_folder(cache.folder()).unwrap();
+    // More than the disk has room for.
+    let size = disk::free_bytes(cache.folder()).unwrap() + (1 << 30);
+    for package in shelf.packages.get_mut() {
+        package.size = size;
+    }
+    let plan = |shelf: &Shelf| Plan::of(shelf, SET.selection()).unwrap();
+    assert!(check_space(&cache, 0, &shelf, &plan(&shelf)).is_err());
+    for package in &plan(&shelf).packages {
+        // All hole.
+        fs::File::create(shelf.file(package)).unwrap().set_len(size).unwrap();
+    }
+    check_space(&cache, 0, &shelf, &plan(&shelf)).unwrap();
 }
 
 #[test]

@@ -6,12 +6,11 @@
 //! that they become, the names that alternatives give them, and a handful of files below
 //! `/etc`. Services are not enabled: nothing starts them.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use super::{accounts, alternatives};
-use crate::disk;
 use crate::error::{Error, Result};
 use crate::tree::Control;
 
@@ -60,7 +59,7 @@ const LINKS: [(&str, &str); 3] = [
 /// Completes the unpacked packages below `root`.
 pub(super) fn complete(root: &Path, packages: &[Control]) -> Result<()> {
     for folder in FOLDERS {
-        disk::make_folder(&root.join(folder))?;
+        make_folder(&root.join(folder))?;
     }
     for (from, to) in COPIES {
         let (from, to) = (root.join(from), root.join(to));
@@ -109,16 +108,53 @@ pub(super) fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
+/// Writes a file that everybody in the guest may read, whatever the umask of this process.
 pub(super) fn write(path: &Path, contents: &str) -> Result<()> {
     if let Some(folder) = path.parent() {
-        disk::make_folder(folder)?;
+        make_folder(folder)?;
     }
-    fs::write(path, contents).map_err(Error::file("cannot write", path))
+    fs::write(path, contents)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o644)))
+        .map_err(Error::file("cannot write", path))
+}
+
+/// Makes a folder, and those above it, that everybody in the guest may enter; one that is there
+/// stays as it is.
+fn make_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent() {
+        make_folder(above)?;
+    }
+    fs::create_dir(path)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o755)))
+        .map_err(Error::file("cannot make the folder", path))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
     if let Some(folder) = to.parent() {
-        disk::make_folder(folder)?;
+        make_folder(folder)?;
     }
     fs::copy(from, to).map(drop).map_err(Error::file("cannot write", to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_for_everybody_whatever_the_umask() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("etc/hosts");
+        make_folder(path.parent().unwrap()).unwrap();
+        // As a umask of 077 makes it.
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        write(&path, "::1 localhost\n").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o644);
+        assert_eq!(mode(path.parent().unwrap()), 0o755);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "::1 localhost\n");
+    }
 }
