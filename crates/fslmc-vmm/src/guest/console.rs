@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::input;
 use crate::keys::Keys;
 use crate::streams::{Ending, Output};
-use std::io::{self, IsTerminal, Stdout};
+use std::io::{self, Stdout};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vm_superio::serial::NoEvents;
@@ -99,7 +99,7 @@ impl Console {
     pub fn new() -> Self {
         let present: Arc<Mutex<Option<Serial>>> = Arc::default();
         let listener = Arc::clone(&present);
-        let raw = io::stdin().is_terminal().then(RawTerminal::new).flatten();
+        let raw = RawTerminal::new();
         let keys = raw.is_some().then(Keys::default);
         let (typed, waiting) = sync_channel(input::WAITING);
         // Nothing waits for these two: they end with the program.
@@ -154,6 +154,9 @@ struct RawTerminal {
 }
 
 impl RawTerminal {
+    /// Nothing where standard input is no terminal, which the question for its settings tells:
+    /// `is_terminal` asks by another ioctl with some C libraries, which this process may have
+    /// given up.
     fn new() -> Option<Self> {
         let before = rustix::termios::tcgetattr(io::stdin()).ok()?;
         let mut raw = before.clone();
