@@ -15,6 +15,7 @@ mod input;
 mod keys;
 mod late;
 mod layout;
+mod signals;
 mod slots;
 mod streams;
 mod virtio;
@@ -39,7 +40,7 @@ pub fn main(name: &str, cli: &Cli) -> ExitCode {
 #[cfg(target_arch = "aarch64")]
 fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
     cli.check().map_err(error::Error::Options)?;
-    guest::catch_signals()?;
+    signals::catch()?;
     // Goes back to the host when all else is gone.
     let bus = &fsl_mc_linux::bus::SYSFS;
     let _taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;

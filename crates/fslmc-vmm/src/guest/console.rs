@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The guest's console: a serial port on this program's standard streams.
 
-use super::signals;
 use crate::error::Error;
 use crate::input;
 use crate::keys::Keys;
+use crate::signals;
 use crate::streams::{Ending, Output};
 use std::io::{self, Stdout};
 use std::sync::mpsc::{Receiver, sync_channel};
