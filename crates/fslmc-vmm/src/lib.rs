@@ -18,6 +18,7 @@ mod layout;
 mod signals;
 mod slots;
 mod streams;
+mod terminal;
 mod virtio;
 
 use cli::Cli;
@@ -45,8 +46,9 @@ fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
     let bus = &fsl_mc_linux::bus::SYSFS;
     let _taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;
     let mut files = guest::Files::open(&cli.guest)?;
+    let terminal = terminal::RawTerminal::take();
     guest::confine(cli)?;
-    let console = guest::Console::new();
+    let console = guest::Console::new(terminal);
     loop {
         match guest::run(cli, &mut files, &console)? {
             guest::End::Off => return Ok(ExitCode::SUCCESS),

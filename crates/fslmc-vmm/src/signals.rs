@@ -16,7 +16,8 @@ const CAUGHT: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 static CAME: AtomicU8 = AtomicU8::new(0);
 
 /// From now on, a signal only is noted. One that this process was started to ignore, as by
-/// nohup or by a shell in the background, is ignored further.
+/// nohup or by a shell in the background, is ignored further. Those that would stop this process
+/// in the background of a terminal, with the containers taken, are ignored: reads fail there.
 ///
 /// # Errors
 /// The system refuses.
@@ -24,6 +25,12 @@ pub fn catch() -> Result<(), Error> {
     for signal in CAUGHT {
         if !is_ignored(signal).map_err(failed)? {
             register_signal_handler(signal, note).map_err(|error| failed(error.into()))?;
+        }
+    }
+    for signal in [libc::SIGTTIN, libc::SIGTTOU] {
+        // SAFETY: no handler is set, nor anything else that the process has to keep.
+        if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(failed(io::Error::last_os_error()));
         }
     }
     Ok(())
