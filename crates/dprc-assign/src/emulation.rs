@@ -209,7 +209,7 @@ impl<H: Host> Emulation<H> {
         }
         match self.portals.get(&(offset / PORTAL_STRIDE)) {
             Some(portal) => portal.load(offset % PORTAL_STRIDE, bytes),
-            None => bytes.fill(0),
+            None => Portal::of_nobody().load(offset % PORTAL_STRIDE, bytes),
         }
     }
 
@@ -224,6 +224,8 @@ impl<H: Host> Emulation<H> {
         self.show(slot);
         let Some(message) = message else { return };
         let answer = self.execute(slot, &message);
+        // The command may have found that the portal's own object is gone: then it is refused
+        // at the next load, like all others there.
         let Some(portal) = self.portals.get_mut(&slot) else { return };
         portal.answer(&answer);
         let owner = portal.owner;

@@ -2,7 +2,7 @@
 //! The registers of a command portal: 64 bytes through which a message goes in and its
 //! answer comes out.
 
-use mc_abi::{Message, ObjectId, Status, Token};
+use mc_abi::{Message, ObjectId, Params, Status, Token};
 use std::collections::BTreeMap;
 
 /// A command portal of the guest.
@@ -19,6 +19,17 @@ impl Portal {
     /// A portal as after power-on.
     pub fn new(owner: Option<ObjectId>) -> Self {
         Self { memory: [0; Message::SIZE], owner, tokens: BTreeMap::new() }
+    }
+
+    /// What is where no portal is, or no longer: it refuses each command, as the Management
+    /// Complex does at a portal that belongs to no container. Zeros would say that the command
+    /// is done.
+    pub(crate) fn of_nobody() -> Self {
+        let mut portal = Self::new(None);
+        let mut refusal = Message::command(0, 0, Token::NONE, Params::ZERO);
+        refusal.header = refusal.header.with_status(Status::AuthenticationError);
+        portal.answer(&refusal);
+        portal
     }
 
     /// Stores bytes. Gives the message where that submits one: a store that covers the

@@ -40,6 +40,40 @@ pub const MOST_DISKS: usize = 8;
 /// Interrupts of the distributor: private ones, and 64 shared ones.
 pub const INTERRUPTS: u32 = 96;
 
+/// Room for the device tree, at the end of memory; Linux wants it within 2 MiB, and this puts it
+/// on a border of as many.
+const DEVICE_TREE_ROOM: u64 = 2 << 20;
+
+/// Linux frees the initial file system by pages.
+const PAGE: u64 = 4096;
+
+/// Where what the guest starts with is in its memory, behind the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// The initial file system.
+    pub initramfs: u64,
+    /// The device tree.
+    pub device_tree: u64,
+}
+
+/// Places in a guest's memory for an initial file system of so many bytes and the device tree
+/// behind a kernel that occupies so many.
+///
+/// # Errors
+/// The bytes of memory that it takes, where these are too few.
+pub fn places(memory: u64, kernel: u64, initramfs: u64) -> Result<Places, u64> {
+    let at = || {
+        let device_tree = (RAM + memory).checked_sub(DEVICE_TREE_ROOM)? & !(DEVICE_TREE_ROOM - 1);
+        let initramfs = device_tree.checked_sub(initramfs)? & !(PAGE - 1);
+        (initramfs >= RAM.checked_add(kernel)?).then_some(Places { initramfs, device_tree })
+    };
+    at().ok_or_else(|| {
+        let rounded = |bytes: u64, to| bytes.checked_next_multiple_of(to).unwrap_or(u64::MAX);
+        let images = kernel.saturating_add(rounded(initramfs, PAGE));
+        rounded(images, DEVICE_TREE_ROOM).saturating_add(DEVICE_TREE_ROOM)
+    })
+}
+
 /// The windows of an assigned container.
 pub fn windows(index: usize) -> Option<Windows> {
     let base = WINDOWS + 2 * WINDOW_SIZE * index as u64;
@@ -73,6 +107,35 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_put_into_the_kernel() {
+        const MIB: u64 = 1 << 20;
+        // An odd number of MiB has one less for them: the device tree is on a border of two.
+        let (kernel, initramfs) = (50 * MIB, 44 * MIB + MIB / 2);
+        assert_eq!(places(97 * MIB, kernel, initramfs), Err(98 * MIB));
+        let places_98 = Places { initramfs: RAM + 51 * MIB + MIB / 2, device_tree: RAM + 96 * MIB };
+        assert_eq!(places(98 * MIB, kernel, initramfs), Ok(places_98));
+        for memory in (96..110).map(|mib| mib * MIB) {
+            for initramfs in (0..memory).step_by(MIB as usize / 4 + 1) {
+                match places(memory, kernel, initramfs) {
+                    Ok(Places { initramfs: at, device_tree }) => {
+                        assert!(at >= RAM + kernel && at + initramfs <= device_tree);
+                        assert!(device_tree + DEVICE_TREE_ROOM <= RAM + memory);
+                    }
+                    // What is asked for is enough, and what one MiB less has is not.
+                    Err(least) => {
+                        assert!(least > memory && places(least, kernel, initramfs).is_ok());
+                        assert!(places(least - MIB, kernel, initramfs).is_err());
+                    }
+                }
+            }
+        }
+        // The sizes of a file that says anything.
+        for huge in [u64::MAX, u64::MAX - RAM, 1 << 63] {
+            assert!(places(96 * MIB, huge, 0).is_err() && places(96 * MIB, 0, huge).is_err());
+        }
+    }
 
     #[test]
     fn each_container_has_windows_and_an_id() {

@@ -15,8 +15,10 @@ mod input;
 mod keys;
 mod late;
 mod layout;
+mod signals;
 mod slots;
 mod streams;
+mod terminal;
 mod virtio;
 
 use cli::Cli;
@@ -39,13 +41,14 @@ pub fn main(name: &str, cli: &Cli) -> ExitCode {
 #[cfg(target_arch = "aarch64")]
 fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
     cli.check().map_err(error::Error::Options)?;
-    guest::catch_signals()?;
+    signals::catch()?;
     // Goes back to the host when all else is gone.
     let bus = &fsl_mc_linux::bus::SYSFS;
     let _taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;
     let mut files = guest::Files::open(&cli.guest)?;
+    let terminal = terminal::RawTerminal::take();
     guest::confine(cli)?;
-    let console = guest::Console::new();
+    let console = guest::Console::new(terminal);
     loop {
         match guest::run(cli, &mut files, &console)? {
             guest::End::Off => return Ok(ExitCode::SUCCESS),

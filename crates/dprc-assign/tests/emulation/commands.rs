@@ -74,9 +74,9 @@ fn a_dpmcp_is_a_portal_with_tokens_of_its_own() {
     let (dpmcp, dpio) = (scene.member(ObjectType::Dpmcp), scene.member(ObjectType::Dpio));
     let mut guest = scene.emulation();
     let root = open(&mut guest, 0, scene.guest.object).unwrap();
-    // A portal that the guest has not asked for is not there.
-    let version = dpmng::GetVersion {}.message(Token::NONE);
-    assert_eq!(send(&mut guest, 1, &version).to_bytes(), [0; 64]);
+    // A portal that the guest has not asked for is not there, and refuses all.
+    let version = call(&mut guest, 1, Token::NONE, &dpmng::GetVersion {});
+    assert_eq!(version.map(drop), Err(Status::AuthenticationError));
     let ask = dprc::GetObjectRegion { id: dpmcp.id, index: 0, kind: dpmcp.kind };
     let region = call(&mut guest, 0, root, &ask).unwrap();
     assert_eq!((region.base_address, region.offset), (PORTALS, PORTAL_STRIDE));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Objects that come and go while the guest runs.
 
-use crate::board_host::{BoardHost, Scene, call, make, open};
-use dprc_assign::{Emulation, Msi};
+use crate::board_host::{BoardHost, PORTALS, Scene, call, make, open};
+use dprc_assign::{Emulation, Msi, PORTAL_STRIDE};
 use mc_abi::{
     Message, ObjectId, ObjectType, Request, Status, Token, Wire, common, dpbp, dpmcp, dprc,
 };
@@ -58,16 +58,36 @@ fn an_object_that_goes_takes_its_tokens_portal_and_interrupt_along() {
     assert_eq!(guest.host().gone, [dpmcp]);
     assert_eq!(events(&mut guest, root), dprc::event::OBJ_REMOVED);
     assert_eq!(call(&mut guest, 0, own, &common::Reset {}), Err(Status::AuthenticationError));
-    let mut nothing = [0xff; 8];
-    guest.load(dprc_assign::PORTAL_STRIDE, &mut nothing);
-    assert_eq!(nothing, [0; 8]);
+    // Its portal is nobody's by now. Zeros there would say that each command is done.
+    let answer = call(&mut guest, 1, through, &common::Disable {});
+    assert_eq!(answer, Err(Status::AuthenticationError));
+    assert!(!guest.host().shown.lock().unwrap().contains_key(&(PORTALS + PORTAL_STRIDE)));
     // The next one gets its place, without the tokens that were opened through it.
     let again = make(&mut scene.root, scene.guest, &dpmcp::Create { portal, options: 0 });
     guest.objects_changed().unwrap();
     let ask = dprc::GetObjectRegion { id: again, index: 0, kind: dpmcp.kind };
-    assert_eq!(call(&mut guest, 0, root, &ask).unwrap().offset, dprc_assign::PORTAL_STRIDE);
+    assert_eq!(call(&mut guest, 0, root, &ask).unwrap().offset, PORTAL_STRIDE);
     let answer = call(&mut guest, 1, through, &dprc::GetAttributes {});
     assert_eq!(answer.map(drop), Err(Status::AuthenticationError));
+}
+
+#[test]
+fn a_command_that_finds_its_own_portal_gone_is_refused() {
+    let mut scene = Scene::new();
+    let portal = dpmcp::PORTAL_FROM_POOL;
+    let id = make(&mut scene.root, scene.guest, &dpmcp::Create { portal, options: 0 });
+    let dpmcp = ObjectId::new(ObjectType::Dpmcp, id);
+    let mut guest = scene.emulation();
+    let root = open(&mut guest, 0, scene.guest.object).unwrap();
+    let ask = dprc::GetObjectRegion { id, index: 0, kind: dpmcp.kind };
+    call(&mut guest, 0, root, &ask).unwrap();
+    let through = open(&mut guest, 1, scene.guest.object).unwrap();
+    call(&mut guest, 1, through, &dprc::GetObjectCount {}).unwrap();
+    ::dprc::manage::destroy(&mut scene.root, scene.guest, dpmcp).unwrap();
+    // The emulation looks for what is in the container when the guest asks for it.
+    let answer = call(&mut guest, 1, through, &dprc::GetObjectCount {}).map(|reply| reply.count);
+    assert_eq!(answer, Err(Status::AuthenticationError));
+    assert_eq!(guest.host().gone, [dpmcp]);
 }
 
 #[test]

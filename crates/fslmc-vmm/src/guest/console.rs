@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The guest's console: a serial port on this program's standard streams.
 
-use super::signals;
 use crate::error::Error;
 use crate::input;
 use crate::keys::Keys;
+use crate::signals;
 use crate::streams::{Ending, Output};
-use std::io::{self, IsTerminal, Stdout};
+use crate::terminal::RawTerminal;
+use std::io::{self, Stdout};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vm_superio::serial::NoEvents;
@@ -94,12 +95,11 @@ pub struct Console {
 }
 
 impl Console {
-    /// Starts to listen to standard input. A terminal is taken as it is, key by key, until
-    /// the result is dropped.
-    pub fn new() -> Self {
+    /// Starts to listen to standard input, key by key where that is a terminal which was taken
+    /// before. It is given back when the result is dropped.
+    pub fn new(raw: Option<RawTerminal>) -> Self {
         let present: Arc<Mutex<Option<Serial>>> = Arc::default();
         let listener = Arc::clone(&present);
-        let raw = io::stdin().is_terminal().then(RawTerminal::new).flatten();
         let keys = raw.is_some().then(Keys::default);
         let (typed, waiting) = sync_channel(input::WAITING);
         // Nothing waits for these two: they end with the program.
@@ -145,31 +145,5 @@ fn hand_on(waiting: &Receiver<Vec<u8>>, present: &Mutex<Option<Serial>>) {
                 std::thread::sleep(PAUSE);
             }
         }
-    }
-}
-
-/// A terminal that gives keys as they are typed; as it was, afterwards.
-struct RawTerminal {
-    before: rustix::termios::Termios,
-}
-
-impl RawTerminal {
-    fn new() -> Option<Self> {
-        let before = rustix::termios::tcgetattr(io::stdin()).ok()?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        // Lines of the program's own start at the left.
-        raw.output_modes |= rustix::termios::OutputModes::OPOST;
-        let now = rustix::termios::OptionalActions::Now;
-        rustix::termios::tcsetattr(io::stdin(), now, &raw).ok()?;
-        Some(Self { before })
-    }
-}
-
-impl Drop for RawTerminal {
-    fn drop(&mut self) {
-        let now = rustix::termios::OptionalActions::Now;
-        // Nobody is left to report to.
-        let _ = rustix::termios::tcsetattr(io::stdin(), now, &self.before);
     }
 }

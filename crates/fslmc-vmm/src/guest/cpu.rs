@@ -4,9 +4,9 @@
 use super::End;
 use super::bus::Bus;
 use super::kvm::{Vm, refused};
-use super::signals;
 use crate::error::Error;
 use crate::faults::{Faults, PATIENCE, PAUSE};
+use crate::signals;
 use kvm_bindings::{
     KVM_ARM_VCPU_POWER_OFF, KVM_ARM_VCPU_PSCI_0_2, KVM_REG_ARM_CORE, KVM_REG_ARM64,
     KVM_REG_SIZE_U64, KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN,

@@ -7,16 +7,13 @@
 
 use crate::cli::Guest;
 use crate::error::Error;
-use crate::layout::RAM;
+use crate::layout::{self, Places, RAM};
 use crate::virtio::block::Disk;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
-
-/// Room for the device tree, at the end of memory; Linux wants it within 2 MiB.
-const DEVICE_TREE_ROOM: u64 = 2 << 20;
 
 /// What a guest is made of: opened once, before the process gives up what it does not need,
 /// and read again for each start.
@@ -81,22 +78,17 @@ pub fn images(files: &mut Files, guest: &Guest, memory: &GuestMemoryMmap) -> Res
     let header = ImageHeader::read(&mut kernel.file).map_err(|reason| kernel.error(reason))?;
     let kernel_size = header.text_offset.saturating_add(header.size);
     let initramfs_size = initramfs.as_ref().map_or(Ok(0), Source::size)?;
-    let needed = kernel_size
-        .saturating_add(initramfs_size.next_multiple_of(4096))
-        .saturating_add(DEVICE_TREE_ROOM);
-    if needed > guest.memory {
-        return Err(Error::Memory {
-            kernel: guest.kernel.clone(),
-            needed: needed.div_ceil(1 << 20),
-            memory: guest.memory >> 20,
-            advice: needed.saturating_mul(2).div_ceil(1 << 20),
-        });
-    }
+    let too_little = |needed: u64| Error::Memory {
+        kernel: guest.kernel.clone(),
+        needed: needed.div_ceil(1 << 20),
+        memory: guest.memory >> 20,
+        advice: needed.saturating_mul(2).div_ceil(1 << 20),
+    };
+    let Places { initramfs: place, device_tree } =
+        layout::places(guest.memory, kernel_size, initramfs_size).map_err(too_little)?;
     let entry = header.text_offset;
     kernel.rewind()?;
     kernel.copy(memory, RAM + entry, header.file)?;
-    let device_tree = (RAM + guest.memory - DEVICE_TREE_ROOM) & !(DEVICE_TREE_ROOM - 1);
-    let place = (device_tree - initramfs_size) & !4095;
     let initramfs = match initramfs {
         Some(source) => {
             source.rewind()?;

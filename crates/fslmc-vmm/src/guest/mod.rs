@@ -9,12 +9,10 @@ mod disks;
 mod interrupts;
 mod kvm;
 mod load;
-mod signals;
 
 pub use confine::confine;
 pub use console::Console;
 pub use load::Files;
-pub use signals::catch as catch_signals;
 
 use crate::cli::Cli;
 use crate::device_tree::Machine;
