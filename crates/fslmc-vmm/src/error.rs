@@ -20,6 +20,9 @@ pub enum Error {
     /// The host's bus refuses.
     #[error(transparent)]
     Bus(#[from] fsl_mc_linux::bus::Error),
+    /// Containers that the host does not have again.
+    #[error("{}", .0.join("\n"))]
+    Kept(Vec<String>),
     /// Options do not go together.
     #[error("{0}")]
     Options(String),

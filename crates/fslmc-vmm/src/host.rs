@@ -23,7 +23,8 @@ pub struct Abilities {
     pub lockable: Option<u64>,
 }
 
-/// Containers that were taken from the host; they go back when this is dropped.
+/// Containers that were taken from the host. They are [given back](Self::give_back) at the end,
+/// and where something fails before when this is dropped.
 #[derive(Debug)]
 pub struct Taken {
     bus: Bus,
@@ -42,8 +43,21 @@ pub fn take(cli: &Cli, bus: &Bus, abilities: Abilities) -> Result<Taken, Error> 
     if !missing.is_empty() {
         return Err(Error::Missing(missing));
     }
+    let taken = bind(bus, &cli.assign)?;
+    for name in cli.assign.iter().filter(|name| !taken.has(name)) {
+        tell(format_args!(
+            "{name} was bound to {VFIO_DRIVER} before and stays so at the end: to give it to the \
+             host, unbind it, empty its driver_override, and write its name to \
+             {ROOT}/drivers_probe"
+        ));
+    }
+    Ok(taken)
+}
+
+/// Binds containers to VFIO's driver, but for those that it has already.
+fn bind(bus: &Bus, names: &[String]) -> Result<Taken, Error> {
     let mut taken = Taken { bus: bus.clone(), containers: Vec::new() };
-    for name in &cli.assign {
+    for name in names {
         let driver = bus.driver_of(name);
         if driver.as_deref() == Some(VFIO_DRIVER) {
             continue;
@@ -54,8 +68,24 @@ pub fn take(cli: &Cli, bus: &Bus, abilities: Abilities) -> Result<Taken, Error> 
     Ok(taken)
 }
 
-impl Drop for Taken {
-    fn drop(&mut self) {
+impl Taken {
+    /// Gives all containers back to the host, also where one of them fails.
+    ///
+    /// # Errors
+    /// [`Error::Kept`] with those that the host does not have again.
+    pub fn give_back(mut self) -> Result<(), Error> {
+        let kept = self.all_back();
+        if kept.is_empty() { Ok(()) } else { Err(Error::Kept(kept)) }
+    }
+
+    /// Whether a container was taken from the host.
+    fn has(&self, name: &str) -> bool {
+        self.containers.iter().any(|(taken, _)| taken == name)
+    }
+
+    /// What does not go back, a sentence each.
+    fn all_back(&mut self) -> Vec<String> {
+        let mut kept = Vec::new();
         for (name, of_host) in self.containers.drain(..).rev() {
             let back = if of_host {
                 self.bus.release(&name).map(drop)
@@ -63,9 +93,17 @@ impl Drop for Taken {
                 self.bus.unbind(&name).and_then(|_| self.bus.set_override(&name, None))
             };
             if let Err(error) = back {
-                tell(format_args!("{name} does not go back to the host: {error}"));
+                kept.push(format!("{name} does not go back to the host: {error}"));
             }
         }
+        kept
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // What has failed before is the end's reason.
+        self.all_back().iter().for_each(tell);
     }
 }
 
@@ -215,6 +253,38 @@ mod tests {
         assert_eq!(bus.contents("dprc.2").unwrap().len(), names.len());
         assert_eq!(missing_of(&bus, "dprc.2"), [""; 0]);
         assert!(missing_of(&bus, "dprc.7")[0].contains("dprc.7"));
+    }
+
+    #[test]
+    fn a_container_that_does_not_go_back_is_a_failure() {
+        let root = tempfile::tempdir().unwrap();
+        let bus = bus(root.path(), &[]);
+        let taken = |of_host| {
+            let containers = vec![("dprc.7".to_owned(), true), ("dprc.2".to_owned(), of_host)];
+            Taken { bus: bus.clone(), containers }
+        };
+        let text = taken(false).give_back().unwrap_err().to_string();
+        assert!(text.contains("dprc.7 does not") && text.contains("dprc.2 does not"), "{text}");
+        // The first one that fails keeps none of the others.
+        fs::write(root.path().join("real/dprc.2/driver_override"), VFIO_DRIVER).unwrap();
+        let text = taken(false).give_back().unwrap_err().to_string();
+        assert!(text.contains("dprc.7 does not") && !text.contains("dprc.2 does not"), "{text}");
+        let mut one = taken(false);
+        one.containers.remove(0);
+        one.give_back().unwrap();
+    }
+
+    #[test]
+    fn a_container_that_was_bound_already_is_not_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let bus = bus(root.path(), &[]);
+        let driver = root.path().join("drivers").join(VFIO_DRIVER);
+        fs::create_dir_all(&driver).unwrap();
+        symlink(driver, root.path().join("real/dprc.2/driver")).unwrap();
+        let taken = bind(&bus, &["dprc.2".to_owned()]).unwrap();
+        assert!(!taken.has("dprc.2"));
+        taken.give_back().unwrap();
+        assert_eq!(bus.driver_of("dprc.2").as_deref(), Some(VFIO_DRIVER));
     }
 
     #[test]

@@ -37,14 +37,23 @@ pub fn main(name: &str, cli: &Cli) -> ExitCode {
     }
 }
 
-/// Starts the guest, where asked for again after each reset, until it ends.
+/// Takes the containers where asked for, runs the guest, and gives them back. A host that does
+/// not have them again is a failure, however well the guest has ended.
 #[cfg(target_arch = "aarch64")]
 fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
     cli.check().map_err(error::Error::Options)?;
     signals::catch()?;
-    // Goes back to the host when all else is gone.
     let bus = &fsl_mc_linux::bus::SYSFS;
-    let _taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;
+    let taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;
+    let code = guests(cli)?;
+    taken.map_or(Ok(()), host::Taken::give_back)?;
+    Ok(code)
+}
+
+/// Starts the guest, where asked for again after each reset, until it ends. Nothing of it is
+/// left then.
+#[cfg(target_arch = "aarch64")]
+fn guests(cli: &Cli) -> Result<ExitCode, error::Error> {
     let mut files = guest::Files::open(&cli.guest)?;
     let terminal = terminal::RawTerminal::take();
     guest::confine(cli)?;
