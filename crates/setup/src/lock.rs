@@ -5,21 +5,25 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
-/// A child has its parent's locks until it has become another program: who lets go of a lock at
-/// such a time seems to hold it for a moment more.
-const PASSING: Duration = Duration::from_millis(500);
-
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// A child has a copy of its parent's files until it has become another program. To close
+    /// ours would not end the lock as long as there is one.
+    fn drop(&mut self) {
+        // Nothing can be done about a failure, and closing ends the lock as a rule.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl Lock {
@@ -37,29 +41,21 @@ impl Lock {
                 }
             }
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 
     /// Takes the lock for this process alone, or gives up at once.
     pub fn try_exclusive(path: &Path) -> Result<Option<Self>> {
         let file = open_for_locking(path)?;
         let taken = try_lock(&file, FlockOperation::NonBlockingLockExclusive, path)?;
-        Ok(taken.then_some(Self { _file: file }))
+        Ok(taken.then_some(Self { file }))
     }
 
     /// Takes the lock for this process alone in order to replace or remove `what`, or says who
     /// uses it.
     pub fn to_change(path: &Path, what: &Path) -> Result<Self> {
-        let start = Instant::now();
-        loop {
-            if let Some(lock) = Self::try_exclusive(path)? {
-                return Ok(lock);
-            }
-            if start.elapsed() > PASSING {
-                return Err(Error::InUse { what: what.to_owned(), users: holders(path) });
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        Self::try_exclusive(path)?
+            .ok_or_else(|| Error::InUse { what: what.to_owned(), users: holders(path) })
     }
 
     /// Makes the file that others will lock.
@@ -77,7 +73,7 @@ impl Lock {
             Err(error) => return Err(Error::file("cannot open", path)(error)),
         };
         let taken = try_lock(&file, FlockOperation::NonBlockingLockShared, path)?;
-        Ok(taken.then_some(Self { _file: file }))
+        Ok(taken.then_some(Self { file }))
     }
 }
 
