@@ -96,6 +96,7 @@ mod tests {
                     std::thread::sleep(std::time::Duration::from_millis(5));
                 }
                 background.kill().unwrap();
+                background.wait().unwrap();
                 panic!("it is stopped");
             }
             Ok("background") => {
