@@ -9,6 +9,7 @@ use crate::cache::Cache;
 use crate::compression;
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::from_packages::FromPackages;
 use crate::install::{self, Archive, Plan};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
@@ -123,20 +124,9 @@ fn fetch(
         };
         Plan::of(apt, selection)
     };
-    let place = |plan: &Plan| {
-        let described = plan.described();
-        store.folder().join(tree::short_hash(&format!("{LAYOUT} {described:?}")))
-    };
-    let mut plan = look_up()?;
-    if !store.reuse(&place(&plan))? {
-        install::check_space(cache, 0, apt, &plan)?;
-        plan = install::download(apt, plan, look_up, progress)?;
-        if !store.reuse(&place(&plan))? {
-            unpack(apt, &plan.packages, &place(&plan), progress)?;
-        }
-        apt.forget()?;
-    }
-    let root = place(&plan);
+    let kernels = FromPackages { cache, store, suffix: "", archive: apt, progress };
+    let make = |packages: &[Package], root: &Path| unpack(apt, packages, root, progress);
+    let (root, plan) = kernels.provide(look_up, |_| Ok(0), make)?;
     let image = Kernel::in_tree(&root)?.image().to_owned();
     Stamp::of(LAYOUT, &root, image.strip_prefix(&root).unwrap_or(&image), plan.described())
 }

@@ -55,6 +55,7 @@ mod disk;
 mod driver;
 mod erofs;
 mod error;
+mod from_packages;
 mod guest;
 mod host;
 mod install;

@@ -43,7 +43,8 @@ pub(crate) fn open(cache: &Cache, kernel: &Kernel, progress: &dyn Progress) -> R
     })?;
     if existing(&path)?.is_none() {
         disk::remove_leftovers(&folder)?;
-        build(&tools, kernel, &files, &path, progress)?;
+        let stage = path.with_extension("partial");
+        disk::or_remove(&stage, || build(&stage, &tools, kernel, &files, &path, progress))?;
         Lock::provide(&lock_path(&path))?;
         remove_others(&folder, kernel.release(), &path, progress)?;
     }
@@ -72,17 +73,6 @@ fn identity(kernel: &Kernel, files: &[PathBuf]) -> Result<String> {
 }
 
 fn build(
-    tools: &Packages,
-    kernel: &Kernel,
-    files: &[PathBuf],
-    image: &Path,
-    progress: &dyn Progress,
-) -> Result<()> {
-    let stage = image.with_extension("partial");
-    disk::or_remove(&stage, || build_at(&stage, tools, kernel, files, image, progress))
-}
-
-fn build_at(
     stage: &Path,
     tools: &Packages,
     kernel: &Kernel,

@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::debian_kernel::DebianKernel;
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::from_packages::FromPackages;
 use crate::install::{self, Archive, Plan};
 use crate::package::Package;
 use crate::package_set::{PackageSet, Selection, Set};
@@ -77,21 +78,12 @@ fn make(cache: &Cache, store: &Store, release: &str, progress: &dyn Progress) ->
         build_tree::check_plan(&plan.packages)?;
         Ok(plan)
     };
-    let place = |plan: &Plan| {
-        let described = plan.described();
-        store.folder().join(tree::short_hash(&format!("{LAYOUT} {described:?}")))
-    };
-    let mut plan = look_up()?;
-    if !store.reuse(&place(&plan))? {
-        install::check_space(cache, set.scratch, &apt, &plan)?;
-        plan = install::download(&apt, plan, look_up, progress)?;
-        if !store.reuse(&place(&plan))? {
-            unpack(cache, set, &apt, &plan.packages, &place(&plan), progress)?;
-        }
-        apt.forget()?;
-    }
+    let trees = FromPackages { cache, store, suffix: "", archive: &apt, progress };
+    let make =
+        |packages: &[Package], root: &Path| unpack(cache, set, &apt, packages, root, progress);
+    let (root, plan) = trees.provide(look_up, |_| Ok(set.scratch), make)?;
     let key = format!("usr/src/linux-headers-{release}/rust/libkernel.rmeta");
-    Stamp::of(LAYOUT, &place(&plan), key, plan.described())
+    Stamp::of(LAYOUT, &root, key, plan.described())
 }
 
 /// The package with the sources that a release was built from.

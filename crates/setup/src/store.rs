@@ -69,6 +69,11 @@ impl Store {
         &self.folder
     }
 
+    /// Counts up when things are made in another way.
+    pub fn layout(&self) -> u32 {
+        self.layout
+    }
+
     /// What a request has led to, if it is there and looks whole, with the lock that keeps
     /// it.
     pub fn find(&self, request: &str) -> Result<Option<(PathBuf, Lock)>> {

@@ -17,6 +17,7 @@ use crate::cache::Cache;
 use crate::disk;
 use crate::erofs::{self, Image};
 use crate::error::Result;
+use crate::from_packages::FromPackages;
 use crate::install::{self, Archive, Plan};
 use crate::package::Package;
 use crate::package_set::PackageSet;
@@ -66,22 +67,13 @@ impl Maker<'_> {
         archive.prepare()?;
         archive.update(refresh, progress)?;
         let look_up = || Plan::of(archive, request.selection());
-        let place = |plan: &Plan| {
-            let hash = tree::short_hash(&format!("{LAYOUT} {:?}", plan.described()));
-            self.store.folder().join(format!("{hash}.erofs"))
-        };
-        let mut plan = look_up()?;
-        if !self.store.reuse(&place(&plan))? {
-            // Unpacked, then once more as the image.
-            let unpacked = archive.installed_size(&plan.packages)?;
-            install::check_space(self.cache, unpacked, archive, &plan)?;
-            plan = install::download(archive, plan, look_up, progress)?;
-            if !self.store.reuse(&place(&plan))? {
-                self.build(&plan.packages, &place(&plan))?;
-            }
-            archive.forget()?;
-        }
-        Stamp::of(LAYOUT, &place(&plan), "", plan.described())
+        let Self { cache, store, .. } = *self;
+        let images = FromPackages { cache, store, suffix: ".erofs", archive, progress };
+        // Unpacked, then once more as the image.
+        let unpacked = |plan: &Plan| archive.installed_size(&plan.packages);
+        let make = |packages: &[Package], image: &Path| self.build(packages, image);
+        let (image, plan) = images.provide(look_up, unpacked, make)?;
+        Stamp::of(LAYOUT, &image, "", plan.described())
     }
 
     /// Unpacks and completes beside the image's place, and moves it there.
