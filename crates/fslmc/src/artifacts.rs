@@ -54,7 +54,7 @@ impl Driver {
     /// The sets of packages that a machine with this kernel and this driver needs: what is
     /// built already, and what is built for another kernel, needs none to build the driver.
     pub fn package_sets(self, kernel: &KernelChoice) -> &'static [PackageSet] {
-        self.sets(*kernel == KernelChoice::Board && driver_module().is_none())
+        self.sets(builds(kernel))
     }
 
     fn sets(self, builds: bool) -> &'static [PackageSet] {
@@ -73,6 +73,11 @@ const MODULE: &str = "FSLMC_DRIVER_MODULE";
 /// The path that a variable holds; an empty one is as good as none.
 fn path_in(variable: Option<OsString>) -> Option<PathBuf> {
     variable.filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Whether a driver in Rust is to be built for the board's kernel.
+fn builds(kernel: &KernelChoice) -> bool {
+    *kernel == KernelChoice::Board && driver_module().is_none()
 }
 
 fn driver_module() -> Option<PathBuf> {
@@ -166,7 +171,7 @@ impl Artifacts {
     ) -> Result<Self, ArtifactsError> {
         let cache = Cache::from_env()?;
         let module = driver_module();
-        let builds = module.is_none() && *kernel == KernelChoice::Board;
+        let builds = builds(kernel);
         let packages = ensure_sets(&cache, driver.package_sets(kernel), progress)?;
         let program = guest_program(&packages, cache.folder())?;
         let Found { kernel, kept } = kernel.find(&cache, &packages, progress)?;

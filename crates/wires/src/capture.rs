@@ -356,8 +356,8 @@ impl Output {
             Target::Pipe(Pipe::new(path, head, stop))
         } else {
             // What is in it goes when it is known to be nobody's.
-            let options = File::options().write(true).create(true).truncate(false).clone();
-            let mut file = options.open(path).map_err(failed)?;
+            let file = File::options().write(true).create(true).truncate(false).open(path);
+            let mut file = file.map_err(failed)?;
             if is_used(&file, FlockOperation::NonBlockingLockExclusive) {
                 return Err(Problem::FileInUse { path: path.into() });
             }

@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{Read, Write},
     os::unix::net::{UnixListener, UnixStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc, Weak,
@@ -230,14 +230,20 @@ fn a_slow_reader_holds_up_nobody() {
     drop(qemu);
 }
 
+/// A side that listens, and where.
+fn listening(faults: &str) -> (tempfile::TempDir, PathBuf, Side) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("wire");
+    let side = Side::new(&[&format!("dpmac.3=unix:{},listen{faults}", path.display())]);
+    assert_eq!(side.link_change(), (3, false), "nobody is there yet");
+    (directory, path, side)
+}
+
 /// A side that reads nothing and has said that it sends nothing is let go of, and the next one
 /// gets frames.
 #[test]
 fn a_stuck_sender_does_not_outlive_its_connection() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("wire");
-    let side = Side::new(&[&format!("dpmac.3=unix:{},listen", path.display())]);
-    assert_eq!(side.link_change(), (3, false));
+    let (_directory, path, side) = listening("");
     let stuck = UnixStream::connect(&path).unwrap();
     assert_eq!(side.link_change(), (3, true));
     (0..2000).for_each(|_| side.network.send(3, &[1; 1500]));
@@ -255,10 +261,7 @@ fn a_stuck_sender_does_not_outlive_its_connection() {
 
 #[test]
 fn a_wire_has_two_ends() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("wire");
-    let side = Side::new(&[&format!("dpmac.3=unix:{},listen", path.display())]);
-    assert_eq!(side.link_change(), (3, false));
+    let (_directory, path, side) = listening("");
     let mut first = UnixStream::connect(&path).unwrap();
     assert_eq!(side.link_change(), (3, true));
     let mut second = UnixStream::connect(&path).unwrap();
@@ -274,9 +277,7 @@ fn a_wire_has_two_ends() {
 /// What the wire loses of what comes to a port is counted as what it loses of the rest.
 #[test]
 fn what_is_lost_on_the_way_in_is_counted() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("wire");
-    let side = Side::new(&[&format!("dpmac.3=unix:{},listen,drop=100%", path.display())]);
+    let (_directory, path, side) = listening(",drop=100%");
     let mut peer = UnixStream::connect(&path).unwrap();
     peer.write_all(&[&[0, 0, 0, 61], &frame(1)[..]].concat()).unwrap();
     let start = Instant::now();

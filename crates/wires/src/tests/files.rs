@@ -5,7 +5,6 @@
 use super::*;
 use crate::capture::{Input, Recorded};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use std::path::PathBuf;
 
 /// A classic file: head, then records of seconds, fraction, lengths, bytes.
 fn pcap(magic: u32, big: bool, link: u32, records: &[(u32, u32, u32, &[u8])]) -> Vec<u8> {
