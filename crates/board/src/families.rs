@@ -16,7 +16,7 @@ macro_rules! table {
             Dpmac(dpmac::Port),
             Dpsw(dpsw::Switch),
             Dpdmux(dpdmux::Demultiplexer),
-            Dpio(dpio::QueuingPortal),
+            Dpio(dpio::SoftwarePortal),
             Dpmcp(dpmcp::CommandPortal),
             Dpbp(dpbp::BufferPool),
             Dpcon(dpcon::Concentrator),

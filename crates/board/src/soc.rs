@@ -275,7 +275,7 @@ impl Channels {
 const LS_POOLS: PoolSizes = PoolSizes { swp: Numbers { first: 2, count: 62 }, ..LX2160A_POOLS };
 
 impl Soc {
-    /// Sixteen Cortex-A72, memory-backed queuing portals, no AIOP.
+    /// Sixteen Cortex-A72, memory-backed software portals, no AIOP.
     pub const LX2160A: Self = Self {
         name: "LX2160A",
         // Revision 2, with cryptography.
@@ -296,7 +296,7 @@ impl Soc {
         pools: LX2160A_POOLS,
     };
 
-    /// Eight Cortex-A72, queuing portals in direct mode, an AIOP.
+    /// Eight Cortex-A72, software portals in direct mode, an AIOP.
     pub const LS2088A: Self = Self {
         name: "LS2088A",
         // Revision 1.1, with cryptography.
@@ -314,7 +314,7 @@ impl Soc {
         ..Self::LX2160A
     };
 
-    /// Eight Cortex-A53, queuing portals in direct mode, an AIOP.
+    /// Eight Cortex-A53, software portals in direct mode, an AIOP.
     pub const LS1088A: Self = Self {
         name: "LS1088A",
         // Revision 1.0, with cryptography.
@@ -337,7 +337,7 @@ impl Soc {
         Self::ALL.into_iter().find(|soc| soc.name.eq_ignore_ascii_case(name))
     }
 
-    /// Whether its queuing portals have a third area that is plain memory: from
+    /// Whether its software portals have a third area that is plain memory: from
     /// queue manager 5.0 on. Before, software writes to the cache-enabled area
     /// (direct mode).
     pub const fn has_memory_backed_portals(&self) -> bool {

@@ -24,7 +24,7 @@ pub struct DeviceTree {
     pub portals: u64,
     /// Guest physical address of the control registers.
     pub control: u64,
-    /// Guest physical address of the window of queue portals.
+    /// Guest physical address of the window of software portals.
     pub queues: u64,
     /// Where its interrupts go.
     pub msi: MsiController,

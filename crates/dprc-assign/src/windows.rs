@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Where the guest finds things: a window of command portals, stores to which are trapped,
-//! and a window of queue portals, which are mapped.
+//! and a window of software portals, which are mapped.
 
 use mc_abi::ObjectId;
 use std::collections::BTreeMap;
 
-/// Bytes between command portals, and the least between regions of queue portals.
+/// Bytes between command portals, and the least between regions of software portals.
 pub const PORTAL_STRIDE: u64 = 0x1_0000;
 
 /// Bytes of each of the two windows. Linux masks the address of the root container's
@@ -61,7 +61,7 @@ impl Windows {
         self.portals + CONTROL_OFFSET
     }
 
-    /// Guest physical address of the window of queue portals.
+    /// Guest physical address of the window of software portals.
     pub fn queues(&self) -> u64 {
         self.queues
     }
@@ -83,7 +83,7 @@ impl Windows {
         Some(slot * PORTAL_STRIDE)
     }
 
-    /// The offset of a region in the window of queue portals, if it has a place.
+    /// The offset of a region in the window of software portals, if it has a place.
     pub(crate) fn region_of(&self, object: ObjectId, index: u8) -> Option<u64> {
         self.regions.get(&(object, index)).map(|range| range.offset)
     }

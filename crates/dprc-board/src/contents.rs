@@ -10,7 +10,7 @@ use mc_abi::{ObjectId, ObjectType, Request, dpbp, dpcon, dpio, dpmcp, dpni, dprc
 pub struct Contents {
     /// Command portals.
     pub dpmcp: u32,
-    /// Queuing portals, with a notification channel of 8 priorities each.
+    /// Software portals, with a notification channel of 8 priorities each.
     pub dpio: u32,
     /// Buffer pools.
     pub dpbp: u32,

@@ -134,41 +134,41 @@ pub enum Error {
         /// How many of them it has.
         taken: usize,
     },
-    /// A queuing portal of a kind that this crate does not drive.
+    /// A software portal of a kind that this crate does not drive.
     #[error(
         "{portal} belongs to a queue manager of version {major}.{minor}: those before 4.1 \
          (LS2080A) are not driven"
     )]
     PortalVersion {
-        /// Name of the queuing portal.
+        /// Name of the software portal.
         portal: String,
         /// Major version.
         major: u8,
         /// Minor version.
         minor: u8,
     },
-    /// A queuing portal that is not as it is after a reset.
+    /// A software portal that is not as it is after a reset.
     #[error("{portal} is not ready: {what}. Reset it, and let nobody else use it")]
     PortalState {
-        /// Name of the queuing portal.
+        /// Name of the software portal.
         portal: String,
         /// What was found.
         what: String,
     },
-    /// A queuing portal did not answer.
+    /// A software portal did not answer.
     #[error("{portal} has not answered {command} within {waited:?}; it cannot be used any more")]
     PortalSilent {
-        /// Name of the queuing portal.
+        /// Name of the software portal.
         portal: String,
         /// What it was to do.
         command: &'static str,
         /// How long was waited.
         waited: Duration,
     },
-    /// A queuing portal refused a management command.
+    /// A software portal refused a management command.
     #[error("{portal} refuses {command} of {of}: result {result:#04x}{}", result_words(*.result))]
     PortalRefused {
-        /// Name of the queuing portal.
+        /// Name of the software portal.
         portal: String,
         /// What it was to do.
         command: &'static str,

@@ -92,7 +92,7 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     Ok(exit.status.exit_code())
 }
 
-/// Linux's driver takes the interfaces of child containers, too, and has the root's queue
+/// Linux's driver takes the interfaces of child containers, too, and has the root's software
 /// portals ask for notifications of channels there. QBMan refuses that to another isolation
 /// id, and the kernel's way out of it ends in a panic (`dpaa2_io_service_register` leaves
 /// what it has freed in its list).
@@ -110,7 +110,7 @@ fn takes_no_others(inventory: &Inventory, bound: &[String]) -> Result<()> {
         help =
             format!("add --bind {name}, or take a layout without interfaces in child containers"),
         "--module {ETHERNET} takes the interfaces of {name}, too, and would panic the kernel: \
-         queue portals of one container may not use the channels of another"
+         software portals of one container may not use the channels of another"
     ))
 }
 

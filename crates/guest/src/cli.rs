@@ -60,12 +60,12 @@ pub enum Program {
     /// Forward frames between the first two interfaces of a container that is bound to
     /// vfio-fsl-mc; print what happened
     Forward(Forward),
-    /// Count how often a client of a queue portal has to look before it is answered; fail
+    /// Count how often a client of a software portal has to look before it is answered; fail
     /// where that is more than Linux and DPDK do
     Answers(Answers),
     /// Time frames from one network interface to another of this machine's, until a program
     /// that sleeps has them; print nanoseconds: the minimum and the median, and those of the time
-    /// from the store that sends a frame until the kernel handles a queue portal's interrupt
+    /// from the store that sends a frame until the kernel handles a software portal's interrupt
     Wake(Wake),
     /// Use a region of an object as memory of a small KVM guest; print the result as JSON
     Kvm(Kvm),

@@ -24,7 +24,7 @@ commands! {
         num_priorities: u8 @ 6,
     };
 
-    /// Sets which queuing portal is notified that frames wait.
+    /// Sets which software portal is notified that frames wait.
     SetNotification = 0x100, version 1 {
         /// Number of the portal, which must have a notification channel, or
         /// [`NO_DPIO`].

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Queuing portals: the software portals of the queue and buffer manager
+//! Software portals of the queue and buffer manager
 //! (QBMan). Layouts: `fsl_dpio_cmd.h` of MC 10.40.
 
 pub use crate::common::Created;
 
 commands! {
-    /// Makes a queuing portal.
+    /// Makes a software portal.
     Create = 0x903, version 1 {
         /// 0: no notification channel, 1: a channel of its own.
         channel_mode: u8 @ 2 bits 0..2,

@@ -90,7 +90,7 @@ pub const REGION_CACHEABLE: u32 = 0x1;
 pub const REGION_SHAREABLE: u32 = 0x2;
 /// A region's type: offset into the window of command portals.
 pub const REGION_MC_PORTAL: u8 = 0;
-/// A region's type: offset into the window of queue portals.
+/// A region's type: offset into the window of software portals.
 pub const REGION_QBMAN_PORTAL: u8 = 1;
 
 /// Quota that means: what the container's options say.

@@ -49,7 +49,7 @@ families! {
     Dprc(dprc) = 0x5,
     /// Network interface.
     Dpni(dpni) = 0x1,
-    /// Queuing portal.
+    /// Software portal.
     Dpio(dpio) = 0x3,
     /// Buffer pool.
     Dpbp(dpbp) = 0x4,

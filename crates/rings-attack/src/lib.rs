@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! What somebody who means harm does with the queue portals of a container: random and
+//! What somebody who means harm does with the software portals of a container: random and
 //! mutated entries of rings, doorbells in any order, and descriptors that name memory, queues
 //! and pools of others. From a seed, so that a run can be repeated; the portal's own answers
 //! are looked at, and no other effect.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Misuses the queue portals of a container, by VFIO, or past the kernel of this machine
+//! Misuses the software portals of a container, by VFIO, or past the kernel of this machine
 //! (`iomem=relaxed` and `mem=` on the kernel's command line let it), and prints what came of it
 //! as JSON. Exits with 1 where a portal does not recover.
 #![forbid(unsafe_code)]
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 /// Where memory is mapped by VFIO: above 4 GiB, away from everything.
 const IOVA: u64 = 0x2_0000_0000;
 
-/// Random rings, doorbells and descriptors on the queue portals of a container.
+/// Random rings, doorbells and descriptors on the software portals of a container.
 #[derive(Debug, Parser)]
 #[command(name = "rings-attack", version)]
 struct Command {

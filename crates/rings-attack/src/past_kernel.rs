@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! A container past the kernel of the machine that has it: command and queue portals by
+//! A container past the kernel of the machine that has it: command and software portals by
 //! `/dev/mem`, which takes `iomem=relaxed` on the kernel's command line, and memory for DMA
 //! that the kernel was told not to use (`mem=`).
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! A queue portal: its memory and its registers, and where the attacker thinks that its rings
+//! A software portal: its memory and its registers, and where the attacker thinks that its rings
 //! stand.
 
 use dprc::{Backend, Error, MappedRegion, Result};
@@ -27,7 +27,7 @@ pub(crate) enum Doorbells {
     Array,
 }
 
-/// A queue portal.
+/// A software portal.
 #[derive(Debug)]
 pub(crate) struct Portal {
     pub object: ObjectId,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Queuing portals: the software portals of the queue manager.
+//! Software portals of the queue manager.
 
 use super::{
     Answer, Body, Call, Family, Object, Region, State, family::Channel, object::RegionWindow, queue,
@@ -32,9 +32,9 @@ const SHAREABLE: u32 = 1 << 1;
 const STATIC_CHANNELS: usize = 16;
 const OWN_CHANNEL: usize = 0;
 
-/// A queuing portal.
+/// A software portal.
 #[derive(Debug)]
-pub(crate) struct QueuingPortal {
+pub(crate) struct SoftwarePortal {
     /// Number of the software portal.
     pub portal: u32,
     /// Its notification channel, where it has one.
@@ -56,7 +56,7 @@ struct Stashing {
     source: u8,
 }
 
-impl Family for QueuingPortal {
+impl Family for SoftwarePortal {
     const VERSION: (u16, u16) = (4, 3);
     const IRQS: u8 = 1;
     type Create = dpio::Create;
@@ -164,7 +164,7 @@ impl Family for QueuingPortal {
     }
 }
 
-impl Body for QueuingPortal {
+impl Body for SoftwarePortal {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
     }
@@ -233,7 +233,7 @@ impl Body for QueuingPortal {
     }
 }
 
-impl QueuingPortal {
+impl SoftwarePortal {
     fn attributes(&self, id: u32, soc: &Soc) -> dpio::GetAttributesReply {
         let offset = u64::from(self.portal) * qbman::PORTAL_STRIDE;
         dpio::GetAttributesReply {
@@ -256,7 +256,7 @@ fn add_channel(state: &mut State, portal: ObjectId, dpcon: u32) -> Result<u8, Re
         return Err(Status::ConfigurationError
             .because(format!("dpcon.{dpcon} is not in the container of {portal}")));
     }
-    let channels = &mut state.body_mut::<QueuingPortal>(portal.id)?.channels;
+    let channels = &mut state.body_mut::<SoftwarePortal>(portal.id)?.channels;
     let known = channels.iter().position(|c| *c == Some(dpcon));
     let free = || (OWN_CHANNEL + 1..STATIC_CHANNELS).find(|i| channels[*i].is_none());
     let index = known.or_else(free).ok_or_else(|| {

@@ -38,7 +38,7 @@ pub const CHECKS: &[Check] = &[
          closes, the other keeps.", USER_API),
     check!(memory_of_a_device, "A region that is mapped into the process is mapped for DMA like memory, and unmapped \
          there before and after its munmap; a rescan of the bus meanwhile does no harm.",
-        "DPDK before 20.11 maps its queue portal so; QEMU maps each region of an assigned device"),
+        "DPDK before 20.11 maps its software portal so; QEMU maps each region of an assigned device"),
 ];
 
 fn map(held: &AssignedContainer, iova: u64, pages: usize) -> Result<Mapped, Stop> {

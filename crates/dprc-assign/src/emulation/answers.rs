@@ -183,7 +183,7 @@ impl<H: Host> Emulation<H> {
         }
     }
 
-    /// The place of a region in the window of queue portals; maps it when it is asked
+    /// The place of a region in the window of software portals; maps it when it is asked
     /// for the first time.
     fn mapped(&mut self, ask: &dprc::GetObjectRegion) -> Result<u64, Status> {
         let object = ObjectId::new(ask.kind, ask.id);

@@ -89,7 +89,7 @@ impl<'b> Dataplane<'b> {
         &mut self.mc
     }
 
-    /// Takes the next queuing portal, resets and enables it. One serves one thread.
+    /// Takes the next software portal, resets and enables it. One serves one thread.
     ///
     /// # Errors
     /// [`Error::NoObject`], the MC's refusal, or those of [`Portal::open`].

@@ -76,7 +76,7 @@ impl Portal {
     /// Most frames of one dequeue.
     pub const MOST: u8 = 32;
 
-    /// Opens a queuing portal that has just been reset and enabled.
+    /// Opens a software portal that has just been reset and enabled.
     ///
     /// [`Dataplane::portal`](crate::Dataplane::portal) does what comes before.
     ///
@@ -124,12 +124,12 @@ impl Portal {
         Ok(portal)
     }
 
-    /// The queuing portal (`dpio`).
+    /// The software portal (`dpio`).
     pub fn object(&self) -> ObjectId {
         self.object
     }
 
-    /// Name of the queuing portal, such as `dpio.2`.
+    /// Name of the software portal, such as `dpio.2`.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -64,7 +64,7 @@ case "$there$back" in
 *" 0% packet loss"*" 0% packet loss"*) ;;
 *) echo "frames are lost: $there; $back" >&2; exit 1 ;;
 esac
-step "Frames go between guest and host, through queue portals that the guest has mapped" \
+step "Frames go between guest and host, through software portals that the guest has mapped" \
     "from the guest: $there"
 step "And back" "from the host: $back"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! How soon a queue portal answers, in the measure that its clients have: looks at the place in
+//! How soon a software portal answers, in the measure that its clients have: looks at the place in
 //! memory where the answer comes. Linux looks 2,000 times for that of a management command
 //! and 1,000 times for that of a volatile dequeue, DPDK 1,000 times for that of a command.
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! How soon after a frame was handed to its queue portal the kernel is in the handler of a
+//! How soon after a frame was handed to its software portal the kernel is in the handler of a
 //! portal's interrupt, by the kernel's own trace: `fsl_dpaa2_eth` tells of a frame just before
 //! the store (`drivers/net/ethernet/freescale/dpaa2/dpaa2-eth-trace.h`, `dpaa2_tx_fd`), and the
 //! interrupt's core of each handler that it calls (`irq_handler_entry`).
@@ -34,7 +34,7 @@ impl Event {
 pub struct IrqTrace(());
 
 impl IrqTrace {
-    /// Starts to record frames that are sent, and interrupts of queue portals.
+    /// Starts to record frames that are sent, and interrupts of software portals.
     pub fn start() -> io::Result<Self> {
         if !Path::new(TRACE).join("trace").exists() {
             let none = MountFlags::empty();

@@ -175,7 +175,7 @@ fn older_kernel_and_processor() -> Result<()> {
     })
 }
 
-/// With the stock driver, such a processor cannot share queue portals with a guest.
+/// With the stock driver, such a processor cannot share software portals with a guest.
 fn stock_driver() -> Result<()> {
     for (cpu, told) in [("cortex-a72", true), ("neoverse-n2", false)] {
         let folder = tempfile::tempdir()?;
@@ -423,7 +423,7 @@ fn until(wanted: &str, object: &str) -> String {
     format!("for t in $(seq 200); do {is_so} && break; sleep 0.05; done; {is_so}")
 }
 
-/// The host takes a queue portal away into which the guest stores all the time: the guest lives
+/// The host takes a software portal away into which the guest stores all the time: the guest lives
 /// on, and the other one works.
 fn a_portal_goes_while_it_is_used() -> Result<()> {
     run(|vm| {
@@ -447,7 +447,7 @@ fn a_portal_goes_while_it_is_used() -> Result<()> {
 const COMMANDS: u64 = 1000;
 
 /// Random and mutated commands from inside a guest, through the container's own portal
-/// and through one of a `dpmcp`; then random rings and doorbells of its queue portals, and
+/// and through one of a `dpmcp`; then random rings and doorbells of its software portals, and
 /// frames in memory that it does not have.
 fn a_hostile_guest_reaches_nothing() -> Result<()> {
     let count = rings::steps(COMMANDS);

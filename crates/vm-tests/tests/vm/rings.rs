@@ -23,7 +23,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// What misuses queue portals.
+/// What misuses software portals.
 pub const ATTACK: &str = "rings-attack";
 
 /// Steps of the short run of an attack; `FSLMC_ATTACK` names another number.

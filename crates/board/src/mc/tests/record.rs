@@ -257,7 +257,7 @@ fn the_network_interface_of_the_clean_boot_says_what_is_on_record() {
 
 /// V-POOL-4: three of each, one after the other, and back.
 #[test]
-fn a_queuing_portal_and_a_network_interface_draw_what_is_on_record() {
+fn a_software_portal_and_a_network_interface_draw_what_is_on_record() {
     let mut mc = clean_boot();
     let (child, token) = mc.make_container();
     let start = free(&mut mc);
