@@ -223,7 +223,7 @@ impl Bus {
     /// # Errors
     /// When the driver's `unbind` file refuses.
     pub fn unbind_from(&self, name: &str, driver: &str) -> Result<(), Error> {
-        write_attribute(&self.driver_path(driver).join("unbind"), name, |errno| match errno {
+        write_attribute(&self.unbind_file(driver), name, |errno| match errno {
             Errno::NODEV => format!("{name} is not bound to {driver} any more"),
             Errno::BUSY => format!("{name} is in use; close what holds it open"),
             _ => LOG.to_owned(),
@@ -235,8 +235,7 @@ impl Bus {
     /// # Errors
     /// When the device's `driver_override` file refuses.
     pub fn set_override(&self, name: &str, driver: Option<&str>) -> Result<(), Error> {
-        let path = self.device_path(name).join("driver_override");
-        write_attribute(&path, driver.unwrap_or("\n"), |errno| match errno {
+        write_attribute(&self.override_file(name), driver.unwrap_or("\n"), |errno| match errno {
             Errno::NOENT | Errno::NODEV => format!("there is no {name} on the bus"),
             Errno::INVAL => "the name is too long".to_owned(),
             _ => LOG.to_owned(),
@@ -280,7 +279,7 @@ impl Bus {
     /// # Errors
     /// When the bus refuses.
     pub fn probe(&self, name: &str) -> Result<(), Error> {
-        write_attribute(&self.path("drivers_probe"), name, |errno| match errno {
+        write_attribute(&self.probe_file(), name, |errno| match errno {
             Errno::NODEV => format!("there is no {name} on the bus"),
             _ => LOG.to_owned(),
         })
@@ -312,6 +311,24 @@ impl Bus {
         self.probe(container)?;
         self.expect_driver(container, HOST_DRIVER)?;
         self.contents(container)
+    }
+
+    /// The files that [`release`](Self::release) writes to for a container that `driver` has.
+    #[must_use]
+    pub fn release_files(&self, container: &str, driver: &str) -> [PathBuf; 3] {
+        [self.unbind_file(driver), self.override_file(container), self.probe_file()]
+    }
+
+    fn unbind_file(&self, driver: &str) -> PathBuf {
+        self.driver_path(driver).join("unbind")
+    }
+
+    fn override_file(&self, name: &str) -> PathBuf {
+        self.device_path(name).join("driver_override")
+    }
+
+    fn probe_file(&self) -> PathBuf {
+        self.path("drivers_probe")
     }
 
     fn expect_driver(&self, name: &str, driver: &str) -> Result<(), Error> {

@@ -8,10 +8,15 @@ use crate::streams::tell;
 use crate::virtio::block::Disk;
 use fsl_mc_linux::bus::{ALLOCATOR_DRIVER, Bus, Device, HOST_DRIVER, ROOT, VFIO_DRIVER, family};
 use std::fs::OpenOptions;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A parameter that only this project's driver has.
 const OWN_PARAMETER: &str = "/sys/module/vfio_fsl_mc/parameters/command_policy";
+
+const KVM: &str = "/dev/kvm";
+const VFIO: &str = "/dev/vfio/vfio";
+/// Where VFIO has a file for each group, by its number.
+const GROUPS: &str = "/dev/vfio";
 
 /// What the host's processor and this process may do.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +35,14 @@ pub struct Taken {
     bus: Bus,
     /// Name, and whether the host's driver had it.
     containers: Vec<(String, bool)>,
+}
+
+/// The devices that a guest is made of: KVM, VFIO and the groups of its containers. A container
+/// that has no group is told of where it is opened.
+pub fn devices(bus: &Bus, containers: &[String]) -> Vec<PathBuf> {
+    let groups = containers.iter().filter_map(|name| bus.group_of(name));
+    let groups = groups.map(|number| Path::new(GROUPS).join(number.to_string()));
+    [KVM, VFIO].map(PathBuf::from).into_iter().chain(groups).collect()
 }
 
 /// Looks whether all is there that the guest needs, before anything is touched, and takes
@@ -78,6 +91,12 @@ impl Taken {
         if kept.is_empty() { Ok(()) } else { Err(Error::Kept(kept)) }
     }
 
+    /// The files of the bus that giving back writes to.
+    pub fn written(&self) -> Vec<PathBuf> {
+        let files = |(name, _): &(String, bool)| self.bus.release_files(name, VFIO_DRIVER);
+        self.containers.iter().flat_map(files).collect()
+    }
+
     /// Whether a container was taken from the host.
     fn has(&self, name: &str) -> bool {
         self.containers.iter().any(|(taken, _)| taken == name)
@@ -118,7 +137,7 @@ fn missing(cli: &Cli, bus: &Bus, abilities: Abilities) -> Vec<String> {
             Some(format!("{}: {}", disk.path.display(), Disk::open(disk).err()?))
         }),
     );
-    for path in ["/dev/kvm", "/dev/vfio/vfio"] {
+    for path in [KVM, VFIO] {
         if let Err(error) = OpenOptions::new().read(true).write(true).open(path) {
             missing.push(format!("{path}: {error}"));
         }

@@ -5,6 +5,7 @@
 
 mod calls;
 pub mod cli;
+mod confine;
 mod device_tree;
 mod error;
 mod faults;
@@ -45,7 +46,9 @@ fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
     signals::catch()?;
     let bus = &fsl_mc_linux::bus::SYSFS;
     let taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;
-    let code = guests(cli)?;
+    let written = taken.as_ref().map(host::Taken::written).unwrap_or_default();
+    let reach = confine::Reach { devices: host::devices(bus, &cli.assign), written };
+    let code = guests(cli, &reach)?;
     taken.map_or(Ok(()), host::Taken::give_back)?;
     Ok(code)
 }
@@ -53,10 +56,10 @@ fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
 /// Starts the guest, where asked for again after each reset, until it ends. Nothing of it is
 /// left then.
 #[cfg(target_arch = "aarch64")]
-fn guests(cli: &Cli) -> Result<ExitCode, error::Error> {
+fn guests(cli: &Cli, reach: &confine::Reach) -> Result<ExitCode, error::Error> {
     let mut files = guest::Files::open(&cli.guest)?;
     let terminal = terminal::RawTerminal::take();
-    guest::confine(cli)?;
+    confine::confine(reach)?;
     let console = guest::Console::new(terminal);
     loop {
         match guest::run(cli, &mut files, &console)? {

@@ -2,7 +2,6 @@
 //! The guest: from memory to its end.
 
 mod bus;
-mod confine;
 mod console;
 mod cpu;
 mod disks;
@@ -10,7 +9,6 @@ mod interrupts;
 mod kvm;
 mod load;
 
-pub use confine::confine;
 pub use console::Console;
 pub use load::Files;
 
