@@ -320,7 +320,7 @@ impl<H: Host> Emulation<H> {
             _ => {}
         }
         let open = self.portals.get(&call.slot).and_then(|portal| portal.tokens.get(&token));
-        let object = *open.ok_or(Status::AuthenticationError)?;
+        let object = open.ok_or(Status::AuthenticationError)?.object;
         if number == common::CLOSE {
             return self.close(call.slot, token);
         }

@@ -4,6 +4,7 @@
 use super::{Emulation, name};
 use crate::host::Host;
 use crate::policy;
+use crate::portal::Opened;
 use crate::windows::PORTAL_STRIDE;
 use mc_abi::blocks::ObjectDescription;
 use mc_abi::{ObjectId, Request, Status, Wire, common, dprc};
@@ -179,7 +180,8 @@ impl<H: Host> Emulation<H> {
             return Ok(false);
         }
         let mut tokens = self.portals.values().flat_map(|portal| &portal.tokens);
-        let Some((token, _)) = tokens.find(|(_, open)| **open == name(object)) else {
+        let is_meant = |open: &Opened| open.object == name(object) && !open.is_closing;
+        let Some((token, _)) = tokens.find(|(_, open)| is_meant(open)) else {
             return Ok(false);
         };
         match self.ask(&common::GetIrqMask { index: 0 }.message(*token)) {
@@ -215,7 +217,7 @@ impl<H: Host> Emulation<H> {
             // Its tokens went with it: by now they may stand for something that somebody else
             // has opened, which is not to be closed.
             for portal in self.portals.values_mut() {
-                portal.tokens.retain(|_, open| *open != object);
+                portal.tokens.retain(|_, open| open.object != object);
             }
         } else {
             self.close_all(|_, _, open| open == object);

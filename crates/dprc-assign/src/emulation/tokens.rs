@@ -4,6 +4,7 @@
 use super::{Call, Emulation, Outcome, Reply};
 use crate::host::Host;
 use crate::policy::Right;
+use crate::portal::Opened;
 use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Token, Wire, common};
 
 /// How many tokens a guest may hold at a time; beyond them an open is refused with
@@ -30,7 +31,7 @@ impl<H: Host> Emulation<H> {
         let token = self.open_real(object)?;
         match self.portals.get_mut(&call.slot) {
             Some(portal) => {
-                portal.tokens.insert(token, object);
+                portal.tokens.insert(token, Opened { object, is_closing: false });
                 Ok(Reply { params: Params::ZERO, token: Some(token) })
             }
             None => {
@@ -43,12 +44,13 @@ impl<H: Host> Emulation<H> {
     /// Opens an object in the host's Management Complex.
     ///
     /// That gives out a number only while it stands for nothing: what the guest's portals have
-    /// under the same one was closed without them, as it is when an object is destroyed.
+    /// under the same one was closed meanwhile. Where the guest has not asked for that, it was
+    /// closed as it is when an object is destroyed.
     pub(super) fn open_real(&mut self, object: ObjectId) -> Result<Token, Status> {
         let token = self.ask(&Message::open(object))?.header.token();
         let stale = self.portals.values_mut().filter_map(|portal| portal.tokens.remove(&token));
-        for object in stale {
-            self.replaced.insert(object);
+        for open in stale.filter(|open| !open.is_closing) {
+            self.replaced.insert(open.object);
             self.is_stale = true;
         }
         Ok(token)
@@ -69,10 +71,15 @@ impl<H: Host> Emulation<H> {
 
     pub(super) fn close(&mut self, slot: u64, token: Token) -> Outcome {
         let answer = self.ask(&Message::close(token));
-        // What the MC has not closed counts on, and is closed at the end.
-        let is_open = matches!(answer, Err(Status::Timeout | Status::Busy));
-        if let (Some(portal), false) = (self.portals.get_mut(&slot), is_open) {
-            portal.tokens.remove(&token);
+        if let Some(portal) = self.portals.get_mut(&slot) {
+            // What the MC has not closed counts on, and is closed at the end.
+            match answer {
+                Err(Status::Busy) => {}
+                Err(Status::Timeout) => {
+                    portal.tokens.entry(token).and_modify(|open| open.is_closing = true);
+                }
+                Ok(_) | Err(_) => drop(portal.tokens.remove(&token)),
+            }
         }
         answer.map(|_| Reply::DONE)
     }
@@ -82,8 +89,8 @@ impl<H: Host> Emulation<H> {
     pub(super) fn close_all(&mut self, which: impl Fn(u64, Token, ObjectId) -> bool) {
         let mut closed = Vec::new();
         for (slot, portal) in &mut self.portals {
-            portal.tokens.retain(|token, object| {
-                let goes = which(*slot, *token, *object);
+            portal.tokens.retain(|token, open| {
+                let goes = which(*slot, *token, open.object);
                 closed.extend(goes.then_some(*token));
                 !goes
             });

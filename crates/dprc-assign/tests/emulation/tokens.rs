@@ -88,6 +88,49 @@ fn the_end_of_a_guest_does_not_wait_for_each_token_where_nobody_answers() {
     assert!((1..=2).contains(&asked.load(Ordering::Relaxed)), "{asked:?}");
 }
 
+/// Uses up tokens until `token` is the next one.
+fn come_around(scene: &mut Scene, object: ObjectId, token: Token) {
+    for _ in 0..u32::from(u16::MAX) {
+        let last = scene.root.open(object).unwrap();
+        scene.root.close(last).unwrap();
+        if last.token.0 == token.0.wrapping_sub(1) {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_token_that_is_closed_late_tells_nothing_of_its_object() {
+    let mut scene = Scene::new();
+    let (dpni, dpio) = (scene.member(ObjectType::Dpni), scene.member(ObjectType::Dpio));
+    let mut guest = guest(&mut scene);
+    let late = open(&mut guest, 0, dpio).unwrap();
+    let never = open(&mut guest, 0, dpio).unwrap();
+    // Done, but nobody waits for the answer any more.
+    guest.host().answer = |_, mut answer| {
+        answer.header = answer.header.with_status(Status::Timeout);
+        answer
+    };
+    assert_eq!(send(&mut guest, 0, &Message::close(late)).header.status(), Status::Timeout);
+    guest.host().is_silent = true;
+    assert_eq!(send(&mut guest, 0, &Message::close(never)).header.status(), Status::Timeout);
+    guest.host().answer = |_, answer| answer;
+    guest.host().is_silent = false;
+    // Nobody has it open, nor is it another one.
+    assert_eq!(scene.board.mc().execute(0, &Message::close(never)).header.status(), Status::Ok);
+    guest.objects_changed().unwrap();
+    assert_eq!(guest.host().gone, []);
+
+    come_around(&mut scene, dpio, late);
+    assert_eq!(open(&mut guest, 1, dpni), Ok(late));
+    assert!(!guest.is_stale());
+    guest.objects_changed().unwrap();
+    assert_eq!(guest.host().gone, []);
+    let ask = common::GetIrqMask { index: 0 };
+    assert_eq!(call(&mut guest, 0, late, &ask).map(drop), Err(Status::AuthenticationError));
+    call(&mut guest, 1, late, &ask).unwrap();
+}
+
 #[test]
 fn a_token_that_is_given_out_anew_stands_for_one_object_only() {
     let mut scene = Scene::new();
@@ -98,14 +141,7 @@ fn a_token_that_is_given_out_anew_stands_for_one_object_only() {
     let stale = open(&mut guest, 0, dpbp).unwrap();
     ::dprc::manage::destroy(&mut scene.root, scene.guest, dpbp).unwrap();
     assert_eq!(make(&mut scene.root, scene.guest, &dpbp::Create {}), id);
-    // Until the number comes around again.
-    for _ in 0..u32::from(u16::MAX) {
-        let last = scene.root.open(dpbp).unwrap();
-        scene.root.close(last).unwrap();
-        if last.token.0 == stale.0.wrapping_sub(1) {
-            break;
-        }
-    }
+    come_around(&mut scene, dpbp, stale);
     assert_eq!(open(&mut guest, 1, dpni), Ok(stale));
     let answer = call(&mut guest, 0, stale, &common::GetIrqMask { index: 0 });
     assert_eq!(answer.map(drop), Err(Status::AuthenticationError));
