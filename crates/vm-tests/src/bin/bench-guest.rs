@@ -29,6 +29,9 @@ struct Args {
     /// Seconds of each measurement of traffic
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
+    /// For the end of the host's kernel command line
+    #[arg(long, value_name = "WORDS", default_value = "", allow_hyphen_values = true)]
+    append: String,
 }
 
 /// Traffic that is measured: a name, iperf3's options, which of its figures, and what makes a
@@ -95,6 +98,7 @@ fn main() -> Result<()> {
             options.machine.cpu = "neoverse-n2".into();
             options.machine.virtualization = true;
             options.machine.memory = 2 << 30;
+            options.append.clone_from(&args.append);
             options.modules.push("fsl-dpaa2-eth".into());
         })
         .run(|vm| measure(vm, &args))
