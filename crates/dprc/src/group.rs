@@ -91,15 +91,17 @@ impl Group {
         ))?;
         let _container = Arc::clone(container.file());
         let enabled = Enabled::default();
-        Ok(AttachedGroup { number: self.number, file: self.file, enabled, _container })
+        let file = Arc::new(self.file);
+        Ok(AttachedGroup { number: self.number, file, enabled, _container })
     }
 }
 
-/// A group in a container; leaves it when dropped, once its devices are closed.
+/// A group in a container; leaves it when dropped, once its devices are closed and, where the
+/// container's [`Iommu`] was enabled with it, that and what is mapped by it is gone.
 #[derive(Debug)]
 pub struct AttachedGroup {
     number: u32,
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
     enabled: Enabled,
     // The kernel takes the group out when the container's last user goes.
     _container: Arc<OwnedFd>,
@@ -117,6 +119,11 @@ impl AttachedGroup {
     /// When the kernel does not answer.
     pub fn status(&self) -> Result<GroupStatus> {
         status_of(self.number, &self.file)
+    }
+
+    /// The file, for who needs the group to be in its container.
+    pub(crate) fn keep(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.file)
     }
 
     /// Opens a device of the group by its name on the bus, such as `dpio.3`. The
