@@ -8,7 +8,7 @@ use dprc::qbman::Source;
 use dprc::{Access, Backend, Dataplane, DmaBuffer, Error, McPortal, PortalError};
 use dprc_board::{Contents, InProcessBoard, Options};
 use mc_abi::common::{Enable, IsEnabled};
-use mc_abi::{ObjectId, ObjectType, Status, Token, dpmng};
+use mc_abi::{ObjectId, ObjectType, Status, Token, dpbp, dpmng};
 use std::time::Duration;
 use world::{Pair, container};
 
@@ -29,6 +29,30 @@ fn the_containers_own_portal_is_in_the_container() {
     assert_eq!(format!("dprc.{id}"), held.name());
     let error = portal.open(ObjectId::new(ObjectType::Dprc, 1)).unwrap_err();
     assert!(error.status().is_some(), "the root is not the container's: {error}");
+}
+
+/// All lead to the same registers.
+#[test]
+fn portals_of_a_container_take_turns() {
+    const ROUNDS: u32 = 10_000;
+    let (_board, held) = container();
+    let plane = Dataplane::open(&held).unwrap();
+    let pools: Vec<ObjectId> =
+        plane.objects().filter(|object| object.kind == ObjectType::Dpbp).collect();
+    assert_eq!(pools.len(), 2);
+    std::thread::scope(|scope| {
+        for pool in pools {
+            let mut portal = held.portal().unwrap();
+            scope.spawn(move || {
+                let mut open = portal.session(pool).unwrap();
+                for round in 0..ROUNDS {
+                    let found = open.call(&dpbp::GetAttributes {}).unwrap().id;
+                    assert_eq!(found, pool.id, "round {round}");
+                }
+                open.close().unwrap();
+            });
+        }
+    });
 }
 
 #[test]

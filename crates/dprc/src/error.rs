@@ -238,6 +238,28 @@ pub enum PortalError {
         /// How long was waited.
         waited: Duration,
     },
+    /// The portal shows the answer to another command.
+    #[error(
+        "{portal} answers {command} (command {number:#05x} version {version}, token {token:#x}) \
+         with an answer to command {answered:#05x} version {answered_version}: somebody else sends \
+         commands through it, or it is gone. Give each process a dpmcp of its own"
+    )]
+    Foreign {
+        /// Name of the command.
+        command: &'static str,
+        /// Its number.
+        number: u16,
+        /// Its version.
+        version: u8,
+        /// Its token.
+        token: u16,
+        /// The portal.
+        portal: String,
+        /// Number of the command that the answer is to.
+        answered: u16,
+        /// Its version.
+        answered_version: u8,
+    },
     /// The kernel, between us and the portal, refuses.
     #[error(
         "the kernel does not pass {command} (command {number:#05x} version {version}, token \

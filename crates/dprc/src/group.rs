@@ -2,9 +2,8 @@
 //! IOMMU groups: on DPAA2 a container with all its objects.
 
 use crate::container::{Container, Iommu, open_vfio};
-use crate::device::Device;
+use crate::device::{Device, Shared};
 use crate::error::{Error, Result, refused};
-use crate::interrupt::Enabled;
 use crate::ioctl;
 use fsl_mc_linux::bus::{Bus, SYSFS};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -90,9 +89,9 @@ impl Group {
             },
         ))?;
         let _container = Arc::clone(container.file());
-        let enabled = Enabled::default();
+        let shared = Shared::default();
         let file = Arc::new(self.file);
-        Ok(AttachedGroup { number: self.number, file, enabled, _container })
+        Ok(AttachedGroup { number: self.number, file, shared, _container })
     }
 }
 
@@ -102,7 +101,7 @@ impl Group {
 pub struct AttachedGroup {
     number: u32,
     file: Arc<OwnedFd>,
-    enabled: Enabled,
+    shared: Shared,
     // The kernel takes the group out when the container's last user goes.
     _container: Arc<OwnedFd>,
 }
@@ -146,7 +145,7 @@ impl AttachedGroup {
                     _ => "",
                 }
             }))?;
-        Device::new(name, file, self.enabled.clone())
+        Device::new(name, file, &self.shared)
     }
 }
 
