@@ -179,7 +179,11 @@ fn a_firmware_that_hangs_is_waited_for_as_long_as_is_wanted() {
     let board = InProcessBoard::with(Options { config, ..Options::default() }).unwrap();
     let id = board.make_container(&Contents::pair_of_interfaces()).unwrap();
     let held = board.open(id).unwrap();
-    let mut portal = held.portal().unwrap();
+    let dpmcp = first(&held, ObjectType::Dpmcp);
+    let mut portal = McPortal::new("dpmcp.0", held.map_region(dpmcp, 0).unwrap());
+    portal.set_patience(Some(Duration::from_secs(10)));
+    let id = portal.call(Token::NONE, &dpmng::GetContainerId {}).unwrap().id;
+    assert_eq!(format!("dprc.{id}"), held.name());
     portal.set_patience(Some(Duration::from_millis(10)));
     let error = portal.call(Token::NONE, &dpmng::GetVersion {}).unwrap_err();
     assert!(
@@ -187,4 +191,16 @@ fn a_firmware_that_hangs_is_waited_for_as_long_as_is_wanted() {
         "{error}"
     );
     assert!(error.to_string().contains("GetVersion"), "{error}");
+}
+
+/// As Linux's driver has it.
+#[test]
+fn the_containers_own_portal_has_no_deadlines() {
+    let (_board, held) = container();
+    let mut portal = held.portal().unwrap();
+    portal.set_patience(Some(Duration::from_secs(1)));
+    let error = portal.call(Token::NONE, &dpmng::GetVersion {}).unwrap_err().to_string();
+    assert!(error.contains("a deadline takes a mapped dpmcp"), "{error}");
+    portal.set_patience(None);
+    portal.call(Token::NONE, &dpmng::GetVersion {}).unwrap();
 }

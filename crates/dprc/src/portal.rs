@@ -196,7 +196,11 @@ impl McPortal {
 
     /// How long each command may take from now on; `None`: as long as Linux grants its own
     /// drivers (15 s), or as the kernel waits. Where the kernel does the waiting (portals that
-    /// are read and written, the management interface) commands with a deadline are refused.
+    /// are read and written, as [`Backend::portal`](crate::Backend::portal)'s are, and the
+    /// management interface) commands with a deadline are refused with
+    /// [`PortalError::Kernel`]: map a dpmcp for them, by
+    /// [`Device::mapped_portal`](crate::Device::mapped_portal) or as a region
+    /// ([`Backend::map_region`](crate::Backend::map_region)).
     ///
     /// A command that is late is not taken back: the MC still carries it out, and the next one
     /// waits for its answer first. How long a portal waits for its turn
@@ -434,11 +438,11 @@ impl Transport for MappedRegion {
         command: &Message,
         patience: Duration,
     ) -> Result<Message, TransportError> {
-        exchange_mapped(self.writable().ok_or(NO_PORTAL)?, command, patience)
+        exchange_mapped(self, command, patience)
     }
 
     fn settle(&mut self, patience: Duration) -> Result<(), TransportError> {
-        wait_for_answer(self.writable().ok_or(NO_PORTAL)?, patience).map(drop)
+        wait_for_answer(self, patience).map(drop)
     }
 }
 
@@ -461,39 +465,66 @@ impl Transport for Mapping {
     }
 }
 
+/// Where the words of a portal are; `None` where they cannot be had.
+trait Registers {
+    fn load_word(&self, offset: usize) -> Option<u64>;
+
+    fn store_word(&self, offset: usize, word: u64) -> Option<()>;
+}
+
+impl Registers for Mapping {
+    fn load_word(&self, offset: usize) -> Option<u64> {
+        self.load(offset)
+    }
+
+    fn store_word(&self, offset: usize, word: u64) -> Option<()> {
+        self.store(offset, word)
+    }
+}
+
+impl Registers for MappedRegion {
+    fn load_word(&self, offset: usize) -> Option<u64> {
+        self.load(offset).ok()
+    }
+
+    fn store_word(&self, offset: usize, word: u64) -> Option<()> {
+        self.store(offset, word).ok()
+    }
+}
+
 /// A portal is at least a page, and the offsets are those of its first words.
 const NO_PORTAL: TransportError =
     TransportError::Kernel(Errno::FAULT, "The region is not a command portal");
 
 /// Parameters first, header last, then look until the status changes.
 fn exchange_mapped(
-    portal: &Mapping,
+    portal: &impl Registers,
     command: &Message,
     patience: Duration,
 ) -> Result<Message, TransportError> {
     let [header, params @ ..] = words_of(command);
     for (index, word) in params.into_iter().enumerate() {
-        portal.store(8 * (index + 1), word).ok_or(NO_PORTAL)?;
+        portal.store_word(8 * (index + 1), word).ok_or(NO_PORTAL)?;
     }
     // Device memory keeps the order of stores; this keeps the compiler and the
     // processor from moving the header before the parameters elsewhere.
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-    portal.store(0, header).ok_or(NO_PORTAL)?;
+    portal.store_word(0, header).ok_or(NO_PORTAL)?;
     let answer = wait_for_answer(portal, patience)?;
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
     let mut words = [answer; 8];
     for (index, word) in words.iter_mut().enumerate().skip(1) {
-        *word = portal.load(8 * index).ok_or(NO_PORTAL)?;
+        *word = portal.load_word(8 * index).ok_or(NO_PORTAL)?;
     }
     Ok(message_of(&words))
 }
 
 /// The header, once its status says that the command is done.
-fn wait_for_answer(portal: &Mapping, patience: Duration) -> Result<u64, TransportError> {
+fn wait_for_answer(portal: &impl Registers, patience: Duration) -> Result<u64, TransportError> {
     let start = Instant::now();
     let mut looks = 0_u32;
     loop {
-        let header: u64 = portal.load(0).ok_or(NO_PORTAL)?;
+        let header = portal.load_word(0).ok_or(NO_PORTAL)?;
         if mc_abi::Header(header).status() != Status::Ready {
             return Ok(header);
         }
