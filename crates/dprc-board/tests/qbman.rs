@@ -320,6 +320,12 @@ fn memory_for_frames_is_checked(chip: Chip) {
     for (count, size) in [(0, 2048), (4, 0), (4, 100), (4, 65536), (usize::MAX, 2048)] {
         assert!(pair.plane.frames(count, size).is_err(), "{count} of {size}");
     }
+    // A descriptor has 12 bits for the offset.
+    let large = pair.plane.frames(1, 8192).unwrap();
+    let buffer = large.buffers().next().unwrap();
+    assert_eq!(large.put(buffer, 4095, &[1], 1).unwrap().offset(), 4095);
+    let error = large.put(buffer, 4096, &[1], 1).unwrap_err().to_string();
+    assert!(error.contains("4096 bytes is too large"), "{error}");
     let own = DmaBuffer::allocate(8192).unwrap();
     assert_eq!(pair.plane.frames_in(own, 2048).unwrap().buffers().count(), 4);
 }

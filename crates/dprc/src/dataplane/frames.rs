@@ -12,6 +12,10 @@ const LARGEST: usize = 0xff00;
 /// Most entries of a table that are looked at: a buffer of the largest size is full of them.
 const MOST_ENTRIES: usize = LARGEST / SgEntry::SIZE;
 
+/// Furthest that a descriptor says that a frame starts behind its buffer's start, bytes: it has 12
+/// bits for that.
+const FURTHEST: u16 = 0xfff;
+
 /// Mapped memory, cut into buffers. Reading and writing frames copies: the hardware may change
 /// what it has at any time, and there is no reference to it.
 #[derive(Debug)]
@@ -54,8 +58,16 @@ impl Frames {
     /// buffer that goes back to `pool` when the frame has been sent.
     ///
     /// # Errors
-    /// [`Error::Argument`] where the buffer is none of these, or too small.
+    /// [`Error::Argument`] where the buffer is none of these, or too small, or the offset is
+    /// larger than 4095, which a descriptor cannot say.
     pub fn put(&self, buffer: u64, offset: u16, frame: &[u8], pool: u16) -> Result<Fd> {
+        if offset > FURTHEST {
+            return Err(Error::Argument {
+                what: "the offset of a frame of",
+                value: offset.into(),
+                problem: "bytes is too large for a frame descriptor: use 4095 at most",
+            });
+        }
         if usize::from(offset) + frame.len() > self.size {
             return Err(Error::Argument {
                 what: "a frame that ends at byte",
