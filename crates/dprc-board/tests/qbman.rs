@@ -320,6 +320,12 @@ fn memory_for_frames_is_checked(chip: Chip) {
     for (count, size) in [(0, 2048), (4, 0), (4, 100), (4, 65536), (usize::MAX, 2048)] {
         assert!(pair.plane.frames(count, size).is_err(), "{count} of {size}");
     }
+    // As many as were asked for, though memory comes by pages.
+    let one = pair.plane.frames(1, 2048).unwrap();
+    let only: Vec<u64> = one.buffers().collect();
+    assert_eq!(only.len(), 1);
+    assert!(one.put(only[0], 0, &[0; 60], 1).is_ok());
+    assert!(one.put(only[0] + 2048, 0, &[0; 60], 1).is_err());
     // A descriptor has 12 bits for the offset.
     let large = pair.plane.frames(1, 8192).unwrap();
     let buffer = large.buffers().next().unwrap();

@@ -22,6 +22,8 @@ const FURTHEST: u16 = 0xfff;
 pub struct Frames {
     memory: Mapped,
     size: usize,
+    /// How many buffers; there may be room for more, since memory is mapped by pages.
+    count: usize,
 }
 
 impl Frames {
@@ -39,8 +41,8 @@ impl Frames {
         Ok(())
     }
 
-    pub(super) fn new(memory: Mapped, size: usize) -> Self {
-        Self { memory, size }
+    pub(super) fn new(memory: Mapped, count: usize, size: usize) -> Self {
+        Self { memory, size, count }
     }
 
     /// Bytes of a buffer.
@@ -50,8 +52,7 @@ impl Frames {
 
     /// The buffers' I/O virtual addresses.
     pub fn buffers(&self) -> impl Iterator<Item = u64> + '_ {
-        let count = self.memory.size() / self.size as u64;
-        (0..count).map(|n| self.memory.iova() + n * self.size as u64)
+        (0..self.count as u64).map(|n| self.memory.iova() + n * self.size as u64)
     }
 
     /// Puts a frame into a buffer, `offset` bytes behind its start; its descriptor, for a
@@ -156,7 +157,8 @@ impl Frames {
 
     fn buffers_contain(&self, buffer: u64) -> bool {
         let within = buffer.checked_sub(self.memory.iova());
-        within.is_some_and(|at| at < self.memory.size() && at % self.size as u64 == 0)
+        let size = self.size as u64;
+        within.is_some_and(|at| at % size == 0 && at / size < self.count as u64)
     }
 
     fn read(&self, at: u64, length: usize, into: &mut Vec<u8>) -> Result<()> {

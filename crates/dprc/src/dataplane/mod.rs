@@ -120,7 +120,8 @@ impl<'b> Dataplane<'b> {
             value: count as u64,
             problem: "is larger than memory can be",
         })?;
-        self.frames_in(DmaBuffer::allocate(bytes)?, size)
+        let memory = self.map(DmaBuffer::allocate(bytes)?)?;
+        Ok(Frames::new(memory, count, size))
     }
 
     /// The same in memory of the caller's, such as huge pages: as many buffers of `size` bytes
@@ -129,8 +130,9 @@ impl<'b> Dataplane<'b> {
     /// # Errors
     /// [`Error::Argument`], or when the memory cannot be mapped.
     pub fn frames_in(&mut self, memory: DmaBuffer, size: usize) -> Result<Frames> {
-        Frames::check(memory.size() / size.max(1), size)?;
-        Ok(Frames::new(self.map(memory)?, size))
+        let count = memory.size() / size.max(1);
+        Frames::check(count, size)?;
+        Ok(Frames::new(self.map(memory)?, count, size))
     }
 
     /// Switches off all that was switched on, interfaces first. Before memory for frames is
