@@ -5,10 +5,12 @@ mod world;
 
 use board::faults::{Action, Faults, Rule};
 use dprc::qbman::Source;
-use dprc::{Access, Backend, Dataplane, DmaBuffer, Error, McPortal, PortalError};
+use dprc::{
+    Access, Backend, Dataplane, DmaBuffer, Error, InterfaceConfig, McPortal, Pool, PortalError,
+};
 use dprc_board::{Contents, InProcessBoard, Options};
 use mc_abi::common::{Enable, IsEnabled};
-use mc_abi::{ObjectId, ObjectType, Status, Token, dpbp, dpmng};
+use mc_abi::{ObjectId, ObjectType, Request, Status, Token, dpbp, dpcon, dpmng};
 use std::time::Duration;
 use world::{Pair, container};
 
@@ -191,6 +193,50 @@ fn a_firmware_that_hangs_is_waited_for_as_long_as_is_wanted() {
         "{error}"
     );
     assert!(error.to_string().contains("GetVersion"), "{error}");
+}
+
+#[test]
+fn what_could_not_be_set_up_can_be_taken_again() {
+    let (_board, held) = container();
+    let mut plane = Dataplane::open(&held).unwrap();
+    let mut portal = plane.portal().unwrap();
+    let frames = plane.frames(8, 2048).unwrap();
+    let pool = plane.pool(&mut portal, &frames).unwrap();
+    let wrong = Pool { object: ObjectId::new(ObjectType::Dpbp, 999), ..pool };
+    let first = plane.interface(&InterfaceConfig::new(pool)).unwrap();
+    for _ in 0..3 {
+        let error = plane.interface(&InterfaceConfig::new(wrong)).unwrap_err();
+        assert!(matches!(error, Error::Portal(PortalError::Refused { .. })), "{error}");
+    }
+    let second = plane.interface(&InterfaceConfig::new(pool)).unwrap();
+    assert_ne!(first.object, second.object);
+    // One that is in use stays so.
+    let again = InterfaceConfig { object: Some(first.object), ..InterfaceConfig::new(pool) };
+    for _ in 0..2 {
+        let error = plane.interface(&again).unwrap_err().to_string();
+        assert!(error.contains("or taken"), "{error}");
+    }
+}
+
+#[test]
+fn what_was_switched_on_before_a_refusal_is_switched_off() {
+    let mut faults = Faults::default();
+    let (kind, number) = (Some(ObjectType::Dpcon), Some(dpcon::GetAttributes::NUMBER));
+    let action = Action::Status(Status::Busy);
+    faults.add(Rule { kind, number, action, times: Some(1) });
+    let config = board::BoardConfig { faults, ..Default::default() };
+    let board = InProcessBoard::with(Options { config, ..Options::default() }).unwrap();
+    let id = board.make_container(&Contents::pair_of_interfaces()).unwrap();
+    let held = board.open(id).unwrap();
+    let mut plane = Dataplane::open(&held).unwrap();
+    let error = plane.channel().unwrap_err().to_string();
+    assert!(error.contains("GetAttributes"), "{error}");
+    plane.stop().unwrap();
+    let dpcon = first(&held, ObjectType::Dpcon);
+    let mut open = plane.mc().session(dpcon).unwrap();
+    assert!(!open.call(&IsEnabled {}).unwrap().enabled);
+    drop(open);
+    assert_eq!(plane.channel().unwrap().object, dpcon);
 }
 
 /// As Linux's driver has it.

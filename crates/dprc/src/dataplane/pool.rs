@@ -30,17 +30,19 @@ impl Dataplane<'_> {
     /// [`Error::NoObject`], the MC's refusal, or where the portal takes no buffers.
     pub fn pool(&mut self, portal: &mut Portal, frames: &Frames) -> Result<Pool> {
         let object = self.take(ObjectType::Dpbp)?;
-        let mut open = self.mc.session(object)?;
-        open.call(&Reset {})?;
-        open.call(&Enable {})?;
-        let number = open.call(&dpbp::GetAttributes {})?.bpid;
-        open.close()?;
-        self.enabled.push(object);
-        // What an earlier program has left in it is memory of nobody.
-        while portal.acquire(number, &mut [0; 7])? > 0 {}
-        let buffers: Vec<u64> = frames.buffers().collect();
-        fill(portal, number, &buffers)?;
-        Ok(Pool { object, number, buffer_size: frames.buffer_size() })
+        self.set_up(object, |plane| {
+            let mut open = plane.mc.session(object)?;
+            open.call(&Reset {})?;
+            open.call(&Enable {})?;
+            plane.enabled.insert(object);
+            let number = open.call(&dpbp::GetAttributes {})?.bpid;
+            open.close()?;
+            // What an earlier program has left in it is memory of nobody.
+            while portal.acquire(number, &mut [0; 7])? > 0 {}
+            let buffers: Vec<u64> = frames.buffers().collect();
+            fill(portal, number, &buffers)?;
+            Ok(Pool { object, number, buffer_size: frames.buffer_size() })
+        })
     }
 }
 
