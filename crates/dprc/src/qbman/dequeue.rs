@@ -19,13 +19,15 @@ impl Portal {
     /// the program from then on. None is a normal answer.
     ///
     /// # Errors
-    /// [`Error::Argument`], and [`Error::PortalSilent`] where no answer comes.
+    /// [`Error::Argument`], [`Error::PortalSilent`] where no answer comes, and
+    /// [`Error::PortalLost`] after that.
     pub fn dequeue(
         &mut self,
         source: Source,
         most: u8,
         into: &mut Vec<DequeueEntry>,
     ) -> Result<usize> {
+        self.check()?;
         if !(1..=Self::MOST).contains(&most) {
             let problem = "is no number of frames to dequeue: 1 to 32 are";
             return Err(Error::Argument { what: "the number", value: most.into(), problem });

@@ -70,6 +70,8 @@ pub struct Portal {
     /// The next entry of the dequeue ring.
     pub(super) next: u32,
     pub(super) next_valid: u8,
+    /// What was not answered in time.
+    silent: Option<&'static str>,
 }
 
 impl Portal {
@@ -119,6 +121,7 @@ impl Portal {
             pull_valid: VALID,
             next: 0,
             next_valid: VALID,
+            silent: None,
         };
         portal.set_up()?;
         Ok(portal)
@@ -183,7 +186,17 @@ impl Portal {
         Error::PortalState { portal: self.name.clone(), what }
     }
 
-    pub(super) fn silent(&self, command: &'static str) -> Error {
+    /// Refuses what comes after a silence: the late answer has the place, and the mark, of the
+    /// next one.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.silent {
+            None => Ok(()),
+            Some(command) => Err(Error::PortalLost { portal: self.name.clone(), command }),
+        }
+    }
+
+    pub(super) fn silent(&mut self, command: &'static str) -> Error {
+        self.silent = Some(command);
         Error::PortalSilent { portal: self.name.clone(), command, waited: self.patience }
     }
 }
