@@ -46,7 +46,7 @@ pub struct PortalConfig {
 
 impl PortalConfig {
     /// Bytes that are mapped at [`PortalConfig::storage`]; at least a page.
-    pub const STORAGE_SIZE: usize = 64 * super::Portal::MOST as usize;
+    pub const STORAGE_SIZE: usize = 64 * Mode::MOST as usize;
 }
 
 /// A software portal.
@@ -75,9 +75,6 @@ pub struct Portal {
 }
 
 impl Portal {
-    /// Most frames of one dequeue.
-    pub const MOST: u8 = 32;
-
     /// Opens a software portal that has just been reset and enabled.
     ///
     /// [`Dataplane::portal`](crate::Dataplane::portal) does what comes before.
@@ -135,6 +132,11 @@ impl Portal {
     /// Name of the software portal, such as `dpio.2`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Most frames of one dequeue: 16, or 32 where the queue manager is 5.0 (LX2160A) or newer.
+    pub fn most(&self) -> u8 {
+        self.areas.mode.most()
     }
 
     fn set_up(&mut self) -> Result<()> {
