@@ -280,7 +280,7 @@ impl Map {
         let (start, before) = (self.0.as_ptr().cast(), self.length());
         // SAFETY: the range is this mapping, to which no pointer is kept.
         let moved = unsafe { rustix::mm::mremap(start, before, length, flags)? };
-        // SAFETY: the kernel has made the new range of the old one.
+        // SAFETY: the kernel has made the new range, which starts at a page, of the old one.
         unsafe { self.replace(moved.cast(), length) }
     }
 
@@ -293,7 +293,7 @@ impl Map {
             return Err(Errno::INVAL);
         }
         let start = self.0.as_ptr();
-        // SAFETY: the range is the end of this mapping, which is shortened with it.
+        // SAFETY: the range is the end of this mapping, which is shortened with it to whole pages.
         unsafe {
             rustix::mm::munmap(start.wrapping_add(length).cast(), all - length)?;
             self.replace(start, length)
@@ -301,7 +301,7 @@ impl Map {
     }
 
     /// # Safety
-    /// The kernel has the range in place of the mapping.
+    /// The kernel has the range, which starts at a page, in place of the mapping.
     unsafe fn replace(&mut self, start: *mut u8, length: usize) -> Result<(), Errno> {
         let start = NonNull::new(start).ok_or(Errno::NOMEM)?;
         // SAFETY: the caller's.

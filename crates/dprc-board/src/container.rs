@@ -9,7 +9,7 @@ use crate::space::{DOORBELL, Space};
 use board::{Board, Window, qbman};
 use dprc::{
     Access, AddressSpace, Backend, DmaBuffer, Error, EventFd, Interrupt, MapError, Mapped,
-    MappedRegion, McPortal, OpenObject, Result,
+    MappedRegion, McPortal, OpenObject, Result, Turns,
 };
 use mc_abi::dprc::{
     self as container, GetObjectRegion, REGION_MC_PORTAL, REGION_QBMAN_PORTAL, Reset,
@@ -44,6 +44,8 @@ struct Held {
     icid: u16,
     /// Number of the container's own command portal.
     portal: u32,
+    /// At that.
+    turns: Turns,
     all: Arc<Mutex<BTreeSet<ObjectId>>>,
 }
 
@@ -79,6 +81,7 @@ impl InProcessContainer {
             open,
             icid,
             portal,
+            turns: Turns::default(),
             all: board.held.clone(),
         };
         Self { name: open.object.to_string(), held: Arc::new(held), space }
@@ -106,7 +109,8 @@ impl Backend for InProcessContainer {
             number: self.held.portal,
             _held: Some(self.held.clone()),
         };
-        Ok(McPortal::new(format!("{} (in process)", self.name), registers))
+        let name = format!("{} (in process)", self.name);
+        Ok(McPortal::new(name, registers).in_turn(&self.held.turns))
     }
 
     fn map_region(&self, object: ObjectId, index: u32) -> Result<MappedRegion> {

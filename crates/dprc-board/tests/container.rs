@@ -5,10 +5,12 @@ mod world;
 
 use board::faults::{Action, Faults, Rule};
 use dprc::qbman::Source;
-use dprc::{Access, Backend, Dataplane, DmaBuffer, Error, McPortal, PortalError};
+use dprc::{
+    Access, Backend, Dataplane, DmaBuffer, Error, InterfaceConfig, McPortal, Pool, PortalError,
+};
 use dprc_board::{Contents, InProcessBoard, Options};
 use mc_abi::common::{Enable, IsEnabled};
-use mc_abi::{ObjectId, ObjectType, Status, Token, dpmng};
+use mc_abi::{ObjectId, ObjectType, Request, Status, Token, dpbp, dpcon, dpmng};
 use std::time::Duration;
 use world::{Pair, container};
 
@@ -29,6 +31,30 @@ fn the_containers_own_portal_is_in_the_container() {
     assert_eq!(format!("dprc.{id}"), held.name());
     let error = portal.open(ObjectId::new(ObjectType::Dprc, 1)).unwrap_err();
     assert!(error.status().is_some(), "the root is not the container's: {error}");
+}
+
+/// All lead to the same registers.
+#[test]
+fn portals_of_a_container_take_turns() {
+    const ROUNDS: u32 = 10_000;
+    let (_board, held) = container();
+    let plane = Dataplane::open(&held).unwrap();
+    let pools: Vec<ObjectId> =
+        plane.objects().filter(|object| object.kind == ObjectType::Dpbp).collect();
+    assert_eq!(pools.len(), 2);
+    std::thread::scope(|scope| {
+        for pool in pools {
+            let mut portal = held.portal().unwrap();
+            scope.spawn(move || {
+                let mut open = portal.session(pool).unwrap();
+                for round in 0..ROUNDS {
+                    let found = open.call(&dpbp::GetAttributes {}).unwrap().id;
+                    assert_eq!(found, pool.id, "round {round}");
+                }
+                open.close().unwrap();
+            });
+        }
+    });
 }
 
 #[test]
@@ -155,7 +181,11 @@ fn a_firmware_that_hangs_is_waited_for_as_long_as_is_wanted() {
     let board = InProcessBoard::with(Options { config, ..Options::default() }).unwrap();
     let id = board.make_container(&Contents::pair_of_interfaces()).unwrap();
     let held = board.open(id).unwrap();
-    let mut portal = held.portal().unwrap();
+    let dpmcp = first(&held, ObjectType::Dpmcp);
+    let mut portal = McPortal::new("dpmcp.0", held.map_region(dpmcp, 0).unwrap());
+    portal.set_patience(Some(Duration::from_secs(10)));
+    let id = portal.call(Token::NONE, &dpmng::GetContainerId {}).unwrap().id;
+    assert_eq!(format!("dprc.{id}"), held.name());
     portal.set_patience(Some(Duration::from_millis(10)));
     let error = portal.call(Token::NONE, &dpmng::GetVersion {}).unwrap_err();
     assert!(
@@ -163,4 +193,60 @@ fn a_firmware_that_hangs_is_waited_for_as_long_as_is_wanted() {
         "{error}"
     );
     assert!(error.to_string().contains("GetVersion"), "{error}");
+}
+
+#[test]
+fn what_could_not_be_set_up_can_be_taken_again() {
+    let (_board, held) = container();
+    let mut plane = Dataplane::open(&held).unwrap();
+    let mut portal = plane.portal().unwrap();
+    let frames = plane.frames(8, 2048).unwrap();
+    let pool = plane.pool(&mut portal, &frames).unwrap();
+    let wrong = Pool { object: ObjectId::new(ObjectType::Dpbp, 999), ..pool };
+    let first = plane.interface(&InterfaceConfig::new(pool)).unwrap();
+    for _ in 0..3 {
+        let error = plane.interface(&InterfaceConfig::new(wrong)).unwrap_err();
+        assert!(matches!(error, Error::Portal(PortalError::Refused { .. })), "{error}");
+    }
+    let second = plane.interface(&InterfaceConfig::new(pool)).unwrap();
+    assert_ne!(first.object, second.object);
+    // One that is in use stays so.
+    let again = InterfaceConfig { object: Some(first.object), ..InterfaceConfig::new(pool) };
+    for _ in 0..2 {
+        let error = plane.interface(&again).unwrap_err().to_string();
+        assert!(error.contains("or taken"), "{error}");
+    }
+}
+
+#[test]
+fn what_was_switched_on_before_a_refusal_is_switched_off() {
+    let mut faults = Faults::default();
+    let (kind, number) = (Some(ObjectType::Dpcon), Some(dpcon::GetAttributes::NUMBER));
+    let action = Action::Status(Status::Busy);
+    faults.add(Rule { kind, number, action, times: Some(1) });
+    let config = board::BoardConfig { faults, ..Default::default() };
+    let board = InProcessBoard::with(Options { config, ..Options::default() }).unwrap();
+    let id = board.make_container(&Contents::pair_of_interfaces()).unwrap();
+    let held = board.open(id).unwrap();
+    let mut plane = Dataplane::open(&held).unwrap();
+    let error = plane.channel().unwrap_err().to_string();
+    assert!(error.contains("GetAttributes"), "{error}");
+    plane.stop().unwrap();
+    let dpcon = first(&held, ObjectType::Dpcon);
+    let mut open = plane.mc().session(dpcon).unwrap();
+    assert!(!open.call(&IsEnabled {}).unwrap().enabled);
+    drop(open);
+    assert_eq!(plane.channel().unwrap().object, dpcon);
+}
+
+/// As Linux's driver has it.
+#[test]
+fn the_containers_own_portal_has_no_deadlines() {
+    let (_board, held) = container();
+    let mut portal = held.portal().unwrap();
+    portal.set_patience(Some(Duration::from_secs(1)));
+    let error = portal.call(Token::NONE, &dpmng::GetVersion {}).unwrap_err().to_string();
+    assert!(error.contains("a deadline takes a mapped dpmcp"), "{error}");
+    portal.set_patience(None);
+    portal.call(Token::NONE, &dpmng::GetVersion {}).unwrap();
 }

@@ -63,7 +63,7 @@ pub fn forward(container: &dyn Backend, limits: &Limits) -> dprc::Result<Figures
         for (from, to) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
             received.clear();
             let source = Source::Queue(from.receive_queue());
-            portal.dequeue(source, Portal::MOST, &mut received)?;
+            portal.dequeue(source, portal.most(), &mut received)?;
             bytes += received.iter().map(|entry| u64::from(entry.fd.length())).sum::<u64>();
             let onward: Vec<Fd> = received.iter().map(|entry| entry.fd.to_send_on()).collect();
             send(&mut portal, to, &onward)?;
@@ -124,7 +124,7 @@ fn take_all(
         let mut waiting = Vec::new();
         for interface in pair {
             let source = Source::Queue(interface.receive_queue());
-            portal.dequeue(source, Portal::MOST, &mut waiting)?;
+            portal.dequeue(source, portal.most(), &mut waiting)?;
         }
         for entry in &waiting {
             count += frames.buffers_of(&entry.fd)?.len();

@@ -7,7 +7,7 @@
 //! wait dprc.2 [ROUNDS]
 //! ```
 
-use dprc::qbman::{Portal, Pushed, Source};
+use dprc::qbman::{Pushed, Source};
 use dprc::{AssignedContainer, Backend, Dataplane, InterfaceConfig, RxDestination};
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ pub fn wait(container: &dyn Backend, rounds: u64, patience: Duration) -> dprc::R
         }
         let mut received = Vec::new();
         let source = Source::Channel(channel.number.into());
-        woken.frames += portal.dequeue(source, Portal::MOST, &mut received)? as u64;
+        woken.frames += portal.dequeue(source, portal.most(), &mut received)? as u64;
         woken.longest = woken.longest.max(start.elapsed());
         for entry in &received {
             for (pool, buffer) in frames.buffers_of(&entry.fd)? {

@@ -18,7 +18,8 @@ pub trait Backend: Debug + Send + Sync {
     fn name(&self) -> &str;
 
     /// A command portal of the container's. While there is one, the container keeps its
-    /// state.
+    /// state. It is for one thread; several take turns ([`McPortal::in_turn`]), however many
+    /// this is called for.
     ///
     /// # Errors
     /// When there is no portal.

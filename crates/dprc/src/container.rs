@@ -88,9 +88,13 @@ impl Container {
     /// Switches translation on. The kernel wants a group to be attached before, and
     /// gives devices only after.
     ///
+    /// The kernel takes the IOMMU away, with all that is mapped, when the container's last group
+    /// leaves (Linux `drivers/vfio/container.c`, `vfio_group_detach_container`): the result, and
+    /// what is mapped by it, keep this group open.
+    ///
     /// # Errors
     /// When the kernel refuses; the advice names the usual reason.
-    pub fn enable(&self, kind: IommuType, _attached: &AttachedGroup) -> Result<Iommu> {
+    pub fn enable(&self, kind: IommuType, attached: &AttachedGroup) -> Result<Iommu> {
         ioctl::set_iommu(self.file.as_fd(), kind.number()).map_err(refused(
             "VFIO_SET_IOMMU",
             PATH,
@@ -104,7 +108,8 @@ impl Container {
                 _ => "",
             },
         ))?;
-        Ok(Iommu { file: Arc::clone(&self.file), kind })
+        let space = Space { file: Arc::clone(&self.file), _group: Some(attached.keep()) };
+        Ok(Iommu { space, kind })
     }
 
     pub(crate) fn file(&self) -> &Arc<OwnedFd> {
@@ -112,11 +117,35 @@ impl Container {
     }
 }
 
-/// A container whose IOMMU translates. Copies mean the same container.
+/// A container whose IOMMU translates. Copies mean the same container. While there is one the
+/// group that the IOMMU was enabled with stays open, and nobody else can open it.
 #[derive(Debug, Clone)]
 pub struct Iommu {
-    file: Arc<OwnedFd>,
+    space: Space,
     kind: IommuType,
+}
+
+/// The file that maps memory, and what has to stay open so that it can unmap it.
+#[derive(Debug, Clone)]
+pub(crate) struct Space {
+    file: Arc<OwnedFd>,
+    /// The kernel unmaps only while a group is in the container; an iommufd needs none.
+    _group: Option<Arc<OwnedFd>>,
+}
+
+impl AsFd for Space {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+#[cfg(test)]
+impl Space {
+    /// One of a container whose file takes no calls.
+    pub(crate) fn of_nothing(group: Option<Arc<OwnedFd>>) -> Self {
+        let null = std::fs::File::open("/dev/null").expect("every Linux has it");
+        Self { file: Arc::new(null.into()), _group: group }
+    }
 }
 
 /// What the IOMMU can do.
@@ -129,7 +158,7 @@ pub struct IommuInfo {
 impl Iommu {
     /// The address space of an iommufd that was chosen for VFIO's calls.
     pub(crate) fn of_iommufd(file: Arc<OwnedFd>) -> Self {
-        Self { file, kind: IommuType::Type1V2 }
+        Self { space: Space { file, _group: None }, kind: IommuType::Type1V2 }
     }
 
     /// How its mappings behave.
@@ -142,7 +171,7 @@ impl Iommu {
     /// # Errors
     /// When the kernel does not answer.
     pub fn info(&self) -> Result<IommuInfo> {
-        let info = ioctl::iommu_info(self.file.as_fd()).map_err(refused(
+        let info = ioctl::iommu_info(self.space.as_fd()).map_err(refused(
             "VFIO_IOMMU_GET_INFO",
             PATH,
             |_| "",
@@ -162,7 +191,7 @@ impl Iommu {
         iova: u64,
         access: Access,
     ) -> std::result::Result<Mapped, Box<MapError>> {
-        Mapped::map(Arc::clone(&self.file), buffer, iova, access)
+        Mapped::map(self.space.clone(), buffer, iova, access)
     }
 
     /// Lets the devices of the container reach all memory of a guest, at its guest
@@ -177,7 +206,7 @@ impl Iommu {
     where
         M: vm_memory::GuestMemoryBackend + Clone,
     {
-        crate::MappedMemory::map(Arc::clone(&self.file), memory, access)
+        crate::MappedMemory::map(self.space.clone(), memory, access)
     }
 }
 

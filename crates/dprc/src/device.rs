@@ -5,10 +5,11 @@ use crate::error::{Error, Result, refused};
 use crate::interrupt::{Enabled, EventFd, Interrupt, IrqAction, IrqData, irq_request};
 use crate::ioctl;
 use crate::memory::MappedRegion;
-use crate::portal::{BlockPortal, McPortal};
+use crate::portal::{BlockPortal, McPortal, Turns};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use vfio_bindings::bindings::vfio as abi;
 
 /// An open device. Its last close resets it.
@@ -18,6 +19,24 @@ pub struct Device {
     file: Arc<OwnedFd>,
     info: DeviceInfo,
     enabled: Enabled,
+    /// At its command portal, if it has one.
+    turns: Turns,
+}
+
+/// What all files of the same devices share: those of a group, or one that has a file of its
+/// own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shared {
+    enabled: Enabled,
+    /// By name of the device.
+    turns: Arc<Mutex<BTreeMap<String, Turns>>>,
+}
+
+impl Shared {
+    fn turns(&self, device: &str) -> Turns {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(device.to_owned()).or_default().clone()
+    }
 }
 
 /// What the kernel says of a device.
@@ -72,16 +91,16 @@ impl Device {
     /// # Errors
     /// When the kernel does not answer, or the device is none of the fsl-mc bus.
     pub fn of_file(name: &str, file: OwnedFd) -> Result<Self> {
-        Self::new(name, file, Enabled::default())
+        Self::new(name, file, &Shared::default())
     }
 
-    /// `enabled` is shared by all files of the same device.
-    pub(crate) fn new(name: &str, file: OwnedFd, enabled: Enabled) -> Result<Self> {
+    pub(crate) fn new(name: &str, file: OwnedFd, shared: &Shared) -> Result<Self> {
         let info = ask_info(name, &file)?;
         if info.flags & abi::VFIO_DEVICE_FLAGS_FSL_MC == 0 {
             return Err(Error::NotFslMc { device: name.to_owned(), flags: info.flags });
         }
-        Ok(Self { name: name.to_owned(), file: Arc::new(file), info, enabled })
+        let (enabled, turns) = (shared.enabled.clone(), shared.turns(name));
+        Ok(Self { name: name.to_owned(), file: Arc::new(file), info, enabled, turns })
     }
 
     /// Name on the bus.
@@ -168,7 +187,8 @@ impl Device {
     }
 
     /// The command portal in region 0, by reads and writes of the device's file: works
-    /// for a container and for a dpmcp.
+    /// for a container and for a dpmcp. Threads may have a portal each: they take turns, as do
+    /// all portals of this device that are opened by the same group.
     ///
     /// # Errors
     /// When region 0 cannot be read and written.
@@ -182,15 +202,18 @@ impl Device {
             });
         }
         let transport = BlockPortal::new(Arc::clone(&self.file), region.offset);
-        Ok(McPortal::new(format!("{} (read and write)", self.name), transport))
+        let name = format!("{} (read and write)", self.name);
+        Ok(McPortal::new(name, transport).in_turn(&self.turns))
     }
 
-    /// The command portal in region 0, mapped into this process: works for a dpmcp.
+    /// The command portal in region 0, mapped into this process: works for a dpmcp. It takes
+    /// turns as that of [`Device::portal`] does.
     ///
     /// # Errors
     /// Those of [`Device::map_region`].
     pub fn mapped_portal(&self) -> Result<McPortal> {
-        Ok(McPortal::new(format!("{} (mapped)", self.name), self.map_region(0)?))
+        let name = format!("{} (mapped)", self.name);
+        Ok(McPortal::new(name, self.map_region(0)?).in_turn(&self.turns))
     }
 
     /// Lets an interrupt signal a new eventfd, until the result is dropped.
@@ -280,7 +303,8 @@ mod tests {
     fn device(name: &str, enabled: &Enabled) -> Device {
         let file = Arc::new(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
         let info = DeviceInfo { resettable: false, flags: 0, regions: 0, irqs: 2 };
-        Device { name: name.to_owned(), file, info, enabled: enabled.clone() }
+        let turns = Turns::default();
+        Device { name: name.to_owned(), file, info, enabled: enabled.clone(), turns }
     }
 
     #[test]

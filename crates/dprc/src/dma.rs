@@ -2,10 +2,11 @@
 //! Memory for DMA. A buffer is owned either by the process alone ([`DmaBuffer`]) or
 //! shared with devices ([`Mapped`]); only unmapping leads back.
 
+use crate::container::Space;
 use crate::error::{Error, Result, refused};
 use crate::ioctl;
 use fsl_mc_linux::{Mapping, Word};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::Errno;
 use std::fmt::Debug;
@@ -40,7 +41,7 @@ pub trait AddressSpace: Debug + Send + Sync {
 /// The address space of a VFIO container. Only [`Mapped`] calls it, which keeps the memory
 /// while it is mapped.
 #[derive(Debug)]
-struct VfioSpace(Arc<OwnedFd>);
+struct VfioSpace(Space);
 
 /// What devices may do with a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +171,8 @@ pub struct MapError {
     pub error: Error,
 }
 
-/// A buffer that devices reach. Keeps the container alive; unmapped when dropped.
+/// A buffer that devices reach; unmapped when dropped. While there is one, what it takes to unmap
+/// it stays open: VFIO's container and the group that its IOMMU was enabled with, or the iommufd.
 #[derive(Debug)]
 pub struct Mapped {
     space: Arc<dyn AddressSpace>,
@@ -182,12 +184,12 @@ pub struct Mapped {
 
 impl Mapped {
     pub(crate) fn map(
-        container: Arc<OwnedFd>,
+        space: Space,
         buffer: DmaBuffer,
         iova: u64,
         access: Access,
     ) -> std::result::Result<Self, Box<MapError>> {
-        Self::within(Arc::new(VfioSpace(container)), buffer, iova, access)
+        Self::within(Arc::new(VfioSpace(space)), buffer, iova, access)
     }
 
     /// Maps a buffer in an address space, for a [`Backend`](crate::Backend) other than VFIO.
@@ -378,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_refused_mapping_gives_the_buffer_back() {
-        let null = Arc::new(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
+        let null = Space::of_nothing(None);
         let buffer = DmaBuffer::allocate(rustix::param::page_size()).unwrap();
         buffer.store(0, 42_u8).unwrap();
         let refused = Mapped::map(null.clone(), buffer, 0x1000_0000, Access::Read).unwrap_err();
@@ -386,5 +388,19 @@ mod tests {
         assert!(refused.to_string().contains("VFIO_IOMMU_MAP_DMA"), "{refused}");
         let refused = Mapped::map(null, refused.buffer, 0x1001, Access::Read).unwrap_err();
         assert!(matches!(refused.error, Error::NotPages { .. }));
+    }
+
+    /// The kernel unmaps only while a group is in the container.
+    #[test]
+    fn what_is_mapped_keeps_its_group_to_the_end() {
+        let (group, other_end) = std::os::unix::net::UnixStream::pair().unwrap();
+        let group = Some(Arc::new(group.into()));
+        let space = Arc::new(VfioSpace(Space::of_nothing(group)));
+        let buffer = Some(DmaBuffer::allocate(rustix::param::page_size()).unwrap());
+        let mapped = Mapped { space, buffer, iova: 0, size: 1 };
+        let is_open = || rustix::io::write(&other_end, &[0]) == Ok(1);
+        assert!(is_open());
+        drop(mapped);
+        assert!(!is_open());
     }
 }

@@ -156,13 +156,42 @@ pub enum Error {
         what: String,
     },
     /// A software portal did not answer.
-    #[error("{portal} has not answered {command} within {waited:?}; it cannot be used any more")]
+    #[error(
+        "{portal} has not answered {command} within {waited:?}; it cannot be used any more: reset \
+         it, and open it again"
+    )]
     PortalSilent {
         /// Name of the software portal.
         portal: String,
         /// What it was to do.
         command: &'static str,
         /// How long was waited.
+        waited: Duration,
+    },
+    /// A software portal did not answer an earlier command ([`Error::PortalSilent`]).
+    #[error(
+        "{portal} cannot be used any more: it has not answered {command} in time, and what comes \
+         late could be taken for another answer. Reset it, and open it again"
+    )]
+    PortalLost {
+        /// Name of the software portal.
+        portal: String,
+        /// What it was to do.
+        command: &'static str,
+    },
+    /// A software portal takes no buffers for a pool.
+    #[error(
+        "the release ring of {portal} has been full for {waited:?}: {left} buffers do not get into \
+         the buffer pool {pool}. The portal can be used on: try again, or reset the pool"
+    )]
+    ReleaseRingFull {
+        /// Name of the software portal.
+        portal: String,
+        /// The pool's number in hardware.
+        pool: u16,
+        /// How many buffers are left.
+        left: usize,
+        /// How long the ring has been full.
         waited: Duration,
     },
     /// A software portal refused a management command.
@@ -237,6 +266,28 @@ pub enum PortalError {
         portal: String,
         /// How long was waited.
         waited: Duration,
+    },
+    /// The portal shows the answer to another command.
+    #[error(
+        "{portal} answers {command} (command {number:#05x} version {version}, token {token:#x}) \
+         with an answer to command {answered:#05x} version {answered_version}: somebody else sends \
+         commands through it, or it is gone. Give each process a dpmcp of its own"
+    )]
+    Foreign {
+        /// Name of the command.
+        command: &'static str,
+        /// Its number.
+        number: u16,
+        /// Its version.
+        version: u8,
+        /// Its token.
+        token: u16,
+        /// The portal.
+        portal: String,
+        /// Number of the command that the answer is to.
+        answered: u16,
+        /// Its version.
+        answered_version: u8,
     },
     /// The kernel, between us and the portal, refuses.
     #[error(

@@ -2,9 +2,8 @@
 //! IOMMU groups: on DPAA2 a container with all its objects.
 
 use crate::container::{Container, Iommu, open_vfio};
-use crate::device::Device;
+use crate::device::{Device, Shared};
 use crate::error::{Error, Result, refused};
-use crate::interrupt::Enabled;
 use crate::ioctl;
 use fsl_mc_linux::bus::{Bus, SYSFS};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -90,17 +89,19 @@ impl Group {
             },
         ))?;
         let _container = Arc::clone(container.file());
-        let enabled = Enabled::default();
-        Ok(AttachedGroup { number: self.number, file: self.file, enabled, _container })
+        let shared = Shared::default();
+        let file = Arc::new(self.file);
+        Ok(AttachedGroup { number: self.number, file, shared, _container })
     }
 }
 
-/// A group in a container; leaves it when dropped, once its devices are closed.
+/// A group in a container; leaves it when dropped, once its devices are closed and, where the
+/// container's [`Iommu`] was enabled with it, that and what is mapped by it is gone.
 #[derive(Debug)]
 pub struct AttachedGroup {
     number: u32,
-    file: OwnedFd,
-    enabled: Enabled,
+    file: Arc<OwnedFd>,
+    shared: Shared,
     // The kernel takes the group out when the container's last user goes.
     _container: Arc<OwnedFd>,
 }
@@ -117,6 +118,11 @@ impl AttachedGroup {
     /// When the kernel does not answer.
     pub fn status(&self) -> Result<GroupStatus> {
         status_of(self.number, &self.file)
+    }
+
+    /// The file, for who needs the group to be in its container.
+    pub(crate) fn keep(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.file)
     }
 
     /// Opens a device of the group by its name on the bus, such as `dpio.3`. The
@@ -139,7 +145,7 @@ impl AttachedGroup {
                     _ => "",
                 }
             }))?;
-        Device::new(name, file, self.enabled.clone())
+        Device::new(name, file, &self.shared)
     }
 }
 

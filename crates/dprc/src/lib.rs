@@ -38,4 +38,4 @@ pub use interrupt::{EventFd, Interrupt, IrqAction, IrqControl, IrqData};
 pub use iommufd::{Iommufd, IommufdContainer};
 pub use management::Management;
 pub use memory::{MappedRegion, RegionAccess};
-pub use portal::{McPortal, OpenObject, Session, Target, Transport, TransportError};
+pub use portal::{McPortal, OpenObject, Session, Target, Transport, TransportError, Turns};

@@ -78,14 +78,6 @@ impl MappedRegion {
         Self { place, device: device.to_owned(), index, writable: true }
     }
 
-    /// The mapping, where it can be written.
-    pub(crate) fn writable(&self) -> Option<&Mapping> {
-        match &self.place {
-            Place::Mapping(mapping) if self.writable => Some(mapping),
-            _ => None,
-        }
-    }
-
     /// Size in bytes.
     pub fn size(&self) -> usize {
         match &self.place {

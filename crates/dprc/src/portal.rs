@@ -8,7 +8,7 @@ use fsl_mc_linux::Mapping;
 use mc_abi::{Message, ObjectId, Params, Request, Status, Token, Wire};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a command may take: what Linux grants its own drivers
@@ -59,33 +59,20 @@ pub enum TransportError {
     Kernel(Errno, &'static str),
 }
 
-/// A transport that somebody looks at.
-struct Watched<F> {
-    transport: Box<dyn Transport>,
-    see: F,
+/// Whose turn it is at the registers of a portal that several [`McPortal`]s lead to, of which
+/// each waits until the others' commands have been answered. Copies mean the same registers.
+#[derive(Debug, Clone, Default)]
+pub struct Turns(Arc<Mutex<LastCommand>>);
+
+/// What has become of the last command at some registers.
+#[derive(Debug, Default)]
+struct LastCommand {
+    /// It was not answered in time.
+    pending: bool,
 }
 
-impl<F: FnMut(&Message, &Message) + Send> Transport for Watched<F> {
-    fn exchange(&mut self, command: &Message) -> Result<Message, TransportError> {
-        let answer = self.transport.exchange(command)?;
-        (self.see)(command, &answer);
-        Ok(answer)
-    }
-
-    fn exchange_within(
-        &mut self,
-        command: &Message,
-        patience: Duration,
-    ) -> Result<Message, TransportError> {
-        let answer = self.transport.exchange_within(command, patience)?;
-        (self.see)(command, &answer);
-        Ok(answer)
-    }
-
-    fn settle(&mut self, patience: Duration) -> Result<(), TransportError> {
-        self.transport.settle(patience)
-    }
-}
+/// Who sees each command with its answer.
+type Watcher = Box<dyn FnMut(&Message, &Message) + Send>;
 
 /// A command portal. It carries one command at a time, therefore `&mut`.
 pub struct McPortal {
@@ -93,8 +80,8 @@ pub struct McPortal {
     transport: Box<dyn Transport>,
     /// How long commands may take, where that is not the transport's business.
     patience: Option<Duration>,
-    /// The last command was not answered in time.
-    pending: bool,
+    turns: Turns,
+    watchers: Vec<Watcher>,
 }
 
 /// An open object: what a token stands for.
@@ -192,16 +179,32 @@ impl std::fmt::Debug for McPortal {
 
 impl McPortal {
     /// A portal over a transport; `name` is for messages.
+    ///
+    /// Nobody else may use what the transport leads to, or all are given the same turns
+    /// ([`McPortal::in_turn`]): commands that are sent at once are mixed with each other.
     pub fn new(name: impl Into<String>, transport: impl Transport + 'static) -> Self {
-        Self { name: name.into(), transport: Box::new(transport), patience: None, pending: false }
+        let (name, transport) = (name.into(), Box::new(transport));
+        Self { name, transport, patience: None, turns: Turns::default(), watchers: Vec::new() }
+    }
+
+    /// The same portal, which waits for its turn among all that have a copy of `turns`. Those of
+    /// a [`Backend`](crate::Backend) and of a [`Device`](crate::Device) do already.
+    #[must_use]
+    pub fn in_turn(self, turns: &Turns) -> Self {
+        Self { turns: turns.clone(), ..self }
     }
 
     /// How long each command may take from now on; `None`: as long as Linux grants its own
     /// drivers (15 s), or as the kernel waits. Where the kernel does the waiting (portals that
-    /// are read and written, the management interface) commands with a deadline are refused.
+    /// are read and written, as [`Backend::portal`](crate::Backend::portal)'s are, and the
+    /// management interface) commands with a deadline are refused with
+    /// [`PortalError::Kernel`]: map a dpmcp for them, by
+    /// [`Device::mapped_portal`](crate::Device::mapped_portal) or as a region
+    /// ([`Backend::map_region`](crate::Backend::map_region)).
     ///
     /// A command that is late is not taken back: the MC still carries it out, and the next one
-    /// waits for its answer first.
+    /// waits for its answer first. How long a portal waits for its turn
+    /// ([`McPortal::in_turn`]) does not count.
     pub fn set_patience(&mut self, patience: Option<Duration>) {
         self.patience = patience;
     }
@@ -209,9 +212,9 @@ impl McPortal {
     /// The same portal, which shows each command and its answer to `see`, for records of
     /// what an MC says.
     #[must_use]
-    pub fn watched(self, see: impl FnMut(&Message, &Message) + Send + 'static) -> Self {
-        let Self { name, transport, patience, pending } = self;
-        Self { name, transport: Box::new(Watched { transport, see }), patience, pending }
+    pub fn watched(mut self, see: impl FnMut(&Message, &Message) + Send + 'static) -> Self {
+        self.watchers.push(Box::new(see));
+        self
     }
 
     /// How the portal calls itself in messages.
@@ -295,7 +298,7 @@ impl McPortal {
     /// Sends a message as it is and returns the answer, whatever its status says.
     ///
     /// # Errors
-    /// [`PortalError::Kernel`] and [`PortalError::Silent`].
+    /// [`PortalError::Kernel`], [`PortalError::Silent`] and [`PortalError::Foreign`].
     pub fn exchange(&mut self, command: &Message) -> Result<Message, PortalError> {
         self.pass("a raw command", command)
     }
@@ -321,20 +324,23 @@ impl McPortal {
     }
 
     fn exchange_in_turn(&mut self, command: &Message) -> Result<Message, TransportError> {
-        if self.pending {
-            self.transport.settle(self.patience.unwrap_or(PATIENCE))?;
-        }
-        match self.patience {
+        // Who panics in his turn has at worst left a command that is waited for.
+        let mut last = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = match last.pending {
+            true => self.transport.settle(self.patience.unwrap_or(PATIENCE)),
+            false => Ok(()),
+        };
+        let outcome = settled.and_then(|()| match self.patience {
             None => self.transport.exchange(command),
             Some(patience) => self.transport.exchange_within(command, patience),
-        }
+        });
+        last.pending = matches!(outcome, Err(TransportError::Silent(_)));
+        outcome
     }
 
     fn pass(&mut self, name: &'static str, command: &Message) -> Result<Message, PortalError> {
         let header = command.header;
-        let outcome = self.exchange_in_turn(command);
-        self.pending = matches!(outcome, Err(TransportError::Silent(_)));
-        outcome.map_err(|error| match error {
+        let answer = self.exchange_in_turn(command).map_err(|error| match error {
             TransportError::Silent(waited) => PortalError::Silent {
                 command: name,
                 number: header.number(),
@@ -351,7 +357,20 @@ impl McPortal {
                 errno,
                 advice,
             },
-        })
+        })?;
+        self.watchers.iter_mut().for_each(|see| see(command, &answer));
+        if !answers(command, &answer) {
+            return Err(PortalError::Foreign {
+                command: name,
+                number: header.number(),
+                version: header.version(),
+                token: header.token().0,
+                portal: self.name.clone(),
+                answered: answer.header.number(),
+                answered_version: answer.header.version(),
+            });
+        }
+        Ok(answer)
     }
 
     fn decode<R: Wire>(
@@ -366,6 +385,14 @@ impl McPortal {
             error,
         })
     }
+}
+
+/// Whether a message is the answer to a command: the MC leaves number and version as they are.
+/// What refuses everything, as a portal that belongs to no container does, may name none.
+fn answers(command: &Message, answer: &Message) -> bool {
+    let what = |message: &Message| (message.header.number(), message.header.version());
+    what(answer) == what(command)
+        || (what(answer) == (0, 0) && answer.header.status() != Status::Ok)
 }
 
 fn command_of_family(
@@ -411,11 +438,11 @@ impl Transport for MappedRegion {
         command: &Message,
         patience: Duration,
     ) -> Result<Message, TransportError> {
-        exchange_mapped(self.writable().ok_or(NO_PORTAL)?, command, patience)
+        exchange_mapped(self, command, patience)
     }
 
     fn settle(&mut self, patience: Duration) -> Result<(), TransportError> {
-        wait_for_answer(self.writable().ok_or(NO_PORTAL)?, patience).map(drop)
+        wait_for_answer(self, patience).map(drop)
     }
 }
 
@@ -438,39 +465,66 @@ impl Transport for Mapping {
     }
 }
 
+/// Where the words of a portal are; `None` where they cannot be had.
+trait Registers {
+    fn load_word(&self, offset: usize) -> Option<u64>;
+
+    fn store_word(&self, offset: usize, word: u64) -> Option<()>;
+}
+
+impl Registers for Mapping {
+    fn load_word(&self, offset: usize) -> Option<u64> {
+        self.load(offset)
+    }
+
+    fn store_word(&self, offset: usize, word: u64) -> Option<()> {
+        self.store(offset, word)
+    }
+}
+
+impl Registers for MappedRegion {
+    fn load_word(&self, offset: usize) -> Option<u64> {
+        self.load(offset).ok()
+    }
+
+    fn store_word(&self, offset: usize, word: u64) -> Option<()> {
+        self.store(offset, word).ok()
+    }
+}
+
 /// A portal is at least a page, and the offsets are those of its first words.
 const NO_PORTAL: TransportError =
     TransportError::Kernel(Errno::FAULT, "The region is not a command portal");
 
 /// Parameters first, header last, then look until the status changes.
 fn exchange_mapped(
-    portal: &Mapping,
+    portal: &impl Registers,
     command: &Message,
     patience: Duration,
 ) -> Result<Message, TransportError> {
     let [header, params @ ..] = words_of(command);
     for (index, word) in params.into_iter().enumerate() {
-        portal.store(8 * (index + 1), word).ok_or(NO_PORTAL)?;
+        portal.store_word(8 * (index + 1), word).ok_or(NO_PORTAL)?;
     }
     // Device memory keeps the order of stores; this keeps the compiler and the
     // processor from moving the header before the parameters elsewhere.
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-    portal.store(0, header).ok_or(NO_PORTAL)?;
+    portal.store_word(0, header).ok_or(NO_PORTAL)?;
     let answer = wait_for_answer(portal, patience)?;
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
     let mut words = [answer; 8];
     for (index, word) in words.iter_mut().enumerate().skip(1) {
-        *word = portal.load(8 * index).ok_or(NO_PORTAL)?;
+        *word = portal.load_word(8 * index).ok_or(NO_PORTAL)?;
     }
     Ok(message_of(&words))
 }
 
 /// The header, once its status says that the command is done.
-fn wait_for_answer(portal: &Mapping, patience: Duration) -> Result<u64, TransportError> {
+fn wait_for_answer(portal: &impl Registers, patience: Duration) -> Result<u64, TransportError> {
     let start = Instant::now();
     let mut looks = 0_u32;
     loop {
-        let header: u64 = portal.load(0).ok_or(NO_PORTAL)?;
+        let header = portal.load_word(0).ok_or(NO_PORTAL)?;
         if mc_abi::Header(header).status() != Status::Ready {
             return Ok(header);
         }
@@ -628,6 +682,51 @@ mod tests {
         let answer = answer.unwrap();
         assert_eq!(answer.header, command.header.with_status(Status::Ok));
         assert_eq!(answer.params.0[..9], [9, 0, 0, 0, 0, 0, 0, 0, 7]);
+    }
+
+    #[test]
+    fn the_answer_to_another_command_is_none() {
+        let mut portal = portal(|command| {
+            let header = match command.header.token() {
+                // The portal of a device that is gone may read as zeros.
+                Token(1) => mc_abi::Header(0),
+                Token(2) => mc_abi::Header(0).with_status(Status::AuthenticationError),
+                _ => Message::open(ObjectId::new(ObjectType::Dpbp, 2)).header,
+            };
+            Ok(Message { header, ..*command })
+        });
+        for token in [Token(0), Token(1)] {
+            let error = portal.call(token, &mc_abi::common::Enable {}).unwrap_err();
+            assert!(matches!(error, PortalError::Foreign { number: 2, .. }), "{error}");
+        }
+        let error = portal.exchange(&Message::close(Token(3))).unwrap_err().to_string();
+        assert!(error.contains("0x800") && error.contains("0x804"), "{error}");
+        // A portal of nobody's refuses everything.
+        let error = portal.call(Token(2), &mc_abi::common::Enable {}).unwrap_err();
+        assert_eq!(error.status(), Some(Status::AuthenticationError));
+    }
+
+    #[test]
+    fn a_late_answer_is_waited_for_by_the_next_whose_turn_it_is() {
+        let turns = Turns::default();
+        let settled = Arc::new(std::sync::Mutex::new(0));
+        struct Late(Arc<std::sync::Mutex<u32>>);
+        impl Transport for Late {
+            fn exchange(&mut self, _: &Message) -> Result<Message, TransportError> {
+                Err(TransportError::Silent(PATIENCE))
+            }
+
+            fn settle(&mut self, _: Duration) -> Result<(), TransportError> {
+                *self.0.lock().unwrap() += 1;
+                Ok(())
+            }
+        }
+        let portal = || McPortal::new("a test", Late(settled.clone())).in_turn(&turns);
+        let mut portals = [portal(), portal()];
+        for (index, expected) in [(0, 0), (1, 1), (0, 2)] {
+            portals[index].call(Token::NONE, &dpmng::GetVersion {}).unwrap_err();
+            assert_eq!(*settled.lock().unwrap(), expected);
+        }
     }
 
     #[test]

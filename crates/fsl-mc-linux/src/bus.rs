@@ -266,9 +266,7 @@ impl Bus {
         });
         match written {
             Err(error) if error.errno == Some(Errno::NOENT) && !directory.is_dir() => {
-                let what = format!("there is no driver {driver} on the fsl-mc bus");
-                let advice = load_advice(driver);
-                Err(Error { what, place: directory.display().to_string(), advice, ..error })
+                Err(self.no_driver(driver))
             }
             written => written,
         }
@@ -289,15 +287,23 @@ impl Bus {
     /// `driver_override` and binds. Returns what is in it afterwards.
     ///
     /// # Errors
-    /// When a step is refused, or the driver does not have the container after it.
+    /// When there is no such container or driver, or the present driver does not let go: the
+    /// container is as before. When a later step is refused, or the driver does not have the
+    /// container after it: the error's advice says that [`release`](Self::release) gives the
+    /// container back to the host.
     pub fn assign(&self, container: &str, driver: &str) -> Result<Vec<Device>, Error> {
         let device = self.device(container).ok_or_else(|| self.missing(container))?;
-        if device.driver.as_deref() != Some(driver) {
-            self.unbind(container)?;
-            self.set_override(container, Some(driver))?;
-            self.bind(container, driver)?;
+        if device.driver.as_deref() == Some(driver) {
+            return self.contents(container);
         }
-        self.expect_driver(container, driver)?;
+        if !self.driver_path(driver).is_dir() {
+            return Err(self.no_driver(driver));
+        }
+        self.unbind(container)?;
+        self.set_override(container, Some(driver))
+            .and_then(|()| self.bind(container, driver))
+            .and_then(|()| self.expect_driver(container, driver))
+            .map_err(|error| taken_from(container, device.driver.as_deref(), error))?;
         self.contents(container)
     }
 
@@ -350,6 +356,15 @@ impl Bus {
         Some(text.trim_end().to_owned())
     }
 
+    fn no_driver(&self, driver: &str) -> Error {
+        Error {
+            what: format!("there is no driver {driver} on the fsl-mc bus"),
+            place: self.driver_path(driver).display().to_string(),
+            advice: load_advice(driver),
+            errno: Some(Errno::NOENT),
+        }
+    }
+
     fn missing(&self, name: &str) -> Error {
         let names = self.devices().unwrap_or_default().into_iter().map(|device| device.name);
         let names = names.collect::<Vec<_>>().join(", ");
@@ -366,6 +381,17 @@ const LOG: &str = "The kernel's log (dmesg) says more";
 
 fn load_advice(driver: &str) -> String {
     format!("Load the module that registers {driver}")
+}
+
+/// The same error, with what becomes of a container that its driver has let go already.
+fn taken_from(container: &str, driver: Option<&str>, error: Error) -> Error {
+    let Some(driver) = driver else { return error };
+    let back = format!("{driver} has let {container} go: release it to give it back to the host");
+    let advice = match error.advice.as_str() {
+        "" => back,
+        advice => format!("{advice}. {back}"),
+    };
+    Error { advice, ..error }
 }
 
 /// Writes to a file of sysfs; `reason` explains an errno.

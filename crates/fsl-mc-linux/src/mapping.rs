@@ -92,8 +92,16 @@ impl Mapping {
     /// A mapping of `length` bytes from `start` on.
     ///
     /// # Safety
-    /// The range is mapped, nobody else unmaps it, and no Rust reference covers it.
+    /// - `start` is a page's border: words are looked for by their offset from it, and the
+    ///   alignment of the offset is to be that of the address.
+    /// - `length` is what mmap or mremap was given for the range, or that of the whole pages that
+    ///   are left of it: all pages that it touches are unmapped when the mapping is dropped.
+    /// - The range is mapped, nobody else unmaps it, and no Rust reference covers it.
     pub unsafe fn from_raw(start: NonNull<u8>, length: usize) -> Self {
+        debug_assert!(
+            start.addr().get() % rustix::param::page_size() == 0,
+            "a mapping starts at a page, not at {start:p}"
+        );
         Self { start, length }
     }
 
@@ -359,10 +367,20 @@ mod tests {
     #[test]
     fn a_mapping_survives_its_parts() {
         let (start, length) = Mapping::anonymous_shared(4096).unwrap().into_raw();
-        // SAFETY: the range is that of the mapping that was taken apart.
+        // SAFETY: start and length are those of the mapping that was taken apart, which mmap gave.
         let again = unsafe { Mapping::from_raw(start, length) };
         again.store(0, 7_u8).unwrap();
         assert_eq!((again.load::<u8>(0), again.length()), (Some(7), 4096));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic = "a mapping starts at a page"]
+    fn a_mapping_starts_at_a_page() {
+        let memory = Mapping::anonymous(4096).unwrap();
+        let start = NonNull::new(memory.as_ptr().wrapping_add(1)).unwrap();
+        // SAFETY: it is against the contract, which is found before anything is done.
+        let _ = unsafe { Mapping::from_raw(start, 8) };
     }
 
     #[test]

@@ -157,6 +157,10 @@ impl Status {
     }
 }
 
+/// Bits of a queue's number, and of the number of frames in it (Linux `dpaa2-global.h`,
+/// `DQ_FQID_MASK` and `DQ_FRAME_COUNT_MASK`).
+const NUMBER: u32 = 0xff_ffff;
+
 /// A dequeued frame, or the end of a volatile dequeue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DequeueEntry {
@@ -168,11 +172,11 @@ pub struct DequeueEntry {
     pub record: u16,
     /// Token of the command.
     pub token: u8,
-    /// Number of the queue.
+    /// Number of the queue, 24 bits.
     pub queue: u32,
     /// Bytes left in the queue.
     pub bytes: u32,
-    /// Frames left in the queue.
+    /// Frames left in the queue, 24 bits.
     pub frames: u32,
     /// What was set for the queue.
     pub context: u64,
@@ -194,9 +198,9 @@ impl DequeueEntry {
             sequence: get_u16(entry, 2),
             record: get_u16(entry, 4),
             token: entry[7],
-            queue: get_u32(entry, 8),
+            queue: get_u32(entry, 8) & NUMBER,
             bytes: get_u32(entry, 16),
-            frames: get_u32(entry, 20),
+            frames: get_u32(entry, 20) & NUMBER,
             context: get_u64(entry, 24),
             fd: get_fd(entry),
         })
@@ -353,6 +357,13 @@ mod tests {
         assert_eq!(bytes[8..12], [3, 2, 0x10, 0]);
         assert_eq!((bytes[16], bytes[20], bytes[24], bytes[32]), (9, 2, 0x78, 0x77));
         assert_eq!(DequeueEntry::from_bytes(&bytes), Some(entry));
+        let mut bytes = bytes;
+        (bytes[11], bytes[23]) = (0xff, 0xff);
+        assert_eq!(
+            DequeueEntry::from_bytes(&bytes),
+            Some(entry),
+            "the upper eight bits do not count"
+        );
     }
 
     #[test]

@@ -48,8 +48,11 @@ const OFFSET: u16 = 0x0fff;
 const FORMAT_SHIFT: u32 = 12;
 const SHORT_LENGTH: u16 = 1 << 14;
 const FINAL: u16 = 1 << 15;
-/// Bits of the length word that count where the length is short.
+/// Bits of a descriptor's length word that count where the length is short (Linux
+/// `FD_SHORT_LEN_MASK`).
 const SHORT_LENGTH_MASK: u32 = 0x3_ffff;
+/// The same of an entry of a table (`SG_SHORT_LEN_MASK`).
+const SHORT_ENTRY_LENGTH_MASK: u32 = 0x1_ffff;
 
 /// A frame descriptor, 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -140,15 +143,15 @@ impl Fd {
 /// What a frame descriptor and an entry of a scatter/gather table start with: where data
 /// lies, and how much of it.
 macro_rules! placed {
-    ($($name:ident),*) => {
+    ($($name:ident $short_mask:ident $bits:literal;)*) => {
         $( impl $name {
-            /// Bytes of data: the length word, or its lower 18 bits where the format word
-            /// says that the length is short.
+            #[doc = concat!("Bytes of data: the length word, or its lower ", $bits, " bits where")]
+            /// the format word says that the length is short.
             #[inline]
             pub fn length(&self) -> u32 {
                 match self.format_word & SHORT_LENGTH {
                     0 => self.length_word,
-                    _ => self.length_word & SHORT_LENGTH_MASK,
+                    _ => self.length_word & $short_mask,
                 }
             }
 
@@ -186,7 +189,10 @@ macro_rules! placed {
     };
 }
 
-placed!(Fd, SgEntry);
+placed! {
+    Fd SHORT_LENGTH_MASK 18;
+    SgEntry SHORT_ENTRY_LENGTH_MASK 17;
+}
 
 /// An entry of a scatter/gather table, 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -269,6 +275,14 @@ mod tests {
         assert_eq!(fd.length(), 0xfffc_0040);
         let fd = Fd { format_word: 1 << 14, ..fd };
         assert_eq!(fd.length(), 0x40);
+        assert_eq!(Fd { length_word: u32::MAX, ..fd }.length(), 0x3_ffff);
+    }
+
+    #[test]
+    fn a_short_length_of_an_entry_has_17_bits() {
+        let entry = SgEntry { length_word: u32::MAX, ..SgEntry::default() };
+        assert_eq!(entry.length(), u32::MAX);
+        assert_eq!(SgEntry { format_word: 1 << 14, ..entry }.length(), 0x1_ffff);
     }
 
     #[test]

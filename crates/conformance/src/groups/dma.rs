@@ -32,6 +32,8 @@ pub const CHECKS: &[Check] = &[
     check!(one_mapping_an_address, "An address that is mapped cannot be mapped again before it is unmapped.", USER_API),
     check!(not_where_messages_go, "The addresses of interrupt messages cannot be mapped.", "kernel: reserved regions of an IOMMU group"),
     check!(outlives_devices, "Mappings stay when a device is reset, and when all devices of the container are closed.", USER_API),
+    check!(outlives_container, "Memory that is mapped stays so when all else of its container has been let go, and is \
+         unmapped after that.", "the library: Mapped"),
     check!(with_interrupts, "Memory can be mapped before and after interrupts are enabled, and unmapped while they are.", USER_API)
     .interrupts(),
     check!(two_containers, "Two containers have the same address mapped for different memory; what one unmaps or \
@@ -153,6 +155,21 @@ fn outlives_devices(context: &Context) -> Outcome {
     refused_with(&held, IOVA, 1, Errno::EXIST)?;
     mapped.unmap()?;
     is("bytes that are pinned after unmapping", locked()?, before)
+}
+
+fn outlives_container(context: &Context) -> Outcome {
+    let before = locked()?;
+    for _ in 0..context.times(3) {
+        let held = context.hold()?;
+        let dprc = held.dprc()?;
+        let mapped = map(&held, IOVA, 64)?;
+        drop((dprc, held));
+        is("bytes that are pinned with the rest let go", locked()? - before, mapped.size())?;
+        mapped.unmap()?;
+        is("bytes that are pinned after unmapping", locked()?, before)?;
+    }
+    // Its group is free again.
+    context.hold().map(drop)
 }
 
 fn with_interrupts(context: &Context) -> Outcome {

@@ -64,7 +64,8 @@ impl<'b> Pair<'b> {
 
     pub fn receive(&mut self, source: Source) -> Vec<DequeueEntry> {
         let mut entries = Vec::new();
-        let count = self.portal.dequeue(source, Portal::MOST, &mut entries).expect("an answer");
+        let most = self.portal.most();
+        let count = self.portal.dequeue(source, most, &mut entries).expect("an answer");
         assert_eq!(count, entries.len());
         entries
     }

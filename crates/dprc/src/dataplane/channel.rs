@@ -25,13 +25,15 @@ impl Dataplane<'_> {
     /// [`Error::NoObject`](crate::Error::NoObject), or the MC's refusal.
     pub fn channel(&mut self) -> Result<Channel> {
         let object = self.take(ObjectType::Dpcon)?;
-        let mut open = self.mc.session(object)?;
-        open.call(&Reset {})?;
-        open.call(&Enable {})?;
-        let number = open.call(&GetAttributes {})?.qbman_ch_id;
-        open.close()?;
-        self.enabled.push(object);
-        Ok(Channel { object, number })
+        self.set_up(object, |plane| {
+            let mut open = plane.mc.session(object)?;
+            open.call(&Reset {})?;
+            open.call(&Enable {})?;
+            plane.enabled.insert(object);
+            let number = open.call(&GetAttributes {})?.qbman_ch_id;
+            open.close()?;
+            Ok(Channel { object, number })
+        })
     }
 
     /// Lets the notifications of a channel come to a portal, with this context: the portal

@@ -12,12 +12,18 @@ const LARGEST: usize = 0xff00;
 /// Most entries of a table that are looked at: a buffer of the largest size is full of them.
 const MOST_ENTRIES: usize = LARGEST / SgEntry::SIZE;
 
+/// Furthest that a descriptor says that a frame starts behind its buffer's start, bytes: it has 12
+/// bits for that.
+const FURTHEST: u16 = 0xfff;
+
 /// Mapped memory, cut into buffers. Reading and writing frames copies: the hardware may change
 /// what it has at any time, and there is no reference to it.
 #[derive(Debug)]
 pub struct Frames {
     memory: Mapped,
     size: usize,
+    /// How many buffers; there may be room for more, since memory is mapped by pages.
+    count: usize,
 }
 
 impl Frames {
@@ -35,8 +41,8 @@ impl Frames {
         Ok(())
     }
 
-    pub(super) fn new(memory: Mapped, size: usize) -> Self {
-        Self { memory, size }
+    pub(super) fn new(memory: Mapped, count: usize, size: usize) -> Self {
+        Self { memory, size, count }
     }
 
     /// Bytes of a buffer.
@@ -46,16 +52,23 @@ impl Frames {
 
     /// The buffers' I/O virtual addresses.
     pub fn buffers(&self) -> impl Iterator<Item = u64> + '_ {
-        let count = self.memory.size() / self.size as u64;
-        (0..count).map(|n| self.memory.iova() + n * self.size as u64)
+        (0..self.count as u64).map(|n| self.memory.iova() + n * self.size as u64)
     }
 
     /// Puts a frame into a buffer, `offset` bytes behind its start; its descriptor, for a
     /// buffer that goes back to `pool` when the frame has been sent.
     ///
     /// # Errors
-    /// [`Error::Argument`] where the buffer is none of these, or too small.
+    /// [`Error::Argument`] where the buffer is none of these, or too small, or the offset is
+    /// larger than 4095, which a descriptor cannot say.
     pub fn put(&self, buffer: u64, offset: u16, frame: &[u8], pool: u16) -> Result<Fd> {
+        if offset > FURTHEST {
+            return Err(Error::Argument {
+                what: "the offset of a frame of",
+                value: offset.into(),
+                problem: "bytes is too large for a frame descriptor: use 4095 at most",
+            });
+        }
         if usize::from(offset) + frame.len() > self.size {
             return Err(Error::Argument {
                 what: "a frame that ends at byte",
@@ -144,7 +157,8 @@ impl Frames {
 
     fn buffers_contain(&self, buffer: u64) -> bool {
         let within = buffer.checked_sub(self.memory.iova());
-        within.is_some_and(|at| at < self.memory.size() && at % self.size as u64 == 0)
+        let size = self.size as u64;
+        within.is_some_and(|at| at % size == 0 && at / size < self.count as u64)
     }
 
     fn read(&self, at: u64, length: usize, into: &mut Vec<u8>) -> Result<()> {

@@ -124,12 +124,21 @@ impl Dataplane<'_> {
             None => self.take(ObjectType::Dpni)?,
             Some(object) => self.take_this(object)?,
         };
+        self.set_up(object, |plane| plane.set_up_interface(object, &pools, config))
+    }
+
+    fn set_up_interface(
+        &mut self,
+        object: ObjectId,
+        pools: &SetPools,
+        config: &InterfaceConfig,
+    ) -> Result<Interface> {
         let mut open = self.mc.session(object)?;
         open.call(&Reset {})?;
         let attributes = open.call(&GetAttributes {})?;
         set_layouts(&mut open, config.head_room)?;
         open.call(&SetMaxFrameLength { length: config.max_frame_length })?;
-        open.call(&pools)?;
+        open.call(pools)?;
         let all = config.promiscuous;
         open.call(&SetUnicastPromisc { enable: all })?;
         open.call(&SetMulticastPromisc { enable: all })?;
@@ -146,8 +155,8 @@ impl Dataplane<'_> {
         let mac = open.call(&GetPrimaryMacAddr {})?.address;
         let transmit_offset = open.call(&GetTxDataOffset {})?.offset;
         open.call(&Enable {})?;
+        self.enabled.insert(object);
         open.close()?;
-        self.enabled.push(object);
         Ok(Interface {
             object,
             mac,

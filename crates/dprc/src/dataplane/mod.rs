@@ -34,7 +34,7 @@ const IOVA_STEP: u64 = 2 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A container in the hands of a program that moves frames. It gives the container's objects
-/// out, each once, in the order of their numbers.
+/// out, each once, in the order of their numbers. One that cannot be set up is given out again.
 ///
 /// Dropped, it switches off what it has switched on. What comes out of it lives on: where
 /// frame memory goes earlier ([`Dataplane::stop`] was not called), what arrives in the meantime
@@ -45,9 +45,21 @@ pub struct Dataplane<'b> {
     mc: McPortal,
     objects: BTreeSet<ObjectId>,
     taken: BTreeSet<ObjectId>,
-    enabled: Vec<ObjectId>,
+    enabled: Enabled,
     next_iova: u64,
     patience: Duration,
+}
+
+/// What is switched on, in that order.
+#[derive(Debug, Default)]
+struct Enabled(Vec<ObjectId>);
+
+impl Enabled {
+    /// The object is the last that was switched on, maybe not for the first time.
+    fn insert(&mut self, object: ObjectId) {
+        self.0.retain(|other| *other != object);
+        self.0.push(object);
+    }
 }
 
 impl<'b> Dataplane<'b> {
@@ -68,7 +80,7 @@ impl<'b> Dataplane<'b> {
             mc,
             objects,
             taken: BTreeSet::new(),
-            enabled: Vec::new(),
+            enabled: Enabled::default(),
             next_iova: FIRST_IOVA,
             patience: PATIENCE,
         })
@@ -95,15 +107,17 @@ impl<'b> Dataplane<'b> {
     /// [`Error::NoObject`], the MC's refusal, or those of [`Portal::open`].
     pub fn portal(&mut self) -> Result<Portal> {
         let object = self.take(ObjectType::Dpio)?;
-        let mut open = self.mc.session(object)?;
-        open.call(&Reset {})?;
-        open.call(&Enable {})?;
-        let attributes = open.call(&dpio::GetAttributes {})?;
-        open.close()?;
-        self.enabled.push(object);
-        let storage = self.iova_for(PortalConfig::STORAGE_SIZE as u64);
-        let config = PortalConfig { storage, patience: self.patience };
-        Portal::open(self.backend, &attributes, &config)
+        self.set_up(object, |plane| {
+            let mut open = plane.mc.session(object)?;
+            open.call(&Reset {})?;
+            open.call(&Enable {})?;
+            plane.enabled.insert(object);
+            let attributes = open.call(&dpio::GetAttributes {})?;
+            open.close()?;
+            let storage = plane.iova_for(PortalConfig::STORAGE_SIZE as u64);
+            let config = PortalConfig { storage, patience: plane.patience };
+            Portal::open(plane.backend, &attributes, &config)
+        })
     }
 
     /// Allocates memory for `count` frames, in buffers of `size` bytes each, a multiple of
@@ -120,7 +134,8 @@ impl<'b> Dataplane<'b> {
             value: count as u64,
             problem: "is larger than memory can be",
         })?;
-        self.frames_in(DmaBuffer::allocate(bytes)?, size)
+        let memory = self.map(DmaBuffer::allocate(bytes)?)?;
+        Ok(Frames::new(memory, count, size))
     }
 
     /// The same in memory of the caller's, such as huge pages: as many buffers of `size` bytes
@@ -129,8 +144,9 @@ impl<'b> Dataplane<'b> {
     /// # Errors
     /// [`Error::Argument`], or when the memory cannot be mapped.
     pub fn frames_in(&mut self, memory: DmaBuffer, size: usize) -> Result<Frames> {
-        Frames::check(memory.size() / size.max(1), size)?;
-        Ok(Frames::new(self.map(memory)?, size))
+        let count = memory.size() / size.max(1);
+        Frames::check(count, size)?;
+        Ok(Frames::new(self.map(memory)?, count, size))
     }
 
     /// Switches off all that was switched on, interfaces first. Before memory for frames is
@@ -141,7 +157,7 @@ impl<'b> Dataplane<'b> {
     pub fn stop(&mut self) -> Result<()> {
         let mut outcome = Ok(());
         // Last first: interfaces before the pools that they take buffers from.
-        for object in self.enabled.drain(..).rev() {
+        for object in self.enabled.0.drain(..).rev() {
             let off = self.mc.session(object).and_then(|mut open| {
                 open.call(&Disable {})?;
                 open.close()
@@ -174,6 +190,18 @@ impl<'b> Dataplane<'b> {
                 taken: self.taken.iter().filter(|object| object.kind == kind).count(),
             }),
         }
+    }
+
+    /// Sets an object up that has just been taken. Where that fails it is free again, and what
+    /// was switched on of it is switched off at the end as all else.
+    fn set_up<T>(
+        &mut self,
+        object: ObjectId,
+        steps: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        steps(self).inspect_err(|_| {
+            self.taken.remove(&object);
+        })
     }
 
     fn iova_for(&mut self, size: u64) -> u64 {

@@ -27,20 +27,23 @@ impl Dataplane<'_> {
     /// into it.
     ///
     /// # Errors
-    /// [`Error::NoObject`], the MC's refusal, or where the portal takes no buffers.
+    /// [`Error::NoObject`], the MC's refusal, [`Error::ReleaseRingFull`] where the portal takes no
+    /// buffers for a second, or its other errors.
     pub fn pool(&mut self, portal: &mut Portal, frames: &Frames) -> Result<Pool> {
         let object = self.take(ObjectType::Dpbp)?;
-        let mut open = self.mc.session(object)?;
-        open.call(&Reset {})?;
-        open.call(&Enable {})?;
-        let number = open.call(&dpbp::GetAttributes {})?.bpid;
-        open.close()?;
-        self.enabled.push(object);
-        // What an earlier program has left in it is memory of nobody.
-        while portal.acquire(number, &mut [0; 7])? > 0 {}
-        let buffers: Vec<u64> = frames.buffers().collect();
-        fill(portal, number, &buffers)?;
-        Ok(Pool { object, number, buffer_size: frames.buffer_size() })
+        self.set_up(object, |plane| {
+            let mut open = plane.mc.session(object)?;
+            open.call(&Reset {})?;
+            open.call(&Enable {})?;
+            plane.enabled.insert(object);
+            let number = open.call(&dpbp::GetAttributes {})?.bpid;
+            open.close()?;
+            // What an earlier program has left in it is memory of nobody.
+            while portal.acquire(number, &mut [0; 7])? > 0 {}
+            let buffers: Vec<u64> = frames.buffers().collect();
+            fill(portal, number, &buffers)?;
+            Ok(Pool { object, number, buffer_size: frames.buffer_size() })
+        })
     }
 }
 
@@ -53,9 +56,24 @@ fn fill(portal: &mut Portal, pool: u16, buffers: &[u64]) -> Result<()> {
         if released > 0 {
             since = Instant::now();
         } else if since.elapsed() > PATIENCE {
-            let (portal, waited) = (portal.name().to_owned(), PATIENCE);
-            return Err(Error::PortalSilent { portal, command: "Release", waited });
+            let (portal, left, waited) = (portal.name().to_owned(), left.len(), PATIENCE);
+            return Err(Error::ReleaseRingFull { portal, pool, left, waited });
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qbman::testing;
+
+    #[test]
+    fn a_full_release_ring_does_not_end_a_portal() {
+        // No entry is ever free.
+        let (mut portal, _areas) = testing::portal(Duration::from_secs(5));
+        let error = fill(&mut portal, 3, &[0x1000, 0x2000]).unwrap_err();
+        assert!(matches!(error, Error::ReleaseRingFull { pool: 3, left: 2, .. }), "{error}");
+        assert_eq!(portal.release(3, &[0x1000]).unwrap(), 0);
+    }
 }

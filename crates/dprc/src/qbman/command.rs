@@ -79,6 +79,7 @@ impl Portal {
         mut command: Entry,
         of: impl Fn() -> String,
     ) -> Result<Entry> {
+        self.check()?;
         let at = self.areas.rings().cr;
         let verb = command[0] & !VALID;
         command[0] = verb | self.answer_valid;
@@ -118,5 +119,54 @@ impl Portal {
             }
             std::hint::spin_loop();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Pushed, Source, Target, testing};
+    use super::*;
+    use crate::memory::RegionAccess;
+    use qbman_abi::Rings;
+    use std::time::Duration;
+
+    #[test]
+    fn a_late_answer_is_not_that_of_the_next_command() {
+        let (mut portal, areas) = testing::portal(Duration::from_millis(2));
+        let error = portal.acquire(3, &mut [0; 1]).unwrap_err();
+        assert!(matches!(error, Error::PortalSilent { command: "Acquire", .. }), "{error}");
+        // Now it comes, at the place where the next one is looked for.
+        let mut late: Entry = [0; 64];
+        (late[0], late[1]) = (acquire(3, 1)[0] & !VALID, results::OK);
+        for answer in Rings::DIRECT.rr {
+            areas.rings.store(answer, &late);
+        }
+        let lost = |outcome: Result<()>| {
+            let error = outcome.unwrap_err();
+            assert!(matches!(error, Error::PortalLost { command: "Acquire", .. }), "{error}");
+            assert!(error.to_string().contains("dpio.7"), "{error}");
+        };
+        lost(portal.acquire(4, &mut [0; 1]).map(drop));
+        lost(portal.queue_state(5).map(drop));
+        lost(portal.notify(6, true, None));
+        lost(portal.dequeue(Source::Queue(5), 1, &mut Vec::new()).map(drop));
+        lost(portal.enqueue(Target::Queue(5), &[]).map(drop));
+        lost(portal.release(4, &[0x1000]).map(drop));
+        lost(portal.push_from(1));
+        lost(portal.take().map(|_: Option<Pushed>| ()));
+        lost(portal.arm_interrupt());
+    }
+
+    #[test]
+    fn a_late_dequeue_is_not_the_next_one() {
+        let (mut portal, _areas) = testing::portal(Duration::from_millis(2));
+        let mut entries = Vec::new();
+        let error = portal.dequeue(Source::Queue(5), 1, &mut entries).unwrap_err();
+        assert!(matches!(error, Error::PortalSilent { .. }), "{error}");
+        let error = portal.dequeue(Source::Queue(6), 1, &mut entries).unwrap_err();
+        assert!(
+            matches!(error, Error::PortalLost { command: "a volatile dequeue", .. }),
+            "{error}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 //! Volatile dequeues: up to so many frames, once, into memory.
 
 use super::portal::Portal;
+use super::rings::Mode;
 use super::{DequeueEntry, Source, Status};
 use crate::error::{Error, Result};
 use fsl_mc_linux::dma_fence;
@@ -14,20 +15,25 @@ const TOKEN: u8 = 1;
 const FIRST_WORD: usize = 8;
 
 impl Portal {
-    /// Takes up to `most` frames (1 to [`Portal::MOST`]) out of a queue, or out of the
+    /// Takes up to `most` frames (1 to [`Portal::most`]) out of a queue, or out of the
     /// queues of a channel, and appends them to `into`; how many. Their buffers belong to
     /// the program from then on. None is a normal answer.
     ///
     /// # Errors
-    /// [`Error::Argument`], and [`Error::PortalSilent`] where no answer comes.
+    /// [`Error::Argument`], [`Error::PortalSilent`] where no answer comes, and
+    /// [`Error::PortalLost`] after that.
     pub fn dequeue(
         &mut self,
         source: Source,
         most: u8,
         into: &mut Vec<DequeueEntry>,
     ) -> Result<usize> {
-        if !(1..=Self::MOST).contains(&most) {
-            let problem = "is no number of frames to dequeue: 1 to 32 are";
+        self.check()?;
+        if !(1..=self.most()).contains(&most) {
+            let problem = match self.areas.mode {
+                Mode::MemoryBacked => "is no number of frames to dequeue: 1 to 32 are",
+                Mode::Direct => "is no number of frames to dequeue from this portal: 1 to 16 are",
+            };
             return Err(Error::Argument { what: "the number", value: most.into(), problem });
         }
         let command = VolatileDequeue::new(source, most, TOKEN, self.storage.iova());

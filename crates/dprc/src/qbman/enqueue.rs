@@ -16,8 +16,10 @@ impl Portal {
     /// set for that, or is lost with its buffer: the number says what the portal took.
     ///
     /// # Errors
-    /// When the regions are not as large as a portal's are.
+    /// [`Error::PortalLost`](crate::Error::PortalLost), or when the regions are not as large as a
+    /// portal's are.
     pub fn enqueue(&mut self, target: Target, frames: &[Fd]) -> Result<usize> {
+        self.check()?;
         let count = self.look_for_room(frames.len())?;
         let (rings, mask) = (self.areas.rings(), self.areas.full_mask());
         let entries = rings.eqcr_entries;

@@ -3,6 +3,10 @@
 //!
 //! A [`Portal`] belongs to one thread, therefore `&mut`. Addresses are I/O virtual ones
 //! (IOVA), as [`Mapped::iova`](crate::Mapped::iova) gives them.
+//!
+//! A portal that has not answered in time ([`Error::PortalSilent`](crate::Error::PortalSilent))
+//! refuses everything afterwards ([`Error::PortalLost`](crate::Error::PortalLost)): what comes
+//! late could not be told from the answer to the next command.
 
 mod command;
 mod dequeue;
@@ -11,6 +15,8 @@ mod portal;
 mod push;
 mod release;
 mod rings;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use portal::{Portal, PortalConfig};
 pub use push::Pushed;

@@ -46,7 +46,7 @@ pub struct PortalConfig {
 
 impl PortalConfig {
     /// Bytes that are mapped at [`PortalConfig::storage`]; at least a page.
-    pub const STORAGE_SIZE: usize = 64 * super::Portal::MOST as usize;
+    pub const STORAGE_SIZE: usize = 64 * Mode::MOST as usize;
 }
 
 /// A software portal.
@@ -70,12 +70,11 @@ pub struct Portal {
     /// The next entry of the dequeue ring.
     pub(super) next: u32,
     pub(super) next_valid: u8,
+    /// What was not answered in time.
+    silent: Option<&'static str>,
 }
 
 impl Portal {
-    /// Most frames of one dequeue.
-    pub const MOST: u8 = 32;
-
     /// Opens a software portal that has just been reset and enabled.
     ///
     /// [`Dataplane::portal`](crate::Dataplane::portal) does what comes before.
@@ -119,6 +118,7 @@ impl Portal {
             pull_valid: VALID,
             next: 0,
             next_valid: VALID,
+            silent: None,
         };
         portal.set_up()?;
         Ok(portal)
@@ -132,6 +132,11 @@ impl Portal {
     /// Name of the software portal, such as `dpio.2`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Most frames of one dequeue: 16, or 32 where the queue manager is 5.0 (LX2160A) or newer.
+    pub fn most(&self) -> u8 {
+        self.areas.mode.most()
     }
 
     fn set_up(&mut self) -> Result<()> {
@@ -183,7 +188,17 @@ impl Portal {
         Error::PortalState { portal: self.name.clone(), what }
     }
 
-    pub(super) fn silent(&self, command: &'static str) -> Error {
+    /// Refuses what comes after a silence: the late answer has the place, and the mark, of the
+    /// next one.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.silent {
+            None => Ok(()),
+            Some(command) => Err(Error::PortalLost { portal: self.name.clone(), command }),
+        }
+    }
+
+    pub(super) fn silent(&mut self, command: &'static str) -> Error {
+        self.silent = Some(command);
         Error::PortalSilent { portal: self.name.clone(), command, waited: self.patience }
     }
 }

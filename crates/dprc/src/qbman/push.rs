@@ -27,8 +27,9 @@ impl Portal {
     /// `dpio::AddStaticDequeueChannel` answers. No bit: none pushes.
     ///
     /// # Errors
-    /// When the regions are not as large as a portal's are.
+    /// [`Error::PortalLost`], or when the regions are not as large as a portal's are.
     pub fn push_from(&mut self, channels: u16) -> Result<()> {
+        self.check()?;
         let command = match channels {
             0 => 0,
             channels => {
@@ -44,8 +45,10 @@ impl Portal {
     /// Takes the next entry out of the dequeue ring, if there is one.
     ///
     /// # Errors
-    /// [`Error::PortalState`] for an entry that is neither a frame nor a notification.
+    /// [`Error::PortalLost`], and [`Error::PortalState`] for an entry that is neither a frame nor
+    /// a notification.
     pub fn take(&mut self) -> Result<Option<Pushed>> {
+        self.check()?;
         let at = Rings::entry(self.areas.rings().dqrr, self.next);
         let verb = self.areas.first_word(at)?.to_le_bytes()[0];
         if verb & VALID != self.next_valid {
@@ -80,8 +83,9 @@ impl Portal {
     /// [`Backend::enable_interrupt`](crate::Backend::enable_interrupt).
     ///
     /// # Errors
-    /// When the regions are not as large as a portal's are.
+    /// [`Error::PortalLost`], or when the regions are not as large as a portal's are.
     pub fn arm_interrupt(&mut self) -> Result<()> {
+        self.check()?;
         self.areas.set_register(registers::ISR, u32::MAX)?;
         self.areas.set_register(registers::IER, interrupts::DQRI)?;
         self.areas.set_register(registers::IIR, 0)

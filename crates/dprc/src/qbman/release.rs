@@ -17,8 +17,10 @@ impl Portal {
     /// A pool that does not belong to the container takes nothing, and does not say so.
     ///
     /// # Errors
-    /// When the regions are not as large as a portal's are.
+    /// [`Error::PortalLost`](crate::Error::PortalLost), or when the regions are not as large as a
+    /// portal's are.
     pub fn release(&mut self, pool: u16, buffers: &[u64]) -> Result<usize> {
+        self.check()?;
         let mut released = 0;
         for some in buffers.chunks(ReleaseCommand::MOST) {
             let allocated = self.areas.register(registers::RAR)?;

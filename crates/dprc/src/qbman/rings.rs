@@ -14,6 +14,21 @@ pub(super) enum Mode {
     Direct,
 }
 
+impl Mode {
+    /// Most frames of one volatile dequeue of any portal.
+    pub const MOST: u8 = 32;
+
+    /// Most frames of one volatile dequeue: 16 (Linux `qbman_pull_desc_set_numframes`), and 32
+    /// with queue managers since 5.0, which DPDK uses on the LX2160A alone
+    /// (`drivers/net/dpaa2/dpaa2_rxtx.c`).
+    pub const fn most(self) -> u8 {
+        match self {
+            Self::MemoryBacked => Self::MOST,
+            Self::Direct => 16,
+        }
+    }
+}
+
 /// The areas of a portal.
 #[derive(Debug)]
 pub(super) struct Areas {

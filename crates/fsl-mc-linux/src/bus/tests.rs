@@ -79,6 +79,24 @@ fn a_refusal_names_file_errno_and_reason() {
 }
 
 #[test]
+fn a_container_is_taken_from_its_driver_for_one_that_is_there() {
+    let (folder, bus) = lookalike();
+    let unbind = folder.path().join("drivers").join(VFIO_DRIVER).join("unbind");
+    fs::write(&unbind, "").unwrap();
+    let error = bus.assign("dprc.2", "none").unwrap_err();
+    assert!(error.to_string().contains("no driver none"), "{error}");
+    assert_eq!(error.errno, Some(Errno::NOENT));
+    assert_eq!(fs::read_to_string(&unbind).unwrap(), "", "it keeps the one that it has");
+    assert_eq!(bus.device("dprc.2").unwrap().driver_override, None);
+    // That is there, and refuses: it has no file to bind by.
+    let error = bus.assign("dprc.2", HOST_DRIVER).unwrap_err();
+    assert_eq!(fs::read_to_string(&unbind).unwrap(), "dprc.2");
+    let text = error.to_string();
+    assert!(text.contains("fsl_mc_dprc/bind") && text.contains("release it"), "{text}");
+    assert_eq!(bus.assign("dprc.2", VFIO_DRIVER).unwrap(), bus.contents("dprc.2").unwrap());
+}
+
+#[test]
 fn objects_are_told_from_other_files() {
     assert!(is_object("dpni.3") && is_object("dprc.12"));
     assert!(!is_object("power") && !is_object("dprc.x") && !is_object("driver"));
