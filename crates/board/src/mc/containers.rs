@@ -199,6 +199,8 @@ fn may_lead(from: ObjectType, to: ObjectType) -> bool {
         Dpci | Dpdmai | Dpdmux | Dpni | Dpseci | Dpsw => matches!(to, Dpbp | Dpcon | Dpio),
         // To who is notified.
         Dpcon => to == Dpio,
+        // To whose frames it takes.
+        Dpio => to == Dpcon,
         _ => false,
     }
 }

@@ -90,8 +90,15 @@ fn notify(mc: &mut TestMc, dpcon: ObjectId, portal: &Portal) {
     });
 }
 
-/// A frame in a new queue, beside the concentrator that it leads to.
-fn frame(mc: &mut TestMc, container: Token, dpcon: ObjectId) {
+/// Has a portal take what a concentrator has.
+fn take_from(mc: &mut TestMc, portal: &Portal, dpcon: ObjectId) {
+    let add = dpio::AddStaticDequeueChannel { dpcon_id: dpcon.id };
+    let added = with_token(mc, portal.id, |mc, token| mc.call(token, &add));
+    assert_eq!(added.channel_index, 1);
+}
+
+/// A frame in a new queue, beside the concentrator that it leads to: the queue.
+fn frame(mc: &mut TestMc, container: Token, dpcon: ObjectId) -> u32 {
     let id = mc.create_in(container, &dpni::Create::default()).expect("an interface");
     let set = dpni::SetQueue {
         queue_type: queue_type::RX,
@@ -109,6 +116,7 @@ fn frame(mc: &mut TestMc, container: Token, dpcon: ObjectId) {
     let fabric = mc.state.fabric.clone();
     fabric.qbman().enqueue(fqid, &fd, &mut mc.state.pass).expect("room");
     mc.run_engines();
+    fqid
 }
 
 #[test]
@@ -184,4 +192,36 @@ fn a_concentrator_that_moves_notifies_nobody() {
     portal.arm(&mc, channel);
     frame(&mut mc, container, dpcon);
     assert_eq!((before.entries(&mc), portal.entries(&mc)), (0, 0));
+}
+
+#[test]
+fn the_frames_of_a_concentrator_that_moves_go_to_its_new_portal() {
+    let mut mc = TestMc::new();
+    let root = mc.root;
+    let (child, container) = mc.make_container();
+    let before = Portal::new(&mut mc, root);
+    let (dpcon, _) = concentrator(&mut mc, root);
+    take_from(&mut mc, &before, dpcon);
+    mc.call(root, &assign(child, dpcon, 0)).expect("moved");
+    let portal = Portal::new(&mut mc, container);
+    take_from(&mut mc, &portal, dpcon);
+    let fqid = frame(&mut mc, container, dpcon);
+    assert_eq!((before.entries(&mc), portal.entries(&mc)), (0, 1));
+    assert_eq!(mc.state.fabric.qbman().queue_state(fqid).0, 0);
+}
+
+#[test]
+fn a_portal_that_moves_leaves_its_concentrators_behind() {
+    let mut mc = TestMc::new();
+    let root = mc.root;
+    let (child, _) = mc.make_container();
+    let portal = Portal::new(&mut mc, root);
+    let (dpcon, _) = concentrator(&mut mc, root);
+    take_from(&mut mc, &portal, dpcon);
+    mc.call(root, &assign(child, portal.id, 0)).expect("moved");
+    let token = mc.open(portal.id);
+    let remove = dpio::RemoveStaticDequeueChannel { dpcon_id: dpcon.id };
+    assert_eq!(mc.call(token, &remove), Err(Status::ConfigurationError));
+    frame(&mut mc, root, dpcon);
+    assert_eq!(portal.entries(&mc), 0);
 }
