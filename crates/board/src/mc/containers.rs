@@ -344,7 +344,7 @@ pub(crate) fn reset(
 
 fn reset_members(state: &mut State, container: u32, recursive: bool) {
     // Containers stay open: who resets its own container goes on using it.
-    state.sessions.close_all(|session| {
+    state.close_all(|session| {
         session.opener == container && session.object.kind != ObjectType::Dprc
     });
     for id in state.members(container).to_vec() {

@@ -215,6 +215,21 @@ fn rules_send_frames_to_other_interfaces() {
     assert_eq!(queues(&mut mc, &two)[0], [0, 1, 0, 0]);
 }
 
+/// A token that a reset of a container closes ends it as well.
+#[test]
+fn a_redirection_ends_where_a_reset_closes_the_token() {
+    let (mut mc, one, two) = pair();
+    let (child, container) = mc.make_container();
+    let target = mc.create_in(container, &dpni::Create::default()).expect("an interface");
+    let token = mc.try_open(child, target).expect("its own");
+    redirect_port_80(&mut mc, &two, token, 0x08);
+    send_bytes(&mut mc, &one, &udp(1, 80));
+    assert_eq!(queues(&mut mc, &two)[0], [0; 4]);
+    mc.call(mc.root, &dprc::Reset { child, options: 0 }).expect("reset");
+    send_bytes(&mut mc, &one, &udp(1, 80));
+    assert_eq!(queues(&mut mc, &two)[0], [0, 1, 0, 0]);
+}
+
 /// Tokens are numbers that are easy to guess.
 #[test]
 fn rules_send_frames_to_no_interface_out_of_reach() {
