@@ -282,6 +282,8 @@ fn demolish(state: &mut State, container: u32, heir: u32) {
             demolish(state, id.id, container);
         }
     }
+    // Its portals are gone with it, and nobody else would close what was opened there.
+    state.close_all(|session| session.opener == container);
     for id in state.members(container).to_vec() {
         let made_here = state.object(id).is_ok_and(|object| object.creator == container);
         // The list comes from the state, so the object is there.

@@ -76,6 +76,12 @@ impl Sessions {
         }
     }
 
+    /// The sessions.
+    #[cfg(any(test, fuzzing))]
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.open.iter().flatten()
+    }
+
     /// Ends the sessions that `which` says; gives their objects.
     pub fn close_all(&mut self, which: impl Fn(&Session) -> bool) -> BTreeSet<ObjectId> {
         let mut objects = BTreeSet::new();
