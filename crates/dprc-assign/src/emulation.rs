@@ -331,7 +331,10 @@ impl<H: Host> Emulation<H> {
             return Err(self.refuse_destroy(object, kind, call));
         }
         match verdict(object.kind, number) {
-            Verdict::Forward => self.forward(call, token),
+            Verdict::Forward => {
+                self.check_named(call, object.kind)?;
+                self.forward(call, token)
+            }
             Verdict::Refuse(right) => Err(refuse(right, call)),
             Verdict::Unknown => Err(Status::UnsupportedOperation),
             Verdict::Emulate if object.kind == ObjectType::Dprc => self.of_container(call),

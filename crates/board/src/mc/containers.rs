@@ -165,17 +165,12 @@ impl State {
     /// Strikes an object off the list of its container. Those that it leaves
     /// may have led to it.
     pub(super) fn leave(&mut self, id: ObjectId, container: u32) {
-        use ObjectType::{Dpbp, Dpci, Dpcon, Dpdmai, Dpdmux, Dpio, Dpni, Dpseci, Dpsw};
         let Ok(container) = self.body_mut::<Container>(container) else { return };
         let Ok(at) = place(&container.members, id) else { return };
         container.members.remove(at);
-        if matches!(id.kind, Dpbp | Dpcon | Dpio) {
-            let leads = |member: &&ObjectId| {
-                matches!(member.kind, Dpci | Dpdmai | Dpdmux | Dpni | Dpseci | Dpsw)
-            };
-            let left: Vec<ObjectId> = container.members.iter().filter(leads).copied().collect();
-            left.into_iter().for_each(|member| self.touch(member));
-        }
+        let leads = |member: &&ObjectId| may_lead(member.kind, id.kind);
+        let left: Vec<ObjectId> = container.members.iter().filter(leads).copied().collect();
+        left.into_iter().for_each(|member| self.touch(member));
     }
 
     /// Moves an object to another container and tells both and the object's
@@ -193,6 +188,20 @@ impl State {
         self.raise(name(from), 0, event::OBJ_REMOVED);
         self.raise(name(to), 0, event::OBJ_ADDED);
         Ok(())
+    }
+}
+
+/// Whether objects of a family may lead to one of another beside them.
+fn may_lead(from: ObjectType, to: ObjectType) -> bool {
+    use ObjectType::{Dpbp, Dpci, Dpcon, Dpdmai, Dpdmux, Dpio, Dpni, Dpseci, Dpsw};
+    match from {
+        // To where their frames go, and where their buffers come from.
+        Dpci | Dpdmai | Dpdmux | Dpni | Dpseci | Dpsw => matches!(to, Dpbp | Dpcon | Dpio),
+        // To who is notified.
+        Dpcon => to == Dpio,
+        // To whose frames it takes.
+        Dpio => to == Dpcon,
+        _ => false,
     }
 }
 
@@ -273,6 +282,8 @@ fn demolish(state: &mut State, container: u32, heir: u32) {
             demolish(state, id.id, container);
         }
     }
+    // Its portals are gone with it, and nobody else would close what was opened there.
+    state.close_all(|session| session.opener == container);
     for id in state.members(container).to_vec() {
         let made_here = state.object(id).is_ok_and(|object| object.creator == container);
         // The list comes from the state, so the object is there.
@@ -335,7 +346,7 @@ pub(crate) fn reset(
 
 fn reset_members(state: &mut State, container: u32, recursive: bool) {
     // Containers stay open: who resets its own container goes on using it.
-    state.sessions.close_all(|session| {
+    state.close_all(|session| {
         session.opener == container && session.object.kind != ObjectType::Dprc
     });
     for id in state.members(container).to_vec() {

@@ -83,6 +83,13 @@ impl Family for Concentrator {
             concentrator.notification = None;
         }
     }
+
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // The portal that it notifies stays behind in another isolation context.
+        if let Ok(concentrator) = state.body_mut::<Self>(id) {
+            concentrator.notification = None;
+        }
+    }
 }
 
 impl Body for Concentrator {
@@ -90,10 +97,12 @@ impl Body for Concentrator {
         Some(&mut self.enabled)
     }
 
-    fn program(&self, state: &State, _object: &Object, icid: u16, pass: &mut Pass) {
+    fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
         let notification = self.notification.and_then(|notification| {
-            let portal = ObjectId::new(ObjectType::Dpio, notification.dpio);
-            let portal = state.object(portal).ok()?.body.software_portal()?;
+            let portal = notification.portal();
+            // Nobody is notified where the portal is another container's by now.
+            let portal = state.object(portal).ok().filter(|_| state.is_beside(object.id, portal));
+            let portal = portal?.body.software_portal()?;
             let Notification { priority, user_ctx: context, .. } = notification;
             Some(NotificationConfig { portal, priority, context })
         });
@@ -106,6 +115,22 @@ impl Body for Concentrator {
 
     fn channel(&self) -> Option<Channel> {
         Some(Channel { number: self.channel, priorities: self.num_priorities })
+    }
+
+    fn leads_to(&self, other: ObjectId) -> bool {
+        self.notification.is_some_and(|notification| notification.portal() == other)
+    }
+
+    /// Drops the notification: a later portal of the same number has not been asked for.
+    fn forget(&mut self, gone: ObjectId) {
+        self.notification.take_if(|notification| notification.portal() == gone);
+    }
+}
+
+impl Notification {
+    /// The portal that is notified.
+    fn portal(&self) -> ObjectId {
+        ObjectId::new(ObjectType::Dpio, self.dpio)
     }
 }
 

@@ -84,18 +84,22 @@ impl Family for Demultiplexer {
     type Create = dpdmux::Create;
 
     fn create(
-        _state: &mut State,
+        state: &mut State,
         _id: u32,
         _container: u32,
         request: &dpdmux::Create,
     ) -> Result<Self, Refusal> {
         let limits = limits(request)?;
+        let interfaces = usize::from(limits.num_ifs) + 1;
+        // One an interface, as a `dpni` takes one (board). What else a real one draws is
+        // not known.
+        state.pools.ifp.take_many(interfaces)?;
         Ok(Self {
             enabled: true,
             default_if: limits.default_if,
             max_frame_length: DEFAULT_FRAME_LENGTH,
             resetable: 0,
-            ports: vec![Port::new(); usize::from(limits.num_ifs) + 1],
+            ports: vec![Port::new(); interfaces],
             rules: Rules::default(),
             limits,
         })

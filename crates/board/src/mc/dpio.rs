@@ -162,6 +162,13 @@ impl Family for SoftwarePortal {
         let portal = portal.portal;
         state.fabric.qbman().reset_portal(portal, &mut state.pass);
     }
+
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // The concentrators stay behind in another isolation context.
+        if let Ok(portal) = state.body_mut::<Self>(id) {
+            portal.channels = [None; STATIC_CHANNELS];
+        }
+    }
 }
 
 impl Body for SoftwarePortal {
@@ -172,9 +179,11 @@ impl Body for SoftwarePortal {
     /// A portal works whether or not its object is enabled: what a real one does
     /// between the two is not known, and drivers enable it before they look.
     fn program(&self, state: &State, object: &Object, icid: u16, pass: &mut Pass) {
+        // A concentrator that is another container's by now gives its frames there.
         let channel_of = |dpcon: u32| {
-            let object = state.object(ObjectId::new(ObjectType::Dpcon, dpcon)).ok()?;
-            Some(object.body.channel()?.number)
+            let dpcon = ObjectId::new(ObjectType::Dpcon, dpcon);
+            let dpcon = state.object(dpcon).ok().filter(|_| state.is_beside(object.id, dpcon));
+            Some(dpcon?.body.channel()?.number)
         };
         let config = PortalConfig {
             icid,

@@ -63,6 +63,13 @@ pub(super) fn check(state: &State) {
         });
         assert_eq!(owner, state.pools.mcp.owner(portal), "portal {portal}");
     }
+    for session in state.sessions.iter() {
+        let opener = containers::name(session.opener);
+        assert!(state.objects.contains_key(&opener), "{opener}, gone, has {session:?}");
+        let there = session.object == containers::name(containers::MC_CONTAINER)
+            || state.objects.contains_key(&session.object);
+        assert!(there, "{session:?} is of what is gone");
+    }
     for (end, Link { peer, .. }) in state.connections.iter() {
         assert_eq!(state.peer(peer), Some(end));
         assert!(state.objects.contains_key(&end.object));

@@ -3,7 +3,7 @@
 
 use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{ObjectId, Status, Token};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a token stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,13 +76,22 @@ impl Sessions {
         }
     }
 
-    /// Ends the sessions that `which` says.
-    pub fn close_all(&mut self, which: impl Fn(&Session) -> bool) {
+    /// The sessions.
+    #[cfg(any(test, fuzzing))]
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.open.iter().flatten()
+    }
+
+    /// Ends the sessions that `which` says; gives their objects.
+    pub fn close_all(&mut self, which: impl Fn(&Session) -> bool) -> BTreeSet<ObjectId> {
+        let mut objects = BTreeSet::new();
         for at in 0..self.open.len() {
             if let Some(session) = self.open[at].take_if(|session| which(session)) {
                 self.closed(session.object);
+                objects.insert(session.object);
             }
         }
+        objects
     }
 
     /// Ends all sessions with an object that is gone.

@@ -8,7 +8,7 @@ use super::{
     family::Functions,
     pools::{Numbers, Pools},
     portals::Portals,
-    session::Sessions,
+    session::{Session, Sessions},
 };
 use crate::mc::refusal::{Because, Refusal};
 use crate::{
@@ -285,6 +285,13 @@ impl State {
         let object = self.sessions.object(token);
         self.sessions.close(token);
         if let Some(object) = object {
+            self.led_to(object).into_iter().for_each(|other| self.touch(other));
+        }
+    }
+
+    /// The same for the sessions that `which` says.
+    pub fn close_all(&mut self, which: impl Fn(&Session) -> bool) {
+        for object in self.sessions.close_all(which) {
             self.led_to(object).into_iter().for_each(|other| self.touch(other));
         }
     }

@@ -5,7 +5,7 @@ use super::{Call, Emulation, Outcome, Reply};
 use crate::host::Host;
 use crate::policy::Right;
 use crate::portal::Opened;
-use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Token, Wire, common};
+use mc_abi::{Message, ObjectId, ObjectType, Params, Request, Status, Token, Wire, common, dpni};
 
 /// How many tokens a guest may hold at a time; beyond them an open is refused with
 /// [`Status::NoResource`], as by a Management Complex that has none left.
@@ -15,6 +15,9 @@ use mc_abi::{Message, ObjectId, ObjectType, Params, Status, Token, Wire, common}
 /// eight network interfaces that is 16 `dpio`, up to 128 `dpcon`, a `dpbp` and a `dpni` for
 /// each interface, and a `dpmcp` for each driver, some 200 in all.
 pub const MOST_TOKENS: usize = 512;
+
+/// `DPNI_FS_OPT_REDIRECT_*`: the rule has tokens.
+const FS_REDIRECTIONS: u16 = 0x38;
 
 impl<H: Host> Emulation<H> {
     pub(super) fn open(&mut self, call: &Call<'_>, kind: ObjectType) -> Outcome {
@@ -54,6 +57,29 @@ impl<H: Host> Emulation<H> {
             self.is_stale = true;
         }
         Ok(token)
+    }
+
+    /// Refuses a command that names another object by a token which stands for nothing at the
+    /// portal that it came through, as a Management Complex does for one that stands for nothing
+    /// at all: of the commands that guests may send, rules of interfaces that send frames on.
+    pub(super) fn check_named(&self, call: &Call<'_>, kind: ObjectType) -> Result<(), Status> {
+        if kind != ObjectType::Dpni || call.message.header.number() != dpni::AddFsEntry::NUMBER {
+            return Ok(());
+        }
+        let add: dpni::AddFsEntry = call.decode()?;
+        if add.options & FS_REDIRECTIONS == 0 {
+            return Ok(());
+        }
+        // Older versions name one, and no number of them.
+        let count = usize::from(add.redirect_count).max(1);
+        let portal = self.portals.get(&call.slot);
+        let is_open = |token: &u16| {
+            let open = portal.and_then(|portal| portal.tokens.get(&Token(*token)));
+            // What is being closed may be another's before the command gets there.
+            open.is_some_and(|open| !open.is_closing)
+        };
+        let are_open = add.redirect_tokens.iter().take(count).all(is_open);
+        if are_open { Ok(()) } else { Err(Status::ConfigurationError) }
     }
 
     /// The status for what is not the guest's: there is no such object, or it is

@@ -3,7 +3,7 @@
 
 use crate::board_host::{BoardHost, Scene, call, make, open, send};
 use dprc_assign::{Emulation, MOST_TOKENS};
-use mc_abi::{Message, ObjectId, ObjectType, Status, Token, common, dpbp, dprc};
+use mc_abi::{Message, ObjectId, ObjectType, Request, Status, Token, common, dpbp, dpni, dprc};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +50,48 @@ fn a_guest_leaves_tokens_for_others() {
     assert_eq!(send(&mut guest, 1, &Message::close(tokens[1])).header.status(), Status::Ok);
     open(&mut guest, 0, dpio).unwrap();
     assert_eq!(open(&mut guest, 0, dpio), Err(Status::NoResource));
+}
+
+/// Rules name interfaces by tokens, which count for no other portal either.
+#[test]
+fn a_rule_sends_frames_to_no_interface_that_its_portal_has_not_open() {
+    let mut scene = Scene::new();
+    let dpni = scene.member(ObjectType::Dpni);
+    let foreign = scene.foreign(ObjectType::Dpni);
+    let foreign = scene.root.open(foreign).unwrap().token;
+    // Of the guest's own interface, but the host's.
+    let host = scene.root.open(dpni).unwrap().token;
+    let mut guest = guest(&mut scene);
+    let [own, second] = [0, 1].map(|slot| open(&mut guest, slot, dpni).unwrap());
+    let rule = |options, tokens: &[Token]| {
+        let mut add = dpni::AddFsEntry { options, key_size: 2, ..Default::default() };
+        add.redirect_count = tokens.len() as u8;
+        add.redirect_tokens.iter_mut().zip(tokens).for_each(|(place, token)| *place = token.0);
+        add
+    };
+    let (one, many) = (0x08, 0x20);
+    let mut ask = |slot, rule: &dpni::AddFsEntry, version| {
+        let before = guest.host().commands;
+        let message = rule.message_version([own, second][slot as usize], version);
+        let status = send(&mut guest, slot, &message).header.status();
+        (status, guest.host().commands - before)
+    };
+    let refused = (Status::ConfigurationError, 0);
+    for token in [foreign, host, second, Token::NONE] {
+        for (rule, version) in [
+            (rule(one, &[token]), 3),
+            (rule(one, &[token]), 2),
+            (rule(0x10, &[token]), 3),
+            (rule(many, &[own, token]), 3),
+        ] {
+            assert_eq!(ask(0, &rule, version), refused, "{rule:?}");
+        }
+    }
+    // Its own get to the MC, whatever that says: there is no memory for keys here.
+    for rule in [rule(one, &[own]), rule(many, &[own, own]), rule(0, &[foreign])] {
+        assert_eq!(ask(0, &rule, 3).1, 1, "{rule:?}");
+    }
+    assert_eq!(ask(1, &rule(one, &[second]), 3).1, 1);
 }
 
 #[test]

@@ -56,6 +56,23 @@ fn defaults_are_those_of_the_headers() {
     mc.assert_pools_full();
 }
 
+/// Each interface has a profile: they run out, and come back.
+#[test]
+fn demultiplexers_run_out_and_come_back() {
+    let mut mc = TestMc::new();
+    let profiles = mc.state.pools.ifp.free();
+    let largest = dpdmux::Create { num_ifs: 63, ..request(method::MAC) };
+    let made: Vec<_> = std::iter::from_fn(|| mc.create(&largest).ok()).take(100).collect();
+    assert_eq!(made.len() as u32, profiles / 64);
+    assert_eq!(mc.create(&largest), Err(Status::NoResource));
+    let smallest = dpdmux::Create { num_ifs: 1, ..request(method::MAC) };
+    let rest = std::iter::from_fn(|| mc.create(&smallest).ok()).take(100).count() as u32;
+    assert_eq!(rest, profiles % 64 / 2);
+    assert_eq!(mc.create(&smallest), Err(Status::NoResource));
+    mc.destroy(made[0]).unwrap();
+    assert_eq!(mc.create(&largest), Ok(made[0]));
+}
+
 #[test]
 fn malformed_requests_are_refused() {
     let mut mc = TestMc::new();

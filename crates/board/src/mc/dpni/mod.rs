@@ -123,6 +123,7 @@ impl Family for Interface {
             interface.settings.interface.forget_pools();
             interface.settings.queues.forget_destinations();
             interface.settings.congestion.forget_destinations();
+            interface.settings.tables.forget_redirections();
         }
     }
 

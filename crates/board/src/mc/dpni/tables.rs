@@ -135,6 +135,12 @@ impl Settings {
         rules.any(|rule| rule.action.redirect.as_ref().is_some_and(leads))
     }
 
+    /// Forgets the interfaces that rules send frames on to.
+    pub fn forget_redirections(&mut self) {
+        let rules = self.classes.iter_mut().flat_map(|class| &mut class.rules);
+        rules.for_each(|rule| rule.action.redirect = None);
+    }
+
     /// The QoS table as the data path needs it.
     pub fn qos_table(&self) -> Option<QosTable> {
         let Qos { key, miss } = self.qos.as_ref()?;
@@ -235,7 +241,7 @@ fn read_named(state: &State, call: &Call, command: &Command) -> Result<Named, Re
             Ok(Named::Key(key(remove.key_size, remove.key_iova, remove.mask_iova)?, None))
         }
         Command::AddFsEntry(add) => {
-            let redirect = redirect(state, add, call.version)?;
+            let redirect = redirect(state, call, add)?;
             Ok(Named::Key(key(add.key_size, add.key_iova, add.mask_iova)?, redirect))
         }
         Command::RemoveFsEntry(remove) => {
@@ -489,11 +495,12 @@ fn action(add: &dpni::AddFsEntry) -> SteeringAction {
 ///
 /// # Errors
 /// [`Status::ConfigurationError`] for a number of them that does not go with
-/// the options, or a token that stands for no interface.
+/// the options, or a token that stands for no interface that the command's portal
+/// may address.
 fn redirect(
     state: &State,
+    call: &Call,
     add: &dpni::AddFsEntry,
-    version: u8,
 ) -> Result<Option<Redirect>, Refusal> {
     let most = match add.options & (FS_REDIRECT_ONE | FS_REDIRECT_MANY) {
         0 => return Ok(None),
@@ -505,14 +512,18 @@ fn redirect(
         }
     };
     // Version 2 has one token and no number of tokens.
-    let count = if version < 3 { 1 } else { usize::from(add.redirect_count) };
+    let count = if call.version < 3 { 1 } else { usize::from(add.redirect_count) };
     let tokens = add.redirect_tokens.get(..count).filter(|_| (1..=most).contains(&count));
     let target = |token: &u16| {
         let token = Token(*token);
         let object = state.sessions.object(token);
+        let object = object.filter(|object| state.reaches(call.portal_container, *object));
         let interface = object.filter(|object| object.kind == ObjectType::Dpni);
         interface.map(|object| (object, token)).ok_or_else(|| {
-            Status::ConfigurationError.because(format!("token {:#x} stands for no dpni", token.0))
+            Status::ConfigurationError.because(format!(
+                "token {:#x} stands for no dpni in dprc.{} or below",
+                token.0, call.portal_container
+            ))
         })
     };
     let tokens = tokens.ok_or_else(|| {

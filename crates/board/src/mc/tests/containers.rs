@@ -148,6 +148,24 @@ fn a_container_takes_what_it_made_along_and_leaves_what_it_was_given() {
     assert_eq!(dead, Err(Status::AuthenticationError));
 }
 
+/// What was opened through its portals and not closed is nobody's any more.
+#[test]
+fn what_a_container_had_open_is_closed_when_it_is_gone() {
+    let mut mc = TestMc::new();
+    let (child, _) = mc.make_container();
+    let given = mc.create(&dpbp::Create {}).unwrap();
+    mc.call(mc.root, &assign(child, given, 0)).unwrap();
+    let inner = mc.try_open(child, given).unwrap();
+    mc.call(mc.root, &dprc::DestroyContainer { child }).unwrap();
+    let ask = dprc::GetObjectDescription { id: given.id, kind: given.kind };
+    let state = mc.call(mc.root, &ask).unwrap().object.state;
+    assert_eq!(state & dprc::state::OPEN, 0);
+    let dead = mc.call(inner, &common::IsEnabled {}).map(drop);
+    assert_eq!(dead, Err(Status::AuthenticationError));
+    let (again, _) = mc.make_container();
+    assert_eq!(mc.call(mc.root, &assign(again, given, 0)), Ok(()));
+}
+
 #[test]
 fn containers_below_go_first_and_hand_things_up() {
     let mut mc = TestMc::new();

@@ -6,6 +6,7 @@
 //! (`cunabli/dpaa2-controlplane`, `docs/baseline` and `docs/adr`).
 
 mod assignment;
+mod channels;
 mod connections;
 mod containers;
 mod invariants;

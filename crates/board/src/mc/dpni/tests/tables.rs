@@ -5,6 +5,7 @@ use super::{
     frames::{Nic, queue, send_bytes, take},
     *,
 };
+use mc_abi::{ResourceType, dprc};
 
 /// Where descriptions, keys and masks lie.
 const LAYOUT: u64 = 0x1000;
@@ -212,6 +213,65 @@ fn rules_send_frames_to_other_interfaces() {
     send_bytes(&mut mc, &one, &udp(1, 80));
     assert!(take(&mut mc, three.rx).is_empty());
     assert_eq!(queues(&mut mc, &two)[0], [0, 1, 0, 0]);
+}
+
+/// A token that a reset of a container closes ends it as well.
+#[test]
+fn a_redirection_ends_where_a_reset_closes_the_token() {
+    let (mut mc, one, two) = pair();
+    let (child, container) = mc.make_container();
+    let target = mc.create_in(container, &dpni::Create::default()).expect("an interface");
+    let token = mc.try_open(child, target).expect("its own");
+    redirect_port_80(&mut mc, &two, token, 0x08);
+    send_bytes(&mut mc, &one, &udp(1, 80));
+    assert_eq!(queues(&mut mc, &two)[0], [0; 4]);
+    mc.call(mc.root, &dprc::Reset { child, options: 0 }).expect("reset");
+    send_bytes(&mut mc, &one, &udp(1, 80));
+    assert_eq!(queues(&mut mc, &two)[0], [0, 1, 0, 0]);
+}
+
+/// Tokens are numbers that are easy to guess.
+#[test]
+fn rules_send_frames_to_no_interface_out_of_reach() {
+    let (mut mc, one, _) = pair();
+    let (child, container) = mc.make_container();
+    let request = dpni::Create {
+        options: options::HAS_KEY_MASKING,
+        num_queues: 4,
+        fs_entries: 4,
+        ..Default::default()
+    };
+    let id = mc.create_in(container, &request).expect("an interface");
+    let own = mc.try_open(child, id).expect("its own");
+    let rule = |token: Token| dpni::AddFsEntry {
+        redirect_tokens: [token.0; 8],
+        redirect_count: 1,
+        ..steer(1, 0x08)
+    };
+    let refused = mc.call_from(child, own, &rule(one.dpni));
+    assert_eq!(refused, Err(Status::ConfigurationError));
+    assert_eq!(mc.call_from(child, own, &rule(own)), Ok(()));
+}
+
+/// What an interface leads to stays behind when it moves.
+#[test]
+fn a_redirection_ends_where_the_interface_moves() {
+    let (mut mc, _, two) = pair();
+    let three = Nic::new(&mut mc, dpni::Create::default());
+    redirect_port_80(&mut mc, &two, three.dpni, 0x08);
+    mc.close(two.dpni).expect("closed");
+    let leads = |mc: &TestMc| mc.state.object(two.id).expect("there").body.leads_to(three.id);
+    assert!(leads(&mc));
+    let (child, _) = mc.make_container();
+    let assign = dprc::Assign {
+        container: child,
+        options: dprc::request::EXPLICIT,
+        count: 1,
+        base_or_align: two.id.id,
+        kind: ResourceType::new(two.id.kind.name()),
+    };
+    mc.call(mc.root, &assign).expect("moved");
+    assert!(!leads(&mc));
 }
 
 #[test]
