@@ -16,6 +16,9 @@ use std::{
 /// Work queues of a channel.
 pub(super) const WORK_QUEUES: usize = 8;
 
+/// Things that a work queue has before somebody looks which of them are void.
+const MANY: usize = 64;
+
 /// Something in a work queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
@@ -55,6 +58,8 @@ impl Ready {
 pub(super) struct Channel {
     config: Option<ChannelConfig>,
     work: [VecDeque<Work>; WORK_QUEUES],
+    /// So many things were left in a work queue by the last look at which are void.
+    left: usize,
     ready: u8,
     takers: Kicks,
     armed: bool,
@@ -97,13 +102,32 @@ impl Channel {
         self.takers = if takes { self.takers.with(portal) } else { self.takers.without(portal) };
     }
 
-    /// Adds something, in front of or behind what is there.
-    pub fn add(&mut self, priority: u8, work: Work, front: bool, ready: &Ready) {
+    /// Adds something, in front of or behind what is there. `stands`: whether a thing in
+    /// a work queue is not void. Software that changes queues and takes nothing out leaves
+    /// any number of void ones: they are looked for before the work queue grows.
+    pub fn add(
+        &mut self,
+        priority: u8,
+        work: Work,
+        front: bool,
+        ready: &Ready,
+        stands: impl Fn(&Work) -> bool,
+    ) {
         let last = self.config.map_or(WORK_QUEUES, |config| config.priorities.into());
         let at = usize::from(priority).min(last.saturating_sub(1)).min(WORK_QUEUES - 1);
+        let queue = &mut self.work[at];
+        // A notification that was called back and is there still tells of this.
+        let is_notification = matches!(work, Work::Available(_) | Work::Congestion(_));
+        if is_notification && queue.contains(&work) {
+            return;
+        }
+        if queue.len() >= MANY.max(2 * self.left) {
+            queue.retain(stands);
+            self.left = queue.len();
+        }
         match front {
-            true => self.work[at].push_front(work),
-            false => self.work[at].push_back(work),
+            true => queue.push_front(work),
+            false => queue.push_back(work),
         }
         self.set_ready(self.ready | 1 << at, ready);
     }

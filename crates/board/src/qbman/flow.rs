@@ -118,7 +118,7 @@ impl Qbman {
         };
         let (due, mut kicks) = {
             let mut channel = channel.lock();
-            channel.add(link.priority, link.work, front, ready);
+            channel.add(link.priority, link.work, front, ready, |work| self.stands(work));
             (channel.due(ready, |work, icid| self.counts(work, icid)), channel.takers())
         };
         kicks |= self.notify(link.channel, due);
@@ -137,6 +137,18 @@ impl Qbman {
         }
     }
 
+    /// Whether something in a work queue is not void, whosever it is. The channel may be
+    /// locked.
+    fn stands(&self, work: &Work) -> bool {
+        match work {
+            Work::Queue(ticket) | Work::Data(ticket) => {
+                let queue = self.queues.get(ticket.queue as usize);
+                queue.is_some_and(|queue| queue.lock().is_current(*ticket))
+            }
+            Work::Available(_) | Work::Congestion(_) => true,
+        }
+    }
+
     /// Sends a channel's data notification to a portal's own channel.
     pub(super) fn notify(&self, source: u32, due: Option<NotificationConfig>) -> Kicks {
         let Some(NotificationConfig { portal, priority, .. }) = due else { return Kicks::NONE };
@@ -147,7 +159,7 @@ impl Qbman {
             return Kicks::NONE;
         };
         let mut channel = channel.lock();
-        channel.add(priority, Work::Available(source), false, ready);
+        channel.add(priority, Work::Available(source), false, ready, |work| self.stands(work));
         channel.takers()
     }
 
@@ -184,12 +196,12 @@ impl Qbman {
                     }
                 }
                 Work::Data(_) | Work::Available(_) | Work::Congestion(_) if !dequeue.pushed => {
-                    channel.lock().add(priority, work, false, ready);
+                    channel.lock().add(priority, work, false, ready, |work| self.stands(work));
                 }
                 Work::Data(ticket) => {
                     let Some(queue) = self.queues.get(ticket.queue as usize) else { continue };
-                    let queue = queue.lock();
-                    let Some(config) = queue.notified(ticket) else { continue };
+                    let mut queue = queue.lock();
+                    let Some(config) = queue.arrived(ticket) else { continue };
                     let (kind, resource) = (NoticeKind::QueueData, ticket.queue);
                     let notice = Notice { kind, state: 0, resource, context: config.context };
                     return Some(Served::Notice(notice));

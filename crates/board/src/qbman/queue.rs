@@ -44,6 +44,8 @@ pub(super) struct Queue {
     linked: bool,
     /// A notification is to be sent for the next frame.
     notify: bool,
+    /// There is a notification in a work queue: it tells of what comes meanwhile, too.
+    told: bool,
     xoff: bool,
     forced: bool,
     /// Entries of a dequeue ring that hold the queue.
@@ -94,6 +96,7 @@ impl Queue {
         self.generation = self.generation.wrapping_add(1);
         self.linked = false;
         self.notify = true;
+        self.told = false;
         self.held = 0;
     }
 
@@ -250,6 +253,17 @@ impl Queue {
         self.config.as_ref().filter(|_| ticket.generation == self.generation)
     }
 
+    /// A notification arrives: what it tells of, if it still counts.
+    pub fn arrived(&mut self, ticket: Ticket) -> Option<&QueueConfig> {
+        self.told &= ticket.generation != self.generation;
+        self.notified(ticket)
+    }
+
+    /// Whether a ticket is of the consumer that there is now, whoever that is.
+    pub fn is_current(&self, ticket: Ticket) -> bool {
+        ticket.generation == self.generation
+    }
+
     /// So many entries of a dequeue ring hold the queue until they are consumed.
     pub fn hold(&mut self, entries: u32) {
         self.held += entries;
@@ -357,6 +371,9 @@ impl Queue {
             }
             Some(Consumer::Notify { channel, priority }) if self.notify => {
                 self.notify = false;
+                if std::mem::replace(&mut self.told, true) {
+                    return Wake::Nobody;
+                }
                 Wake::Channel(Link { channel, priority, work: Work::Data(self.ticket(number)) })
             }
             _ => Wake::Nobody,
