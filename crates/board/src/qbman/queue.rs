@@ -47,6 +47,8 @@ pub(super) struct Queue {
     /// There is a notification in a work queue: it tells of what comes meanwhile, too.
     told: bool,
     xoff: bool,
+    /// Its portal has parked it: it waits to be scheduled.
+    parked: bool,
     forced: bool,
     /// Entries of a dequeue ring that hold the queue.
     held: u32,
@@ -97,6 +99,7 @@ impl Queue {
         self.linked = false;
         self.notify = true;
         self.told = false;
+        self.parked = false;
         self.held = 0;
     }
 
@@ -238,7 +241,7 @@ impl Queue {
 
     /// Whether a scheduled dequeue gives something.
     pub fn eligible(&self) -> bool {
-        !self.xoff && self.held == 0 && (self.forced || !self.frames.is_empty())
+        !self.xoff && !self.parked && self.held == 0 && (self.forced || !self.frames.is_empty())
     }
 
     /// The ticket that came with a dequeue is used up: there is a new one if there
@@ -275,11 +278,11 @@ impl Queue {
             return Wake::Nobody;
         }
         self.held -= 1;
-        self.xoff |= park;
+        self.parked |= park;
         self.wake(ticket.queue)
     }
 
-    /// Lets dequeues go on.
+    /// Lets dequeues go on that were stopped; a parked queue stays parked.
     pub fn xon(&mut self, number: u32) -> Wake {
         self.xoff = false;
         self.wake(number)
@@ -297,12 +300,13 @@ impl Queue {
     }
 
     /// Schedules a queue that waits for software after its notification, or
-    /// that was parked. `None` where there is nobody to serve it.
+    /// that was parked. Stopped dequeues stay stopped: that is a command of its own.
+    /// `None` where there is nobody to serve it.
     pub fn schedule(&mut self, number: u32) -> Option<Wake> {
         match self.config.as_ref()?.consumer {
             Consumer::Parked => return None,
             Consumer::Notify { .. } => self.notify = true,
-            Consumer::Channel { .. } | Consumer::Engine(_) => self.xoff = false,
+            Consumer::Channel { .. } | Consumer::Engine(_) => self.parked = false,
         }
         Some(self.wake(number))
     }
@@ -314,6 +318,7 @@ impl Queue {
             None => Schedule::OutOfService,
             Some(Consumer::Parked) => Schedule::Parked,
             Some(Consumer::Notify { .. }) if !self.notify => Schedule::Parked,
+            Some(_) if self.parked => Schedule::Parked,
             Some(_) if self.held > 0 => Schedule::Active,
             Some(_) if self.linked => Schedule::Scheduled,
             Some(_) => Schedule::Tentative,
