@@ -40,6 +40,15 @@ pub(super) struct Link {
     pub work: Work,
 }
 
+/// A data notification that is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    /// Isolation id of the channel.
+    pub icid: u16,
+    /// Where it goes.
+    pub to: NotificationConfig,
+}
+
 /// Which work queues have something, for a look without the lock. Who adds
 /// something looks afterwards himself, or has somebody else look, under a lock
 /// that both take.
@@ -168,24 +177,19 @@ impl Channel {
         self.on_the_way &= self.armed || command.enable.is_none();
     }
 
-    /// The notification, if it is armed and there is something to tell. It is
+    /// The notification, and whose it is, if it is armed and there is something to tell. It is
     /// disarmed then. `counts`: whether something in a work queue is still to be had,
     /// for who has this isolation id. What is not is thrown away: a driver that has
     /// just armed the channel is not to hear of what was its predecessor's.
-    pub fn due(
-        &mut self,
-        ready: &Ready,
-        counts: impl Fn(&Work, u16) -> bool,
-    ) -> Option<NotificationConfig> {
+    pub fn due(&mut self, ready: &Ready, counts: impl Fn(&Work, u16) -> bool) -> Option<Due> {
         let config = self.config.filter(|config| config.notifies)?;
         let notification = config.notification.filter(|_| self.armed && self.ready != 0)?;
         if !self.has_any(ready, |work| counts(work, config.icid)) {
             return None;
         }
         self.armed = false;
-        // One that has not arrived tells of this as well.
-        let first = !std::mem::replace(&mut self.on_the_way, true);
-        first.then_some(notification)
+        self.on_the_way = true;
+        Some(Due { icid: config.icid, to: notification })
     }
 
     /// Whether something in a work queue counts; takes out what does not, up to the first
@@ -203,10 +207,18 @@ impl Channel {
         false
     }
 
-    /// A notification arrives: what it carries, or nothing where it was called
-    /// back.
-    pub fn arrived(&mut self) -> Option<u64> {
-        std::mem::take(&mut self.on_the_way).then_some(self.context)
+    /// A notification arrives: whose it is, and what it carries. Nothing where it was
+    /// called back, or is not where it goes now.
+    pub fn arrived(&mut self, is_here: impl Fn(u32) -> bool) -> Option<(u16, u64)> {
+        let config = self.config.filter(|_| self.on_the_way)?;
+        config.notification.filter(|to| is_here(to.portal))?;
+        self.on_the_way = false;
+        Some((config.icid, self.context))
+    }
+
+    /// The notification has nowhere to go.
+    pub fn lose_notification(&mut self) {
+        self.on_the_way = false;
     }
 
     fn set_ready(&mut self, mask: u8, ready: &Ready) {

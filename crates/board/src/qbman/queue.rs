@@ -256,10 +256,24 @@ impl Queue {
         self.config.as_ref().filter(|_| ticket.generation == self.generation)
     }
 
-    /// A notification arrives: what it tells of, if it still counts.
-    pub fn arrived(&mut self, ticket: Ticket) -> Option<&QueueConfig> {
-        self.told &= ticket.generation != self.generation;
-        self.notified(ticket)
+    /// A notification arrives at who has this isolation id: the context that it carries, or
+    /// nothing where it does not count any more.
+    ///
+    /// # Errors
+    /// The queue is somebody else's: the next frame is a reason to tell again.
+    pub fn arrived(&mut self, ticket: Ticket, icid: u16) -> Option<Result<u64, ()>> {
+        let config = self.config.as_ref().filter(|_| ticket.generation == self.generation)?;
+        self.told = false;
+        if config.icid != icid {
+            self.notify = true;
+            return Some(Err(()));
+        }
+        Some(Ok(config.context))
+    }
+
+    /// A ticket that is not honoured is thrown away: the next frame makes a new one.
+    pub fn lose(&mut self, ticket: Ticket) {
+        self.linked &= ticket.generation != self.generation;
     }
 
     /// Whether a ticket is of the consumer that there is now, whoever that is.

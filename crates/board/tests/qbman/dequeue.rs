@@ -6,7 +6,7 @@ use crate::{
     host::{ICID, OTHER, TestQbman},
     portals::version,
 };
-use board::qbman::{Consumer, QueueConfig, Version};
+use board::qbman::{ChannelConfig, Consumer, QueueConfig, Version};
 
 fn in_channel(channel: u32, priority: u8) -> Consumer {
     Consumer::Channel { channel, priority }
@@ -343,4 +343,23 @@ fn a_parked_queue_waits_until_it_is_scheduled() {
     assert!(client.next().is_none(), "it is parked");
     assert_eq!(client.on_queue(0x48, 7).0, 0xf0);
     assert_eq!(client.take().expect("the second").address(), 2);
+}
+
+/// A portal that is to push from a channel of somebody else takes nothing out of it.
+#[test]
+fn a_portal_leaves_the_channels_of_others_alone() {
+    let test = TestQbman::new(Version::V5);
+    let mut channels = [None; 16];
+    channels[1] = Some(2);
+    test.give_portal(1, ICID, channels);
+    test.give_portal(0, OTHER, channels);
+    let channel = ChannelConfig { icid: OTHER, priorities: 8, notifies: true, notification: None };
+    test.pass(|qbman, pass| qbman.configure_channel(2, Some(channel), pass));
+    test.give_queue_with(7, QueueConfig::new(OTHER, in_channel(2, 0)));
+    let mut intruder = Client::new(&test, 1, Way::LinuxMemory);
+    let mut client = Client::new(&test, 0, Way::LinuxMemory);
+    intruder.push_from(2);
+    client.send(7, [1]);
+    assert!(intruder.next().is_none());
+    assert_eq!(client.receive(From::Channel(2), 4), [1]);
 }

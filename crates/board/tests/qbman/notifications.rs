@@ -3,10 +3,10 @@
 
 use crate::{
     client::{Client, From, WAYS, Way},
-    host::{ICID, TestQbman, context, own_channel},
+    host::{ICID, OTHER, TestQbman, context, own_channel},
     portals::version,
 };
-use board::qbman::{ChannelConfig, Consumer, NotificationConfig, Version};
+use board::qbman::{ChannelConfig, Consumer, NotificationConfig, QueueConfig, Version};
 use std::sync::atomic::Ordering;
 
 const CONTEXT: u64 = 0xffff_8000_1234_5678;
@@ -291,4 +291,49 @@ fn what_software_repeats_waits_once() {
     // And the next time, too.
     assert_eq!(client.on_queue(0x48, 7).0, 0xf0);
     assert_eq!(client.take().expect("again").verb(), 0x25);
+}
+
+#[test]
+fn a_notification_that_goes_elsewhere_meanwhile_arrives_there_only() {
+    let test = TestQbman::new(Version::V5);
+    test.give_channel(2, Some(1));
+    test.give_queue(7, in_channel(2));
+    let mut one = Client::new(&test, 1, Way::LinuxMemory);
+    let mut other = Client::new(&test, 2, Way::LinuxMemory);
+    one.send(7, [1]);
+    one.notify(2, true, None);
+    test.give_channel(2, Some(2));
+    one.notify(2, true, Some(CONTEXT));
+    one.push_from(1);
+    assert!(one.next().is_none());
+    other.push_from(1);
+    assert_eq!(other.take().expect("a notification").notice(), (0, 2, CONTEXT));
+}
+
+/// Neither a queue nor a channel tells the portals of another isolation id.
+#[test]
+fn notifications_stay_within_their_isolation_id() {
+    let test = TestQbman::new(Version::V5);
+    let mut victim = Client::new(&test, 1, Way::LinuxMemory).with_interrupts();
+    let mut sender = Client::new(&test, 0, Way::LinuxMemory);
+    test.give_portal(0, OTHER, [None; 16]);
+    let foreign = QueueConfig::new(OTHER, in_channel(2));
+    test.give_queue_with(7, foreign);
+    let notify = Consumer::Notify { channel: own_channel(1), priority: 0 };
+    test.give_queue_with(8, QueueConfig { consumer: notify, ..foreign });
+    let notification = Some(NotificationConfig { portal: 1, priority: 1, context: CONTEXT });
+    let config = ChannelConfig { icid: OTHER, priorities: 8, notifies: true, notification };
+    test.pass(|qbman, pass| qbman.configure_channel(2, Some(config), pass));
+    sender.send(7, [1]);
+    sender.send(8, [1]);
+    assert_eq!(sender.notify(2, true, None), 0xf0);
+    assert_eq!(test.interrupts(), NO_INTERRUPT);
+    assert!(victim.next().is_none());
+    assert_eq!(test.qbman.notifications_crossed(), 2);
+    // The portal comes to the same container: what was not told is told.
+    test.give_portal(1, OTHER, [None; 16]);
+    sender.send(8, [2]);
+    assert_eq!(victim.take().expect("the queue").notice().1, 8);
+    assert_eq!(sender.notify(2, true, Some(CONTEXT)), 0xf0);
+    assert_eq!(victim.take().expect("the channel").notice(), (0, 2, CONTEXT));
 }
