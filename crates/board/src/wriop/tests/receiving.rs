@@ -252,3 +252,19 @@ fn an_interface_that_is_off_takes_nothing() {
     assert_eq!(receive(&mut test, &ethernet(mac(2), mac(1), 60)), None);
     assert_eq!(test.wriop.counters(2).ingress_discarded, 1);
 }
+
+/// Bits 26..24 of the control word (DPDK: `DPAA2_GET_FD_DROPP`), by which congestion groups
+/// choose whom to drop.
+#[test]
+fn a_policed_frame_has_its_colour() {
+    let mut test = TestWriop::new();
+    let frame = ethernet(mac(2), mac(1), 60);
+    for (priority, initial) in (0..).zip(Color::ALL) {
+        test.change(2, |config| {
+            let policer = Policer { meter: None, initial, from_layer3: false, drops: false };
+            config.receive.classes[0].policer = Some(policer);
+        });
+        let received = receive(&mut test, &frame).expect("the frame");
+        assert_eq!(received.ctrl >> 24 & 7, priority, "{initial:?}");
+    }
+}
