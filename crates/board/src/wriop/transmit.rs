@@ -322,7 +322,8 @@ impl Sender<'_> {
         match &mut self.way {
             Way::Interface(receiver) => {
                 self.tally.sent(Cast::of(bytes), bytes.len());
-                let parsed = parsed.as_ref();
+                // A receiver may know other kinds of tags.
+                let parsed = parsed.as_ref().filter(|_| config.tpids == [0; 2]);
                 receiver.receive(&Frame { bytes, parsed }, place.start, platform);
             }
             Way::Port(wriop, port) => {

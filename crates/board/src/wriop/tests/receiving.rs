@@ -268,3 +268,18 @@ fn a_policed_frame_has_its_colour() {
         assert_eq!(received.ctrl >> 24 & 7, priority, "{initial:?}");
     }
 }
+
+/// What the sender takes for a tag is none to a receiver that knows no such type.
+#[test]
+fn the_senders_kinds_of_tags_are_not_the_receivers() {
+    let mut test = TestWriop::new();
+    test.change(1, |config| {
+        config.transmit.l4_checksum = true;
+        config.transmit.tpids = [0x9100, 0];
+    });
+    test.change(2, |config| config.receive.vlans = Some(vec![(6, None)]));
+    let mut frame = ethernet(mac(2), mac(1), 60);
+    frame[12..16].copy_from_slice(&[0x91, 0, 0, 5]);
+    assert!(receive(&mut test, &frame).is_some());
+    assert_eq!(test.wriop.counters(2).ingress_filtered, 0);
+}
