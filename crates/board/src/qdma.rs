@@ -22,6 +22,8 @@ use std::{collections::HashMap, sync::Arc};
 
 /// Requests that a thread executes before it looks after the rest of its pass.
 const BUDGET: usize = 32;
+/// Bytes that it copies before that; the last request may take more.
+const BYTES_BUDGET: u64 = 2 << 20;
 /// Entries of a list.
 const ENTRIES: usize = 3;
 /// Bytes of a source or destination descriptor.
@@ -86,38 +88,43 @@ impl Qdma {
     }
 
     /// Executes what waits in the request queues of an interface; a long queue in
-    /// parts, with the interface woken again in between.
-    pub fn run<Q: Queues>(&self, id: u32, queues: &Q, memory: &Dma, pass: &mut Pass) {
+    /// parts, with the interface woken again in between. How many bytes that were to be
+    /// copied.
+    pub fn run<Q: Queues>(&self, id: u32, queues: &Q, memory: &Dma, pass: &mut Pass) -> u64 {
         let interface = self.interfaces.read().get(&id).cloned();
-        let Some(interface) = interface else { return };
+        let Some(interface) = interface else { return 0 };
         let _executing = interface.executing.lock();
         let config = interface.config.read();
         if !config.enabled {
-            return;
+            return 0;
         }
         let mut left = BUDGET;
+        let mut bytes = 0;
         for pair in &config.pairs {
             while left > 0
+                && bytes < BYTES_BUDGET
                 && let Some(request) = queues.dequeue(pair.requests)
             {
                 left -= 1;
-                let errors = execute(memory.stream(config.icid), &request).err().unwrap_or(0);
+                let memory = memory.stream(config.icid);
+                let errors = execute(memory, &request, &mut bytes).err().unwrap_or(0);
                 let ctrl = request.ctrl & !control::ERRORS | errors;
                 // Where the queue is full nobody hears of it, as on silicon.
                 queues.enqueue(pair.answers, &Fd { ctrl, ..request }, pass);
             }
         }
-        if left == 0 {
+        if left == 0 || bytes >= BYTES_BUDGET {
             pass.wake(Engine::Dma(id));
         }
+        bytes
     }
 }
 
-/// Executes a request.
+/// Executes a request; adds the bytes that it has copied to `bytes`.
 ///
 /// # Errors
 /// The error bit of the descriptor's control word.
-fn execute(memory: Stream<'_>, request: &Fd) -> Result<(), u32> {
+fn execute(memory: Stream<'_>, request: &Fd, bytes: &mut u64) -> Result<(), u32> {
     if request.format() != Format::List || request.frc & SHORT_FORMAT != 0 {
         return Err(control::UNSUPPORTED_FORMAT);
     }
@@ -132,6 +139,7 @@ fn execute(memory: Stream<'_>, request: &Fd) -> Result<(), u32> {
     if source.bytes > destination.bytes || source.bytes > MOST_BYTES {
         return Err(control::FRAME_SIZE_ERROR);
     }
+    *bytes += source.bytes;
     copy(memory, &source, &destination)
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! One pass through the data plane: what a doorbell, a frame from a wire or a
-//! timer sets off, until nothing is left to do.
+//! timer sets off, as far as one thread does it at a time.
+
+use std::collections::VecDeque;
 
 /// A message-signalled interrupt that leaves through the SMMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,8 @@ pub enum Engine {
 #[derive(Debug, Default)]
 pub struct Pass {
     now: u64,
-    engines: Vec<Engine>,
+    /// Those that wait longest first.
+    engines: VecDeque<Engine>,
     messages: Vec<Message>,
 }
 
@@ -68,13 +71,14 @@ impl Pass {
     /// An engine has frames to work on. Noted once, however many there are.
     pub fn wake(&mut self, engine: Engine) {
         if !self.engines.contains(&engine) {
-            self.engines.push(engine);
+            self.engines.push_back(engine);
         }
     }
 
-    /// The next engine that has something to do.
+    /// The next engine that has something to do. Each has its turn before one that has
+    /// woken itself has its second.
     pub fn next_engine(&mut self) -> Option<Engine> {
-        self.engines.pop()
+        self.engines.pop_front()
     }
 
     /// An interrupt is to be sent.

@@ -16,6 +16,9 @@ use std::{
 /// Work queues of a channel.
 pub(super) const WORK_QUEUES: usize = 8;
 
+/// Things that a work queue has before somebody looks which of them are void.
+const MANY: usize = 64;
+
 /// Something in a work queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
@@ -37,6 +40,15 @@ pub(super) struct Link {
     pub work: Work,
 }
 
+/// A data notification that is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    /// Isolation id of the channel.
+    pub icid: u16,
+    /// Where it goes.
+    pub to: NotificationConfig,
+}
+
 /// Which work queues have something, for a look without the lock. Who adds
 /// something looks afterwards himself, or has somebody else look, under a lock
 /// that both take.
@@ -55,6 +67,8 @@ impl Ready {
 pub(super) struct Channel {
     config: Option<ChannelConfig>,
     work: [VecDeque<Work>; WORK_QUEUES],
+    /// So many things were left in a work queue by the last look at which are void.
+    left: usize,
     ready: u8,
     takers: Kicks,
     armed: bool,
@@ -97,13 +111,32 @@ impl Channel {
         self.takers = if takes { self.takers.with(portal) } else { self.takers.without(portal) };
     }
 
-    /// Adds something, in front of or behind what is there.
-    pub fn add(&mut self, priority: u8, work: Work, front: bool, ready: &Ready) {
+    /// Adds something, in front of or behind what is there. `stands`: whether a thing in
+    /// a work queue is not void. Software that changes queues and takes nothing out leaves
+    /// any number of void ones: they are looked for before the work queue grows.
+    pub fn add(
+        &mut self,
+        priority: u8,
+        work: Work,
+        front: bool,
+        ready: &Ready,
+        stands: impl Fn(&Work) -> bool,
+    ) {
         let last = self.config.map_or(WORK_QUEUES, |config| config.priorities.into());
         let at = usize::from(priority).min(last.saturating_sub(1)).min(WORK_QUEUES - 1);
+        let queue = &mut self.work[at];
+        // A notification that was called back and is there still tells of this.
+        let is_notification = matches!(work, Work::Available(_) | Work::Congestion(_));
+        if is_notification && queue.contains(&work) {
+            return;
+        }
+        if queue.len() >= MANY.max(2 * self.left) {
+            queue.retain(stands);
+            self.left = queue.len();
+        }
         match front {
-            true => self.work[at].push_front(work),
-            false => self.work[at].push_back(work),
+            true => queue.push_front(work),
+            false => queue.push_back(work),
         }
         self.set_ready(self.ready | 1 << at, ready);
     }
@@ -144,24 +177,19 @@ impl Channel {
         self.on_the_way &= self.armed || command.enable.is_none();
     }
 
-    /// The notification, if it is armed and there is something to tell. It is
+    /// The notification, and whose it is, if it is armed and there is something to tell. It is
     /// disarmed then. `counts`: whether something in a work queue is still to be had,
     /// for who has this isolation id. What is not is thrown away: a driver that has
     /// just armed the channel is not to hear of what was its predecessor's.
-    pub fn due(
-        &mut self,
-        ready: &Ready,
-        counts: impl Fn(&Work, u16) -> bool,
-    ) -> Option<NotificationConfig> {
+    pub fn due(&mut self, ready: &Ready, counts: impl Fn(&Work, u16) -> bool) -> Option<Due> {
         let config = self.config.filter(|config| config.notifies)?;
         let notification = config.notification.filter(|_| self.armed && self.ready != 0)?;
         if !self.has_any(ready, |work| counts(work, config.icid)) {
             return None;
         }
         self.armed = false;
-        // One that has not arrived tells of this as well.
-        let first = !std::mem::replace(&mut self.on_the_way, true);
-        first.then_some(notification)
+        self.on_the_way = true;
+        Some(Due { icid: config.icid, to: notification })
     }
 
     /// Whether something in a work queue counts; takes out what does not, up to the first
@@ -179,10 +207,18 @@ impl Channel {
         false
     }
 
-    /// A notification arrives: what it carries, or nothing where it was called
-    /// back.
-    pub fn arrived(&mut self) -> Option<u64> {
-        std::mem::take(&mut self.on_the_way).then_some(self.context)
+    /// A notification arrives: whose it is, and what it carries. Nothing where it was
+    /// called back, or is not where it goes now.
+    pub fn arrived(&mut self, is_here: impl Fn(u32) -> bool) -> Option<(u16, u64)> {
+        let config = self.config.filter(|_| self.on_the_way)?;
+        config.notification.filter(|to| is_here(to.portal))?;
+        self.on_the_way = false;
+        Some((config.icid, self.context))
+    }
+
+    /// The notification has nowhere to go.
+    pub fn lose_notification(&mut self) {
+        self.on_the_way = false;
     }
 
     fn set_ready(&mut self, mask: u8, ready: &Ready) {

@@ -189,6 +189,12 @@ impl Qbman {
         }
     }
 
+    /// Notifications that were dropped since power-on because who would have got them has
+    /// another isolation id than what they tell of.
+    pub fn notifications_crossed(&self) -> u64 {
+        self.shared.crossed.load(Ordering::Relaxed)
+    }
+
     /// Whether there is a portal of this number.
     pub fn has_portal(&self, number: u32) -> bool {
         self.portals.get(number as usize).is_some()

@@ -2,8 +2,9 @@
 //! How frames come into queues and out of channels.
 
 use super::{
-    Kicks, NotificationConfig, Qbman, QueueConfig,
-    channel::{Link, Work},
+    Kicks, Qbman, QueueConfig,
+    channel::{Due, Link, Work},
+    portal::Portal,
     queue::{Queue, Ticket, Wake},
 };
 use crate::fabric::Pass;
@@ -24,6 +25,8 @@ pub(super) enum Served {
 pub(super) struct Dequeue {
     /// Whose queues count.
     pub icid: u16,
+    /// Whether the channel may be somebody else's: nothing is taken then.
+    pub checks_owner: bool,
     /// Frames of the queue at most.
     pub most: usize,
     /// Whether the queue keeps its place in front of others.
@@ -118,18 +121,25 @@ impl Qbman {
         };
         let (due, mut kicks) = {
             let mut channel = channel.lock();
-            channel.add(link.priority, link.work, front, ready);
+            channel.add(link.priority, link.work, front, ready, |work| self.stands(work));
             (channel.due(ready, |work, icid| self.counts(work, icid)), channel.takers())
         };
         kicks |= self.notify(link.channel, due);
         kicks
     }
 
-    /// Whether something in a work queue stands for anything. The channel may be locked.
+    /// Whether something in a work queue stands for anything; who asks throws away what does
+    /// not. The channel may be locked.
     pub(super) fn counts(&self, work: &Work, icid: u16) -> bool {
         let queue = |ticket: Ticket| Some(self.queues.get(ticket.queue as usize)?.lock());
         match work {
-            Work::Queue(ticket) => queue(*ticket).is_some_and(|queue| queue.honours(*ticket, icid)),
+            Work::Queue(ticket) => queue(*ticket).is_some_and(|mut queue| {
+                let counts = queue.honours(*ticket, icid);
+                if !counts {
+                    queue.lose(*ticket);
+                }
+                counts
+            }),
             Work::Data(ticket) => {
                 queue(*ticket).is_some_and(|queue| queue.notified(*ticket).is_some())
             }
@@ -137,17 +147,38 @@ impl Qbman {
         }
     }
 
-    /// Sends a channel's data notification to a portal's own channel.
-    pub(super) fn notify(&self, source: u32, due: Option<NotificationConfig>) -> Kicks {
-        let Some(NotificationConfig { portal, priority, .. }) = due else { return Kicks::NONE };
-        let own = self.portals.get(portal as usize).and_then(|portal| portal.own_channel());
-        let place = own.and_then(|own| self.channels.get(own as usize));
+    /// Whether something in a work queue is not void, whosever it is. The channel may be
+    /// locked.
+    fn stands(&self, work: &Work) -> bool {
+        match work {
+            Work::Queue(ticket) | Work::Data(ticket) => {
+                let queue = self.queues.get(ticket.queue as usize);
+                queue.is_some_and(|queue| queue.lock().is_current(*ticket))
+            }
+            Work::Available(_) | Work::Congestion(_) => true,
+        }
+    }
+
+    /// Sends a channel's data notification to a portal's own channel. No channel may be
+    /// locked.
+    pub(super) fn notify(&self, source: u32, due: Option<Due>) -> Kicks {
+        let Some(Due { icid, to }) = due else { return Kicks::NONE };
+        let portal = self.portals.get(to.portal as usize);
+        let own = portal.and_then(|portal| portal.own_channel());
+        if own.is_some_and(|(owner, _)| owner != icid) {
+            self.crossed(NoticeKind::ChannelData, source);
+        }
+        let own = own.filter(|(owner, _)| *owner == icid);
+        let place = own.and_then(|(_, own)| self.channels.get(own as usize));
         let Some((channel, ready)) = place else {
-            tracing::debug!(source, portal, "a data notification has nowhere to go");
+            tracing::debug!(source, portal = to.portal, "a data notification has nowhere to go");
+            if let Some((channel, _)) = self.channels.get(source as usize) {
+                channel.lock().lose_notification();
+            }
             return Kicks::NONE;
         };
         let mut channel = channel.lock();
-        channel.add(priority, Work::Available(source), false, ready);
+        channel.add(to.priority, Work::Available(source), false, ready, |work| self.stands(work));
         channel.takers()
     }
 
@@ -168,7 +199,14 @@ impl Qbman {
         }
         // Each step takes something out, and void tickets are not put back: the
         // loop ends, even if others add something meanwhile.
-        let bound: usize = channel.lock().lengths().iter().sum();
+        let bound: usize = {
+            let channel = channel.lock();
+            let owner = channel.config().map(|config| config.icid);
+            if dequeue.checks_owner && owner != Some(dequeue.icid) {
+                return None;
+            }
+            channel.lengths().iter().sum()
+        };
         for _ in 0..bound {
             let (priority, work) = channel.lock().take(mask, ready)?;
             match work {
@@ -184,26 +222,48 @@ impl Qbman {
                     }
                 }
                 Work::Data(_) | Work::Available(_) | Work::Congestion(_) if !dequeue.pushed => {
-                    channel.lock().add(priority, work, false, ready);
+                    channel.lock().add(priority, work, false, ready, |work| self.stands(work));
                 }
                 Work::Data(ticket) => {
                     let Some(queue) = self.queues.get(ticket.queue as usize) else { continue };
-                    let queue = queue.lock();
-                    let Some(config) = queue.notified(ticket) else { continue };
+                    let Some(arrived) = queue.lock().arrived(ticket, dequeue.icid) else {
+                        continue;
+                    };
                     let (kind, resource) = (NoticeKind::QueueData, ticket.queue);
-                    let notice = Notice { kind, state: 0, resource, context: config.context };
+                    let Ok(context) = arrived else {
+                        self.crossed(kind, resource);
+                        continue;
+                    };
+                    let notice = Notice { kind, state: 0, resource, context };
                     return Some(Served::Notice(notice));
                 }
                 Work::Available(source) => {
                     let Some((channel, _)) = self.channels.get(source as usize) else { continue };
-                    let Some(context) = channel.lock().arrived() else { continue };
+                    let is_here = |portal: u32| {
+                        let own = self.portals.get(portal as usize).and_then(Portal::own_channel);
+                        own.is_some_and(|(_, own)| own == number)
+                    };
+                    let arrived = channel.lock().arrived(is_here);
+                    let Some((owner, context)) = arrived else { continue };
                     let kind = NoticeKind::ChannelData;
+                    if owner != dequeue.icid {
+                        self.crossed(kind, source);
+                        continue;
+                    }
                     let notice = Notice { kind, state: 0, resource: source, context };
                     return Some(Served::Notice(notice));
                 }
                 Work::Congestion(number) => {
                     let Some(group) = self.shared.groups.get(number as usize) else { continue };
-                    let Some(notice) = group.lock().arrived(number) else { continue };
+                    let (owner, arrived) = {
+                        let mut group = group.lock();
+                        (group.config().map(|config| config.icid), group.arrived(number))
+                    };
+                    let Some(notice) = arrived else { continue };
+                    if owner != Some(dequeue.icid) {
+                        self.crossed(notice.kind, number);
+                        continue;
+                    }
                     return Some(Served::Notice(notice));
                 }
             }
@@ -222,6 +282,7 @@ impl Qbman {
         let number = ticket.queue;
         let mut queue = self.queues.get(number as usize)?.lock();
         if !queue.honours(ticket, dequeue.icid) {
+            queue.lose(ticket);
             return None;
         }
         let holds = dequeue.pushed && queue.config().is_some_and(|config| config.hold_active);
@@ -237,6 +298,13 @@ impl Qbman {
             queue.hold(taken as u32);
         }
         Some((taken > 0, queue.served(number)))
+    }
+
+    /// A notification that would tell the container of another isolation id of something is
+    /// dropped.
+    fn crossed(&self, kind: NoticeKind, source: u32) {
+        self.shared.crossed.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(?kind, source, "a notification for another isolation id is dropped");
     }
 
     /// The next number of an order.

@@ -8,15 +8,12 @@ use super::{
 };
 use qbman_abi::{
     Fd, Notice, NoticeKind, Rejection,
+    annotation::control,
     management::{EarlyDrop, GroupCounts, GroupFields, GroupThreshold, GroupWrite},
 };
 
 /// Bytes of a state change notification in memory: those that have a meaning.
 pub(super) const MESSAGE: usize = 16;
-
-/// Bits of a frame's control word that hold its drop priority (DPDK
-/// `DPAA2_GET_FD_DROPP`).
-const DROP_PRIORITY_SHIFT: u32 = 24;
 
 /// Bits of [`GroupFields::to_memory`] and [`GroupFields::to_work_queue`].
 const ON_ENTRY: u8 = 1 << 0;
@@ -293,7 +290,7 @@ impl GroupConfig {
 }
 
 fn early_drop(config: &GroupConfig, fd: &Fd) -> Option<EarlyDrop> {
-    let priority = fd.ctrl >> DROP_PRIORITY_SHIFT & 7;
+    let priority = fd.ctrl >> control::DROP_PRIORITY_SHIFT & 7;
     config.early_drop.get(priority as usize).copied().flatten()
 }
 

@@ -44,7 +44,11 @@ pub(super) struct Queue {
     linked: bool,
     /// A notification is to be sent for the next frame.
     notify: bool,
+    /// There is a notification in a work queue: it tells of what comes meanwhile, too.
+    told: bool,
     xoff: bool,
+    /// Its portal has parked it: it waits to be scheduled.
+    parked: bool,
     forced: bool,
     /// Entries of a dequeue ring that hold the queue.
     held: u32,
@@ -94,6 +98,8 @@ impl Queue {
         self.generation = self.generation.wrapping_add(1);
         self.linked = false;
         self.notify = true;
+        self.told = false;
+        self.parked = false;
         self.held = 0;
     }
 
@@ -235,7 +241,7 @@ impl Queue {
 
     /// Whether a scheduled dequeue gives something.
     pub fn eligible(&self) -> bool {
-        !self.xoff && self.held == 0 && (self.forced || !self.frames.is_empty())
+        !self.xoff && !self.parked && self.held == 0 && (self.forced || !self.frames.is_empty())
     }
 
     /// The ticket that came with a dequeue is used up: there is a new one if there
@@ -250,6 +256,31 @@ impl Queue {
         self.config.as_ref().filter(|_| ticket.generation == self.generation)
     }
 
+    /// A notification arrives at who has this isolation id: the context that it carries, or
+    /// nothing where it does not count any more.
+    ///
+    /// # Errors
+    /// The queue is somebody else's: the next frame is a reason to tell again.
+    pub fn arrived(&mut self, ticket: Ticket, icid: u16) -> Option<Result<u64, ()>> {
+        let config = self.config.as_ref().filter(|_| ticket.generation == self.generation)?;
+        self.told = false;
+        if config.icid != icid {
+            self.notify = true;
+            return Some(Err(()));
+        }
+        Some(Ok(config.context))
+    }
+
+    /// A ticket that is not honoured is thrown away: the next frame makes a new one.
+    pub fn lose(&mut self, ticket: Ticket) {
+        self.linked &= ticket.generation != self.generation;
+    }
+
+    /// Whether a ticket is of the consumer that there is now, whoever that is.
+    pub fn is_current(&self, ticket: Ticket) -> bool {
+        ticket.generation == self.generation
+    }
+
     /// So many entries of a dequeue ring hold the queue until they are consumed.
     pub fn hold(&mut self, entries: u32) {
         self.held += entries;
@@ -261,11 +292,11 @@ impl Queue {
             return Wake::Nobody;
         }
         self.held -= 1;
-        self.xoff |= park;
+        self.parked |= park;
         self.wake(ticket.queue)
     }
 
-    /// Lets dequeues go on.
+    /// Lets dequeues go on that were stopped; a parked queue stays parked.
     pub fn xon(&mut self, number: u32) -> Wake {
         self.xoff = false;
         self.wake(number)
@@ -283,12 +314,13 @@ impl Queue {
     }
 
     /// Schedules a queue that waits for software after its notification, or
-    /// that was parked. `None` where there is nobody to serve it.
+    /// that was parked. Stopped dequeues stay stopped: that is a command of its own.
+    /// `None` where there is nobody to serve it.
     pub fn schedule(&mut self, number: u32) -> Option<Wake> {
         match self.config.as_ref()?.consumer {
             Consumer::Parked => return None,
             Consumer::Notify { .. } => self.notify = true,
-            Consumer::Channel { .. } | Consumer::Engine(_) => self.xoff = false,
+            Consumer::Channel { .. } | Consumer::Engine(_) => self.parked = false,
         }
         Some(self.wake(number))
     }
@@ -300,6 +332,7 @@ impl Queue {
             None => Schedule::OutOfService,
             Some(Consumer::Parked) => Schedule::Parked,
             Some(Consumer::Notify { .. }) if !self.notify => Schedule::Parked,
+            Some(_) if self.parked => Schedule::Parked,
             Some(_) if self.held > 0 => Schedule::Active,
             Some(_) if self.linked => Schedule::Scheduled,
             Some(_) => Schedule::Tentative,
@@ -357,6 +390,9 @@ impl Queue {
             }
             Some(Consumer::Notify { channel, priority }) if self.notify => {
                 self.notify = false;
+                if std::mem::replace(&mut self.told, true) {
+                    return Wake::Nobody;
+                }
                 Wake::Channel(Link { channel, priority, work: Work::Data(self.ticket(number)) })
             }
             _ => Wake::Nobody,

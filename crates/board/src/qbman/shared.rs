@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub groups: Box<[Mutex<Group>]>,
     /// Messages of groups and pools whose memory is not there.
     pub faults: AtomicU64,
+    /// Notifications that were for another isolation id.
+    pub crossed: AtomicU64,
     waiting: AtomicBool,
     links: Mutex<Vec<Link>>,
 }
@@ -31,6 +33,7 @@ impl Shared {
             dma,
             groups,
             faults: AtomicU64::new(0),
+            crossed: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
             links: Mutex::default(),
         }

@@ -79,6 +79,9 @@ counters! {
     egress_discarded,
     /// Sent frames that were confirmed.
     egress_confirmed,
+    /// Those that were to be, and whose queue of confirmations refused them: software never
+    /// hears of them.
+    egress_unconfirmed,
 }
 
 /// The kind of station that a frame is for.

@@ -43,7 +43,7 @@ impl<'a> Finisher<'a> {
             if self.confirmations.is_full_for(fqid) {
                 self.confirm(platform, tally);
             }
-            self.confirmations.add(fqid, Fd { ctrl, ..*fd });
+            self.confirmations.add(fqid, Fd { ctrl, ..*fd }, plan.deallocates);
         } else if plan.deallocates {
             self.buffers.add_frame(fd, platform);
         }
@@ -84,9 +84,11 @@ impl<'a> Finisher<'a> {
         self.buffers.release(platform);
     }
 
-    /// Frames whose confirmation is refused are released.
+    /// Frames whose confirmation is refused are released where they asked for that. Others
+    /// are software's still, whatever their pool word says: Linux leaves zero there.
     fn confirm<Q: Queues>(&mut self, platform: &mut Platform<Q>, tally: &mut Tally) {
         let fqid = self.confirmations.fqid;
+        let deallocates = self.confirmations.deallocates;
         let fds = self.confirmations.take();
         if fds.is_empty() {
             return;
@@ -94,8 +96,11 @@ impl<'a> Finisher<'a> {
         let mut refused = 0u64;
         let note = &mut |place: usize| refused |= 1 << place;
         platform.queues.enqueue_many(fqid, fds, platform.pass, note);
-        tally.egress_confirmed += fds.len() as u64 - u64::from(refused.count_ones());
-        for (_, fd) in fds.iter().enumerate().filter(|(place, _)| refused >> place & 1 != 0) {
+        let lost = u64::from(refused.count_ones());
+        tally.egress_confirmed += fds.len() as u64 - lost;
+        tally.egress_unconfirmed += lost;
+        let released = refused & deallocates;
+        for (_, fd) in fds.iter().enumerate().filter(|(place, _)| released >> place & 1 != 0) {
             self.buffers.add_frame(fd, platform);
         }
     }
@@ -105,7 +110,7 @@ impl<'a> Finisher<'a> {
 struct Plan {
     /// The queue that it is confirmed on.
     confirmation: Option<u32>,
-    /// Otherwise its buffers are released.
+    /// Without one, or where that is refused, its buffers are released.
     deallocates: bool,
     /// What its confirmation tells: bits of a descriptor's control word.
     errors: u32,
@@ -115,12 +120,14 @@ struct Plan {
 struct Confirmations {
     fqid: u32,
     fds: [Fd; TOGETHER],
+    /// Which of them are to be released where they cannot be confirmed, a bit each.
+    deallocates: u64,
     count: usize,
 }
 
 impl Confirmations {
     fn new() -> Self {
-        Self { fqid: 0, fds: [Fd::default(); TOGETHER], count: 0 }
+        Self { fqid: 0, fds: [Fd::default(); TOGETHER], deallocates: 0, count: 0 }
     }
 
     /// Whether those that there are go before a further one of a queue.
@@ -128,16 +135,18 @@ impl Confirmations {
         self.count == TOGETHER || self.count > 0 && self.fqid != fqid
     }
 
-    fn add(&mut self, fqid: u32, fd: Fd) {
+    fn add(&mut self, fqid: u32, fd: Fd, deallocates: bool) {
         if let Some(place) = self.fds.get_mut(self.count) {
             *place = fd;
             self.fqid = fqid;
+            self.deallocates |= u64::from(deallocates) << self.count;
             self.count += 1;
         }
     }
 
     /// Those that there are; none are left.
     fn take(&mut self) -> &[Fd] {
+        self.deallocates = 0;
         self.fds.get(..std::mem::take(&mut self.count)).unwrap_or_default()
     }
 }

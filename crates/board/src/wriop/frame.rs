@@ -13,7 +13,7 @@ const ENTRIES: usize = 16;
 /// A frame between two interfaces.
 pub(super) struct Frame<'a> {
     pub bytes: &'a [u8],
-    /// What the sender's parser found, where it looked.
+    /// What the sender's parser found, where it looked and knows no kinds of tags of its own.
     pub parsed: Option<&'a Parsed>,
 }
 

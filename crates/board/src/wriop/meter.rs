@@ -62,6 +62,17 @@ pub enum Color {
 impl Color {
     /// All colours, in the order in which counters have them.
     pub const ALL: [Self; 3] = [Self::Green, Self::Yellow, Self::Red];
+
+    /// The drop priority of a frame's descriptor: a congestion group's curves are in the
+    /// same order.
+    #[inline]
+    pub(super) fn drop_priority(self) -> u32 {
+        match self {
+            Self::Green => 0,
+            Self::Yellow => 1,
+            Self::Red => 2,
+        }
+    }
 }
 
 /// A meter.

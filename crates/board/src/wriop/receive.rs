@@ -58,6 +58,7 @@ struct Destination {
     /// Number of the queue in its class.
     number: u16,
     hash: u32,
+    color: Color,
 }
 
 impl<'a> Receiver<'a> {
@@ -146,12 +147,14 @@ impl<'a> Receiver<'a> {
                 class: 0,
                 number: 0,
                 hash: 0,
+                color: Color::Green,
             }
         } else {
             match side.distributor.choose(frame.bytes, parsed, by_station.or(by_vlan)) {
                 Chosen::Queue(choice) => {
-                    self.police(choice.class, frame.bytes, parsed, platform.pass.now())?;
-                    self.destination(choice, &mut found)?
+                    let now = platform.pass.now();
+                    let color = self.police(choice.class, frame.bytes, parsed, now)?;
+                    Destination { color, ..self.destination(choice, &mut found)? }
                 }
                 Chosen::Discard => return Err(Drop::Discarded),
                 Chosen::Redirect { class, index } => {
@@ -190,7 +193,7 @@ impl<'a> Receiver<'a> {
         let parsed = parse(frame.bytes, config.tpids);
         let (length, cast) = (frame.bytes.len(), Cast::of(frame.bytes));
         let received = Received { start: 0, length, cast, parsed: &parsed, status: 0 };
-        let destination = Destination { queue, class: 0, number, hash: 0 };
+        let destination = Destination { queue, class: 0, number, hash: 0, color: Color::Green };
         let mut arrival = Arrival::default();
         self.describe(&received, &destination, platform.pass.now(), &mut arrival);
         self.deliver_alone(&arrival, frame.bytes, platform)
@@ -218,12 +221,12 @@ impl<'a> Receiver<'a> {
         if sent { Ok(()) } else { Err(Drop::Discarded) }
     }
 
-    /// Holds a frame against the limit of its class.
+    /// Holds a frame against the limit of its class: its colour.
     #[inline(always)]
-    fn police(&self, class: u8, bytes: &[u8], parsed: &Parsed, now: u64) -> Result<(), Drop> {
+    fn police(&self, class: u8, bytes: &[u8], parsed: &Parsed, now: u64) -> Result<Color, Drop> {
         let place = usize::from(class);
         let policer = self.side.config.classes.get(place).and_then(|class| class.policer);
-        let Some(policer) = policer else { return Ok(()) };
+        let Some(policer) = policer else { return Ok(Color::Green) };
         let before = if policer.from_layer3 { parsed.ip.map_or(0, |ip| ip.start) } else { 0 };
         let length = bytes.len().saturating_sub(before);
         let color = match self.side.meters.get(place) {
@@ -231,7 +234,7 @@ impl<'a> Receiver<'a> {
             _ => policer.initial,
         };
         self.interface.counters.add_policed(class, color);
-        if policer.drops && color == Color::Red { Err(Drop::Discarded) } else { Ok(()) }
+        if policer.drops && color == Color::Red { Err(Drop::Discarded) } else { Ok(color) }
     }
 
     /// The queue that was chosen.
@@ -243,7 +246,7 @@ impl<'a> Receiver<'a> {
         let mut queue = *class.queues.get(usize::from(choice.queue)).ok_or(Drop::Discarded)?;
         queue.flow_context = choice.flow_context.unwrap_or(queue.flow_context);
         let Choice { class, queue: number, hash, .. } = choice;
-        Ok(Destination { queue, class, number, hash })
+        Ok(Destination { queue, class, number, hash, color: Color::Green })
     }
 
     /// Notes all that is said of a frame, for its queue and for its buffer.
@@ -289,6 +292,7 @@ impl<'a> Receiver<'a> {
         }
         const UNITS: u32 = (ANNOTATION / 64) as u32;
         let mut ctrl = UNITS << control::ANNOTATION_LENGTH_SHIFT;
+        ctrl |= destination.color.drop_priority() << control::DROP_PRIORITY_SHIFT;
         if layout.private > 0 {
             ctrl |= Fd::CTRL_PTA;
         }

@@ -15,6 +15,7 @@ use super::{
     receive::Receiver,
     schedule::Sending,
 };
+use crate::fabric::Engine;
 use qbman_abi::Fd;
 use std::ops::Range;
 
@@ -77,7 +78,10 @@ fn batch<Q: Queues>(
         Some(Endpoint::Port(id)) => (None, wriop.port(id)),
         Some(Endpoint::Switch { .. } | Endpoint::Demux { .. }) | None => (None, None),
     };
-    if let Some(until) = port.as_ref().and_then(|port| port.held(platform.pass.now())) {
+    // What the software of a switch sends is not held: nobody would wake it.
+    let is_held = matches!(interface.engine, Engine::Interface(_));
+    let port_held = port.as_ref().filter(|_| is_held);
+    if let Some(until) = port_held.and_then(|port| port.held(platform.pass.now())) {
         wriop.wait(interface, until);
         return 0;
     }
@@ -318,7 +322,8 @@ impl Sender<'_> {
         match &mut self.way {
             Way::Interface(receiver) => {
                 self.tally.sent(Cast::of(bytes), bytes.len());
-                let parsed = parsed.as_ref();
+                // A receiver may know other kinds of tags.
+                let parsed = parsed.as_ref().filter(|_| config.tpids == [0; 2]);
                 receiver.receive(&Frame { bytes, parsed }, place.start, platform);
             }
             Way::Port(wriop, port) => {

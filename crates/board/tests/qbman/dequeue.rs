@@ -6,7 +6,7 @@ use crate::{
     host::{ICID, OTHER, TestQbman},
     portals::version,
 };
-use board::qbman::{Consumer, QueueConfig, Version};
+use board::qbman::{ChannelConfig, Consumer, QueueConfig, Version};
 
 fn in_channel(channel: u32, priority: u8) -> Consumer {
     Consumer::Channel { channel, priority }
@@ -303,4 +303,63 @@ fn the_active_queue_may_go_first() {
         client.write(0x940, 0x100);
         assert_eq!(test.ram.load::<64>(0x4000)[32], expected);
     }
+}
+
+/// Linux and DPDK have a command of its own to let a queue go on.
+#[test]
+fn scheduling_a_queue_does_not_let_it_go_on() {
+    let test = TestQbman::new(Version::V5);
+    test.give_channel(2, None);
+    test.give_queue(7, in_channel(2, 0));
+    let mut client = Client::new(&test, 0, Way::LinuxMemory);
+    client.send(7, [1]);
+    assert_eq!(client.on_queue(0x4e, 7).0, 0xf0);
+    assert_eq!(client.on_queue(0x48, 7).0, 0xf0);
+    assert_eq!(client.receive(From::Channel(2), 4), [0u64; 0]);
+    assert_eq!(client.on_queue(0x4d, 7).0, 0xf0);
+    assert_eq!(client.receive(From::Channel(2), 4), [1]);
+}
+
+/// A queue that was parked with the consumption of its entry waits until it is scheduled.
+#[test]
+fn a_parked_queue_waits_until_it_is_scheduled() {
+    let test = TestQbman::new(Version::V5);
+    let mut channels = [None; 16];
+    channels[1] = Some(2);
+    test.give_portal(0, ICID, channels);
+    test.give_channel(2, None);
+    let config = QueueConfig::new(ICID, in_channel(2, 0));
+    test.give_queue_with(7, QueueConfig { hold_active: true, ..config });
+    test.give_queue(9, Consumer::Parked);
+    let mut client = Client::new(&test, 0, Way::LinuxMemory);
+    client.push_from(2);
+    client.send(7, [1, 2]);
+    let (entry, index) = client.next().expect("the first");
+    assert_eq!(entry.address(), 1);
+    let dca = 0x80 | 0x40 | index as u8;
+    let command = (Descriptor { dca, ..Descriptor::to_queue(9) }, frame(1, 64));
+    assert_eq!(client.enqueue(&[command]), 1);
+    assert_eq!(client.on_queue(0x4d, 7).0, 0xf0);
+    assert!(client.next().is_none(), "it is parked");
+    assert_eq!(client.on_queue(0x48, 7).0, 0xf0);
+    assert_eq!(client.take().expect("the second").address(), 2);
+}
+
+/// A portal that is to push from a channel of somebody else takes nothing out of it.
+#[test]
+fn a_portal_leaves_the_channels_of_others_alone() {
+    let test = TestQbman::new(Version::V5);
+    let mut channels = [None; 16];
+    channels[1] = Some(2);
+    test.give_portal(1, ICID, channels);
+    test.give_portal(0, OTHER, channels);
+    let channel = ChannelConfig { icid: OTHER, priorities: 8, notifies: true, notification: None };
+    test.pass(|qbman, pass| qbman.configure_channel(2, Some(channel), pass));
+    test.give_queue_with(7, QueueConfig::new(OTHER, in_channel(2, 0)));
+    let mut intruder = Client::new(&test, 1, Way::LinuxMemory);
+    let mut client = Client::new(&test, 0, Way::LinuxMemory);
+    intruder.push_from(2);
+    client.send(7, [1]);
+    assert!(intruder.next().is_none());
+    assert_eq!(client.receive(From::Channel(2), 4), [1]);
 }

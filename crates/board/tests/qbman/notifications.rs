@@ -3,10 +3,10 @@
 
 use crate::{
     client::{Client, From, WAYS, Way},
-    host::{ICID, TestQbman, context, own_channel},
+    host::{ICID, OTHER, TestQbman, context, own_channel},
     portals::version,
 };
-use board::qbman::{ChannelConfig, Consumer, NotificationConfig, Version};
+use board::qbman::{ChannelConfig, Consumer, NotificationConfig, QueueConfig, Version};
 use std::sync::atomic::Ordering;
 
 const CONTEXT: u64 = 0xffff_8000_1234_5678;
@@ -243,4 +243,97 @@ fn interrupts_wait_for_the_threshold_or_the_hold_off_time() {
     test.now.store(30_000, Ordering::Relaxed);
     test.pass(|qbman, pass| qbman.tick(pass));
     assert_eq!((test.interrupts(), test.qbman.deadline()), (vec![], None));
+}
+
+/// Things in all work queues of a channel.
+fn waiting(client: &mut Client<'_>, channel: u32) -> u32 {
+    let answer = client.command(0x47, &[(2, &(channel as u16).to_le_bytes())]);
+    assert_eq!(answer[1], 0xf0);
+    let lengths = answer[32..].chunks(4).map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()));
+    lengths.sum()
+}
+
+/// Work queues are the host's memory: software that takes nothing out of them fills them
+/// with no more than there is to tell.
+#[test]
+fn what_software_repeats_waits_once() {
+    let test = TestQbman::new(Version::V5);
+    let own = own_channel(1);
+    test.give_channel(own, None);
+    test.give_channel(2, Some(1));
+    test.give_channel(3, None);
+    let mut client = Client::new(&test, 1, Way::LinuxMemory);
+    test.give_queue(7, Consumer::Notify { channel: own, priority: 0 });
+    client.send(7, [1]);
+    for _ in 0..1000 {
+        assert_eq!(client.on_queue(0x48, 7).0, 0xf0);
+    }
+    assert_eq!(waiting(&mut client, own), 1, "a queue that is scheduled again");
+    test.give_queue(8, in_channel(2));
+    client.send(8, [1]);
+    for _ in 0..1000 {
+        client.notify(2, true, Some(CONTEXT));
+        client.notify(2, false, None);
+    }
+    client.notify(2, true, Some(CONTEXT));
+    assert_eq!(waiting(&mut client, own), 2, "a channel that is armed again");
+    for n in 0..1000 {
+        test.give_queue(8, in_channel(2 + n % 2));
+    }
+    let (one, other) = (waiting(&mut client, 2), waiting(&mut client, 3));
+    assert!(one < 100 && other < 100, "a queue that moves: {one}, {other}");
+    // What there is to tell is told.
+    client.push_from(1);
+    assert_eq!(client.take().expect("the queue").verb(), 0x25);
+    assert_eq!(client.take().expect("the channel").notice(), (0, 2, CONTEXT));
+    assert!(client.next().is_none());
+    assert_eq!(client.receive(From::Channel(3), 4), [1]);
+    // And the next time, too.
+    assert_eq!(client.on_queue(0x48, 7).0, 0xf0);
+    assert_eq!(client.take().expect("again").verb(), 0x25);
+}
+
+#[test]
+fn a_notification_that_goes_elsewhere_meanwhile_arrives_there_only() {
+    let test = TestQbman::new(Version::V5);
+    test.give_channel(2, Some(1));
+    test.give_queue(7, in_channel(2));
+    let mut one = Client::new(&test, 1, Way::LinuxMemory);
+    let mut other = Client::new(&test, 2, Way::LinuxMemory);
+    one.send(7, [1]);
+    one.notify(2, true, None);
+    test.give_channel(2, Some(2));
+    one.notify(2, true, Some(CONTEXT));
+    one.push_from(1);
+    assert!(one.next().is_none());
+    other.push_from(1);
+    assert_eq!(other.take().expect("a notification").notice(), (0, 2, CONTEXT));
+}
+
+/// Neither a queue nor a channel tells the portals of another isolation id.
+#[test]
+fn notifications_stay_within_their_isolation_id() {
+    let test = TestQbman::new(Version::V5);
+    let mut victim = Client::new(&test, 1, Way::LinuxMemory).with_interrupts();
+    let mut sender = Client::new(&test, 0, Way::LinuxMemory);
+    test.give_portal(0, OTHER, [None; 16]);
+    let foreign = QueueConfig::new(OTHER, in_channel(2));
+    test.give_queue_with(7, foreign);
+    let notify = Consumer::Notify { channel: own_channel(1), priority: 0 };
+    test.give_queue_with(8, QueueConfig { consumer: notify, ..foreign });
+    let notification = Some(NotificationConfig { portal: 1, priority: 1, context: CONTEXT });
+    let config = ChannelConfig { icid: OTHER, priorities: 8, notifies: true, notification };
+    test.pass(|qbman, pass| qbman.configure_channel(2, Some(config), pass));
+    sender.send(7, [1]);
+    sender.send(8, [1]);
+    assert_eq!(sender.notify(2, true, None), 0xf0);
+    assert_eq!(test.interrupts(), NO_INTERRUPT);
+    assert!(victim.next().is_none());
+    assert_eq!(test.qbman.notifications_crossed(), 2);
+    // The portal comes to the same container: what was not told is told.
+    test.give_portal(1, OTHER, [None; 16]);
+    sender.send(8, [2]);
+    assert_eq!(victim.take().expect("the queue").notice().1, 8);
+    assert_eq!(sender.notify(2, true, Some(CONTEXT)), 0xf0);
+    assert_eq!(victim.take().expect("the channel").notice(), (0, 2, CONTEXT));
 }

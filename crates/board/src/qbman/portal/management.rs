@@ -114,7 +114,7 @@ impl Side<'_> {
         let notification = config.ok_or(results::BAD_CHANNEL)?.notification;
         let own_channel = |portal: u32| self.qbman.portals.get(portal as usize)?.own_channel();
         let work_queue = notification.and_then(|to| {
-            Some((own_channel(to.portal)? as u16) << 3 | u16::from(to.priority & 7))
+            Some((own_channel(to.portal)?.1 as u16) << 3 | u16::from(to.priority & 7))
         });
         Ok(channel.state(number, work_queue.unwrap_or(0)).to_bytes())
     }

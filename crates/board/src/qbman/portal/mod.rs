@@ -22,13 +22,13 @@ use consumer::Consumer;
 use parking_lot::Mutex;
 use producer::Producer;
 use qbman_abi::{Entry, Rings, registers};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of the rings inside a portal.
 const INSIDE: usize = 0x800;
 
-/// No channel.
-const NONE: u32 = u32::MAX;
+/// Nobody's portal, or one without a channel of its own.
+const NONE: u64 = u64::MAX;
 
 /// What went wrong at a portal, counted since power-on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,7 +66,8 @@ pub(super) struct Portal {
     version: Version,
     consumer: Mutex<Consumer>,
     producer: Mutex<Producer>,
-    own_channel: AtomicU32,
+    /// Isolation id and number of its own channel, 32 bits each.
+    own_channel: AtomicU64,
     inside: InnerMemory,
     counters: Counters,
 }
@@ -112,16 +113,16 @@ impl Portal {
             version,
             consumer: Mutex::default(),
             producer: Mutex::default(),
-            own_channel: AtomicU32::new(NONE),
+            own_channel: AtomicU64::new(NONE),
             inside: InnerMemory::new(INSIDE),
             counters: Counters::default(),
         }
     }
 
-    /// The channel in which the portal's notifications arrive.
-    pub fn own_channel(&self) -> Option<u32> {
-        let channel = self.own_channel.load(Ordering::Acquire);
-        (channel != NONE).then_some(channel)
+    /// Whose the portal is, and the channel in which its notifications arrive.
+    pub fn own_channel(&self) -> Option<(u16, u32)> {
+        let both = self.own_channel.load(Ordering::Acquire);
+        (both != NONE).then_some(((both >> 32) as u16, both as u32))
     }
 
     /// See [`Qbman::reset_portal`].
@@ -143,8 +144,9 @@ impl Portal {
         let mut consumer = self.consumer.lock();
         let mut producer = self.producer.lock();
         consumer.icid = config.map(|config| config.icid);
-        let own = config.and_then(|config| config.own_channel);
-        self.own_channel.store(own.unwrap_or(NONE), Ordering::Release);
+        let own = config.and_then(|config| Some((config.icid, config.own_channel?)));
+        let both = own.map(|(icid, channel)| u64::from(icid) << 32 | u64::from(channel));
+        self.own_channel.store(both.unwrap_or(NONE), Ordering::Release);
         producer.configure(qbman, self.number, config, pass);
         Kicks::NONE.with(self.number)
     }

@@ -186,20 +186,22 @@ impl Producer {
 
     /// Dequeues from some channel.
     fn push(&mut self, side: &mut Side<'_>, memory: Memory<'_>, kicks: &mut Kicks) -> bool {
-        let Some(icid) = self.config.map(|config| config.icid) else { return false };
+        let Some(PortalConfig { icid, own_channel: own, .. }) = self.config else { return false };
         let channels = self.sdqcr & registers::SDQCR_CHANNELS;
         if channels == 0 || self.sdqcr >> registers::SDQCR_KIND_SHIFT & 3 == 0 {
             return false;
         }
         let three = self.sdqcr & registers::SDQCR_UP_TO_THREE != 0;
         let most = if three { 3 } else { 1 }.min(self.room());
-        let dequeue = Dequeue { icid, most, keep_place: false, pushed: true };
         let token = (self.sdqcr >> registers::SDQCR_TOKEN_SHIFT) as u8;
         for step in 0..16 {
             let bit = (self.cursor + step) % 16;
             let Some(channel) = self.channel(bit).filter(|_| channels >> bit & 1 != 0) else {
                 continue;
             };
+            // Its own channel needs no configuration to carry notifications.
+            let checks_owner = own != Some(channel);
+            let dequeue = Dequeue { icid, checks_owner, most, keep_place: false, pushed: true };
             let mut put = |entry, hold| {
                 self.put(&DequeueEntry { token, ..entry }.to_bytes(), hold, memory);
             };

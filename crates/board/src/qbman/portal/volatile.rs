@@ -163,7 +163,8 @@ impl Taker<'_> {
             return;
         }
         let keep_place = command.prefers_active();
-        let dequeue = Dequeue { icid, most, keep_place, pushed: false };
+        let checks_owner = false;
+        let dequeue = Dequeue { icid, checks_owner, most, keep_place, pushed: false };
         let mut out = |entry, _| out(entry);
         self.qbman.serve(channel, mask, dequeue, &mut out, self.kicks, self.pass);
     }

@@ -252,3 +252,34 @@ fn an_interface_that_is_off_takes_nothing() {
     assert_eq!(receive(&mut test, &ethernet(mac(2), mac(1), 60)), None);
     assert_eq!(test.wriop.counters(2).ingress_discarded, 1);
 }
+
+/// Bits 26..24 of the control word (DPDK: `DPAA2_GET_FD_DROPP`), by which congestion groups
+/// choose whom to drop.
+#[test]
+fn a_policed_frame_has_its_colour() {
+    let mut test = TestWriop::new();
+    let frame = ethernet(mac(2), mac(1), 60);
+    for (priority, initial) in (0..).zip(Color::ALL) {
+        test.change(2, |config| {
+            let policer = Policer { meter: None, initial, from_layer3: false, drops: false };
+            config.receive.classes[0].policer = Some(policer);
+        });
+        let received = receive(&mut test, &frame).expect("the frame");
+        assert_eq!(received.ctrl >> 24 & 7, priority, "{initial:?}");
+    }
+}
+
+/// What the sender takes for a tag is none to a receiver that knows no such type.
+#[test]
+fn the_senders_kinds_of_tags_are_not_the_receivers() {
+    let mut test = TestWriop::new();
+    test.change(1, |config| {
+        config.transmit.l4_checksum = true;
+        config.transmit.tpids = [0x9100, 0];
+    });
+    test.change(2, |config| config.receive.vlans = Some(vec![(6, None)]));
+    let mut frame = ethernet(mac(2), mac(1), 60);
+    frame[12..16].copy_from_slice(&[0x91, 0, 0, 5]);
+    assert!(receive(&mut test, &frame).is_some());
+    assert_eq!(test.wriop.counters(2).ingress_filtered, 0);
+}

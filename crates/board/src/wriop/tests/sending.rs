@@ -202,3 +202,17 @@ fn an_interface_that_is_gone_sends_nothing() {
     test.send(2, &[fd]);
     assert_eq!(test.wriop.counters(2).egress_discarded, 1);
 }
+
+/// Linux sends buffers of its own, with zero in the pool word: they belong to no pool.
+#[test]
+fn a_frame_whose_confirmation_is_refused_goes_into_no_pool() {
+    let mut test = TestWriop::new();
+    test.make_pool(0, ICID, []);
+    test.queues.full.lock().push(confirm(1));
+    let fd = test.frame(free(0), &ethernet(mac(2), mac(1), 60));
+    test.send(1, &[fd, fd]);
+    assert_eq!(test.take(rx(2)).len(), 2);
+    assert_eq!(test.pool(0), [0; 0]);
+    let counters = test.wriop.counters(1);
+    assert_eq!((counters.egress_confirmed, counters.egress_unconfirmed), (0, 2));
+}

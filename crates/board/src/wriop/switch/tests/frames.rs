@@ -331,6 +331,25 @@ fn software_sends_through_one_interface_and_is_told() {
     assert_eq!(switch.counters(1), [0; 13]);
 }
 
+/// A pause holds back the interface behind a port, not what a switch sends through it.
+#[test]
+fn what_software_sends_is_not_held_by_a_pause() {
+    let mut switch = with_control(3);
+    let peer = Some(Endpoint::Switch { id: SWITCH, port: 1 });
+    let config = PortConfig { peer, rate: 1000, obeys_pause: true, ..PortConfig::default() };
+    switch.test.wriop.configure_port(2, Some(config));
+    let mut pause = ethernet([1, 0x80, 0xc2, 0, 0, 1], mac(9), 60);
+    pause[12..18].copy_from_slice(&[0x88, 8, 0, 1, 3, 0xe8]);
+    let fd = switch.test.frame(free(2), &ethernet(mac(9), mac(8), 60));
+    let TestSwitch { test, .. } = &mut switch;
+    test.receive(2, &pause);
+    assert!(test.queues.enqueue(TX + 1, &fd, &mut test.pass));
+    test.wriop.transmit_switch(SWITCH, &test.queues, &test.memory, &mut test.pass);
+    assert_eq!(test.wires.0.lock().len(), 1);
+    assert_eq!(test.take(CONFIRM), [fd]);
+    assert_eq!(test.wriop.deadline(), None);
+}
+
 #[test]
 fn learning_by_software_reports_unknown_stations() {
     let mut switch = with_control(2);
