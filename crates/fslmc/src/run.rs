@@ -31,13 +31,18 @@ pub fn run(args: &cli::Run) -> Result<i32> {
             "--bind needs a vfio-fsl-mc driver, and --driver none loads none"
         ));
     }
+    // A container cannot be bound without: one that the kernel lacks is an error then.
+    let driver = match args.driver {
+        None if !args.bind.is_empty() => Some(Driver::usual(&args.machine.kernel.choice()?)),
+        driver => driver,
+    };
     let stop = StopHandle::new();
     let interrupts = Interrupts::catch(stop.clone()).into_diagnostic()?;
     let shared = if args.no_share { None } else { Some(shared(&args.share, args.read_only)?) };
     let cwd = if shared.is_some() { SHARED_PATH } else { "/" };
     let Booted { mut machine, .. } = session::boot(Request {
         machine: &args.machine,
-        driver: args.driver,
+        driver,
         shared,
         root: root(args)?,
         hugepages: args.hugepages,
@@ -58,7 +63,7 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     if args.modules.iter().any(|module| module.replace('_', "-") == ETHERNET) {
         takes_no_others(&machine.board().mc().inventory(), &args.bind)?;
     }
-    machine.load(&["fsl-mc-dpio"])?;
+    machine.load_portals()?;
     for module in &args.modules {
         machine.load(&[module])?;
     }
