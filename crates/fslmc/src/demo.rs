@@ -109,7 +109,7 @@ fn tell(machine: &mut Machine, words: &[&str]) -> Result<i32> {
         stderr: Box::new(io::stderr()),
     };
     let exit = machine.agent().run(command, streams, None).map_err(|e| machine.explain(e))?;
-    Ok(exit.status.exit_code())
+    Ok(exit.code())
 }
 
 /// Makes the file, unless it is a pipe or the like, which opens when it is written to.

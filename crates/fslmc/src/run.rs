@@ -94,7 +94,7 @@ pub fn run(args: &cli::Run) -> Result<i32> {
         eprintln!("fslmc: {reason}");
     }
     machine.power_off()?;
-    Ok(exit.status.exit_code())
+    Ok(exit.code())
 }
 
 /// Linux's driver takes the interfaces of child containers, too, and has the root's software
