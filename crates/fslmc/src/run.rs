@@ -8,7 +8,7 @@ use crate::{
     interrupt::Interrupts,
     machine::SHARED_PATH,
     session::{self, Booted, Request, RootChoice},
-    terminal::RawTerminal,
+    terminal::{RawTerminal, is_in_background},
 };
 use board::mc::{ContainerInventory, Inventory};
 use board_qemu::{SharedDirectory, StopHandle};
@@ -82,7 +82,8 @@ pub fn run(args: &cli::Run) -> Result<i32> {
         }),
     };
     let streams = Streams {
-        stdin: Box::new(io::stdin()),
+        // Whoever has the terminal types for somebody else.
+        stdin: if is_in_background() { Box::new(io::empty()) } else { Box::new(io::stdin()) },
         stdout: Box::new(io::stdout()),
         stderr: Box::new(io::stderr()),
     };
