@@ -46,13 +46,13 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
     if args.in_process {
         return in_process::demo(&args.frames);
     }
-    if args.driver == Some(Driver::None) {
+    if args.driver.0 == Some(Driver::None) {
         return Err(miette!(
             help = "leave out --driver none",
             "the demonstration hands a container over, which takes a vfio-fsl-mc driver"
         ));
     }
-    let driver = match args.driver {
+    let driver = match args.driver.0 {
         Some(driver) => driver,
         None => Driver::usual(&args.machine.kernel.choice()?),
     };
