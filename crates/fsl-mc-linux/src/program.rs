@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What the shell shows of a program that SIGPIPE has ended.
-const NOBODY_READS: u8 = 128 + 13;
+pub const NOBODY_READS: u8 = 128 + 13;
 
 /// Runs what a program does. Where the reader of its standard output has seen enough, as `head`
 /// has, it ends at the next line, with all that it holds given back and without a word:

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The host's end of the conversation with the agent in the guest.
 
+use fsl_mc_linux::program::NOBODY_READS;
 use guest_protocol::{Answer, Ask, LineError, Lines, Order, Report, Run, Status, VERSION};
 use std::{
     io::{self, Read, Write},
+    net::Shutdown,
     os::unix::net::UnixStream,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -106,10 +108,17 @@ pub struct Agent {
     stderr: Arc<Sink>,
     next: u64,
     watch: Box<dyn FnMut(&Step) + Send>,
+    /// How long output that is announced may stay away.
+    quiet_limit: Duration,
 }
+
+/// What the guest has written before the end of a command comes at once, but for a busy host.
+const QUIET_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where a stream of the command goes, and how much of it came.
 struct Sink {
+    /// To close it.
+    port: UnixStream,
     state: Mutex<SinkState>,
     grown: Condvar,
 }
@@ -117,6 +126,10 @@ struct Sink {
 #[derive(Default)]
 struct SinkState {
     out: Option<Box<dyn Write + Send>>,
+    /// `out` is away, being written to: who reads it takes the time that it takes.
+    writing: bool,
+    /// How many have been attached.
+    attached: u64,
     bytes: u64,
     failed: Option<io::Error>,
     closed: bool,
@@ -127,6 +140,19 @@ struct SinkState {
 pub struct Exit {
     /// As the guest reports it.
     pub status: Status,
+    /// Whether the reader of its output has gone before the end, as `head` does.
+    pub nobody_reads: bool,
+}
+
+impl Exit {
+    /// The command's exit code as a shell has it. One that has not noticed that nobody reads
+    /// its output has written for nothing all the same.
+    pub fn code(&self) -> i32 {
+        match self.status.exit_code() {
+            0 if self.nobody_reads => NOBODY_READS.into(),
+            code => code,
+        }
+    }
 }
 
 /// What feeds a command and takes its output.
@@ -171,10 +197,11 @@ impl Agent {
             control,
             stdin: ports.stdin,
             reports,
-            stdout: Sink::start(ports.stdout),
-            stderr: Sink::start(ports.stderr),
+            stdout: Sink::start(ports.stdout)?,
+            stderr: Sink::start(ports.stderr)?,
             next: 1,
             watch: Box::new(watch),
+            quiet_limit: QUIET_LIMIT,
         })
     }
 
@@ -185,7 +212,7 @@ impl Agent {
     pub fn hello(&mut self, limit: Duration) -> Result<Hello, AgentError> {
         let what = "the start of the guest";
         let deadline = Instant::now() + limit;
-        match self.report(what, deadline, limit)? {
+        match self.report(None, what, deadline, limit)? {
             Report::Hello { protocol, kernel, uptime_ms, cpus } if protocol == VERSION => {
                 Ok(Hello { kernel, uptime: Duration::from_millis(uptime_ms), cpus })
             }
@@ -202,7 +229,7 @@ impl Agent {
         let id = self.order(ask)?;
         let deadline = Instant::now() + limit;
         loop {
-            match self.report(&what, deadline, limit)? {
+            match self.report(Some(id), &what, deadline, limit)? {
                 Report::Done { id: done, answer } if done == id => return Ok(answer),
                 // What a remote sent while a command ran.
                 Report::Done { id, .. } if id >= REMOTE_ORDERS => {}
@@ -229,7 +256,7 @@ impl Agent {
         let id = self.order(Ask::Run(run))?;
         let feed = Feed::start(clone(&self.stdin)?, streams.stdin, clone(&self.control)?);
         let (status, out, err) = loop {
-            match self.report(&what, deadline, limit)? {
+            match self.report(Some(id), &what, deadline, limit)? {
                 Report::Exited { id: done, status, stdout_bytes, stderr_bytes } if done == id => {
                     break (status, stdout_bytes, stderr_bytes);
                 }
@@ -241,9 +268,12 @@ impl Agent {
         if let Some(bytes) = feed.stop() {
             self.ask(Ask::StdinClosed { bytes }, Duration::from_secs(10))?;
         }
-        self.stdout.drain(out_before.saturating_add(out), deadline)?;
-        self.stderr.drain(err_before.saturating_add(err), deadline)?;
-        Ok(Exit { status })
+        // Both in any case: the one may have failed, and the other say why.
+        let quiet = self.quiet_limit;
+        let stdout = self.stdout.drain(out_before.saturating_add(out), deadline, quiet);
+        let stderr = self.stderr.drain(err_before.saturating_add(err), deadline, quiet);
+        let nobody_reads = [stdout?, stderr?].contains(&Drained::NobodyReads);
+        Ok(Exit { status, nobody_reads })
     }
 
     /// A handle that can signal and resize while [`run`](Self::run) waits.
@@ -261,9 +291,11 @@ impl Agent {
         Ok(id)
     }
 
-    /// The next report that is no step.
+    /// The next report that is no step, and no failure of another order than `own`: a signal
+    /// or a window size may come too late for the command, which is nobody's concern.
     fn report(
         &mut self,
+        own: Option<u64>,
         what: &str,
         deadline: Instant,
         limit: Duration,
@@ -273,6 +305,9 @@ impl Agent {
             match self.reports.recv_timeout(left) {
                 Ok(Ok(Report::Step { what, ok, detail, .. })) => {
                     (self.watch)(&Step { what, ok, detail });
+                }
+                Ok(Ok(Report::Failure { id: Some(id), what, place, .. })) if own != Some(id) => {
+                    tracing::debug!(id, what, place, "another order was refused");
                 }
                 Ok(Ok(Report::Failure { what, place, advice, .. })) => {
                     return Err(AgentError::Refused { what, place, advice });
@@ -311,9 +346,18 @@ impl Remote {
     }
 }
 
+/// What became of a command's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drained {
+    Whole,
+    /// Its reader has seen enough.
+    NobodyReads,
+}
+
 impl Sink {
-    fn start(mut port: UnixStream) -> Arc<Self> {
-        let sink = Arc::new(Self { state: Mutex::default(), grown: Condvar::new() });
+    fn start(mut port: UnixStream) -> Result<Arc<Self>, AgentError> {
+        let sink = Self { port: clone(&port)?, state: Mutex::default(), grown: Condvar::new() };
+        let sink = Arc::new(sink);
         let shared = sink.clone();
         thread::spawn(move || {
             let mut buffer = vec![0; 64 << 10];
@@ -327,20 +371,33 @@ impl Sink {
             lock(&shared.state).closed = true;
             shared.grown.notify_all();
         });
-        sink
+        Ok(sink)
     }
 
     fn take(&self, data: &[u8]) {
         let mut state = lock(&self.state);
-        if state.failed.is_none()
-            && let Some(out) = &mut state.out
-            && let Err(error) = out.write_all(data).and_then(|()| out.flush())
-        {
-            // The reader of our output is gone (a closed pipe): the command
-            // goes on, as it would not notice on a machine across a network.
-            state.failed = Some(error);
-        }
+        let attached = state.attached;
+        let out = if state.failed.is_none() { state.out.take() } else { None };
+        state.writing = out.is_some();
+        // Not under the lock: whoever reads it may take its time, as `less` does.
+        drop(state);
+        let written = out.map(|mut out| {
+            let result = out.write_all(data).and_then(|()| out.flush());
+            (out, result)
+        });
+        let mut state = lock(&self.state);
+        state.writing = false;
         state.bytes += data.len() as u64;
+        if let Some((out, result)) = written
+            && state.attached == attached
+        {
+            state.out = Some(out);
+            if let Err(error) = result {
+                state.failed = Some(error);
+                // The command learns of it as of any closed pipe.
+                let _ = self.port.shutdown(Shutdown::Both);
+            }
+        }
         drop(state);
         self.grown.notify_all();
     }
@@ -349,31 +406,38 @@ impl Sink {
     fn attach(&self, out: Box<dyn Write + Send>) -> u64 {
         let mut state = lock(&self.state);
         state.out = Some(out);
+        state.attached += 1;
         state.failed = None;
         state.bytes
     }
 
-    /// Waits until `bytes` came in all.
-    fn drain(&self, bytes: u64, deadline: Instant) -> Result<(), AgentError> {
+    /// Waits until `bytes` came in all, as long as some come within `quiet`. The time that
+    /// their reader takes does not count.
+    fn drain(&self, bytes: u64, deadline: Instant, quiet: Duration) -> Result<Drained, AgentError> {
         let mut state = lock(&self.state);
-        while state.bytes < bytes && !state.closed {
-            let left =
-                deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(10));
-            let (next, timeout) =
-                self.grown.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
-            state = next;
-            if timeout.timed_out() && state.bytes < bytes {
-                let what = format!("{} bytes of output", bytes - state.bytes);
-                return Err(AgentError::TimedOut { what, limit: left });
+        let (mut seen, mut since) = (state.bytes, Instant::now());
+        while state.bytes < bytes && !state.closed && state.failed.is_none() {
+            if state.writing || state.bytes != seen {
+                (seen, since) = (state.bytes, Instant::now());
             }
-        }
-        if state.bytes < bytes {
-            return Err(AgentError::Gone { what: "the rest of the output".into() });
+            let left = quiet
+                .saturating_sub(since.elapsed())
+                .min(deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                let what = format!("{} bytes of output", bytes - state.bytes);
+                return Err(AgentError::TimedOut { what, limit: quiet });
+            }
+            let waited = self.grown.wait_timeout(state, left);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
         state.out = None;
         match state.failed.take() {
+            Some(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(Drained::NobodyReads),
             Some(cause) => Err(AgentError::Port { what: "writing its output here", cause }),
-            None => Ok(()),
+            None if state.bytes < bytes => {
+                Err(AgentError::Gone { what: "the rest of the output".into() })
+            }
+            None => Ok(Drained::Whole),
         }
     }
 }
@@ -494,5 +558,167 @@ fn describe(ask: &Ask) -> String {
         Ask::Dmesg { .. } => "reading the kernel's log".into(),
         Ask::PowerOff => "switching off".into(),
         other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use guest_protocol::encode;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// The guest's ends of the ports.
+    struct Guest {
+        control: UnixStream,
+        lines: Lines,
+        stdout: UnixStream,
+        stderr: UnixStream,
+        _stdin: UnixStream,
+    }
+
+    impl Guest {
+        /// The next order that is not the end of a command's input, as long as there is a
+        /// host.
+        fn next(&mut self) -> Option<u64> {
+            loop {
+                match self.lines.next().unwrap() {
+                    Some(Order { id, ask: Ask::StdinClosed { .. } }) => {
+                        self.say(&Report::Done { id, answer: Answer::Nothing });
+                    }
+                    Some(Order { id, .. }) => return Some(id),
+                    None => {
+                        let mut bytes = [0; 4096];
+                        match self.control.read(&mut bytes) {
+                            Ok(count @ 1..) => self.lines.push(&bytes[..count]),
+                            _ => return None,
+                        }
+                    }
+                }
+            }
+        }
+
+        fn say(&mut self, report: &Report) {
+            // The host may have gone.
+            let _ = self.control.write_all(&encode(report).unwrap());
+        }
+
+        fn refuse(&mut self, id: u64) {
+            let (what, place, advice) = ("no command is running", "the agent", "Send Run first");
+            let [what, place, advice] = [what, place, advice].map(str::to_owned);
+            self.say(&Report::Failure { id: Some(id), what, place, advice });
+        }
+
+        fn end_run(&mut self, id: u64, stdout_bytes: u64, stderr_bytes: u64) {
+            let status = Status::Code(0);
+            self.say(&Report::Exited { id, status, stdout_bytes, stderr_bytes });
+        }
+    }
+
+    /// An agent, and a guest that does what it is told to do here.
+    fn with_guest(guest: impl FnOnce(Guest) + Send + 'static) -> Agent {
+        let pair = || UnixStream::pair().unwrap();
+        let ((control, one), (stdin, two)) = (pair(), pair());
+        let ((stdout, three), (stderr, four)) = (pair(), pair());
+        let lines = Lines::default();
+        let end = Guest { control: one, lines, stdout: three, stderr: four, _stdin: two };
+        thread::spawn(move || guest(end));
+        Agent::new(Ports { control, stdin, stdout, stderr }, |_| ()).unwrap()
+    }
+
+    fn run_with(
+        agent: &mut Agent,
+        stdout: impl Write + Send + 'static,
+        stderr: impl Write + Send + 'static,
+    ) -> Result<Exit, AgentError> {
+        let run = Run { argv: vec!["true".into()], cwd: None, env: Vec::new(), terminal: None };
+        let (stdout, stderr) = (Box::new(stdout), Box::new(stderr));
+        agent.run(run, Streams { stdin: Box::new(io::empty()), stdout, stderr }, Some(LIMIT))
+    }
+
+    /// Keeps what is written, each time after a while, and fails from some length on.
+    #[derive(Clone, Default)]
+    struct Reader {
+        pace: Duration,
+        most: Option<usize>,
+        has: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Reader {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            thread::sleep(self.pace);
+            let mut has = lock(&self.has);
+            if self.most.is_some_and(|most| has.len() >= most) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            has.extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_slow_reader_gets_all_of_the_output() {
+        let reader = Reader { pace: Duration::from_millis(600), ..Reader::default() };
+        let mut agent = with_guest(|mut guest| {
+            let id = guest.next().unwrap();
+            guest.end_run(id, 3, 0);
+            guest.stdout.write_all(b"abc").unwrap();
+            guest.next();
+        });
+        agent.quiet_limit = Duration::from_millis(200);
+        let exit = run_with(&mut agent, reader.clone(), io::sink()).unwrap();
+        assert_eq!((exit.code(), &lock(&reader.has)[..]), (0, &b"abc"[..]));
+    }
+
+    #[test]
+    fn output_that_does_not_come_is_not_waited_for_for_ever() {
+        let mut agent = with_guest(|mut guest| {
+            let id = guest.next().unwrap();
+            guest.end_run(id, 3, 0);
+            guest.next();
+        });
+        agent.quiet_limit = Duration::from_millis(200);
+        let error = run_with(&mut agent, io::sink(), io::sink()).unwrap_err().to_string();
+        assert!(error.contains("within 0.2 s: 3 bytes of output"), "{error}");
+    }
+
+    #[test]
+    fn what_another_order_is_refused_is_not_the_answer() {
+        let mut agent = with_guest(|mut guest| {
+            let id = guest.next().unwrap();
+            guest.refuse(2 * REMOTE_ORDERS);
+            guest.say(&Report::Done { id, answer: Answer::Nothing });
+            let id = guest.next().unwrap();
+            guest.refuse(2 * REMOTE_ORDERS + 1);
+            guest.end_run(id, 0, 0);
+            let id = guest.next().unwrap();
+            guest.refuse(id);
+        });
+        agent.ask(Ask::Devices, LIMIT).unwrap();
+        assert_eq!(run_with(&mut agent, io::sink(), io::sink()).unwrap().code(), 0);
+        let error = agent.ask(Ask::Devices, LIMIT).unwrap_err();
+        assert!(matches!(error, AgentError::Refused { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_command_whose_output_nobody_reads_learns_of_it() {
+        let (stdout, stderr) = (Reader { most: Some(1), ..Reader::default() }, Reader::default());
+        let mut agent = with_guest(|mut guest| {
+            let id = guest.next().unwrap();
+            let mut sent = 0;
+            while guest.stdout.write_all(b"y\n").is_ok() {
+                sent += 2;
+            }
+            guest.stderr.write_all(b"why").unwrap();
+            guest.end_run(id, sent, 3);
+            guest.next();
+        });
+        let exit = run_with(&mut agent, stdout, stderr.clone()).unwrap();
+        assert!(exit.nobody_reads && exit.code() == 141, "{exit:?}");
+        assert_eq!(&lock(&stderr.has)[..], b"why");
     }
 }

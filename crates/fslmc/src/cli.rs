@@ -9,8 +9,9 @@ use crate::{
 };
 use board::{Soc, faults::Rule};
 use clap::{Args, Parser, Subcommand};
+use miette::miette;
 use setup::{DEFAULT_SUITE, Userland};
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 use wires::{CaptureSpec, WireSpec};
 
 /// DPAA2 without hardware: an emulated Layerscape board under unmodified Linux.
@@ -117,8 +118,8 @@ pub struct Setup {
     pub verify: bool,
     /// vfio-fsl-mc driver to set up for (default: rust, or stock with --kernel); only rust
     /// needs the packages that build modules.
-    #[arg(long, value_enum, env = "FSLMC_DRIVER")]
-    pub driver: Option<Driver>,
+    #[arg(long, value_name = DRIVERS, env = DRIVER, default_value = "", hide_default_value = true, value_parser = driver)]
+    pub driver: DriverChoice,
     /// The kernel to set up for.
     #[command(flatten)]
     pub kernel: KernelArgs,
@@ -136,8 +137,8 @@ pub struct Demo {
 
     /// vfio-fsl-mc driver to hand the container over with (default: rust, or stock with
     /// --kernel).
-    #[arg(long, value_enum, env = "FSLMC_DRIVER")]
-    pub driver: Option<Driver>,
+    #[arg(long, value_name = DRIVERS, env = DRIVER, default_value = "", hide_default_value = true, value_parser = driver)]
+    pub driver: DriverChoice,
 
     /// File for the frames that the demonstration forwards, in pcapng format. It is
     /// overwritten.
@@ -183,8 +184,8 @@ pub struct Run {
     pub machine: MachineArgs,
 
     /// vfio-fsl-mc driver to load (default: rust, or stock with --kernel).
-    #[arg(long, value_enum, env = "FSLMC_DRIVER")]
-    pub driver: Option<Driver>,
+    #[arg(long, value_name = DRIVERS, env = DRIVER, default_value = "", hide_default_value = true, value_parser = driver)]
+    pub driver: DriverChoice,
 
     /// Bind this container to vfio-fsl-mc before COMMAND runs. May be repeated.
     #[arg(long, value_name = "dprc.N", value_parser = container)]
@@ -221,7 +222,25 @@ pub struct Run {
 
     /// Command to run in the guest (default: a shell).
     #[arg(last = true, value_name = "COMMAND")]
-    pub command: Vec<String>,
+    pub command: Vec<OsString>,
+}
+
+impl Run {
+    /// The command, in the guest's words.
+    ///
+    /// # Errors
+    /// Names a word that is not UTF-8, which the conversation with the guest is in.
+    pub fn words(&self) -> miette::Result<Vec<String>> {
+        let word = |word: &OsString| {
+            word.to_str().map(str::to_owned).ok_or_else(|| {
+                miette!(
+                    help = "a pattern of the guest's shell has it: `sh -c 'cat na*me'`",
+                    "the word {word:?} of the command is not UTF-8, as those for the guest must be"
+                )
+            })
+        };
+        self.command.iter().map(word).collect()
+    }
 }
 
 /// The guest's root file system, made of Debian packages.
@@ -250,6 +269,24 @@ impl UserlandArgs {
         let suite = self.suite.as_deref().unwrap_or(DEFAULT_SUITE);
         Userland::new(&self.packages, suite).map(Some)
     }
+}
+
+/// Names the default of `--driver`.
+const DRIVER: &str = "FSLMC_DRIVER";
+const DRIVERS: &str = "rust|stock|none";
+
+/// A driver, if one was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DriverChoice(pub Option<Driver>);
+
+/// An empty word is as good as none: so is an empty variable.
+fn driver(text: &str) -> Result<DriverChoice, String> {
+    if text.is_empty() {
+        return Ok(DriverChoice(None));
+    }
+    <Driver as clap::ValueEnum>::from_str(text, false)
+        .map(|driver| DriverChoice(Some(driver)))
+        .map_err(|_| format!("use rust, stock or none, in the variable {DRIVER}, too"))
 }
 
 /// The kernel.
@@ -428,6 +465,7 @@ fn size(text: &str) -> Result<u64, String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::os::unix::ffi::OsStringExt;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -461,6 +499,16 @@ mod tests {
             let error = parse(words).unwrap_err();
             assert!(error.contains("cannot be used with"), "{error}");
         }
+    }
+
+    #[test]
+    fn drivers_are_understood_or_explained() {
+        assert_eq!(driver(""), Ok(DriverChoice(None)));
+        assert_eq!(driver("none"), Ok(DriverChoice(Some(Driver::None))));
+        let error = Cli::try_parse_from(["fslmc", "run", "--driver", "rsut"]).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("'rsut'") && error.contains("use rust, stock or none"), "{error}");
+        assert!(error.contains(DRIVER), "{error}");
     }
 
     #[test]
@@ -514,8 +562,14 @@ mod tests {
     fn commands_follow_two_dashes() {
         let cli = Cli::try_parse_from(["fslmc", "run", "--bind", "dprc.2", "--", "sh", "-c", "x"]);
         let Ok(Cli { command: Command::Run(run) }) = cli else { panic!("{cli:?}") };
-        assert_eq!(run.command, ["sh", "-c", "x"]);
+        assert_eq!(run.words().unwrap(), ["sh", "-c", "x"]);
         assert_eq!(run.bind, ["dprc.2"]);
         assert!(Cli::try_parse_from(["fslmc", "run", "--bind", "dpni.2"]).is_err());
+        let word = OsString::from_vec(b"na\xffme".to_vec());
+        let words = ["fslmc", "run", "--", "cat"].map(OsString::from).into_iter().chain([word]);
+        let cli = Cli::try_parse_from(words);
+        let Ok(Cli { command: Command::Run(run) }) = cli else { panic!("{cli:?}") };
+        let error = run.words().unwrap_err().to_string();
+        assert!(error.contains(r#""na\xFFme""#) && error.contains("not UTF-8"), "{error}");
     }
 }

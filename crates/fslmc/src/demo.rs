@@ -46,19 +46,24 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
     if args.in_process {
         return in_process::demo(&args.frames);
     }
-    if args.driver == Some(Driver::None) {
+    if args.driver.0 == Some(Driver::None) {
         return Err(miette!(
             help = "leave out --driver none",
             "the demonstration hands a container over, which takes a vfio-fsl-mc driver"
         ));
     }
+    let driver = match args.driver.0 {
+        Some(driver) => driver,
+        None => Driver::usual(&args.machine.kernel.choice()?),
+    };
     let stop = StopHandle::new();
     let _interrupts = Interrupts::catch(stop.clone()).into_diagnostic()?;
     let start = Instant::now();
     println!("Booting unmodified Linux on an emulated DPAA2 board ...");
     let Booted { mut machine, set_up, boot } = session::boot(Request {
         machine: &args.machine,
-        driver: args.driver,
+        // Without one there is nothing to demonstrate.
+        driver: Some(driver),
         shared: None,
         root: RootChoice::Initial,
         hugepages: 0,
@@ -79,7 +84,7 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
         hello.cpus,
         boot.as_secs_f32()
     );
-    machine.load(&["fsl-mc-dpio"])?;
+    machine.load_portals()?;
     let code = tell(&mut machine, &["fslmc-guest", "demo"])?;
     machine.power_off()?;
     if code == 0 {
@@ -104,7 +109,7 @@ fn tell(machine: &mut Machine, words: &[&str]) -> Result<i32> {
         stderr: Box::new(io::stderr()),
     };
     let exit = machine.agent().run(command, streams, None).map_err(|e| machine.explain(e))?;
-    Ok(exit.status.exit_code())
+    Ok(exit.code())
 }
 
 /// Makes the file, unless it is a pipe or the like, which opens when it is written to.

@@ -5,7 +5,7 @@ use crate::{
     agent::{Agent, AgentError, Hello, Ports, Step},
     artifacts::{Artifacts, ArtifactsError, Driver},
     control::Control,
-    image::{self, ImageError},
+    image::{self, Image, ImageError},
     root::Root,
 };
 use board::{
@@ -18,7 +18,7 @@ use board::{
 use board_qemu::{
     LineHook, Platform, SHARED_TAG, SharedDirectory, StopHandle, Vm, VmConfig, VmError,
 };
-use guest_protocol::{Ask, ModuleChoice};
+use guest_protocol::{Ask, ModuleChoice, module_list::ModuleList};
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock, Weak},
@@ -174,6 +174,7 @@ pub struct Machine {
     network: Unplugged,
     _captures: Closed,
     hello: Hello,
+    modules: ModuleList,
 }
 
 /// Captures that end with the machine, whoever still has the board.
@@ -201,7 +202,7 @@ impl Machine {
     /// [`MachineError`]; nothing is left behind.
     pub fn start(artifacts: &Artifacts, options: Options) -> Result<Self, MachineError> {
         let root = options.root.as_deref();
-        let initramfs = image::build(
+        let Image { archive: initramfs, modules } = image::build(
             artifacts,
             options.shared.is_some(),
             root,
@@ -278,8 +279,16 @@ impl Machine {
         let control = Control::serve(vm.directory(), network.0.clone()).map_err(|error| {
             VmError::Config(format!("no socket to control the machine: {error}"))
         })?;
-        let mut machine =
-            Self { agent, _control: control, vm, board, network, _captures: captures, hello };
+        let mut machine = Self {
+            agent,
+            _control: control,
+            vm,
+            board,
+            network,
+            _captures: captures,
+            hello,
+            modules,
+        };
         if let Some(root) = &options.root {
             machine.ask(root.order())?;
         }
@@ -336,6 +345,16 @@ impl Machine {
     pub fn load(&mut self, names: &[&str]) -> Result<(), MachineError> {
         let modules = names.iter().map(|name| ModuleChoice::named(*name)).collect();
         self.ask(Ask::Load { modules }).map(drop)
+    }
+
+    /// Loads Linux's driver of software portals, where the kernel has it: one that was built
+    /// by hand may do without.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub fn load_portals(&mut self) -> Result<(), MachineError> {
+        const PORTALS: &str = "fsl-mc-dpio";
+        if self.modules.has(PORTALS) { self.load(&[PORTALS]) } else { Ok(()) }
     }
 
     /// Binds containers to vfio-fsl-mc.

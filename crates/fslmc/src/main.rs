@@ -78,7 +78,7 @@ fn set_up(args: &cli::Setup) -> Result<()> {
     use setup::Cache;
     let cache = Cache::from_env().into_diagnostic()?;
     let kernel = args.kernel.choice()?;
-    let driver = args.driver.unwrap_or_else(|| artifacts::Driver::usual(&kernel));
+    let driver = args.driver.0.unwrap_or_else(|| artifacts::Driver::usual(&kernel));
     let sets = driver.package_sets(&kernel);
     let progress = progress();
     if args.verify {

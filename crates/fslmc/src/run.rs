@@ -8,7 +8,7 @@ use crate::{
     interrupt::Interrupts,
     machine::SHARED_PATH,
     session::{self, Booted, Request, RootChoice},
-    terminal::RawTerminal,
+    terminal::{RawTerminal, is_in_background},
 };
 use board::mc::{ContainerInventory, Inventory};
 use board_qemu::{SharedDirectory, StopHandle};
@@ -25,19 +25,26 @@ const ETHERNET: &str = "fsl-dpaa2-eth";
 /// # Errors
 /// What kept the command from running.
 pub fn run(args: &cli::Run) -> Result<i32> {
-    if args.driver == Some(Driver::None) && !args.bind.is_empty() {
+    if args.driver.0 == Some(Driver::None) && !args.bind.is_empty() {
         return Err(miette!(
             help = "leave out --driver none, or --bind",
             "--bind needs a vfio-fsl-mc driver, and --driver none loads none"
         ));
     }
+    // Before anything is fetched or booted.
+    let words = args.words()?;
+    // A container cannot be bound without: one that the kernel lacks is an error then.
+    let driver = match args.driver.0 {
+        None if !args.bind.is_empty() => Some(Driver::usual(&args.machine.kernel.choice()?)),
+        driver => driver,
+    };
     let stop = StopHandle::new();
     let interrupts = Interrupts::catch(stop.clone()).into_diagnostic()?;
     let shared = if args.no_share { None } else { Some(shared(&args.share, args.read_only)?) };
     let cwd = if shared.is_some() { SHARED_PATH } else { "/" };
     let Booted { mut machine, .. } = session::boot(Request {
         machine: &args.machine,
-        driver: args.driver,
+        driver,
         shared,
         root: root(args)?,
         hugepages: args.hugepages,
@@ -51,14 +58,14 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     // Containers for user space first: the portals that remain are those that
     // the kernel's own driver spreads over the processors.
     // A driver that was asked for is loaded even if it gets nothing yet.
-    let wants_driver = matches!(args.driver, Some(Driver::Rust | Driver::Stock));
+    let wants_driver = matches!(args.driver.0, Some(Driver::Rust | Driver::Stock));
     if wants_driver || !args.bind.is_empty() {
         machine.bind(&args.bind)?;
     }
     if args.modules.iter().any(|module| module.replace('_', "-") == ETHERNET) {
         takes_no_others(&machine.board().mc().inventory(), &args.bind)?;
     }
-    machine.load(&["fsl-mc-dpio"])?;
+    machine.load_portals()?;
     for module in &args.modules {
         machine.load(&[module])?;
     }
@@ -67,7 +74,7 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     let remote = machine.agent().remote().map_err(|e| machine.explain(e))?;
     interrupts.pass_to(remote, raw.is_some());
     let command = Run {
-        argv: args.command.clone(),
+        argv: words,
         cwd: Some(cwd.into()),
         env: Vec::new(),
         terminal: raw.as_ref().map(|raw| Terminal {
@@ -77,7 +84,8 @@ pub fn run(args: &cli::Run) -> Result<i32> {
         }),
     };
     let streams = Streams {
-        stdin: Box::new(io::stdin()),
+        // Whoever has the terminal types for somebody else.
+        stdin: if is_in_background() { Box::new(io::empty()) } else { Box::new(io::stdin()) },
         stdout: Box::new(io::stdout()),
         stderr: Box::new(io::stderr()),
     };
@@ -89,7 +97,7 @@ pub fn run(args: &cli::Run) -> Result<i32> {
         eprintln!("fslmc: {reason}");
     }
     machine.power_off()?;
-    Ok(exit.status.exit_code())
+    Ok(exit.code())
 }
 
 /// Linux's driver takes the interfaces of child containers, too, and has the root's software
@@ -133,6 +141,12 @@ fn shared(path: &Path, read_only: bool) -> Result<SharedDirectory> {
         .canonicalize()
         .into_diagnostic()
         .with_context(|| format!("sharing the directory {}", path.display()))?;
+    if path.to_str().is_none() {
+        return Err(miette!(
+            help = "share a directory above it, or rename it; --no-share shares none",
+            "the name of the directory {path:?} is not UTF-8, as QEMU's options must be"
+        ));
+    }
     if !path.is_dir() {
         return Err(miette!(
             help = "--share takes a directory; --no-share shares none",
@@ -141,4 +155,21 @@ fn shared(path: &Path, read_only: bool) -> Result<SharedDirectory> {
         ));
     }
     Ok(SharedDirectory { path, read_only })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
+
+    /// It would be another directory's for QEMU.
+    #[test]
+    fn a_directory_must_have_a_name_in_utf_8() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(OsStr::from_bytes(b"na\xffme"));
+        fs::create_dir(&path).unwrap();
+        let error = shared(&path, false).unwrap_err().to_string();
+        assert!(error.contains(r"na\xFFme") && error.contains("not UTF-8"), "{error}");
+        assert!(shared(folder.path(), false).is_ok());
+    }
 }

@@ -5,6 +5,7 @@ use crate::{
     agent::Step,
     artifacts::{Artifacts, Driver},
     cli::MachineArgs,
+    image,
     machine::{self, Machine, Options},
     progress::progress,
     root::Root,
@@ -31,7 +32,7 @@ use wires::CaptureSpec;
 pub struct Request<'a> {
     /// The machine.
     pub machine: &'a MachineArgs,
-    /// Its vfio-fsl-mc; the usual one where none is chosen.
+    /// Its vfio-fsl-mc; where none is chosen, the usual one, if the kernel has it.
     pub driver: Option<Driver>,
     /// A directory that the guest sees.
     pub shared: Option<SharedDirectory>,
@@ -79,8 +80,12 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
     check_hugepages(request.hugepages, args.memory)?;
     let progress = progress();
     let kernel = args.kernel.choice()?;
-    let driver = request.driver.unwrap_or_else(|| Driver::usual(&kernel));
+    let mut driver = request.driver.unwrap_or_else(|| Driver::usual(&kernel));
     let artifacts = Artifacts::with_kernel(&kernel, driver, &*progress)?;
+    // Nobody has asked for it.
+    if request.driver.is_none() && driver == Driver::Stock && !image::has_stock(&artifacts)? {
+        driver = Driver::None;
+    }
     let root = match &request.root {
         RootChoice::Initial => None,
         RootChoice::Packages(packages) => {

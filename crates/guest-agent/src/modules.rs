@@ -75,12 +75,13 @@ impl Modules {
         (loaded, refusal)
     }
 
-    /// Whether the image has that module.
+    /// Whether the image has that module as a file.
     pub fn has(&self, name: &str) -> bool {
         self.list.find(name).is_some()
     }
 
-    /// Loads a module and what it needs, with additional parameters for itself.
+    /// Loads a module and what it needs, with additional parameters for itself. One that the
+    /// kernel has built in is there already.
     ///
     /// # Errors
     /// When the image lacks one of them or the kernel refuses one.
@@ -209,6 +210,16 @@ fn reason_of_refusal(errno: Errno) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_loaded_for_what_is_built_in() {
+        let list = ModuleList::parse("builtin fsl-mc-dpio\n").unwrap();
+        let modules = Modules { list };
+        assert_eq!(modules.load("fsl_mc_dpio", "").unwrap(), []);
+        assert_eq!(modules.load_if_shipped("fsl_mc_dpio").unwrap(), []);
+        let error = modules.load("fsl-dpaa2-eth", "").unwrap_err().to_string();
+        assert!(error.contains("fsl-dpaa2-eth is not in the guest's image"), "{error}");
+    }
 
     #[test]
     fn parameters_are_joined_once() {

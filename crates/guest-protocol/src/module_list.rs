@@ -10,14 +10,19 @@
 //! demand   vfio              /lib/modules/vfio.ko              -
 //! demand   vfio_iommu_type1  /lib/modules/vfio_iommu_type1.ko  vfio              allow_unsafe_interrupts=1
 //! demand   vfio-fsl-mc       /lib/modules/vfio-fsl-mc.ko       vfio,irqbypass
+//! builtin  fsl-mc-dpio
 //! ```
 //!
 //! `early` modules are loaded in the order of the file before the agent looks for
 //! its ports; `demand` modules when something asks for them by name. `needs` names
 //! modules of the same list that must be loaded first (`-` for none). A file whose name ends in
-//! `.xz`, `.gz` or `.zst` is left to the kernel to unpack.
+//! `.xz`, `.gz` or `.zst` is left to the kernel to unpack. `builtin` names what is a part of the
+//! kernel: to load it is nothing to do, and no error.
 
 use std::fmt;
+
+/// The first word of a line for what is no file.
+const BUILT_IN: &str = "builtin";
 
 /// Where the list lies in the guest.
 pub const PATH: &str = "/lib/modules-order";
@@ -51,6 +56,8 @@ pub struct Module {
 pub struct ModuleList {
     /// In the order of the file.
     pub modules: Vec<Module>,
+    /// Names of what the kernel has built in, as far as the host has looked.
+    pub built_in: Vec<String>,
 }
 
 /// What can be wrong with a list.
@@ -66,8 +73,16 @@ pub enum ListError {
         /// How many there are.
         columns: usize,
     },
+    /// A line says that something is built in, and not what.
+    #[error("line {line} of the module list says builtin without one name after it")]
+    BuiltIn {
+        /// Counted from 1.
+        line: usize,
+    },
     /// The first column is something else.
-    #[error("line {line} of the module list starts with {word:?}, not with early or demand")]
+    #[error(
+        "line {line} of the module list starts with {word:?}, not with early, demand or builtin"
+    )]
     Stage {
         /// Counted from 1.
         line: usize,
@@ -102,17 +117,34 @@ impl ModuleList {
     /// Reads the text of a list.
     ///
     /// # Errors
-    /// [`ListError::Columns`] and [`ListError::Stage`].
+    /// [`ListError::Columns`], [`ListError::BuiltIn`] and [`ListError::Stage`].
     pub fn parse(text: &str) -> Result<Self, ListError> {
-        let mut modules = Vec::new();
+        let mut list = Self::default();
         for (index, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default().trim();
             if line.is_empty() {
                 continue;
             }
-            modules.push(module_of(index + 1, line)?);
+            let mut words = line.split_whitespace();
+            if words.next() == Some(BUILT_IN) {
+                let (Some(name), None) = (words.next(), words.next()) else {
+                    return Err(ListError::BuiltIn { line: index + 1 });
+                };
+                list.built_in.push(name.to_owned());
+            } else {
+                list.modules.push(module_of(index + 1, line)?);
+            }
         }
-        Ok(Self { modules })
+        Ok(list)
+    }
+
+    /// Whether the guest has a module of that name, as a file or built into its kernel.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some() || self.is_built_in(name)
+    }
+
+    fn is_built_in(&self, name: &str) -> bool {
+        self.built_in.iter().any(|known| same_name(known, name))
     }
 
     /// The modules to load at start, in order.
@@ -125,7 +157,7 @@ impl ModuleList {
         self.modules.iter().find(|module| same_name(&module.name, name))
     }
 
-    /// The module and all that it needs, in loading order.
+    /// The module and all that it needs, in loading order; nothing for one that is built in.
     ///
     /// # Errors
     /// [`ListError::Unknown`] and [`ListError::Circle`].
@@ -141,11 +173,16 @@ impl ModuleList {
         above: &mut Vec<&'a str>,
         order: &mut Vec<&'a Module>,
     ) -> Result<(), ListError> {
-        let module = self.find(name).ok_or_else(|| ListError::Unknown {
-            name: name.to_owned(),
-            needed_by: above.last().map(|&by| by.to_owned()),
-            known: self.modules.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "),
-        })?;
+        let Some(module) = self.find(name) else {
+            if self.is_built_in(name) {
+                return Ok(());
+            }
+            return Err(ListError::Unknown {
+                name: name.to_owned(),
+                needed_by: above.last().map(|&by| by.to_owned()),
+                known: self.modules.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "),
+            });
+        };
         if above.iter().any(|&upper| same_name(upper, name)) {
             return Err(ListError::Circle { name: name.to_owned(), path: above.join(" -> ") });
         }
@@ -205,7 +242,7 @@ impl fmt::Display for ModuleList {
                 format!("{stage} {} {} {needs} {}", module.name, module.path, module.parameters);
             writeln!(f, "{}", line.trim_end())?;
         }
-        Ok(())
+        self.built_in.iter().try_for_each(|name| writeln!(f, "{BUILT_IN} {name}"))
     }
 }
 
@@ -220,6 +257,7 @@ demand irqbypass /lib/modules/irqbypass.ko -
 demand vfio /lib/modules/vfio.ko.xz -
 demand vfio_iommu_type1 /lib/modules/vfio_iommu_type1.ko vfio allow_unsafe_interrupts=1 x=2
 demand vfio-fsl-mc /lib/modules/vfio-fsl-mc.ko vfio,irqbypass   # by name
+builtin fsl-mc-dpio
 ";
 
     fn names(modules: &[&Module]) -> Vec<String> {
@@ -231,6 +269,7 @@ demand vfio-fsl-mc /lib/modules/vfio-fsl-mc.ko vfio,irqbypass   # by name
         let list = ModuleList::parse(TEXT).unwrap();
         assert_eq!(list.modules.len(), 5);
         assert_eq!(list.early().count(), 1);
+        assert_eq!(list.built_in, ["fsl-mc-dpio"]);
         assert_eq!(list.modules[3].parameters, "allow_unsafe_interrupts=1 x=2");
         assert_eq!(ModuleList::parse(&list.to_string()).unwrap(), list);
     }
@@ -250,6 +289,15 @@ demand vfio-fsl-mc /lib/modules/vfio-fsl-mc.ko vfio,irqbypass   # by name
     }
 
     #[test]
+    fn what_is_built_in_needs_no_file() {
+        let list = ModuleList::parse("demand a /a.ko b_c\nbuiltin b-c\n").unwrap();
+        assert_eq!(names(&list.with_needs("a").unwrap()), ["a"]);
+        assert_eq!(list.with_needs("b_c"), Ok(Vec::new()));
+        assert!(list.has("b-c") && list.has("a") && !list.has("c"));
+        assert!(list.find("b-c").is_none());
+    }
+
+    #[test]
     fn a_circle_ends() {
         let list = ModuleList::parse("demand a /a.ko b\ndemand b /b.ko a\n").unwrap();
         assert!(matches!(list.with_needs("a"), Err(ListError::Circle { .. })));
@@ -261,6 +309,8 @@ demand vfio-fsl-mc /lib/modules/vfio-fsl-mc.ko vfio,irqbypass   # by name
             ModuleList::parse("# x\nearly a /a.ko\n"),
             Err(ListError::Columns { line: 2, columns: 3 })
         );
+        assert_eq!(ModuleList::parse("builtin\n"), Err(ListError::BuiltIn { line: 1 }));
+        assert_eq!(ModuleList::parse("\nbuiltin a b\n"), Err(ListError::BuiltIn { line: 2 }));
         assert!(matches!(
             ModuleList::parse("late a /a.ko -\n"),
             Err(ListError::Stage { line: 1, .. })

@@ -31,7 +31,7 @@ const MEMORY: u64 = 1536 << 20;
 /// What kept it from running.
 pub fn demo(args: &cli::Demo) -> Result<i32> {
     let kernel = args.machine.kernel.choice()?;
-    let driver = args.driver.unwrap_or_else(|| Driver::usual(&kernel));
+    let driver = args.driver.0.unwrap_or_else(|| Driver::usual(&kernel));
     let artifacts = Artifacts::with_kernel(&kernel, driver, &*progress())?;
     // A signal ends the set-up, and would leave the folder behind.
     let folder = tempfile::tempdir().into_diagnostic()?;
