@@ -10,7 +10,7 @@ use board::{
     Board,
     dpl::{Dpl, Loader},
 };
-use board_qemu::{SharedDirectory, StopHandle};
+use board_qemu::{Console, SharedDirectory, StopHandle};
 use fslmc::{
     agent::Streams,
     artifacts::{Artifacts, Driver},
@@ -145,6 +145,8 @@ pub struct TestVmBuilder {
 /// A machine to be tested. It is stopped when its time is over.
 pub struct TestVm {
     machine: Option<Machine>,
+    /// Stays when the machine is off.
+    console: Arc<Console>,
     expected: Vec<&'static str>,
     /// The kernel may be one that watches itself.
     is_other_kernel: bool,
@@ -253,6 +255,14 @@ impl TestVmBuilder {
     }
 
     fn boot(mut self) -> Result<TestVm> {
+        let kernel = self.kernel.map_or_else(KernelChoice::from_env, Ok)?;
+        let artifacts = artifacts_of(&kernel, self.options.driver)?;
+        if let Some(packages) = &self.packages {
+            let root = Root::of_packages(artifacts, packages, &*fslmc::progress())?;
+            self.options.root = Some(Arc::new(root));
+        }
+        // Not before: what is fetched and built on the way takes its time, for this test or,
+        // under the lock, for another.
         let overdue = Arc::new(AtomicBool::new(false));
         let (alive, ended) = mpsc::channel();
         self.limit = self.limit.saturating_mul(patience());
@@ -264,18 +274,13 @@ impl TestVmBuilder {
                 stop.stop();
             }
         });
-        let kernel = self.kernel.map_or_else(KernelChoice::from_env, Ok)?;
-        let artifacts = artifacts_of(&kernel, self.options.driver)?;
-        if let Some(packages) = &self.packages {
-            let root = Root::of_packages(artifacts, packages, &*fslmc::progress())?;
-            self.options.root = Some(Arc::new(root));
-        }
         let machine = Machine::start(artifacts, self.options)
             .map_err(|error| anyhow!("{}{}", miette_text(&error), help(&error)))?;
         let (expected, limit) = (self.expected, self.limit);
         let is_other_kernel = kernel != KernelChoice::Board;
+        let console = machine.vm().console().clone();
         let machine = Some(machine);
-        Ok(TestVm { machine, expected, is_other_kernel, overdue, limit, _alive: alive })
+        Ok(TestVm { machine, console, expected, is_other_kernel, overdue, limit, _alive: alive })
     }
 }
 
@@ -436,7 +441,7 @@ impl TestVm {
 
     /// What the console has printed.
     pub fn console(&mut self) -> Result<Vec<String>> {
-        Ok(self.machine()?.vm().console().lines())
+        Ok(self.console.lines())
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -448,10 +453,9 @@ impl TestVm {
             bail!("asked for the kernel's log, got something else");
         };
         let mut lines: Vec<String> = log.into_iter().map(|message| message.text).collect();
-        let console = self.machine()?.vm().console().clone();
         let machine = self.machine.take().context("the machine is off")?;
-        machine.power_off().map_err(|e| anyhow!("{}", miette_text(&e)))?;
-        lines.extend(console.lines());
+        machine.power_off().map_err(|e| anyhow!("{}{}", miette_text(&e), help(&e)))?;
+        lines.extend(self.console.lines());
         let complaints = complaints(&lines, &self.expected);
         let Some(first) = complaints.first() else { return Ok(()) };
         let at = lines.iter().position(|line| line == first).unwrap_or_default();
@@ -465,7 +469,7 @@ impl TestVm {
         } else {
             String::new()
         };
-        let console = self.console().unwrap_or_default().join("\n");
+        let console = self.console.lines().join("\n");
         let log = self.last_messages(40).join("\n");
         anyhow!(
             "{late}{error:#}\n--- console ---\n{console}\n--- kernel log ends with ---\n{log}\n---"

@@ -7,7 +7,20 @@ use libtest_mimic::Trial;
 use vm_tests::TestVm;
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("run::streams_and_codes", streams_and_codes)]
+    vec![
+        trial("run::streams_and_codes", streams_and_codes),
+        trial("run::a_complaint_comes_with_the_console", a_complaint_comes_with_the_console),
+    ]
+}
+
+/// It is found when the machine is off.
+fn a_complaint_comes_with_the_console() -> Result<()> {
+    let complain = |vm: &mut TestVm| vm.sh("echo '<3>BUG: x' >/dev/kmsg").map(drop);
+    let error = TestVm::with("minimal")?.run(complain).err().context("no complaint")?.to_string();
+    ensure!(error.contains("the kernel complains:\nBUG: x"), "{error}");
+    let (_, console) = error.split_once("--- console ---").context("no console")?;
+    ensure!(console.contains("Booting Linux on physical CPU"), "{error}");
+    Ok(())
 }
 
 fn streams_and_codes() -> Result<()> {
