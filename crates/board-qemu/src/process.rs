@@ -209,8 +209,10 @@ impl StopHandle {
         state.begun
     }
 
-    /// Begins the start of a machine, unless it was stopped before.
-    pub(crate) fn begin(&self) -> bool {
+    /// Begins the start of a machine, unless it was stopped before: from now on whoever
+    /// starts it looks at the handle. To be called earlier than the machine does it where there
+    /// is something to be given back.
+    pub fn begin(&self) -> bool {
         let mut state = self.lock();
         state.begun |= !state.stopped;
         !state.stopped

@@ -38,20 +38,21 @@ const NOTABLE: Duration = Duration::from_secs(2);
 /// # Errors
 /// What kept it from running.
 pub fn demo(args: &cli::Demo) -> Result<i32> {
-    if args.guest {
-        return guest::demo(args);
-    }
-    // Before anything is fetched or booted.
-    check_writable(&args.frames)?;
     if args.in_process {
+        check_writable(&args.frames)?;
         return in_process::demo(&args.frames);
     }
+    // Before anything is fetched or booted.
     if args.driver.0 == Some(Driver::None) {
         return Err(miette!(
             help = "leave out --driver none",
             "the demonstration hands a container over, which takes a vfio-fsl-mc driver"
         ));
     }
+    if args.guest {
+        return guest::demo(args);
+    }
+    check_writable(&args.frames)?;
     let driver = match args.driver.0 {
         Some(driver) => driver,
         None => Driver::usual(&args.machine.kernel.choice()?),

@@ -5,12 +5,13 @@ use crate::{
     artifacts::{Artifacts, Driver},
     cli,
     interrupt::Interrupts,
+    machine::MachineError,
     nested,
     progress::progress,
     session::{self, Booted, Request, RootChoice},
 };
 use board::dpl::layouts;
-use board_qemu::{SharedDirectory, StopHandle};
+use board_qemu::{SharedDirectory, StopHandle, VmError};
 use miette::{IntoDiagnostic, Result, miette};
 use std::{
     fs,
@@ -33,7 +34,12 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
     let kernel = args.machine.kernel.choice()?;
     let driver = args.driver.0.unwrap_or_else(|| Driver::usual(&kernel));
     let artifacts = Artifacts::with_kernel(&kernel, driver, &*progress())?;
-    // A signal ends the set-up, and would leave the folder behind.
+    let stop = StopHandle::new();
+    let _interrupts = Interrupts::catch(stop.clone()).into_diagnostic()?;
+    // Until here a signal ends this process, which would leave the folder behind from now on.
+    if !stop.begin() {
+        return Err(MachineError::from(VmError::Stopped).into());
+    }
     let folder = tempfile::tempdir().into_diagnostic()?;
     nested::prepare_plain(&artifacts, folder.path())?;
     fs::write(folder.path().join(SCRIPT), include_bytes!("guest.sh")).into_diagnostic()?;
@@ -43,8 +49,6 @@ pub fn demo(args: &cli::Demo) -> Result<i32> {
         memory: args.machine.memory.max(MEMORY),
         ..args.machine.clone()
     };
-    let stop = StopHandle::new();
-    let _interrupts = Interrupts::catch(stop.clone()).into_diagnostic()?;
     let start = Instant::now();
     println!("Booting unmodified Linux on an emulated DPAA2 board with a hypervisor's mode ...");
     let Booted { machine: mut board, set_up, boot } = session::boot(Request {
