@@ -22,9 +22,39 @@ pub fn fslmc(arguments: &[&str]) -> Command {
     command
 }
 
+/// A process. Dropping it ends it.
+pub struct Process(Child);
+
+impl Process {
+    /// Starts it.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        command.spawn().context("starting fslmc").map(Self)
+    }
+
+    /// Waits for its end, not for ever.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(Instant::now() < deadline, "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Gone already, as a rule.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A program that runs. Dropping it ends it.
 pub struct Running {
-    child: Child,
+    process: Process,
     stdout: Stream,
     stderr: Stream,
 }
@@ -47,7 +77,7 @@ impl Ended {
 /// Runs a program to its end, with `input` on its standard input.
 pub fn run(command: &mut Command, input: &[u8]) -> Result<Ended> {
     let mut running = Running::start(command)?;
-    let mut stdin = running.child.stdin.take().context("no standard input")?;
+    let mut stdin = running.process.0.stdin.take().context("no standard input")?;
     let input = input.to_vec();
     // The program may end without reading it.
     thread::spawn(move || stdin.write_all(&input));
@@ -58,10 +88,11 @@ impl Running {
     /// Starts a program with pipes.
     pub fn start(command: &mut Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("starting fslmc")?;
+        let mut process = Process::start(command)?;
+        let child = &mut process.0;
         let stdout = Stream::follow(child.stdout.take().context("no standard output")?);
         let stderr = Stream::follow(child.stderr.take().context("no standard error")?);
-        Ok(Self { child, stdout, stderr })
+        Ok(Self { process, stdout, stderr })
     }
 
     /// Waits until it has printed `text`.
@@ -77,7 +108,7 @@ impl Running {
     fn wait_until(&mut self, text: &str, stream: fn(&Self) -> &Stream) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
         while !stream(self).text().contains(text) {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.process.0.try_wait()? {
                 bail!("it ended ({status}) before {text:?}: {}", self.stderr.text());
             }
             ensure!(Instant::now() < deadline, "{text:?} is not printed: {}", self.stderr.text());
@@ -89,7 +120,7 @@ impl Running {
     /// Time that all threads of the program, not those of its children, have had a
     /// processor.
     pub fn processor_time(&self) -> Result<Duration> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.0.id()))?;
         let of = |task: std::io::Result<fs::DirEntry>| {
             let times = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
             times.split_whitespace().next()?.parse::<u64>().ok()
@@ -103,12 +134,12 @@ impl Running {
     }
 
     fn pid(&self) -> Result<Pid> {
-        Pid::from_raw(i32::try_from(self.child.id())?).context("no process id")
+        Pid::from_raw(i32::try_from(self.process.0.id())?).context("no process id")
     }
 
     /// The QEMU process that it started.
     pub fn qemu(&self) -> Result<Pid> {
-        let parent = self.child.id().to_string();
+        let parent = self.process.0.id().to_string();
         for entry in fs::read_dir("/proc")?.flatten() {
             let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
             // After the name in parentheses: state, parent.
@@ -127,34 +158,16 @@ impl Running {
 
     /// Whether it has not ended.
     pub fn is_running(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_none())
+        Ok(self.process.0.try_wait()?.is_none())
     }
 
     /// Waits for its end.
     pub fn wait(mut self) -> Result<Ended> {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                let stdout = self.stdout.end()?;
-                let stderr = self.stderr.end()?;
-                return Ok(Ended { status, stdout, stderr });
-            }
-            ensure!(
-                Instant::now() < deadline,
-                "it does not end; it printed {} and {}",
-                self.stdout.text(),
-                self.stderr.text()
-            );
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Gone already, as a rule.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let status = self.process.wait().with_context(|| {
+            format!("it printed {} and {}", self.stdout.text(), self.stderr.text())
+        })?;
+        let (stdout, stderr) = (self.stdout.end()?, self.stderr.end()?);
+        Ok(Ended { status, stdout, stderr })
     }
 }
 

@@ -2,7 +2,7 @@
 //! `fslmc run` and `fslmc demo`.
 
 use crate::{
-    program::{fslmc, run},
+    program::{Process, Running, fslmc, run},
     trial,
     userland::PACKAGES,
 };
@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("run::exit_code_and_streams_pass_through", exit_code_and_streams),
         trial("run::the_current_directory_is_visible", the_current_directory_is_visible),
         trial("run::a_shell_on_a_terminal", a_shell_on_a_terminal),
+        trial("run::a_reader_that_has_seen_enough", a_reader_that_has_seen_enough),
         trial("run::a_container_is_bound", a_container_is_bound),
         trial("run::a_container_is_closed_at_the_end", a_container_is_closed_at_the_end),
         trial("run::either_driver_can_be_loaded", either_driver_can_be_loaded),
@@ -36,6 +37,8 @@ pub fn trials() -> Vec<Trial> {
         trial("run::assign_tells_what_is_missing", assign_tells_what_is_missing),
         // Boots nothing: it is not ignored.
         Trial::test("demo::user_space_alone", || Ok(user_space_alone()?)),
+        Trial::test("demo::drivers_that_make_no_sense", || Ok(drivers_that_make_no_sense()?)),
+        trial("demo::an_interrupt_leaves_nothing", an_interrupt_leaves_nothing),
     ]
 }
 
@@ -64,12 +67,9 @@ fn a_shell_on_a_terminal() -> Result<()> {
     unlockpt(&host)?;
     let name = ptsname(&host, Vec::new())?;
     let terminal = File::options().read(true).write(true).open(name.to_str()?)?;
-    let mut child = fslmc(&["run"])
-        .stdin(terminal.try_clone()?)
-        .stdout(terminal.try_clone()?)
-        .stderr(terminal)
-        .env("TERM", "vt100")
-        .spawn()?;
+    let mut command = fslmc(&["run"]);
+    command.stdin(terminal.try_clone()?).stdout(terminal.try_clone()?).stderr(terminal);
+    let mut process = Process::start(command.env("TERM", "vt100"))?;
     let mut host = File::from(host);
     let mut reader = host.try_clone()?;
     let (sender, output) = std::sync::mpsc::channel();
@@ -105,8 +105,64 @@ fn a_shell_on_a_terminal() -> Result<()> {
     host.write_all(b"echo still $((1 + 1)) here\r")?;
     wait_for("still 2 here")?;
     host.write_all(b"exit 5\r")?;
-    let status = child.wait()?;
+    let status = process.wait()?;
     ensure!(status.code() == Some(5), "{status}");
+    Ok(())
+}
+
+/// It ends the command, as it does without a board, however long that would go on.
+fn a_reader_that_has_seen_enough() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let errors = folder.path().join("errors");
+    let script = "yes; echo over >&2; exit 7";
+    let mut command = fslmc(&["run", "--", "sh", "-c", script]);
+    let (mut reader, writer) = std::io::pipe()?;
+    command.stdin(std::process::Stdio::null()).stdout(writer).stderr(File::create(&errors)?);
+    let mut process = Process::start(&mut command)?;
+    // Its end of the pipe.
+    drop(command);
+    let mut line = [0; 2];
+    reader.read_exact(&mut line)?;
+    drop(reader);
+    let start = Instant::now();
+    let (status, said) = (process.wait()?, std::fs::read_to_string(errors)?);
+    ensure!(&line == b"y\n" && status.code() == Some(7), "{status}: {said}");
+    ensure!(said.contains("over\n") && !said.contains("Error:"), "{said}");
+    ensure!(start.elapsed() < Duration::from_secs(60), "it took {:?}", start.elapsed());
+    Ok(())
+}
+
+fn drivers_that_make_no_sense() -> Result<()> {
+    let demo = |words: &[&str], driver: &str| {
+        let words = [&["demo"], words].concat();
+        run(fslmc(&words).env("FSLMC_DRIVER", driver), b"")
+    };
+    for words in [&[][..], &["--guest"]] {
+        let ended = demo(words, "none")?;
+        ensure!(ended.code() == Some(1) && ended.stderr.contains("--driver none"), "{ended:?}");
+        let ended = demo(words, "rsut")?;
+        ensure!(ended.code() == Some(2) && ended.stderr.contains("FSLMC_DRIVER"), "{ended:?}");
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("frames").display().to_string();
+    let ended = demo(&["--in-process", "--frames", &file], "")?;
+    ensure!(ended.code() == Some(0), "{ended:?}");
+    Ok(())
+}
+
+/// Also where the machine is not started yet.
+fn an_interrupt_leaves_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let is_empty = || anyhow::Ok(std::fs::read_dir(folder.path())?.next().is_none());
+    let mut running = Running::start(fslmc(&["demo", "--guest"]).env("TMPDIR", folder.path()))?;
+    let end = Instant::now() + Duration::from_secs(60);
+    while is_empty()? {
+        ensure!(running.is_running()? && Instant::now() < end, "there is no folder");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    running.signal(rustix::process::Signal::INT)?;
+    let ended = running.wait()?;
+    ensure!(!ended.status.success() && is_empty()?, "{ended:?}");
     Ok(())
 }
 
@@ -262,7 +318,14 @@ fn assign_tells_what_is_missing() -> Result<()> {
 fn a_guest_with_its_container() -> Result<()> {
     let ended = run(&mut fslmc(&["demo", "--guest", "--driver", "rust"]), b"")?;
     ensure!(ended.code() == Some(0), "{}{}", ended.stdout, ended.stderr);
-    for part in ["fsl_dpaa2_eth has dpni.1 dpni.2", " 0% packet loss", "All 8 steps happened"] {
+    let parts = [
+        "fsl_mc_dpio has dpio.",
+        "fsl_dpaa2_eth has dpni.1 dpni.2",
+        " 0% packet loss",
+        " lines of vfio-fsl-mc, ",
+        "All 8 steps happened",
+    ];
+    for part in parts {
         ensure!(ended.stdout.contains(part), "{part}: {}{}", ended.stdout, ended.stderr);
     }
     Ok(())
