@@ -32,6 +32,12 @@ pub fn run(args: &cli::Run) -> Result<i32> {
         ));
     }
     // Before anything is fetched or booted.
+    if args.command.is_empty() && is_in_background() {
+        return Err(miette!(
+            help = "start it in the foreground, or name a command: fslmc run -- COMMAND",
+            "a shell in the guest needs the terminal, which is another program's at the moment"
+        ));
+    }
     let words = args.words()?;
     // A container cannot be bound without: one that the kernel lacks is an error then.
     let driver = match args.driver.0 {

@@ -148,7 +148,7 @@ impl Fabric {
     /// with their container's isolation id, as everything that the board writes. To be
     /// called with no lock held.
     ///
-    /// What is more than [`TURNS`] is left to the timer's thread: the caller's has a guest's
+    /// What is more than 64 turns is left to the timer's thread: the caller's has a guest's
     /// doorbells to serve.
     pub fn run(self: &Arc<Self>, pass: &mut Pass) {
         self.run_turns(pass);
@@ -210,9 +210,10 @@ impl Timed for Fabric {
 
     fn expire(self: &Arc<Self>) {
         self.pass(|pass| {
+            // First, since what becomes due in each pass could fill it for ever.
+            self.take_rest(pass);
             self.qbman.tick(pass);
             self.wriop.tick(pass);
-            self.take_rest(pass);
         });
     }
 }

@@ -67,7 +67,7 @@ impl Timer {
         let timer = self.clone();
         let run = move || timer.run(&timed);
         if let Err(error) = thread::Builder::new().name("data-plane-timer".into()).spawn(run) {
-            tracing::error!(%error, "no thread for timers: hold-off times do not end");
+            tracing::error!(%error, "no thread for timers: hold-off times do not end, and frames that pile up are not sent");
         }
     }
 

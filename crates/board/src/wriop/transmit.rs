@@ -46,14 +46,15 @@ pub(super) fn transmit<Q: Queues>(
         loop {
             let sent = batch(wriop, interface, platform, bytes);
             wriop.forward(platform);
-            left = left.saturating_sub(sent);
-            if sent < BATCH {
-                break;
-            }
+            // A look counts as well: whoever keeps having this look again gets no longer turn.
+            left = left.saturating_sub(sent.max(1));
             if left == 0 {
                 interface.abandon_sending();
                 platform.pass.wake(interface.engine);
                 return;
+            }
+            if sent < BATCH {
+                break;
             }
         }
         if interface.end_sending() {
