@@ -87,6 +87,21 @@ impl Running {
         self.feed();
     }
 
+    /// Closes each output that nobody takes any more, by which the command learns of it as of
+    /// any closed pipe; with its output a terminal hangs up, by which the kernel tells its
+    /// session, as when a terminal's window is closed.
+    pub fn end_unread(&mut self) {
+        for output in [&mut self.stdout, &mut self.stderr] {
+            if output.shuttle.sink_gone() {
+                output.finish();
+            }
+        }
+        if self.stdout.shuttle.sink_gone() && self.terminal.take().is_some() {
+            // Its standard input is the master, too.
+            self.close_stdin();
+        }
+    }
+
     /// The command reads no more.
     pub fn close_stdin(&mut self) {
         self.stdin.lose_sink();

@@ -233,11 +233,8 @@ impl Session {
 
     fn lose_port(&mut self, output: impl Fn(&mut Running) -> &mut crate::running::Output) {
         if let Some(running) = &mut self.running {
-            let output = output(running);
-            output.shuttle.lose_sink();
-            // The command learns of it as of any closed pipe.
-            output.shuttle.end_source();
-            output.source = None;
+            output(running).shuttle.lose_sink();
+            running.end_unread();
         }
     }
 
@@ -247,6 +244,7 @@ impl Session {
         let Some(running) = &mut self.running else { return };
         running.stdout.pass_on(self.ports.stdout.as_fd(), running.status.is_some());
         running.stderr.pass_on(self.ports.stderr.as_fd(), running.status.is_some());
+        running.end_unread();
         running.feed();
         if self.stdin.span.is_some_and(|span| span.remaining() == Some(0)) {
             running.end_stdin();

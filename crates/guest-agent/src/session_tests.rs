@@ -245,6 +245,25 @@ fn a_terminal_is_one_with_size_and_control() {
 }
 
 #[test]
+fn a_terminal_that_nobody_reads_any_more_hangs_up() {
+    let mut host = Host::new();
+    let terminal = Terminal { rows: 25, columns: 80, name: "vt100".into() };
+    // It writes to nobody, so that no error of a write ends it.
+    let run =
+        host.run("trap 'exit 3' HUP; echo ready; while :; do sleep 0.05; done", Some(terminal));
+    assert_eq!(read_exactly(&mut host.stdout, 7), b"ready\r\n");
+    let (other_end, _) = UnixStream::pair().unwrap();
+    drop(std::mem::replace(&mut host.stdout, other_end));
+    // The agent learns of it by what it then writes: what is typed is echoed.
+    host.stdin.write_all(b"x").unwrap();
+    match host.hear() {
+        Report::Exited { id, status, .. } => assert_eq!((id, status), (run, Status::Code(3))),
+        other => panic!("{other:?}"),
+    }
+    host.power_off();
+}
+
+#[test]
 fn a_program_that_is_not_there_says_what_a_shell_would() {
     let mut host = Host::new();
     let argv = vec!["no-such-program".into()];
