@@ -232,7 +232,7 @@ fn run_common(
             call.reply(request, common::IsEnabledReply { enabled })
         }
         Command::Reset(_) => {
-            (functions.reset)(state, id.id);
+            state.reset(&[id]);
             Ok(Answer::DONE)
         }
         Command::SetIrq(set) => {

@@ -163,10 +163,8 @@ impl Family for Demultiplexer {
         if let Ok(demux) = state.body_mut::<Self>(id) {
             demux.reset_settings();
         }
-        // Events from before are forgotten, as a `dpni` does.
-        if let Ok(object) = state.object_mut(name(id)) {
-            object.irqs.iter_mut().for_each(super::Irq::forget);
-        }
+        // Who gets it next learns nothing of what passed before.
+        state.fabric.wriop().reset_demux_counters(id);
         interfaces::refresh_all::<Self>(state, name(id));
     }
 

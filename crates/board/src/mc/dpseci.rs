@@ -91,6 +91,11 @@ impl Family for CryptoInterface {
         })
     }
 
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // Whom its queues lead to and tell stays behind in another isolation context.
+        Self::reset(state, id);
+    }
+
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         if let Command::SetRxQueue(set) = command {
@@ -179,6 +184,25 @@ impl Family for CryptoInterface {
 impl Body for CryptoInterface {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
+    }
+
+    fn leads_to(&self, other: ObjectId) -> bool {
+        let told = self
+            .congestion
+            .as_ref()
+            .and_then(|congestion| queue::destination_object(congestion.notification.destination));
+        told == Some(other) || self.rx.iter().any(|queue| queue.leads_to(other))
+    }
+
+    fn forget(&mut self, gone: ObjectId) {
+        self.rx.iter_mut().for_each(|queue| queue.forget(gone));
+        let set = self.congestion.as_mut().map(|congestion| &mut congestion.notification);
+        if let Some(set) = set
+            && queue::destination_object(set.destination) == Some(gone)
+        {
+            set.destination = Default::default();
+            set.mode &= !TELL_DESTINATION;
+        }
     }
 }
 

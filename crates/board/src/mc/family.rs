@@ -50,7 +50,7 @@ pub(crate) trait Family: Named + Body + Sized {
     fn handle(state: &mut State, call: &Call, command: &Self::Command) -> Result<Answer, Refusal>;
 
     /// Puts the object back to its initial state: the reset command, and the
-    /// reset of the container around it.
+    /// reset of the container around it. Its events are forgotten by who calls.
     fn reset(state: &mut State, id: u32);
 
     /// Called after enable and disable.

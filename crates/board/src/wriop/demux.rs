@@ -143,6 +143,13 @@ impl Wriop {
         if number == NO_BUFFER { Some(0) } else { counters.get(number.into()) }
     }
 
+    /// Puts all counters of a demultiplexer back to zero.
+    pub fn reset_demux_counters(&self, id: u32) {
+        if let Some(demux) = self.demux(id) {
+            demux.counters.iter().for_each(PortCounters::reset);
+        }
+    }
+
     /// Puts all counters of the uplink back to zero.
     pub fn reset_uplink_counters(&self, id: u32) {
         if let Some(demux) = self.demux(id)
