@@ -138,6 +138,15 @@ impl State {
         }
     }
 
+    /// Does what leaves the objects as the data plane has them, though it asks for them as if
+    /// it would not: nothing is written anew for it.
+    pub fn asking<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.touched.len();
+        let done = work(self);
+        self.touched.truncate(before);
+        done
+    }
+
     /// Brings the data plane's tables up to date: the last step of every command,
     /// under the state's lock, so that no later command finds old entries.
     pub fn program(&mut self) {

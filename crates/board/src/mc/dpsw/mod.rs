@@ -97,14 +97,10 @@ impl Family for Switch {
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
-        match command {
-            Command::Switch(command) => switch::handle(state, call, command),
-            Command::Interface(command) => interface::handle(state, call, command),
-            Command::Flow(command) => flow::handle(state, call, command),
-            Command::Vlans(command) => vlans::handle(state, call, command),
-            Command::Forwarding(command) => forwarding::handle(state, call, command),
-            Command::Filters(command) => filters::handle(state, call, command),
-            Command::Control(command) => control::handle(state, call, command),
+        if is_question(command) {
+            state.asking(|state| handle(state, call, command))
+        } else {
+            handle(state, call, command)
         }
     }
 
@@ -214,6 +210,69 @@ impl Switch {
     #[cfg(test)]
     pub(crate) fn control_pools(&self) -> Vec<(u32, bool)> {
         self.control.as_ref().map_or_else(Vec::new, control::Control::named_pools)
+    }
+}
+
+fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
+    match command {
+        Command::Switch(command) => switch::handle(state, call, command),
+        Command::Interface(command) => interface::handle(state, call, command),
+        Command::Flow(command) => flow::handle(state, call, command),
+        Command::Vlans(command) => vlans::handle(state, call, command),
+        Command::Forwarding(command) => forwarding::handle(state, call, command),
+        Command::Filters(command) => filters::handle(state, call, command),
+        Command::Control(command) => control::handle(state, call, command),
+    }
+}
+
+/// Whether a command leaves alone what the data plane has of a switch. Entries of forwarding
+/// tables do, too: the data plane shares these tables.
+fn is_question(command: &Command) -> bool {
+    use dpsw::{
+        control::Command as Control, filters::Command as Filters, flow::Command as Flow,
+        forwarding::Command as Forwarding, interface::Command as Interface,
+        switch::Command as Whole, vlans::Command as Vlans,
+    };
+    match command {
+        Command::Switch(command) => matches!(
+            command,
+            Whole::GetAttributes(_)
+                | Whole::GetIrqStatus(_)
+                | Whole::ClearIrqStatus(_)
+                | Whole::LagGetCfg(_)
+                | Whole::DumpTable(_)
+        ),
+        Command::Interface(command) => matches!(
+            command,
+            Interface::IfGetTci(_)
+                | Interface::IfGetCounter(_)
+                | Interface::IfSetCounter(_)
+                | Interface::IfGetAttributes(_)
+                | Interface::IfGetMaxFrameLength(_)
+                | Interface::IfGetLinkState(_)
+                | Interface::IfGetPortMacAddr(_)
+        ),
+        Command::Flow(command) => matches!(command, Flow::IfGetTaildrop(_)),
+        Command::Vlans(command) => matches!(
+            command,
+            Vlans::VlanGetIf(_)
+                | Vlans::VlanGetIfFlooding(_)
+                | Vlans::VlanGetIfUntagged(_)
+                | Vlans::VlanGetAttributes(_)
+        ),
+        Command::Forwarding(command) => matches!(
+            command,
+            Forwarding::FdbAddUnicast(_)
+                | Forwarding::FdbRemoveUnicast(_)
+                | Forwarding::FdbGetUnicast(_)
+                | Forwarding::FdbAddMulticast(_)
+                | Forwarding::FdbRemoveMulticast(_)
+                | Forwarding::FdbGetMulticast(_)
+                | Forwarding::FdbGetAttributes(_)
+                | Forwarding::FdbDump(_)
+        ),
+        Command::Filters(command) => matches!(command, Filters::AclGetAttributes(_)),
+        Command::Control(command) => matches!(command, Control::CtrlIfGetAttributes(_)),
     }
 }
 

@@ -513,6 +513,32 @@ fn frames_pass_as_commands_have_set_it_up() {
     fabric.receive(3, &frame);
 }
 
+/// Tables of thousands of entries are not written anew because somebody asks for a counter.
+#[test]
+fn questions_leave_the_data_plane_alone() {
+    let mut mc = TestMc::new();
+    let (id, dpsw) = make(&mut mc, 2);
+    mc.call(dpsw, &dpsw::CtrlIfEnable {}).unwrap();
+    mc.run_engines();
+    // The switch is woken whenever it is programmed.
+    let programmed = |mc: &mut TestMc| {
+        let woken = std::iter::from_fn(|| mc.state.pass.next_engine());
+        woken.filter(|engine| *engine == crate::fabric::Engine::Switch(id.id)).count()
+    };
+    assert_eq!(programmed(&mut mc), 0);
+    mc.call(dpsw, &dpsw::GetAttributes {}).unwrap();
+    mc.call(dpsw, &dpsw::IfGetLinkState { if_id: 0 }).unwrap();
+    mc.call(dpsw, &dpsw::IfGetCounter { if_id: 0, kind: 0 }).unwrap();
+    mc.call(dpsw, &dpsw::VlanGetIf { vlan_id: 1 }).unwrap();
+    mc.call(dpsw, &dpsw::ClearIrqStatus { status: u32::MAX, index: 0 }).unwrap();
+    let address = MacAddr([2, 0, 0, 0, 0, 1]);
+    let add = dpsw::FdbAddUnicast { fdb_id: 0, address, if_egress: 1, kind: 0 };
+    mc.call(dpsw, &add).unwrap();
+    assert_eq!(programmed(&mut mc), 0);
+    mc.call(dpsw, &dpsw::VlanAdd { fdb_id: 0, vlan_id: 5 }).unwrap();
+    assert_eq!(programmed(&mut mc), 1);
+}
+
 #[test]
 fn a_switch_without_control_interface_says_so() {
     let mut mc = TestMc::new();
