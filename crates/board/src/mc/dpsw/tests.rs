@@ -459,6 +459,53 @@ fn rules_are_known_by_what_their_keys_are() {
     assert_eq!(mc.call(dpsw, &add(u64::MAX / 2, 5)), Err(Status::DmaError));
 }
 
+/// Linux's driver gives the filter that it is to try first the lowest number: its trap of
+/// spanning tree frames 0, and those of `tc` by their priority.
+#[test]
+fn the_rule_with_the_lowest_number_is_tried_first() {
+    let mut mc = TestMc::new();
+    let (id, dpsw) = make(&mut mc, 2);
+    for (port, mac) in [3, 4].into_iter().enumerate() {
+        let mac = mc.create(&dpmac::Create { mac }).unwrap();
+        mc.connect((id, port as u16), (mac, 0)).unwrap();
+        mc.call(dpsw, &dpsw::IfEnable { if_id: port as u16 }).unwrap();
+    }
+    let acl_id = mc.call(dpsw, &dpsw::AclAdd { max_entries: 16 }).unwrap().acl_id;
+    let interfaces = one(0);
+    mc.call(dpsw, &dpsw::AclAddIf { acl_id, num_ifs: 1, interfaces }).unwrap();
+    // All frames, and those to one station: the last byte of the address.
+    let mut station = [0; 66];
+    (station[0], station[32]) = (9, 0xff);
+    mc.state.fabric.memory().write(mc.icid(), 0x1000, &[0; 66]).unwrap();
+    mc.state.fabric.memory().write(mc.icid(), 0x2000, &station).unwrap();
+    let add = |key_iova, action, precedence| dpsw::AclAddEntry {
+        acl_id,
+        action,
+        key_iova,
+        precedence,
+        ..Default::default()
+    };
+    const DROP: u8 = 0;
+    const ACCEPT: u8 = 2;
+    mc.call(dpsw, &add(0x1000, DROP, 5)).unwrap();
+    let fabric = mc.state.fabric.clone();
+    let out = |mc: &mut TestMc, to| {
+        let mut frame = [0x88; 60];
+        frame[..12].copy_from_slice(&[2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, 1]);
+        fabric.receive(3, &frame);
+        let count = dpsw::IfGetCounter { if_id: 1, kind: 8 };
+        mc.call(dpsw, &count).unwrap().counter
+    };
+    assert_eq!(out(&mut mc, 9), 0);
+    mc.call(dpsw, &add(0x2000, ACCEPT, 6)).unwrap();
+    assert_eq!(out(&mut mc, 9), 0, "after the one that drops it");
+    mc.call(dpsw, &add(0x2000, ACCEPT, 5)).unwrap();
+    assert_eq!(out(&mut mc, 9), 0, "of equal ones the older first");
+    mc.call(dpsw, &add(0x2000, ACCEPT, 4)).unwrap();
+    assert_eq!(out(&mut mc, 9), 1);
+    assert_eq!(out(&mut mc, 8), 1);
+}
+
 /// A port, a network interface and software, by commands alone.
 #[test]
 fn frames_pass_as_commands_have_set_it_up() {

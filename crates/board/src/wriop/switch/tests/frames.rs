@@ -184,10 +184,10 @@ fn access_control_lists_come_before_everything_else() {
         config.lists = vec![
             Vec::new(),
             vec![
-                rule(mac(9), 3, AclAction::Accept),
-                rule(mac(9), 2, AclAction::Drop),
-                rule(mac(8), 1, AclAction::Drop),
-                rule(mac(7), 0, AclAction::Redirect(3)),
+                rule(mac(9), 0, AclAction::Accept),
+                rule(mac(9), 1, AclAction::Drop),
+                rule(mac(8), 2, AclAction::Drop),
+                rule(mac(7), 3, AclAction::Redirect(3)),
             ],
         ];
         (config.ports[0].list, config.ports[1].list) = (Some(1), Some(0));
