@@ -180,7 +180,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             return call.reply(get, dpsw::FdbGetUnicastReply { if_egress, kind });
         }
         Command::FdbAddMulticast(add) => add_multicast(switch, add, now)?,
-        Command::FdbRemoveMulticast(remove) => remove_multicast(switch, remove)?,
+        Command::FdbRemoveMulticast(remove) => remove_multicast(switch, remove, now)?,
         Command::FdbGetMulticast(get) => {
             let entry = switch.settings.tables.get(get.fdb_id)?.entries.entry(get.address, now);
             let Some(FdbEntry { target: FdbTarget::Interfaces(set), dynamic, .. }) = entry else {
@@ -199,7 +199,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             let reply = dpsw::FdbGetAttributesReply {
                 max_fdb_entries: table.max_entries,
                 fdb_aging_time: table.aging_time,
-                num_fdb_mc_groups: table.entries.groups() as u16,
+                num_fdb_mc_groups: table.entries.groups(now) as u16,
                 max_fdb_mc_groups: switch.limits.max_fdb_mc_groups,
                 learning_mode: table.learning,
             };
@@ -247,10 +247,14 @@ fn add_multicast(
     entries.add_group(add.address, interfaces, add.kind != 0, now).map_err(status)
 }
 
-fn remove_multicast(switch: &mut Switch, remove: &dpsw::FdbRemoveMulticast) -> Result<(), Refusal> {
+fn remove_multicast(
+    switch: &mut Switch,
+    remove: &dpsw::FdbRemoveMulticast,
+    now: u64,
+) -> Result<(), Refusal> {
     let interfaces = set(&switch.limits, &remove.interfaces)?;
     let entries = &switch.settings.tables.get(remove.fdb_id)?.entries;
-    entries.remove_group(remove.address, interfaces).map_err(status)
+    entries.remove_group(remove.address, interfaces, now).map_err(status)
 }
 
 /// Writes a table's entries to guest memory, as far as they fit; how many. The

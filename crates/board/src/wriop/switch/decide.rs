@@ -219,7 +219,7 @@ impl Tables {
         }
         let known = match Cast::of(arrival.frame) {
             Cast::Unicast => table.fdb.station(to, now).map(|station| bit(station.into())),
-            Cast::Multicast => table.fdb.group(to),
+            Cast::Multicast => table.fdb.group(to, now),
             Cast::Broadcast => None,
         };
         let out = match (known, Cast::of(arrival.frame)) {
