@@ -23,6 +23,9 @@ const DEFAULT: u16 = 0;
 /// `DPSW_LEARNING_MODE_*`: by hardware; the last one.
 const LEARN_BY_HARDWARE: u8 = 1;
 const LAST_LEARNING_MODE: u8 = 3;
+/// Most entries of all tables of a switch together. What the chip has is not known; this is
+/// what one table can ask for, and four times what the default number of default tables has.
+const MOST_ENTRIES: u32 = 1 << 16;
 /// Bytes of an entry that is dumped (`struct fdb_dump_entry`).
 const DUMPED: usize = 16;
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -217,8 +220,16 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 fn add_table(switch: &mut Switch, add: &dpsw::FdbAdd) -> Result<u16, Refusal> {
     let limits = &switch.limits;
     let or = |value: u16, default: u16| if value == 0 { default } else { value };
+    let entries = or(add.num_fdb_entries, limits.max_fdb_entries);
+    let tables = switch.settings.tables.0.values();
+    let taken: u32 = tables.map(|table| u32::from(table.max_entries)).sum();
+    if taken + u32::from(entries) > MOST_ENTRIES {
+        return Err(Status::NoResource.because(format!(
+            "the tables of a switch have {MOST_ENTRIES} entries together, {taken} of them are taken"
+        )));
+    }
     let table = Table::new(
-        or(add.num_fdb_entries, limits.max_fdb_entries),
+        entries,
         limits.max_fdb_mc_groups,
         or(add.fdb_aging_time, limits.fdb_aging_time),
         all(limits.num_ifs),

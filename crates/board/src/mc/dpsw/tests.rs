@@ -506,6 +506,30 @@ fn the_rule_with_the_lowest_number_is_tried_first() {
     assert_eq!(out(&mut mc, 8), 1);
 }
 
+/// However many tables there may be: they are memory of who runs the board.
+#[test]
+fn the_tables_of_a_switch_have_a_limit_together() {
+    let mut mc = TestMc::new();
+    let (_, dpsw) = mc.make(&dpsw::Create { max_fdbs: 255, ..request(4) });
+    let add = |num_fdb_entries| dpsw::FdbAdd { fdb_aging_time: 0, num_fdb_entries };
+    assert_eq!(mc.call(dpsw, &add(u16::MAX)).map(drop), Err(Status::NoResource));
+    mc.call(dpsw, &add(60_000)).unwrap();
+    // 1024 of the default table and these leave room for four of the default size.
+    let made = std::iter::from_fn(|| mc.call(dpsw, &add(0)).ok()).take(255);
+    let made: Vec<u16> = made.map(|added| added.fdb_id).collect();
+    assert_eq!(made, [2, 3, 4, 5]);
+    mc.call(dpsw, &dpsw::FdbRemove { fdb_id: 1 }).unwrap();
+    mc.call(dpsw, &add(60_000)).unwrap();
+    // As Linux's driver has it: without the default table, one for each interface.
+    let largest = dpsw::Create { max_fdb_entries: u16::MAX, ..request(4) };
+    let (_, dpsw) = mc.make(&largest);
+    mc.call(dpsw, &dpsw::VlanRemove { vlan_id: 1 }).unwrap();
+    mc.call(dpsw, &dpsw::FdbRemove { fdb_id: 0 }).unwrap();
+    for _ in 0..4 {
+        mc.call(dpsw, &add(u16::MAX / 4)).unwrap();
+    }
+}
+
 /// A port, a network interface and software, by commands alone.
 #[test]
 fn frames_pass_as_commands_have_set_it_up() {
