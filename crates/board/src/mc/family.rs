@@ -100,6 +100,11 @@ pub(crate) trait Body: Any + fmt::Debug + Send {
         LinkConfig::default()
     }
 
+    /// The longest frame that the object takes, where its peer has to go by that.
+    fn max_frame_length(&self) -> Option<u16> {
+        None
+    }
+
     /// The Ethernet port that the object is.
     fn port(&self) -> Option<PhysicalPort> {
         None

@@ -215,6 +215,10 @@ impl Body for Interface {
         self.settings.link.wanted
     }
 
+    fn max_frame_length(&self) -> Option<u16> {
+        Some(self.settings.frames.max_length)
+    }
+
     fn set_mac(&mut self, address: MacAddr) {
         self.settings.filters.primary = address;
     }
