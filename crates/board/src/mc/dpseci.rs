@@ -22,9 +22,10 @@ const NOTIFICATION_MODES: u16 = 0x3f;
 /// Of these, the ones that tell a destination.
 const TELL_DESTINATION: u16 = 0x18;
 
-/// Scheduling states of a queue (`qbman_fq_schedstate_e`).
-const SCHEDULED: u16 = 2;
-const PARKED: u16 = 4;
+/// Scheduling state of a queue that takes part in nothing (`qbman_fq_schedstate_oos`), as
+/// all of this family do: there is no accelerator. A frame for one is rejected, and a query
+/// of a portal says the same.
+const OUT_OF_SERVICE: u16 = 0;
 
 /// An interface to the accelerator.
 #[derive(Debug)]
@@ -147,16 +148,15 @@ impl Family for CryptoInterface {
                 call.reply(get, dpseci::GetCongestionNotificationReply { notification })
             }
             Command::GetRxQueueStatus(get) => {
-                let queue = pick(&interface.rx, get.queue_index)?;
-                let schedstate = if queue.destination.kind == 0 { PARKED } else { SCHEDULED };
-                let fqid = queue.fqid;
+                let fqid = pick(&interface.rx, get.queue_index)?.fqid;
+                let schedstate = OUT_OF_SERVICE;
                 let reply =
                     dpseci::GetRxQueueStatusReply { fqid, schedstate, ..Default::default() };
                 call.reply(get, reply)
             }
             Command::GetTxQueueStatus(get) => {
                 let fqid = pick(&interface.tx, get.queue_index)?.fqid;
-                let schedstate = if interface.enabled { SCHEDULED } else { PARKED };
+                let schedstate = OUT_OF_SERVICE;
                 let reply =
                     dpseci::GetTxQueueStatusReply { fqid, schedstate, ..Default::default() };
                 call.reply(get, reply)
@@ -394,10 +394,12 @@ mod tests {
         assert_eq!(mc.call(token, &get), Ok(Default::default()));
     }
 
+    /// Nothing is encrypted here, and nobody is told that it were.
     #[test]
-    fn a_queue_with_a_destination_is_scheduled() {
+    fn queues_are_set_up_and_take_no_frames() {
         let mut mc = TestMc::new();
         let (_, token) = mc.make(&create(2, 0));
+        mc.call(token, &common::Enable {}).expect("drivers do");
         let portal = dpio::Create { channel_mode: 1, num_priorities: 8 };
         let id = mc.create(&portal).expect("dpio").id;
         let set = dpseci::SetRxQueue {
@@ -409,8 +411,16 @@ mod tests {
         };
         mc.call(token, &set).expect("set");
         let status = |queue_index| dpseci::GetRxQueueStatus { queue_index };
-        assert_eq!(mc.call(token, &status(0)).expect("status").schedstate, PARKED);
-        assert_eq!(mc.call(token, &status(1)).expect("status").schedstate, SCHEDULED);
+        for queue in [0, 1] {
+            let rx = mc.call(token, &status(queue)).expect("status");
+            assert_eq!(rx.schedstate, 0);
+            let tx = dpseci::GetTxQueueStatus { queue_index: queue };
+            let tx = mc.call(token, &tx).expect("status");
+            assert_eq!(tx.schedstate, 0);
+            let fabric = mc.state.fabric.clone();
+            let fd = qbman_abi::Fd::default();
+            assert!(fabric.qbman().enqueue(tx.fqid, &fd, &mut mc.state.pass).is_err());
+        }
         assert_eq!(mc.call(token, &status(u32::MAX)), Err(Status::ConfigurationError));
         let queue = mc.call(token, &dpseci::GetRxQueue { queue: 1 }).expect("queue");
         assert_eq!((queue.user_ctx, queue.order_preservation), (9, true));
