@@ -2,7 +2,7 @@
 //! The tree of containers: who holds what, who may do what where, and what
 //! becomes of it when a container is made, locked, reset or destroyed.
 
-use super::{Call, State, pools};
+use super::{Call, Irq, State, pools};
 use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Label, ObjectId, ObjectType, Status,
@@ -181,10 +181,14 @@ impl State {
     pub fn relocate(&mut self, id: ObjectId, to: u32) -> Result<(), Refusal> {
         let object = self.object_mut(id)?;
         let from = std::mem::replace(&mut object.container, to);
+        // Where its messages went belongs to the isolation context that it leaves. The new
+        // owner hears of nothing before it says where to.
+        object.irqs.fill(Irq::default());
         self.leave(id, from);
         self.enter(id, to);
         let functions = self.object(id)?.functions;
         (functions.moved)(self, id.id, to);
+        self.object_mut(id)?.irqs.iter_mut().for_each(Irq::forget);
         self.raise(name(from), 0, event::OBJ_REMOVED);
         self.raise(name(to), 0, event::OBJ_ADDED);
         Ok(())
@@ -349,15 +353,12 @@ fn reset_members(state: &mut State, container: u32, recursive: bool) {
     state.close_all(|session| {
         session.opener == container && session.object.kind != ObjectType::Dprc
     });
-    for id in state.members(container).to_vec() {
-        if id.kind != ObjectType::Dprc {
-            if let Ok(functions) = state.object(id).map(|object| object.functions) {
-                (functions.reset)(state, id.id);
-            }
-        } else if recursive {
-            reset_members(state, id.id, true);
-        }
+    let (inner, objects): (Vec<ObjectId>, Vec<ObjectId>) =
+        state.members(container).iter().partition(|id| id.kind == ObjectType::Dprc);
+    if recursive {
+        inner.into_iter().for_each(|id| reset_members(state, id.id, true));
     }
+    state.reset(&objects);
 }
 
 /// Refuses a container that is no child of `parent`.

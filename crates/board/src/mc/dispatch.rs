@@ -224,7 +224,9 @@ fn run_common(
         Command::Enable(_) => switch(state, id, functions, true),
         Command::Disable(_) => switch(state, id, functions, false),
         Command::IsEnabled(request) => {
-            let enabled = state.object_mut(id)?.body.enabled().copied();
+            let enabled = state.asking(|state| {
+                state.object_mut(id).map(|object| object.body.enabled().copied())
+            })?;
             let enabled = enabled.ok_or_else(|| {
                 Status::UnsupportedOperation
                     .because(format!("a {} is not switched on and off", id.kind))
@@ -232,7 +234,7 @@ fn run_common(
             call.reply(request, common::IsEnabledReply { enabled })
         }
         Command::Reset(_) => {
-            (functions.reset)(state, id.id);
+            state.reset(&[id]);
             Ok(Answer::DONE)
         }
         Command::SetIrq(set) => {

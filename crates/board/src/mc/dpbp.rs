@@ -41,6 +41,11 @@ impl Family for BufferPool {
         state.fabric.qbman().configure_pool(self.bpid.into(), None, &mut state.pass);
     }
 
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // Its messages would go to the same address of another isolation context.
+        Self::reset(state, id);
+    }
+
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         let pool = state.body_mut::<Self>(id)?;

@@ -68,13 +68,9 @@ impl Family for CommunicationInterface {
     }
 
     fn moved(state: &mut State, id: u32, _container: u32) {
-        // What the queues lead to stays behind in another isolation context, and
-        // the peer sends from another one than before.
-        if let Ok(interface) = state.body_mut::<Self>(id) {
-            for queue in &mut interface.queues {
-                queue.destination = Default::default();
-            }
-        }
+        // Frames of before and what the queues lead to stay behind in another isolation
+        // context, and this end sends from another one than before.
+        Self::reset(state, id);
         if let Some(peer) = peer(state, id) {
             state.touch(endpoint(peer).object);
         }
@@ -178,6 +174,14 @@ impl Body for CommunicationInterface {
 
     fn interfaces(&self) -> u16 {
         1
+    }
+
+    fn leads_to(&self, other: ObjectId) -> bool {
+        self.queues.iter().any(|queue| queue.leads_to(other))
+    }
+
+    fn forget(&mut self, gone: ObjectId) {
+        self.queues.iter_mut().for_each(|queue| queue.forget(gone));
     }
 
     /// Its queues are those that the peer enqueues to, while the link is up.

@@ -86,9 +86,7 @@ impl Family for Concentrator {
 
     fn moved(state: &mut State, id: u32, _container: u32) {
         // The portal that it notifies stays behind in another isolation context.
-        if let Ok(concentrator) = state.body_mut::<Self>(id) {
-            concentrator.notification = None;
-        }
+        Self::reset(state, id);
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::dpl::{Fields, Properties, Symbol, Writing, symbol};
 use crate::mc::refusal::{Because, CREATED_BY_CONTAINER, Refusal};
 use mc_abi::{
-    Status,
+    ObjectId, Status,
     dpdcei::{self, Command},
 };
 
@@ -44,6 +44,11 @@ impl Family for CompressionInterface {
             return Err(Status::NoResource.because("it needs two frame queues"));
         };
         Ok(Self { engine: request.engine, rx: RxQueue::new(rx), tx, enabled: false })
+    }
+
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // Whom its queues lead to and tell stays behind in another isolation context.
+        Self::reset(state, id);
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
@@ -94,6 +99,14 @@ impl Family for CompressionInterface {
 impl Body for CompressionInterface {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
+    }
+
+    fn leads_to(&self, other: ObjectId) -> bool {
+        self.rx.leads_to(other)
+    }
+
+    fn forget(&mut self, gone: ObjectId) {
+        self.rx.forget(gone);
     }
 }
 

@@ -91,12 +91,9 @@ impl Family for DmaInterface {
     }
 
     fn moved(state: &mut State, id: u32, _container: u32) {
-        // What the queues lead to stays behind in another isolation context.
-        if let Ok(interface) = state.body_mut::<Self>(id) {
-            for queue in &mut interface.rx {
-                queue.destination = Default::default();
-            }
-        }
+        // Requests of before are for memory of another isolation context, where what the
+        // queues lead to stays behind, too.
+        Self::reset(state, id);
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
@@ -214,6 +211,14 @@ impl Body for DmaInterface {
 
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
+    }
+
+    fn leads_to(&self, other: ObjectId) -> bool {
+        self.rx.iter().any(|queue| queue.leads_to(other))
+    }
+
+    fn forget(&mut self, gone: ObjectId) {
+        self.rx.iter_mut().for_each(|queue| queue.forget(gone));
     }
 }
 

@@ -74,6 +74,14 @@ impl Port {
             kept: Kept::default(),
         }
     }
+
+    /// Whether frames come in that are longer than the longest.
+    fn accepts_long(&self) -> bool {
+        const LENGTH_ERROR: u32 = 0x2000;
+        const CONTINUE: u8 = 1;
+        let errors = self.kept.errors.as_ref();
+        errors.is_some_and(|set| set.action == CONTINUE && set.errors & LENGTH_ERROR != 0)
+    }
 }
 
 impl Family for Demultiplexer {
@@ -110,52 +118,10 @@ impl Family for Demultiplexer {
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
-        let end = |interface| Endpoint { object: call.object, interface };
-        match command {
-            Command::GetIrqStatus(get) => {
-                let status = state.take_irq_status(call.object, get.index, get.status)?;
-                call.reply(get, dpdmux::GetIrqStatusReply { status })
-            }
-            Command::ClearIrqStatus(clear) => {
-                state.take_irq_status(call.object, clear.index, clear.status)?;
-                Ok(Answer::DONE)
-            }
-            Command::IfEnable(set) => {
-                interfaces::switch::<Self>(state, end(set.if_id), true)?;
-                Ok(Answer::DONE)
-            }
-            Command::IfDisable(set) => {
-                interfaces::switch::<Self>(state, end(set.if_id), false)?;
-                Ok(Answer::DONE)
-            }
-            Command::IfSetLinkCfg(set) => {
-                interfaces::want::<Self>(state, end(set.if_id), set.link)?;
-                Ok(Answer::DONE)
-            }
-            Command::IfGetLinkState(get) => {
-                state.body_mut::<Self>(call.object.id)?.port(get.if_id)?;
-                let link = state.link(end(get.if_id));
-                call.reply(get, dpdmux::IfGetLinkStateReply { link })
-            }
-            Command::IfGetCounter(get) => {
-                state.body::<Self>(call.object.id)?.check_port(get.if_id)?;
-                at_most(get.kind, dpdmux::COUNTERS - 1)?;
-                let wriop = state.fabric.wriop();
-                let counter = wriop.demux_counter(call.object.id, get.if_id, get.kind);
-                call.reply(get, dpdmux::IfGetCounterReply { counter: counter.unwrap_or(0) })
-            }
-            Command::UlResetCounters(_) => {
-                state.fabric.wriop().reset_uplink_counters(call.object.id);
-                Ok(Answer::DONE)
-            }
-            Command::SetCustomKey(_)
-            | Command::AddCustomClsEntry(_)
-            | Command::RemoveCustomClsEntry(_) => custom(state, call, command),
-            Command::DumpTable(dump) => {
-                let num_entries = dump::dump(state, call.object, dump)?;
-                call.reply(dump, dpdmux::DumpTableReply { num_entries })
-            }
-            other => state.body_mut::<Self>(call.object.id)?.run(call, other),
+        if is_question(command) {
+            state.asking(|state| handle(state, call, command))
+        } else {
+            handle(state, call, command)
         }
     }
 
@@ -163,10 +129,8 @@ impl Family for Demultiplexer {
         if let Ok(demux) = state.body_mut::<Self>(id) {
             demux.reset_settings();
         }
-        // Events from before are forgotten, as a `dpni` does.
-        if let Ok(object) = state.object_mut(name(id)) {
-            object.irqs.iter_mut().for_each(super::Irq::forget);
-        }
+        // Who gets it next learns nothing of what passed before.
+        state.fabric.wriop().reset_demux_counters(id);
         interfaces::refresh_all::<Self>(state, name(id));
     }
 
@@ -190,6 +154,8 @@ impl Body for Demultiplexer {
             let peer = state.peer(end).filter(|_| state.link_up(end));
             DemuxPortConfig {
                 peer: peer.and_then(connections::in_data_plane),
+                max_length: self.max_frame_length(state, end),
+                accept_long: port.accepts_long(),
                 admit: match port.accepted_frames {
                     0 => DemuxAdmit::All,
                     1 => DemuxAdmit::Tagged,
@@ -203,7 +169,6 @@ impl Body for Demultiplexer {
             default: Some(self.default_if).filter(|default| *default != UPLINK),
             bridges: self.limits.options & options::BRIDGE_EN != 0,
             service_tags: self.limits.manip != 0,
-            max_length: self.max_frame_length,
         };
         state.fabric.wriop().configure_demux(object.id.id, Some(config));
     }
@@ -236,6 +201,81 @@ impl Bridge for Demultiplexer {
     }
 }
 
+fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
+    let end = |interface| Endpoint { object: call.object, interface };
+    match command {
+        Command::GetIrqStatus(get) => {
+            let status = state.take_irq_status(call.object, get.index, get.status)?;
+            call.reply(get, dpdmux::GetIrqStatusReply { status })
+        }
+        Command::ClearIrqStatus(clear) => {
+            state.take_irq_status(call.object, clear.index, clear.status)?;
+            Ok(Answer::DONE)
+        }
+        Command::IfEnable(set) => {
+            interfaces::switch::<Demultiplexer>(state, end(set.if_id), true)?;
+            Ok(Answer::DONE)
+        }
+        Command::IfDisable(set) => {
+            interfaces::switch::<Demultiplexer>(state, end(set.if_id), false)?;
+            Ok(Answer::DONE)
+        }
+        Command::IfSetLinkCfg(set) => {
+            interfaces::want::<Demultiplexer>(state, end(set.if_id), set.link)?;
+            Ok(Answer::DONE)
+        }
+        Command::IfGetLinkState(get) => {
+            state.body_mut::<Demultiplexer>(call.object.id)?.port(get.if_id)?;
+            let link = state.link(end(get.if_id));
+            call.reply(get, dpdmux::IfGetLinkStateReply { link })
+        }
+        Command::GetMaxFrameLength(get) => {
+            let demux = state.body::<Demultiplexer>(call.object.id)?;
+            demux.check_port(get.if_id)?;
+            let max_frame_length = demux.max_frame_length(state, end(get.if_id));
+            call.reply(get, dpdmux::GetMaxFrameLengthReply { max_frame_length })
+        }
+        Command::IfGetCounter(get) => {
+            state.body::<Demultiplexer>(call.object.id)?.check_port(get.if_id)?;
+            at_most(get.kind, dpdmux::COUNTERS - 1)?;
+            let wriop = state.fabric.wriop();
+            let counter = wriop.demux_counter(call.object.id, get.if_id, get.kind);
+            call.reply(get, dpdmux::IfGetCounterReply { counter: counter.unwrap_or(0) })
+        }
+        Command::UlResetCounters(_) => {
+            state.fabric.wriop().reset_uplink_counters(call.object.id);
+            Ok(Answer::DONE)
+        }
+        Command::SetCustomKey(_)
+        | Command::AddCustomClsEntry(_)
+        | Command::RemoveCustomClsEntry(_) => custom(state, call, command),
+        Command::DumpTable(dump) => {
+            let num_entries = dump::dump(state, call.object, dump)?;
+            call.reply(dump, dpdmux::DumpTableReply { num_entries })
+        }
+        other => state.body_mut::<Demultiplexer>(call.object.id)?.run(call, other),
+    }
+}
+
+/// Whether a command leaves alone what the data plane has of a demultiplexer.
+fn is_question(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::GetAttributes(_)
+            | Command::GetIrqStatus(_)
+            | Command::ClearIrqStatus(_)
+            | Command::GetMaxFrameLength(_)
+            | Command::IfGetAttributes(_)
+            | Command::IfGetCounter(_)
+            | Command::UlResetCounters(_)
+            | Command::IfGetLinkState(_)
+            | Command::IfGetDefault(_)
+            | Command::GetResetable(_)
+            | Command::IfGetTaildrop(_)
+            | Command::DumpTable(_)
+    )
+}
+
 impl Demultiplexer {
     /// Commands that concern nothing but this object.
     fn run(&mut self, call: &Call, command: &Command) -> Result<Answer, Refusal> {
@@ -247,11 +287,6 @@ impl Demultiplexer {
                         .because(format!("a frame has 1 to {MAX_FRAME_LENGTH} bytes")));
                 }
                 self.max_frame_length = set.max_frame_length;
-            }
-            Command::GetMaxFrameLength(get) => {
-                self.port(get.if_id)?;
-                let max_frame_length = self.max_frame_length;
-                return call.reply(get, dpdmux::GetMaxFrameLengthReply { max_frame_length });
             }
             Command::IfSetAcceptedFrames(set) => {
                 at_most(set.kind, 2)?;
@@ -305,6 +340,7 @@ impl Demultiplexer {
             // Programs run where frames are parsed, which is not there yet; creation
             // goes through the container's token; the rest was handled before.
             Command::DumpTable(_)
+            | Command::GetMaxFrameLength(_)
             | Command::IfGetCounter(_)
             | Command::UlResetCounters(_)
             | Command::SetCustomKey(_)
@@ -329,7 +365,9 @@ impl Demultiplexer {
     /// were declared not resetable.
     fn reset_settings(&mut self) {
         let skips = |flag: u8| self.resetable & flag != 0;
+        // Without a default interface there is none to spare: 0 is the uplink.
         let spared = skips(skip_reset::RESET_DEFAULT_INTERFACE).then_some(self.default_if);
+        let spared = spared.filter(|default| *default != UPLINK);
         for (interface, port) in self.ports.iter_mut().enumerate() {
             if spared.is_none_or(|spared| usize::from(spared) != interface) {
                 *port = Port::new();
@@ -343,6 +381,15 @@ impl Demultiplexer {
         }
         self.enabled = true;
         self.max_frame_length = DEFAULT_FRAME_LENGTH;
+    }
+
+    /// The longest frame that comes in at an interface: with the option for it, what the
+    /// network interface behind it takes.
+    fn max_frame_length(&self, state: &State, end: Endpoint) -> u16 {
+        let automatic = self.limits.options & options::AUTO_MAX_FRAME_LEN != 0;
+        let peer = state.peer(end).filter(|_| automatic);
+        let theirs = peer.and_then(|peer| state.objects.get(&peer.object)?.body.max_frame_length());
+        theirs.unwrap_or(self.max_frame_length)
     }
 
     fn attributes(&self, id: u32) -> dpdmux::GetAttributesReply {

@@ -164,10 +164,9 @@ impl Family for SoftwarePortal {
     }
 
     fn moved(state: &mut State, id: u32, _container: u32) {
-        // The concentrators stay behind in another isolation context.
-        if let Ok(portal) = state.body_mut::<Self>(id) {
-            portal.channels = [None; STATIC_CHANNELS];
-        }
+        // The concentrators stay behind in another isolation context, and so does the
+        // memory that it was told of.
+        Self::reset(state, id);
     }
 }
 

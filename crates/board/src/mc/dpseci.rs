@@ -22,9 +22,10 @@ const NOTIFICATION_MODES: u16 = 0x3f;
 /// Of these, the ones that tell a destination.
 const TELL_DESTINATION: u16 = 0x18;
 
-/// Scheduling states of a queue (`qbman_fq_schedstate_e`).
-const SCHEDULED: u16 = 2;
-const PARKED: u16 = 4;
+/// Scheduling state of a queue that takes part in nothing (`qbman_fq_schedstate_oos`), as
+/// all of this family do: there is no accelerator. A frame for one is rejected, and a query
+/// of a portal says the same.
+const OUT_OF_SERVICE: u16 = 0;
 
 /// An interface to the accelerator.
 #[derive(Debug)]
@@ -91,6 +92,11 @@ impl Family for CryptoInterface {
         })
     }
 
+    fn moved(state: &mut State, id: u32, _container: u32) {
+        // Whom its queues lead to and tell stays behind in another isolation context.
+        Self::reset(state, id);
+    }
+
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
         let id = call.object.id;
         if let Command::SetRxQueue(set) = command {
@@ -142,16 +148,15 @@ impl Family for CryptoInterface {
                 call.reply(get, dpseci::GetCongestionNotificationReply { notification })
             }
             Command::GetRxQueueStatus(get) => {
-                let queue = pick(&interface.rx, get.queue_index)?;
-                let schedstate = if queue.destination.kind == 0 { PARKED } else { SCHEDULED };
-                let fqid = queue.fqid;
+                let fqid = pick(&interface.rx, get.queue_index)?.fqid;
+                let schedstate = OUT_OF_SERVICE;
                 let reply =
                     dpseci::GetRxQueueStatusReply { fqid, schedstate, ..Default::default() };
                 call.reply(get, reply)
             }
             Command::GetTxQueueStatus(get) => {
                 let fqid = pick(&interface.tx, get.queue_index)?.fqid;
-                let schedstate = if interface.enabled { SCHEDULED } else { PARKED };
+                let schedstate = OUT_OF_SERVICE;
                 let reply =
                     dpseci::GetTxQueueStatusReply { fqid, schedstate, ..Default::default() };
                 call.reply(get, reply)
@@ -179,6 +184,25 @@ impl Family for CryptoInterface {
 impl Body for CryptoInterface {
     fn enabled(&mut self) -> Option<&mut bool> {
         Some(&mut self.enabled)
+    }
+
+    fn leads_to(&self, other: ObjectId) -> bool {
+        let told = self
+            .congestion
+            .as_ref()
+            .and_then(|congestion| queue::destination_object(congestion.notification.destination));
+        told == Some(other) || self.rx.iter().any(|queue| queue.leads_to(other))
+    }
+
+    fn forget(&mut self, gone: ObjectId) {
+        self.rx.iter_mut().for_each(|queue| queue.forget(gone));
+        let set = self.congestion.as_mut().map(|congestion| &mut congestion.notification);
+        if let Some(set) = set
+            && queue::destination_object(set.destination) == Some(gone)
+        {
+            set.destination = Default::default();
+            set.mode &= !TELL_DESTINATION;
+        }
     }
 }
 
@@ -370,10 +394,12 @@ mod tests {
         assert_eq!(mc.call(token, &get), Ok(Default::default()));
     }
 
+    /// Nothing is encrypted here, and nobody is told that it were.
     #[test]
-    fn a_queue_with_a_destination_is_scheduled() {
+    fn queues_are_set_up_and_take_no_frames() {
         let mut mc = TestMc::new();
         let (_, token) = mc.make(&create(2, 0));
+        mc.call(token, &common::Enable {}).expect("drivers do");
         let portal = dpio::Create { channel_mode: 1, num_priorities: 8 };
         let id = mc.create(&portal).expect("dpio").id;
         let set = dpseci::SetRxQueue {
@@ -385,8 +411,16 @@ mod tests {
         };
         mc.call(token, &set).expect("set");
         let status = |queue_index| dpseci::GetRxQueueStatus { queue_index };
-        assert_eq!(mc.call(token, &status(0)).expect("status").schedstate, PARKED);
-        assert_eq!(mc.call(token, &status(1)).expect("status").schedstate, SCHEDULED);
+        for queue in [0, 1] {
+            let rx = mc.call(token, &status(queue)).expect("status");
+            assert_eq!(rx.schedstate, 0);
+            let tx = dpseci::GetTxQueueStatus { queue_index: queue };
+            let tx = mc.call(token, &tx).expect("status");
+            assert_eq!(tx.schedstate, 0);
+            let fabric = mc.state.fabric.clone();
+            let fd = qbman_abi::Fd::default();
+            assert!(fabric.qbman().enqueue(tx.fqid, &fd, &mut mc.state.pass).is_err());
+        }
         assert_eq!(mc.call(token, &status(u32::MAX)), Err(Status::ConfigurationError));
         let queue = mc.call(token, &dpseci::GetRxQueue { queue: 1 }).expect("queue");
         assert_eq!((queue.user_ctx, queue.order_preservation), (9, true));

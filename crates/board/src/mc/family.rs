@@ -50,7 +50,7 @@ pub(crate) trait Family: Named + Body + Sized {
     fn handle(state: &mut State, call: &Call, command: &Self::Command) -> Result<Answer, Refusal>;
 
     /// Puts the object back to its initial state: the reset command, and the
-    /// reset of the container around it.
+    /// reset of the container around it. Its events are forgotten by who calls.
     fn reset(state: &mut State, id: u32);
 
     /// Called after enable and disable.
@@ -98,6 +98,11 @@ pub(crate) trait Body: Any + fmt::Debug + Send {
     /// The link that software wants at an interface.
     fn link_wanted(&self, _interface: u16) -> LinkConfig {
         LinkConfig::default()
+    }
+
+    /// The longest frame that the object takes, where its peer has to go by that.
+    fn max_frame_length(&self) -> Option<u16> {
+        None
     }
 
     /// The Ethernet port that the object is.

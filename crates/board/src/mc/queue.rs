@@ -22,6 +22,23 @@ pub(crate) struct RxQueue {
     pub order_preservation: bool,
 }
 
+/// The object that a destination names.
+pub(crate) fn destination_object(destination: Destination) -> Option<ObjectId> {
+    let kind = match destination.kind {
+        1 => ObjectType::Dpio,
+        2 => ObjectType::Dpcon,
+        _ => return None,
+    };
+    Some(ObjectId::new(kind, destination.id))
+}
+
+/// Makes a destination none where it names what is gone.
+pub(crate) fn forget_destination(destination: &mut Destination, gone: ObjectId) {
+    if destination_object(*destination) == Some(gone) {
+        *destination = Destination::default();
+    }
+}
+
 /// What a command changes of a queue; `None` leaves it as it is.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RxQueueChange {
@@ -39,6 +56,17 @@ impl RxQueue {
     /// Everything as after creation but the number.
     pub fn reset(&mut self) {
         *self = Self::new(self.fqid);
+    }
+
+    /// Whether its frames go to `other`, or who takes them is told by it.
+    pub fn leads_to(&self, other: ObjectId) -> bool {
+        destination_object(self.destination) == Some(other)
+    }
+
+    /// Parks the queue where what it led to is gone: a later object of the same number has
+    /// not been asked for.
+    pub fn forget(&mut self, gone: ObjectId) {
+        forget_destination(&mut self.destination, gone);
     }
 
     /// Applies a change that has been [checked](RxQueueChange::check).
@@ -159,14 +187,9 @@ impl State {
         owner: ObjectId,
         destination: Destination,
     ) -> Option<(ObjectType, Channel)> {
-        let kind = match destination.kind {
-            1 => ObjectType::Dpio,
-            2 => ObjectType::Dpcon,
-            _ => return None,
-        };
-        let id = ObjectId::new(kind, destination.id);
+        let id = destination_object(destination)?;
         let object = self.objects.get(&id).filter(|_| self.is_beside(owner, id))?;
-        Some((kind, object.body.channel()?))
+        Some((id.kind, object.body.channel()?))
     }
 }
 

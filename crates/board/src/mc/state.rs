@@ -138,6 +138,15 @@ impl State {
         }
     }
 
+    /// Does what leaves the objects as the data plane has them, though it asks for them as if
+    /// it would not: nothing is written anew for it.
+    pub fn asking<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.touched.len();
+        let done = work(self);
+        self.touched.truncate(before);
+        done
+    }
+
     /// Brings the data plane's tables up to date: the last step of every command,
     /// under the state's lock, so that no later command finds old entries.
     pub fn program(&mut self) {
@@ -278,6 +287,29 @@ impl State {
         self.pools.release(id);
         self.raise(containers::name(container), 0, event::OBJ_DESTROYED);
         Ok(())
+    }
+
+    /// Puts objects that are no containers back to their initial state, together.
+    ///
+    /// Events from before are forgotten, and what one does to another is none: who resets
+    /// them knows it. Linux takes a reported change of an endpoint for one that happened
+    /// after it looked, and lets go of the port that it has just found.
+    pub fn reset(&mut self, ids: &[ObjectId]) {
+        // Taken out meanwhile: no message leaves.
+        let mut kept = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Ok(object) = self.object_mut(*id) else { continue };
+            kept.push((*id, object.functions, std::mem::take(&mut object.irqs)));
+        }
+        for (id, functions, _) in &kept {
+            (functions.reset)(self, id.id);
+        }
+        for (id, _, mut irqs) in kept {
+            irqs.iter_mut().for_each(super::Irq::forget);
+            if let Some(object) = self.objects.get_mut(&id) {
+                object.irqs = irqs;
+            }
+        }
     }
 
     /// Ends a session. What leads to the object may come to an end with it.

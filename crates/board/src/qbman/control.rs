@@ -63,7 +63,7 @@ impl Qbman {
     }
 
     /// Gives a frame queue to somebody, or takes it away (`None`): its frames
-    /// are gone then. Frames of a queue that stays with its owner stay.
+    /// are gone then. Frames of a queue that stays with its owner (its isolation id) stay.
     pub fn configure_queue(&self, fqid: u32, config: Option<QueueConfig>, pass: &mut Pass) {
         let Some(queue) = find(&self.queues, "frame queue", fqid) else { return };
         let wake = match config {

@@ -65,8 +65,13 @@ impl Queue {
         (self.frames.len() as u32, self.bytes)
     }
 
-    /// Gives the queue to somebody, or changes how it is used. Frames stay.
+    /// Gives the queue to somebody, or changes how it is used. Frames stay where the owner
+    /// does; they are gone where it is another one, in whose memory their addresses mean
+    /// something else.
     pub fn configure(&mut self, number: u32, config: QueueConfig, shared: &Shared) -> Wake {
+        if self.config.as_ref().is_some_and(|before| before.icid != config.icid) {
+            self.clear(shared);
+        }
         let consumer = |config: &QueueConfig| (config.icid, config.consumer);
         if self.config.as_ref().map(consumer) != Some(consumer(&config)) {
             self.forget_consumer();

@@ -45,8 +45,6 @@ pub struct DemuxConfig {
     /// Tags of S-VLANs are taken off on the way to a downlink and put on again on
     /// the way back.
     pub service_tags: bool,
-    /// Longest frame that comes in, bytes.
-    pub max_length: u16,
 }
 
 /// An interface of a demultiplexer.
@@ -56,6 +54,10 @@ pub struct DemuxPortConfig {
     pub peer: Option<Endpoint>,
     /// Which frames come in.
     pub admit: DemuxAdmit,
+    /// Longest frame that comes in, bytes.
+    pub max_length: u16,
+    /// Frames that are longer come in nevertheless.
+    pub accept_long: bool,
 }
 
 /// Which frames come in.
@@ -111,6 +113,24 @@ struct Tables {
     tags: Vec<Option<u16>>,
 }
 
+impl DemuxPortConfig {
+    fn is_too_long(&self, frame: &[u8]) -> bool {
+        frame.len() > usize::from(self.max_length) && !self.accept_long
+    }
+}
+
+impl DemuxAdmit {
+    fn takes(self, frame: &[u8]) -> bool {
+        let parts = Parts::of(frame, [C_TAG, S_TAG, 0]);
+        let named = parts.and_then(|parts| parts.tag).is_some_and(|(_, tag)| tag & VLAN != 0);
+        match self {
+            Self::All => true,
+            Self::Tagged => named,
+            Self::Untagged => !named,
+        }
+    }
+}
+
 /// Setting up demultiplexers.
 impl Wriop {
     /// Sets up a demultiplexer, or takes it away. When this returns, no frame uses
@@ -143,6 +163,13 @@ impl Wriop {
         if number == NO_BUFFER { Some(0) } else { counters.get(number.into()) }
     }
 
+    /// Puts all counters of a demultiplexer back to zero.
+    pub fn reset_demux_counters(&self, id: u32) {
+        if let Some(demux) = self.demux(id) {
+            demux.counters.iter().for_each(PortCounters::reset);
+        }
+    }
+
     /// Puts all counters of the uplink back to zero.
     pub fn reset_uplink_counters(&self, id: u32) {
         if let Some(demux) = self.demux(id)
@@ -170,18 +197,6 @@ impl Tables {
         };
         let tags = (0..config.ports.len()).map(tag).collect();
         Self { custom, tags, config }
-    }
-
-    fn is_admitted(&self, admit: DemuxAdmit, frame: &[u8]) -> bool {
-        let length = frame.len() <= usize::from(self.config.max_length);
-        let parts = Parts::of(frame, [C_TAG, S_TAG, 0]);
-        let named = parts.and_then(|parts| parts.tag).is_some_and(|(_, tag)| tag & VLAN != 0);
-        length
-            && match admit {
-                DemuxAdmit::All => true,
-                DemuxAdmit::Tagged => named,
-                DemuxAdmit::Untagged => !named,
-            }
     }
 
     /// Interfaces whose rules match; `None` where no rule of the method does.
@@ -243,7 +258,10 @@ impl Demux {
         let Some(port) = port.filter(|port| takes_from(port.peer, from)) else {
             return own.add(counter::ING_DISCARDED, 1);
         };
-        if !tables.is_admitted(port.admit, frame) {
+        if port.is_too_long(frame) {
+            return own.add(counter::ING_DISCARDED, 1);
+        }
+        if !port.admit.takes(frame) {
             return own.add(counter::ING_FILTERED, 1);
         }
         let out = tables.out(wriop, at, frame);

@@ -157,6 +157,22 @@ fn a_queue_takes_its_frames_along_to_another_group() {
     assert_eq!(states(&test), [(0, false), (0, false)]);
 }
 
+/// Their addresses are of the memory of who had the queue before.
+#[test]
+fn the_frames_of_a_queue_that_gets_another_owner_are_gone() {
+    let test = TestQbman::new(Version::V5);
+    give_group(&test, GroupConfig::new(ICID, Unit::Frames));
+    let config =
+        QueueConfig { congestion_group: Some(2), ..QueueConfig::new(ICID, Consumer::Parked) };
+    test.give_queue_with(7, config);
+    Client::new(&test, 0, Way::LinuxMemory).send(7, 0..3);
+    test.give_queue_with(7, QueueConfig { context: 9, ..config });
+    assert_eq!((test.qbman.queue_state(7).0, test.qbman.group_state(2).frames), (3, 3));
+    test.give_queue_with(7, QueueConfig { icid: ICID + 1, ..config });
+    assert_eq!((test.qbman.queue_state(7), test.qbman.group_state(2).frames), ((0, 0), 0));
+    assert_eq!(test.qbman.dequeue(7), None);
+}
+
 #[test]
 fn early_drop_goes_by_the_frames_drop_priority() {
     let test = TestQbman::new(Version::V5);

@@ -248,6 +248,82 @@ fn a_reset_spares_the_default_interface_when_told_so() {
     assert_eq!(kept.skip_reset_flags, skip_reset_flags);
 }
 
+/// 0 says that there is no default interface, not that it is the uplink.
+#[test]
+fn a_reset_spares_the_default_interface_only_where_there_is_one() {
+    let mut mc = TestMc::new();
+    let (_, dpdmux) = make(&mut mc, method::MAC);
+    let skip_reset_flags = skip_reset::RESET_DEFAULT_INTERFACE;
+    mc.call(dpdmux, &dpdmux::SetResetable { skip_reset_flags }).unwrap();
+    let accepted = dpdmux::IfSetAcceptedFrames { if_id: 0, kind: 2, unaccepted: 0 };
+    mc.call(dpdmux, &accepted).unwrap();
+    mc.call(dpdmux, &Reset {}).unwrap();
+    let uplink = mc.call(dpdmux, &dpdmux::IfGetAttributes { if_id: 0 }).unwrap();
+    assert_eq!(uplink.accepted_frames, 0);
+}
+
+/// Its links are what they were: nothing has happened.
+#[test]
+fn a_reset_is_no_change_of_a_link() {
+    let mut mc = TestMc::new();
+    let (id, dpdmux) = make(&mut mc, method::MAC);
+    let mac = mc.create(&dpmac::Create { mac: 3 }).unwrap();
+    mc.connect((id, 0), (mac, 0)).unwrap();
+    mc.listen(dpdmux, 0, 0x1000);
+    mc.messages();
+    mc.call(dpdmux, &Reset {}).unwrap();
+    assert!(mc.messages().is_empty());
+    let ask = dpdmux::GetIrqStatus { status: 0, index: 0 };
+    assert_eq!(mc.call(dpdmux, &ask).unwrap().status, 0);
+    // What happens later is told.
+    mc.call(dpdmux, &dpdmux::IfDisable { if_id: 0 }).unwrap();
+    assert_eq!(mc.messages().len(), 1);
+    assert_eq!(mc.call(dpdmux, &ask).unwrap().status, events::LINK_CHANGED);
+}
+
+#[test]
+fn the_longest_frame_is_that_of_the_interface_behind_where_it_is_to_be() {
+    let mut mc = TestMc::new();
+    let automatic = options::BRIDGE_EN | options::AUTO_MAX_FRAME_LEN;
+    for (options, expected) in [(options::BRIDGE_EN, [1000; 3]), (automatic, [1000, 9000, 1000])] {
+        let (id, dpdmux) = mc.make(&dpdmux::Create { options, ..request(method::MAC) });
+        let (ni, dpni) = mc.make(&dpni::Create::default());
+        mc.call(dpdmux, &dpdmux::SetMaxFrameLength { max_frame_length: 1000 }).unwrap();
+        mc.connect((id, 1), (ni, 0)).unwrap();
+        mc.call(dpni, &dpni::SetMaxFrameLength { length: 9000 }).unwrap();
+        let length = |mc: &mut TestMc, if_id| {
+            let get = dpdmux::GetMaxFrameLength { if_id };
+            mc.call(dpdmux, &get).unwrap().max_frame_length
+        };
+        assert_eq!([0, 1, 2].map(|if_id| length(&mut mc, if_id)), expected);
+        // And of frames: one that goes up from the interface.
+        mc.call(dpni, &Enable {}).unwrap();
+        let discarded = |mc: &mut TestMc| {
+            let count = dpdmux::IfGetCounter { if_id: 1, kind: 3 };
+            mc.call(dpdmux, &count).unwrap().counter
+        };
+        let send = |mc: &mut TestMc, length: u32| {
+            let qdid = mc.call(dpni, &dpni::GetQdid { queue_type: 1 }).unwrap().qdid;
+            let fabric = mc.state.fabric.clone();
+            let fqid = fabric.qbman().destination_queue(mc.icid(), qdid.into(), 0, 0);
+            let fd = qbman_abi::Fd { address: 0x8000, length_word: length, ..Default::default() };
+            fabric.qbman().enqueue(fqid.unwrap(), &fd, &mut mc.state.pass).unwrap();
+            mc.run_engines();
+        };
+        send(&mut mc, 2000);
+        let too_long = u64::from(expected[1] < 2000);
+        assert_eq!(discarded(&mut mc), too_long);
+        mc.call(dpni, &dpni::SetMaxFrameLength { length: 1600 }).unwrap();
+        send(&mut mc, 2000);
+        assert_eq!(discarded(&mut mc), too_long + 1);
+        // Where software says so, they pass all the same.
+        let errors = dpdmux::IfSetErrorsBehavior { errors: 0x2000, action: 1, if_id: 1 };
+        mc.call(dpdmux, &errors).unwrap();
+        send(&mut mc, 2000);
+        assert_eq!(discarded(&mut mc), too_long + 1);
+    }
+}
+
 #[test]
 fn settings_come_back() {
     let mut mc = TestMc::new();

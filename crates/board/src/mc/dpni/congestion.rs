@@ -9,6 +9,7 @@
 //! where these meet is not known.
 
 use super::{Answer, Call, Interface, State, addressed};
+use crate::mc::queue::destination_object;
 use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use crate::{
     fabric::Pass,
@@ -58,9 +59,25 @@ pub(super) enum Point {
 }
 
 impl Settings {
-    /// Those who are notified are not beside the interface any more.
-    pub fn forget_destinations(&mut self) {
+    /// Whom to notify is forgotten: those who were are not beside the interface any more.
+    pub fn forget_notifications(&mut self) {
         self.notifications.clear();
+    }
+
+    /// Whether `other` is notified.
+    pub fn leads_to(&self, other: ObjectId) -> bool {
+        let mut told = self.notifications.values().map(|set| destination_object(set.destination));
+        told.any(|object| object == Some(other))
+    }
+
+    /// Who is gone is notified no more.
+    pub fn forget(&mut self, gone: ObjectId) {
+        for set in self.notifications.values_mut() {
+            if destination_object(set.destination) == Some(gone) {
+                set.destination = Default::default();
+                set.mode &= !(mode::DESTINATION_ON_ENTRY | mode::DESTINATION_ON_EXIT);
+            }
+        }
     }
 
     fn concerns(&self, point: &Point) -> bool {

@@ -2,7 +2,7 @@
 //! Frames: how they lie in buffers, what the hardware checks and computes,
 //! how long they may be.
 
-use super::{Answer, Call, State, addressed};
+use super::{Answer, Call, State, addressed, link};
 use crate::mc::refusal::{Because, Refusal};
 use mc_abi::{
     Status,
@@ -68,6 +68,8 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
                     .because(format!("a frame has 1 to {MAX_FRAME_LENGTH} bytes")));
             }
             frames.max_length = set.length;
+            // A demultiplexer may go by it.
+            state.tell_peer(link::end(call.object.id));
         }
         Command::GetMaxFrameLength(get) => {
             return call.reply(get, dpni::GetMaxFrameLengthReply { length: frames.max_length });

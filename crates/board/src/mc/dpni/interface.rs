@@ -27,6 +27,32 @@ impl Settings {
         self.pools = None;
     }
 
+    /// Whether buffers come from `other`.
+    pub fn leads_to(&self, other: ObjectId) -> bool {
+        self.place_of(other).is_some()
+    }
+
+    /// Strikes a pool that is gone off the list; a later one of the same number has not
+    /// been asked for. The others keep their order.
+    pub fn forget(&mut self, gone: ObjectId) {
+        while let Some(place) = self.place_of(gone) {
+            let Some(set) = &mut self.pools else { return };
+            let count = usize::from(set.num_pools);
+            set.pools[place..count].rotate_left(1);
+            set.buffer_sizes[place..count].rotate_left(1);
+            // Bits above the place move down by one.
+            let below = (1 << place) - 1;
+            set.backup_mask = set.backup_mask & below | set.backup_mask >> 1 & !below;
+            set.num_pools -= 1;
+        }
+    }
+
+    fn place_of(&self, pool: ObjectId) -> Option<usize> {
+        let set = self.pools.as_ref().filter(|_| pool.kind == ObjectType::Dpbp)?;
+        let mut named = set.pools.iter().take(set.num_pools.into());
+        named.position(|one| one.dpbp == pool.id)
+    }
+
     /// The port is another one now.
     pub fn forget_port(&mut self) {
         self.loopback = false;

@@ -118,13 +118,16 @@ impl Family for Interface {
 
     fn moved(state: &mut State, id: u32, _container: u32) {
         // What the interface leads to stays behind in another isolation
-        // context.
+        // context, and so do its frames and what software wrote beside them.
+        purge(state, id);
         if let Ok(interface) = state.body_mut::<Self>(id) {
+            interface.enabled = false;
             interface.settings.interface.forget_pools();
-            interface.settings.queues.forget_destinations();
-            interface.settings.congestion.forget_destinations();
+            interface.settings.queues.reset();
+            interface.settings.congestion.forget_notifications();
             interface.settings.tables.forget_redirections();
         }
+        link::refresh_both(state, id);
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
@@ -156,12 +159,6 @@ impl Family for Interface {
             interface.settings = Settings::new(&interface.limits, &interface.resources, address);
             // Who resets knows what that does to the link.
             interface.reported = LinkState::default();
-        }
-        // Events from before are forgotten: Linux takes a reported change of
-        // the endpoint for one that happened after it looked, and lets go of
-        // the port that it has just found.
-        if let Ok(object) = state.object_mut(name(id)) {
-            object.irqs.iter_mut().for_each(|irq| irq.status = 0);
         }
         link::refresh_both(state, id);
     }
@@ -218,6 +215,10 @@ impl Body for Interface {
         self.settings.link.wanted
     }
 
+    fn max_frame_length(&self) -> Option<u16> {
+        Some(self.settings.frames.max_length)
+    }
+
     fn set_mac(&mut self, address: MacAddr) {
         self.settings.filters.primary = address;
     }
@@ -225,7 +226,18 @@ impl Body for Interface {
     /// Rules may send frames to another interface, until that is gone or a token
     /// of it closed.
     fn leads_to(&self, other: ObjectId) -> bool {
-        other.kind == ObjectType::Dpni && self.settings.tables.leads_to(other)
+        let redirects = other.kind == ObjectType::Dpni && self.settings.tables.leads_to(other);
+        redirects
+            || self.settings.interface.leads_to(other)
+            || self.settings.queues.leads_to(other)
+            || self.settings.congestion.leads_to(other)
+    }
+
+    /// Interfaces that rules lead to are known by their tokens, which nobody has again.
+    fn forget(&mut self, gone: ObjectId) {
+        self.settings.interface.forget(gone);
+        self.settings.queues.forget(gone);
+        self.settings.congestion.forget(gone);
     }
 }
 

@@ -221,6 +221,11 @@ impl Interface {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn pools(&self, state: &State, id: ObjectId) -> Vec<Pool> {
+        self.buffer_pools(state, id)
+    }
+
     /// The pools that are still beside the interface.
     fn buffer_pools(&self, state: &State, id: ObjectId) -> Vec<Pool> {
         let Some(set) = &self.settings.interface.pools else { return Vec::new() };

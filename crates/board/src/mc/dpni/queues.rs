@@ -2,9 +2,10 @@
 //! Queues: where their frames go.
 
 use super::{Answer, Call, Interface, State, addressed, congestion, resources::Resources};
+use crate::mc::queue::{destination_object, forget_destination};
 use crate::mc::refusal::{Because, NOT_IMPLEMENTED, Refusal};
 use mc_abi::{
-    Status,
+    ObjectId, Status,
     blocks::Destination,
     common::OrderRestorationReply,
     dpni::{self, options, queue_options as change, queue_type, queues::Command},
@@ -47,10 +48,20 @@ impl Settings {
         self.queues.get(place)
     }
 
-    /// The destinations are not beside the interface any more.
-    pub fn forget_destinations(&mut self) {
+    /// Everything as after creation.
+    pub fn reset(&mut self) {
+        self.queues.fill(Queue::default());
+    }
+
+    /// Whether the frames of a queue go to `other`.
+    pub fn leads_to(&self, other: ObjectId) -> bool {
+        self.queues.iter().any(|queue| destination_object(queue.destination) == Some(other))
+    }
+
+    /// Parks the queues that led to what is gone.
+    pub fn forget(&mut self, gone: ObjectId) {
         for queue in &mut self.queues {
-            queue.destination = Destination::default();
+            forget_destination(&mut queue.destination, gone);
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::{
 };
 use mc_abi::{
     ObjectId, ObjectType, Status,
-    blocks::Destination,
     dpsw::{self, MAX_POOLS, control::Command, control_queue},
 };
 
@@ -38,7 +37,22 @@ pub(super) struct Control {
 #[derive(Debug, Default)]
 struct Kept {
     enabled: bool,
-    pools: Option<dpsw::CtrlIfSetPools>,
+    pools: Vec<BufferPool>,
+}
+
+/// A pool that received frames lie in.
+#[derive(Debug)]
+struct BufferPool {
+    dpbp: u32,
+    /// Bytes of a buffer.
+    size: u16,
+    backup: bool,
+}
+
+impl BufferPool {
+    fn object(&self) -> ObjectId {
+        ObjectId::new(ObjectType::Dpbp, self.dpbp)
+    }
 }
 
 impl Control {
@@ -99,12 +113,10 @@ impl Control {
 
     /// The pools that are still beside the switch.
     fn pools(&self, state: &State, id: ObjectId) -> Vec<Pool> {
-        let Some(set) = &self.kept.pools else { return Vec::new() };
-        let named = set.dpbp_id.iter().zip(set.buffer_size).take(set.num_dpbp.into());
-        let pools = named.enumerate().filter_map(|(index, (dpbp, size))| {
-            let name = ObjectId::new(ObjectType::Dpbp, *dpbp);
+        let pools = self.kept.pools.iter().filter_map(|pool| {
+            let name = pool.object();
             let bpid = state.object(name).ok()?.body.buffer_pool()?;
-            let backup = set.backup_pool & (1 << index) != 0;
+            let BufferPool { size, backup, .. } = *pool;
             state.is_beside(id, name).then_some(Pool { bpid, size, backup, selector: 0 })
         });
         pools.collect()
@@ -116,12 +128,27 @@ impl Control {
         self.kept = Kept::default();
     }
 
-    /// Lets go of objects that are not beside the switch any more.
-    pub fn forget_others(&mut self) {
-        self.kept.pools = None;
-        for queue in &mut self.queues {
-            queue.destination = Destination::default();
-        }
+    /// Whether its frames or their buffers come from or go to `other`.
+    pub fn leads_to(&self, other: ObjectId) -> bool {
+        let is_pool = |pool: &BufferPool| pool.object() == other;
+        self.queues.iter().any(|queue| queue.leads_to(other)) || self.kept.pools.iter().any(is_pool)
+    }
+
+    /// Lets go of what is gone.
+    pub fn forget(&mut self, gone: ObjectId) {
+        self.queues.iter_mut().for_each(|queue| queue.forget(gone));
+        self.kept.pools.retain(|pool| pool.object() != gone);
+    }
+
+    #[cfg(test)]
+    pub fn received(&self) -> (bool, u64, mc_abi::blocks::Destination) {
+        let [rx, ..] = &self.queues;
+        (self.kept.enabled, rx.user_ctx, rx.destination)
+    }
+
+    #[cfg(test)]
+    pub fn named_pools(&self) -> Vec<(u32, bool)> {
+        self.kept.pools.iter().map(|pool| (pool.dpbp, pool.backup)).collect()
     }
 
     #[cfg(test)]
@@ -153,7 +180,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             };
             return call.reply(get, reply);
         }
-        Command::CtrlIfSetPools(set) => control.kept.pools = Some(set.clone()),
+        Command::CtrlIfSetPools(set) => control.kept.pools = pools_of(set),
         Command::CtrlIfEnable(_) => control.kept.enabled = true,
         Command::CtrlIfDisable(_) => control.kept.enabled = false,
         Command::CtrlIfSetQueue(set) => {
@@ -182,6 +209,17 @@ fn check_queue(
         return Err(Status::ConfigurationError.because("unknown options"));
     }
     RxQueueChange::check(state, owner, set.options, set.destination, set.user_ctx, false)
+}
+
+/// The pools that a command names.
+fn pools_of(set: &dpsw::CtrlIfSetPools) -> Vec<BufferPool> {
+    let named = set.dpbp_id.iter().zip(set.buffer_size).take(set.num_dpbp.into());
+    let pool = |(index, (dpbp, size)): (usize, (&u32, u16))| BufferPool {
+        dpbp: *dpbp,
+        size,
+        backup: set.backup_pool & (1 << index) != 0,
+    };
+    named.enumerate().map(pool).collect()
 }
 
 /// Checks that the pools are there, beside the switch, with buffers.

@@ -23,7 +23,9 @@ pub(super) struct Filters(BTreeMap<u16, List>);
 #[derive(Debug)]
 struct List {
     max_entries: u16,
-    /// In the order in which they are tried: of equal precedence the older first.
+    /// In the order in which they are tried: the lowest number of the precedence first, of
+    /// equal ones the older. Linux relies on it: its driver gives the filter that `tc`
+    /// has to try first the lowest number, and its trap for spanning tree frames 0.
     rules: Vec<AclRule>,
     /// The interfaces that use it, a bitmap.
     interfaces: u64,
@@ -78,7 +80,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
                 return Err(Status::NoResource
                     .because(format!("the list has room for {} rules", list.max_entries)));
             }
-            let before = list.rules.partition_point(|one| one.precedence >= rule.precedence);
+            let before = list.rules.partition_point(|one| one.precedence <= rule.precedence);
             list.rules.insert(before, rule);
         }
         Command::AclRemoveEntry(remove) => {

@@ -23,6 +23,9 @@ const DEFAULT: u16 = 0;
 /// `DPSW_LEARNING_MODE_*`: by hardware; the last one.
 const LEARN_BY_HARDWARE: u8 = 1;
 const LAST_LEARNING_MODE: u8 = 3;
+/// Most entries of all tables of a switch together. What the chip has is not known; this is
+/// what one table can ask for, and four times what the default number of default tables has.
+const MOST_ENTRIES: u32 = 1 << 16;
 /// Bytes of an entry that is dumped (`struct fdb_dump_entry`).
 const DUMPED: usize = 16;
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -180,7 +183,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             return call.reply(get, dpsw::FdbGetUnicastReply { if_egress, kind });
         }
         Command::FdbAddMulticast(add) => add_multicast(switch, add, now)?,
-        Command::FdbRemoveMulticast(remove) => remove_multicast(switch, remove)?,
+        Command::FdbRemoveMulticast(remove) => remove_multicast(switch, remove, now)?,
         Command::FdbGetMulticast(get) => {
             let entry = switch.settings.tables.get(get.fdb_id)?.entries.entry(get.address, now);
             let Some(FdbEntry { target: FdbTarget::Interfaces(set), dynamic, .. }) = entry else {
@@ -199,7 +202,7 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
             let reply = dpsw::FdbGetAttributesReply {
                 max_fdb_entries: table.max_entries,
                 fdb_aging_time: table.aging_time,
-                num_fdb_mc_groups: table.entries.groups() as u16,
+                num_fdb_mc_groups: table.entries.groups(now) as u16,
                 max_fdb_mc_groups: switch.limits.max_fdb_mc_groups,
                 learning_mode: table.learning,
             };
@@ -217,8 +220,16 @@ pub(super) fn handle(state: &mut State, call: &Call, command: &Command) -> Resul
 fn add_table(switch: &mut Switch, add: &dpsw::FdbAdd) -> Result<u16, Refusal> {
     let limits = &switch.limits;
     let or = |value: u16, default: u16| if value == 0 { default } else { value };
+    let entries = or(add.num_fdb_entries, limits.max_fdb_entries);
+    let tables = switch.settings.tables.0.values();
+    let taken: u32 = tables.map(|table| u32::from(table.max_entries)).sum();
+    if taken + u32::from(entries) > MOST_ENTRIES {
+        return Err(Status::NoResource.because(format!(
+            "the tables of a switch have {MOST_ENTRIES} entries together, {taken} of them are taken"
+        )));
+    }
     let table = Table::new(
-        or(add.num_fdb_entries, limits.max_fdb_entries),
+        entries,
         limits.max_fdb_mc_groups,
         or(add.fdb_aging_time, limits.fdb_aging_time),
         all(limits.num_ifs),
@@ -247,10 +258,14 @@ fn add_multicast(
     entries.add_group(add.address, interfaces, add.kind != 0, now).map_err(status)
 }
 
-fn remove_multicast(switch: &mut Switch, remove: &dpsw::FdbRemoveMulticast) -> Result<(), Refusal> {
+fn remove_multicast(
+    switch: &mut Switch,
+    remove: &dpsw::FdbRemoveMulticast,
+    now: u64,
+) -> Result<(), Refusal> {
     let interfaces = set(&switch.limits, &remove.interfaces)?;
     let entries = &switch.settings.tables.get(remove.fdb_id)?.entries;
-    entries.remove_group(remove.address, interfaces).map_err(status)
+    entries.remove_group(remove.address, interfaces, now).map_err(status)
 }
 
 /// Writes a table's entries to guest memory, as far as they fit; how many. The

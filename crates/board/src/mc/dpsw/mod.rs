@@ -19,6 +19,9 @@ mod vlans;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+use mc_abi::blocks::Destination;
+
 use super::{
     Answer, Body, Call, Endpoint, Family, Object, State,
     interfaces::{self, Bridge, Side},
@@ -94,14 +97,10 @@ impl Family for Switch {
     }
 
     fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
-        match command {
-            Command::Switch(command) => switch::handle(state, call, command),
-            Command::Interface(command) => interface::handle(state, call, command),
-            Command::Flow(command) => flow::handle(state, call, command),
-            Command::Vlans(command) => vlans::handle(state, call, command),
-            Command::Forwarding(command) => forwarding::handle(state, call, command),
-            Command::Filters(command) => filters::handle(state, call, command),
-            Command::Control(command) => control::handle(state, call, command),
+        if is_question(command) {
+            state.asking(|state| handle(state, call, command))
+        } else {
+            handle(state, call, command)
         }
     }
 
@@ -114,11 +113,8 @@ impl Family for Switch {
                 control.reset();
             }
         }
-        // Events from before are forgotten: Linux takes a reported change of
-        // an endpoint for one that happened after it looked.
-        if let Ok(object) = state.object_mut(name(id)) {
-            object.irqs.iter_mut().for_each(super::Irq::forget);
-        }
+        // Who gets it next learns nothing of what passed before.
+        state.fabric.wriop().reset_switch_counters(id);
         interfaces::refresh_all::<Self>(state, name(id));
     }
 
@@ -127,9 +123,11 @@ impl Family for Switch {
     }
 
     fn moved(state: &mut State, id: u32, _container: u32) {
-        // What the queues lead to stays behind in another isolation context.
+        // What the control interface leads to stays behind in another isolation context,
+        // and so do its frames.
+        program::purge(state, id);
         if let Ok(Self { control: Some(control), .. }) = state.body_mut::<Self>(id) {
-            control.forget_others();
+            control.reset();
         }
     }
 
@@ -163,6 +161,16 @@ impl Body for Switch {
     fn link_wanted(&self, interface: u16) -> LinkConfig {
         self.side(interface).map_or_else(LinkConfig::default, |side| side.wanted)
     }
+
+    fn leads_to(&self, other: ObjectId) -> bool {
+        self.control.as_ref().is_some_and(|control| control.leads_to(other))
+    }
+
+    fn forget(&mut self, gone: ObjectId) {
+        if let Some(control) = &mut self.control {
+            control.forget(gone);
+        }
+    }
 }
 
 impl Bridge for Switch {
@@ -189,6 +197,82 @@ impl Switch {
 
     fn has(&self, option: u64) -> bool {
         self.limits.options & option != 0
+    }
+
+    /// Of the control interface: whether it is on, and what is set of its queue of received
+    /// frames.
+    #[cfg(test)]
+    pub(crate) fn control_state(&self) -> (bool, u64, Destination) {
+        self.control.as_ref().map_or_else(Default::default, control::Control::received)
+    }
+
+    /// Numbers of the control interface's pools, and whether they are for want of others.
+    #[cfg(test)]
+    pub(crate) fn control_pools(&self) -> Vec<(u32, bool)> {
+        self.control.as_ref().map_or_else(Vec::new, control::Control::named_pools)
+    }
+}
+
+fn handle(state: &mut State, call: &Call, command: &Command) -> Result<Answer, Refusal> {
+    match command {
+        Command::Switch(command) => switch::handle(state, call, command),
+        Command::Interface(command) => interface::handle(state, call, command),
+        Command::Flow(command) => flow::handle(state, call, command),
+        Command::Vlans(command) => vlans::handle(state, call, command),
+        Command::Forwarding(command) => forwarding::handle(state, call, command),
+        Command::Filters(command) => filters::handle(state, call, command),
+        Command::Control(command) => control::handle(state, call, command),
+    }
+}
+
+/// Whether a command leaves alone what the data plane has of a switch. Entries of forwarding
+/// tables do, too: the data plane shares these tables.
+fn is_question(command: &Command) -> bool {
+    use dpsw::{
+        control::Command as Control, filters::Command as Filters, flow::Command as Flow,
+        forwarding::Command as Forwarding, interface::Command as Interface,
+        switch::Command as Whole, vlans::Command as Vlans,
+    };
+    match command {
+        Command::Switch(command) => matches!(
+            command,
+            Whole::GetAttributes(_)
+                | Whole::GetIrqStatus(_)
+                | Whole::ClearIrqStatus(_)
+                | Whole::LagGetCfg(_)
+                | Whole::DumpTable(_)
+        ),
+        Command::Interface(command) => matches!(
+            command,
+            Interface::IfGetTci(_)
+                | Interface::IfGetCounter(_)
+                | Interface::IfSetCounter(_)
+                | Interface::IfGetAttributes(_)
+                | Interface::IfGetMaxFrameLength(_)
+                | Interface::IfGetLinkState(_)
+                | Interface::IfGetPortMacAddr(_)
+        ),
+        Command::Flow(command) => matches!(command, Flow::IfGetTaildrop(_)),
+        Command::Vlans(command) => matches!(
+            command,
+            Vlans::VlanGetIf(_)
+                | Vlans::VlanGetIfFlooding(_)
+                | Vlans::VlanGetIfUntagged(_)
+                | Vlans::VlanGetAttributes(_)
+        ),
+        Command::Forwarding(command) => matches!(
+            command,
+            Forwarding::FdbAddUnicast(_)
+                | Forwarding::FdbRemoveUnicast(_)
+                | Forwarding::FdbGetUnicast(_)
+                | Forwarding::FdbAddMulticast(_)
+                | Forwarding::FdbRemoveMulticast(_)
+                | Forwarding::FdbGetMulticast(_)
+                | Forwarding::FdbGetAttributes(_)
+                | Forwarding::FdbDump(_)
+        ),
+        Command::Filters(command) => matches!(command, Filters::AclGetAttributes(_)),
+        Command::Control(command) => matches!(command, Control::CtrlIfGetAttributes(_)),
     }
 }
 

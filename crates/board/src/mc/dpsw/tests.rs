@@ -459,6 +459,77 @@ fn rules_are_known_by_what_their_keys_are() {
     assert_eq!(mc.call(dpsw, &add(u64::MAX / 2, 5)), Err(Status::DmaError));
 }
 
+/// Linux's driver gives the filter that it is to try first the lowest number: its trap of
+/// spanning tree frames 0, and those of `tc` by their priority.
+#[test]
+fn the_rule_with_the_lowest_number_is_tried_first() {
+    let mut mc = TestMc::new();
+    let (id, dpsw) = make(&mut mc, 2);
+    for (port, mac) in [3, 4].into_iter().enumerate() {
+        let mac = mc.create(&dpmac::Create { mac }).unwrap();
+        mc.connect((id, port as u16), (mac, 0)).unwrap();
+        mc.call(dpsw, &dpsw::IfEnable { if_id: port as u16 }).unwrap();
+    }
+    let acl_id = mc.call(dpsw, &dpsw::AclAdd { max_entries: 16 }).unwrap().acl_id;
+    let interfaces = one(0);
+    mc.call(dpsw, &dpsw::AclAddIf { acl_id, num_ifs: 1, interfaces }).unwrap();
+    // All frames, and those to one station: the last byte of the address.
+    let mut station = [0; 66];
+    (station[0], station[32]) = (9, 0xff);
+    mc.state.fabric.memory().write(mc.icid(), 0x1000, &[0; 66]).unwrap();
+    mc.state.fabric.memory().write(mc.icid(), 0x2000, &station).unwrap();
+    let add = |key_iova, action, precedence| dpsw::AclAddEntry {
+        acl_id,
+        action,
+        key_iova,
+        precedence,
+        ..Default::default()
+    };
+    const DROP: u8 = 0;
+    const ACCEPT: u8 = 2;
+    mc.call(dpsw, &add(0x1000, DROP, 5)).unwrap();
+    let fabric = mc.state.fabric.clone();
+    let out = |mc: &mut TestMc, to| {
+        let mut frame = [0x88; 60];
+        frame[..12].copy_from_slice(&[2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, 1]);
+        fabric.receive(3, &frame);
+        let count = dpsw::IfGetCounter { if_id: 1, kind: 8 };
+        mc.call(dpsw, &count).unwrap().counter
+    };
+    assert_eq!(out(&mut mc, 9), 0);
+    mc.call(dpsw, &add(0x2000, ACCEPT, 6)).unwrap();
+    assert_eq!(out(&mut mc, 9), 0, "after the one that drops it");
+    mc.call(dpsw, &add(0x2000, ACCEPT, 5)).unwrap();
+    assert_eq!(out(&mut mc, 9), 0, "of equal ones the older first");
+    mc.call(dpsw, &add(0x2000, ACCEPT, 4)).unwrap();
+    assert_eq!(out(&mut mc, 9), 1);
+    assert_eq!(out(&mut mc, 8), 1);
+}
+
+/// However many tables there may be: they are memory of who runs the board.
+#[test]
+fn the_tables_of_a_switch_have_a_limit_together() {
+    let mut mc = TestMc::new();
+    let (_, dpsw) = mc.make(&dpsw::Create { max_fdbs: 255, ..request(4) });
+    let add = |num_fdb_entries| dpsw::FdbAdd { fdb_aging_time: 0, num_fdb_entries };
+    assert_eq!(mc.call(dpsw, &add(u16::MAX)).map(drop), Err(Status::NoResource));
+    mc.call(dpsw, &add(60_000)).unwrap();
+    // 1024 of the default table and these leave room for four of the default size.
+    let made = std::iter::from_fn(|| mc.call(dpsw, &add(0)).ok()).take(255);
+    let made: Vec<u16> = made.map(|added| added.fdb_id).collect();
+    assert_eq!(made, [2, 3, 4, 5]);
+    mc.call(dpsw, &dpsw::FdbRemove { fdb_id: 1 }).unwrap();
+    mc.call(dpsw, &add(60_000)).unwrap();
+    // As Linux's driver has it: without the default table, one for each interface.
+    let largest = dpsw::Create { max_fdb_entries: u16::MAX, ..request(4) };
+    let (_, dpsw) = mc.make(&largest);
+    mc.call(dpsw, &dpsw::VlanRemove { vlan_id: 1 }).unwrap();
+    mc.call(dpsw, &dpsw::FdbRemove { fdb_id: 0 }).unwrap();
+    for _ in 0..4 {
+        mc.call(dpsw, &add(u16::MAX / 4)).unwrap();
+    }
+}
+
 /// A port, a network interface and software, by commands alone.
 #[test]
 fn frames_pass_as_commands_have_set_it_up() {
@@ -511,6 +582,32 @@ fn frames_pass_as_commands_have_set_it_up() {
     );
     mc.destroy(id).unwrap();
     fabric.receive(3, &frame);
+}
+
+/// Tables of thousands of entries are not written anew because somebody asks for a counter.
+#[test]
+fn questions_leave_the_data_plane_alone() {
+    let mut mc = TestMc::new();
+    let (id, dpsw) = make(&mut mc, 2);
+    mc.call(dpsw, &dpsw::CtrlIfEnable {}).unwrap();
+    mc.run_engines();
+    // The switch is woken whenever it is programmed.
+    let programmed = |mc: &mut TestMc| {
+        let woken = std::iter::from_fn(|| mc.state.pass.next_engine());
+        woken.filter(|engine| *engine == crate::fabric::Engine::Switch(id.id)).count()
+    };
+    assert_eq!(programmed(&mut mc), 0);
+    mc.call(dpsw, &dpsw::GetAttributes {}).unwrap();
+    mc.call(dpsw, &dpsw::IfGetLinkState { if_id: 0 }).unwrap();
+    mc.call(dpsw, &dpsw::IfGetCounter { if_id: 0, kind: 0 }).unwrap();
+    mc.call(dpsw, &dpsw::VlanGetIf { vlan_id: 1 }).unwrap();
+    mc.call(dpsw, &dpsw::ClearIrqStatus { status: u32::MAX, index: 0 }).unwrap();
+    let address = MacAddr([2, 0, 0, 0, 0, 1]);
+    let add = dpsw::FdbAddUnicast { fdb_id: 0, address, if_egress: 1, kind: 0 };
+    mc.call(dpsw, &add).unwrap();
+    assert_eq!(programmed(&mut mc), 0);
+    mc.call(dpsw, &dpsw::VlanAdd { fdb_id: 0, vlan_id: 5 }).unwrap();
+    assert_eq!(programmed(&mut mc), 1);
 }
 
 #[test]

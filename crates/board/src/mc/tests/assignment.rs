@@ -18,7 +18,8 @@ pub(super) fn assign(container: u32, id: ObjectId, options: u32) -> dprc::Assign
     }
 }
 
-fn unassign(child: u32, id: ObjectId) -> dprc::Unassign {
+/// Takes one object back from a container, as the parent does.
+pub(super) fn unassign(child: u32, id: ObjectId) -> dprc::Unassign {
     dprc::Unassign {
         child,
         options: request::EXPLICIT,

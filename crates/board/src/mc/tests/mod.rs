@@ -11,6 +11,7 @@ mod connections;
 mod containers;
 mod invariants;
 mod layers;
+mod leftovers;
 mod loader;
 mod portal;
 mod reasons;

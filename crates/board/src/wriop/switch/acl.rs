@@ -28,7 +28,7 @@ pub enum AclAction {
 pub struct AclRule {
     /// What it is compared with.
     pub key: AclKey,
-    /// Rules with the higher precedence are tried first.
+    /// Rules with the lower number are tried first.
     pub precedence: i32,
     /// What it does.
     pub action: AclAction,

@@ -27,10 +27,14 @@ const PRIORITY_SHIFT: u32 = 13;
 pub(super) struct Tables {
     pub config: SwitchConfig,
     meters: Vec<PortMeters>,
-    /// Interfaces that frames can leave through: their links are up.
+    /// Interfaces whose links are up.
     up: u64,
+    /// Interfaces of groups that their groups do not send through.
+    held_back: u64,
     floods: Flooded,
-    /// The bit of the control interface, where it is on.
+    /// Whether the control interface is on.
+    has_control: bool,
+    /// Its bit, where it is on and sets have one for it: not behind 64 interfaces.
     control: u64,
 }
 
@@ -54,7 +58,8 @@ pub(super) enum Refusal {
     /// A filter keeps it out: admission, VLAN, access control list, or its own
     /// interface is where it would go.
     Filtered,
-    /// It is dropped: too long, of no shape, by the spanning tree or a meter.
+    /// It is dropped: too long, of no shape, by the spanning tree or a meter, or because
+    /// there is nowhere that it could go.
     Discarded,
 }
 
@@ -67,7 +72,7 @@ pub(super) struct Way {
     pub untagged: u64,
     /// Interfaces that would send it but for the spanning tree.
     pub silenced: u64,
-    /// Interfaces that would send it if their links were up.
+    /// Interfaces that would send it if their links were up and their groups let them.
     pub down: u64,
     /// It goes to the control interface.
     pub control: bool,
@@ -81,6 +86,13 @@ pub(super) struct Decision {
     /// A copy goes to the mirror, as it came in.
     pub mirrored: bool,
     pub way: Result<Way, Refusal>,
+}
+
+impl Way {
+    /// Whether nobody gets the frame, and no interface counts that it does not send it.
+    fn is_nowhere(&self) -> bool {
+        !self.control && self.out | self.silenced | self.down == 0
+    }
 }
 
 impl Decision {
@@ -113,13 +125,16 @@ impl Tables {
             ports.filter(|(_, port)| test(port)).fold(0, |set, (at, _)| set | bit(at))
         };
         let up = set(&|port| port.peer.is_some());
-        let control = config.control.as_ref().map_or(0, |_| bit(config.ports.len()));
+        let grouped = config.groups.iter().fold(0, |all, group| all | group);
+        let held_back = grouped & set(&|port| !port.aggregates);
+        let has_control = config.control.is_some();
+        let control = if has_control { bit(config.ports.len()) } else { 0 };
         let floods = Flooded {
             unknown: control | set(&|port| port.floods.unknown),
             broadcast: control | set(&|port| port.floods.broadcast),
             multicast: control | set(&|port| port.floods.multicast),
         };
-        Self { meters, up, floods, control, config }
+        Self { meters, up, held_back, floods, has_control, control, config }
     }
 
     /// What becomes of a frame that comes in at interface `at` at `now`
@@ -143,14 +158,14 @@ impl Tables {
             && named.is_none()
         {
             let way = match others_to_control {
-                true => Ok(self.to_control(tag)),
+                true => somewhere(self.to_control(tag)),
                 false => Err(Refusal::Filtered),
             };
             return Decision { mirrored: false, way };
         }
         let mirrored = port.mirrors.all || port.mirrors.vlans.contains(&(tag & VLAN));
         let arrival = Arrival { frame, parts, at, port, tag, now };
-        Decision { mirrored, way: self.way(&arrival) }
+        Decision { mirrored, way: self.way(&arrival).and_then(somewhere) }
     }
 
     /// Takes a frame apart.
@@ -204,7 +219,7 @@ impl Tables {
         }
         let known = match Cast::of(arrival.frame) {
             Cast::Unicast => table.fdb.station(to, now).map(|station| bit(station.into())),
-            Cast::Multicast => table.fdb.group(to),
+            Cast::Multicast => table.fdb.group(to, now),
             Cast::Broadcast => None,
         };
         let out = match (known, Cast::of(arrival.frame)) {
@@ -226,7 +241,7 @@ impl Tables {
             }
         };
         let mut way = self.leave(out & (vlan.members | self.control), Some(vlan), at, tag, arrival);
-        way.control |= reported && self.control != 0;
+        way.control |= reported && self.has_control;
         Ok(way)
     }
 
@@ -259,7 +274,7 @@ impl Tables {
     }
 
     fn to_control(&self, tag: u16) -> Way {
-        Way { control: self.control != 0, tag, ..Way::default() }
+        Way { control: self.has_control, tag, ..Way::default() }
     }
 
     /// The way out through interfaces of a set that may contain the control
@@ -274,14 +289,15 @@ impl Tables {
     ) -> Way {
         let control = set & self.control != 0;
         let set = set & !self.control & !self.with_group(bit(at.into()));
-        let set = self.one_of_each_group(set, arrival);
+        let set = self.one_of_each_group(set, vlan, arrival);
         let silent = vlan.map_or(0, |vlan| vlan.silent);
         let out = set & !silent;
+        let ready = self.up & !self.held_back;
         Way {
-            out: out & self.up,
+            out: out & ready,
             untagged: vlan.map_or(0, |vlan| vlan.untagged),
             silenced: set & silent,
-            down: out & !self.up,
+            down: out & !ready,
             control,
             tag,
         }
@@ -294,23 +310,23 @@ impl Tables {
     }
 
     /// Of interfaces that are one to a station only one sends: the addresses say
-    /// which, so that the frames of a conversation stay in order.
-    fn one_of_each_group(&self, mut set: u64, arrival: &Arrival) -> u64 {
+    /// which, so that the frames of a conversation stay in order. Those count that can send
+    /// frames of the VLAN; a frame that is redirected and of none, any with a link.
+    fn one_of_each_group(&self, mut set: u64, vlan: Option<&SwitchVlan>, arrival: &Arrival) -> u64 {
+        let can = vlan.map_or(u64::MAX, |vlan| vlan.members & !vlan.silent);
+        let can = can & self.up & !self.held_back;
         for group in &self.config.groups {
-            if group & set == 0 {
+            let asked = group & set;
+            if asked == 0 {
                 continue;
             }
-            let sends = |at: &usize| {
-                let port = self.config.ports.get(*at);
-                group & bit(*at) != 0 && port.is_some_and(|p| p.aggregates && p.peer.is_some())
+            let senders = group & can;
+            let chosen = match senders.count_ones() {
+                // One of those that do not send it counts that.
+                0 => asked & asked.wrapping_neg(),
+                count => nth_bit(senders, hash(arrival.parts.addresses) % count),
             };
-            let senders = || (0..self.config.ports.len()).filter(sends);
-            set &= !group;
-            let count = senders().count();
-            if count > 0 {
-                let chosen = hash(arrival.parts.addresses) as usize % count;
-                set |= senders().nth(chosen).map_or(0, bit);
-            }
+            set = set & !group | chosen;
         }
         set
     }
@@ -345,6 +361,17 @@ fn is_red(meter: Option<&Meter>, arrival: &Arrival) -> bool {
 fn addresses(parts: &Parts) -> Option<[MacAddr; 2]> {
     let (to, from) = parts.addresses.split_first_chunk()?;
     Some([MacAddr(*to), MacAddr(*from.first_chunk()?)])
+}
+
+/// The bit of a set before which there are so many others.
+fn nth_bit(set: u64, before: u32) -> u64 {
+    let rest = (0..before).fold(set, |rest, _| rest & rest.wrapping_sub(1));
+    rest & rest.wrapping_neg()
+}
+
+/// A frame that has nowhere to go is discarded where it came in.
+fn somewhere(way: Way) -> Result<Way, Refusal> {
+    if way.is_nowhere() { Err(Refusal::Discarded) } else { Ok(way) }
 }
 
 /// A set of one interface.

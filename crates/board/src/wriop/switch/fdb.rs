@@ -78,14 +78,25 @@ struct Station {
 #[derive(Debug, Clone, Copy)]
 struct Group {
     interfaces: u64,
-    dynamic: bool,
+    /// When software added to it last, since a group sends no frames; `None`: the entry
+    /// does not age.
+    seen: Option<u64>,
 }
 
 impl Station {
     fn is_fresh(&self, now: u64, aging: u64) -> bool {
-        let Some(seen) = &self.seen else { return true };
-        now.saturating_sub(seen.load(Relaxed)) < aging
+        self.seen.as_ref().is_none_or(|seen| is_fresh(seen.load(Relaxed), now, aging))
     }
+}
+
+impl Group {
+    fn is_fresh(&self, now: u64, aging: u64) -> bool {
+        self.seen.is_none_or(|seen| is_fresh(seen, now, aging))
+    }
+}
+
+fn is_fresh(seen: u64, now: u64, aging: u64) -> bool {
+    now.saturating_sub(seen) < aging
 }
 
 impl Fdb {
@@ -104,8 +115,10 @@ impl Fdb {
     }
 
     /// The interfaces that lead to a group, a bitmap.
-    pub fn group(&self, address: MacAddr) -> Option<u64> {
-        self.entries.read().groups.get(&address).map(|group| group.interfaces)
+    pub fn group(&self, address: MacAddr, now: u64) -> Option<u64> {
+        let entries = self.entries.read();
+        let group = entries.groups.get(&address)?;
+        group.is_fresh(now, self.aging).then_some(group.interfaces)
     }
 
     /// A station has sent a frame that came in at an interface. Where the table is
@@ -171,7 +184,8 @@ impl Fdb {
         Ok(())
     }
 
-    /// Adds interfaces to the entry of a group.
+    /// Adds interfaces to the entry of a group, which ages from now on. One that does not
+    /// age, or is made so, stays for good.
     ///
     /// # Errors
     /// [`FdbError::Present`] where one of them is in it, [`FdbError::Full`].
@@ -183,10 +197,13 @@ impl Fdb {
         now: u64,
     ) -> Result<(), FdbError> {
         let mut entries = self.entries.write();
+        entries.groups.retain(|_, group| group.is_fresh(now, self.aging));
+        let seen = dynamic.then_some(now);
         match entries.groups.get_mut(&address) {
             Some(group) if group.interfaces & interfaces != 0 => Err(FdbError::Present),
             Some(group) => {
                 group.interfaces |= interfaces;
+                group.seen = group.seen.and(seen);
                 Ok(())
             }
             None => {
@@ -195,7 +212,7 @@ impl Fdb {
                 if !room || !self.make_room(&mut entries, now) {
                     return Err(FdbError::Full);
                 }
-                entries.groups.insert(address, Group { interfaces, dynamic });
+                entries.groups.insert(address, Group { interfaces, seen });
                 Ok(())
             }
         }
@@ -205,8 +222,14 @@ impl Fdb {
     ///
     /// # Errors
     /// [`FdbError::Absent`] where one of them is not in it.
-    pub fn remove_group(&self, address: MacAddr, interfaces: u64) -> Result<(), FdbError> {
+    pub fn remove_group(
+        &self,
+        address: MacAddr,
+        interfaces: u64,
+        now: u64,
+    ) -> Result<(), FdbError> {
         let mut entries = self.entries.write();
+        entries.groups.retain(|_, group| group.is_fresh(now, self.aging));
         let group = entries.groups.get_mut(&address).ok_or(FdbError::Absent)?;
         if interfaces & !group.interfaces != 0 {
             return Err(FdbError::Absent);
@@ -222,7 +245,7 @@ impl Fdb {
     pub fn entry(&self, address: MacAddr, now: u64) -> Option<FdbEntry> {
         let entries = self.entries.read();
         if let Some(group) = entries.groups.get(&address) {
-            return Some(group.entry(address));
+            return group.is_fresh(now, self.aging).then(|| group.entry(address));
         }
         let station = entries.stations.get(&address)?;
         station.is_fresh(now, self.aging).then(|| station.entry(address))
@@ -233,15 +256,17 @@ impl Fdb {
         let entries = self.entries.read();
         let fresh = entries.stations.iter().filter(|entry| entry.1.is_fresh(now, self.aging));
         let stations = fresh.map(|(address, station)| station.entry(*address));
-        let groups = entries.groups.iter().map(|(address, group)| group.entry(*address));
+        let fresh = entries.groups.iter().filter(|entry| entry.1.is_fresh(now, self.aging));
+        let groups = fresh.map(|(address, group)| group.entry(*address));
         let mut all: Vec<_> = stations.chain(groups).collect();
         all.sort_unstable_by_key(|entry| entry.address);
         all
     }
 
-    /// How many groups have an entry.
-    pub fn groups(&self) -> usize {
-        self.entries.read().groups.len()
+    /// How many groups have an entry that has not aged.
+    pub fn groups(&self, now: u64) -> usize {
+        let entries = self.entries.read();
+        entries.groups.values().filter(|group| group.is_fresh(now, self.aging)).count()
     }
 
     /// Whether there is room for one more entry, after what has aged was removed.
@@ -252,6 +277,7 @@ impl Fdb {
             // A full table is not searched for each frame of a new station.
             entries.next_sweep = now.saturating_add(SWEEP_INTERVAL);
             entries.stations.retain(|_, station| station.is_fresh(now, self.aging));
+            entries.groups.retain(|_, group| group.is_fresh(now, self.aging));
         }
         fits(entries)
     }
@@ -266,7 +292,11 @@ impl Station {
 
 impl Group {
     fn entry(&self, address: MacAddr) -> FdbEntry {
-        FdbEntry { address, dynamic: self.dynamic, target: FdbTarget::Interfaces(self.interfaces) }
+        FdbEntry {
+            address,
+            dynamic: self.seen.is_some(),
+            target: FdbTarget::Interfaces(self.interfaces),
+        }
     }
 }
 
@@ -328,11 +358,28 @@ mod tests {
         assert_eq!(fdb.add_group(group(1), 0b010, false, 0), Err(FdbError::Present));
         assert_eq!(fdb.add_group(group(2), 0b010, false, 0), Err(FdbError::Full));
         fdb.add_group(group(1), 0b100, false, 0).expect("more");
-        assert_eq!(fdb.group(group(1)), Some(0b111));
-        assert_eq!(fdb.remove_group(group(1), 0b1001), Err(FdbError::Absent));
-        fdb.remove_group(group(1), 0b101).expect("some");
-        fdb.remove_group(group(1), 0b010).expect("the last");
-        assert_eq!((fdb.group(group(1)), fdb.groups()), (None, 0));
+        assert_eq!(fdb.group(group(1), 0), Some(0b111));
+        assert_eq!(fdb.remove_group(group(1), 0b1001, 0), Err(FdbError::Absent));
+        fdb.remove_group(group(1), 0b101, 0).expect("some");
+        fdb.remove_group(group(1), 0b010, 0).expect("the last");
+        assert_eq!((fdb.group(group(1), 0), fdb.groups(0)), (None, 0));
+    }
+
+    /// Nobody hears of a group by its frames: what renews it is software.
+    #[test]
+    fn groups_that_age_go_when_nobody_adds_to_them() {
+        let fdb = Fdb::new(10, 1, 300);
+        fdb.add_group(group(1), 0b001, true, 0).expect("room");
+        fdb.add_group(group(1), 0b010, true, 200).expect("more");
+        assert_eq!(fdb.group(group(1), 499), Some(0b011));
+        assert_eq!((fdb.group(group(1), 500), fdb.groups(500)), (None, 0));
+        assert_eq!((fdb.entry(group(1), 500), fdb.dump(500)), (None, vec![]));
+        assert_eq!(fdb.remove_group(group(1), 0b001, 500), Err(FdbError::Absent));
+        // Its room is free, and what it had is not there any more.
+        fdb.add_group(group(2), 0b001, true, 500).expect("room");
+        fdb.add_group(group(2), 0b100, false, 600).expect("for good");
+        assert_eq!(fdb.group(group(2), 10_000), Some(0b101));
+        assert_eq!(fdb.add_group(group(3), 1, false, 10_000), Err(FdbError::Full));
     }
 
     proptest! {

@@ -25,10 +25,10 @@ impl TestDemux {
                 Some(PortConfig { peer, ..PortConfig::default() }),
             );
             let peer = Some(Endpoint::Port(u32::from(at) + 1));
-            DemuxPortConfig { peer, admit: DemuxAdmit::All }
+            DemuxPortConfig { peer, admit: DemuxAdmit::All, max_length: 1536, accept_long: false }
         };
         let ports = (0..4).map(port).collect();
-        let config = DemuxConfig { ports, method, max_length: 1536, ..DemuxConfig::default() };
+        let config = DemuxConfig { ports, method, ..DemuxConfig::default() };
         let demux = Self { test, config };
         demux.apply();
         demux
@@ -109,8 +109,12 @@ fn vlans_tell_frames_apart() {
     assert_eq!(demux.out(0, &tagged(0x8100, mac(1), 5)), [1]);
     assert_eq!(demux.out(0, &tagged(0x8100, mac(1), 6)), [2]);
     assert!(demux.out(0, &tagged(0x8100, mac(2), 6)).is_empty());
-    demux.change(|config| config.max_length = 63);
+    demux.change(|config| config.ports[0].max_length = 63);
     assert!(demux.out(0, &tagged(0x8100, mac(1), 6)).is_empty());
+    // The one to nobody is filtered, the long one is not.
+    assert_eq!((demux.count(0, 2), demux.count(0, 3)), (1, 1));
+    demux.change(|config| config.ports[0].accept_long = true);
+    assert_eq!(demux.out(0, &tagged(0x8100, mac(1), 6)), [2]);
 }
 
 #[test]

@@ -184,10 +184,10 @@ fn access_control_lists_come_before_everything_else() {
         config.lists = vec![
             Vec::new(),
             vec![
-                rule(mac(9), 3, AclAction::Accept),
-                rule(mac(9), 2, AclAction::Drop),
-                rule(mac(8), 1, AclAction::Drop),
-                rule(mac(7), 0, AclAction::Redirect(3)),
+                rule(mac(9), 0, AclAction::Accept),
+                rule(mac(9), 1, AclAction::Drop),
+                rule(mac(8), 2, AclAction::Drop),
+                rule(mac(7), 3, AclAction::Redirect(3)),
             ],
         ];
         (config.ports[0].list, config.ports[1].list) = (Some(1), Some(0));
@@ -233,6 +233,83 @@ fn interfaces_that_are_one_send_once() {
     for station in 0..20 {
         assert_eq!(switch.out(0, &ethernet(mac(50), mac(station), 60)), [2]);
     }
+}
+
+/// A sender is chosen among those that can send the frame, and where there is none, one
+/// counts it.
+#[test]
+fn a_group_sends_through_those_that_can() {
+    let mut switch = TestSwitch::new(config(5));
+    switch.change(|config| {
+        config.groups = vec![set(&[2, 3, 4])];
+        // Interface 4 is not in the VLAN, interface 3 is silent there.
+        config.vlans[0].members = set(&[0, 1, 2, 3]);
+        config.vlans[0].silent = set(&[3]);
+    });
+    for station in 0..20 {
+        assert_eq!(switch.out(0, &ethernet(ALL, mac(station), 60)), [1, 2]);
+    }
+    switch.change(|config| config.ports[2].peer = None);
+    for station in 0..20 {
+        assert_eq!(switch.out(0, &ethernet(ALL, mac(station), 60)), [1]);
+    }
+    assert_eq!(switch.counters(2)[10], 20);
+    // None of them is to send.
+    switch.change(|config| {
+        config.vlans[0].silent = 0;
+        config.ports[2].peer = Some(Endpoint::Port(3));
+        config.ports[2..].iter_mut().for_each(|port| port.aggregates = false);
+    });
+    assert_eq!(switch.out(0, &ethernet(ALL, mac(1), 60)), [1]);
+    assert_eq!(switch.counters(2)[10], 21);
+    // A frame of no VLAN that a rule sends there goes through any of them.
+    switch.change(|config| {
+        config.ports.iter_mut().for_each(|port| port.aggregates = true);
+        config.lists = vec![vec![rule(mac(9), 0, AclAction::Redirect(2))]];
+        config.ports[0].list = Some(0);
+    });
+    let mut seen = [0; 5];
+    for station in 10..50 {
+        for at in switch.out(0, &tagged(mac(9), mac(station), 77)) {
+            seen[at] += 1;
+        }
+    }
+    assert!(seen[..2] == [0, 0] && seen[2..].iter().all(|count| *count > 3), "{seen:?}");
+}
+
+/// No frame is received and then nowhere.
+#[test]
+fn what_has_nowhere_to_go_is_counted() {
+    let mut switch = TestSwitch::new(config(3));
+    let nowhere = |switch: &TestSwitch| {
+        let counters = switch.counters(0);
+        (counters[0], counters[3])
+    };
+    // To software, which does not receive.
+    switch.change(|config| {
+        config.lists = vec![vec![rule(mac(9), 0, AclAction::ToControl)]];
+        config.ports[0].list = Some(0);
+    });
+    assert!(switch.out(0, &ethernet(mac(9), mac(1), 60)).is_empty());
+    assert_eq!(nowhere(&switch), (0, 1));
+    switch.change(|config| config.ports[0].admit = Admit::Tagged { others_to_control: true });
+    assert!(switch.out(0, &ethernet(mac(8), mac(1), 60)).is_empty());
+    assert_eq!(nowhere(&switch), (0, 2));
+    // To a station whose interface is not in the VLAN.
+    switch.change(|config| {
+        config.ports[0].admit = Admit::All;
+        config.vlans[0].members = set(&[0, 1]);
+    });
+    let fdb = switch.config.vlans[0].tables[0].fdb.clone();
+    fdb.add_station(mc_abi::MacAddr(mac(7)), 2, false, 0).expect("room");
+    assert!(switch.out(0, &ethernet(mac(7), mac(1), 60)).is_empty());
+    assert_eq!(nowhere(&switch), (0, 3));
+    // Flooded to nobody.
+    switch.change(|config| config.ports[1].floods.broadcast = false);
+    assert!(switch.out(0, &ethernet(ALL, mac(1), 60)).is_empty());
+    assert_eq!(nowhere(&switch), (0, 4));
+    assert_eq!(switch.out(0, &ethernet(mac(6), mac(1), 60)), [1]);
+    assert_eq!(nowhere(&switch), (1, 4));
 }
 
 #[test]
@@ -312,6 +389,24 @@ fn software_gets_frames_with_their_interface_and_tag() {
     // No buffer is left.
     assert!(switch.out(1, &ethernet(mac(9), mac(1), 60)).is_empty());
     assert_eq!(switch.counters(1)[12], 1);
+}
+
+/// Sets have no bit for the control interface then.
+#[test]
+fn software_receives_from_a_switch_of_64_interfaces() {
+    let mut switch = with_control(64);
+    switch.change(|config| {
+        config.lists = vec![vec![rule(mac(9), 0, AclAction::ToControl)]];
+        config.ports[63].list = Some(0);
+        config.ports[62].learning = Learning::SoftwareSecure;
+    });
+    assert!(switch.out(63, &ethernet(mac(9), mac(1), 60)).is_empty());
+    assert!(switch.out(62, &ethernet(mac(8), mac(2), 60)).is_empty());
+    let received = switch.test.take(RX);
+    assert_eq!(received.iter().map(|fd| fd.flc >> 32 & 0xffff).collect::<Vec<_>>(), [63, 62]);
+    switch.change(|config| config.control = None);
+    assert!(switch.out(63, &ethernet(mac(9), mac(1), 60)).is_empty());
+    assert_eq!(switch.counters(63)[3], 1);
 }
 
 #[test]

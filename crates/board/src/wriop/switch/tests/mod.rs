@@ -52,7 +52,7 @@ pub fn port(peer: Endpoint, tag: u16) -> SwitchPortConfig {
 /// A switch of so many interfaces, each connected to the port of its number plus
 /// one, all in VLAN 1 without tag.
 pub fn config(ports: usize) -> SwitchConfig {
-    let all = (1 << ports) - 1;
+    let all = 1u64.checked_shl(ports as u32).map_or(u64::MAX, |end| end - 1);
     SwitchConfig {
         icid: 23,
         ports: (0..ports).map(|at| port(Endpoint::Port(at as u32 + 1), 1)).collect(),

@@ -38,7 +38,7 @@ type Arrival = (usize, u8, u8, Option<u16>, u64);
 
 impl Model {
     /// Interfaces where the frame goes out and whether it has a tag there; `None`
-    /// where it does not come in.
+    /// where it does not come in, or no interface is to send it.
     fn arrive(&mut self, (at, to, from, tag, now): Arrival) -> Option<Vec<(usize, bool)>> {
         let number = tag.filter(|vlan| *vlan != 0).unwrap_or(self.pvid[at]);
         if !self.up[at] {
@@ -65,17 +65,22 @@ impl Model {
             return None;
         }
         let mut out = Vec::new();
+        let mut lost_there = false;
         for port in 0..PORTS {
             let chosen = match known {
                 Some(known) if to != 0 => known == port,
                 _ => self.floods[vlan.table][port],
             };
-            let may = port != at && vlan.members[port] && vlan.stp[port] == 3 && self.up[port];
-            if chosen && may {
+            if !chosen || port == at || !vlan.members[port] {
+                continue;
+            }
+            if vlan.stp[port] == 3 && self.up[port] {
                 out.push((port, !vlan.untagged[port]));
+            } else {
+                lost_there = true;
             }
         }
-        Some(out)
+        (lost_there || !out.is_empty()).then_some(out)
     }
 
     /// The same as a switch's configuration.
