@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use mc_abi::{
-    CommandInfo, Message, ObjectId, ObjectType, Params, Status, Token, common, dpmng, dprc,
+    CommandInfo, Message, ObjectId, ObjectType, Params, Status, Token, Wire, common, dpmng, dprc,
 };
 
 /// Tokens that are remembered.
@@ -172,4 +172,11 @@ pub fn check(message: &Message, answer: &Message) -> Result<Status, String> {
         return wrong("a refusal that tells something");
     }
     Ok(status)
+}
+
+/// The object that a message is to open, whatever else was changed about it.
+pub fn opens(message: &Message) -> Option<ObjectId> {
+    let kind = ObjectType::from_code(message.header.number().checked_sub(common::OPEN)?)?;
+    let open = common::Open::decode(&message.params, message.header.version()).ok()?;
+    Some(ObjectId::new(kind, open.id))
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! Sends random and mutated commands to command portals of this machine, past its kernel
 //! (`iomem=relaxed` on the kernel's command line lets it), and prints what came of it as
-//! JSON. Exits with 1 at an answer that no Management Complex gives.
+//! JSON. Exits with 1 at an answer that no Management Complex gives, and where an object that
+//! is not its own is opened for it.
 #![forbid(unsafe_code)]
 
 use clap::Parser;
 use dprc::McPortal;
 use fsl_mc_linux::Mapping;
 use mc_abi::{Message, ObjectId, Status};
-use mc_attack::{Attacker, check, hexadecimal};
+use mc_attack::{Attacker, check, hexadecimal, opens};
 use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -31,9 +32,14 @@ struct Options {
     #[arg(long)]
     container: ObjectId,
 
-    /// Object to name in commands; may be repeated
+    /// Object of the container, to name in commands; may be repeated
     #[arg(long)]
     object: Vec<ObjectId>,
+
+    /// Object that is not in the container, to name in commands: none may be opened; may be
+    /// repeated
+    #[arg(long)]
+    foreign: Vec<ObjectId>,
 
     /// Number of commands
     #[arg(long, default_value_t = 10_000)]
@@ -74,10 +80,9 @@ fn run(options: &Options) -> Result<String, String> {
         })
         .collect();
     let mut portals = portals?;
-    let mut objects = options.object.clone();
-    objects.push(options.container);
-    let mut attacker = Attacker::new(options.seed, objects);
-    let mut statuses: BTreeMap<String, u64> = BTreeMap::new();
+    let objects = options.object.iter().chain(&options.foreign).chain([&options.container]);
+    let mut attacker = Attacker::new(options.seed, objects.copied().collect());
+    let mut report = Report::default();
     let start = Instant::now();
     for number in 0..options.commands {
         if number % ROUND == 0 {
@@ -87,13 +92,15 @@ fn run(options: &Options) -> Result<String, String> {
         let message = attacker.message();
         let answer = exchange(&mut portals[at], &message)?;
         let status = check(&message, &answer).map_err(|error| format!("{number}: {error}"))?;
-        *statuses.entry(format!("{status:?}")).or_default() += 1;
+        report
+            .count(&message, status, &options.foreign)
+            .map_err(|error| format!("{number}: {error}"))?;
         let token = answer.header.token();
         if status == Status::Ok && token != message.header.token() {
             attacker.remember(token);
         }
     }
-    Ok(report(options.commands, start.elapsed(), &statuses))
+    Ok(report.json(options.commands, start.elapsed()))
 }
 
 /// Closes all through each portal, and opens the container again.
@@ -121,20 +128,52 @@ fn exchange(portal: &mut McPortal, message: &Message) -> Result<Message, String>
     portal.exchange(message).map_err(|error| error.to_string())
 }
 
-fn report(commands: u64, took: Duration, statuses: &BTreeMap<String, u64>) -> String {
-    let mut text = format!("{{\"commands\":{commands},\"seconds\":{:.1}", took.as_secs_f64());
-    for (status, count) in statuses {
-        // Writing to a string does not fail.
-        let _ = write!(text, ",\"{status}\":{count}");
+/// What came of the commands.
+#[derive(Debug, Default)]
+struct Report {
+    statuses: BTreeMap<String, u64>,
+    /// Attempts to open what is not the container's.
+    refused_opens: u64,
+}
+
+impl Report {
+    /// Counts an answer with this status to a command.
+    fn count(
+        &mut self,
+        message: &Message,
+        status: Status,
+        foreign: &[ObjectId],
+    ) -> Result<(), String> {
+        *self.statuses.entry(format!("{status:?}")).or_default() += 1;
+        match opens(message).filter(|object| foreign.contains(object)) {
+            Some(object) if status == Status::Ok => {
+                Err(format!("{object}, which is not the container's, is opened: {message:?}"))
+            }
+            Some(_) => {
+                self.refused_opens += 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
-    text.push('}');
-    text
+
+    fn json(&self, commands: u64, took: Duration) -> String {
+        let mut text = format!("{{\"commands\":{commands},\"seconds\":{:.1}", took.as_secs_f64());
+        // Writing to a string does not fail.
+        let _ = write!(text, ",\"refused_foreign_opens\":{}", self.refused_opens);
+        for (status, count) in &self.statuses {
+            let _ = write!(text, ",\"{status}\":{count}");
+        }
+        text.push('}');
+        text
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use mc_abi::ObjectType;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -144,7 +183,25 @@ mod tests {
     #[test]
     fn a_report_is_json() {
         let statuses = BTreeMap::from([("Ok".to_owned(), 3)]);
-        let text = report(3, Duration::from_millis(1500), &statuses);
-        assert_eq!(text, "{\"commands\":3,\"seconds\":1.5,\"Ok\":3}");
+        let report = Report { statuses, refused_opens: 2 };
+        let text = report.json(3, Duration::from_millis(1500));
+        let wanted = "{\"commands\":3,\"seconds\":1.5,\"refused_foreign_opens\":2,\"Ok\":3}";
+        assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn what_is_foreign_may_not_be_opened() {
+        let (own, foreign) =
+            (ObjectId::new(ObjectType::Dpni, 1), ObjectId::new(ObjectType::Dprc, 1));
+        let mut report = Report::default();
+        let mut count = |object, status| report.count(&Message::open(object), status, &[foreign]);
+        assert_eq!(count(own, Status::Ok), Ok(()));
+        assert_eq!(count(own, Status::NoResource), Ok(()));
+        assert_eq!(count(foreign, Status::AuthenticationError), Ok(()));
+        assert!(count(foreign, Status::Ok).is_err_and(|error| error.starts_with("dprc.1, ")));
+        assert_eq!(report.refused_opens, 1);
+        // The same number in another command is nobody's.
+        let close = Message::close(mc_abi::Token(1));
+        assert_eq!(report.count(&close, Status::Ok, &[foreign]), Ok(()));
     }
 }

@@ -10,6 +10,7 @@ use std::{
     hint,
     sync::atomic::{AtomicU64, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 use world::{Shape, World};
 
@@ -50,13 +51,21 @@ fn no_thread_leaves_a_frame_behind() {
     let mut world = World::new(1, true);
     let program = &world.add(SHAPE);
     let (arrived, left_behind) = (&AtomicU64::new(0), &AtomicU64::new(0));
-    // What a barrier does, without sleep: the threads are to meet.
+    // What a barrier does, without sleep: the threads are to meet. One that has failed does
+    // not come.
     let meet = |times: u64| {
         arrived.fetch_add(1, Ordering::AcqRel);
-        let mut patience = 1000;
-        while arrived.load(Ordering::Acquire) < times * THREADS {
-            patience -= 1;
-            if patience > 0 { hint::spin_loop() } else { thread::yield_now() }
+        let is_here = || arrived.load(Ordering::Acquire) >= times * THREADS;
+        for _ in 0..1000 {
+            if is_here() {
+                return;
+            }
+            hint::spin_loop();
+        }
+        let limit = Instant::now() + Duration::from_secs(60);
+        while !is_here() {
+            assert!(Instant::now() < limit, "the other thread does not come");
+            thread::yield_now();
         }
     };
     thread::scope(|scope| {

@@ -16,6 +16,18 @@ use std::{
 /// Far longer than any of this takes on a busy host.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Tells a thread that goes on until the others are done that one of them has failed: who
+/// joins them would wait for ever.
+struct StopOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Each thread sends to the other's channel and works off its own, told by data
 /// notifications; a third takes the queues' settings away and gives them back.
 #[test]
@@ -41,8 +53,9 @@ fn two_portals_send_to_each_other() {
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             for portal in 0..2u32 {
-                let (test, received) = (&test, &received);
+                let (test, received, done) = (&test, &received, &done);
                 scope.spawn(move || {
+                    let _stop = StopOnPanic(done);
                     let limit = Instant::now() + PATIENCE;
                     let mut client = Client::new(test, portal, way).with_interrupts();
                     client.notify(portal, true, Some(7));

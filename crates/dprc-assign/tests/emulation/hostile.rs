@@ -6,7 +6,7 @@
 use crate::board_host::{BoardHost, Scene, open};
 use dprc_assign::Emulation;
 use mc_abi::{Message, ObjectId, ObjectType, Request, Status, Token, Wire, dpmcp, dprc};
-use mc_attack::{Attacker, Random};
+use mc_attack::{Attacker, Random, opens};
 use std::collections::BTreeSet;
 
 /// Commands of the short run; `DPRC_ASSIGN_SOAK` names another number.
@@ -28,22 +28,32 @@ fn random_and_mutated_commands_reach_nothing_that_is_not_the_guests() {
         objects.push(open.object);
         objects.extend(scene.list(open).iter().map(|o| ObjectId::new(o.kind, o.id)));
     }
-    let members = scene.list(scene.guest).len();
+    let own: Vec<ObjectId> =
+        scene.list(scene.guest).iter().map(|o| ObjectId::new(o.kind, o.id)).collect();
+    let members = own.len();
     let before = scene.fingerprint();
     let real = scene.root.call(scene.guest, &dprc::GetAttributes {}).expect("the real ones");
     let mut guest = scene.emulation();
     let root = open(&mut guest, 0, scene.guest.object).expect("its own container");
     map_portal(&mut guest, root, dpmcp);
+    let present = objects.clone();
     let mut attacker = Attacker::new(0x5eed, objects);
     attacker.remember(root);
-    let (mut statuses, mut accepted) = (BTreeSet::new(), 0_u64);
+    let (mut statuses, mut accepted, mut refused_opens) = (BTreeSet::new(), 0_u64, 0_u64);
     let count = soak();
     for number in 0..count {
         let slot = attacker.random.below(2) as u64;
         let message = attacker.message();
         let answer = store(&mut guest, &mut attacker.random, slot, &message);
         statuses.insert(answer.header.status_byte());
-        if check_answer(&message, &answer, real.icid) == Status::Ok {
+        let status = check_answer(&message, &answer, real.icid);
+        let foreign =
+            opens(&message).filter(|object| *object != scene.guest.object && !own.contains(object));
+        if let Some(object) = foreign {
+            assert_ne!(status, Status::Ok, "{object} is opened by {message:?}");
+            refused_opens += u64::from(present.contains(&object));
+        }
+        if status == Status::Ok {
             accepted += 1;
             let opened = answer.header.token();
             if opened != message.header.token() {
@@ -68,6 +78,8 @@ fn random_and_mutated_commands_reach_nothing_that_is_not_the_guests() {
     // It was an attack, not noise: commands were accepted, and refused in many ways.
     assert!(accepted > count / 50, "{accepted} of {count} accepted");
     assert!(statuses.len() >= 5, "{statuses:?}");
+    // It has tried objects that there are, in other containers.
+    assert!(refused_opens > count / 200, "{refused_opens} of {count} open what is foreign");
 }
 
 /// Gets the portal of a `dpmcp` into the guest.

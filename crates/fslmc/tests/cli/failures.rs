@@ -2,7 +2,7 @@
 //! Each way of going wrong ends with a clear message and leaves no process.
 
 use crate::{
-    program::{Running, fslmc, run, wait_gone},
+    program::{Running, Unread, fslmc, run, run_unread, wait_gone},
     trial,
 };
 use anyhow::{Result, ensure};
@@ -121,13 +121,9 @@ fn a_full_disk_under_the_trace() -> Result<()> {
 /// Whoever read standard error is gone: the trace and the console go nowhere, and the machine
 /// lives on.
 fn nobody_reads_what_is_said() -> Result<()> {
-    let (reader, writer) = std::io::pipe()?;
-    drop(reader);
-    let ended = fslmc(&["run", "--trace", "--console", "--", "echo", "done"])
-        .stderr(writer)
-        .stdin(std::process::Stdio::null())
-        .output()?;
-    ensure!(ended.status.code() == Some(0) && ended.stdout == b"done\n", "{ended:?}");
+    let mut command = fslmc(&["run", "--trace", "--console", "--", "echo", "done"]);
+    let ended = run_unread(&mut command, Unread::Errors)?;
+    ensure!(ended.code() == Some(0) && ended.stdout == "done\n", "{ended:?}");
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// How long a program that boots a guest may take, where other tests have the processors too.
-const LIMIT: Duration = Duration::from_secs(300);
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 /// The program under test, with the kernel's own driver where it is not told another.
 pub fn fslmc(arguments: &[&str]) -> Command {
@@ -33,7 +33,12 @@ impl Process {
 
     /// Waits for its end, not for ever.
     pub fn wait(&mut self) -> Result<ExitStatus> {
-        let deadline = Instant::now() + LIMIT;
+        self.wait_for(LIMIT)
+    }
+
+    /// The same, for another time.
+    pub fn wait_for(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.0.try_wait()? {
                 return Ok(status);
@@ -84,15 +89,36 @@ pub fn run(command: &mut Command, input: &[u8]) -> Result<Ended> {
     running.wait()
 }
 
+/// The one of a program's streams that nobody reads.
+pub enum Unread {
+    Output,
+    Errors,
+}
+
+/// Runs a program to its end; whoever read one of its streams is gone.
+pub fn run_unread(command: &mut Command, unread: Unread) -> Result<Ended> {
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    match unread {
+        Unread::Output => command.stdout(writer),
+        Unread::Errors => command.stderr(writer),
+    };
+    Running::follow(Process::start(command)?).wait()
+}
+
 impl Running {
     /// Starts a program with pipes.
     pub fn start(command: &mut Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = Process::start(command)?;
-        let child = &mut process.0;
-        let stdout = Stream::follow(child.stdout.take().context("no standard output")?);
-        let stderr = Stream::follow(child.stderr.take().context("no standard error")?);
-        Ok(Self { process, stdout, stderr })
+        Ok(Self::follow(Process::start(command)?))
+    }
+
+    /// Collects what a process says through the pipes that it has.
+    fn follow(mut process: Process) -> Self {
+        let stdout = process.0.stdout.take().map(Stream::follow).unwrap_or_default();
+        let stderr = process.0.stderr.take().map(Stream::follow).unwrap_or_default();
+        Self { process, stdout, stderr }
     }
 
     /// Waits until it has printed `text`.
@@ -186,6 +212,7 @@ pub fn wait_gone(pid: Pid) -> Result<()> {
     }
 }
 
+#[derive(Default)]
 struct Stream {
     bytes: Arc<Mutex<Vec<u8>>>,
     thread: Option<JoinHandle<()>>,

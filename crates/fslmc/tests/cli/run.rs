@@ -2,7 +2,7 @@
 //! `fslmc run` and `fslmc demo`.
 
 use crate::{
-    program::{Process, Running, fslmc, run},
+    program::{LIMIT, Process, Running, fslmc, run},
     trial,
     userland::PACKAGES,
 };
@@ -14,6 +14,7 @@ use std::{
     fs::File,
     io::{Read, Write},
     path::Path,
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -72,7 +73,7 @@ fn a_shell_on_a_terminal() -> Result<()> {
     let mut process = Process::start(command.env("TERM", "vt100"))?;
     let mut host = File::from(host);
     let mut reader = host.try_clone()?;
-    let (sender, output) = std::sync::mpsc::channel();
+    let (sender, output) = mpsc::channel();
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = reader.read(&mut buffer) {
@@ -121,9 +122,15 @@ fn a_reader_that_has_seen_enough() -> Result<()> {
     let mut process = Process::start(&mut command)?;
     // Its end of the pipe.
     drop(command);
-    let mut line = [0; 2];
-    reader.read_exact(&mut line)?;
-    drop(reader);
+    let (sender, first) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = [0; 2];
+        let read = reader.read_exact(&mut line);
+        drop(reader);
+        // Nobody waits for it any more where it took too long.
+        let _ = sender.send(read.map(|()| line));
+    });
+    let line = first.recv_timeout(LIMIT).context("it prints nothing")??;
     let start = Instant::now();
     let (status, said) = (process.wait()?, std::fs::read_to_string(errors)?);
     ensure!(&line == b"y\n" && status.code() == Some(7), "{status}: {said}");

@@ -2,7 +2,7 @@
 //! `fslmc run` with Debian packages or a root file system of the user's.
 
 use crate::{
-    program::{Ended, fslmc, run},
+    program::{Ended, Process, fslmc, run},
     trial,
 };
 use anyhow::{Context, Result, ensure};
@@ -19,6 +19,9 @@ use std::{
 
 /// What the tests run. One list, so that there is one image.
 pub const PACKAGES: &str = "dpdk,ethtool,iperf3,iproute2,kexec-tools,tcpdump";
+
+/// How long the packages may take to come, from a slow mirror.
+const FETCHED: Duration = Duration::from_secs(1800);
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -37,7 +40,8 @@ pub fn trials() -> Vec<Trial> {
 
 /// Fetches the packages before a test's time runs.
 pub fn prepare() -> Result<()> {
-    let status = fslmc(&["setup", "--packages", PACKAGES]).status()?;
+    let status =
+        Process::start(&mut fslmc(&["setup", "--packages", PACKAGES]))?.wait_for(FETCHED)?;
     ensure!(status.success(), "fslmc setup --packages ends with {status}");
     Ok(())
 }

@@ -85,12 +85,15 @@ fn container_in_a_container() -> Result<()> {
 
         // The one around first, which waits for who has the inner one open.
         vm.sh(&format!(
-            "mkdir -p /tmp
+            "set -e
+             mkdir -p /tmp
              (echo open {inner}; sleep 2; touch /tmp/closes) | fslmc-guest vfio session > /tmp/opened &
+             session=$!
              until [ -s /tmp/opened ]; do usleep 10000; done
+             cat /tmp/opened >&2; grep -q '^ok' /tmp/opened
              echo dprc.2 > {DRIVERS}/vfio-fsl-mc/unbind
-             ls /tmp/closes
-             wait"
+             [ -e /tmp/closes ] || {{ echo 'the unbind has not waited for the session' >&2; exit 1; }}
+             wait $session"
         ))?;
         vm.wait_for_device(&inner, gone)?;
         vm.bind(&["dprc.2"])?;

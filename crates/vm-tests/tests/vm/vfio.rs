@@ -15,13 +15,16 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
-use vm_tests::{LineSession, TestVm, TestVmBuilder};
+use vm_tests::{LineSession, TestVm, TestVmBuilder, patience};
 
 /// Where memory is mapped: above 4 GiB, away from everything.
 const IOVA: u64 = 0x1_0000_0000;
 /// What memory holds at first.
 const PATTERN: u64 = 0x5555_5555_5555_5555;
+/// How long a thousand writes of the board may take: they take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -203,7 +206,7 @@ fn dma() -> Result<()> {
             ensure!(master.write(IOVA, 0xbad).is_err(), "the board writes after the close");
             Ok(())
         })?;
-        let stream = format!("{:x}", master.icid);
+        let stream = format!("cbfrsynra=0x{:x},", master.icid);
         expect_logged(vm, &["Unhandled context fault", &format!("iova=0x{IOVA:08x}"), &stream])
     })
 }
@@ -269,7 +272,7 @@ fn unmap_under_traffic() -> Result<()> {
                             Ok(()) => written.fetch_add(1, Ordering::Relaxed),
                             Err(_) => {
                                 // Linux reports each fault: not too many.
-                                thread::sleep(std::time::Duration::from_millis(20));
+                                thread::sleep(Duration::from_millis(20));
                                 refused.fetch_add(1, Ordering::Relaxed)
                             }
                         };
@@ -282,12 +285,18 @@ fn unmap_under_traffic() -> Result<()> {
                     for _ in 0..20 {
                         session.request(&format!("map dprc.2 {IOVA:x} 1000 both 0"))?;
                         let before = written.load(Ordering::Relaxed);
+                        let deadline = Instant::now() + PATIENCE * patience();
                         while written.load(Ordering::Relaxed) < before + 1000 {
+                            ensure!(
+                                Instant::now() < deadline,
+                                "only {} writes while the page is mapped",
+                                written.load(Ordering::Relaxed) - before
+                            );
                             thread::yield_now();
                         }
                         session.request(&format!("unmap dprc.2 {IOVA:x}"))?;
                         let first = word(session, "dprc.2", IOVA, 0)?;
-                        thread::sleep(std::time::Duration::from_millis(5));
+                        thread::sleep(Duration::from_millis(5));
                         let then = word(session, "dprc.2", IOVA, 0)?;
                         ensure!(
                             first != 0 && first == then,
