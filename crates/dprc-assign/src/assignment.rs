@@ -22,6 +22,10 @@ const EVENTS: u32 = container::event::OBJ_ADDED
     | container::event::OBJ_CREATED
     | container::event::OBJ_DESTROYED;
 
+/// The interrupt by which the driver asks for the container, or says that it was taken away
+/// (`VFIO_FSL_MC_REQ_IRQ_INDEX`, docs/driver.md).
+const REQUESTS: u32 = 256;
+
 /// How often an interrupt is looked for that the hypervisor does not take by itself.
 const WATCH: Duration = Duration::from_millis(1);
 
@@ -111,6 +115,8 @@ impl<V: Vm + 'static, M: GuestMemoryBackend + Clone> Assignment<V, M> {
         let device = assigned.dprc()?;
         // A kernel may have no interrupt of containers for user space.
         let changes = device.enable_interrupt(0).ok();
+        // The kernel's own driver has none of these either.
+        let requests = device.enable_interrupt(REQUESTS).ok();
         let host = VfioHost::new(Arc::clone(&assigned), &device, vm)?;
         let mut emulation = Emulation::new(host, identity, windows)?;
         let changes = changes.filter(|_| listen(&mut emulation));
@@ -119,7 +125,10 @@ impl<V: Vm + 'static, M: GuestMemoryBackend + Clone> Assignment<V, M> {
         let (watched, stopped) = (Arc::clone(&emulation), Arc::clone(&stop));
         let watcher = std::thread::Builder::new()
             .name(format!("watch {name}"))
-            .spawn(move || watch(&watched, changes.as_ref().map(Interrupt::events), &stopped))
+            .spawn(move || {
+                let events = |interrupt| Option::as_ref(interrupt).map(Interrupt::events);
+                watch(&watched, events(&changes), events(&requests), &stopped);
+            })
             .map_err(|reason| AssignmentError::Thread { container: name.to_owned(), reason })?;
         let held = Held { emulation, _memory: memory, _group: assigned };
         Ok(Self { watcher: Some(watcher), stop, held, identity, portals })
@@ -230,9 +239,15 @@ impl<V: Vm> Watched for VfioHost<V> {
     }
 }
 
-/// Waits for changes of the container and for interrupts that the hypervisor does not
-/// take by itself.
-fn watch<H: Watched>(emulation: &Mutex<Emulation<H>>, changes: Option<&EventFd>, stop: &Stop) {
+/// Waits for changes of the container, for requests of its driver, and for interrupts that the
+/// hypervisor does not take by itself.
+fn watch<H: Watched>(
+    emulation: &Mutex<Emulation<H>>,
+    changes: Option<&EventFd>,
+    requests: Option<&EventFd>,
+    stop: &Stop,
+) {
+    let events = || changes.into_iter().chain(requests);
     let lock = || emulation.lock().unwrap_or_else(PoisonError::into_inner);
     let mut attention = Attention::default();
     while !stop.wanted.load(Ordering::Acquire) {
@@ -247,9 +262,10 @@ fn watch<H: Watched>(emulation: &Mutex<Emulation<H>>, changes: Option<&EventFd>,
             attention.want(now + LOOK);
         }
         let patience = if is_slow { WATCH } else { LOOK };
-        wait(changes, stop, attention.left(now).map_or(patience, |left| left.min(patience)));
+        wait(events(), stop, attention.left(now).map_or(patience, |left| left.min(patience)));
         let now = Instant::now();
-        if changes.is_some_and(|events| events.take().unwrap_or(0) > 0) {
+        // Each is taken, whatever the others say.
+        if events().filter(|events| events.take().unwrap_or(0) > 0).count() > 0 {
             attention.want(now);
         }
         if attention.left(now) == Some(Duration::ZERO) && !stop.wanted.load(Ordering::Acquire) {
@@ -259,11 +275,11 @@ fn watch<H: Watched>(emulation: &Mutex<Emulation<H>>, changes: Option<&EventFd>,
 }
 
 /// Until something happens, or `patience` is over.
-fn wait(changes: Option<&EventFd>, stop: &Stop, patience: Duration) {
+fn wait<'a>(events: impl Iterator<Item = &'a EventFd>, stop: &'a Stop, patience: Duration) {
     let timeout =
         Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
     let mut files = vec![PollFd::new(&stop.events, PollFlags::IN)];
-    files.extend(changes.map(|events| PollFd::new(events, PollFlags::IN)));
+    files.extend(events.map(|events| PollFd::new(events, PollFlags::IN)));
     if poll(&mut files, Some(&timeout)).is_err() {
         // A signal, or no memory: it is tried again.
         std::thread::sleep(WATCH);
@@ -362,21 +378,27 @@ mod tests {
 
     /// What a watcher has found and logged after a change of which an event tells, if anything,
     /// where so many commands are not answered.
-    fn watched(changes: Option<&EventFd>, unanswered: u32) -> (Vec<ObjectId>, Vec<String>) {
+    fn watched(
+        changes: Option<&EventFd>,
+        requests: Option<&EventFd>,
+        unanswered: u32,
+    ) -> (Vec<ObjectId>, Vec<String>) {
         let windows = Windows::new(0x1000_0000, 0x1400_0000).unwrap();
         let identity = Identity { container: 2, icid: 1 };
         let emulation = Emulation::new(Listed::default(), identity, windows).unwrap();
         let emulation = Mutex::new(emulation);
         let stop = Stop { wanted: AtomicBool::new(false), events: EventFd::new().unwrap() };
         std::thread::scope(|scope| {
-            scope.spawn(|| watch(&emulation, changes, &stop));
+            scope.spawn(|| watch(&emulation, changes, requests, &stop));
             {
                 let mut emulation = emulation.lock().unwrap();
                 let kind = ObjectType::Dpbp;
-                emulation.host().objects.push(ObjectDescription { kind, ..Default::default() });
+                let state = container::state::PLUGGED;
+                let plugged = ObjectDescription { kind, state, ..Default::default() };
+                emulation.host().objects.push(plugged);
                 emulation.host().unanswered = unanswered;
             }
-            changes.iter().for_each(|events| events.signal().unwrap());
+            requests.or(changes).iter().for_each(|events| events.signal().unwrap());
             let end = Instant::now() + Duration::from_secs(20);
             while emulation.lock().unwrap().objects().is_empty() && Instant::now() < end {
                 std::thread::sleep(WATCH);
@@ -391,11 +413,15 @@ mod tests {
     #[test]
     fn a_change_is_found_though_looks_fail_and_the_log_says_so_once() {
         let (events, all) = (EventFd::new().unwrap(), [ObjectId::new(ObjectType::Dpbp, 0)]);
-        assert_eq!(watched(Some(&events), 0), (all.to_vec(), Vec::new()));
-        let (objects, lines) = watched(Some(&events), 3);
+        assert_eq!(watched(Some(&events), None, 0), (all.to_vec(), Vec::new()));
+        let (objects, lines) = watched(Some(&events), None, 3);
         assert_eq!(objects, all);
         assert_eq!(lines.len(), 1, "{lines:?}");
         // Where there is no event.
-        assert_eq!(watched(None, 0), (all.to_vec(), Vec::new()));
+        assert_eq!(watched(None, None, 0), (all.to_vec(), Vec::new()));
+        // Where the driver says that there is something to be seen.
+        let requests = EventFd::new().unwrap();
+        let found = watched(Some(&events), Some(&requests), 0);
+        assert_eq!(found, (all.to_vec(), Vec::new()));
     }
 }

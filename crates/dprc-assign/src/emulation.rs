@@ -6,7 +6,9 @@ mod answers;
 mod membership;
 mod tokens;
 
-pub use tokens::MOST_TOKENS;
+pub use tokens::{MOST_CONTAINER_TOKENS, MOST_TOKENS};
+
+use tokens::{Closing, Held};
 
 use crate::events::VirtualInterrupt;
 use crate::host::{Host, HostError};
@@ -69,14 +71,19 @@ pub struct Emulation<H: Host> {
     token: Token,
     /// By their place in the window.
     portals: BTreeMap<u64, Portal>,
-    /// What is in the container, in the order in which it came.
+    /// Tokens whose close has not been answered, by number: see [`Closing`].
+    closing: BTreeMap<Token, Closing>,
+    /// Opens that have not been answered: each may have given out a token all the same, whose
+    /// number nobody knows. They count until the emulation ends.
+    unanswered: Held,
+    /// What is in the container and plugged, in the order in which it came.
     members: Vec<ObjectDescription>,
     /// Something else may be in it by now.
     is_stale: bool,
     /// Members that are known to be others by now than the guest has open.
     replaced: BTreeSet<ObjectId>,
-    /// What is in the container, but not yet to the guest: it has to miss once what is another
-    /// object by now, to let go of it. With whether it has.
+    /// What is in the container, but not to the guest: what is another object by now, or was
+    /// unplugged, it has to miss once, to let go of it. With whether it has.
     away: BTreeMap<ObjectId, bool>,
     /// Where the host has the regions that are mapped.
     registers: BTreeMap<(ObjectId, u8), dprc::GetObjectRegionReply>,
@@ -160,6 +167,8 @@ impl<H: Host> Emulation<H> {
             windows,
             token: Token::NONE,
             portals: BTreeMap::from([(0, Portal::new(None))]),
+            closing: BTreeMap::new(),
+            unanswered: Held::default(),
             members: Vec::new(),
             is_stale: false,
             replaced: BTreeSet::new(),
@@ -320,7 +329,9 @@ impl<H: Host> Emulation<H> {
             _ => {}
         }
         let open = self.portals.get(&call.slot).and_then(|portal| portal.tokens.get(&token));
-        let object = open.ok_or(Status::AuthenticationError)?.object;
+        let Some(object) = open.copied() else {
+            return self.of_closed(call);
+        };
         if number == common::CLOSE {
             return self.close(call.slot, token);
         }
@@ -335,7 +346,7 @@ impl<H: Host> Emulation<H> {
                 self.check_named(call, object.kind)?;
                 self.forward(call, token)
             }
-            Verdict::Refuse(right) => Err(refuse(right, call)),
+            Verdict::Refuse(right) => Err(refuse(right, object.kind, call)),
             Verdict::Unknown => Err(Status::UnsupportedOperation),
             Verdict::Emulate if object.kind == ObjectType::Dprc => self.of_container(call),
             Verdict::Emulate => self.of_object(call, object),
@@ -353,9 +364,16 @@ impl<H: Host> Emulation<H> {
     }
 
     fn ask(&mut self, command: &Message) -> Result<Message, Status> {
-        // What a Management Complex says that did not get to it in time.
-        let answer = self.host.exchange(command).map_err(|_| Status::Timeout)?;
-        checked(&answer)
+        match self.host.exchange(command) {
+            Ok(answer) => checked(&answer),
+            // A portal that belongs to no container is answered so.
+            Err(_) if self.host.is_revoked() => {
+                self.is_stale |= !self.members.is_empty();
+                Err(Status::AuthenticationError)
+            }
+            // What a Management Complex says that did not get to it in time.
+            Err(_) => Err(Status::Timeout),
+        }
     }
 
     fn call<R: Request>(&mut self, request: &R, version: u8) -> Result<R::Reply, Status> {
@@ -374,7 +392,10 @@ fn refuse_create(object: ObjectId, kind: ObjectType) -> Status {
 
 /// The status for a command that the guest has no right to. A command whose parameters
 /// have no meaning is refused for that, as it is where the right is there.
-fn refuse(right: Right, call: &Call<'_>) -> Status {
+fn refuse(right: Right, kind: ObjectType, call: &Call<'_>) -> Status {
+    if kind != ObjectType::Dprc {
+        return right.status();
+    }
     let header = call.message.header;
     match dprc::Command::decode(header.number(), header.version(), &call.message.params) {
         Err(_) => Status::ConfigurationError,

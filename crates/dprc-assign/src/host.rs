@@ -56,6 +56,12 @@ pub trait Host {
     /// When no answer comes.
     fn exchange(&mut self, command: &Message) -> Result<Message, HostError>;
 
+    /// Whether the container was taken from this process for good: no command of it will ever
+    /// be answered again, and all that was in it is gone.
+    fn is_revoked(&self) -> bool {
+        false
+    }
+
     /// Lets the guest reach a region at a guest physical address, without exits.
     ///
     /// # Errors
@@ -65,7 +71,7 @@ pub trait Host {
     /// Sets where an object's interrupt goes in the guest; `None` shuts it off.
     ///
     /// # Errors
-    /// When the interrupt cannot be had.
+    /// When the interrupt cannot be had. Where it went before, it still goes then.
     fn route(&mut self, object: ObjectId, index: u8, msi: Option<Msi>) -> Result<(), HostError>;
 
     /// The object was reset by the guest, or in its name: what it has been told of

@@ -18,18 +18,9 @@ struct Setting {
 }
 
 impl Interrupts {
-    /// Notes a setting and gives the message that it means; address 0 is none.
-    pub fn set(
-        &mut self,
-        object: ObjectId,
-        index: u8,
-        address: u64,
-        data: u32,
-        user: u32,
-    ) -> Option<Msi> {
-        let msi = Msi { address, data };
+    /// Notes a setting; address 0 is none.
+    pub fn set(&mut self, object: ObjectId, index: u8, msi: Msi, user: u32) {
         self.set.insert((object, index), Setting { msi, user });
-        (address != 0).then_some(msi)
     }
 
     /// Value, address and the number that came with them; zeros where nothing was set.

@@ -19,7 +19,7 @@ mod vfio;
 mod windows;
 
 pub use assignment::{Assignment, AssignmentError};
-pub use emulation::{Emulation, Identity, MOST_TOKENS, StartError};
+pub use emulation::{Emulation, Identity, MOST_CONTAINER_TOKENS, MOST_TOKENS, StartError};
 pub use fdt::{DeviceTree, MsiController};
 pub use host::{Host, HostError, HostRegion, Msi};
 pub use page::PortalPage;

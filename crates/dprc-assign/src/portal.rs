@@ -5,15 +5,6 @@
 use mc_abi::{Message, ObjectId, Params, Status, Token};
 use std::collections::BTreeMap;
 
-/// What the guest has opened through a portal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opened {
-    pub object: ObjectId,
-    /// The guest closes it, and the Management Complex has not answered in time: it may have
-    /// closed it since.
-    pub is_closing: bool,
-}
-
 /// A command portal of the guest.
 #[derive(Debug, Clone)]
 pub struct Portal {
@@ -21,7 +12,7 @@ pub struct Portal {
     /// The `dpmcp` that it belongs to; `None` for the container's own.
     pub(crate) owner: Option<ObjectId>,
     /// What the guest has opened through it. A token counts for no other portal.
-    pub(crate) tokens: BTreeMap<Token, Opened>,
+    pub(crate) tokens: BTreeMap<Token, ObjectId>,
 }
 
 impl Portal {

@@ -4,9 +4,10 @@
 use crate::host::{Host, HostError, HostRegion, Msi};
 use crate::log::LogLimit;
 use crate::page::PortalPage;
-use dprc::{AssignedContainer, Device, Interrupt, MappedRegion, McPortal};
+use dprc::{AssignedContainer, Device, Interrupt, MappedRegion, McPortal, PortalError};
 use mc_abi::{Message, ObjectId};
-use std::collections::BTreeMap;
+use rustix::io::Errno;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -85,7 +86,7 @@ pub trait Vm: Send {
     /// when the guest changes it. `line` names the connection.
     ///
     /// # Errors
-    /// When the hypervisor refuses.
+    /// When the hypervisor refuses. A connection that there was before stays as it was.
     fn connect(&mut self, line: u32, events: BorrowedFd<'_>, msi: Msi)
     -> Result<Delivery, VmError>;
 
@@ -111,7 +112,8 @@ pub struct VfioHost<V: Vm> {
     held: BTreeMap<ObjectId, Held>,
     /// By guest physical address, pages of command portals; `None` where loads are exits.
     pages: BTreeMap<u64, Option<Arc<PortalPage>>>,
-    lines: u32,
+    /// The container was taken from this process.
+    is_revoked: bool,
     portal: McPortal,
     assigned: Arc<AssignedContainer>,
 }
@@ -152,7 +154,7 @@ impl<V: Vm> VfioHost<V> {
     ) -> dprc::Result<Self> {
         let (held, pages) = (BTreeMap::new(), BTreeMap::new());
         let (log_limit, portal) = (LogLimit::default(), device.portal()?);
-        Ok(Self { vm, log_limit, held, pages, lines: 0, portal, assigned })
+        Ok(Self { vm, log_limit, held, pages, is_revoked: false, portal, assigned })
     }
 
     /// The VMM.
@@ -176,6 +178,17 @@ impl<V: Vm> VfioHost<V> {
             self.held.insert(object, held);
         }
         self.held.get_mut(&object).ok_or_else(|| HostError(format!("{object} is not open")))
+    }
+
+    /// The driver passes nothing on for a container that was taken from this process, and never
+    /// will again (docs/driver.md, "When an object is taken away"). It is said once.
+    fn revoked(&mut self) -> HostError {
+        let words = "the host has taken the container away: the guest loses all that is in it, \
+                     and gets no answer from the MC any more";
+        if !std::mem::replace(&mut self.is_revoked, true) {
+            self.log(words);
+        }
+        HostError(words.to_owned())
     }
 
     fn failed(&mut self, error: impl fmt::Display) -> HostError {
@@ -208,6 +221,12 @@ impl<V: Vm> VfioHost<V> {
         }
     }
 
+    /// A number that names no connection: one that was used before, where its connection is gone.
+    fn free_line(&self) -> u32 {
+        let lines = self.held.values().flat_map(|held| held.lines.values());
+        free_number(&lines.map(|line| line.number).collect())
+    }
+
     fn set(&mut self, object: ObjectId, index: u8, msi: Msi) -> Result<(), HostError> {
         let usable = self.held(object)?.lines.get(&index).is_some_and(|line| !line.stale);
         if !usable {
@@ -215,8 +234,7 @@ impl<V: Vm> VfioHost<V> {
             let device = self.held(object)?.device.clone();
             let interrupt =
                 device.enable_interrupt(index.into()).map_err(|error| self.failed(error))?;
-            let number = self.lines;
-            self.lines += 1;
+            let number = self.free_line();
             let delivery = Delivery::Direct;
             let line = Line { number, msi, delivery, interrupt, stale: false };
             self.held(object)?.lines.insert(index, line);
@@ -225,14 +243,17 @@ impl<V: Vm> VfioHost<V> {
         else {
             return Ok(());
         };
-        line.msi = msi;
         match self.vm.connect(line.number, line.interrupt.events().as_fd(), msi) {
             Ok(delivery) => {
+                line.msi = msi;
                 line.delivery = delivery;
                 Ok(())
             }
             Err(error) => {
-                self.shut(object, index);
+                // What was connected before stays so, as the guest's setting does.
+                if !usable {
+                    self.shut(object, index);
+                }
                 Err(self.failed(format!("interrupt {index} of {object}: {error}")))
             }
         }
@@ -241,7 +262,15 @@ impl<V: Vm> VfioHost<V> {
 
 impl<V: Vm> Host for VfioHost<V> {
     fn exchange(&mut self, command: &Message) -> Result<Message, HostError> {
-        self.portal.exchange(command).map_err(|error| self.failed(error))
+        match self.portal.exchange(command) {
+            Ok(answer) => Ok(answer),
+            Err(PortalError::Kernel { errno: Errno::NODEV, .. }) => Err(self.revoked()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.is_revoked
     }
 
     fn map(&mut self, region: &HostRegion, at: u64) -> Result<(), HostError> {
@@ -304,6 +333,11 @@ impl<V: Vm> Host for VfioHost<V> {
     }
 }
 
+/// The least number that is not among these.
+fn free_number(taken: &BTreeSet<u32>) -> u32 {
+    (0..).find(|number| !taken.contains(number)).unwrap_or(u32::MAX)
+}
+
 /// The hypervisor lets go before the devices are closed.
 fn release<V: Vm>(vm: &mut V, held: &Held) {
     for line in held.lines.values() {
@@ -323,5 +357,16 @@ impl<V: Vm> Drop for VfioHost<V> {
             self.hide(at);
         }
         self.log_limit.end(|line| self.vm.log(line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_lines_are_used_again() {
+        assert_eq!(free_number(&BTreeSet::new()), 0);
+        assert_eq!(free_number(&BTreeSet::from([0, 1, 3, u32::MAX])), 2);
     }
 }

@@ -40,12 +40,10 @@ const CALLS: &[c_long] = &[
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_mprotect,
-    libc::SYS_madvise,
     libc::SYS_brk,
     // Threads, their signals and waits.
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
-    libc::SYS_prctl,
     libc::SYS_sched_getaffinity,
     libc::SYS_sched_yield,
     libc::SYS_futex,
@@ -81,6 +79,28 @@ const TERMINAL: [u64; 4] =
 /// What is done to descriptors. F_SETOWN is another way to signal processes.
 const DESCRIPTORS: [u64; 3] =
     [libc::F_DUPFD_CLOEXEC as u64, libc::F_GETFD as u64, libc::F_GETFL as u64];
+
+/// What allocators, the C library's threads and their guard pages say of memory. Others reach
+/// beyond the process where it is root's: MADV_HWPOISON and MADV_SOFT_OFFLINE take pages from the
+/// machine.
+const ADVICE: [u64; 7] = [
+    libc::MADV_DONTNEED as u64,
+    libc::MADV_FREE as u64,
+    libc::MADV_DONTFORK as u64,
+    libc::MADV_HUGEPAGE as u64,
+    libc::MADV_NOHUGEPAGE as u64,
+    MADV_GUARD_INSTALL,
+    MADV_GUARD_REMOVE,
+];
+
+/// Guard pages without a mapping of their own (Linux include/uapi/asm-generic/mman-common.h),
+/// which glibc makes from 2.42 on, and which the C library's crate does not name.
+const MADV_GUARD_INSTALL: u64 = 102;
+const MADV_GUARD_REMOVE: u64 = 103;
+
+/// Names of threads, and of anonymous memory, which glibc gives where a tunable asks for it.
+const NAMES: [u64; 3] =
+    [libc::PR_SET_NAME as u64, libc::PR_GET_NAME as u64, libc::PR_SET_VMA as u64];
 
 /// What makes a process's further thread of a clone, and what would take it into namespaces of
 /// its own.
@@ -123,7 +143,7 @@ fn program(
 }
 
 /// System calls that one argument limits, each with the rules of which one has to hold.
-fn limited(process: u32) -> Result<[(c_long, Vec<SeccompRule>); 4], BackendError> {
+fn limited(process: u32) -> Result<[(c_long, Vec<SeccompRule>); 6], BackendError> {
     let equal = |argument| move |value: &u64| rule(argument, SeccompCmpOp::Eq, *value);
     let of_type = |kind: &u64| rule(1, SeccompCmpOp::MaskedEq(IOCTL_TYPE), *kind);
     let ioctls = IOCTL_TYPES.iter().map(of_type).chain(TERMINAL.iter().map(equal(1)));
@@ -131,6 +151,8 @@ fn limited(process: u32) -> Result<[(c_long, Vec<SeccompRule>); 4], BackendError
     Ok([
         (libc::SYS_ioctl, ioctls.collect::<Result<_, _>>()?),
         (libc::SYS_fcntl, DESCRIPTORS.iter().map(equal(1)).collect::<Result<_, _>>()?),
+        (libc::SYS_madvise, ADVICE.iter().map(equal(2)).collect::<Result<_, _>>()?),
+        (libc::SYS_prctl, NAMES.iter().map(equal(0)).collect::<Result<_, _>>()?),
         (libc::SYS_clone, vec![thread?]),
         (libc::SYS_tgkill, vec![equal(0)(&process.into())?]),
     ])
@@ -206,6 +228,28 @@ mod tests {
             if !cfg!(target_env = "musl") {
                 assert_eq!(ask(libc::SYS_tkill, [own, 0, 0]), Err(libc::EPERM));
             }
+        });
+    }
+
+    #[test]
+    fn memory_is_advised_and_threads_are_named_as_libraries_do() {
+        const PR_SET_DUMPABLE: c_long = libc::PR_SET_DUMPABLE as c_long;
+        confined(|| {
+            // Of no memory at all, so that the kernel has nothing to do.
+            for advice in ADVICE.iter().filter(|advice| **advice < MADV_GUARD_INSTALL) {
+                assert_eq!(ask(libc::SYS_madvise, [0, 0, *advice as c_long]), Ok(0), "{advice}");
+            }
+            for advice in [libc::MADV_HWPOISON, libc::MADV_MERGEABLE, libc::MADV_WILLNEED] {
+                let refused = ask(libc::SYS_madvise, [0, 0, advice.into()]);
+                assert_eq!(refused, Err(libc::EPERM), "{advice}");
+            }
+            assert_eq!(ask(libc::SYS_prctl, [PR_SET_DUMPABLE, 1, 0]), Err(libc::EPERM));
+            let seccomp = [libc::PR_SET_SECCOMP.into(), 0, 0];
+            assert_eq!(ask(libc::SYS_prctl, seccomp), Err(libc::EPERM));
+            // A thread's name, stack and guard pages, and memory that goes back to the system.
+            let named = std::thread::Builder::new().name("named".to_owned());
+            let size = named.spawn(|| vec![1_u8; 64 << 20].len()).unwrap().join().unwrap();
+            assert_eq!(size, 64 << 20);
         });
     }
 

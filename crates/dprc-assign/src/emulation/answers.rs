@@ -2,7 +2,8 @@
 //! Commands that the emulation answers, with or without asking the Management Complex.
 
 use super::{Call, Emulation, OPTIONS, Outcome, Reply};
-use crate::host::{Host, HostRegion};
+use crate::host::{Host, HostRegion, Msi};
+use crate::policy::{Verdict, verdict};
 use crate::portal::Portal;
 use crate::windows::PORTAL_STRIDE;
 use mc_abi::{
@@ -37,6 +38,14 @@ impl<H: Host> Emulation<H> {
             }
             dprc::GetObjectDescription::NUMBER => {
                 let ask: dprc::GetObjectDescription = call.decode()?;
+                self.expect_below(ObjectId::new(ask.kind, ask.id))?;
+                self.forward(call, self.token)
+            }
+            // Of the guest's own: the Management Complex would answer of what is in containers
+            // below as well. What is at the other end is told, wherever that is, as it is to
+            // any container.
+            dprc::GetConnection::NUMBER => {
+                let ask: dprc::GetConnection = call.decode()?;
                 self.expect_below(ObjectId::new(ask.kind, ask.id))?;
                 self.forward(call, self.token)
             }
@@ -140,12 +149,13 @@ impl<H: Host> Emulation<H> {
         user: u32,
     ) -> Outcome {
         self.expect_interrupt(object, index)?;
-        let msi = self.interrupts.set(object, index, address, value, user);
+        let msi = (address != 0).then_some(Msi { address, data: value });
         if self.is_own(object) {
             self.own.entry(object).or_default().msi = msi;
         } else {
             self.host.route(object, index, msi).map_err(|_| Status::NoResource)?;
         }
+        self.interrupts.set(object, index, Msi { address, data: value }, user);
         Ok(Reply::DONE)
     }
 
@@ -210,20 +220,38 @@ impl<H: Host> Emulation<H> {
         if reset.child != self.identity.container {
             return Err(Status::NoPrivilege);
         }
-        for object in self.objects() {
-            let token = self.open_real(object)?;
-            let number = common::Reset::NUMBER;
-            let outcome = self.ask(&Message::command(number, 1, token, Params::ZERO));
-            let _ = self.ask(&Message::close(token));
-            match outcome {
+        let number = common::Reset::NUMBER;
+        // What has a reset that reaches beyond the container stays as it is.
+        let is_reset = |object: &ObjectId| verdict(object.kind, number) == Verdict::Emulate;
+        for object in self.objects().into_iter().filter(is_reset) {
+            match self.reset_object(object) {
                 // Some families have no reset.
-                Ok(_) | Err(Status::UnsupportedOperation) => self.was_reset(object, None),
-                Err(status) => return Err(status),
+                Ok(()) | Err(Status::UnsupportedOperation) => self.was_reset(object, None),
+                Err(status) => self.expect_gone(object, status)?,
             }
         }
         // Containers stay open: who resets its own goes on using it.
         self.close_all(|_, _, object| object.kind != ObjectType::Dprc);
         Ok(Reply::DONE)
+    }
+
+    fn reset_object(&mut self, object: ObjectId) -> Result<(), Status> {
+        let token = self.open_real(object)?;
+        let outcome = self.ask(&Message::command(common::Reset::NUMBER, 1, token, Params::ZERO));
+        if let Err(Status::Timeout) = self.ask(&Message::close(token)) {
+            self.is_closing(0, token, object);
+        }
+        outcome.map(drop)
+    }
+
+    /// What is refused for an object that is not in the container any more, since the last look,
+    /// is no failure of what is done to all.
+    fn expect_gone(&mut self, object: ObjectId, status: Status) -> Result<(), Status> {
+        self.is_stale = true;
+        if status == Status::Timeout || self.lists()?.name(object) {
+            return Err(status);
+        }
+        Ok(())
     }
 
     /// `by` is the portal and token of the command that did it, which stays open.

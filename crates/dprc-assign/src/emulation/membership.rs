@@ -4,7 +4,6 @@
 use super::{Emulation, name};
 use crate::host::Host;
 use crate::policy;
-use crate::portal::Opened;
 use crate::windows::PORTAL_STRIDE;
 use mc_abi::blocks::ObjectDescription;
 use mc_abi::{ObjectId, Request, Status, Wire, common, dprc};
@@ -19,6 +18,10 @@ struct List {
     objects: Vec<ObjectDescription>,
     /// It has all that was counted.
     is_whole: bool,
+}
+
+impl List {
+    const NONE: Self = Self { objects: Vec::new(), is_whole: true };
 }
 
 /// Two lists, one after the other.
@@ -49,7 +52,7 @@ impl Lists {
     }
 
     /// Whether one of them names an object; one that neither names has gone.
-    fn name(&self, object: ObjectId) -> bool {
+    pub(super) fn name(&self, object: ObjectId) -> bool {
         let mut all = self.before.objects.iter().chain(&self.last.objects);
         all.any(|listed| name(listed) == object)
     }
@@ -99,7 +102,11 @@ impl<H: Host> Emulation<H> {
     /// Looks at the container again, lets go of what has left, and notes events.
     pub(super) fn look(&mut self) -> Result<(), Status> {
         self.is_stale = true;
-        let lists = self.lists()?;
+        let lists = match self.lists() {
+            // Nothing is in it, now and later.
+            Err(_) if self.host.is_revoked() => Lists { before: List::NONE, last: List::NONE },
+            lists => lists?,
+        };
         let sure: Vec<ObjectDescription> = lists.sure().copied().collect();
         self.look_for_others(&sure)?;
         self.is_stale = !lists.are_equal();
@@ -112,15 +119,12 @@ impl<H: Host> Emulation<H> {
                     self.leave(object, true);
                     self.away.insert(object, false);
                 }
-                Some(new) => {
-                    if is_plugged(&old) && !is_plugged(new) {
-                        events |= dprc::event::OBJ_REMOVED;
-                        self.leave(object, false);
-                    } else if is_plugged(&old) != is_plugged(new) {
-                        events |= dprc::event::OBJ_ADDED;
-                    }
-                    self.members.push(*new);
+                Some(new) if !is_plugged(new) => {
+                    events |= dprc::event::OBJ_REMOVED;
+                    self.leave(object, false);
+                    self.away.insert(object, false);
                 }
+                Some(new) => self.members.push(*new),
                 None if lists.name(object) => self.members.push(old),
                 None => {
                     events |= dprc::event::OBJ_REMOVED;
@@ -180,8 +184,7 @@ impl<H: Host> Emulation<H> {
             return Ok(false);
         }
         let mut tokens = self.portals.values().flat_map(|portal| &portal.tokens);
-        let is_meant = |open: &Opened| open.object == name(object) && !open.is_closing;
-        let Some((token, _)) = tokens.find(|(_, open)| is_meant(open)) else {
+        let Some((token, _)) = tokens.find(|(_, open)| **open == name(object)) else {
             return Ok(false);
         };
         match self.ask(&common::GetIrqMask { index: 0 }.message(*token)) {
@@ -192,9 +195,14 @@ impl<H: Host> Emulation<H> {
     }
 
     /// Enters what has come; says whether anything has.
+    ///
+    /// What is not plugged is not there: Linux gives it to no driver, and asks for the regions
+    /// of an object only when it lists it for the first time (`drivers/bus/fsl-mc/dprc-driver.c`,
+    /// `fsl_mc_obj_device_add`). One that is unplugged and plugged again is therefore to be
+    /// missed meanwhile, as its regions have new places then.
     pub(super) fn admit(&mut self, lists: &Lists) -> bool {
         let before = self.members.len();
-        for new in lists.sure() {
+        for new in lists.sure().filter(|object| is_plugged(object)) {
             let object = name(new);
             // A list may name it twice.
             if !self.has(object) && self.away.get(&object) != Some(&false) {
@@ -207,8 +215,9 @@ impl<H: Host> Emulation<H> {
 
     /// The guest lists its container now, and misses what is away.
     pub(super) fn missed(&mut self) {
-        self.away.values_mut().for_each(|has_missed| *has_missed = true);
-        self.is_stale |= !self.away.is_empty();
+        for has_missed in self.away.values_mut() {
+            self.is_stale |= !std::mem::replace(has_missed, true);
+        }
     }
 
     /// Lets go of what the guest has of an object.
@@ -217,8 +226,9 @@ impl<H: Host> Emulation<H> {
             // Its tokens went with it: by now they may stand for something that somebody else
             // has opened, which is not to be closed.
             for portal in self.portals.values_mut() {
-                portal.tokens.retain(|_, open| open.object != object);
+                portal.tokens.retain(|_, open| *open != object);
             }
+            self.closing.retain(|_, closing| closing.object != object);
         } else {
             self.close_all(|_, _, open| open == object);
         }

@@ -106,6 +106,8 @@ impl Scene {
             commands: 0,
             before: None,
             is_silent: false,
+            is_revoked: false,
+            has_interrupts: true,
             answer: |_, answer| answer,
             shown: Arc::default(),
             history: Arc::default(),
@@ -161,12 +163,17 @@ impl Scene {
     }
 }
 
+/// A plugged object.
 pub fn make<R: Request<Reply = Created>>(
     portal: &mut McPortal,
     open: OpenObject,
     request: &R,
 ) -> u32 {
-    portal.call(open, request).expect("an object").id
+    let id = portal.call(open, request).expect("an object").id;
+    let kind = ObjectType::from_code(R::NUMBER - common::CREATE).expect("a family");
+    let object = ObjectId::new(kind, id);
+    dprc::manage::assign(portal, open, object, open.object, true).expect("plugged");
+    id
 }
 
 /// Called with the command that is about to be sent.
@@ -186,6 +193,10 @@ pub struct BoardHost {
     pub before: Option<Meanwhile>,
     /// The board does not answer.
     pub is_silent: bool,
+    /// The container was taken away.
+    pub is_revoked: bool,
+    /// Interrupts can be had.
+    pub has_interrupts: bool,
     /// What the emulation gets to see of an answer to a command.
     pub answer: fn(&Message, Message) -> Message,
     /// What portals show, by address.
@@ -198,10 +209,14 @@ impl Host for BoardHost {
     fn exchange(&mut self, command: &Message) -> Result<Message, HostError> {
         self.commands += 1;
         self.before.iter_mut().for_each(|before| before(command));
-        if self.is_silent {
+        if self.is_silent || self.is_revoked {
             return Err(HostError("no answer".to_owned()));
         }
         Ok((self.answer)(command, self.board.mc().execute(self.portal, command)))
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.is_revoked
     }
 
     fn map(&mut self, region: &HostRegion, at: u64) -> Result<(), HostError> {
@@ -210,6 +225,9 @@ impl Host for BoardHost {
     }
 
     fn route(&mut self, object: ObjectId, index: u8, msi: Option<Msi>) -> Result<(), HostError> {
+        if !self.has_interrupts {
+            return Err(HostError("no interrupt".to_owned()));
+        }
         self.routes.push((object, index, msi));
         Ok(())
     }

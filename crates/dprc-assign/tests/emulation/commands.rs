@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! What a guest is answered.
 
-use crate::board_host::{GUEST_ICID, PORTALS, QUEUES, Scene, call, open, send};
+use crate::board_host::{GUEST_ICID, PORTALS, QUEUES, Scene, call, make, open, send};
 use dprc_assign::PORTAL_STRIDE;
 use mc_abi::{
     Label, Message, ObjectId, ObjectType, Request, ResourceType, Status, Token, common, dpcon,
@@ -111,10 +111,11 @@ fn what_is_another_containers_is_not_there() {
         scene.root_open.object,
         ObjectId::new(ObjectType::Dpni, 999),
     ] {
-        // The status is that of a Management Complex whose container cannot reach it.
-        let real = scene.board.mc().execute(scene.portal, &Message::open(object)).header.status();
-        let answer = open(&mut guest, 0, object);
-        assert_eq!(answer, Err(real), "{object}");
+        // The status is that of a Management Complex whose container cannot reach it, which
+        // nobody asks.
+        let before = guest.host().commands;
+        assert_eq!(open(&mut guest, 0, object), Err(Status::AuthenticationError), "{object}");
+        assert_eq!(guest.host().commands, before, "{object}");
         let ask = dprc::GetObjectRegion { id: object.id, index: 0, kind: object.kind };
         assert_eq!(call(&mut guest, 0, root, &ask).map(drop), Err(Status::NoResource));
         let set = dprc::SetObjectIrq {
@@ -128,8 +129,79 @@ fn what_is_another_containers_is_not_there() {
         assert_eq!(call(&mut guest, 0, root, &set), Err(Status::NoResource));
         let ask = dprc::GetObjectDescription { id: object.id, kind: object.kind };
         assert_eq!(call(&mut guest, 0, root, &ask).map(drop), Err(Status::NoResource));
+        let ask = dprc::GetConnection { id: object.id, interface: 0, kind: object.kind };
+        assert_eq!(call(&mut guest, 0, root, &ask).map(drop), Err(Status::NoResource));
     }
     assert!(open(&mut guest, 0, own).is_ok());
+}
+
+#[test]
+fn a_connection_is_told_to_whom_an_end_of_it_belongs() {
+    let mut scene = Scene::new();
+    let own = scene.member(ObjectType::Dpni);
+    let request = dprc::CreateContainer {
+        options: dprc::option::ALL & !dprc::option::AIOP,
+        icid: dprc::ICID_FROM_POOL,
+        portal: dprc::PORTAL_FROM_POOL,
+        ..Default::default()
+    };
+    let child = scene.root.call(scene.guest, &request).unwrap().child;
+    let child = scene.root.open(ObjectId::new(ObjectType::Dprc, child)).unwrap();
+    let [below, peer] =
+        [0, 1].map(|_| make(&mut scene.root, child, &mc_abi::dpni::Create::default()));
+    let kind = ObjectType::Dpni;
+    for (id1, id2) in [(own.id, peer), (below, below)] {
+        let ends = dprc::Connect { id1, kind1: kind, id2, kind2: kind, ..Default::default() };
+        scene.root.call(scene.root_open, &ends).unwrap();
+    }
+    let mut guest = scene.emulation();
+    let root = open(&mut guest, 0, scene.guest.object).unwrap();
+    let mut ask = |id| {
+        let ask = dprc::GetConnection { id, interface: 0, kind };
+        call(&mut guest, 0, root, &ask)
+    };
+    let told = ask(own.id).unwrap();
+    assert_eq!((told.id, told.kind), (peer, ResourceType::new("dpni")));
+    // The board would tell it: the container can reach it.
+    assert_eq!(ask(below).map(drop), Err(Status::NoResource));
+}
+
+#[test]
+fn what_reaches_beyond_the_container_does_not_get_to_the_mc() {
+    let mut scene = Scene::new();
+    let dpni = scene.member(ObjectType::Dpni);
+    let mut guest = scene.emulation();
+    let token = open(&mut guest, 0, dpni).unwrap();
+    let before = guest.host().commands;
+    let enable = mc_abi::dpni::SpEnable { direction: 1, enable: 1 };
+    assert_eq!(call(&mut guest, 0, token, &enable), Err(Status::NoPrivilege));
+    assert_eq!(guest.host().commands, before);
+}
+
+#[test]
+fn what_has_gone_does_not_keep_a_container_from_its_reset() {
+    let mut scene = Scene::new();
+    let listed = scene.list(scene.guest);
+    let (first, rest) = listed.split_first().unwrap();
+    let first = ObjectId::new(first.kind, first.id);
+    let mut guest = scene.emulation();
+    let root = open(&mut guest, 0, scene.guest.object).unwrap();
+    let own = dprc::Reset { child: scene.guest.object.id, options: 0 };
+    ::dprc::manage::destroy(&mut scene.root, scene.guest, first).unwrap();
+    call(&mut guest, 0, root, &own).unwrap();
+    for object in rest.iter().filter(|object| object.kind != ObjectType::Dpmcp) {
+        assert!(guest.host().resets.contains(&ObjectId::new(object.kind, object.id)));
+    }
+    assert!(guest.is_stale() && !guest.host().resets.contains(&first));
+    // A refusal for what is there is one.
+    guest.objects_changed().unwrap();
+    guest.host().answer = |command, mut answer| {
+        if command.header.number() == common::Reset::NUMBER {
+            answer.header = answer.header.with_status(Status::Busy);
+        }
+        answer
+    };
+    assert_eq!(call(&mut guest, 0, root, &own), Err(Status::Busy));
 }
 
 /// Commands that need a right, with the status of a container without any.

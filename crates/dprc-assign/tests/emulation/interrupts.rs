@@ -30,6 +30,11 @@ fn settings_are_kept_routed_and_never_passed_on() {
     assert_eq!(guest.host().routes.last(), Some(&(dpio, 0, None)));
     let ask = dprc::GetObjectIrq { id: dpio.id, index: 0, kind: dpio.kind };
     assert_eq!(call(&mut guest, 0, root, &ask).unwrap().address, 0);
+    // What the host has not, is not said to be there.
+    guest.host().has_interrupts = false;
+    assert_eq!(call(&mut guest, 0, root, &set(dpio, 0, ADDRESS, 6)), Err(Status::NoResource));
+    assert_eq!(call(&mut guest, 0, root, &ask).unwrap().address, 0);
+    guest.host().has_interrupts = true;
     let past = set(dpio, 200, ADDRESS, 5);
     assert_eq!(call(&mut guest, 0, root, &past), Err(Status::ConfigurationError));
     assert_eq!(scene.fingerprint(), before);

@@ -94,7 +94,6 @@ fn a_command_that_finds_its_own_portal_gone_is_refused() {
 fn an_object_that_is_unplugged_leaves_the_guest_and_comes_back() {
     let mut scene = Scene::new();
     let dpio = scene.member(ObjectType::Dpio);
-    plug(&mut scene, dpio, true);
     let mut guest = scene.emulation();
     let root = listen(&scene, &mut guest);
     let region = dprc::GetObjectRegion { id: dpio.id, index: 0, kind: dpio.kind };
@@ -110,20 +109,64 @@ fn an_object_that_is_unplugged_leaves_the_guest_and_comes_back() {
     assert_eq!(call(&mut guest, 0, token, &common::Reset {}), Err(Status::AuthenticationError));
     // It lives, and can be moved: nobody has it open.
     assert!(!scene.is_open(token));
-    let ask = dprc::GetObjectIrq { id: dpio.id, index: 0, kind: dpio.kind };
-    assert_eq!(call(&mut guest, 0, root, &ask).unwrap().address, 0);
-    assert_eq!(call(&mut guest, 0, root, &dprc::GetObjectCount {}).unwrap().count, 7);
+    // The guest does not get it back by itself.
+    let commands = guest.host().commands;
+    assert_eq!(open(&mut guest, 0, dpio), Err(Status::AuthenticationError));
+    assert_eq!(call(&mut guest, 0, root, &region).map(drop), Err(Status::NoResource));
+    let msi = dprc::SetObjectIrq {
+        value: 9,
+        index: 0,
+        address: MSI.address,
+        user: 0,
+        id: dpio.id,
+        kind: dpio.kind,
+    };
+    assert_eq!(call(&mut guest, 0, root, &msi), Err(Status::NoResource));
+    assert_eq!(guest.host().commands, commands);
+    assert_eq!(call(&mut guest, 0, root, &dprc::GetObjectCount {}).unwrap().count, 6);
     guest.objects_changed().unwrap();
     assert_eq!(events(&mut guest, root), 0);
+    assert!(!guest.is_stale());
 
     plug(&mut scene, dpio, true);
     guest.objects_changed().unwrap();
     assert_eq!(events(&mut guest, root), dprc::event::OBJ_ADDED);
     assert_eq!(guest.host().gone, [dpio]);
+    let ask = dprc::GetObjectIrq { id: dpio.id, index: 0, kind: dpio.kind };
+    assert_eq!(call(&mut guest, 0, root, &ask).unwrap().address, 0);
     let mapped = guest.host().mapped.len();
     call(&mut guest, 0, root, &region).unwrap();
     assert_eq!(guest.host().mapped.len(), mapped + 1);
     open(&mut guest, 0, dpio).unwrap();
+}
+
+/// Linux asks for the regions of an object only when it lists it for the first time.
+#[test]
+fn an_object_that_is_plugged_again_at_once_is_missed_first() {
+    let mut scene = Scene::new();
+    let dpio = scene.member(ObjectType::Dpio);
+    let mut guest = scene.emulation();
+    let root = listen(&scene, &mut guest);
+    plug(&mut scene, dpio, false);
+    guest.objects_changed().unwrap();
+    plug(&mut scene, dpio, true);
+    guest.objects_changed().unwrap();
+    comes_back(&mut guest, root, dpio);
+}
+
+#[test]
+fn an_object_that_was_never_plugged_is_not_there() {
+    let mut scene = Scene::new();
+    let id = scene.root.call(scene.guest, &dpbp::Create {}).unwrap().id;
+    let dpbp = ObjectId::new(ObjectType::Dpbp, id);
+    let mut guest = scene.emulation();
+    let root = listen(&scene, &mut guest);
+    assert!(!guest.objects().contains(&dpbp));
+    assert_eq!(open(&mut guest, 0, dpbp), Err(Status::AuthenticationError));
+    plug(&mut scene, dpbp, true);
+    guest.objects_changed().unwrap();
+    assert_eq!(events(&mut guest, root), dprc::event::OBJ_ADDED);
+    open(&mut guest, 0, dpbp).unwrap();
 }
 
 fn plug(scene: &mut Scene, object: ObjectId, plugged: bool) {
@@ -313,6 +356,29 @@ fn a_look_that_fails_misses_nothing() {
     assert!(!guest.is_stale());
     assert_eq!(guest.host().signals, [MSI]);
     assert_eq!(events(&mut guest, root), dprc::event::OBJ_ADDED);
+}
+
+#[test]
+fn a_container_that_is_taken_away_is_empty_for_good() {
+    let mut scene = Scene::new();
+    let dpio = scene.member(ObjectType::Dpio);
+    let mut guest = scene.emulation();
+    let root = listen(&scene, &mut guest);
+    let token = open(&mut guest, 0, dpio).unwrap();
+    let all = guest.objects().len();
+    guest.host().is_revoked = true;
+    guest.objects_changed().unwrap();
+    assert!(!guest.is_stale() && guest.objects().is_empty());
+    assert_eq!(guest.host().gone.len(), all);
+    assert_eq!(guest.host().signals, [MSI]);
+    // Linux asks for that, and finds nothing.
+    assert_eq!(events(&mut guest, root), dprc::event::OBJ_REMOVED);
+    assert_eq!(call(&mut guest, 0, root, &dprc::GetObjectCount {}).unwrap().count, 0);
+    let refused = Err(Status::AuthenticationError);
+    assert_eq!(call(&mut guest, 0, token, &common::Enable {}), refused);
+    assert_eq!(open(&mut guest, 0, scene.guest.object).map(drop), refused);
+    let look = (guest.objects_changed(), guest.is_stale(), guest.host().signals.len());
+    assert_eq!(look, (Ok(()), false, 1));
 }
 
 /// The command through the root's portal that destroys an object of the guest's.

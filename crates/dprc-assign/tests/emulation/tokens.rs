@@ -2,7 +2,7 @@
 //! What a guest holds open of what the Management Complex has for everybody.
 
 use crate::board_host::{BoardHost, Scene, call, make, open, send};
-use dprc_assign::{Emulation, MOST_TOKENS};
+use dprc_assign::{Emulation, MOST_CONTAINER_TOKENS, MOST_TOKENS};
 use mc_abi::{Message, ObjectId, ObjectType, Request, Status, Token, common, dpbp, dpni, dprc};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +52,44 @@ fn a_guest_leaves_tokens_for_others() {
     assert_eq!(open(&mut guest, 0, dpio), Err(Status::NoResource));
 }
 
+#[test]
+fn a_guest_holds_few_tokens_of_its_container() {
+    let mut scene = Scene::new();
+    let dpio = scene.member(ObjectType::Dpio);
+    let mut guest = guest(&mut scene);
+    let (tokens, status) = open_all(&mut guest, scene.guest.object);
+    assert_eq!((tokens.len(), status), (MOST_CONTAINER_TOKENS, Status::NoResource));
+    // Others are others, and count together.
+    assert_eq!(open_all(&mut guest, dpio).0.len(), MOST_TOKENS - MOST_CONTAINER_TOKENS);
+    send(&mut guest, 1, &Message::close(tokens[1]));
+    open(&mut guest, 0, scene.guest.object).unwrap();
+    assert_eq!(open(&mut guest, 0, scene.guest.object), Err(Status::NoResource));
+}
+
+#[test]
+fn an_open_without_an_answer_counts_until_the_end() {
+    let mut scene = Scene::new();
+    let dpio = scene.member(ObjectType::Dpio);
+    let mut guest = guest(&mut scene);
+    // Done, but nobody hears of it.
+    guest.host().answer = |_, mut answer| {
+        answer.header = answer.header.with_status(Status::Timeout);
+        answer
+    };
+    for _ in 0..3 {
+        assert_eq!(open(&mut guest, 0, scene.guest.object), Err(Status::Timeout));
+        assert_eq!(open(&mut guest, 0, dpio), Err(Status::Timeout));
+    }
+    guest.host().answer = |_, answer| answer;
+    for _ in 0..2 {
+        let tokens = open_all(&mut guest, scene.guest.object).0;
+        assert_eq!(tokens.len(), MOST_CONTAINER_TOKENS - 3);
+        let tokens = open_all(&mut guest, dpio).0;
+        assert_eq!(tokens.len(), MOST_TOKENS - MOST_CONTAINER_TOKENS - 3);
+        guest.reset();
+    }
+}
+
 /// Rules name interfaces by tokens, which count for no other portal either.
 #[test]
 fn a_rule_sends_frames_to_no_interface_that_its_portal_has_not_open() {
@@ -87,6 +125,9 @@ fn a_rule_sends_frames_to_no_interface_that_its_portal_has_not_open() {
             assert_eq!(ask(0, &rule, version), refused, "{rule:?}");
         }
     }
+    // Where a newer version has its tokens, nobody here knows.
+    let newer = ask(0, &rule(one, &[own]), dpni::AddFsEntry::MAX_VERSION + 1);
+    assert_eq!(newer, (Status::UnsupportedOperation, 0));
     // Its own get to the MC, whatever that says: there is no memory for keys here.
     for rule in [rule(one, &[own]), rule(many, &[own, own]), rule(0, &[foreign])] {
         assert_eq!(ask(0, &rule, 3).1, 1, "{rule:?}");
@@ -158,6 +199,21 @@ fn a_token_that_is_closed_late_tells_nothing_of_its_object() {
     assert_eq!(send(&mut guest, 0, &Message::close(never)).header.status(), Status::Timeout);
     guest.host().answer = |_, answer| answer;
     guest.host().is_silent = false;
+    // Neither stands for anything: the MC may close it at any time, and give its number to the
+    // host. What the guest does with it does not get there.
+    let commands = guest.host().commands;
+    let ask = common::GetIrqMask { index: 0 };
+    for token in [late, never] {
+        let answer = call(&mut guest, 0, token, &ask).map(drop);
+        assert_eq!(answer, Err(Status::AuthenticationError));
+        assert_eq!(send(&mut guest, 0, &Message::close(token)).header.status(), Status::Ok);
+        let foreign = send(&mut guest, 1, &Message::close(token)).header.status();
+        assert_eq!(foreign, Status::AuthenticationError);
+    }
+    assert_eq!(guest.host().commands, commands);
+    // They count: nobody knows whether they are closed.
+    assert_eq!(open_all(&mut guest, dpio).0.len(), MOST_TOKENS - 2);
+    guest.reset();
     // Nobody has it open, nor is it another one.
     assert_eq!(scene.board.mc().execute(0, &Message::close(never)).header.status(), Status::Ok);
     guest.objects_changed().unwrap();
@@ -168,9 +224,39 @@ fn a_token_that_is_closed_late_tells_nothing_of_its_object() {
     assert!(!guest.is_stale());
     guest.objects_changed().unwrap();
     assert_eq!(guest.host().gone, []);
-    let ask = common::GetIrqMask { index: 0 };
     assert_eq!(call(&mut guest, 0, late, &ask).map(drop), Err(Status::AuthenticationError));
     call(&mut guest, 1, late, &ask).unwrap();
+}
+
+/// The host's own, of the very container, under a number that the guest had: the worst that a
+/// close which comes late can lead to.
+#[test]
+fn a_number_that_the_host_gets_after_a_late_close_is_the_hosts() {
+    let mut scene = Scene::new();
+    let dpio = scene.member(ObjectType::Dpio);
+    let mut guest = guest(&mut scene);
+    let late = open(&mut guest, 0, dpio).unwrap();
+    guest.host().is_silent = true;
+    assert_eq!(send(&mut guest, 0, &Message::close(late)).header.status(), Status::Timeout);
+    guest.host().is_silent = false;
+    assert_eq!(
+        scene.board.mc().execute(scene.portal, &Message::close(late)).header.status(),
+        Status::Ok
+    );
+    come_around(&mut scene, dpio, late);
+    let host = scene.root.open(scene.guest.object).unwrap();
+    assert_eq!(host.token, late);
+    for command in [
+        dprc::GetAttributes {}.message(late),
+        common::Reset {}.message(late),
+        common::Disable {}.message(late),
+    ] {
+        assert_eq!(send(&mut guest, 0, &command).header.status(), Status::AuthenticationError);
+    }
+    assert_eq!(send(&mut guest, 0, &Message::close(late)).header.status(), Status::Ok);
+    guest.reset();
+    drop(guest);
+    scene.root.call(host, &dprc::GetAttributes {}).unwrap();
 }
 
 #[test]

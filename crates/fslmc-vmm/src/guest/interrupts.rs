@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Where interrupts go: KVM's table of routes, of which this is the only writer.
+//! Where interrupts go: KVM's table of routes.
 
 use crate::layout::{MOST_DISKS, UART_SPI, disk_interrupt};
-use dprc_assign::Msi;
+use crate::routes::{Message, Routes, Switchboard};
 use kvm_bindings::{
     KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_MSI_VALID_DEVID, KvmIrqRouting,
     kvm_irq_routing_entry, kvm_irq_routing_irqchip, kvm_irq_routing_msi, kvm_msi,
@@ -12,72 +12,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use vmm_sys_util::eventfd::EventFd;
 
-/// Numbers of lines that are messages start behind those of the interrupt controller.
-const FIRST_MESSAGE: u32 = 1024;
-
-/// A message with the device that sends it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Message {
-    /// What it is.
-    pub msi: Msi,
-    /// Who sends it, as the guest's interrupt controller knows it.
-    pub device: u32,
+/// The table with the interrupts of the console and of disks.
+pub struct Interrupts {
+    routes: Routes<Arc<VmFd>>,
 }
 
-/// The table.
-pub struct Routes {
-    vm: Arc<VmFd>,
-    messages: BTreeMap<u32, Message>,
-}
-
-impl Routes {
-    /// A table with the interrupts of the console and of disks.
+impl Interrupts {
+    /// A table without messages.
     pub fn new(vm: Arc<VmFd>) -> Result<Self, kvm_ioctls::Error> {
-        let routes = Self { vm, messages: BTreeMap::new() };
-        routes.write()?;
-        Ok(routes)
+        Ok(Self { routes: Routes::new(vm)? })
+    }
+
+    /// The messages in it.
+    pub fn routes(&mut self) -> &mut Routes<Arc<VmFd>> {
+        &mut self.routes
     }
 
     /// A line of a device of the VMM's own, by its shared peripheral interrupt.
     pub fn shared(&self, interrupt: u32) -> Result<EventFd, kvm_ioctls::Error> {
         let line = EventFd::new(0)?;
-        self.vm.register_irqfd(&line, interrupt)?;
+        self.routes.switchboard.register_irqfd(&line, interrupt)?;
         Ok(line)
-    }
-
-    /// Connects an eventfd with a message; again, with another one. Gives the line's
-    /// number.
-    pub fn connect(
-        &mut self,
-        known: Option<u32>,
-        events: &EventFd,
-        message: Message,
-    ) -> Result<u32, kvm_ioctls::Error> {
-        let free = || (FIRST_MESSAGE..).find(|line| !self.messages.contains_key(line));
-        let line = known.or_else(free).unwrap_or(FIRST_MESSAGE);
-        let before = self.messages.insert(line, message);
-        let done = self.write().and_then(|()| {
-            if before.is_none() { self.vm.register_irqfd(events, line) } else { Ok(()) }
-        });
-        if done.is_err() && before.is_none() {
-            self.messages.remove(&line);
-        }
-        done.map(|()| line)
-    }
-
-    /// Undoes a connection.
-    pub fn disconnect(&mut self, line: u32, events: &EventFd) {
-        if self.messages.remove(&line).is_some() {
-            // The guest may be gone; and a route too many does no harm.
-            let _ = self.vm.unregister_irqfd(events, line);
-            let _ = self.write();
-        }
     }
 
     /// Sends a message.
     pub fn send(&self, message: Message) -> Result<(), kvm_ioctls::Error> {
         let (low, high) = halves(message.msi.address);
-        let sent = self.vm.signal_msi(kvm_msi {
+        let sent = self.routes.switchboard.signal_msi(kvm_msi {
             address_lo: low,
             address_hi: high,
             data: message.msi.data,
@@ -92,14 +53,24 @@ impl Routes {
             Err(error) => Err(error),
         }
     }
+}
 
-    fn write(&self) -> Result<(), kvm_ioctls::Error> {
+impl Switchboard for Arc<VmFd> {
+    fn set(&self, messages: &BTreeMap<u32, Message>) -> Result<(), kvm_ioctls::Error> {
         let disks = (0..MOST_DISKS).map(disk_interrupt);
         let mut entries: Vec<_> = std::iter::once(UART_SPI).chain(disks).map(shared).collect();
-        entries.extend(self.messages.iter().map(|(line, message)| entry(*line, *message)));
+        entries.extend(messages.iter().map(|(line, message)| entry(*line, *message)));
         let table = KvmIrqRouting::from_entries(&entries);
         let table = table.map_err(|_| kvm_ioctls::Error::new(libc::ENOMEM))?;
-        self.vm.set_gsi_routing(&table)
+        self.set_gsi_routing(&table)
+    }
+
+    fn listen(&self, events: &EventFd, line: u32) -> Result<(), kvm_ioctls::Error> {
+        self.register_irqfd(events, line)
+    }
+
+    fn leave(&self, events: &EventFd, line: u32) -> Result<(), kvm_ioctls::Error> {
+        self.unregister_irqfd(events, line)
     }
 }
 

@@ -3,10 +3,11 @@
 //! containers need of it.
 #![allow(unsafe_code)]
 
-use super::interrupts::{Message, Routes};
+use super::interrupts::Interrupts;
 use crate::error::Error;
 use crate::late::LateStores;
 use crate::layout::{GIC_DISTRIBUTOR, GIC_REDISTRIBUTORS, INTERRUPTS, ITS};
+use crate::routes::{Message, Refusal};
 use crate::slots::{Hypervisor, Range, Slots};
 use crate::streams::tell;
 use dprc::MappedRegion;
@@ -38,7 +39,7 @@ pub struct Vm {
 
 struct Shared {
     slots: Mutex<Slots<Arc<VmFd>>>,
-    routes: Mutex<Routes>,
+    interrupts: Mutex<Interrupts>,
     /// Tells VFIO of the guest; made when there is something to tell.
     vfio: Mutex<Option<DeviceFd>>,
     /// Where command portals are pages of the guest.
@@ -96,11 +97,12 @@ impl Vm {
             "making the guest's GICv3 and ITS",
             "The machine's own interrupt controller must be a GICv3",
         ))?;
-        let routes = Routes::new(Arc::clone(&vm)).map_err(refused("KVM_SET_GSI_ROUTING", ""))?;
+        let interrupts =
+            Interrupts::new(Arc::clone(&vm)).map_err(refused("KVM_SET_GSI_ROUTING", ""))?;
         let late = if portal_pages { late_stores(&vm, &processors)? } else { None };
         let shared = Shared {
             slots: Mutex::new(slots),
-            routes: Mutex::new(routes),
+            interrupts: Mutex::new(interrupts),
             vfio: Mutex::new(None),
             late: late.map(Arc::new),
             vm,
@@ -128,7 +130,7 @@ impl Vm {
 
     /// The line that a device of the VMM's own signals, by its shared peripheral interrupt.
     pub fn interrupt(&self, number: u32) -> Result<EventFd, Error> {
-        let line = lock(&self.shared.routes).shared(number);
+        let line = lock(&self.shared.interrupts).shared(number);
         line.map_err(refused("KVM_IRQFD of a console or disk", ""))
     }
 
@@ -332,16 +334,20 @@ impl AssignVm for KvmGuest {
             return Ok(Delivery::Watched);
         }
         let (known, message) = (self.lines.get(&line).copied(), self.message(msi));
-        let connected = lock(&self.shared.routes).connect(known, &eventfd(events)?, message);
+        let copy = eventfd(events)?;
+        let connected = lock(&self.shared.interrupts).routes().connect(known, &copy, message);
         match connected {
             Ok(number) => {
                 self.lines.insert(line, number);
                 Ok(Delivery::Direct)
             }
-            Err(error) => {
+            Err(Refusal { call, error }) => {
+                // KVM is not to take the events that are watched from now on, and raise what the
+                // message was before.
+                self.disconnect(line, events);
                 let error = system(error);
                 if !std::mem::replace(&mut self.told.slow, true) {
-                    self.log(&format!("KVM_IRQFD: {error}: interrupts take the slow way"));
+                    self.log(&format!("{call}: {error}: interrupts take the slow way"));
                 }
                 Ok(Delivery::Watched)
             }
@@ -350,13 +356,15 @@ impl AssignVm for KvmGuest {
 
     fn disconnect(&mut self, line: u32, events: BorrowedFd<'_>) {
         if let (Some(number), Ok(events)) = (self.lines.remove(&line), eventfd(events)) {
-            lock(&self.shared.routes).disconnect(number, &events);
+            lock(&self.shared.interrupts).routes().disconnect(number, &events);
         }
     }
 
     fn signal(&mut self, msi: Msi) -> Result<(), VmError> {
         let message = self.message(msi);
-        lock(&self.shared.routes).send(message).map_err(|error| vm_error("KVM_SIGNAL_MSI", error))
+        lock(&self.shared.interrupts)
+            .send(message)
+            .map_err(|error| vm_error("KVM_SIGNAL_MSI", error))
     }
 
     fn log(&mut self, words: &str) {
