@@ -4,8 +4,8 @@
 #![allow(unsafe_code)]
 
 use crate::error::Error;
+use fsl_mc_linux::program::ignored_signals;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::raw::c_int;
 use std::sync::atomic::{AtomicU8, Ordering};
 use vmm_sys_util::signal::register_signal_handler;
@@ -22,8 +22,10 @@ static CAME: AtomicU8 = AtomicU8::new(0);
 /// # Errors
 /// The system refuses.
 pub fn catch() -> Result<(), Error> {
+    let ignored = ignored_signals()
+        .map_err(|reason| Error::System { what: "reading /proc/self/status", reason })?;
     for signal in CAUGHT {
-        if !is_ignored(signal).map_err(failed)? {
+        if !ignored.has(signal) {
             register_signal_handler(signal, note).map_err(|error| failed(error.into()))?;
         }
     }
@@ -38,17 +40,6 @@ pub fn catch() -> Result<(), Error> {
 
 fn failed(reason: io::Error) -> Error {
     Error::System { what: "sigaction", reason }
-}
-
-fn is_ignored(signal: c_int) -> io::Result<bool> {
-    let mut now = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action the call only writes the present one to `now`, which has
-    // room for it.
-    if unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call has succeeded, and with that written all of it.
-    Ok(unsafe { now.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }
 
 /// The signal that has come.
@@ -76,8 +67,8 @@ mod tests {
         // SAFETY: ignores a signal that nothing else in this process knows of.
         unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
         catch().unwrap();
-        assert!(is_ignored(libc::SIGHUP).unwrap());
-        assert!(!is_ignored(libc::SIGTERM).unwrap());
+        let ignored = ignored_signals().unwrap();
+        assert!(ignored.has(libc::SIGHUP) && !ignored.has(libc::SIGTERM));
         // A signal comes before the call that sends it to its own process ends, but for one
         // that another thread takes.
         kill_process(getpid(), Signal::HUP).unwrap();

@@ -2,11 +2,9 @@
 //! The terminal that a guest's console is on.
 #![cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 
-use rustix::io::Errno;
-use rustix::process::getpgrp;
-use rustix::termios::{OptionalActions, OutputModes, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use fsl_mc_linux::program::is_in_background;
+use rustix::termios::{OptionalActions, OutputModes, Termios, tcgetattr, tcsetattr};
 use std::io;
-use std::os::fd::AsFd;
 
 /// A terminal that gives keys as they are typed; as it was, afterwards.
 pub struct RawTerminal {
@@ -21,22 +19,13 @@ impl RawTerminal {
     /// ioctl with some C libraries. All of it is asked before the process gives up what it does
     /// not need, the terminal's process group among it.
     pub fn take() -> Option<Self> {
-        let before = tcgetattr(io::stdin()).ok().filter(|_| is_ours(io::stdin()))?;
+        let before = tcgetattr(io::stdin()).ok().filter(|_| !is_in_background(io::stdin()))?;
         let mut raw = before.clone();
         raw.make_raw();
         // Lines of the program's own start at the left.
         raw.output_modes |= OutputModes::OPOST;
         tcsetattr(io::stdin(), OptionalActions::Now, &raw).ok()?;
         Some(Self { before })
-    }
-}
-
-/// Whether this process is in the foreground of a terminal.
-fn is_ours(terminal: impl AsFd) -> bool {
-    match tcgetpgrp(terminal) {
-        Ok(foreground) => foreground == getpgrp(),
-        // It does not control this process, which nobody has put into its background then.
-        Err(errno) => errno == Errno::NOTTY,
     }
 }
 
@@ -53,6 +42,7 @@ impl Drop for RawTerminal {
 mod tests {
     use super::*;
     use rustix::fs::{Mode, OFlags, open};
+    use rustix::io::Errno;
     use rustix::process::{ioctl_tiocsctty, setsid};
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use rustix::termios::LocalModes;
@@ -116,7 +106,7 @@ mod tests {
                 let flags = OFlags::RDWR | OFlags::NOCTTY;
                 let terminal: OwnedFd = open(name.as_c_str(), flags, Mode::empty()).unwrap();
                 // No process's controlling terminal, and no terminal.
-                assert!(is_ours(&terminal));
+                assert!(!is_in_background(&terminal));
                 let mut leader = again("foreground");
                 leader.stdin(Stdio::from(terminal));
                 let of_its_own = || {

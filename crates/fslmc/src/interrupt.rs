@@ -4,6 +4,7 @@
 
 use crate::{agent::Remote, terminal};
 use board_qemu::StopHandle;
+use fsl_mc_linux::program::{Ignored, ignored_signals};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH},
     iterator::Signals,
@@ -38,14 +39,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Interrupts {
     /// Starts catching signals; each stops the machine until a command is
     /// there. As long as no machine is being started with `stop`, a signal does what it does
-    /// to a process that catches none.
+    /// to a process that catches none. Those that are ignored now stay so.
     ///
     /// # Errors
     /// What the system says.
     pub fn catch(stop: StopHandle) -> io::Result<Self> {
         let state = State { stop, remote: None, raw: false, last: None };
         let state = Arc::new(Mutex::new(state));
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH])?;
+        let mut signals = Signals::new(to_catch(ignored_signals()?))?;
         let shared = state.clone();
         thread::spawn(move || {
             for signal in signals.forever() {
@@ -66,6 +67,13 @@ impl Interrupts {
     pub fn command_is_over(&self) {
         lock(&self.0).remote = None;
     }
+}
+
+/// What was started to ignore a signal, as by nohup or by a shell in the background, goes on
+/// ignoring it.
+fn to_catch(ignored: Ignored) -> impl Iterator<Item = i32> {
+    let signals = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH];
+    signals.into_iter().filter(move |signal| !ignored.has(*signal))
 }
 
 impl State {
@@ -97,5 +105,33 @@ impl State {
 fn report(result: Result<(), impl Display>) {
     if let Err(error) = result {
         tracing::debug!(%error, "signal without effect");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    /// Tells a process of the test below that it was started to ignore signals.
+    const IGNORING: &str = "FSLMC_TEST_IGNORING";
+
+    #[test]
+    fn what_is_ignored_at_the_start_is_not_caught() {
+        if std::env::var_os(IGNORING).is_some() {
+            let caught: Vec<i32> = to_catch(ignored_signals().unwrap()).collect();
+            assert_eq!(caught, [SIGTERM, SIGQUIT, SIGWINCH]);
+            return;
+        }
+        let test = concat!(module_path!(), "::what_is_ignored_at_the_start_is_not_caught");
+        let status = Command::new("sh")
+            .args(["-c", r#"trap '' HUP INT; exec "$0" --exact "$1""#])
+            .arg(std::env::current_exe().unwrap())
+            .arg(test.split_once("::").unwrap().1)
+            .env(IGNORING, "1")
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status}");
     }
 }

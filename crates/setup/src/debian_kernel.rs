@@ -133,7 +133,7 @@ fn fetch(
 
 /// Unpacks beside the kernel's place and moves it there.
 fn unpack(apt: &Apt, packages: &[Package], root: &Path, progress: &dyn Progress) -> Result<()> {
-    let partial = root.with_extension("partial");
+    let partial = disk::partial(root);
     let files: Vec<_> = packages.iter().map(|package| apt.file(package)).collect();
     disk::or_remove(&partial, || {
         tree::unpack(&files, &partial, progress).inspect_err(install::discard_damaged)?;

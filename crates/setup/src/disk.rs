@@ -3,9 +3,11 @@
 //! name the path.
 
 use std::fs::{self, File};
+use std::io::ErrorKind::DirectoryNotEmpty;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -90,15 +92,31 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Where something that is to be at `path` is made, in the same folder: each time it is asked for
+/// another place. A run that was killed may have left programs behind that still write into its
+/// own.
+pub(crate) fn partial(path: &Path) -> PathBuf {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    // A number of a process comes again one day.
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.{time:x}.{number}.partial", std::process::id()))
+}
+
 /// Removes what runs that were interrupted have left in a folder: what was being made
 /// (`*.partial`), and what was being removed (`.*`). Whoever works there must hold the same lock
-/// as the caller.
+/// as the caller. A folder that a program of such a run still writes to may be left for the next
+/// time.
 pub(crate) fn remove_leftovers(folder: &Path) -> Result<()> {
     for entry in entries(folder)? {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with('.') || name.ends_with(".partial") {
-            remove(&entry.path())?;
+            match remove(&entry.path()) {
+                Err(Error::File { reason, .. }) if reason.kind() == DirectoryNotEmpty => {}
+                other => other?,
+            }
         }
     }
     Ok(())
@@ -208,6 +226,20 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), old);
         write_if_changed(&path, b"two").unwrap();
         assert_ne!(fs::metadata(&path).unwrap().modified().unwrap(), old);
+    }
+
+    #[test]
+    fn each_attempt_has_a_place_of_its_own_which_is_a_leftover_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("tree-1.2");
+        let [one, other] = [partial(&place), partial(&place)];
+        assert_ne!(one, other);
+        make_folder(&one.join("usr")).unwrap();
+        make_folder(&other).unwrap();
+        make_folder(&place).unwrap();
+        remove_leftovers(folder.path()).unwrap();
+        assert_eq!(entries(folder.path()).unwrap().len(), 1);
+        assert!(place.exists());
     }
 
     #[test]

@@ -192,7 +192,7 @@ fn unpack(
     root: &Path,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let partial = cache.trees().join(format!(".{}.partial", set.name));
+    let partial = disk::partial(root);
     // If there is a tree of this name, it is one that was found to be damaged. Who uses it
     // would have it pulled from under its feet.
     let _alone = root.exists().then(|| Lock::to_change(&lock_path(root), root)).transpose()?;
@@ -223,6 +223,10 @@ fn unpack_at(
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stamp = Stamp::of(set, partial, name, packages)?;
 
+    // Its stamp goes first: what an interruption leaves of the old tree is none.
+    if cache.stamp(set).is_some_and(|old| old.tree == stamp.tree) {
+        disk::remove(&cache.stamp_path(set))?;
+    }
     disk::remove_folder(root)?;
     fs::rename(partial, root).map_err(Error::file("cannot move into place", partial))?;
     disk::write_json(&manifest_path(root), &manifest)?;

@@ -158,7 +158,7 @@ fn deb822_sources(text: &str) -> Vec<Source> {
             "suites" => source.suites.extend(words),
             "components" => source.components.extend(words),
             "signed-by" => source.signed_by.get_or_insert_default().push_str(value),
-            "enabled" => source.disabled = value.trim() == "no",
+            "enabled" => source.disabled |= value.trim() == "no",
             // An entry for source packages only is no mirror of binaries.
             "types" if !words.clone().any(|word| word == "deb") => source.disabled = true,
             _ => {}
@@ -204,6 +204,8 @@ mod tests {
         assert_eq!(mirror_of("", sources).as_deref(), Some("http://near.example/debian"));
         assert_eq!(mirror_of("", &sources.replace("Types: deb\n", "Types: deb-src\n")), None);
         assert_eq!(mirror_of("", &format!("Enabled: no\n{sources}")), None);
+        let of_sources = sources.replace("Types: deb\n", "Types: deb-src\nEnabled: yes\n");
+        assert_eq!(mirror_of("", &of_sources), None);
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn unpack(
     root: &Path,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let partial = root.with_extension("partial");
+    let partial = disk::partial(root);
     let files: Vec<_> = packages.iter().map(|package| apt.file(package)).collect();
     disk::or_remove(&partial, || {
         tree::unpack(&files, &partial, progress).inspect_err(install::discard_damaged)?;

@@ -30,7 +30,7 @@ use std::path::Path;
 pub use request::{DEFAULT_SUITE, Userland};
 
 /// Counts up when images of the same packages are made in another way.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// Gives the image of a request, and makes it if it is not there, or if newer packages
 /// are to be looked for.
@@ -78,7 +78,7 @@ impl Maker<'_> {
 
     /// Unpacks and completes beside the image's place, and moves it there.
     fn build(&self, packages: &[Package], image: &Path) -> Result<()> {
-        let partial = self.store.folder().join(".partial");
+        let partial = disk::partial(image);
         let (root, control) = (partial.join("root"), partial.join("control"));
         let files: Vec<_> = packages.iter().map(|package| self.archive.file(package)).collect();
         disk::or_remove(&partial, || {

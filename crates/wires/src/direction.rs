@@ -62,6 +62,12 @@ impl Direction {
         let twice = self.happens(self.faults.duplicate);
         let corrupt = self.happens(self.faults.corrupt);
         let overtaken = self.happens(self.faults.reorder);
+        // What finds no place takes none of the bottleneck's time: the wire would have to make
+        // up for it later, when nobody sends any more.
+        if self.is_full() {
+            self.lost += 1;
+            return;
+        }
         // It is lost behind the bottleneck, if there is one.
         let due = self.pace(now, frame.len()).saturating_add(nanoseconds(self.faults.delay));
         if dropped {
@@ -118,6 +124,8 @@ impl Direction {
         let under_way = self.under_way.drain().map(|Reverse(frame)| frame);
         self.spare.extend(under_way.chain(self.overtaken.take()).map(|frame| frame.frame));
         self.spare.truncate(CAPACITY);
+        // What was to go in has gone, too.
+        self.free = 0;
     }
 
     /// Frames that went in and will not come out.
@@ -234,6 +242,38 @@ mod tests {
         // A pause does not save up.
         direction.put(100 * MS, &frame(3));
         assert_eq!(direction.next_due(), Some(103 * MS));
+    }
+
+    #[test]
+    fn an_overload_costs_neither_rate_nor_what_comes_after() {
+        // 60 bytes at 480 kbit are a millisecond; ten times as many come, for ten seconds.
+        let faults = Faults { rate: Some(480_000), ..Faults::default() };
+        let mut direction = Direction::new(faults, 0);
+        let (frames, step) = (100_000, MS / 10);
+        let mut seen = 0;
+        for n in 0..frames {
+            let now = u64::from(n) * step;
+            direction.put(now, &frame(n));
+            seen += arrived(&mut direction, now).len() as u64;
+        }
+        let end = u64::from(frames) * step;
+        assert!((end / MS - 2..=end / MS).contains(&seen), "{seen} in {} ms", end / MS);
+        // What is under way by then is all that delays a frame, and then it is a new wire.
+        let late = end + CAPACITY as u64 * MS;
+        seen += arrived(&mut direction, late).len() as u64;
+        assert_eq!(seen + direction.lost(), u64::from(frames));
+        direction.put(late, &frame(0));
+        assert_eq!(direction.next_due(), Some(late + MS));
+    }
+
+    #[test]
+    fn a_plug_that_is_put_in_again_has_a_wire_without_a_queue() {
+        let faults = Faults { rate: Some(480_000), ..Faults::default() };
+        let mut direction = Direction::new(faults, 0);
+        (0..1000).for_each(|n| direction.put(0, &frame(n)));
+        direction.cut();
+        direction.put(MS, &frame(0));
+        assert_eq!(direction.next_due(), Some(2 * MS));
     }
 
     #[test]

@@ -256,6 +256,22 @@ fn verification_finds_what_a_glance_does_not_and_a_set_up_mends_it() {
 }
 
 #[test]
+fn a_tree_that_is_being_replaced_is_not_current() {
+    let (_folder, cache) = new_cache();
+    let shelf = Shelf::new();
+    let root = shelf.install(&cache, Why::Missing).unwrap().root;
+    // What comes after the old tree has gone and before the new one is current fails.
+    let manifest = cache::manifest_path(&root);
+    fs::remove_file(&manifest).unwrap();
+    disk::make_folder(&manifest).unwrap();
+    assert!(shelf.install(&cache, Why::Damaged).is_err());
+    assert!(cache.open(&SET).unwrap().is_none());
+    disk::remove_folder(&manifest).unwrap();
+    shelf.install(&cache, Why::Missing).unwrap();
+    cache::verify(&root, &Silent).unwrap();
+}
+
+#[test]
 fn a_damaged_tree_in_use_is_not_pulled_away() {
     let (_folder, cache) = new_cache();
     let shelf = Shelf::new();
@@ -332,8 +348,8 @@ fn what_takes_space_for_nothing_goes_first() {
     shelf.offer("zero", "1", &[("usr/lib/zero", "zero")]);
     fs::write(shelf.folder.path().join("zero_1_all.deb"), "no package").unwrap();
     assert!(matches!(shelf.install(&cache, Why::Missing), Err(Error::Unpack { .. })));
+    assert!(disk::entries(&cache.trees()).unwrap().is_empty());
     let partial = cache.trees().join(".probe.partial");
-    assert!(!partial.exists());
     // A run that was killed leaves it, and maybe that of another set.
     let other = cache.trees().join(".other.partial");
     disk::make_folder(&partial).unwrap();

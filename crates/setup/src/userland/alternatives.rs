@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::configure::is_there;
+use super::configure::{is_there, make_folder};
 use super::script;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ pub(super) fn choose(root: &Path, scripts: &[String]) -> Result<()> {
             [(&choice, target.clone()), (&path, format!("/etc/alternatives/{name}"))]
         {
             if let Some(folder) = place.parent() {
-                disk::make_folder(folder)?;
+                make_folder(folder)?;
             }
             disk::remove(place)?;
             symlink(leads_to, place).map_err(Error::file("cannot link", place))?;
@@ -72,6 +72,7 @@ fn below(root: &Path, path: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn the_highest_priority_wins_and_followers_follow() {
@@ -100,5 +101,8 @@ mod tests {
         assert_eq!(link("etc/alternatives/awk.txt"), Some("/usr/share/gawk.txt".into()));
         assert_eq!(link("usr/share/none"), None);
         assert_eq!(link("usr/bin/taken"), None, "what a package has stays");
+        // For everybody in the guest, whatever the umask of this process.
+        let made = fs::metadata(root.path().join("etc/alternatives")).unwrap();
+        assert_eq!(made.permissions().mode() & 0o777, 0o755);
     }
 }

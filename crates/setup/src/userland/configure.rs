@@ -120,7 +120,7 @@ pub(super) fn write(path: &Path, contents: &str) -> Result<()> {
 
 /// Makes a folder, and those above it, that everybody in the guest may enter; one that is there
 /// stays as it is.
-fn make_folder(path: &Path) -> Result<()> {
+pub(super) fn make_folder(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }

@@ -100,7 +100,7 @@ impl Userland {
 
     /// Names the request in files: the same packages of the same suite have the same.
     pub(crate) fn key(&self) -> String {
-        tree::short_hash(&format!("{:?} {:?}", self.packages, self.recipe()))
+        tree::short_hash(&format!("{} {:?} {:?}", self.suite, self.packages, self.recipe()))
     }
 
     /// What the resolver is asked for.
@@ -187,6 +187,7 @@ mod tests {
         assert_ne!(request(&["dpdk"]).key(), request(&["iperf3"]).key());
         let testing = Userland::new(&["dpdk"], "testing").unwrap();
         assert_eq!(testing.suites(), ["testing"]);
+        assert_ne!(testing.key(), request(&["dpdk"]).key());
         assert_eq!(request(&[]).suites(), ["trixie", "trixie-backports"]);
     }
 
