@@ -307,11 +307,15 @@ impl Bus {
         self.contents(container)
     }
 
-    /// Gives a container back to the host's driver. Returns what is in it afterwards.
+    /// Gives a container back to the host's driver; one that this has already keeps what is in
+    /// it. Returns what is in it afterwards.
     ///
     /// # Errors
     /// When a step is refused, or the host's driver does not take it.
     pub fn release(&self, container: &str) -> Result<Vec<Device>, Error> {
+        if self.driver_of(container).as_deref() == Some(HOST_DRIVER) {
+            return self.contents(container);
+        }
         self.unbind(container)?;
         self.set_override(container, None)?;
         self.probe(container)?;
@@ -323,6 +327,15 @@ impl Bus {
     #[must_use]
     pub fn release_files(&self, container: &str, driver: &str) -> [PathBuf; 3] {
         [self.unbind_file(driver), self.override_file(container), self.probe_file()]
+    }
+
+    /// The files that [`assign`](Self::assign) writes to for a container that `from` has, if a
+    /// driver has it, to give it to `to`.
+    #[must_use]
+    pub fn assign_files(&self, container: &str, from: Option<&str>, to: &str) -> Vec<PathBuf> {
+        let bind = self.driver_path(to).join("bind");
+        let unbind = from.map(|driver| self.unbind_file(driver));
+        unbind.into_iter().chain([self.override_file(container), bind]).collect()
     }
 
     fn unbind_file(&self, driver: &str) -> PathBuf {

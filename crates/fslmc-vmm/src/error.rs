@@ -51,3 +51,9 @@ pub enum Error {
     #[error("the guest's processor {cpu} stops: {reason}")]
     Stopped { cpu: u8, reason: String },
 }
+
+/// One of several errors where nobody asks for all.
+pub fn first(errors: Vec<Error>) -> Error {
+    let none = || Error::Missing(Vec::new());
+    errors.into_iter().next().unwrap_or_else(none)
+}

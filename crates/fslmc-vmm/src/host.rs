@@ -5,9 +5,10 @@
 use crate::cli::Cli;
 use crate::error::Error;
 use crate::streams::tell;
-use crate::virtio::block::Disk;
 use fsl_mc_linux::bus::{ALLOCATOR_DRIVER, Bus, Device, HOST_DRIVER, ROOT, VFIO_DRIVER, family};
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// A parameter that only this project's driver has.
@@ -46,13 +47,13 @@ pub fn devices(bus: &Bus, containers: &[String]) -> Vec<PathBuf> {
 }
 
 /// Looks whether all is there that the guest needs, before anything is touched, and takes
-/// the containers from the host.
+/// the containers from the host. `files` is what is wrong with those that the guest is made of.
 ///
 /// # Errors
 /// [`Error::Missing`] with all that is missing; the bus's, after which the host has
 /// everything back.
-pub fn take(cli: &Cli, bus: &Bus, abilities: Abilities) -> Result<Taken, Error> {
-    let missing = missing(cli, bus, abilities);
+pub fn take(cli: &Cli, bus: &Bus, abilities: Abilities, files: &[Error]) -> Result<Taken, Error> {
+    let missing = missing(cli, bus, abilities, files);
     if !missing.is_empty() {
         return Err(Error::Missing(missing));
     }
@@ -75,8 +76,12 @@ fn bind(bus: &Bus, names: &[String]) -> Result<Taken, Error> {
         if driver.as_deref() == Some(VFIO_DRIVER) {
             continue;
         }
-        taken.containers.push((name.clone(), driver.as_deref() == Some(HOST_DRIVER)));
-        bus.assign(name, VFIO_DRIVER)?;
+        let assigned = bus.assign(name, VFIO_DRIVER);
+        // Where the driver has not let it go, it is as before, and not to be given back.
+        if assigned.is_ok() || driver.is_none() || bus.driver_of(name) != driver {
+            taken.containers.push((name.clone(), driver.as_deref() == Some(HOST_DRIVER)));
+        }
+        assigned?;
     }
     Ok(taken)
 }
@@ -106,10 +111,19 @@ impl Taken {
     fn all_back(&mut self) -> Vec<String> {
         let mut kept = Vec::new();
         for (name, of_host) in self.containers.drain(..).rev() {
-            let back = if of_host {
-                self.bus.release(&name).map(drop)
-            } else {
-                self.bus.unbind(&name).and_then(|_| self.bus.set_override(&name, None))
+            // Somebody else may have given it to another driver meanwhile.
+            let back = match self.bus.driver_of(&name).as_deref() {
+                Some(HOST_DRIVER) => Ok(()),
+                None | Some(VFIO_DRIVER) if of_host => self.bus.release(&name).map(drop),
+                None | Some(VFIO_DRIVER) => {
+                    self.bus.unbind(&name).and_then(|_| self.bus.set_override(&name, None))
+                }
+                Some(other) => {
+                    kept.push(format!(
+                        "{name} does not go back to the host: {other} has it by now"
+                    ));
+                    continue;
+                }
             };
             if let Err(error) = back {
                 kept.push(format!("{name} does not go back to the host: {error}"));
@@ -127,16 +141,8 @@ impl Drop for Taken {
 }
 
 /// What stands in the way, a sentence each.
-fn missing(cli: &Cli, bus: &Bus, abilities: Abilities) -> Vec<String> {
-    let mut missing = Vec::new();
-    for path in std::iter::once(&cli.guest.kernel).chain(&cli.guest.initramfs) {
-        missing.extend(unreadable(path));
-    }
-    missing.extend(
-        cli.guest.disks.iter().filter_map(|disk| {
-            Some(format!("{}: {}", disk.path.display(), Disk::open(disk).err()?))
-        }),
-    );
+fn missing(cli: &Cli, bus: &Bus, abilities: Abilities, files: &[Error]) -> Vec<String> {
+    let mut missing: Vec<String> = files.iter().map(ToString::to_string).collect();
     for path in [KVM, VFIO] {
         if let Err(error) = OpenOptions::new().read(true).write(true).open(path) {
             missing.push(format!("{path}: {error}"));
@@ -165,12 +171,27 @@ fn missing(cli: &Cli, bus: &Bus, abilities: Abilities) -> Vec<String> {
     for name in &cli.assign {
         missing.extend(missing_of(bus, name));
     }
+    missing.extend(unwritable(bus, &cli.assign));
     missing
 }
 
-fn unreadable(path: &Path) -> Option<String> {
-    let error = std::fs::File::open(path).err()?;
-    Some(format!("{}: {error}", path.display()))
+/// The files of the bus that taking the containers and giving them back writes to, and that this
+/// process may not write to. A driver that is not there is told of otherwise.
+fn unwritable(bus: &Bus, names: &[String]) -> Vec<String> {
+    let of = |name: &String| {
+        let driver = bus.driver_of(name);
+        let mut files = bus.assign_files(name, driver.as_deref(), VFIO_DRIVER);
+        files.extend(bus.release_files(name, VFIO_DRIVER));
+        // Of one that has the driver already nothing is written.
+        if driver.as_deref() == Some(VFIO_DRIVER) { Vec::new() } else { files }
+    };
+    let files: BTreeSet<PathBuf> = names.iter().flat_map(of).collect();
+    let refused = |path: &PathBuf| {
+        let error = OpenOptions::new().write(true).open(path).err()?;
+        let is_told = error.kind() == ErrorKind::NotFound;
+        (!is_told).then(|| format!("the right to write to {}: {error}: be root", path.display()))
+    };
+    files.iter().filter_map(refused).collect()
 }
 
 fn missing_of(bus: &Bus, name: &str) -> Vec<String> {
@@ -180,6 +201,12 @@ fn missing_of(bus: &Bus, name: &str) -> Vec<String> {
     };
     let mut missing: Vec<String> =
         contents.iter().filter_map(|device| used(device, name)).collect();
+    if bus.container_of(name).is_none() {
+        missing.push(format!(
+            "a container that a guest can have: {name} is in no other, and what is in it is the \
+             host's: make one in it"
+        ));
+    }
     let count = |kind: &str| contents.iter().filter(|device| family(&device.name) == kind).count();
     let (interfaces, queues) = (count("dpni"), count("dpio"));
     if interfaces > 0 && queues == 0 {
@@ -198,10 +225,12 @@ fn missing_of(bus: &Bus, name: &str) -> Vec<String> {
     missing
 }
 
-/// An object that a driver of the host works with.
+/// An object that a driver of the host works with. A container below is in use whichever driver
+/// has it: VFIO's may have it for another guest, from which it would be taken with this one.
 fn used(device: &Device, container: &str) -> Option<String> {
     let driver = device.driver.as_deref()?;
-    let free = driver == ALLOCATOR_DRIVER || driver == VFIO_DRIVER;
+    let is_container = device.family() == "dprc";
+    let free = !is_container && (driver == ALLOCATOR_DRIVER || driver == VFIO_DRIVER);
     (!free).then(|| {
         format!(
             "{} of {container}, which the host uses with {driver}: echo {} > \
@@ -218,9 +247,12 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
+    /// Where the bus has the container.
+    const REAL: &str = "real/dprc.1/dprc.2";
+
     /// A bus with a container and objects in it, some with a driver.
     fn bus(root: &Path, objects: &[(&str, &str)]) -> Bus {
-        let container = root.join("real/dprc.2");
+        let container = root.join(REAL);
         fs::create_dir_all(root.join("devices")).unwrap();
         let all = std::iter::once(&("", "")).chain(objects);
         for (name, driver) in all {
@@ -246,7 +278,7 @@ mod tests {
     const ABLE: Abilities = Abilities { cacheable_slots: true, lockable: None };
 
     fn said(bus: &Bus, abilities: Abilities) -> String {
-        missing(&cli(&[]), bus, abilities).join("\n")
+        missing(&cli(&[]), bus, abilities, &[]).join("\n")
     }
 
     #[test]
@@ -262,6 +294,62 @@ mod tests {
         assert!(text.contains("a dpio in dprc.2"), "{text}");
         assert!(text.contains("1 dpmcp in dprc.2, which has 0"), "{text}");
         assert!(!text.contains("dpbp") && !text.contains("dpcon"), "{text}");
+    }
+
+    #[test]
+    fn a_container_below_that_has_a_driver_is_in_use() {
+        let root = tempfile::tempdir().unwrap();
+        let bus = bus(root.path(), &[("dprc.3", VFIO_DRIVER), ("dprc.4", "")]);
+        let text = missing_of(&bus, "dprc.2").join("\n");
+        assert!(text.contains("dprc.3 of dprc.2"), "{text}");
+        assert!(text.contains("echo dprc.3 > /sys/bus/fsl-mc/drivers/vfio-fsl-mc/unbind"));
+        assert!(!text.contains("dprc.4"), "{text}");
+    }
+
+    #[test]
+    fn the_root_container_is_not_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let bus = bus(root.path(), &[]);
+        symlink(root.path().join("real/dprc.1"), root.path().join("devices/dprc.1")).unwrap();
+        let text = missing_of(&bus, "dprc.1").join("\n");
+        assert!(text.contains("dprc.1 is in no other"), "{text}");
+        assert_eq!(missing_of(&bus, "dprc.2"), [""; 0]);
+    }
+
+    #[test]
+    fn a_container_that_somebody_has_given_away_meanwhile_stays_there() {
+        let root = tempfile::tempdir().unwrap();
+        let bus = bus(root.path(), &[]);
+        for (driver, is_kept) in [(HOST_DRIVER, false), ("another", true)] {
+            let directory = root.path().join("drivers").join(driver);
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("unbind"), "").unwrap();
+            let link = root.path().join(REAL).join("driver");
+            let _ = fs::remove_file(&link);
+            symlink(&directory, &link).unwrap();
+            for of_host in [true, false] {
+                let containers = vec![("dprc.2".to_owned(), of_host)];
+                let mut taken = Taken { bus: bus.clone(), containers };
+                assert_eq!(taken.all_back().len(), usize::from(is_kept), "{driver}");
+                assert_eq!(fs::read_to_string(directory.join("unbind")).unwrap(), "");
+            }
+        }
+    }
+
+    #[test]
+    fn a_container_that_its_driver_has_not_let_go_is_not_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let bus = bus(root.path(), &[]);
+        // Its unbind is no file.
+        let driver = root.path().join("drivers").join(HOST_DRIVER);
+        fs::create_dir_all(driver.join("unbind")).unwrap();
+        fs::create_dir_all(root.path().join("drivers").join(VFIO_DRIVER)).unwrap();
+        symlink(&driver, root.path().join(REAL).join("driver")).unwrap();
+        assert!(said(&bus, ABLE).contains("the right to write to"), "{}", said(&bus, ABLE));
+        let error = bind(&bus, &["dprc.2".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("fsl_mc_dprc/unbind"), "{error}");
+        assert_eq!(bus.driver_of("dprc.2").as_deref(), Some(HOST_DRIVER));
+        assert!(!root.path().join(REAL).join("driver_override").exists());
     }
 
     #[test]
@@ -285,7 +373,7 @@ mod tests {
         let text = taken(false).give_back().unwrap_err().to_string();
         assert!(text.contains("dprc.7 does not") && text.contains("dprc.2 does not"), "{text}");
         // The first one that fails keeps none of the others.
-        fs::write(root.path().join("real/dprc.2/driver_override"), VFIO_DRIVER).unwrap();
+        fs::write(root.path().join(REAL).join("driver_override"), VFIO_DRIVER).unwrap();
         let text = taken(false).give_back().unwrap_err().to_string();
         assert!(text.contains("dprc.7 does not") && !text.contains("dprc.2 does not"), "{text}");
         let mut one = taken(false);
@@ -299,7 +387,7 @@ mod tests {
         let bus = bus(root.path(), &[]);
         let driver = root.path().join("drivers").join(VFIO_DRIVER);
         fs::create_dir_all(&driver).unwrap();
-        symlink(driver, root.path().join("real/dprc.2/driver")).unwrap();
+        symlink(driver, root.path().join(REAL).join("driver")).unwrap();
         let taken = bind(&bus, &["dprc.2".to_owned()]).unwrap();
         assert!(!taken.has("dprc.2"));
         taken.give_back().unwrap();
@@ -317,7 +405,7 @@ mod tests {
         assert!(said(&bus, weak).contains("FEAT_S2FWB"));
         assert!(!said(&bus, ABLE).contains("FEAT_S2FWB"));
         // Nothing was touched.
-        assert!(take(&cli(&[]), &bus, weak).is_err());
-        assert!(!root.path().join("real/dprc.2/driver_override").exists());
+        assert!(take(&cli(&[]), &bus, weak, &[]).is_err());
+        assert!(!root.path().join(REAL).join("driver_override").exists());
     }
 }

@@ -16,6 +16,8 @@ mod input;
 mod keys;
 mod late;
 mod layout;
+mod load;
+mod routes;
 mod signals;
 mod slots;
 mod streams;
@@ -45,10 +47,13 @@ fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
     cli.check().map_err(error::Error::Options)?;
     signals::catch()?;
     let bus = &fsl_mc_linux::bus::SYSFS;
-    let taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?)).transpose()?;
+    let files = load::Files::open(&cli.guest);
+    let wrong = files.as_ref().err().map_or(&[][..], Vec::as_slice);
+    let taken = cli.bind.then(|| host::take(cli, bus, guest::abilities()?, wrong)).transpose()?;
+    let files = files.map_err(error::first)?;
     let written = taken.as_ref().map(host::Taken::written).unwrap_or_default();
     let reach = confine::Reach { devices: host::devices(bus, &cli.assign), written };
-    let code = guests(cli, &reach)?;
+    let code = guests(cli, files, &reach)?;
     taken.map_or(Ok(()), host::Taken::give_back)?;
     Ok(code)
 }
@@ -56,8 +61,11 @@ fn run(cli: &Cli) -> Result<ExitCode, error::Error> {
 /// Starts the guest, where asked for again after each reset, until it ends. Nothing of it is
 /// left then.
 #[cfg(target_arch = "aarch64")]
-fn guests(cli: &Cli, reach: &confine::Reach) -> Result<ExitCode, error::Error> {
-    let mut files = guest::Files::open(&cli.guest)?;
+fn guests(
+    cli: &Cli,
+    mut files: load::Files,
+    reach: &confine::Reach,
+) -> Result<ExitCode, error::Error> {
     let terminal = terminal::RawTerminal::take();
     confine::confine(reach)?;
     let console = guest::Console::new(terminal);

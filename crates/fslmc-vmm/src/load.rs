@@ -4,6 +4,7 @@
 //!
 //! Not by `linux-loader`: its 0.14 needs a newer compiler than the board's 1.85, and those
 //! before it another `vm-memory`.
+#![cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 
 use crate::cli::Guest;
 use crate::error::Error;
@@ -25,24 +26,60 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens all of them.
+    /// Opens all of them, and looks whether they are what a guest with so much memory can start
+    /// with.
     ///
     /// # Errors
-    /// [`Error::File`] with the file's name.
-    pub fn open(guest: &Guest) -> Result<Self, Error> {
-        let kernel = Source::open("the kernel", &guest.kernel)?;
+    /// All that is wrong: [`Error::File`] with the file's name, [`Error::Memory`].
+    pub fn open(guest: &Guest) -> Result<Self, Vec<Error>> {
+        let mut errors = Vec::new();
+        let kernel = noted(Source::open("the kernel", &guest.kernel), &mut errors);
         let initramfs = guest.initramfs.as_deref();
         let initramfs = initramfs.map(|path| Source::open("the initial file system", path));
-        let disks = guest.disks.iter().map(|source| {
+        let initramfs = noted(initramfs.transpose(), &mut errors);
+        // All are open at once, so that one that is given twice finds itself locked.
+        let disks = guest.disks.iter().filter_map(|source| {
             let opened = Disk::open(source).map(Arc::new);
-            opened.map_err(|reason| file_error("the disk", &source.path, reason))
+            let opened = opened.map_err(|reason| file_error("the disk", &source.path, reason));
+            noted(opened, &mut errors)
         });
-        Ok(Self {
-            kernel,
-            initramfs: initramfs.transpose()?,
-            disks: disks.collect::<Result<_, _>>()?,
-        })
+        let disks = disks.collect();
+        let Some(kernel) = kernel else { return Err(errors) };
+        let mut files = Self { kernel, initramfs: initramfs.flatten(), disks };
+        errors.extend(files.placed(guest).err());
+        if errors.is_empty() { Ok(files) } else { Err(errors) }
     }
+
+    /// What is put where in the guest's memory.
+    fn placed(&mut self, guest: &Guest) -> Result<Placed, Error> {
+        let Self { kernel, initramfs, .. } = self;
+        kernel.rewind()?;
+        let header = ImageHeader::read(&mut kernel.file).map_err(|reason| kernel.error(reason))?;
+        let kernel_size = header.text_offset.saturating_add(header.size);
+        let initramfs_size = initramfs.as_ref().map_or(Ok(0), Source::size)?;
+        let too_little = |needed: u64| Error::Memory {
+            kernel: guest.kernel.clone(),
+            needed: needed.div_ceil(1 << 20),
+            memory: guest.memory >> 20,
+            advice: needed.saturating_mul(2).div_ceil(1 << 20),
+        };
+        let places =
+            layout::places(guest.memory, kernel_size, initramfs_size).map_err(too_little)?;
+        Ok(Placed { header, places, initramfs_size })
+    }
+}
+
+/// What came of something; why it failed is noted.
+fn noted<T>(outcome: Result<T, Error>, errors: &mut Vec<Error>) -> Option<T> {
+    outcome.map_err(|error| errors.push(error)).ok()
+}
+
+/// What a guest starts with, and where.
+struct Placed {
+    header: ImageHeader,
+    places: Places,
+    /// Bytes.
+    initramfs_size: u64,
 }
 
 /// Where things are.
@@ -73,19 +110,10 @@ pub fn memory(bytes: u64) -> Result<GuestMemoryMmap, Error> {
 /// # Errors
 /// [`Error::File`] with the file's name, [`Error::Memory`].
 pub fn images(files: &mut Files, guest: &Guest, memory: &GuestMemoryMmap) -> Result<Images, Error> {
+    // Read again: a file may be another one by the guest's next start.
+    let Placed { header, places, initramfs_size } = files.placed(guest)?;
+    let Places { initramfs: place, device_tree } = places;
     let Files { kernel, initramfs, .. } = files;
-    kernel.rewind()?;
-    let header = ImageHeader::read(&mut kernel.file).map_err(|reason| kernel.error(reason))?;
-    let kernel_size = header.text_offset.saturating_add(header.size);
-    let initramfs_size = initramfs.as_ref().map_or(Ok(0), Source::size)?;
-    let too_little = |needed: u64| Error::Memory {
-        kernel: guest.kernel.clone(),
-        needed: needed.div_ceil(1 << 20),
-        memory: guest.memory >> 20,
-        advice: needed.saturating_mul(2).div_ceil(1 << 20),
-    };
-    let Places { initramfs: place, device_tree } =
-        layout::places(guest.memory, kernel_size, initramfs_size).map_err(too_little)?;
     let entry = header.text_offset;
     kernel.rewind()?;
     kernel.copy(memory, RAM + entry, header.file)?;
@@ -189,5 +217,51 @@ impl ImageHeader {
         // Kernels before 3.17 say no size, and are at a fixed place.
         let text_offset = if word(16) == 0 { 0x8_0000 } else { word(8) };
         Ok(Self { text_offset, size: word(16).max(file), file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
+
+    /// An Image that occupies so many MiB, as far as its header says.
+    fn image(mib: u64) -> Vec<u8> {
+        let mut image = vec![0; 4096];
+        image[16..24].copy_from_slice(&(mib << 20).to_le_bytes());
+        image[56..60].copy_from_slice(b"ARM\x64");
+        image
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_files_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let said = |words: &[&str]| {
+            let all = ["fslmc-vmm", "--memory", "96M", "--kernel"].iter().chain(words);
+            let opened = Files::open(&Cli::try_parse_from(all).unwrap().guest);
+            let errors = opened.err().unwrap_or_default();
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let (good, large) = (file("Image", &image(50)), file("large", &image(95)));
+        let packed = file("Image.gz", &[[0x1f, 0x8b].as_slice(), &[0; 100]].concat());
+        let (empty, disk) = (file("empty", &[]), file("disk", &[0; 512]));
+        assert_eq!(said(&[&good, "--disk", &disk]), [""; 0]);
+        assert_eq!(said(&[&good, "--initramfs", &empty]), [""; 0]);
+
+        let text = said(&[&packed, "--disk", &empty, "--initramfs", "/none"]);
+        assert_eq!(text.len(), 3, "{text:?}");
+        let text = text.join("\n");
+        assert!(text.contains("unpack it with gunzip") && text.contains("0 bytes"), "{text}");
+        assert!(text.contains("/none"), "{text}");
+        assert!(said(&[&large])[0].contains("give --memory"), "{:?}", said(&[&large]));
+        assert!(said(&[&empty])[0].contains("shorter than the header"));
+        let text = said(&[&good, "--disk", &disk, "--disk", &disk]);
+        assert!(text.len() == 1 && text[0].contains("given twice"), "{text:?}");
     }
 }

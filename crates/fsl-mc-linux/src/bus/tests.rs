@@ -102,3 +102,17 @@ fn objects_are_told_from_other_files() {
     assert!(!is_object("power") && !is_object("dprc.x") && !is_object("driver"));
     assert_eq!((family("dpio.7"), number("dpio.7")), ("dpio", 7));
 }
+
+#[test]
+fn a_container_that_the_host_has_already_stays_as_it_is() {
+    let (folder, bus) = lookalike();
+    let host = bus.driver_path(HOST_DRIVER);
+    fs::create_dir_all(&host).unwrap();
+    fs::write(host.join("unbind"), "").unwrap();
+    let link = bus.device_path("dprc.2").canonicalize().unwrap().join("driver");
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&host, &link).unwrap();
+    assert_eq!(bus.release("dprc.2").unwrap(), bus.contents("dprc.2").unwrap());
+    assert_eq!(fs::read_to_string(host.join("unbind")).unwrap(), "");
+    drop(folder);
+}

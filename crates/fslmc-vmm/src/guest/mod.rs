@@ -7,16 +7,15 @@ mod cpu;
 mod disks;
 mod interrupts;
 mod kvm;
-mod load;
 
 pub use console::Console;
-pub use load::Files;
 
 use crate::cli::Cli;
 use crate::device_tree::Machine;
 use crate::error::Error;
 use crate::host::Abilities;
 use crate::layout::{self, RAM};
+use crate::load::{self, Files};
 use bus::Bus;
 use disks::Disks;
 use dprc_assign::{Assignment, Identity};

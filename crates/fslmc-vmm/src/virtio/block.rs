@@ -101,7 +101,9 @@ impl Disk {
             false => FlockOperation::NonBlockingLockShared,
         };
         flock(&file, lock).map_err(|error| match error {
-            Errno::WOULDBLOCK => "in use by another guest, and one of both writes to it".to_owned(),
+            Errno::WOULDBLOCK => {
+                "in use by another guest or given twice, and one of both writes to it".to_owned()
+            }
             _ => format!("locking it: {error}"),
         })?;
         // Of a block device, the metadata tells no size.
