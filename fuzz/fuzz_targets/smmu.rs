@@ -18,6 +18,9 @@ use std::sync::{
 const RAM: u64 = 0x8000_0000;
 const RAM_SIZE: u64 = 0x4000;
 
+/// More bytes than any transfer has.
+const MOST_BYTES: usize = 0x2800;
+
 /// Steps of one input.
 const STEPS: usize = 100;
 
@@ -151,6 +154,7 @@ impl GuestMemory for Ram {
     fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), BusError> {
         let length = buf.len();
         assert!(length > 0, "nothing at {address:#x}");
+        assert!(length <= MOST_BYTES, "{length} bytes at {address:#x}");
         for (n, byte) in buf.iter_mut().enumerate() {
             let at = address.wrapping_add(n as u64);
             let word = self.word(at).ok_or(BusError { address, length })?;
@@ -161,6 +165,7 @@ impl GuestMemory for Ram {
 
     fn write(&self, address: u64, data: &[u8]) -> Result<(), BusError> {
         assert!(!data.is_empty(), "nothing to {address:#x}");
+        assert!(data.len() <= MOST_BYTES, "{} bytes to {address:#x}", data.len());
         for (n, byte) in data.iter().enumerate() {
             let at = address.wrapping_add(n as u64);
             let word = self.word(at).ok_or(BusError { address, length: data.len() })?;
@@ -234,12 +239,19 @@ fn step(smmu: &Smmu, ram: &Ram, step: &Step) {
         }
         Step::Translate { stream, iova, kind, privileged } => {
             let access = access(*kind, *privileged);
-            if let Ok(mapped) = smmu.translate(u16::from(stream % 4), iova.address(), access) {
+            let walks = smmu.counters().walks;
+            let iova = iova.address();
+            if let Ok(mapped) = smmu.translate(u16::from(stream % 4), iova, access) {
                 assert!(mapped.length > 0);
+                // What passes untranslated keeps all of its address.
+                if smmu.counters().walks > walks {
+                    assert!(mapped.address >> 48 == 0, "{iova:#x} leads to {:#x}", mapped.address);
+                }
+                assert_eq!(mapped.address & 0xfff, iova & 0xfff, "the page offset is lost");
             }
         }
         Step::Copy { stream, iova, length, write } => {
-            let mut bytes = vec![0x5a; usize::from(*length % 0x2800)];
+            let mut bytes = vec![0x5a; usize::from(*length) % MOST_BYTES];
             let stream = u16::from(stream % 4);
             let _ = if *write {
                 smmu.dma_write(stream, iova.address(), &bytes)

@@ -79,17 +79,17 @@ fn run(task: &Task) -> Result<()> {
         Task::Test { no_vm } => tests::all(&shell, &root, *no_vm),
         Task::Check => {
             let mut skipped = skips::Skips::default();
-            check::check(&shell, &root, &mut skipped)?;
+            let outcome = check::check(&shell, &root, &mut skipped);
             skipped.summarise();
-            Ok(())
+            outcome
         }
         Task::Driver(args) => driver::run(&root, args),
         Task::DebugKernel(args) => debug_kernel::run(&root, args),
         Task::Vm { names, list } => {
             let mut skipped = skips::Skips::default();
-            tests::vm(&root, names, *list, &mut skipped)?;
+            let outcome = tests::vm(&root, names, *list, &mut skipped);
             skipped.summarise();
-            Ok(())
+            outcome
         }
         Task::Bench(args) => bench::run(&shell, args),
         Task::Fuzz(args) => fuzz::run(&shell, args),

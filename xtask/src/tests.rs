@@ -57,11 +57,38 @@ pub(crate) fn vm(root: &Path, names: &[String], list: bool, skipped: &mut Skips)
             "no name of a test has `{word}` in it: `cargo xtask vm --list` shows them all"
         );
     }
-    for word in words {
-        skipped.watch(&mut command(word, list))?;
-    }
+    // All of them, whatever fails: what a word means says nothing of the next one.
+    let outcome = run_all(words.into_iter().map(|word| command(word, list)), skipped);
     if !list {
         eprintln!("xtask: tests that boot a guest: {:.0} s", start.elapsed().as_secs_f64());
     }
+    outcome
+}
+
+/// Runs commands one after the other, also behind one that fails.
+fn run_all(commands: impl Iterator<Item = Command>, skipped: &mut Skips) -> Result<()> {
+    let outcomes = commands.map(|mut command| skipped.watch(&mut command));
+    let failed: Vec<String> =
+        outcomes.filter_map(|outcome| Some(format!("{:#}", outcome.err()?))).collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
+}
+
+#[cfg(test)]
+mod of_commands {
+    use super::*;
+
+    #[test]
+    fn what_fails_keeps_nothing_from_running() {
+        let exits = |code: u8| {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("exit {code}")]);
+            command
+        };
+        let mut skipped = Skips::default();
+        let error = run_all([3, 0, 4].map(exits).into_iter(), &mut skipped).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("exit status: 3") && said.contains("exit status: 4"), "{said}");
+        run_all([0, 0].map(exits).into_iter(), &mut skipped).unwrap();
+    }
 }

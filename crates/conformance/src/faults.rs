@@ -7,9 +7,13 @@
 
 use crate::check::{Stop, fail, skip};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 /// The kernel's own file system for developers.
 const DEBUGFS: &str = "/sys/kernel/debug";
@@ -98,23 +102,27 @@ impl Faults {
     }
 
     /// The same for what the kernel's own threads do while `step` lasts: in each that works
-    /// for whoever has work, the `nth` allocation fails.
+    /// for whoever has work, the `nth` allocation fails. The kernel may start one for the step;
+    /// it is found soon after, perhaps too late.
     pub fn during_work<T>(&self, nth: u32, step: impl FnOnce() -> T) -> Result<(T, bool), Stop> {
-        let workers = workers()?;
-        if workers.is_empty() {
+        let mut armed = Armed::default();
+        armed.arm(workers()?, nth);
+        if armed.0.is_empty() {
             return fail("the kernel has workers of unbound queues", "none is in /proc");
         }
-        for worker in &workers {
-            // One that has ended meanwhile fails nowhere.
-            let _ = fs::write(worker, nth.to_string());
-        }
-        let result = step();
-        let mut has_failed = false;
-        for worker in &workers {
-            has_failed |= left(worker).is_ok_and(|left| left == 0);
-            let _ = fs::write(worker, "0");
-        }
-        Ok((result, has_failed))
+        let over = AtomicBool::new(false);
+        let result = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Acquire) {
+                    // What cannot be listed now may be next time.
+                    armed.arm(workers().unwrap_or_default(), nth);
+                    thread::sleep(NEW_WORKERS);
+                }
+            });
+            let _ended = Ended(&over);
+            step()
+        });
+        Ok((result, armed.disarm()))
     }
 }
 
@@ -124,6 +132,44 @@ impl Drop for Faults {
             // What stays is noticed by the checks that follow, which nothing may fail in.
             let _ = fs::write(file, value);
         }
+    }
+}
+
+/// How often new workers are looked for.
+const NEW_WORKERS: Duration = Duration::from_millis(10);
+
+/// Tells a thread that goes on until then that something has ended, in a panic too.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// The counts of threads that were set.
+#[derive(Debug, Default)]
+struct Armed(BTreeSet<PathBuf>);
+
+impl Armed {
+    /// Sets those that have not been: a count that has ended must not begin again.
+    fn arm(&mut self, counts: Vec<PathBuf>, nth: u32) {
+        for count in counts {
+            // One that has ended meanwhile fails nowhere.
+            if !self.0.contains(&count) && fs::write(&count, nth.to_string()).is_ok() {
+                self.0.insert(count);
+            }
+        }
+    }
+
+    /// Whether any has come to its end; none fails an allocation any more.
+    fn disarm(self) -> bool {
+        let mut has_failed = false;
+        for count in self.0 {
+            has_failed |= left(&count).is_ok_and(|left| left == 0);
+            let _ = fs::write(&count, "0");
+        }
+        has_failed
     }
 }
 
@@ -179,6 +225,27 @@ mod tests {
                            ffff80007a003000 T init_module\t[vfio_fsl_mc]\n\
                            ffff80007a009000 d table\t[vfio_fsl_mc]\n\
                            ffff80007b000000 t vfio_open\t[vfio]\n";
+
+    #[test]
+    fn a_count_is_set_once_and_taken_back() {
+        let folder = std::env::temp_dir().join(format!("fail-nth-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let [old, new] = ["old", "new"].map(|name| folder.join(name));
+        let mut armed = Armed::default();
+        armed.arm(vec![old.clone(), folder.join("gone/already")], 7);
+        // It has counted; then another one comes.
+        fs::write(&old, "5").expect("written");
+        armed.arm(vec![old.clone(), new.clone()], 7);
+        assert_eq!((left(&old).ok(), left(&new).ok()), (Some(5), Some(7)));
+        fs::write(&new, "0").expect("written");
+        assert!(armed.disarm());
+        assert_eq!(left(&old).ok(), Some(0));
+
+        let mut armed = Armed::default();
+        armed.arm(vec![old.clone(), new], 7);
+        assert!(!armed.disarm());
+        fs::remove_dir_all(&folder).expect("removed");
+    }
 
     #[test]
     fn a_modules_code_is_found() {

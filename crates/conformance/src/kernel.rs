@@ -115,6 +115,19 @@ fn caches() -> BTreeMap<String, u64> {
     text.lines().filter_map(line).chain([mappings]).collect()
 }
 
+/// KiB of each kind of the kernel's memory that is in none of its allocator's caches, of those
+/// that it counts: what each processor has, the virtually contiguous, tables of programs, and
+/// tables of the IOMMU.
+fn kinds() -> Result<BTreeMap<String, u64>, Stop> {
+    let mut kinds = BTreeMap::new();
+    for name in ["Percpu", "VmallocUsed", "PageTables", "SecPageTables"] {
+        if let Some(used) = proc::meminfo(name)? {
+            kinds.insert(name.to_owned(), used);
+        }
+    }
+    Ok(kinds)
+}
+
 /// How many mappings of devices into the kernel there are; 0 where it does not count them.
 pub fn device_mappings() -> usize {
     proc::device_mappings().unwrap_or(0)
@@ -128,6 +141,10 @@ const ALLOWED: u64 = 4096;
 /// use are in part those that each processor has in store.
 const OBJECTS: u64 = 640;
 
+/// KiB by which a [kind](kinds) of memory may grow in any number of cycles: threads and programs
+/// come and go.
+const KIND: u64 = 512;
+
 /// Shows what kmemleak has found.
 const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
 
@@ -138,8 +155,8 @@ const AGE: Duration = Duration::from_secs(6);
 const CYCLES_WITH_KMEMLEAK: u32 = 20;
 
 /// Repeats `cycle` and measures what of the kernel's memory each repetition takes for
-/// ever: one object of any kind is noticed, and any number of pages. A first part of the
-/// cycles fills what the kernel keeps in store.
+/// ever: one object of any kind is noticed where there are some 900 cycles or more, and so is
+/// a page of any kind. A first part of the cycles fills what the kernel keeps in store.
 ///
 /// A kernel with kmemleak knows each object that is lost, and counts those that KASAN has put
 /// aside as in use: it is asked instead, after some cycles.
@@ -153,19 +170,15 @@ pub fn keeps_memory(cycles: u32, mut cycle: impl FnMut(u32) -> Result<(), Stop>)
     for index in 0..warm {
         cycle(index)?;
     }
-    let (before, caches_before) = (memory()?, caches());
+    let (before, caches_before, kinds_before) = (memory()?, caches(), kinds()?);
     for index in warm..warm + cycles {
         cycle(index)?;
     }
-    let (after, caches_after) = (memory()?, caches());
-    let most = OBJECTS.max(u64::from(cycles) * 4 / 5);
-    let grown: Vec<String> = caches_after
-        .iter()
-        .filter_map(|(name, used)| {
-            let more = used.saturating_sub(*caches_before.get(name)?);
-            (more > most).then(|| format!("{more} objects of {name}"))
-        })
-        .collect();
+    let (after, caches_after, kinds_after) = (memory()?, caches(), kinds()?);
+    let mut grown = grown("objects", &caches_before, &caches_after, most(cycles, OBJECTS));
+    let page = rustix::param::page_size() as u64 / 1024;
+    let most_of_kind = most(cycles, KIND / page).saturating_mul(page);
+    grown.extend(self::grown("KiB", &kinds_before, &kinds_after, most_of_kind));
     let bytes = after.saturating_sub(before) * 1024;
     if grown.is_empty() && bytes <= ALLOWED * u64::from(cycles) {
         return Ok(());
@@ -178,6 +191,26 @@ pub fn keeps_memory(cycles: u32, mut cycle: impl FnMut(u32) -> Result<(), Stop>)
             if grown.is_empty() { "spread over all caches".to_owned() } else { grown.join(", ") }
         ),
     )
+}
+
+/// What may come by in so many cycles, of which each takes one: less than all, and `stored` in
+/// any case.
+fn most(cycles: u32, stored: u64) -> u64 {
+    stored.max(u64::from(cycles) * 4 / 5)
+}
+
+/// What has grown by more than `most`, in words.
+fn grown(
+    unit: &str,
+    before: &BTreeMap<String, u64>,
+    after: &BTreeMap<String, u64>,
+    most: u64,
+) -> Vec<String> {
+    let grown = after.iter().filter_map(|(name, used)| {
+        let more = used.saturating_sub(*before.get(name)?);
+        (more > most).then(|| format!("{more} {unit} of {name}"))
+    });
+    grown.collect()
 }
 
 fn has_kmemleak() -> bool {
@@ -267,6 +300,23 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_each_of_many_cycles_loses_is_noticed() {
+        let used = |numbers: [u64; 2]| -> BTreeMap<String, u64> {
+            ["a", "b"].map(String::from).into_iter().zip(numbers).collect()
+        };
+        let after = |cycles: u32, numbers| {
+            grown("objects", &used([5000, 7]), &used(numbers), most(cycles, OBJECTS))
+        };
+        assert_eq!(after(1000, [6000, 7]), ["1000 objects of a"]);
+        assert_eq!(after(1000, [5800, 0]), [""; 0]);
+        // Too few for that: what is in store may be as much.
+        assert_eq!(after(320, [5320, 7]), [""; 0]);
+        assert_eq!(after(320, [5641, 648]), ["641 objects of a", "641 objects of b"]);
+        // A cache that is new has been made for something else.
+        assert!(grown("KiB", &BTreeMap::new(), &used([1, 1]), 0).is_empty());
+    }
 
     #[test]
     fn the_records_of_kmemleak_are_counted_by_pages() {

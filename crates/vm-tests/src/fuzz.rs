@@ -2,7 +2,7 @@
 //! Random calls on a bound container: the guest's fuzzer in a machine, and what is
 //! looked at after it.
 
-use crate::{TestVm, artifacts_with, guest_programs};
+use crate::{TestVm, artifacts_with, guest_programs, patience};
 use anyhow::{Context, Result, bail, ensure};
 use board::faults::{Action, Faults, Rule};
 use serde_json::Value;
@@ -21,6 +21,9 @@ const PROGRAM: &str = "vfio-fsl-mc-fuzz";
 const MODULE: &str = "vfio-fsl-mc.ko";
 /// Exit code of the fuzzer with a finding.
 const FOUND: i32 = 3;
+
+/// Calls that a run of half a minute has at least; it has some hundred thousand.
+const LEAST_CALLS: u64 = 10_000;
 
 /// What memory in use may grow by between two slices that do the same, in kilobytes:
 /// what the kernel keeps of processes and files that are gone.
@@ -121,8 +124,28 @@ impl Report {
     }
 
     /// A number of the kernel's memory at its end.
-    pub fn memory(&self, what: &str) -> u64 {
-        self.summary["memory"][what].as_u64().unwrap_or(0)
+    ///
+    /// # Errors
+    /// The fuzzer has not told it.
+    pub fn memory(&self, what: &str) -> Result<u64> {
+        let number = self.summary["memory"][what].as_u64();
+        number.with_context(|| format!("no number {what} in {}", self.summary))
+    }
+
+    /// Makes sure that it was no fuzzer that stood still, on a host that is busy or a kernel
+    /// that is slow.
+    ///
+    /// # Errors
+    /// It has made too few calls.
+    pub fn did_enough(&self) -> Result<()> {
+        let least = LEAST_CALLS / u64::from(patience());
+        ensure!(
+            self.calls() >= least,
+            "{} calls, and not {least} at least:\n{}",
+            self.calls(),
+            self.text
+        );
+        Ok(())
     }
 
     /// Makes sure that nothing was found.
@@ -325,12 +348,19 @@ pub fn still_works(vm: &mut TestVm, container: &str, object: &str) -> Result<()>
 }
 
 /// Makes sure that the kernel has no more in use after the second of two slices that
-/// did as many calls.
+/// did about as many calls.
 pub fn no_growth(first: &Report, second: &Report) -> Result<()> {
+    // Both end at a time at the latest: a second one that did next to nothing tells nothing.
+    ensure!(
+        second.calls().saturating_mul(3) >= first.calls(),
+        "only {} calls after {}: whether memory grows is not known",
+        second.calls(),
+        first.calls()
+    );
     for (what, slack) in
         [("slab_kb", MEMORY_SLACK), ("percpu_kb", 512), ("io_maps", 2), ("vmalloc_areas", 4)]
     {
-        let (before, after) = (first.memory(what), second.memory(what));
+        let (before, after) = (first.memory(what)?, second.memory(what)?);
         ensure!(
             after <= before + slack,
             "{what} has grown from {before} to {after} in {} calls (seed {})",
@@ -338,7 +368,7 @@ pub fn no_growth(first: &Report, second: &Report) -> Result<()> {
             second.summary["seed"]
         );
     }
-    let left = second.memory("vfio_interrupts");
+    let left = second.memory("vfio_interrupts")?;
     // The driver's own.
     ensure!(left <= 1, "{left} interrupts of VFIO are left");
     Ok(())

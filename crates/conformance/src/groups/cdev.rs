@@ -99,8 +99,8 @@ struct Iommufd {
 impl Iommufd {
     fn open() -> Result<Self, Stop> {
         match open("/dev/iommu") {
-            Ok(file) => Ok(Self { file }),
-            Err(errno) => skip(format!("no /dev/iommu: {errno}")),
+            Err(Errno::NOENT) => skip(format!("no /dev/iommu: {}", Errno::NOENT)),
+            opened => Ok(Self { file: done("an opening of /dev/iommu", opened)? }),
         }
     }
 

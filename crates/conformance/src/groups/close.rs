@@ -183,7 +183,7 @@ fn in_round(stop: Stop, round: u32) -> Stop {
 
 fn keeps_memory(context: &Context) -> Outcome {
     let names = context.devices()?;
-    kernel::keeps_memory(context.times(320), |_| {
+    kernel::keeps_memory(context.times(1000), |_| {
         let held = context.hold()?;
         for name in &names {
             let device = held.device(name)?;

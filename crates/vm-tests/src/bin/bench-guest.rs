@@ -112,12 +112,12 @@ fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
     vm.load(&["fsl-mc-dpio", "fsl-dpaa2-eth"])?;
     let interfaces = "until_so \"[ -d /sys/bus/fsl-mc/devices/dpni.$n/net ]\"";
     hosts(vm, &format!("for n in 0 {near} {far}; do {interfaces}; done"))?;
-    let wake = |names: &str| {
+    let wake = |names: &str, count: u32| {
         let names: Vec<&str> = names.split_whitespace().collect();
-        format!("{PROGRAM} wake {} --count {}", names.join(" "), args.frames)
+        format!("{PROGRAM} wake {} --count {count}", names.join(" "))
     };
     let names = vm.sh(&format!("{UP} up {near} {far}"))?;
-    let woken = vm.sh(&wake(&names))?;
+    let woken = vm.sh(&wake(&names, args.frames))?;
     hosts(vm, &format!("make_pair {near} {far}; {HOST}; serve {far}; iperf3 -s -D"))?;
     let packages = packages_disk(vm)?;
     start(vm, "one", &format!("--assign dprc.2 --disk {packages}:ro"))?;
@@ -127,20 +127,18 @@ fn measure(vm: &mut TestVm, args: &Args) -> Result<()> {
 
     let time = format!("{PROGRAM} mgmt time --count {}", args.commands);
     let host = vm.sh(&time)?;
-    let before = exits(vm)?;
-    let guest = say(vm, "one", &format!("{time} --root dprc.2"))?;
-    let since = exits_since(vm, before)?;
+    let (guest, more) = once_and_twice(vm, args.commands, |count| {
+        format!("{PROGRAM} mgmt time --count {count} --root dprc.2")
+    })?;
     least_and_median("MC command (GetVersion), us", &host, &guest, 0)?;
-    print_exits(since, "command", args.commands);
+    print_exits(more, "command", args.commands);
 
     // Lines that a guest reads or prints are exits, a few for each letter: no long ones here.
     let names = say(vm, "one", &format!("{UP} up {from} {to}"))?;
-    let before = exits(vm)?;
-    let guest = say(vm, "one", &wake(&names))?;
-    let since = exits_since(vm, before)?;
+    let (guest, more) = once_and_twice(vm, args.frames, |count| wake(&names, count))?;
     least_and_median("interrupt, us", &woken, &guest, 2)?;
     least_and_median("frame that wakes its receiver, us", &woken, &guest, 0)?;
-    print_exits(since, "frame", 2 * args.frames);
+    print_exits(more, "frame", 2 * args.frames);
 
     let ping = format!("ping -q -c {} -i 0.01 -W 5", args.pings);
     let host = hosts(vm, &format!("host {near} {ping} 10.0.{near}.2"))?;
@@ -200,6 +198,24 @@ fn exits(vm: &mut TestVm) -> Result<Exits> {
 fn exits_since(vm: &mut TestVm, before: Exits) -> Result<Exits> {
     let now = exits(vm)?;
     Ok(std::array::from_fn(|at| now[at] - before[at]))
+}
+
+/// Has the guest do something so many times, and then twice as many. What it prints at first, and
+/// by how much more exits the second takes: what the shell, the console and the program's start
+/// cost is in both.
+fn once_and_twice(
+    vm: &mut TestVm,
+    count: u32,
+    line: impl Fn(u32) -> String,
+) -> Result<(String, Exits)> {
+    let mut measured = |count| {
+        let before = exits(vm)?;
+        let printed = say(vm, "one", &line(count))?;
+        anyhow::Ok((printed, exits_since(vm, before)?))
+    };
+    let (printed, once) = measured(count)?;
+    let (_, twice) = measured(2 * count)?;
+    Ok((printed, std::array::from_fn(|at| twice[at] - once[at])))
 }
 
 /// A line with what the guest has counted, by a unit of which there were `count`.

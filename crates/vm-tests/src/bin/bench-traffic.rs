@@ -107,7 +107,8 @@ const PORTS: [(&str, &str); 2] = [
 /// Frames a second that testpmd moves between two ports that are connected: each comes back
 /// into the other. As many go round as the first bursts are. What it has sent it has to have
 /// received, but for those under way: from the start on, since testpmd does not clear its counts
-/// at one time.
+/// at one time. The rate is that between two readings of a port's count with the guest's clock
+/// beside each: how long the guest sleeps is not exactly what it is told.
 ///
 /// Both ports are stopped before they are closed: the link of one goes down with the other, and
 /// the thread of DPDK's that hears of it dies where it finds a port that has just been closed.
@@ -120,8 +121,15 @@ fn dpdk(vm: &mut TestVm, args: &Args) -> Result<()> {
                 &format!(
                     "{ports}
                      start_testpmd --forward-mode=io
+                     reading() {{
+                         local before=$(date +%s%N) frames=$(xstat 0 rx_good_packets)
+                         echo reading $(((before + $(date +%s%N)) / 2)) \
+                             $((frames + $(xstat 1 rx_good_packets)))
+                     }}
                      tell start tx_first {BURSTS}
+                     reading
                      sleep {}
+                     reading
                      say stop
                      tell port stop all; sleep 1
                      quit",
@@ -133,7 +141,7 @@ fn dpdk(vm: &mut TestVm, args: &Args) -> Result<()> {
                 received > 0 && sent.abs_diff(received) <= 2 * BURSTS * BURST,
                 "{name}: {sent} frames sent, {received} received: {printed}"
             );
-            figures.push(received as f64 / f64::from(args.seconds));
+            figures.push(rate(&printed).with_context(|| printed.clone())?);
         }
     }
     println!("\nDPDK, without Linux");
@@ -150,6 +158,19 @@ fn forwarded(printed: &str) -> Option<(u64, u64)> {
     let (_, all) = printed.split_once("Accumulated")?;
     let number = |name: &str| all.split_once(name)?.1.split_whitespace().next()?.parse().ok();
     Some((number("TX-packets:")?, number("RX-packets:")?))
+}
+
+/// Frames a second between two readings, each of which is a line with nanoseconds and frames.
+fn rate(printed: &str) -> Option<f64> {
+    let readings = printed.lines().filter_map(|line| line.strip_prefix("reading "));
+    let reading = |line: &str| {
+        let mut words = line.split_whitespace().map(|word| word.parse::<u64>().ok());
+        Some((words.next()??, words.next()??))
+    };
+    let readings: Vec<(u64, u64)> = readings.map(reading).collect::<Option<_>>()?;
+    let &[(start, before), (end, after)] = readings.as_slice() else { return None };
+    let seconds = end.checked_sub(start).filter(|time| *time > 0)? as f64 / 1e9;
+    Some(after.checked_sub(before)? as f64 / seconds)
 }
 
 fn set_up(vm: &mut TestVm) -> Result<()> {
@@ -191,4 +212,18 @@ fn row(name: &str, unit: &str, found: [Vec<f64>; 2], scale: f64) {
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_that_between_two_readings() {
+        let printed = "reading 1000000000 100\ntestpmd> stop\nreading 3500000000 5100\n";
+        assert_eq!(rate(printed), Some(2000.0));
+        assert_eq!(rate("reading 1000000000 100\n"), None);
+        assert_eq!(rate("reading 1000000000 100\nreading 1000000000 100\n"), None);
+        assert_eq!(rate("reading 1000000000 \nreading 2000000000 100\n"), None);
+    }
 }

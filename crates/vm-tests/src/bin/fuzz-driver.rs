@@ -49,6 +49,9 @@ struct Options {
 /// is not there.
 const MEMORY_CHECKS: &str = "slub_debug=FZPU kfence.sample_interval=20";
 
+/// Calls that are worth another boot: each run ends a few short of what it is told.
+const LEAST_REST: u64 = 10_000;
+
 /// Longest time of a run in the guest, in seconds.
 const LONGEST: u64 = 3000;
 
@@ -62,9 +65,8 @@ fn main() -> Result<()> {
     let files = FuzzFiles::build(&driver)?;
     let start = Instant::now();
     let (mut done, mut seed, mut boot) = (0, options.seed, 0);
-    while done < options.calls {
-        let calls = options.calls_per_boot.min(options.calls - done) / 2;
-        ensure!(calls > 0, "fewer than two calls make no boot");
+    ensure!(options.calls.min(options.calls_per_boot) > 1, "fewer than two calls make no boot");
+    while let Some(calls) = next_run(&options, done) {
         let checks = boot % 2 == 1 && !options.no_memory_checks;
         // The stock driver does not see objects that go.
         let troubled = boot % 4 < 2 && driver != Driver::Stock;
@@ -80,6 +82,13 @@ fn main() -> Result<()> {
     }
     println!("nothing found");
     Ok(())
+}
+
+/// Calls of each of the two runs of the next boot, after so many of all; `None` where the rest is
+/// not worth a boot. The first one may be as short as it is told to be.
+fn next_run(options: &Options, done: u64) -> Option<u64> {
+    let rest = options.calls.saturating_sub(done);
+    (done == 0 || rest >= LEAST_REST).then(|| options.calls_per_boot.min(rest) / 2)
 }
 
 fn one_boot(

@@ -112,9 +112,9 @@ pub fn judge_on(kernel: KernelChoice, groups: &[&str]) -> Result<()> {
 /// Runs the checks of some groups; the program says by its exit code whether the driver
 /// is as it should be.
 fn judge(driver: Driver, groups: &[&str], kernel: Option<KernelChoice>) -> Result<()> {
+    let kernel = kernel.map_or_else(KernelChoice::from_env, Ok)?;
     let prepare = |vm| {
-        let vm = (driver.prepare)(vm);
-        let vm = kernel.into_iter().fold(vm, TestVmBuilder::kernel);
+        let vm = (driver.prepare)(vm).kernel(kernel.clone());
         // A machine of its own, in which allocations fail.
         if groups == ["memory"] { WITHOUT_MEMORY.iter().fold(vm, expect) } else { vm }
     };
@@ -161,7 +161,7 @@ fn judge(driver: Driver, groups: &[&str], kernel: Option<KernelChoice>) -> Resul
                 output.stdout
             );
         }
-        note_skipped(driver, &output.stdout)?;
+        note_skipped(driver, &kernel, &output.stdout)?;
         let twice = FLAKES.record(driver.name, &ran(&output.stdout), &flaky)?;
         ensure!(
             twice.is_empty() || !driver.passes_all,
@@ -180,23 +180,24 @@ pub static FLAKES: LazyLock<Flakes> =
 /// say then: Debian's kernel has no iommufd, nor does its allocator fail on request (the
 /// kernel of docs/debug-kernel.md has both), and the board has no region that may only be
 /// read.
-const NOT_APPLICABLE: [(&str, &str); 3] = [
-    ("cdev/", "no /dev/iommu"),
-    ("memory/", "the kernel's allocations do not fail on request"),
-    ("mmap/read-only-stays", "no region is read-only"),
-];
+const NOT_APPLICABLE: [(&str, &str); 1] = [("mmap/read-only-stays", "no region is read-only")];
+/// The same for Debian's kernels alone.
+const NOT_APPLICABLE_TO_DEBIAN: [(&str, &str); 2] =
+    [("cdev/", "no /dev/iommu"), ("memory/", "the kernel's allocations do not fail on request")];
 /// The same for the stock driver alone: the call is one that the driver in Rust adds.
 const NOT_APPLICABLE_TO_STOCK: (&str, &str) =
     ("portal/one-call", "the driver does not have the call");
 
 /// Notes what a report has skipped. Checks that the driver must not be given have a test of
 /// their own ([`DANGEROUS`]).
-fn note_skipped(driver: Driver, report: &str) -> Result<()> {
+fn note_skipped(driver: Driver, kernel: &KernelChoice, report: &str) -> Result<()> {
+    let is_debians = matches!(kernel, KernelChoice::Board | KernelChoice::Debian(_));
     let dangerous = |check: &str| DANGEROUS.iter().any(|(known, _)| *known == check);
     let means_nothing = |check: &str, reason: &str| {
         let known =
             |(checks, why): &(&str, &str)| check.starts_with(checks) && reason.starts_with(why);
         NOT_APPLICABLE.iter().any(known)
+            || is_debians && NOT_APPLICABLE_TO_DEBIAN.iter().any(known)
             || driver.name == "stock" && known(&NOT_APPLICABLE_TO_STOCK)
     };
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

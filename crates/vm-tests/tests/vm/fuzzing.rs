@@ -88,6 +88,7 @@ fn the_driver_holds_up(driver: &Driver) -> Result<()> {
             };
             let report = fuzz(vm, "dprc.2", &slice)?;
             report.clean()?;
+            report.did_enough()?;
             reports.push(report);
         }
         if let [first, second] = reports.as_slice() {
@@ -107,6 +108,7 @@ fn objects_go(driver: &Driver) -> Result<()> {
         let slice = Slice { calls: 300_000, seconds: 60, seed: 3, options: Vec::new() };
         let report = with_late_answers(vm, |vm| fuzz(vm, "dprc.2", &slice))?;
         report.clean()?;
+        report.did_enough()?;
         owner.end(vm)?;
         still_works(vm, "dprc.2", "dpbp.4")
     })

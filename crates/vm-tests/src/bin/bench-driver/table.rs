@@ -99,8 +99,13 @@ impl Table<'_> {
         names
     }
 
+    /// Whether all that was measured is 0: a failure is not, nor is what has no median.
     fn is_zero(&self, name: &str) -> bool {
-        Seat::ALL.iter().flat_map(|seat| self.medians(*seat, name)).all(|median| median == 0.0)
+        let mut outcomes = Seat::ALL.iter().flat_map(|seat| self.outcomes(*seat, name));
+        let mut medians = Seat::ALL.iter().flat_map(|seat| self.medians(*seat, name)).peekable();
+        medians.peek().is_some()
+            && medians.all(|median| median == 0.0)
+            && !outcomes.any(|outcome| matches!(outcome, Outcome::Failed(_)))
     }
 
     fn outcomes(&self, seat: Seat, name: &str) -> impl Iterator<Item = &Outcome> {
@@ -304,6 +309,17 @@ mod tests {
         let mut boot = boot(Unit::Instructions, &[("bind", [100, 81, 100])]);
         boot.passes.pop();
         assert_eq!(line(&boot, "bind")[3..], ["0.81", "0.0%", "-", "miss"]);
+    }
+
+    #[test]
+    fn only_what_was_measured_is_left_out_as_zero() {
+        let mut boot = boot(Unit::Commands, &[("GET_INFO", [0; 3]), ("bind", [0, 1, 0])]);
+        let is_zero = |boot: &Boot, name| Table { boot }.is_zero(name);
+        assert!(is_zero(&boot, "GET_INFO") && !is_zero(&boot, "bind"));
+        boot.passes[1].rows[0].outcome = Outcome::Failed("EINVAL".to_owned());
+        assert!(!is_zero(&boot, "GET_INFO"));
+        boot.passes.iter_mut().for_each(|pass| pass.rows[0].outcome = Outcome::Number(3));
+        assert!(!is_zero(&boot, "GET_INFO"));
     }
 
     #[test]
