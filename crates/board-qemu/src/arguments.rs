@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -17,6 +18,11 @@ pub struct SharedDirectory {
     /// Whether the guest may only read.
     pub read_only: bool,
 }
+
+/// How long QEMU waits for a board's answer; then it takes the function for broken, for good.
+/// A busy host may take its time, and a board that is stopped in a debugger, or whose machine
+/// sleeps, is to be as it was when it goes on. In milliseconds it fits QEMU's `int`.
+const ANSWER_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The 9p tag of the [`SharedDirectory`].
 pub const SHARED_TAG: &str = "host";
@@ -260,9 +266,8 @@ impl Arguments<'_> {
             "bus": "pcie.0",
             "addr": function.address(),
             "multifunction": function.multifunction,
-            // Milliseconds that QEMU waits for an answer. A busy host may take
-            // its time; a dead board closes the socket, which QEMU sees at once.
-            "x-msg-timeout": 30_000,
+            // A dead board closes the socket, which QEMU sees at once.
+            "x-msg-timeout": ANSWER_LIMIT.as_millis(),
             "x-no-posted-writes": !function.posts_writes(),
         })
         .to_string()
@@ -351,6 +356,8 @@ mod tests {
         assert_eq!(first["socket"]["path"], "/run/a,b/04.0");
         assert_eq!(first["multifunction"], true);
         assert_eq!(first["x-no-posted-writes"], false);
+        let limit = first["x-msg-timeout"].as_i64().unwrap();
+        assert!((24 * 3_600_000..=i64::from(i32::MAX)).contains(&limit), "{limit} ms");
         assert_eq!(smmu["x-no-posted-writes"], true);
         assert!(arguments.iter().any(|a| a == "-S") && arguments.iter().any(|a| a == "-no-reboot"));
         assert!(line.contains("-accel tcg,thread=multi") && !line.contains("-icount"), "{line}");

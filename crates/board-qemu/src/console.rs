@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Lines that are kept; older ones are forgotten.
 const KEPT_LINES: usize = 100_000;
+/// Bytes of lines that are kept; older ones are forgotten.
+const KEPT_BYTES: usize = 16 << 20;
 /// A longer line is cut into pieces.
 const LONGEST_LINE: usize = 16 * 1024;
 
@@ -26,6 +28,8 @@ pub struct Console {
 #[derive(Default)]
 struct Log {
     lines: VecDeque<String>,
+    /// In all of `lines`.
+    bytes: usize,
     /// Number of lines forgotten before the first of `lines`.
     forgotten: usize,
     ended: bool,
@@ -109,9 +113,11 @@ impl Console {
             hook(&text);
         }
         let mut log = self.lock();
+        log.bytes += text.len();
         log.lines.push_back(text);
-        if log.lines.len() > KEPT_LINES {
-            log.lines.pop_front();
+        while log.lines.len() > KEPT_LINES || log.bytes > KEPT_BYTES {
+            let Some(oldest) = log.lines.pop_front() else { break };
+            log.bytes = log.bytes.saturating_sub(oldest.len());
             log.forgotten += 1;
         }
         self.changed.notify_all();
@@ -163,6 +169,20 @@ mod tests {
         assert_eq!(console.last_lines(1), ["\u{fffd} tail"]);
         assert_eq!(*seen.lock().unwrap(), console.lines());
         assert_eq!(std::fs::read(path).unwrap(), b"first\r\nsecond\n\xff tail");
+    }
+
+    #[test]
+    fn what_is_kept_has_an_end_in_lines_and_in_bytes() {
+        let console = Console::default();
+        let long = vec![b'x'; LONGEST_LINE];
+        let fit = KEPT_BYTES / LONGEST_LINE;
+        (0..fit + 3).for_each(|_| console.push(&long, &mut None));
+        assert_eq!(console.lines().len(), fit);
+        console.push(b"last", &mut None);
+        assert_eq!(console.lines().len(), fit);
+        assert_eq!(console.wait_for("last", Duration::ZERO).as_deref(), Some("last"));
+        (0..KEPT_LINES + 3).for_each(|_| console.push(b"y", &mut None));
+        assert_eq!((console.lines().len(), console.lock().bytes), (KEPT_LINES, KEPT_LINES));
     }
 
     #[test]

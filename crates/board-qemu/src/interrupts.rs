@@ -8,7 +8,7 @@
 //! the vector's eventfd on the function's own connection. From then on a
 //! message is one write to the eventfd, in the caller's thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -34,6 +34,9 @@ pub struct Vectors {
 struct VectorState {
     eventfds: HashMap<u32, File>,
     programmed: HashMap<u32, bool>,
+    /// Vectors whose message waits for the worker: one more is the same interrupt, as it is in
+    /// a pending bit of MSI-X. A guest cannot have more orders wait than there are vectors.
+    waiting: HashSet<u32>,
 }
 
 impl Vectors {
@@ -72,6 +75,16 @@ impl Vectors {
 
     fn note_programmed(&self, vector: u32) {
         lock(&self.state).programmed.insert(vector, true);
+    }
+
+    /// Has a message wait. False where one does already.
+    fn begin_to_wait(&self, vector: u32) -> bool {
+        lock(&self.state).waiting.insert(vector)
+    }
+
+    /// The worker takes the message: the next one is another.
+    fn end_to_wait(&self, vector: u32) {
+        lock(&self.state).waiting.remove(&vector);
     }
 
     /// Signals a programmed vector as soon as its eventfd is there.
@@ -211,7 +224,8 @@ impl Lines {
             tracing::warn!(icid, value, "interrupt lost: the board has no vector for it");
             return;
         };
-        if self.functions[usize::from(function)].signal(vector.into()) {
+        let vectors = &self.functions[usize::from(function)];
+        if vectors.signal(vector.into()) || !vectors.begin_to_wait(vector.into()) {
             return;
         }
         if lock(&self.orders).send(Order::Deliver { function, vector }).is_err() {
@@ -242,6 +256,7 @@ impl Programmer {
     pub fn run(self, mut qtest: Qtest) -> Result<(), crate::error::QtestError> {
         while let Ok(Order::Deliver { function, vector }) = self.orders.recv() {
             let vectors = &self.functions[usize::from(function)];
+            vectors.end_to_wait(vector.into());
             if !vectors.is_programmed(vector.into()) {
                 qtest.store(&[entry(function, vector)])?;
                 vectors.note_programmed(vector.into());
@@ -320,6 +335,7 @@ mod tests {
                 seen
             }
         });
+        // Messages of a vector that wait are one interrupt, however many there are.
         for _ in 0..3 {
             lines.message(24, GITS_TRANSLATER, 7);
         }
@@ -329,9 +345,13 @@ mod tests {
             qemu.join().unwrap(),
             ["write 0x16010070 0x10 0x40000908000000000700000000000000"]
         );
-        assert_eq!(taken(&fd), Some(3));
+        assert_eq!(taken(&fd), Some(1));
         lines.message(24, GITS_TRANSLATER, 7);
         assert_eq!(taken(&fd), Some(1), "no worker is needed any more");
+        // Where the eventfd is away, the next message waits again.
+        functions[1].set(7, 1, vec![]);
+        lines.message(24, GITS_TRANSLATER, 7);
+        assert!(!functions[1].begin_to_wait(7));
     }
 
     #[test]

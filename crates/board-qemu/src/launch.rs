@@ -170,7 +170,7 @@ pub fn launch(
         qemu,
         console: Arc::new(Console::default()),
         ports: None,
-        qmp: Mutex::new(None),
+        events: Mutex::new(None),
         reason: OnceLock::new(),
         lines,
         threads: vec![watcher],
@@ -257,7 +257,7 @@ fn bring_up(
         vm.threads.push(thread);
     }
     qmp.execute("cont")?;
-    vm.qmp = Mutex::new(Some(qmp));
+    vm.events = Mutex::new(Some(thread("monitor", move || qmp.shutdown_reason())?));
     Ok(())
 }
 
@@ -407,7 +407,10 @@ fn accept_ports(vm: &Vm, listeners: &[UnixListener], limit: Duration) -> Result<
     Ok(Ports { control: next()?, stdin: next()?, stdout: next()?, stderr: next()? })
 }
 
-fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, VmError> {
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, VmError> {
     let failed = |source| VmError::Thread { name: name.to_string(), source };
     // Linux keeps fifteen bytes of a thread's name.
     thread::Builder::new().name(name.chars().take(15).collect()).spawn(work).map_err(failed)

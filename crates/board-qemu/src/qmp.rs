@@ -64,9 +64,12 @@ impl Qmp {
     }
 
     /// Why the machine shut down ("guest-shutdown", "guest-reset",
-    /// "host-signal", ...), from the events left on the socket. To be called
-    /// when QEMU has ended: reads to the end of what it sent.
+    /// "host-signal", ...), from the events on the socket. Reads until QEMU has ended: it would
+    /// keep what nobody reads in memory, and a guest makes as many events as it likes.
     pub fn shutdown_reason(mut self) -> Option<String> {
+        if let Err(error) = self.reader.get_ref().set_read_timeout(None) {
+            tracing::debug!(%error, "the monitor is read no longer than a while");
+        }
         while let Ok(line) = self.line("shutdown") {
             self.note(&line);
         }

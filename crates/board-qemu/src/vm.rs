@@ -17,7 +17,6 @@ use crate::hardware::Hardware;
 use crate::interrupts::Lines;
 use crate::launch::{BoardSide, launch};
 use crate::process::{Cause, Qemu, StopHandle, advice};
-use crate::qmp::Qmp;
 use crate::runtime_directory::RuntimeDirectory;
 
 /// Console lines in a [`Report`].
@@ -133,7 +132,8 @@ pub struct Vm {
     pub(crate) qemu: Arc<Qemu>,
     pub(crate) console: Arc<Console>,
     pub(crate) ports: Option<Ports>,
-    pub(crate) qmp: Mutex<Option<Qmp>>,
+    /// Follows QEMU's events to their end, and gives the reason of the machine's.
+    pub(crate) events: Mutex<Option<JoinHandle<Option<String>>>>,
     pub(crate) reason: OnceLock<Option<String>>,
     pub(crate) lines: Option<Arc<Lines>>,
     pub(crate) threads: Vec<JoinHandle<()>>,
@@ -205,8 +205,9 @@ impl Vm {
             }
         };
         let reason = self.reason.get_or_init(|| {
-            let qmp = self.qmp.lock().unwrap_or_else(PoisonError::into_inner).take();
-            qmp.and_then(Qmp::shutdown_reason)
+            let events = self.events.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // What it panicked with has been reported.
+            events.and_then(|events| events.join().ok()).flatten()
         });
         match (self.qemu.cause(), reason.as_deref()) {
             (Some(cause), _) => self.ended_by(cause),

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
-//! Keys on the console that are for the VMM.
-#![cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+//! Keys on a console that are not for the guest.
 
 /// What keys mean on a terminal that takes each as it is: Ctrl-A is followed by X, which ends
 /// the guest, or by itself, which sends one.

@@ -13,7 +13,7 @@ mod faults;
 mod guest;
 mod host;
 mod input;
-mod keys;
+pub mod keys;
 mod late;
 mod layout;
 mod load;

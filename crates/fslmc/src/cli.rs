@@ -176,7 +176,8 @@ const OF_A_GUEST: [&str; 16] = [
     "console",
 ];
 
-/// Boots the board and runs a command in it.
+/// Boots the board and runs a command in it, or a shell. On a terminal, Ctrl-A X ends the
+/// board, whatever the guest does, and Ctrl-A Ctrl-A is one Ctrl-A.
 #[derive(Debug, Args)]
 pub struct Run {
     /// The machine.

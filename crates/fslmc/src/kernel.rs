@@ -36,6 +36,10 @@ pub enum KernelChoiceError {
     /// Debian has no such version.
     #[error(transparent)]
     Version(#[from] setup::Error),
+    /// There is no such file.
+    #[error("the kernel {0} does not exist")]
+    #[diagnostic(help("{}", otherwise(.0)))]
+    NotThere(PathBuf),
     /// An image comes without modules.
     #[error("{0} is a kernel image without modules")]
     #[diagnostic(help(
@@ -49,12 +53,21 @@ pub enum KernelChoiceError {
     NeedlessModules(String),
 }
 
+/// What a name that is no file's may have been meant for.
+fn otherwise(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if text.parse::<KernelVersion>().is_ok() {
+        return format!("for Debian's kernel of that version or suite: --kernel {DEBIAN}{text}");
+    }
+    "name a kernel build directory, an Image file, debian:VERSION or debian:SUITE".into()
+}
+
 impl KernelChoice {
     /// Reads `debian:VERSION`, `debian:SUITE`, a build folder, or an image with its
     /// modules.
     ///
     /// # Errors
-    /// [`KernelChoiceError`]. Whether the files are there shows when they are used.
+    /// [`KernelChoiceError`]. Whether a folder has a kernel shows when it is used.
     pub fn parse(text: &str, modules: Option<&Path>) -> Result<Self, KernelChoiceError> {
         let alone = |choice| match modules {
             None => Ok(choice),
@@ -64,6 +77,9 @@ impl KernelChoice {
             return alone(Self::Debian(version.parse()?));
         }
         let path = PathBuf::from(text);
+        if !path.exists() {
+            return Err(KernelChoiceError::NotThere(path));
+        }
         match modules {
             Some(modules) if !path.is_dir() => {
                 Ok(Self::Files { image: path, modules: modules.to_owned() })
@@ -136,5 +152,13 @@ mod tests {
             Err(KernelChoiceError::NeedlessModules(_))
         ));
         assert!(matches!(parse("debian:", None), Err(KernelChoiceError::Version(_))));
+        let missing = |text: &str| {
+            let error = parse(text, None).unwrap_err();
+            assert!(matches!(error, KernelChoiceError::NotThere(_)), "{error}");
+            error.help().unwrap().to_string()
+        };
+        assert!(missing("6.12").contains("--kernel debian:6.12"));
+        assert!(missing("testing").contains("--kernel debian:testing"));
+        assert!(missing(&path("vmlinux")).contains("build directory"));
     }
 }

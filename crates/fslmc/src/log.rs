@@ -2,7 +2,7 @@
 //! What the board and the machine have to say on the terminal: sentences, not the
 //! records of a log. `FSLMC_LOG=debug` shows those.
 
-use std::fmt;
+use std::{ffi::OsString, fmt};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -13,15 +13,32 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+/// Says what is shown: `debug`, `wires=trace,warn`.
+const VARIABLE: &str = "FSLMC_LOG";
+
 /// Starts to listen. Warnings are shown; with `FSLMC_LOG`, what that says.
 pub fn init() {
     // What standard error does not take is lost. The subscriber would say so there, by what
     // panics when that fails, too: the thread that serves the board would end with it.
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).log_internal_errors(false);
-    match EnvFilter::try_from_env("FSLMC_LOG") {
-        Ok(filter) => log.with_env_filter(filter).init(),
-        Err(_) => log.with_env_filter("warn").event_format(Sentences).init(),
+    match filter(std::env::var_os(VARIABLE)) {
+        Ok(Some(filter)) => log.with_env_filter(filter).init(),
+        Ok(None) => log.with_env_filter("warn").event_format(Sentences).init(),
+        Err(error) => {
+            log.with_env_filter("warn").event_format(Sentences).init();
+            tracing::warn!("{error}; warnings are shown, as without it");
+        }
     }
+}
+
+/// What the variable asks for; an empty one is as good as none.
+fn filter(variable: Option<OsString>) -> Result<Option<EnvFilter>, String> {
+    let Some(text) = variable.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let wrong = |reason: &dyn fmt::Display| {
+        format!("{VARIABLE}={} is not understood: {reason}", text.to_string_lossy())
+    };
+    let words = text.to_str().ok_or_else(|| wrong(&"it is not UTF-8"))?;
+    EnvFilter::try_new(words).map(Some).map_err(|error| wrong(&error))
 }
 
 /// Writes `fslmc: warning: a command names memory that cannot be read (owner: dpni.0)`.
@@ -97,6 +114,15 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_wrong_filter_is_told() {
+        assert!(filter(None).unwrap().is_none());
+        assert!(filter(Some("".into())).unwrap().is_none());
+        assert!(filter(Some("wires=trace,warn".into())).unwrap().is_some());
+        let error = filter(Some("wires=loud".into())).unwrap_err();
+        assert!(error.starts_with("FSLMC_LOG=wires=loud is not understood: "), "{error}");
     }
 
     #[test]

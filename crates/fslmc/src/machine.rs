@@ -7,6 +7,7 @@ use crate::{
     control::Control,
     image::{self, Image, ImageError},
     root::Root,
+    trace::Trace,
 };
 use board::{
     Board, BoardConfig, Soc,
@@ -20,7 +21,9 @@ use board_qemu::{
 };
 use guest_protocol::{Ask, ModuleChoice, module_list::ModuleList};
 use std::{
+    ffi::OsString,
     path::PathBuf,
+    process::Command,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
@@ -56,6 +59,8 @@ pub struct Options {
     pub faults: Faults,
     /// Receives a record of each MC command.
     pub tracer: Option<mc::Tracer>,
+    /// The trace that `tracer` belongs to, if it is one's; complete once the machine has ended.
+    pub trace: Option<Trace>,
     /// Added to the kernel's command line.
     pub append: String,
     /// A directory that the guest sees.
@@ -93,6 +98,7 @@ impl Options {
             quirks: true,
             faults: Faults::default(),
             tracer: None,
+            trace: None,
             append: String::new(),
             shared: None,
             root: None,
@@ -173,6 +179,8 @@ pub struct Machine {
     board: Arc<Board>,
     network: Unplugged,
     _captures: Closed,
+    // Behind the VM, which has the last of the board's commands.
+    _trace: Option<Trace>,
     hello: Hello,
     modules: ModuleList,
 }
@@ -215,7 +223,12 @@ impl Machine {
         let layout = options.layout;
         let platform = platform(artifacts)?;
         let ports = dpmacs(&layout);
-        let network = Unplugged(plug(&options.wires, &ports, &platform)?);
+        // Until here a signal ends this process, which would leave the programs and files of
+        // wires behind from now on.
+        if !options.stop.begin() {
+            return Err(VmError::Stopped.into());
+        }
+        let network = Unplugged(plug(&options.wires, &ports, &platform, &options.stop)?);
         let captures = Closed(Captures::start(&options.captures)?);
         let without = without_wire(&options.soc, &network.0);
         let (soc, icids, quirks) = (options.soc, options.containers, options.quirks);
@@ -286,6 +299,7 @@ impl Machine {
             board,
             network,
             _captures: captures,
+            _trace: options.trace,
             hello,
             modules,
         };
@@ -393,6 +407,7 @@ fn plug(
     wires: &[WireSpec],
     ports: &[u32],
     platform: &Platform,
+    stop: &StopHandle,
 ) -> Result<Arc<Network>, MachineError> {
     let missing = wires.iter().flat_map(WireSpec::ports).find(|port| !ports.contains(port));
     if let Some(port) = missing {
@@ -400,7 +415,11 @@ fn plug(
         ports.sort_unstable();
         return Err(MachineError::NoPort { port, ports });
     }
-    Ok(Network::plug(wires, &*platform.qemu)?)
+    let plugged = Network::plug_unless(wires, &*platform.qemu, &|| stop.is_stopped());
+    if stop.is_stopped() {
+        return Err(VmError::Stopped.into());
+    }
+    Ok(plugged?)
 }
 
 /// The ports of a chip that have no wire, whether they are there yet or not.
@@ -415,24 +434,28 @@ fn without_wire(soc: &Soc, network: &Network) -> Vec<u32> {
 /// # Errors
 /// [`ArtifactsError`].
 pub fn platform(artifacts: &Artifacts) -> Result<Platform, ArtifactsError> {
-    let (words, environment) = describe(&artifacts.packages.command("qemu-system-aarch64")?);
-    let qemu = move || {
-        let mut words = words.iter();
-        let mut command = std::process::Command::new(words.next().cloned().unwrap_or_default());
-        command.args(words).envs(environment.iter().map(|(k, v)| (k, v)));
-        command
-    };
+    let qemu = again_and_again(&artifacts.packages.command("qemu-system-aarch64")?);
     Ok(Platform { qemu: Box::new(qemu), kernel: artifacts.kernel.image().into() })
 }
 
-type Words = Vec<std::ffi::OsString>;
-type Environment = Vec<(std::ffi::OsString, std::ffi::OsString)>;
-
-/// A command taken apart, so that it can be made again and again.
-fn describe(command: &std::process::Command) -> (Words, Environment) {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let environment = command.get_envs().filter_map(|(k, v)| Some((k.into(), v?.into())));
-    (words.map(Into::into).collect(), environment.collect())
+/// Makes the same command each time.
+fn again_and_again(command: &Command) -> impl Fn() -> Command + Send + Sync + use<> {
+    let program = command.get_program().to_owned();
+    let words: Vec<OsString> = command.get_args().map(Into::into).collect();
+    // Variables that the program gets, and those (without a value) that are kept from it.
+    let environment: Vec<(OsString, Option<OsString>)> =
+        command.get_envs().map(|(name, value)| (name.into(), value.map(Into::into))).collect();
+    move || {
+        let mut command = Command::new(&program);
+        command.args(&words);
+        for (name, value) in &environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
 }
 
 /// The kernel's command line. Huge pages are found best when memory is still whole.
@@ -462,6 +485,25 @@ pub fn layout(
         None => {
             let default = &board::dpl::layouts::ALL[0];
             loader.source(&format!("{} layout", default.name), default.source)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The loader of QEMU's packages complains about a library that is not for it.
+    #[test]
+    fn what_is_kept_from_a_command_is_kept_from_each_of_its_like() {
+        let mut command = Command::new("qemu");
+        command.args(["-machine", "virt"]).env("LC_ALL", "C").env_remove("LD_PRELOAD");
+        let make = again_and_again(&command);
+        for made in [make(), make()] {
+            assert_eq!(made.get_program(), "qemu");
+            assert!(made.get_args().eq(command.get_args()));
+            assert!(made.get_envs().eq(command.get_envs()));
+            assert!(made.get_envs().any(|(name, value)| name == "LD_PRELOAD" && value.is_none()));
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     interrupt::Interrupts,
     machine::SHARED_PATH,
     session::{self, Booted, Request, RootChoice},
-    terminal::{RawTerminal, is_in_background},
+    terminal::{RawTerminal, Typed, is_in_background},
 };
 use board::mc::{ContainerInventory, Inventory};
 use board_qemu::{SharedDirectory, StopHandle};
@@ -56,7 +56,7 @@ pub fn run(args: &cli::Run) -> Result<i32> {
         hugepages: args.hugepages,
         modules: args.modules.clone(),
         new_interfaces: None,
-        stop,
+        stop: stop.clone(),
         watch: Box::new(|step| {
             tracing::debug!(what = step.what, ok = step.ok, step.detail, "guest")
         }),
@@ -91,7 +91,16 @@ pub fn run(args: &cli::Run) -> Result<i32> {
     };
     let streams = Streams {
         // Whoever has the terminal types for somebody else.
-        stdin: if is_in_background() { Box::new(io::empty()) } else { Box::new(io::stdin()) },
+        stdin: if is_in_background() {
+            Box::new(io::empty())
+        } else if raw.is_some() {
+            // The interrupts' way is closed: keys are the guest's, however little it does.
+            Box::new(Typed::new(io::stdin(), move || {
+                stop.stop();
+            }))
+        } else {
+            Box::new(io::stdin())
+        },
         stdout: Box::new(io::stdout()),
         stderr: Box::new(io::stderr()),
     };

@@ -9,7 +9,7 @@ use crate::{
     machine::{self, Machine, Options},
     progress::progress,
     root::Root,
-    trace,
+    trace::{self, Trace},
 };
 use board::{
     dpl::{Dpc, Dpl, Loader},
@@ -105,6 +105,11 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
         captures.extend(new_interfaces(file, &layout, &args.capture));
     }
     let (console_file, console_hook) = console(args.console.as_deref());
+    let trace = args
+        .trace
+        .as_deref()
+        .map(|file| trace::trace(file, args.trace_filter.clone()))
+        .transpose()?;
     let options = Options {
         machine: board_qemu::Machine {
             cpus: args.cpus,
@@ -117,11 +122,8 @@ pub fn boot(request: Request<'_>) -> Result<Booted> {
         containers: args.containers,
         quirks: !args.no_quirks,
         faults,
-        tracer: args
-            .trace
-            .as_deref()
-            .map(|file| trace::tracer(file, args.trace_filter.clone()))
-            .transpose()?,
+        tracer: trace.as_ref().map(Trace::tracer),
+        trace,
         soc: args.soc.clone(),
         wires: args.wire.clone(),
         captures,

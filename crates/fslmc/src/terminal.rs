@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
 //! The user's terminal while the guest has it.
 
-use rustix::process::getpgrp;
+use fsl_mc_linux::program;
+use fslmc_vmm::keys::Keys;
 use rustix::termios::{self, OptionalActions, Termios};
-use std::io::{self, IsTerminal};
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Read};
 
 /// The terminal in raw mode: keys go to the guest as they are. Dropping it
 /// puts the terminal back.
@@ -36,12 +38,10 @@ impl RawTerminal {
     }
 }
 
-/// Whether standard input is a terminal that somebody else has: a shell that has started this
-/// process in the background. The system would stop it, with its board, as soon as it read
-/// from there or changed the settings.
+/// Whether standard input is a terminal that somebody else has: this process would be stopped,
+/// with its board, if it used it.
 pub fn is_in_background() -> bool {
-    // An error: it is no terminal, or none that controls this process.
-    termios::tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground != getpgrp())
+    program::is_in_background(io::stdin())
 }
 
 /// Lines and columns of the terminal on standard input.
@@ -49,6 +49,42 @@ pub fn size() -> (u16, u16) {
     match termios::tcgetwinsize(io::stdin()) {
         Ok(size) if size.ws_row > 0 && size.ws_col > 0 => (size.ws_row, size.ws_col),
         _ => (24, 80),
+    }
+}
+
+/// What is typed on a raw terminal, without the keys that are not for the guest: Ctrl-A X ends
+/// the machine.
+pub struct Typed<R, F> {
+    from: R,
+    keys: Keys,
+    end: F,
+    /// Not given out yet.
+    rest: VecDeque<u8>,
+}
+
+impl<R: Read, F: FnMut()> Typed<R, F> {
+    /// What comes `from` the terminal; `end` ends the machine.
+    pub fn new(from: R, end: F) -> Self {
+        Self { from, keys: Keys::default(), end, rest: VecDeque::new() }
+    }
+}
+
+impl<R: Read, F: FnMut()> Read for Typed<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut typed = [0; 256];
+        // A key alone may be none for the guest, which is not the end of the input.
+        while self.rest.is_empty() {
+            let count = self.from.read(&mut typed)?;
+            if count == 0 {
+                return Ok(0);
+            }
+            let (sent, is_end) = self.keys.typed(typed.get(..count).unwrap_or_default());
+            self.rest.extend(sent);
+            if is_end {
+                (self.end)();
+            }
+        }
+        self.rest.read(buffer)
     }
 }
 
@@ -76,6 +112,31 @@ mod tests {
     const JOBS: &str = r#"FSLMC_TEST_PLACE=foreground "$0" --exact "$1" || exit 1
         FSLMC_TEST_PLACE=background "$0" --exact "$1" &
         wait $!"#;
+
+    /// Gives a piece at a time, as a terminal gives keys.
+    struct Pieces(VecDeque<Vec<u8>>);
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let piece = self.0.pop_front().unwrap_or_default();
+            buffer[..piece.len()].copy_from_slice(&piece);
+            Ok(piece.len())
+        }
+    }
+
+    #[test]
+    fn two_keys_end_the_machine_and_all_others_are_the_guests() {
+        let pieces = |pieces: &[&[u8]]| Pieces(pieces.iter().map(|piece| piece.to_vec()).collect());
+        let read = |from: Pieces| {
+            let (mut ends, mut sent) = (0, Vec::new());
+            Typed::new(from, || ends += 1).read_to_end(&mut sent).unwrap();
+            (sent, ends)
+        };
+        // The prefix comes alone, as it is typed; nothing is the end of the input but its end.
+        assert_eq!(read(pieces(&[b"ls\r", b"\x01", b"\x01", b"x"])), (b"ls\r\x01x".to_vec(), 0));
+        assert_eq!(read(pieces(&[b"a", b"\x01", b"x", b"b"])), (b"ab".to_vec(), 1));
+        assert_eq!(read(pieces(&[b"\x03\x01X"])), (b"\x03".to_vec(), 1));
+    }
 
     #[test]
     fn a_terminal_is_taken_in_the_foreground_only() {

@@ -7,40 +7,156 @@ use mc_abi::{ObjectId, ObjectType, Status};
 use miette::{Context, IntoDiagnostic, Result};
 use std::{
     fs::File,
-    io::{BufWriter, Write},
+    io::Write,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
+/// Bytes of lines that wait for the file at most; what comes then is not in it, and the next
+/// line says how many were lost.
+const MOST_WAITING: usize = 16 << 20;
+
+/// How long the last lines may wait, at the end, for whoever reads the trace.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A trace. Dropping it writes what waits.
+pub struct Trace {
+    queue: Arc<Queue>,
+    tracer: Tracer,
+}
+
+impl Trace {
+    /// What the board tells its commands.
+    pub fn tracer(&self) -> Tracer {
+        self.tracer.clone()
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if !self.queue.close(PATIENCE) {
+            tracing::warn!("the end of the trace is missing: nobody reads it");
+        }
+    }
+}
+
 /// Writes each command's record that all filters let pass on a line of its own, with the
-/// time since now.
+/// time since now. A thread of its own does: a board whose processors wait for its Management
+/// Complex does not wait for a file.
 ///
 /// # Errors
 /// The file cannot be made.
-pub fn tracer(file: &Path, filters: Vec<Filter>) -> Result<Tracer> {
+pub fn trace(file: &Path, filters: Vec<Filter>) -> Result<Trace> {
     let out: Box<dyn Write + Send> = if file == Path::new("-") {
         Box::new(std::io::stderr())
     } else {
         let file = File::create(file)
             .into_diagnostic()
             .with_context(|| format!("creating the trace {}", file.display()))?;
-        Box::new(BufWriter::new(file))
+        Box::new(file)
     };
-    let out = Mutex::new(Some(out));
+    trace_to(out, MOST_WAITING, filters)
+}
+
+fn trace_to(out: Box<dyn Write + Send>, most: usize, filters: Vec<Filter>) -> Result<Trace> {
+    let queue = Arc::new(Queue { most, state: Mutex::default(), changed: Condvar::new() });
+    let writer = queue.clone();
+    thread::Builder::new()
+        .name("trace".into())
+        .spawn(move || writer.write(out))
+        .into_diagnostic()
+        .context("starting the thread that writes the trace")?;
     let start = Instant::now();
-    Ok(Arc::new(move |record: &Record| {
-        if !filters.iter().all(|filter| filter.passes(record)) {
+    let lines = queue.clone();
+    let tracer = Arc::new(move |record: &Record| {
+        if filters.iter().all(|filter| filter.passes(record)) {
+            lines.put(start.elapsed(), record);
+        }
+    });
+    Ok(Trace { queue, tracer })
+}
+
+/// Lines that wait for the file.
+struct Queue {
+    most: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<u8>,
+    lost: u64,
+    closed: bool,
+    /// All is written, or cannot be.
+    done: bool,
+}
+
+impl Queue {
+    fn put(&self, time: Duration, record: &Record) {
+        let seconds = time.as_secs_f64();
+        let line = format!("{seconds:10.6} {record}\n");
+        let mut state = self.lock();
+        if state.closed || state.done {
             return;
         }
-        let mut slot = out.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(out) = slot.as_mut() else { return };
-        let seconds = start.elapsed().as_secs_f64();
-        if let Err(error) = writeln!(out, "{seconds:10.6} {record}").and_then(|()| out.flush()) {
-            tracing::error!(%error, "the trace ends here: it cannot be written");
-            *slot = None;
+        if state.waiting.len().saturating_add(line.len()) > self.most {
+            state.lost += 1;
+            return;
         }
-    }))
+        let lost = std::mem::take(&mut state.lost);
+        if lost > 0 {
+            state.waiting.extend(missing(lost).into_bytes());
+        }
+        state.waiting.extend(line.into_bytes());
+        self.changed.notify_all();
+    }
+
+    /// Waits until all is written. False where that takes too long.
+    fn close(&self, limit: Duration) -> bool {
+        let mut state = self.lock();
+        state.closed = true;
+        self.changed.notify_all();
+        let waited = self.changed.wait_timeout_while(state, limit, |state| !state.done);
+        waited.unwrap_or_else(PoisonError::into_inner).0.done
+    }
+
+    fn write(&self, mut out: Box<dyn Write + Send>) {
+        while let Some(lines) = self.next() {
+            if let Err(error) = out.write_all(&lines).and_then(|()| out.flush()) {
+                tracing::error!(%error, "the trace ends here: it cannot be written");
+                break;
+            }
+        }
+        self.lock().done = true;
+        self.changed.notify_all();
+    }
+
+    /// The lines that wait, as soon as there are any; none at the end.
+    fn next(&self) -> Option<Vec<u8>> {
+        let empty = |state: &mut State| state.waiting.is_empty() && !state.closed;
+        let waited = self.changed.wait_while(self.lock(), empty);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut lines = std::mem::take(&mut state.waiting);
+        let lost = if state.closed { std::mem::take(&mut state.lost) } else { 0 };
+        if lost > 0 {
+            lines.extend(missing(lost).into_bytes());
+        }
+        (!lines.is_empty()).then_some(lines)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No holder leaves it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn missing(lost: u64) -> String {
+    format!(
+        "           ({lost} commands are missing here: the trace was not written fast enough)\n"
+    )
 }
 
 /// `KEY=VALUE,...`: one of the values must fit; `KEY!=VALUE,...`: none may.
@@ -243,6 +359,73 @@ mod tests {
             let filter = filter(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!([&scan, &refused, &own].map(|r| filter.passes(r)), expected, "{text}");
         }
+    }
+
+    /// A file that takes nothing until it is told to.
+    #[derive(Clone, Default)]
+    struct Slow(Arc<Held>);
+
+    #[derive(Default)]
+    struct Held {
+        /// Whether it takes anything, and what it has taken.
+        state: Mutex<(bool, Vec<u8>)>,
+        changed: Condvar,
+    }
+
+    impl Slow {
+        fn go_on(&self) {
+            self.0.state.lock().unwrap().0 = true;
+            self.0.changed.notify_all();
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.state.lock().unwrap().1.clone()).unwrap()
+        }
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+            let state = self.0.state.lock().unwrap();
+            let mut state = self.0.changed.wait_while(state, |state| !state.0).unwrap();
+            state.1.extend_from_slice(data);
+            Ok(data.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_board_does_not_wait_for_the_file_and_all_that_waits_is_in_it() {
+        let scan = record("dprc.1", "GetObject { index: 3 }", Status::Ok, "{ object: dpni.2 }");
+        let file = Slow::default();
+        let trace = trace_to(Box::new(file.clone()), MOST_WAITING, Vec::new()).unwrap();
+        // Returns although nothing is written.
+        (0..1000).for_each(|_| trace.tracer()(&scan));
+        assert_eq!(file.text(), "");
+        file.go_on();
+        drop(trace);
+        assert_eq!(file.text().lines().count(), 1000);
+    }
+
+    #[test]
+    fn lines_that_find_no_place_are_counted() {
+        let scan = record("dprc.1", "GetObject { index: 3 }", Status::Ok, "{ object: dpni.2 }");
+        let file = Slow::default();
+        let trace = trace_to(Box::new(file.clone()), 10_000, Vec::new()).unwrap();
+        (0..1000).for_each(|_| trace.tracer()(&scan));
+        file.go_on();
+        drop(trace);
+        let text = file.text();
+        let (missing, lines): (Vec<&str>, Vec<&str>) =
+            text.lines().partition(|line| line.contains("are missing here"));
+        let number = |line: &&str| {
+            let digits: String = line.chars().filter(char::is_ascii_digit).collect();
+            digits.parse::<usize>().unwrap()
+        };
+        let lost: usize = missing.iter().map(number).sum();
+        assert!(lost > 0 && lines.len() + lost == 1000, "{lost} and {}", lines.len());
     }
 
     #[test]

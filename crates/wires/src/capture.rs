@@ -32,7 +32,12 @@ use std::{
 const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// A file of frames to read.
-pub enum Input {
+pub struct Input {
+    reader: Reader,
+    cut: u64,
+}
+
+enum Reader {
     Pcap(PcapReader<BufReader<File>>),
     PcapNg(PcapNgReader<BufReader<File>>),
 }
@@ -66,14 +71,21 @@ impl Input {
             .map_err(|error| failed(format!("it has no head: {error}")))?;
         let file = BufReader::new(file);
         if magic == PCAPNG_MAGIC {
-            return Ok(Self::PcapNg(PcapNgReader::new(file).map_err(no_pcap)?));
+            let reader = Reader::PcapNg(PcapNgReader::new(file).map_err(no_pcap)?);
+            return Ok(Self { reader, cut: 0 });
         }
         let reader = PcapReader::new(file).map_err(no_pcap)?;
         let link = reader.header().datalink;
         if link != DataLink::ETHERNET {
             return Err(Problem::NotEthernet { path: path.into(), link: format!("{link:?}") });
         }
-        Ok(Self::Pcap(reader))
+        Ok(Self { reader: Reader::Pcap(reader), cut: 0 })
+    }
+
+    /// Frames passed over so far since they are not whole: they were cut when they were
+    /// recorded.
+    pub fn cut(&self) -> u64 {
+        self.cut
     }
 
     /// The next frame, whole and of Ethernet; others are passed over.
@@ -82,10 +94,10 @@ impl Input {
     /// What is wrong with the file. Nothing can be read after that.
     pub fn next(&mut self) -> Result<Option<Recorded>, PcapError> {
         loop {
-            let found = match self {
+            let found = match &mut self.reader {
                 // Raw: programs write more than the header's limit on lengths, which may be
                 // zero, and frames that were longer before they were cut.
-                Self::Pcap(reader) => {
+                Reader::Pcap(reader) => {
                     let units = match reader.header().ts_resolution {
                         TsResolution::MicroSecond => 1000,
                         TsResolution::NanoSecond => 1,
@@ -99,7 +111,7 @@ impl Input {
                         }
                     }
                 }
-                Self::PcapNg(reader) => match reader.next_block().transpose()? {
+                Reader::PcapNg(reader) => match reader.next_block().transpose()? {
                     None => return Ok(None),
                     Some(block) => {
                         let block = block.into_owned();
@@ -107,10 +119,11 @@ impl Input {
                     }
                 },
             };
-            if let Some((time, length, frame)) = found
-                && usize::try_from(length).is_ok_and(|length| length == frame.len())
-            {
-                return Ok(Some(Recorded { time, frame }));
+            if let Some((time, length, frame)) = found {
+                if usize::try_from(length).is_ok_and(|length| length == frame.len()) {
+                    return Ok(Some(Recorded { time, frame }));
+                }
+                self.cut += 1;
             }
         }
     }

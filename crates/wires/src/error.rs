@@ -20,6 +20,9 @@ pub enum Problem {
     /// The port has one already.
     #[error("the port has another wire: a port takes one")]
     PortTaken,
+    /// Nobody wants it any more.
+    #[error("it was stopped")]
+    Stopped,
     /// Frames go to one file.
     #[error("it is captured already: its frames go to one file")]
     CapturedTwice,

@@ -95,6 +95,18 @@ impl Network {
     /// [`WireError`] with the port of the wire that is not possible; what was
     /// plugged in before is unplugged again.
     pub fn plug(wires: &[WireSpec], qemu: &MakeQemu<'_>) -> Result<Arc<Self>, WireError> {
+        Self::plug_unless(wires, qemu, &|| false)
+    }
+
+    /// As [`Network::plug`], which may take a while, but an error as soon as it `is_over`.
+    ///
+    /// # Errors
+    /// As for [`Network::plug`].
+    pub fn plug_unless(
+        wires: &[WireSpec],
+        qemu: &MakeQemu<'_>,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Arc<Self>, WireError> {
         let stop = Stop::new().map_err(|source| WireError {
             port: wires.first().map_or(0, |wire| wire.port),
             problem: Problem::System { what: "no eventfd", source },
@@ -113,7 +125,7 @@ impl Network {
         };
         for wire in wires {
             network
-                .plug_in(wire, qemu)
+                .plug_in(wire, qemu, is_over)
                 .map_err(|problem| WireError { port: wire.port, problem })?;
         }
         Ok(Arc::new(network))
@@ -185,7 +197,15 @@ impl Network {
         self.users.lock().clear();
     }
 
-    fn plug_in(&mut self, wire: &WireSpec, qemu: &MakeQemu<'_>) -> Result<(), Problem> {
+    fn plug_in(
+        &mut self,
+        wire: &WireSpec,
+        qemu: &MakeQemu<'_>,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<(), Problem> {
+        if is_over() {
+            return Err(Problem::Stopped);
+        }
         if wire.ports().any(|port| self.sending.contains_key(&port)) {
             return Err(Problem::PortTaken);
         }
@@ -232,7 +252,7 @@ impl Network {
                 self.socket(wire, out, Place::Tcp(address.clone()), *listen)?;
             }
             Kind::Tap(name) => self.tap(wire, out, name)?,
-            Kind::User => self.user(wire, out, qemu)?,
+            Kind::User => self.user(wire, out, qemu, is_over)?,
         }
         Ok(())
     }
@@ -287,6 +307,7 @@ impl Network {
         wire: &WireSpec,
         out: Arc<Line>,
         qemu: &MakeQemu<'_>,
+        is_over: &dyn Fn() -> bool,
     ) -> Result<(), Problem> {
         let directory = tempfile::Builder::new()
             .prefix("fslmc-user-network.")
@@ -294,8 +315,14 @@ impl Network {
             .map_err(|source| Problem::System { what: "no directory for a socket", source })?;
         let path = directory.path().join("wire");
         let socket = Socket::listen(Place::Unix(path.clone()), self.stop.clone())?;
-        let mut program = UserNetwork::start(qemu, &path)?;
-        program.wait(|| socket.accept_first())?;
+        let port = wire.port;
+        let mut program = UserNetwork::start(qemu, &path, move |words| {
+            tracing::warn!(
+                words,
+                "the user network of dpmac.{port} has ended: its wire leads nowhere now"
+            );
+        })?;
+        program.wait(|| socket.accept_first(), is_over)?;
         self.plug_socket(wire, out, Arc::new(socket));
         self.users.get_mut().push((program, directory));
         Ok(())

@@ -6,16 +6,25 @@ use std::time::{Duration, Instant};
 
 /// Gives the frames of a file to `arrive` once the port is up, as far apart as they
 /// were recorded. Says how many there were.
-pub fn replay(
-    mut input: Input,
-    port: &PortState,
-    stop: &Stop,
-    mut arrive: impl FnMut(&[u8]),
-) -> u64 {
-    let mut played = 0;
+pub fn replay(mut input: Input, port: &PortState, stop: &Stop, arrive: impl FnMut(&[u8])) -> u64 {
     if !port.wait() {
-        return played;
+        return 0;
     }
+    let played = play(&mut input, stop, arrive);
+    let cut = input.cut();
+    if cut > 0 {
+        tracing::warn!(
+            played,
+            cut,
+            "frames in the file were cut when they were recorded, and are not played: record whole \
+             ones, as `tcpdump -s 0` does"
+        );
+    }
+    played
+}
+
+fn play(input: &mut Input, stop: &Stop, mut arrive: impl FnMut(&[u8])) -> u64 {
+    let mut played = 0;
     let start = Instant::now();
     let mut first: Option<Duration> = None;
     loop {

@@ -12,7 +12,7 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::{
             fs::FileTypeExt,
-            net::{UnixListener, UnixStream},
+            net::{UnixDatagram, UnixListener, UnixStream},
         },
     },
     path::{Path, PathBuf},
@@ -178,10 +178,13 @@ impl Drop for Listener {
 
 /// Removes a socket that a program has left behind. One that is in use stays, and
 /// so does every other file.
+///
+/// A datagram socket asks: a stream socket that somebody has is of the wrong type for it, and
+/// sees nothing of it, while a connection would take the place of whom it waits for.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = path.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_socket());
     if is_socket
-        && let Err(error) = UnixStream::connect(path)
+        && let Err(error) = UnixDatagram::unbound()?.connect(path)
         && error.kind() == io::ErrorKind::ConnectionRefused
     {
         std::fs::remove_file(path)?;
@@ -299,11 +302,18 @@ impl Socket {
         thread::scope(|scope| {
             scope.spawn(|| {
                 while let Ok(true) = over.ready(listener.as_fd(), PollFlags::IN) {
-                    if listener.accept().is_ok() {
-                        tracing::warn!(
+                    match listener.accept() {
+                        Ok(_) => tracing::warn!(
                             place = %self.place,
                             "another one has connected, and is refused: a wire has two ends"
-                        );
+                        ),
+                        // It goes on waiting where there is no descriptor left for it.
+                        Err(error) => {
+                            tracing::trace!(place = %self.place, %error, "another one not refused");
+                            if over.within(RETRY) {
+                                return;
+                            }
+                        }
                     }
                 }
             });

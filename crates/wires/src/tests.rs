@@ -307,6 +307,9 @@ fn what_is_not_possible_says_why() {
     let busy = UnixListener::bind(at("busy")).unwrap();
     let used = refused(&[&format!("dpmac.3=unix:{},listen", at("busy"))]);
     assert!(used.contains("cannot listen") && used.contains("in use"), "{used}");
+    // Who has it has seen nothing of that.
+    busy.set_nonblocking(true).unwrap();
+    assert_eq!(busy.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     drop(busy);
     drop(plug(&[&format!("dpmac.3=unix:{},listen", at("busy"))]).unwrap());
     let file = refused(&[&format!("dpmac.3=unix:{},listen", at("text"))]);

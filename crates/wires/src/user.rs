@@ -11,7 +11,11 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::mpsc::sync_channel,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::sync_channel,
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -32,22 +36,31 @@ pub type MakeQemu<'a> = dyn Fn() -> Command + 'a;
 #[derive(Debug)]
 pub struct UserNetwork {
     process: OwnedFd,
+    /// Whether its end is a surprise that nobody else tells of.
+    watched: Arc<AtomicBool>,
     /// Started the program, and lives as long: who ends with its parent ends with
     /// the thread that started it.
     parent: Option<JoinHandle<String>>,
 }
 
 impl UserNetwork {
-    /// Starts the program, which connects to the socket at `path`.
+    /// Starts the program, which connects to the socket at `path`. If it ends by itself, once
+    /// it has been waited for, its last words go to `ended`.
     ///
     /// # Errors
     /// Where it cannot be started.
-    pub fn start(qemu: &MakeQemu<'_>, path: &Path) -> Result<Self, Problem> {
+    pub fn start(
+        qemu: &MakeQemu<'_>,
+        path: &Path,
+        ended: impl FnOnce(&str) + Send + 'static,
+    ) -> Result<Self, Problem> {
         let mut command = qemu();
         arguments(&mut command, path);
         // A process group of its own keeps a terminal's Ctrl-C from it.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let (sender, started) = sync_channel(1);
+        let watched = Arc::new(AtomicBool::new(false));
+        let shared = watched.clone();
         let name = command.get_program().to_string_lossy().into_owned();
         let parent = thread::Builder::new()
             .name("user network".into())
@@ -61,7 +74,11 @@ impl UserNetwork {
                     }
                 };
                 let _ = sender.send(Ok(process));
-                last_words(child)
+                let words = last_words(child);
+                if shared.load(Ordering::Acquire) {
+                    ended(words.trim());
+                }
+                words
             })
             .map_err(|source| Problem::System { what: "no thread", source })?;
         let failed = |reason: String| Problem::User(format!("{name} cannot be started: {reason}"));
@@ -69,16 +86,23 @@ impl UserNetwork {
             .recv()
             .map_err(|error| failed(error.to_string()))?
             .map_err(|error| failed(error.to_string()))?;
-        Ok(Self { process, parent: Some(parent) })
+        Ok(Self { process, watched, parent: Some(parent) })
     }
 
     /// Waits for `connected` to say yes.
     ///
     /// # Errors
-    /// Where the program ends before, or takes too long.
-    pub fn wait(&mut self, connected: impl Fn() -> bool) -> Result<(), Problem> {
+    /// Where the program ends before, or takes too long, or all of it `is_over`.
+    pub fn wait(
+        &mut self,
+        connected: impl Fn() -> bool,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<(), Problem> {
         let start = Instant::now();
         while !connected() {
+            if is_over() {
+                return Err(Problem::Stopped);
+            }
             let ended = self.parent.as_ref().is_none_or(JoinHandle::is_finished);
             if ended {
                 let words = self.parent.take().and_then(|parent| parent.join().ok());
@@ -90,12 +114,14 @@ impl UserNetwork {
             }
             thread::sleep(Duration::from_millis(5));
         }
+        self.watched.store(true, Ordering::Release);
         Ok(())
     }
 }
 
 impl Drop for UserNetwork {
     fn drop(&mut self) {
+        self.watched.store(false, Ordering::Release);
         // It may have ended.
         let _ = pidfd_send_signal(&self.process, Signal::KILL);
         if let Some(parent) = self.parent.take() {
@@ -140,4 +166,33 @@ fn arguments(command: &mut Command, path: &Path) {
     command.args(["-netdev", "user,id=net"]).arg("-netdev").arg(stream);
     command.args(["-netdev", "hubport,id=near,hubid=0,netdev=wire"]);
     command.args(["-netdev", "hubport,id=far,hubid=0,netdev=net"]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn an_end_is_told_of_with_the_last_words_unless_it_was_asked_for() {
+        for (script, by_itself) in [("sleep 0.3; echo no memory >&2", true), ("sleep 600", false)] {
+            let shell = || {
+                let mut command = Command::new("sh");
+                command.args(["-c", script]);
+                command
+            };
+            let (sender, words) = channel();
+            let ended = move |words: &str| sender.send(words.to_owned()).unwrap();
+            let mut program = UserNetwork::start(&shell, Path::new("none"), ended).unwrap();
+            program.wait(|| true, &|| false).unwrap();
+            if by_itself {
+                assert_eq!(words.recv_timeout(LIMIT).unwrap(), "no memory");
+                continue;
+            }
+            drop(program);
+            assert_eq!(words.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));
+        }
+    }
 }

@@ -31,6 +31,11 @@ impl Process {
         command.spawn().context("starting fslmc").map(Self)
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.0.try_wait()?.is_none())
+    }
+
     /// Waits for its end, not for ever.
     pub fn wait(&mut self) -> Result<ExitStatus> {
         self.wait_for(LIMIT)
@@ -184,7 +189,7 @@ impl Running {
 
     /// Whether it has not ended.
     pub fn is_running(&mut self) -> Result<bool> {
-        Ok(self.process.0.try_wait()?.is_none())
+        self.process.is_running()
     }
 
     /// Waits for its end.

@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("run::exit_code_and_streams_pass_through", exit_code_and_streams),
         trial("run::the_current_directory_is_visible", the_current_directory_is_visible),
         trial("run::a_shell_on_a_terminal", a_shell_on_a_terminal),
+        trial("run::a_hung_guest_is_left_by_a_key", a_hung_guest_is_left_by_a_key),
         trial("run::a_reader_that_has_seen_enough", a_reader_that_has_seen_enough),
         trial("run::a_container_is_bound", a_container_is_bound),
         trial("run::a_container_is_closed_at_the_end", a_container_is_closed_at_the_end),
@@ -62,51 +63,82 @@ fn the_current_directory_is_visible() -> Result<()> {
     Ok(())
 }
 
-fn a_shell_on_a_terminal() -> Result<()> {
-    let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-    grantpt(&host)?;
-    unlockpt(&host)?;
-    let name = ptsname(&host, Vec::new())?;
-    let terminal = File::options().read(true).write(true).open(name.to_str()?)?;
-    let mut command = fslmc(&["run"]);
-    command.stdin(terminal.try_clone()?).stdout(terminal.try_clone()?).stderr(terminal);
-    let mut process = Process::start(command.env("TERM", "vt100"))?;
-    let mut host = File::from(host);
-    let mut reader = host.try_clone()?;
-    let (sender, output) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = reader.read(&mut buffer) {
-            if sender.send(buffer[..count].to_vec()).is_err() {
-                return;
+/// A shell of the board's on a terminal.
+struct Session {
+    process: Process,
+    host: File,
+    output: mpsc::Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Session {
+    fn start() -> Result<Self> {
+        let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+        grantpt(&host)?;
+        unlockpt(&host)?;
+        let name = ptsname(&host, Vec::new())?;
+        let terminal = File::options().read(true).write(true).open(name.to_str()?)?;
+        let mut command = fslmc(&["run"]);
+        command.stdin(terminal.try_clone()?).stdout(terminal.try_clone()?).stderr(terminal);
+        let process = Process::start(command.env("TERM", "vt100"))?;
+        let host = File::from(host);
+        let mut reader = host.try_clone()?;
+        let (sender, output) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    return;
+                }
             }
-        }
-    });
-    let mut seen = String::new();
-    let mut wait_for = |text: &str| -> Result<()> {
+        });
+        let mut session = Self { process, host, output, seen: String::new() };
+        session.wait_for("# ")?;
+        Ok(session)
+    }
+
+    fn wait_for(&mut self, text: &str) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !seen.contains(text) {
+        while !self.seen.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
-            let bytes = output
+            let bytes = self
+                .output
                 .recv_timeout(left)
-                .with_context(|| format!("{text:?} does not come, only {seen:?}"))?;
-            seen.push_str(&String::from_utf8_lossy(&bytes));
+                .with_context(|| format!("{text:?} does not come, only {:?}", self.seen))?;
+            self.seen.push_str(&String::from_utf8_lossy(&bytes));
         }
         Ok(())
-    };
-    wait_for("# ")?;
-    host.write_all(b"tty; echo sum $((20 + 22))\r")?;
-    wait_for("sum 42")?;
-    wait_for("/dev/pts/")?;
+    }
+}
+
+fn a_hung_guest_is_left_by_a_key() -> Result<()> {
+    let mut session = Session::start()?;
+    // Nothing in the guest reads a key any more.
+    session.host.write_all(b"kill -STOP -1; echo hangs $((40 + 2)); kill -STOP $$\r")?;
+    session.wait_for("hangs 42")?;
+    session.host.write_all(b"exit\r\x01")?;
+    std::thread::sleep(Duration::from_millis(100));
+    ensure!(session.process.is_running()?, "it has ended by itself");
+    session.host.write_all(b"x")?;
+    let status = session.process.wait()?;
+    ensure!(!status.success(), "{status}");
+    Ok(())
+}
+
+fn a_shell_on_a_terminal() -> Result<()> {
+    let mut session = Session::start()?;
+    session.host.write_all(b"tty; echo sum $((20 + 22))\r")?;
+    session.wait_for("sum 42")?;
+    session.wait_for("/dev/pts/")?;
     // A key, not a signal: it ends the command, not the machine.
     // The shell that says so is what the key meets, until it is the sleep.
-    host.write_all(b"sh -c 'echo runs $((40 + 2)); exec sleep 1000'\r")?;
-    wait_for("runs 42")?;
-    host.write_all(b"\x03")?;
-    host.write_all(b"echo still $((1 + 1)) here\r")?;
-    wait_for("still 2 here")?;
-    host.write_all(b"exit 5\r")?;
-    let status = process.wait()?;
+    session.host.write_all(b"sh -c 'echo runs $((40 + 2)); exec sleep 1000'\r")?;
+    session.wait_for("runs 42")?;
+    session.host.write_all(b"\x03")?;
+    session.host.write_all(b"echo still $((1 + 1)) here\r")?;
+    session.wait_for("still 2 here")?;
+    session.host.write_all(b"exit 5\r")?;
+    let status = session.process.wait()?;
     ensure!(status.code() == Some(5), "{status}");
     Ok(())
 }

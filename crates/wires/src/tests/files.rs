@@ -128,7 +128,11 @@ fn blocks_of_every_resolution_are_read() {
 fn frames_that_were_cut_are_passed_over_and_damage_ends_a_file() {
     let records = [(1, 0, 1500, &frame(1)[..]), (1, 0, 62, &frame(2)[..])];
     let whole = pcap(0xa1b2_c3d4, false, 1, &records);
-    assert_eq!(File::new(&whole).frames().len(), 1);
+    let file = File::new(&whole);
+    assert_eq!(file.frames().len(), 1);
+    let mut input = Input::open(&file.path()).unwrap();
+    while input.next().unwrap().is_some() {}
+    assert_eq!(input.cut(), 1);
     // The head's limit on lengths: `tcpdump -s 61`, none, and one that is not kept.
     for limit in [61u32, 0, 10] {
         let mut bytes = whole.clone();
