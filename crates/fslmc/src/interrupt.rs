@@ -120,7 +120,9 @@ mod tests {
     fn what_is_ignored_at_the_start_is_not_caught() {
         if std::env::var_os(IGNORING).is_some() {
             let caught: Vec<i32> = to_catch(ignored_signals().unwrap()).collect();
-            assert_eq!(caught, [SIGTERM, SIGQUIT, SIGWINCH]);
+            // SIGQUIT may be among those that the tests themselves were started to ignore.
+            let certain = caught.iter().copied().filter(|signal| *signal != SIGQUIT);
+            assert!(certain.eq([SIGTERM, SIGWINCH]), "{caught:?}");
             return;
         }
         let test = concat!(module_path!(), "::what_is_ignored_at_the_start_is_not_caught");

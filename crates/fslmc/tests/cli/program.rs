@@ -15,9 +15,11 @@ use std::{
 /// How long a program that boots a guest may take, where other tests have the processors too.
 pub const LIMIT: Duration = Duration::from_secs(300);
 
-/// The program under test, with the kernel's own driver where it is not told another.
+/// The program under test, with the kernel's own driver where it is not told another. Whatever
+/// these tests were started to ignore, as by nohup, it does not, and so can be interrupted.
 pub fn fslmc(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fslmc"));
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["--default-signal=HUP,INT,QUIT,TERM", env!("CARGO_BIN_EXE_fslmc")]);
     command.args(arguments).env("FSLMC_DRIVER", "stock");
     command
 }
