@@ -37,6 +37,9 @@ pub struct Reach {
 /// # Errors
 /// What the kernel refuses. One without Landlock is told of on standard error.
 pub fn confine(reach: &Reach) -> Result<(), Error> {
+    // rustix looks the size of a page up once, by a call or a file that are not to be had any
+    // more then, and panics without.
+    let _ = rustix::param::page_size();
     let enforced = files(reach).map_err(|error| failed("Landlock", error))?;
     if enforced == RulesetStatus::NotEnforced {
         tell("this kernel has no Landlock: the VMM can open what its user can");
@@ -85,6 +88,26 @@ mod tests {
 
     fn write(path: &Path) -> Result<File, ErrorKind> {
         open(path, File::options().write(true))
+    }
+
+    /// Tells a process of the test below that it is the one to confine itself.
+    const CONFINED: &str = "FSLMC_TEST_CONFINED";
+
+    #[test]
+    fn what_is_looked_up_once_is_there() {
+        if std::env::var_os(CONFINED).is_some() {
+            confine(&Reach { devices: vec![], written: vec![] }).unwrap();
+            // Not the one that `confine` asks for: both come from the same place.
+            assert!(rustix::param::page_size() > 0 && rustix::param::clock_ticks_per_second() > 0);
+            return;
+        }
+        let test = concat!(module_path!(), "::what_is_looked_up_once_is_there");
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test.split_once("::").unwrap().1])
+            .env(CONFINED, "1")
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status}");
     }
 
     /// Another thread is confined, and this one is not.
