@@ -248,9 +248,9 @@ fn a_terminal_is_one_with_size_and_control() {
 fn a_terminal_that_nobody_reads_any_more_hangs_up() {
     let mut host = Host::new();
     let terminal = Terminal { rows: 25, columns: 80, name: "vt100".into() };
-    // It writes to nobody, so that no error of a write ends it.
-    let run =
-        host.run("trap 'exit 3' HUP; echo ready; while :; do sleep 0.05; done", Some(terminal));
+    // Its input ends; the signal, which these tests may have been started to ignore, is ignored.
+    let script = "trap '' HUP; echo ready; while read line; do :; done; exit 3";
+    let run = host.run(script, Some(terminal));
     assert_eq!(read_exactly(&mut host.stdout, 7), b"ready\r\n");
     let (other_end, _) = UnixStream::pair().unwrap();
     drop(std::mem::replace(&mut host.stdout, other_end));
